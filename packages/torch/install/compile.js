@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { InstallError } from './install-error.js';
-import { duration, say, withHeartbeat } from './progress.js';
+import { duration, withHeartbeat } from './progress.js';
 import { run } from './run.js';
 import { nodeApi } from './toolchain.js';
 
@@ -87,6 +87,7 @@ export function hashRecord(record) {
  * @param {import('./toolchain.js').Toolchain} options.toolchain
  * @param {boolean} options.cuda load the CUDA backend with the addon
  * @param {import('./environment.js').Env} options.env
+ * @returns {Promise<string>} how it came
  */
 export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }) {
   const native = join(root, 'native');
@@ -106,22 +107,22 @@ export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }
   };
   const text = `${JSON.stringify(record, null, 2)}\n`;
   if (existsSync(join(build, ADDON)) && readIfThere(join(build, RECORD)) === text) {
-    say('the addon is up to date');
-    return;
+    return 'up to date';
   }
   const cached = join(cache, 'addon', hashRecord(record));
   mkdirSync(build, { recursive: true });
   rmSync(join(build, RECORD), { force: true });
   if (existsSync(join(cached, ADDON))) {
     install(cached, build);
-    say('took the compiled addon from the cache');
-    return;
+    await checkLoads(build);
+    return 'taken from the cache';
   }
   const start = Date.now();
   await compile({ native, build, libtorch, toolchain, cuda, headers, env });
+  await checkLoads(build);
   writeFileSync(join(build, RECORD), text);
   store(build, cached);
-  say(`compiled the addon in ${duration(Date.now() - start)}`);
+  return `compiled in ${duration(Date.now() - start)}`;
 }
 
 /** @param {string} file */
@@ -164,6 +165,24 @@ function store(build, cached) {
     .sort((a, b) => age(b) - age(a))
     .slice(KEPT);
   for (const name of oldest) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/**
+ * Loads the addon in a process of its own, as a missing library shows only then.
+ *
+ * @param {string} build
+ */
+async function checkLoads(build) {
+  const addon = join(build, ADDON);
+  const script =
+    'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
+  const { code, output } = await run(process.execPath, ['-e', script, addon]);
+  if (code !== 0) {
+    const reason = output.trim().split('\n')[0] || 'the process crashed';
+    throw new InstallError(
+      `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
+    );
+  }
 }
 
 /** Configures and builds with CMake. @param {any} options */

@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { buildAddon } from './compile.js';
+import { openCache } from './disk.js';
 import { cacheFolder, checkPlatform, wantsCuda } from './environment.js';
+import { libtorchFromCache } from './fetch-libtorch.js';
+import { handleInterrupts } from './interrupt.js';
 import { libtorchOfUser } from './libtorch.js';
 import { say } from './progress.js';
 import { findToolchain } from './toolchain.js';
@@ -11,6 +14,7 @@ import { findToolchain } from './toolchain.js';
  * @param {import('./environment.js').Env} env
  */
 export async function main(env) {
+  handleInterrupts();
   checkPlatform(env, {
     platform: process.platform,
     arch: process.arch,
@@ -18,11 +22,13 @@ export async function main(env) {
   });
   const cache = cacheFolder(env);
   const cuda = wantsCuda(env);
+  openCache(cache);
   // Before the download: a missing compiler should not show after ten minutes.
   const toolchain = await findToolchain(env);
-  const libtorch = libtorchOfUser(env);
-  say(`libtorch ${libtorch.build} in ${libtorch.path}`);
-  await buildAddon({
+  say(`1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}`);
+  const libtorch = libtorchOfUser(env) ?? (await libtorchFromCache({ cache, cuda, env }));
+  say(`2/3 libtorch ${libtorch.build} in ${libtorch.path}`);
+  const how = await buildAddon({
     root: fileURLToPath(new URL('..', import.meta.url)),
     cache,
     libtorch,
@@ -30,4 +36,5 @@ export async function main(env) {
     cuda: cuda && libtorch.cuda,
     env,
   });
+  say(`3/3 addon: ${how}`);
 }

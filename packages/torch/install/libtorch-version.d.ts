@@ -1,0 +1,1 @@
+export declare const LIBTORCH_VERSION: string;

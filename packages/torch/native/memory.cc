@@ -1,0 +1,36 @@
+// Counters of what is alive, for tests, metrics and leak hunting.
+#include "allocator.h"
+#include "handle.h"
+
+namespace bantam {
+namespace {
+
+Napi::Value memory_stats(const Napi::CallbackInfo& info) {
+  const auto stats = allocator_stats();
+  auto result = Napi::Object::New(info.Env());
+  result["liveTensors"] = static_cast<double>(live_tensors.load());
+  result["liveBytes"] = static_cast<double>(stats.live_bytes);
+  result["peakBytes"] = static_cast<double>(stats.peak_bytes);
+  result["cachedBytes"] = static_cast<double>(stats.cached_bytes);
+  return result;
+}
+
+Napi::Value reset_peak_bytes(const Napi::CallbackInfo& info) {
+  reset_peak();
+  return info.Env().Undefined();
+}
+
+Napi::Value empty_cached_blocks(const Napi::CallbackInfo& info) {
+  empty_cache();
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void init_memory(Napi::Env env, Napi::Object exports) {
+  exports["memoryStats"] = Napi::Function::New(env, memory_stats);
+  exports["resetPeakBytes"] = Napi::Function::New(env, reset_peak_bytes);
+  exports["emptyCache"] = Napi::Function::New(env, empty_cached_blocks);
+}
+
+}  // namespace bantam

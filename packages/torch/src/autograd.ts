@@ -1,0 +1,83 @@
+import { dtypeCode, type FloatDType } from './dtype.js';
+import { native } from './native.js';
+import { Tensor } from './tensor.js';
+
+function withGradMode<T>(enabled: boolean, body: () => T): T {
+  const before = native.setGradMode(enabled);
+  try {
+    return body();
+  } finally {
+    native.setGradMode(before);
+  }
+}
+
+/** Runs `body` without recording operators for gradients. */
+export function noGrad<T>(body: () => T): T {
+  return withGradMode(false, body);
+}
+
+/** Runs `body` recording operators for gradients, inside a {@link noGrad} as well. */
+export function enableGrad<T>(body: () => T): T {
+  return withGradMode(true, body);
+}
+
+/** Options of {@link grad}. */
+export interface GradOptions {
+  /** Gradients with respect to the outputs; may be left out where they are scalars. */
+  gradOutputs?: readonly Tensor[];
+  retainGraph?: boolean;
+  /** Record the backward pass itself, for second derivatives. */
+  createGraph?: boolean;
+}
+
+/**
+ * ∂outputs/∂inputs, without adding to any tensor's own gradient; null where an input took no part.
+ */
+export function grad(
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  { gradOutputs = [], createGraph = false, retainGraph = createGraph }: GradOptions = {},
+): (Tensor | null)[] {
+  const handles = native.grad(
+    outputs.map((tensor) => tensor.handle),
+    inputs.map((tensor) => tensor.handle),
+    gradOutputs.map((tensor) => tensor.handle),
+    retainGraph,
+    createGraph,
+  );
+  return handles.map((handle) => (handle === null ? null : new Tensor(handle)));
+}
+
+/**
+ * Runs one backward pass from several outputs, each with the gradient that stands at its place
+ * (null for a scalar output: 1).
+ */
+export function backward(
+  outputs: readonly Tensor[],
+  gradients: readonly (Tensor | null)[],
+  { retainGraph = false }: { retainGraph?: boolean } = {},
+): void {
+  native.backward(
+    outputs.map((tensor) => tensor.handle),
+    gradients.map((tensor) => (tensor === null ? null : tensor.handle)),
+    retainGraph,
+  );
+}
+
+/**
+ * Runs `body` under libtorch's autocast: matrix products and convolutions in `dtype`, with weights
+ * cast once and kept until the outermost autocast ends. `float32` turns it off.
+ */
+export function autocast<T>(
+  dtype: FloatDType,
+  body: () => T,
+  { device = 'cpu' }: { device?: 'cpu' | 'cuda' } = {},
+): T {
+  const code = dtype === 'float32' ? null : dtypeCode(dtype);
+  const before = native.setAutocast(device, code);
+  try {
+    return body();
+  } finally {
+    native.setAutocast(device, before);
+  }
+}

@@ -1,0 +1,11 @@
+/** @bantam/torch: libtorch for TypeScript. */
+export * from './autograd.js';
+export { TorchError } from './errors.js';
+export * from './dtype.js';
+export * from './machine.js';
+export * from './memory.js';
+export { Operator, type Argument } from './operator.js';
+export * from './ops/index.js';
+export * from './random.js';
+export { keep, scope } from './scope.js';
+export * from './tensor.js';

@@ -1,0 +1,118 @@
+import { createRequire } from 'node:module';
+import { TorchError } from './errors.js';
+import { LIBTORCH_VERSION } from '../install/libtorch-version.js';
+
+declare const tensorBrand: unique symbol;
+declare const generatorBrand: unique symbol;
+
+/** A tensor as the addon knows it. */
+export interface TensorHandle {
+  readonly [tensorBrand]: true;
+}
+
+/** A random generator as the addon knows it. */
+export interface GeneratorHandle {
+  readonly [generatorBrand]: true;
+}
+
+/** What an operator takes: `undefined` stands for the schema's default, `null` for none. */
+export type NativeArgument =
+  | TensorHandle
+  | GeneratorHandle
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | undefined
+  | readonly NativeArgument[];
+
+/** What an operator gives back. */
+export type NativeResult =
+  TensorHandle | number | boolean | string | null | undefined | NativeResult[];
+
+/** The addon's functions; `native/*.cc` says what each does. */
+export interface Native {
+  resolve(name: string, overload: string): number;
+  call(operator: number, args: readonly NativeArgument[]): NativeResult;
+  callInPlace(operator: number, args: readonly NativeArgument[]): void;
+  schema(operator: number): string;
+
+  dispose(tensor: TensorHandle): void;
+  shape(tensor: TensorHandle): number[];
+  dtype(tensor: TensorHandle): number;
+  device(tensor: TensorHandle): string;
+  isContiguous(tensor: TensorHandle): boolean;
+
+  backward(
+    outputs: readonly TensorHandle[],
+    gradients: readonly (TensorHandle | null)[],
+    retainGraph: boolean,
+  ): void;
+  grad(
+    outputs: readonly TensorHandle[],
+    inputs: readonly TensorHandle[],
+    gradients: readonly (TensorHandle | null)[],
+    retainGraph: boolean,
+    createGraph: boolean,
+  ): (TensorHandle | null)[];
+  getGrad(tensor: TensorHandle): TensorHandle | null;
+  setGrad(tensor: TensorHandle, gradient: TensorHandle | null): void;
+  requiresGrad(tensor: TensorHandle): boolean;
+  setRequiresGrad(tensor: TensorHandle, requiresGrad: boolean): void;
+  isLeaf(tensor: TensorHandle): boolean;
+  setGradMode(enabled: boolean): boolean;
+  setAutocast(device: string, dtype: number | null): number | null;
+
+  createGenerator(device: string, seed: bigint): GeneratorHandle;
+  generatorState(generator: GeneratorHandle): TensorHandle;
+  setGeneratorState(generator: GeneratorHandle, state: TensorHandle): void;
+
+  fromTypedArray(
+    array: ArrayBufferView,
+    shape: readonly number[],
+    dtype: number,
+    copy: boolean,
+  ): TensorHandle;
+  copyToBuffer(tensor: TensorHandle): ArrayBuffer;
+
+  memoryStats(): {
+    liveTensors: number;
+    liveBytes: number;
+    peakBytes: number;
+    cachedBytes: number;
+  };
+  resetPeakBytes(): void;
+  emptyCache(): void;
+
+  version(): string;
+  buildConfig(): string;
+  cpuCapability(): string;
+  hasAmx(): boolean;
+  getThreads(): number;
+  setThreads(threads: number): void;
+  loadCuda(): string | null;
+}
+
+function load(): Native {
+  const require = createRequire(import.meta.url);
+  let addon: Native;
+  try {
+    addon = require('../build/bantam_torch.node') as Native;
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw new TorchError(
+      `The native addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
+    );
+  }
+  const version = addon.version().split('+')[0];
+  if (version !== LIBTORCH_VERSION) {
+    throw new TorchError(
+      `@bantam/torch needs libtorch ${LIBTORCH_VERSION} but was built against ${String(version)}; run 'npm rebuild @bantam/torch', with BANTAM_LIBTORCH unset or pointing to ${LIBTORCH_VERSION}.`,
+    );
+  }
+  return addon;
+}
+
+/** The loaded addon. */
+export const native: Native = load();

@@ -1,0 +1,70 @@
+/** Operators that change their first argument; under `noGrad` for tensors that need gradients. */
+import { Operator } from '../operator.js';
+import type { Tensor } from '../tensor.js';
+
+const copyOp = new Operator('aten::copy_');
+const zeroOp = new Operator('aten::zero_');
+const fillOp = new Operator('aten::fill_', 'Scalar');
+const addTensor = new Operator('aten::add_', 'Tensor');
+const addScalar = new Operator('aten::add_', 'Scalar');
+const mulTensor = new Operator('aten::mul_', 'Tensor');
+const mulScalar = new Operator('aten::mul_', 'Scalar');
+const clampOp = new Operator('aten::clamp_');
+const foreachMul = new Operator('aten::_foreach_mul_', 'Scalar');
+const foreachMulTensor = new Operator('aten::_foreach_mul_', 'Tensor');
+const foreachLerp = new Operator('aten::_foreach_lerp_', 'Scalar');
+const foreachNorm = new Operator('aten::_foreach_norm', 'Scalar');
+
+/** x ← source, converted to x's type and broadcast to its shape */
+export function copy_(x: Tensor, source: Tensor): Tensor {
+  copyOp.inPlace(x, source);
+  return x;
+}
+
+/** x ← 0 */
+export function zero_(x: Tensor): Tensor {
+  zeroOp.inPlace(x);
+  return x;
+}
+
+/** x ← value */
+export function fill_(x: Tensor, value: number): Tensor {
+  fillOp.inPlace(x, value);
+  return x;
+}
+
+/** x ← x + other */
+export function add_(x: Tensor, other: Tensor | number): Tensor {
+  if (typeof other === 'number') addScalar.inPlace(x, other);
+  else addTensor.inPlace(x, other);
+  return x;
+}
+
+/** x ← x·other */
+export function mul_(x: Tensor, other: Tensor | number): Tensor {
+  if (typeof other === 'number') mulScalar.inPlace(x, other);
+  else mulTensor.inPlace(x, other);
+  return x;
+}
+
+/** x ← x limited to [min, max] */
+export function clamp_(x: Tensor, { min, max }: { min?: number; max?: number }): Tensor {
+  clampOp.inPlace(x, min ?? null, max ?? null);
+  return x;
+}
+
+/** x ← x·factor for every tensor of a list */
+export function mulEach_(tensors: readonly Tensor[], factor: Tensor | number): void {
+  if (typeof factor === 'number') foreachMul.inPlace(tensors, factor);
+  else foreachMulTensor.inPlace(tensors, factor);
+}
+
+/** a ← a + weight·(b − a) for every pair of two lists */
+export function lerpEach_(a: readonly Tensor[], b: readonly Tensor[], weight: number): void {
+  foreachLerp.inPlace(a, b, weight);
+}
+
+/** The L2 norm of every tensor of a list */
+export function normEach(tensors: readonly Tensor[]): Tensor[] {
+  return foreachNorm.tensors(tensors, 2);
+}

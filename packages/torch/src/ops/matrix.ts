@@ -1,0 +1,28 @@
+/** Matrix products. */
+import { Operator } from '../operator.js';
+import type { Tensor } from '../tensor.js';
+
+const matmulOp = new Operator('aten::matmul');
+const bmmOp = new Operator('aten::bmm');
+const linearOp = new Operator('aten::linear');
+const addmmOp = new Operator('aten::addmm');
+
+/** a·b over the last two dimensions, the others broadcast. */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  return matmulOp.tensor(a, b);
+}
+
+/** One product per entry of the batch: [n, i, k] · [n, k, j] → [n, i, j] */
+export function bmm(a: Tensor, b: Tensor): Tensor {
+  return bmmOp.tensor(a, b);
+}
+
+/** x·Wᵀ + b with x [*, in], W [out, in], b [out] → [*, out] */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  return linearOp.tensor(x, weight, bias ?? null);
+}
+
+/** c + a·b for matrices */
+export function addmm(c: Tensor, a: Tensor, b: Tensor): Tensor {
+  return addmmOp.tensor(c, a, b);
+}

@@ -1,0 +1,172 @@
+/** The operators of neural networks. */
+import { Operator } from '../operator.js';
+import type { Tensor } from '../tensor.js';
+import type { Generator } from '../random.js';
+import { clamp, div, mul } from './arithmetic.js';
+import { bernoulli } from './random.js';
+import { norm } from './reduce.js';
+
+const softmaxOp = new Operator('aten::softmax', 'int');
+const logSoftmaxOp = new Operator('aten::log_softmax', 'int');
+const layerNormOp = new Operator('aten::layer_norm');
+const batchNormOp = new Operator('aten::batch_norm');
+const reluOp = new Operator('aten::relu');
+const geluOp = new Operator('aten::gelu');
+const quickGeluOp = new Operator('bantam::quick_gelu');
+const embeddingOp = new Operator('aten::embedding');
+const conv2dOp = new Operator('aten::conv2d');
+const crossEntropyOp = new Operator('aten::cross_entropy_loss');
+const attentionOp = new Operator('aten::scaled_dot_product_attention');
+
+/** eˣ/Σeˣ along `dim` */
+export function softmax(x: Tensor, dim: number): Tensor {
+  return softmaxOp.tensor(x, dim, null);
+}
+
+/** x − ln Σeˣ along `dim` */
+export function logSoftmax(x: Tensor, dim: number): Tensor {
+  return logSoftmaxOp.tensor(x, dim, null);
+}
+
+/** Options of {@link layerNorm}. */
+export interface LayerNormOptions {
+  /** The last dimensions, over which mean and variance are taken. */
+  shape: readonly number[];
+  weight?: Tensor | null;
+  bias?: Tensor | null;
+  eps?: number;
+}
+
+/** (x − mean)/√(variance + eps)·weight + bias over the last dimensions (biased variance). */
+export function layerNorm(
+  x: Tensor,
+  { shape, weight = null, bias = null, eps = 1e-5 }: LayerNormOptions,
+): Tensor {
+  return layerNormOp.tensor(x, shape, weight, bias, eps, false);
+}
+
+/** Options of {@link batchNorm}. */
+export interface BatchNormOptions {
+  weight?: Tensor | null;
+  bias?: Tensor | null;
+  /** Changed in place while training. */
+  runningMean?: Tensor | null;
+  /** Changed in place while training (unbiased variance). */
+  runningVar?: Tensor | null;
+  /** Normalise with the batch's own statistics. */
+  training: boolean;
+  momentum?: number;
+  eps?: number;
+}
+
+/** (x − mean)/√(variance + eps)·weight + bias per channel of [N, C, *]. */
+export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  const { weight, bias, runningMean, runningVar, training, momentum = 0.1, eps = 1e-5 } = options;
+  return batchNormOp.tensor(
+    x,
+    weight ?? null,
+    bias ?? null,
+    runningMean ?? null,
+    runningVar ?? null,
+    training,
+    momentum,
+    eps,
+    true,
+  );
+}
+
+/** max(x, 0) */
+export function relu(x: Tensor): Tensor {
+  return reluOp.tensor(x);
+}
+
+/** x·Φ(x): `none` with the error function, `tanh` its approximation ½x(1 + tanh(√(2/π)(x + 0.044715x³))). */
+export function gelu(
+  x: Tensor,
+  { approximate = 'none' }: { approximate?: 'none' | 'tanh' } = {},
+): Tensor {
+  return geluOp.tensor(x, approximate);
+}
+
+/** x·σ(1.702·x), the activation of OpenAI's CLIP models; one pass over memory by a kernel of our own. */
+export function quickGelu(x: Tensor): Tensor {
+  return quickGeluOp.tensor(x);
+}
+
+/** Rows of `weight` [entries, width] by int64 `ids` [*] → [*, width] */
+export function embedding(weight: Tensor, ids: Tensor): Tensor {
+  return embeddingOp.tensor(weight, ids);
+}
+
+/** Options of {@link conv2d}. */
+export interface Conv2dOptions {
+  bias?: Tensor | null;
+  stride?: number;
+  padding?: number;
+  dilation?: number;
+  groups?: number;
+}
+
+/** Cross-correlation of [N, C, H, W] with `weight` [out, C/groups, kh, kw]. */
+export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+  const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  return conv2dOp.tensor(
+    x,
+    weight,
+    bias,
+    [stride, stride],
+    [padding, padding],
+    [dilation, dilation],
+    groups,
+  );
+}
+
+/** Zeroes each element with probability p and scales the others by 1/(1 − p). */
+export function dropout(x: Tensor, p: number, generator: Generator): Tensor {
+  if (p === 0) return x;
+  return mul(x, div(bernoulli(x, 1 - p, generator), 1 - p));
+}
+
+/** Options of {@link crossEntropy}. */
+export interface CrossEntropyOptions {
+  /** Share of the target's weight that is spread over all classes. */
+  labelSmoothing?: number;
+  reduction?: 'mean' | 'sum' | 'none';
+}
+
+/** −Σ target·logSoftmax(logits): logits [N, C], targets class numbers int64 [N] or probabilities [N, C]. */
+export function crossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  { labelSmoothing = 0, reduction = 'mean' }: CrossEntropyOptions = {},
+): Tensor {
+  const code = { none: 0, mean: 1, sum: 2 }[reduction];
+  return crossEntropyOp.tensor(logits, target, null, code, -100, labelSmoothing);
+}
+
+/** x/max(‖x‖₂, eps) along `dim` */
+export function normalize(
+  x: Tensor,
+  { dim = -1, eps = 1e-12 }: { dim?: number; eps?: number } = {},
+): Tensor {
+  return div(x, clamp(norm(x, { dim, keepdim: true }), { min: eps }));
+}
+
+/** Options of {@link scaledDotProductAttention}. */
+export interface AttentionOptions {
+  /** Added to the scores, or boolean: which places may be seen. */
+  mask?: Tensor | null;
+  causal?: boolean;
+  /** Factor of the scores; default 1/√d. */
+  scale?: number;
+}
+
+/** softmax(q·kᵀ·scale + mask)·v with q, k, v [*, length, d], by libtorch's fused kernel. */
+export function scaledDotProductAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { mask = null, causal = false, scale }: AttentionOptions = {},
+): Tensor {
+  return attentionOp.tensor(q, k, v, mask, 0, causal, scale ?? null);
+}

@@ -1,0 +1,190 @@
+/** Views, joins, slices and conversions: what changes the arrangement of elements. */
+import { dtypeCode, type DType } from '../dtype.js';
+import { prepareDevice } from '../machine.js';
+import { Operator } from '../operator.js';
+import type { Device, Tensor } from '../tensor.js';
+
+const reshapeOp = new Operator('aten::reshape');
+const flattenOp = new Operator('aten::flatten', 'using_ints');
+const permuteOp = new Operator('aten::permute');
+const transposeOp = new Operator('aten::transpose', 'int');
+const unsqueezeOp = new Operator('aten::unsqueeze');
+const squeezeOp = new Operator('aten::squeeze', 'dim');
+const expandOp = new Operator('aten::expand');
+const repeatInterleaveOp = new Operator('aten::repeat_interleave', 'self_int');
+const catOp = new Operator('aten::cat');
+const stackOp = new Operator('aten::stack');
+const chunkOp = new Operator('aten::chunk');
+const splitOp = new Operator('aten::split', 'sizes');
+const sliceOp = new Operator('aten::slice', 'Tensor');
+const selectOp = new Operator('aten::select', 'int');
+const narrowOp = new Operator('aten::narrow');
+const indexSelectOp = new Operator('aten::index_select');
+const gatherOp = new Operator('aten::gather');
+const indexOp = new Operator('aten::index', 'Tensor');
+const flipOp = new Operator('aten::flip');
+const trilOp = new Operator('aten::tril');
+const triuOp = new Operator('aten::triu');
+const padOp = new Operator('aten::pad');
+const unfoldOp = new Operator('aten::unfold');
+const contiguousOp = new Operator('aten::contiguous');
+const cloneOp = new Operator('aten::clone');
+const detachOp = new Operator('aten::detach');
+const toDtypeOp = new Operator('aten::to', 'dtype');
+const toDeviceOp = new Operator('aten::to', 'device');
+const viewDtypeOp = new Operator('aten::view', 'dtype');
+
+/** The same elements in another shape; one length may be −1. A view where the strides allow it. */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  return reshapeOp.tensor(x, shape);
+}
+
+/** Dimensions start…end (inclusive) joined into one. */
+export function flatten(
+  x: Tensor,
+  { start = 0, end = -1 }: { start?: number; end?: number } = {},
+): Tensor {
+  return flattenOp.tensor(x, start, end);
+}
+
+/** A view with its dimensions in the order `dims`. */
+export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  return permuteOp.tensor(x, dims);
+}
+
+/** A view with two dimensions exchanged. */
+export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  return transposeOp.tensor(x, dim0, dim1);
+}
+
+/** A view with a dimension of length 1 put in at `dim`. */
+export function unsqueeze(x: Tensor, dim: number): Tensor {
+  return unsqueezeOp.tensor(x, dim);
+}
+
+/** A view without dimension `dim` where its length is 1. */
+export function squeeze(x: Tensor, dim: number): Tensor {
+  return squeezeOp.tensor(x, dim);
+}
+
+/** A view that repeats dimensions of length 1 without copying; −1 keeps a length. */
+export function expand(x: Tensor, shape: readonly number[]): Tensor {
+  return expandOp.tensor(x, shape);
+}
+
+/** Each slice along `dim` repeated `repeats` times in a row. */
+export function repeatInterleave(x: Tensor, repeats: number, dim: number): Tensor {
+  return repeatInterleaveOp.tensor(x, repeats, dim);
+}
+
+/** Tensors joined along an existing dimension. */
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  return catOp.tensor(tensors, dim);
+}
+
+/** Tensors joined along a new dimension. */
+export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  return stackOp.tensor(tensors, dim);
+}
+
+/** Views of `count` equal parts along `dim` (the last may be shorter). */
+export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
+  return chunkOp.tensors(x, count, dim);
+}
+
+/** Views of parts of the given lengths along `dim`. */
+export function split(x: Tensor, lengths: readonly number[], dim = 0): Tensor[] {
+  return splitOp.tensors(x, lengths, dim);
+}
+
+/** Options of {@link slice}. */
+export interface SliceOptions {
+  dim?: number;
+  start?: number;
+  end?: number;
+  step?: number;
+}
+
+/** A view of x[start:end:step] along `dim`; negative positions count from the end. */
+export function slice(x: Tensor, { dim = 0, start, end, step = 1 }: SliceOptions): Tensor {
+  return sliceOp.tensor(x, dim, start ?? null, end ?? null, step);
+}
+
+/** A view of x[…, index, …] along `dim`, which goes away. */
+export function select(x: Tensor, dim: number, index: number): Tensor {
+  return selectOp.tensor(x, dim, index);
+}
+
+/** A view of `length` places from `start` along `dim`. */
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  return narrowOp.tensor(x, dim, start, length);
+}
+
+/** The slices along `dim` that a one-dimensional int64 tensor names. */
+export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  return indexSelectOp.tensor(x, dim, index);
+}
+
+/** out[i, j, …] = x[…, index[i, j, …], …] along `dim` */
+export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  return gatherOp.tensor(x, dim, index);
+}
+
+/** x[index₀, index₁, …] with int64 or boolean tensors; null takes a whole dimension. */
+export function index(x: Tensor, indices: readonly (Tensor | null)[]): Tensor {
+  return indexOp.tensor(x, indices);
+}
+
+/** The elements in reverse order along the given dimensions. */
+export function flip(x: Tensor, dims: readonly number[]): Tensor {
+  return flipOp.tensor(x, dims);
+}
+
+/** The lower triangle, zero above the given diagonal. */
+export function tril(x: Tensor, diagonal = 0): Tensor {
+  return trilOp.tensor(x, diagonal);
+}
+
+/** The upper triangle, zero below the given diagonal. */
+export function triu(x: Tensor, diagonal = 0): Tensor {
+  return triuOp.tensor(x, diagonal);
+}
+
+/** x with `value` around it; `amounts` are (before, after) from the last dimension backwards. */
+export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
+  return padOp.tensor(x, amounts, 'constant', value);
+}
+
+/** A view of all windows of length `size`, `step` apart, along `dim`; the window is a new last dimension. */
+export function unfold(x: Tensor, dim: number, size: number, step: number): Tensor {
+  return unfoldOp.tensor(x, dim, size, step);
+}
+
+/** x itself where its elements lie in row-major order, else a copy in which they do. */
+export function contiguous(x: Tensor): Tensor {
+  return contiguousOp.tensor(x);
+}
+
+/** A copy. */
+export function clone(x: Tensor): Tensor {
+  return cloneOp.tensor(x);
+}
+
+/** A view outside of the autograd graph. */
+export function detach(x: Tensor): Tensor {
+  return detachOp.tensor(x);
+}
+
+/** x as another element type and on another device; x itself where nothing changes. */
+export function to(x: Tensor, { dtype, device }: { dtype?: DType; device?: Device }): Tensor {
+  if (device !== undefined) {
+    prepareDevice(device);
+    return toDeviceOp.tensor(x, device, dtypeCode(dtype ?? x.dtype));
+  }
+  return toDtypeOp.tensor(x, dtypeCode(dtype ?? x.dtype));
+}
+
+/** A view of the same bytes read as another element type. */
+export function viewAs(x: Tensor, dtype: DType): Tensor {
+  return viewDtypeOp.tensor(x, dtypeCode(dtype));
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { native, type GeneratorHandle } from './native.js';
+import { fromTypedArray, Tensor, type Device } from './tensor.js';
+
+/** Options of {@link Generator}. */
+export interface GeneratorOptions {
+  seed?: number | bigint;
+  device?: Device;
+}
+
+/** A stream of random numbers; every random operator takes one, there is no hidden global stream. */
+export class Generator {
+  /** The addon's handle. */
+  readonly handle: GeneratorHandle;
+
+  constructor({ seed = 0, device = 'cpu' }: GeneratorOptions = {}) {
+    this.handle = native.createGenerator(device, BigInt.asUintN(64, BigInt(seed)));
+  }
+
+  /** The position in the stream as bytes: what {@link setState} takes back. */
+  state(): Uint8Array {
+    using state = new Tensor(native.generatorState(this.handle));
+    return state.toTypedArray() as Uint8Array;
+  }
+
+  /** Continues where the stream that gave `state` stood. */
+  setState(state: Uint8Array): void {
+    using tensor = fromTypedArray(state);
+    native.setGeneratorState(this.handle, tensor.handle);
+  }
+}
+
+/**
+ * One named random stream per purpose (`init`, `dropout`, `mask`, …), all derived from one seed, so
+ * that drawing more from one changes nothing in the others.
+ *
+ * The seed of stream `n` is the first 64 bits of SHA-256(`seed/n`).
+ */
+export class RandomStreams {
+  readonly seed: number;
+  readonly #device: Device;
+  readonly #streams = new Map<string, Generator>();
+
+  constructor({ seed = 0, device = 'cpu' }: { seed?: number; device?: Device } = {}) {
+    this.seed = seed;
+    this.#device = device;
+  }
+
+  /** The stream of that name; made at its first use. */
+  get(name: string): Generator {
+    let stream = this.#streams.get(name);
+    if (stream === undefined) {
+      const digest = createHash('sha256').update(`${this.seed}/${name}`).digest();
+      stream = new Generator({ seed: digest.readBigUInt64LE(0), device: this.#device });
+      this.#streams.set(name, stream);
+    }
+    return stream;
+  }
+
+  /** The states of all streams used so far, by name. */
+  state(): Record<string, Uint8Array> {
+    return Object.fromEntries([...this.#streams].map(([name, stream]) => [name, stream.state()]));
+  }
+
+  /** Takes back what {@link state} gave. */
+  setState(states: Readonly<Record<string, Uint8Array>>): void {
+    for (const [name, state] of Object.entries(states)) this.get(name).setState(state);
+  }
+}
