@@ -1,7 +1,8 @@
 /** Making tensors. */
 import { dtypeCode, type DType } from '../dtype.js';
 import { Operator } from '../operator.js';
-import { fromTypedArray, type Device, Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
+import { fromTypedArray, type Device } from '../tensor.js';
 
 /** Options of functions that make tensors. */
 export interface CreateOptions {
