@@ -1,7 +1,7 @@
 import { BantamError } from '../errors.js';
 import { openEmoji } from './emoji/emoji-source.js';
 import { openFolder } from './folder-source.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '../nearest.js';
 import { parseSpec, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';
 import { openTable } from './table-source.js';

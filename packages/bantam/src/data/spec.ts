@@ -1,5 +1,5 @@
 import { BantamError } from '../errors.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '../nearest.js';
 
 /** A parsed source specification `kind:path?key=value&…`. */
 export interface SourceSpec {

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { BantamError } from '../errors.js';
 import { parseCsv } from './csv.js';
 import { FileSource, type FileItem } from './file-source.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '../nearest.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';
 

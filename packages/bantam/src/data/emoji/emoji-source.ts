@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { BantamError } from '../../errors.js';
-import { didYouMean } from '../nearest.js';
+import { didYouMean } from '../../nearest.js';
 import { hashText } from '../random.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { CaptionRecipe, DataRecord, LabelSet, Source } from '../source.js';
