@@ -1,192 +1,25 @@
-import { createHash } from 'node:crypto';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { InstallError } from './install-error.js';
-import { duration, withHeartbeat } from './progress.js';
+import { withHeartbeat } from './progress.js';
 import { run } from './run.js';
-import { nodeApi } from './toolchain.js';
 
-/** Compiled addons to keep in the cache, so that branches can be switched without compiling. */
-const KEPT = 6;
-
-const ADDON = 'bantam_torch.node';
-const RECORD = 'build.json';
+/** Compiler errors to show; the log has them all. */
+const SHOWN = 20;
 
 /**
- * @typedef {object} BuildRecord what `build/build.json` says of the addon beside it
- * @property {string} libtorch folder with include/ and lib/
- * @property {string} version libtorch's version, e.g. `2.13.0`
- * @property {string} build libtorch's version with its build tag, e.g. `2.13.0+cu130`
- * @property {boolean} cuda whether the CUDA backend is loaded with the addon
- * @property {string} compiler the compiler's version line
- * @property {string} flags additional compiler flags (`CXXFLAGS`)
- * @property {string} nodeApi versions of the header packages
- * @property {string} platform e.g. `linux-x64`
- * @property {string} sources hash of the C++ sources and the build file
- */
-
-/**
- * Every file under a folder, sorted, so that the hash does not depend on the file system's order.
- *
- * @param {string} folder
- * @returns {string[]}
- */
-function filesUnder(folder) {
-  return readdirSync(folder, { withFileTypes: true })
-    .flatMap((entry) => {
-      const path = join(folder, entry.name);
-      return entry.isDirectory() ? filesUnder(path) : [path];
-    })
-    .sort();
-}
-
-/**
- * SHA-256 over the names and contents of a folder's files.
- *
- * @param {string} folder
- */
-export function hashSources(folder) {
-  const hash = createHash('sha256');
-  for (const file of filesUnder(folder)) {
-    hash
-      .update(`${relative(folder, file)}\0`)
-      .update(readFileSync(file))
-      .update('\0');
-  }
-  return hash.digest('hex');
-}
-
-/**
- * The cache's name for an addon: two builds with equal records are interchangeable.
- *
- * @param {BuildRecord} record
- */
-export function hashRecord(record) {
-  const ordered = Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash('sha256').update(JSON.stringify(ordered)).digest('hex').slice(0, 32);
-}
-
-/**
- * Puts `build/bantam_torch.node` and `build/build.json` in place: as they are, from the user's
- * cache, or compiled.
+ * Configures and builds the addon with CMake. What both print goes to `build/compile.log`.
  *
  * @param {object} options
- * @param {string} options.root folder of this package
- * @param {string} options.cache the user's cache folder
+ * @param {string} options.native folder of the sources
+ * @param {string} options.build where the addon goes
  * @param {import('./libtorch.js').Libtorch} options.libtorch
  * @param {import('./toolchain.js').Toolchain} options.toolchain
+ * @param {ReturnType<typeof import('./toolchain.js').nodeApi>} options.headers
  * @param {boolean} options.cuda load the CUDA backend with the addon
  * @param {import('./environment.js').Env} options.env
- * @returns {Promise<string>} how it came
  */
-export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }) {
-  const native = join(root, 'native');
-  const build = join(root, 'build');
-  const headers = nodeApi();
-  /** @type {BuildRecord} */
-  const record = {
-    libtorch: libtorch.path,
-    version: libtorch.version,
-    build: libtorch.build,
-    cuda,
-    compiler: toolchain.compilerVersion,
-    flags: env.CXXFLAGS ?? '',
-    nodeApi: headers.versions,
-    platform: `${process.platform}-${process.arch}`,
-    sources: hashSources(native),
-  };
-  const text = `${JSON.stringify(record, null, 2)}\n`;
-  if (existsSync(join(build, ADDON)) && readIfThere(join(build, RECORD)) === text) {
-    return 'up to date';
-  }
-  const cached = join(cache, 'addon', hashRecord(record));
-  mkdirSync(build, { recursive: true });
-  rmSync(join(build, RECORD), { force: true });
-  if (existsSync(join(cached, ADDON))) {
-    install(cached, build);
-    await checkLoads(build);
-    return 'taken from the cache';
-  }
-  const start = Date.now();
-  await compile({ native, build, libtorch, toolchain, cuda, headers, env });
-  await checkLoads(build);
-  writeFileSync(join(build, RECORD), text);
-  store(build, cached);
-  return `compiled in ${duration(Date.now() - start)}`;
-}
-
-/** @param {string} file */
-function readIfThere(file) {
-  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
-}
-
-/**
- * Copies an addon and, last, its record: an addon without its record counts as absent.
- *
- * @param {string} from
- * @param {string} to
- */
-function install(from, to) {
-  for (const name of [ADDON, RECORD]) {
-    // A new file, never the old one overwritten: a running process may have that one mapped.
-    cpSync(join(from, name), join(to, `${name}.new`));
-    renameSync(join(to, `${name}.new`), join(to, name));
-  }
-}
-
-/**
- * Adds an addon to the cache in one rename and lets the oldest ones go.
- *
- * @param {string} build
- * @param {string} cached
- */
-function store(build, cached) {
-  const staging = `${cached}.${process.pid}`;
-  mkdirSync(staging, { recursive: true });
-  install(build, staging);
-  try {
-    renameSync(staging, cached);
-  } catch {
-    rmSync(staging, { recursive: true, force: true }); // Another install was faster.
-  }
-  const folder = join(cached, '..');
-  const age = (/** @type {string} */ name) => statSync(join(folder, name)).mtimeMs;
-  const oldest = readdirSync(folder)
-    .sort((a, b) => age(b) - age(a))
-    .slice(KEPT);
-  for (const name of oldest) rmSync(join(folder, name), { recursive: true, force: true });
-}
-
-/**
- * Loads the addon in a process of its own, as a missing library shows only then.
- *
- * @param {string} build
- */
-async function checkLoads(build) {
-  const addon = join(build, ADDON);
-  const script =
-    'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
-  const { code, output } = await run(process.execPath, ['-e', script, addon]);
-  if (code !== 0) {
-    const reason = output.trim().split('\n')[0] || 'the process crashed';
-    throw new InstallError(
-      `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
-    );
-  }
-}
-
-/** Configures and builds with CMake. @param {any} options */
-async function compile({ native, build, libtorch, toolchain, cuda, headers, env }) {
+export async function compile({ native, build, libtorch, toolchain, headers, cuda, env }) {
   const work = join(build, 'cmake');
   const configure = [
     ...['-S', native, '-B', work, '-G', toolchain.generator],
@@ -198,18 +31,18 @@ async function compile({ native, build, libtorch, toolchain, cuda, headers, env 
     `-DADDON_DIR=${build}`,
     `-DBANTAM_CUDA=${cuda ? 'ON' : 'OFF'}`,
   ];
-  // A build folder of another generator or checkout can't be configured again.
-  const identity = JSON.stringify([configure, toolchain.compilerVersion]);
-  if (readIfThere(join(work, 'identity.json')) !== identity) {
+  // CMake keeps what it found at first: a folder of another compiler or generator starts afresh.
+  const identity = JSON.stringify([configure, toolchain.compilerVersion, env.CXXFLAGS]);
+  const marker = join(work, 'identity.json');
+  if (!existsSync(marker) || readFileSync(marker, 'utf8') !== identity) {
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work, { recursive: true });
-    writeFileSync(join(work, 'identity.json'), identity);
+    writeFileSync(marker, identity);
   }
   const log = join(build, 'compile.log');
   const configured = await run(toolchain.cmake, configure, { env });
   writeFileSync(log, configured.output);
-  if (configured.code !== 0)
-    throw compileError('CMake could not configure the addon', log, configured.output);
+  if (configured.code !== 0) throw compileError(log, configured.output);
   let last = '';
   const built = await withHeartbeat(
     `compiling the addon with ${toolchain.jobs} ${toolchain.jobs === 1 ? 'job' : 'jobs'}`,
@@ -223,26 +56,29 @@ async function compile({ native, build, libtorch, toolchain, cuda, headers, env 
       }),
   );
   writeFileSync(log, configured.output + built.output);
-  if (built.code !== 0) throw compileError('The addon did not compile', log, built.output);
+  if (built.code !== 0) throw compileError(log, built.output);
 }
 
 /**
- * @param {string} what
- * @param {string} log
+ * What made the compilation fail, told from what it printed; prints the compiler's first errors.
+ *
+ * @param {string} log file that holds the output
  * @param {string} output
  */
-function compileError(what, log, output) {
+export function compileError(log, output) {
   if (/No space left on device/.test(output)) {
     return new InstallError(
-      `${what} because the disk is full: free some space and run "npm ci" again.`,
+      'The addon did not compile because the disk is full: free some space and run "npm ci" again.',
     );
   }
-  if (/Killed signal|out of memory|Cannot allocate memory/i.test(output)) {
+  if (/Killed signal|Killed$|out of memory|Cannot allocate memory/im.test(output)) {
     return new InstallError(
-      `${what} because memory ran out: close other programs, or set CMAKE_BUILD_PARALLEL_LEVEL=1, and run "npm ci" again.`,
+      'The addon did not compile because memory ran out: close other programs or set CMAKE_BUILD_PARALLEL_LEVEL=1, and run "npm ci" again.',
     );
   }
-  const errors = output.split('\n').filter((line) => /error|undefined reference/i.test(line));
-  for (const line of errors.slice(0, 20)) console.error(line);
-  return new InstallError(`${what}: the first errors are above and the whole output is in ${log}.`);
+  const errors = output.split('\n').filter((line) => /\berror\b|undefined reference/i.test(line));
+  for (const line of [...new Set(errors)].slice(0, SHOWN)) console.error(line);
+  return new InstallError(
+    `The addon did not compile: the first errors are above and the whole output is in "${log}".`,
+  );
 }

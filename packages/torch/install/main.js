@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { buildAddon } from './compile.js';
+import { buildAddon } from './addon.js';
 import { openCache } from './disk.js';
 import { cacheFolder, checkPlatform, wantsCuda } from './environment.js';
 import { libtorchFromCache } from './fetch-libtorch.js';

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { availableParallelism, freemem } from 'node:os';
+import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { InstallError } from './install-error.js';
 import { run } from './run.js';
@@ -21,14 +21,7 @@ const MIN_COMPILER = { g: 10, clang: 12 };
  * @property {number} jobs compilers to run at once
  */
 
-/** @param {string} what */
-function remedy(what) {
-  const packages = { CMake: ['cmake', 'cmake'], 'C++ compiler': ['g++', ''] }[what];
-  if (process.platform === 'darwin') {
-    return packages?.[1] ? `brew install ${packages[1]}` : 'xcode-select --install';
-  }
-  return `apt-get install ${packages?.[0]}`;
-}
+const mac = process.platform === 'darwin';
 
 /**
  * Finds CMake, the C++ compiler and Ninja, or says which one is missing.
@@ -37,7 +30,7 @@ function remedy(what) {
  * @returns {Promise<Toolchain>}
  */
 export async function findToolchain(env) {
-  const compiler = env.CXX ?? 'c++';
+  const compiler = env.CXX || 'c++';
   const [cmake, cxx, ninja] = await Promise.all([
     run('cmake', ['--version'], { env }),
     run(compiler, ['--version'], { env }),
@@ -45,17 +38,17 @@ export async function findToolchain(env) {
   ]);
   if (cxx.code !== 0) {
     throw new InstallError(
-      `There is no C++ compiler ("${compiler}" does not start): install one with "${remedy('C++ compiler')}", or name yours in CXX.`,
+      `There is no C++ compiler ("${compiler}" does not start): install one with "${mac ? 'xcode-select --install' : 'apt-get install g++'}", or name yours in CXX.`,
     );
   }
   if (cmake.code !== 0) {
     throw new InstallError(
-      `CMake is missing ("cmake" does not start): install it with "${remedy('CMake')}".`,
+      `CMake is missing ("cmake" does not start): install it with "${mac ? 'brew' : 'apt-get'} install cmake".`,
     );
   }
   if (ninja.code !== 0 && (await run('make', ['--version'], { env })).code !== 0) {
     throw new InstallError(
-      `There is neither Ninja nor make to run the compiler: install one with "${process.platform === 'darwin' ? 'brew install ninja' : 'apt-get install make'}".`,
+      `There is neither Ninja nor make to run the compiler: install one with "${mac ? 'brew install ninja' : 'apt-get install make'}".`,
     );
   }
   const compilerVersion = cxx.output.split('\n')[0] ?? '';
@@ -65,8 +58,21 @@ export async function findToolchain(env) {
     generator: ninja.code === 0 ? 'Ninja' : 'Unix Makefiles',
     compiler,
     compilerVersion,
-    jobs: Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / MEMORY_PER_JOB))),
+    jobs: compileJobs(env),
   };
+}
+
+/**
+ * As many compilers at once as there are cores and memory for, or `CMAKE_BUILD_PARALLEL_LEVEL`.
+ *
+ * @param {import('./environment.js').Env} env
+ */
+export function compileJobs(env) {
+  const chosen = Number(env.CMAKE_BUILD_PARALLEL_LEVEL);
+  if (Number.isInteger(chosen) && chosen > 0) return chosen;
+  // macOS counts memory that holds cached files as taken.
+  const memory = mac ? totalmem() / 2 : freemem();
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(memory / MEMORY_PER_JOB)));
 }
 
 /**

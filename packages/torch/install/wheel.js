@@ -6,7 +6,7 @@ const CPU_EXTRAS = ['cudart', 'cupti'];
 const CPU_WHEELS = /^nvidia-cuda-(runtime|cupti)(-cu\d+)?$/;
 
 /** Libraries for Python only. */
-const PYTHON_LIBRARIES = /^lib(torch_python|shm)\b/;
+const PYTHON_LIBRARIES = /^lib(torch_python|shm)/;
 /** Libraries of the CUDA backend, and what links against it. */
 const CUDA_LIBRARIES =
   /^lib(torch|torch_cuda.*|c10_cuda|caffe2_nvrtc|torch_nvshmem|torch_global_deps)\.so/;
@@ -65,8 +65,9 @@ export function pruneWheel(target, cuda) {
     (name) => !PYTHON_LIBRARIES.test(name) && (cuda || !CUDA_LIBRARIES.test(name)),
   );
   const nvidia = join(target, 'nvidia');
-  for (const name of existsSync(nvidia) ? readdirSync(nvidia) : []) {
+  for (const name of listIfThere(nvidia)) {
     removeExcept(join(nvidia, name), (part) => part === 'lib' || /licen[cs]e/i.test(part));
+    removeExcept(join(nvidia, name, 'lib'), (file) => !file.endsWith('.a'));
   }
 }
 
@@ -75,7 +76,12 @@ export function pruneWheel(target, cuda) {
  * @param {(name: string) => boolean} kept
  */
 function removeExcept(folder, kept) {
-  for (const name of readdirSync(folder)) {
+  for (const name of listIfThere(folder)) {
     if (!kept(name)) rmSync(join(folder, name), { recursive: true, force: true });
   }
+}
+
+/** @param {string} folder */
+function listIfThere(folder) {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }

@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, relative } from 'node:path';
+import { compile } from './compile.js';
+import { InstallError } from './install-error.js';
+import { duration } from './progress.js';
+import { run } from './run.js';
+import { nodeApi } from './toolchain.js';
+
+/** Compiled addons to keep in the cache, so that branches can be switched without compiling. */
+const KEPT = 6;
+
+/** The addon is what {@link buildAddon} makes … */
+const ADDON = 'bantam_torch.node';
+/** … and its record says of what it was made. */
+const RECORD = 'build.json';
+
+/**
+ * @typedef {object} BuildRecord what `build/build.json` says of the addon beside it
+ * @property {string} libtorch folder with include/ and lib/
+ * @property {string} version libtorch's version, e.g. `2.13.0`
+ * @property {string} build libtorch's version with its build tag, e.g. `2.13.0+cu130`
+ * @property {boolean} cuda whether the CUDA backend is loaded with the addon
+ * @property {string} compiler the compiler's version line
+ * @property {string} flags additional compiler flags (`CXXFLAGS`)
+ * @property {string} nodeApi versions of the header packages
+ * @property {string} platform e.g. `linux-x64`
+ * @property {string} sources hash of the C++ sources and the build file
+ */
+
+/**
+ * Every file under a folder, sorted, so that the hash does not depend on the file system's order.
+ *
+ * @param {string} folder
+ * @returns {string[]}
+ */
+function filesUnder(folder) {
+  return readdirSync(folder, { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? filesUnder(path) : [path];
+    })
+    .sort();
+}
+
+/**
+ * SHA-256 over the names and contents of a folder's files.
+ *
+ * @param {string} folder
+ */
+export function hashSources(folder) {
+  const hash = createHash('sha256');
+  for (const file of filesUnder(folder)) {
+    hash
+      .update(`${relative(folder, file)}\0`)
+      .update(readFileSync(file))
+      .update('\0');
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * The cache's name for an addon: two builds with equal records are interchangeable.
+ *
+ * @param {BuildRecord} record
+ */
+export function hashRecord(record) {
+  const ordered = Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(ordered)).digest('hex').slice(0, 32);
+}
+
+/**
+ * Puts `build/bantam_torch.node` and `build/build.json` in place: as they are, from the user's
+ * cache, or compiled.
+ *
+ * @param {object} options
+ * @param {string} options.root folder of this package
+ * @param {string} options.cache the user's cache folder
+ * @param {import('./libtorch.js').Libtorch} options.libtorch
+ * @param {import('./toolchain.js').Toolchain} options.toolchain
+ * @param {boolean} options.cuda load the CUDA backend with the addon
+ * @param {import('./environment.js').Env} options.env
+ * @returns {Promise<string>} how it came
+ */
+export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }) {
+  const native = join(root, 'native');
+  const build = join(root, 'build');
+  const headers = nodeApi();
+  /** @type {BuildRecord} */
+  const record = {
+    libtorch: libtorch.path,
+    version: libtorch.version,
+    build: libtorch.build,
+    cuda,
+    compiler: toolchain.compilerVersion,
+    flags: env.CXXFLAGS ?? '',
+    nodeApi: headers.versions,
+    platform: `${process.platform}-${process.arch}`,
+    sources: hashSources(native),
+  };
+  const text = `${JSON.stringify(record, null, 2)}\n`;
+  if (existsSync(join(build, ADDON)) && readIfThere(join(build, RECORD)) === text) {
+    return 'up to date';
+  }
+  const cached = join(cache, 'addon', hashRecord(record));
+  mkdirSync(build, { recursive: true });
+  rmSync(join(build, RECORD), { force: true });
+  // The record comes last: an addon without it counts as absent.
+  if (existsSync(join(cached, ADDON))) {
+    replace(join(cached, ADDON), join(build, ADDON));
+    await checkLoads(build);
+    writeFileSync(join(build, RECORD), text);
+    return 'taken from the cache';
+  }
+  const start = Date.now();
+  await compile({ native, build, libtorch, toolchain, cuda, headers, env });
+  await checkLoads(build);
+  writeFileSync(join(build, RECORD), text);
+  store(build, cached);
+  return `compiled in ${duration(Date.now() - start)}`;
+}
+
+/** @param {string} file */
+function readIfThere(file) {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+/**
+ * Puts a copy in place of a file. A new file, never the old one overwritten: a running process may
+ * have that one mapped.
+ *
+ * @param {string} from
+ * @param {string} to
+ */
+function replace(from, to) {
+  cpSync(from, `${to}.new`);
+  renameSync(`${to}.new`, to);
+}
+
+/**
+ * Adds an addon to the cache in one rename and lets the oldest ones go.
+ *
+ * @param {string} build
+ * @param {string} cached
+ */
+function store(build, cached) {
+  const staging = `${cached}.${process.pid}`;
+  mkdirSync(staging, { recursive: true });
+  for (const name of [ADDON, RECORD]) cpSync(join(build, name), join(staging, name));
+  try {
+    renameSync(staging, cached);
+  } catch {
+    rmSync(staging, { recursive: true, force: true }); // Another install was faster.
+  }
+  const folder = join(cached, '..');
+  const age = (/** @type {string} */ name) => statSync(join(folder, name)).mtimeMs;
+  const oldest = readdirSync(folder)
+    .sort((a, b) => age(b) - age(a))
+    .slice(KEPT);
+  for (const name of oldest) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/**
+ * Loads the addon in a process of its own, as a missing library shows only then.
+ *
+ * @param {string} build
+ */
+async function checkLoads(build) {
+  const addon = join(build, ADDON);
+  const script =
+    'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
+  const { code, output } = await run(process.execPath, ['-e', script, addon]);
+  if (code !== 0) {
+    const reason = output.trim().split('\n')[0] || 'the process crashed';
+    throw new InstallError(
+      `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
+    );
+  }
+}
