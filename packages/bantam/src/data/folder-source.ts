@@ -43,7 +43,8 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
     }
   }
   if (items.length === 0) {
-    const found = folders.length === 0 ? 'it holds no folders' : `not in ${folders.join(', ')}`;
+    const found =
+      folders.length === 0 ? 'it holds no folders' : `none in ${folders.slice(0, 5).join(', ')}`;
     throw new BantamError(
       `The folder "${spec.path}" has no pictures in folders named by class (${found}); make it DIR/CLASS/PICTURE.jpg.`,
     );

@@ -98,7 +98,7 @@ export function fromOpenClipPreprocess(config: unknown, size: number): Preproces
 }
 
 function squareSize(value: unknown): number {
-  const [height, width]: unknown[] = Array.isArray(value) ? value : [value, value];
+  const [height, width] = Array.isArray(value) ? (value as unknown[]) : [value, value];
   if (typeof height === 'number' && height === width && Number.isInteger(height) && height > 0) {
     return height;
   }
@@ -107,7 +107,7 @@ function squareSize(value: unknown): number {
 
 function triple(value: unknown, key: string): Triple {
   if (Array.isArray(value)) {
-    const [red, green, blue, ...rest]: unknown[] = value;
+    const [red, green, blue, ...rest] = value as unknown[];
     const numbers = typeof red === 'number' && typeof green === 'number';
     if (numbers && typeof blue === 'number' && rest.length === 0) return [red, green, blue];
   }

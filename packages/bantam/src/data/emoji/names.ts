@@ -88,7 +88,7 @@ export async function readEmojibase(directory: string): Promise<EmojiNames> {
   };
   const subgroupName = (id: number): string => {
     const key = meta.subgroups[id] ?? '';
-    return subgroupWords[key] ?? key.replaceAll('-', ' ');
+    return subgroupWords[key] ?? key.replace(/^(face)-(.*)/, '$2 $1').replaceAll('-', ' ');
   };
   const entries: EmojiEntry[] = [];
   const emoji = data
