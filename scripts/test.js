@@ -1,0 +1,125 @@
+/**
+ * `npm test`: lint, types, then every test file; the last line counts checks and tests.
+ *
+ *     npm test                      everything
+ *     npm test -- safetensors text  types, and only the test files whose path has one of the words
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Where tests run, and where they are written; the same folder for those in plain JavaScript. */
+const FOLDERS = [
+  { compiled: 'packages/torch/install', source: 'packages/torch/install' },
+  { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
+  { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
+  { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
+];
+
+/** libtorch itself runs on all cores, so more files at once would only crowd each other out. */
+const CONCURRENCY = Math.min(2, availableParallelism());
+const TIMEOUT_MINUTES = 8;
+
+/**
+ * The test files to run. A compiled test whose source is gone is left out: the compiler does not
+ * remove it.
+ *
+ * @param {readonly string[]} words paths to take; all where there are none
+ * @returns {string[]} relative to the root
+ */
+function testFiles(words) {
+  return FOLDERS.flatMap(({ compiled, source }) => {
+    const folder = join(root, compiled);
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder, { recursive: true })
+      .filter((name) => name.endsWith('.test.js'))
+      .map((name) => {
+        const written = compiled === source ? name : name.replace(/js$/, 'ts');
+        return { file: join(compiled, name), source: join(source, written) };
+      })
+      .filter((test) => existsSync(join(root, test.source)))
+      .filter((test) => words.length === 0 || words.some((word) => matches(test, word)))
+      .map(({ file }) => file)
+      .sort();
+  });
+}
+
+/**
+ * @param {{ file: string, source: string }} test
+ * @param {string} word part of a path, relative or absolute
+ */
+function matches({ file, source }, word) {
+  const path = word.startsWith(root) ? relative(root, word) : word;
+  return file.includes(path) || source.includes(path);
+}
+
+/**
+ * Runs one of the workspace's npm scripts as a check of its own.
+ *
+ * @param {string} title
+ * @param {string} script
+ */
+function check(title, script) {
+  console.log(`\n${title}`);
+  const { status } = spawnSync('npm', ['run', '--silent', script], { cwd: root, stdio: 'inherit' });
+  console.log(status === 0 ? `✔ ${title}` : `✖ ${title} (npm run ${script})`);
+  return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+}
+
+/**
+ * Runs test files, each in a process of its own.
+ *
+ * @param {readonly string[]} files
+ */
+function runTests(files) {
+  console.log(`\n${files.length} test files`);
+  const folder = mkdtempSync(join(tmpdir(), 'bantam-test-'));
+  const counts = join(folder, 'counts.json');
+  const reporters = [
+    ['spec', 'stdout'],
+    [join(root, 'scripts', 'count-reporter.js'), counts],
+  ];
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      ...['--expose-gc', '--test', `--test-concurrency=${CONCURRENCY}`],
+      `--test-timeout=${TIMEOUT_MINUTES * 60_000}`,
+      ...reporters.flatMap(([reporter, destination]) => [
+        `--test-reporter=${reporter}`,
+        `--test-reporter-destination=${destination}`,
+      ]),
+      ...files,
+    ],
+    { cwd: root, stdio: 'inherit' },
+  );
+  const text = existsSync(counts) ? readFileSync(counts, 'utf8') : '';
+  rmSync(folder, { recursive: true, force: true });
+  const { passed, failed, skipped } = text
+    ? JSON.parse(text)
+    : { passed: 0, failed: 0, skipped: 0 };
+  // Whatever else made the runner fail must not end as a success.
+  return { passed, failed: status !== 0 && failed === 0 ? 1 : failed, skipped };
+}
+
+const words = process.argv.slice(2);
+const results = [];
+if (words.length === 0) results.push(check('Lint and format', 'lint'));
+results.push(check('Types and build', 'build'));
+
+const files = testFiles(words);
+const tests = files.length > 0 ? runTests(files) : { passed: 0, failed: 0, skipped: 0 };
+if (tests.passed + tests.failed === 0) {
+  console.log(`✖ no test ran${words.length > 0 ? ` for "${words.join(' ')}"` : ''}`);
+  tests.failed = 1;
+}
+results.push(tests);
+
+const total = (/** @type {'passed' | 'failed' | 'skipped'} */ kind) =>
+  results.reduce((sum, result) => sum + result[kind], 0);
+const skipped = total('skipped') > 0 ? `, ${total('skipped')} skipped` : '';
+console.log(`\n${total('passed')} passed, ${total('failed')} failed${skipped}`);
+process.exitCode = total('failed') > 0 ? 1 : 0;
