@@ -1,0 +1,133 @@
+import { BantamError } from '../errors.js';
+import { cleanText, type Cleaning } from './clean.js';
+import { Hub } from './hub.js';
+import {
+  tokenName,
+  writeTokenizerFiles,
+  type TokenizerConfig,
+  type TokenizerFiles,
+} from './tokenizer-files.js';
+import type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';
+
+/** Texts whose ids are kept; beyond, the cache starts afresh. */
+const CACHE_LIMIT = 1 << 18;
+
+/** Ids before and after the text's own, as the post-processor adds them. */
+interface Frame {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+/** Whether a normalizer, or one of a sequence, makes text lower case. */
+function lowercases(normalizer: unknown): boolean {
+  if (typeof normalizer !== 'object' || normalizer === null) return false;
+  const { type, lowercase, normalizers } = normalizer as Record<string, unknown>;
+  if (type === 'Lowercase' || lowercase === true) return true;
+  return Array.isArray(normalizers) && normalizers.some(lowercases);
+}
+
+/** Finds out what the post-processor adds, by encoding a probe with it and without. */
+function findFrame(hub: Hub): Frame {
+  const full = hub.encode('a').ids;
+  const own = hub.encode('a', { add_special_tokens: false }).ids;
+  const start = full.findIndex((_, i) => own.every((id, j) => full[i + j] === id));
+  if (start < 0) return { before: [], after: [] };
+  return { before: full.slice(0, start), after: full.slice(start + own.length) };
+}
+
+export interface HubTokenizerOptions {
+  readonly contextLength: number;
+  readonly clean: Cleaning;
+}
+
+/**
+ * A tokenizer of Hugging Face's kinds, computed by their JavaScript library, with OpenCLIP's
+ * cleaning before it and CLIP's cutting and padding after it.
+ */
+export class HubTokenizer implements Tokenizer {
+  readonly contextLength: number;
+  readonly vocabSize: number;
+  readonly sotId: number;
+  readonly eotId: number;
+  readonly padId: number;
+  readonly #hub: Hub;
+  readonly #files: TokenizerFiles;
+  readonly #clean: Cleaning;
+  readonly #frame: Frame;
+  readonly #foldsSigma: boolean;
+  readonly #cache = new Map<string, BigInt64Array>();
+
+  constructor(files: TokenizerFiles, { contextLength, clean }: HubTokenizerOptions) {
+    const { tokenizer, config } = files;
+    this.#files = files;
+    this.#hub = new Hub(tokenizer, { ...config, clean_up_tokenization_spaces: false });
+    this.#clean = clean;
+    this.#frame = findFrame(this.#hub);
+    this.#foldsSigma = lowercases(tokenizer.normalizer);
+    const room = this.#frame.before.length + this.#frame.after.length;
+    if (!Number.isInteger(contextLength) || contextLength <= room) {
+      throw new BantamError(
+        `A context of ${contextLength} ids has no room for text beside ${room} special ones; give a larger contextLength.`,
+      );
+    }
+    this.contextLength = contextLength;
+    this.vocabSize = Math.max(...this.#hub.get_vocab().values()) + 1;
+    const idOf = (...names: (keyof TokenizerConfig)[]): number | undefined => {
+      const name = names.map((key) => tokenName(config[key] as string)).find((token) => token);
+      return name === undefined ? undefined : this.#hub.token_to_id(name);
+    };
+    this.sotId = this.#frame.before[0] ?? idOf('bos_token', 'cls_token') ?? -1;
+    this.eotId = this.#frame.after.at(-1) ?? idOf('eos_token', 'sep_token') ?? -1;
+    this.padId = config.bantam?.pad_id ?? idOf('pad_token') ?? tokenizer.padding?.pad_id ?? 0;
+  }
+
+  encode(text: string): number[] {
+    return Array.from(this.#encoded(text), Number);
+  }
+
+  encodeBatch(
+    texts: readonly string[],
+    { length = 'longest' }: EncodeBatchOptions = {},
+  ): EncodedBatch {
+    const rows = texts.map((text) => this.#encoded(text));
+    const columns =
+      length === 'context'
+        ? this.contextLength
+        : rows.reduce((longest, row) => Math.max(longest, row.length), 0);
+    const ids = new BigInt64Array(rows.length * columns).fill(BigInt(this.padId));
+    rows.forEach((row, i) => {
+      ids.set(row, i * columns);
+    });
+    return { ids, shape: [rows.length, columns] };
+  }
+
+  decode(ids: Iterable<number | bigint>): string {
+    const list = Array.from(ids, Number).filter((id) => id !== this.padId);
+    return list.length === 0 ? '' : this.#hub.decode(list, { skip_special_tokens: true });
+  }
+
+  async save(directory: string): Promise<void> {
+    const { tokenizer, config } = this.#files;
+    const bantam = { ...config.bantam, clean: this.#clean };
+    await writeTokenizerFiles(directory, {
+      tokenizer,
+      config: { ...config, model_max_length: this.contextLength, bantam },
+    });
+  }
+
+  #encoded(text: string): BigInt64Array {
+    const known = this.#cache.get(text);
+    if (known !== undefined) return known;
+    let clean = cleanText(text, this.#clean);
+    // Hugging Face's Rust code makes letters lower case one by one; JavaScript alone among the two
+    // knows that a sigma at the end of a word is another one.
+    if (this.#foldsSigma) clean = clean.replaceAll('Σ', 'σ');
+    const { before, after } = this.#frame;
+    const room = this.contextLength - before.length - after.length;
+    const own = this.#hub.encode(clean, { add_special_tokens: false }).ids.slice(0, room);
+    const ids = BigInt64Array.from([...before, ...own, ...after], BigInt);
+    if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
+    this.#cache.set(text, ids);
+    return ids;
+  }
+}

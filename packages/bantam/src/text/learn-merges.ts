@@ -1,0 +1,151 @@
+/** A pair of neighbouring pieces. */
+interface Pair {
+  readonly key: number;
+  readonly count: number;
+}
+
+/** Two ids as one number; exact for ids below 2²⁶. */
+const STRIDE = 2 ** 26;
+
+/** Frequent pairs first; of equally frequent ones the pair with the smaller ids. */
+function isBefore(a: Pair, b: Pair): boolean {
+  return a.count > b.count || (a.count === b.count && a.key < b.key);
+}
+
+/** A binary heap whose top is the pair to merge next. */
+class PairQueue {
+  readonly #heap: Pair[] = [];
+
+  push(pair: Pair): void {
+    const heap = this.#heap;
+    let i = heap.push(pair) - 1;
+    for (let parent = heap[(i - 1) >> 1]; i > 0 && parent && isBefore(pair, parent);) {
+      heap[i] = parent;
+      i = (i - 1) >> 1;
+      parent = heap[(i - 1) >> 1];
+    }
+    heap[i] = pair;
+  }
+
+  pop(): Pair | undefined {
+    const heap = this.#heap;
+    const top = heap[0];
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return top;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      let next = heap[child];
+      const right = heap[child + 1];
+      if (next && right && isBefore(right, next)) {
+        next = right;
+        child += 1;
+      }
+      if (!next || !isBefore(next, last)) break;
+      heap[i] = next;
+      i = child;
+    }
+    heap[i] = last;
+    return top;
+  }
+}
+
+/** Replaces each `left right` by `merged`, from the left. */
+function mergePair(word: readonly number[], left: number, right: number, merged: number): number[] {
+  const result: number[] = [];
+  for (let i = 0; i < word.length; i++) {
+    const symbol = word[i] ?? 0;
+    if (symbol === left && word[i + 1] === right) {
+      result.push(merged);
+      i++;
+    } else {
+      result.push(symbol);
+    }
+  }
+  return result;
+}
+
+/** A word as the ids of its pieces, and how often it occurs. */
+export interface CountedWord {
+  readonly symbols: readonly number[];
+  readonly count: number;
+}
+
+export interface LearnMergesOptions {
+  /** The id that the first merge gets; later ones count on from it. */
+  readonly firstId: number;
+  readonly maxMerges: number;
+  /** Pairs that occur less often than this do not merge. */
+  readonly minFrequency: number;
+}
+
+/**
+ * Byte-pair encoding (Sennrich et al., "Neural Machine Translation of Rare Words with Subword
+ * Units", 2016): merges the most frequent pair of neighbouring pieces, again and again. Counts are
+ * kept up to date word by word instead of being taken anew, so that the time goes with the number
+ * of changes. Ties go to the pair with the smaller left id, then the smaller right id; the result
+ * does not depend on the order of the words.
+ *
+ * @returns the merged pairs of ids, in order
+ */
+export function learnMerges(
+  words: readonly CountedWord[],
+  { firstId, maxMerges, minFrequency }: LearnMergesOptions,
+): [left: number, right: number][] {
+  const symbols = words.map((word) => word.symbols);
+  const counts = new Map<number, number>();
+  const wordsWith = new Map<number, Set<number>>();
+  const queue = new PairQueue();
+
+  /** Adds `sign` times a word's pairs to the counts, and notes which pairs that touched. */
+  const count = (index: number, sign: 1 | -1, touched: Set<number>): void => {
+    const word = symbols[index] ?? [];
+    const weight = sign * (words[index]?.count ?? 0);
+    for (let i = 0; i + 1 < word.length; i++) {
+      const key = (word[i] ?? 0) * STRIDE + (word[i + 1] ?? 0);
+      counts.set(key, (counts.get(key) ?? 0) + weight);
+      touched.add(key);
+      if (sign < 0) continue;
+      const holders = wordsWith.get(key);
+      if (holders) holders.add(index);
+      else wordsWith.set(key, new Set([index]));
+    }
+  };
+  const enqueue = (keys: Iterable<number>): void => {
+    for (const key of keys) {
+      const frequency = counts.get(key) ?? 0;
+      if (frequency >= minFrequency) queue.push({ key, count: frequency });
+    }
+  };
+
+  const all = new Set<number>();
+  words.forEach((_, index) => {
+    count(index, 1, all);
+  });
+  enqueue(all);
+  const merges: [number, number][] = [];
+  while (merges.length < maxMerges) {
+    const top = queue.pop();
+    if (top === undefined) break;
+    // An entry from before the count changed; the change has put another one into the queue.
+    if (counts.get(top.key) !== top.count) continue;
+    const left = Math.floor(top.key / STRIDE);
+    const right = top.key % STRIDE;
+    const merged = firstId + merges.length;
+    merges.push([left, right]);
+    const touched = new Set<number>();
+    for (const index of wordsWith.get(top.key) ?? []) {
+      const word = symbols[index] ?? [];
+      const shorter = mergePair(word, left, right, merged);
+      if (shorter.length === word.length) continue;
+      count(index, -1, touched);
+      symbols[index] = shorter;
+      count(index, 1, touched);
+    }
+    wordsWith.delete(top.key);
+    counts.delete(top.key);
+    touched.delete(top.key);
+    enqueue(touched);
+  }
+  return merges;
+}

@@ -1,0 +1,109 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { BantamError } from '../errors.js';
+import type { Cleaning } from './clean.js';
+
+/** The parts of Hugging Face's `tokenizer.json` that are read here; the library reads the rest. */
+export interface TokenizerJson {
+  readonly truncation?: { readonly max_length: number } | null;
+  readonly padding?: { readonly pad_id: number } | null;
+  readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
+  readonly normalizer: object | null;
+  readonly pre_tokenizer: object | null;
+  readonly post_processor: object | null;
+  readonly decoder: object | null;
+  readonly model: object;
+}
+
+type TokenName = string | { readonly content: string } | null;
+
+/** The parts of `tokenizer_config.json` and `special_tokens_map.json` that are read here. */
+export interface TokenizerConfig {
+  readonly model_max_length?: number;
+  readonly bos_token?: TokenName;
+  readonly cls_token?: TokenName;
+  readonly eos_token?: TokenName;
+  readonly sep_token?: TokenName;
+  readonly pad_token?: TokenName;
+  /** What Bantam needs and the others have no place for; they ignore it. */
+  readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
+}
+
+/** A tokenizer as it lies on disk. */
+export interface TokenizerFiles {
+  readonly tokenizer: TokenizerJson;
+  readonly config: TokenizerConfig;
+}
+
+const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
+
+/** The text of a special token, which the files write in two ways. */
+export function tokenName(token: TokenName | undefined): string | undefined {
+  return typeof token === 'object' ? token?.content : token;
+}
+
+async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new BantamError(`${file} is not JSON; fetch or save the tokenizer anew.`);
+  }
+}
+
+/**
+ * Reads `tokenizer.json` (a file, or the one in a directory) and, beside it,
+ * `special_tokens_map.json` and `tokenizer_config.json`, which wins where both name a token.
+ *
+ * @throws BantamError if there is no `tokenizer.json`, or something else under its name
+ */
+export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> {
+  const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const file = isDirectory ? join(path, 'tokenizer.json') : path;
+  const directory = dirname(file);
+  const tokenizer = (await readJson(file)) as Partial<TokenizerJson> | undefined;
+  if (tokenizer === undefined) {
+    throw new BantamError(
+      `There is no ${file}; name a tokenizer.json or its directory, or read OpenAI's vocabulary files with clipTokenizer.`,
+    );
+  }
+  if (typeof tokenizer.model !== 'object') {
+    throw new BantamError(`${file} has no "model"; it is not a Hugging Face tokenizer.json.`);
+  }
+  const specials = (await readJson(join(directory, 'special_tokens_map.json'))) as object;
+  const config = (await readJson(join(directory, 'tokenizer_config.json'))) as object;
+  return {
+    tokenizer: {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: null,
+      ...tokenizer,
+      model: tokenizer.model,
+    },
+    config: { ...specials, ...config },
+  };
+}
+
+/** Writes the files that {@link readTokenizerFiles} reads. */
+export async function writeTokenizerFiles(
+  directory: string,
+  { tokenizer, config }: TokenizerFiles,
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const tokens = Object.entries(config).filter(([key]) =>
+    (SPECIAL_TOKENS as readonly string[]).includes(key),
+  );
+  const write = (name: string, value: object): Promise<void> =>
+    writeFile(join(directory, name), `${JSON.stringify(value, null, 2)}\n`);
+  await write('tokenizer.json', tokenizer);
+  await write('tokenizer_config.json', config);
+  await write('special_tokens_map.json', Object.fromEntries(tokens));
+}

@@ -1,0 +1,99 @@
+import { BantamError } from '../errors.js';
+import { cleanText, type Cleaning } from './clean.js';
+import { BYTE_CHARACTERS, END_OF_WORD, clipFiles } from './clip-json.js';
+import { Hub } from './hub.js';
+import { HubTokenizer } from './hub-tokenizer.js';
+import { learnMerges, type CountedWord } from './learn-merges.js';
+import type { Tokenizer } from './tokenizer.js';
+
+export interface TrainTokenizerOptions {
+  /** The most ids, special tokens included; fewer if the captions do not yield as many merges. */
+  readonly vocabSize?: number;
+  readonly contextLength?: number;
+  /** Pairs of pieces that occur less often do not become one piece. */
+  readonly minFrequency?: number;
+  /** Cleaning before training and encoding; the default is what OpenCLIP's HFTokenizer does. */
+  readonly clean?: Cleaning;
+}
+
+const PAD = '<|pad|>';
+const START = '<|startoftext|>';
+const END = '<|endoftext|>';
+/** Padding, then all bytes, then all bytes as the end of a word. */
+const BASE = [
+  PAD,
+  ...BYTE_CHARACTERS,
+  ...BYTE_CHARACTERS.map((character) => character + END_OF_WORD),
+];
+const SMALLEST = BASE.length + 2;
+
+function vocabularyOf(pieces: readonly string[]): Record<string, number> {
+  return Object.fromEntries([...pieces, START, END].map((piece, id) => [piece, id]));
+}
+
+/** Splits captions to words exactly as the finished tokenizer will, and counts them. */
+function countWords(captions: Iterable<string>, clean: Cleaning): Map<string, number> {
+  const times = new Map<string, number>();
+  for (const caption of captions) times.set(caption, (times.get(caption) ?? 0) + 1);
+  const special = { startToken: START, endToken: END, padToken: PAD };
+  const { tokenizer } = clipFiles({ vocab: vocabularyOf(BASE), merges: [], ...special });
+  const { normalizer, pre_tokenizer: splitter } = new Hub(tokenizer, {});
+  const counts = new Map<string, number>();
+  for (const [caption, count] of times) {
+    const text = normalizer?.normalize(cleanText(caption, clean).replaceAll('Σ', 'σ')) ?? '';
+    for (const word of splitter?.pre_tokenize(text) ?? []) {
+      counts.set(word, (counts.get(word) ?? 0) + count);
+    }
+  }
+  return counts;
+}
+
+/**
+ * Trains a byte-level BPE tokenizer of CLIP's kind on captions (see {@link learnMerges} for the
+ * algorithm and its order of ties): normal form C, white space collapsed, lower case, CLIP's
+ * pattern of words, pieces of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
+ *
+ * Ids: 0 is padding and nothing else; 1–256 the bytes; 257–512 bytes that end a word; then the
+ * merges; the highest two are the start and the end of text, so that the end token is where
+ * `argmax(ids)` is, as CLIP pools.
+ *
+ * @param captions - texts to learn from; repeated ones count as often as they come
+ * @throws BantamError if `vocabSize` leaves no room for the bytes, or there are no captions
+ */
+export function trainTokenizer(
+  captions: Iterable<string>,
+  {
+    vocabSize = 4096,
+    contextLength = 32,
+    minFrequency = 2,
+    clean = 'whitespace',
+  }: TrainTokenizerOptions = {},
+): Tokenizer {
+  if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST) {
+    throw new BantamError(
+      `A vocabulary of ${vocabSize} ids cannot hold all bytes and the special tokens; ask for at least ${SMALLEST}.`,
+    );
+  }
+  const idOf = new Map(BASE.map((piece, id) => [piece, id]));
+  const words = Array.from(countWords(captions, clean), ([word, count]): CountedWord => {
+    const pieces = Array.from(word);
+    pieces.push((pieces.pop() ?? '') + END_OF_WORD);
+    return { symbols: pieces.map((piece) => idOf.get(piece) ?? 0), count };
+  });
+  if (words.length === 0) {
+    throw new BantamError('There are no words to train a tokenizer on; give it captions.');
+  }
+  const pieces = [...BASE];
+  const merges = learnMerges(words, {
+    firstId: BASE.length,
+    maxMerges: vocabSize - SMALLEST,
+    minFrequency,
+  }).map(([left, right]): [string, string] => {
+    const pair: [string, string] = [pieces[left] ?? '', pieces[right] ?? ''];
+    pieces.push(pair.join(''));
+    return pair;
+  });
+  const vocab = vocabularyOf(pieces);
+  const files = clipFiles({ vocab, merges, startToken: START, endToken: END, padToken: PAD });
+  return new HubTokenizer(files, { contextLength, clean });
+}
