@@ -4,6 +4,7 @@ export { TorchError } from './errors.js';
 export * from './dtype.js';
 export * from './machine.js';
 export * from './memory.js';
+export * from './nn/index.js';
 export { Operator, type Argument } from './operator.js';
 export * from './ops/index.js';
 export * from './random.js';

@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.js';
 const matmulOp = new Operator('aten::matmul');
 const bmmOp = new Operator('aten::bmm');
 const linearOp = new Operator('aten::linear');
+const baddbmmOp = new Operator('aten::baddbmm');
 const addmmOp = new Operator('aten::addmm');
 
 /** a·b over the last two dimensions, the others broadcast. */
@@ -25,4 +26,14 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor 
 /** c + a·b for matrices */
 export function addmm(c: Tensor, a: Tensor, b: Tensor): Tensor {
   return addmmOp.tensor(c, a, b);
+}
+
+/** c + alpha·a·b per entry of the batch, c broadcast to [n, i, j]. */
+export function baddbmm(
+  c: Tensor,
+  a: Tensor,
+  b: Tensor,
+  { alpha = 1 }: { alpha?: number } = {},
+): Tensor {
+  return baddbmmOp.tensor(c, a, b, 1, alpha);
 }

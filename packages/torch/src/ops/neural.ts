@@ -98,27 +98,26 @@ export function embedding(weight: Tensor, ids: Tensor): Tensor {
   return embeddingOp.tensor(weight, ids);
 }
 
+/** One number for both sides of an image, or (vertical, horizontal). */
+export type PerSide = number | readonly [number, number];
+
 /** Options of {@link conv2d}. */
 export interface Conv2dOptions {
   bias?: Tensor | null;
-  stride?: number;
-  padding?: number;
-  dilation?: number;
+  stride?: PerSide;
+  padding?: PerSide;
+  dilation?: PerSide;
   groups?: number;
+}
+
+function sides(value: PerSide): readonly number[] {
+  return typeof value === 'number' ? [value, value] : value;
 }
 
 /** Cross-correlation of [N, C, H, W] with `weight` [out, C/groups, kh, kw]. */
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
   const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  return conv2dOp.tensor(
-    x,
-    weight,
-    bias,
-    [stride, stride],
-    [padding, padding],
-    [dilation, dilation],
-    groups,
-  );
+  return conv2dOp.tensor(x, weight, bias, sides(stride), sides(padding), sides(dilation), groups);
 }
 
 /** Zeroes each element with probability p and scales the others by 1/(1 − p). */

@@ -1,0 +1,56 @@
+import { zeros } from '../ops/create.js';
+import { conv2d, type PerSide } from '../ops/neural.js';
+import type { Generator } from '../random.js';
+import type { Tensor } from '../tensor.js';
+import { fanInInit } from './init.js';
+import { Module } from './module.js';
+import { Parameter } from './parameter.js';
+
+/** Options of {@link Conv2d}; a pair is (vertical, horizontal). */
+export interface Conv2dLayerOptions {
+  inChannels: number;
+  outChannels: number;
+  kernel: PerSide;
+  /** Default 1. */
+  stride?: PerSide;
+  /** Zeros around the input. Default 0. */
+  padding?: PerSide;
+  /** Default 1. */
+  dilation?: PerSide;
+  /** Default 1; inChannels makes it depthwise. */
+  groups?: number;
+  /** Default true. */
+  bias?: boolean;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** Cross-correlation [N, C, H, W] → [N, out, H′, W′]; W and b start as U(−1/√fanIn, 1/√fanIn). */
+export class Conv2d extends Module {
+  weight: Parameter;
+  bias: Parameter | null;
+  readonly stride: PerSide;
+  readonly padding: PerSide;
+  readonly dilation: PerSide;
+  readonly groups: number;
+
+  constructor(options: Conv2dLayerOptions) {
+    super();
+    const { inChannels, outChannels, kernel, groups = 1, bias = true, generator } = options;
+    const [height, width] = typeof kernel === 'number' ? [kernel, kernel] : kernel;
+    const shape = [outChannels, inChannels / groups, height, width];
+    this.weight = fanInInit(new Parameter(zeros(shape)), generator);
+    this.bias = bias
+      ? fanInInit(new Parameter(zeros([outChannels])), generator, { weight: this.weight })
+      : null;
+    this.stride = options.stride ?? 1;
+    this.padding = options.padding ?? 0;
+    this.dilation = options.dilation ?? 1;
+    this.groups = groups;
+  }
+
+  forward(x: Tensor): Tensor {
+    const { bias, stride, padding, dilation, groups } = this;
+    return conv2d(x, this.weight, { bias, stride, padding, dilation, groups });
+  }
+}

@@ -1,0 +1,11 @@
+export * from './activation.js';
+export * from './attention.js';
+export * from './conv.js';
+export * from './embedding.js';
+export * from './init.js';
+export * from './linear.js';
+export * from './mlp.js';
+export * from './module.js';
+export * from './norm.js';
+export { Parameter, TensorBuffer, type TensorBufferOptions } from './parameter.js';
+export { matchNames, nameMatcher, type NamePattern } from './pattern.js';

@@ -1,0 +1,35 @@
+import { zeros } from '../ops/create.js';
+import { linear } from '../ops/matrix.js';
+import type { Generator } from '../random.js';
+import type { Tensor } from '../tensor.js';
+import { fanInInit } from './init.js';
+import { Module } from './module.js';
+import { Parameter } from './parameter.js';
+
+/** Options of {@link Linear}. */
+export interface LinearOptions {
+  inFeatures: number;
+  outFeatures: number;
+  /** Default true. */
+  bias?: boolean;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** x·Wᵀ + b: [*, inFeatures] → [*, outFeatures]; W and b start as U(−1/√in, 1/√in). */
+export class Linear extends Module {
+  weight: Parameter;
+  bias: Parameter | null;
+
+  constructor({ inFeatures, outFeatures, bias = true, generator }: LinearOptions) {
+    super();
+    this.weight = fanInInit(new Parameter(zeros([outFeatures, inFeatures])), generator);
+    this.bias = bias
+      ? fanInInit(new Parameter(zeros([outFeatures])), generator, { weight: this.weight })
+      : null;
+  }
+
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+}

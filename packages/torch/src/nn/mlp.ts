@@ -1,0 +1,33 @@
+import type { Generator } from '../random.js';
+import type { Tensor } from '../tensor.js';
+import { activations, type Activation } from './activation.js';
+import { Linear } from './linear.js';
+import { Module } from './module.js';
+
+/** Options of {@link Mlp}. */
+export interface MlpOptions {
+  width: number;
+  hidden: number;
+  /** Default `gelu`. */
+  activation?: Activation;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** W₂·act(W₁·x + b₁) + b₂: [*, width] → [*, hidden] → [*, width], the second half of a block. */
+export class Mlp extends Module {
+  cFc: Linear;
+  cProj: Linear;
+  readonly activation: Activation;
+
+  constructor({ width, hidden, activation = 'gelu', generator }: MlpOptions) {
+    super();
+    this.cFc = new Linear({ inFeatures: width, outFeatures: hidden, generator });
+    this.cProj = new Linear({ inFeatures: hidden, outFeatures: width, generator });
+    this.activation = activation;
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.cProj.forward(activations[this.activation](this.cFc.forward(x)));
+  }
+}

@@ -1,0 +1,231 @@
+import { noGrad } from '../autograd.js';
+import { isFloating, type FloatDType } from '../dtype.js';
+import { TorchError } from '../errors.js';
+import { copy_ } from '../ops/in-place.js';
+import type { Tensor } from '../tensor.js';
+import { converted, Parameter, TensorBuffer } from './parameter.js';
+import { matchNames, type NamePattern } from './pattern.js';
+
+type Member = Parameter | TensorBuffer | Module;
+
+/** What {@link Module.loadStateDict} found to differ. */
+export interface StateDictDifference {
+  /** Names of the module that the state dict lacks. */
+  missing: string[];
+  /** Names of the state dict that the module lacks. */
+  unexpected: string[];
+}
+
+/** `inProjWeight` → `in_proj_weight`, `cFc` → `c_fc`, `conv1` → `conv1` */
+function snakeCase(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function join(prefix: string, name: string): string {
+  return prefix === '' || name === '' ? prefix + name : `${prefix}.${name}`;
+}
+
+/** `2 missing (a, b)`; nothing where the list is empty. */
+function listing(items: readonly string[], what: string): string[] {
+  if (items.length === 0) return [];
+  const shown = items.slice(0, 4).join(', ') + (items.length > 4 ? ', …' : '');
+  return [`${items.length} ${what} (${shown})`];
+}
+
+function isMember(value: unknown): value is Member {
+  return value instanceof Parameter || value instanceof TensorBuffer || value instanceof Module;
+}
+
+/**
+ * A part of a model: its parameters, buffers and child modules are its own fields.
+ *
+ * Names in a state dict follow from the fields: camelCase becomes snake_case, children are joined by
+ * dots, and the items of an array have their position as name (`resblocks.0.attn.in_proj_weight`).
+ */
+export abstract class Module {
+  /** Whether the module is being trained: what batch normalisation and dropout go by. */
+  training = true;
+
+  /** Fields whose children and parameters are named as if they were this module's own. */
+  protected get hoisted(): readonly string[] {
+    return [];
+  }
+
+  /** Own members with their names, and where in the object they stand. */
+  #members(): { name: string; hoisted: boolean; member: Member; set: (value: Member) => void }[] {
+    const holders = Object.entries(this) as [string, unknown][];
+    return holders.flatMap(([field, value]) => {
+      const hoisted = this.hoisted.includes(field);
+      const name = snakeCase(field);
+      if (isMember(value)) {
+        const set = (next: Member): void => {
+          Object.assign(this, { [field]: next });
+        };
+        return [{ name, hoisted, member: value, set }];
+      }
+      if (!Array.isArray(value)) return [];
+      const items = value as unknown[];
+      return items.flatMap((member, index) => {
+        const set = (next: Member): void => {
+          items[index] = next;
+        };
+        return isMember(member) ? [{ name: `${name}.${index}`, hoisted, member, set }] : [];
+      });
+    });
+  }
+
+  *#tensors(prefix = ''): Iterable<[string, Parameter | TensorBuffer]> {
+    for (const { name, hoisted, member } of this.#members()) {
+      const path = hoisted ? prefix : join(prefix, name);
+      if (member instanceof Module) yield* member.#tensors(path);
+      else yield [path, member];
+    }
+  }
+
+  *#modules(prefix = ''): Iterable<[string, Module]> {
+    yield [prefix, this];
+    for (const { name, member } of this.#members()) {
+      if (member instanceof Module) yield* member.#modules(join(prefix, name));
+    }
+  }
+
+  /** The parameters by name; one that stands at several places is listed once. */
+  namedParameters(): Map<string, Parameter> {
+    const seen = new Set<Parameter>();
+    const named = new Map<string, Parameter>();
+    for (const [name, tensor] of this.#tensors()) {
+      if (!(tensor instanceof Parameter) || seen.has(tensor)) continue;
+      seen.add(tensor);
+      named.set(name, tensor);
+    }
+    return named;
+  }
+
+  /** The parameters. */
+  parameters(): Parameter[] {
+    return [...this.namedParameters().values()];
+  }
+
+  /** The buffers by name. */
+  namedBuffers(): Map<string, TensorBuffer> {
+    const named = new Map<string, TensorBuffer>();
+    for (const [name, tensor] of this.#tensors()) {
+      if (tensor instanceof TensorBuffer) named.set(name, tensor);
+    }
+    return named;
+  }
+
+  /** This module (under the empty name) and all below; hoisted ones keep their field's name here. */
+  namedModules(): Map<string, Module> {
+    return new Map(this.#modules());
+  }
+
+  /** The parameters and persistent buffers by name: the tensors themselves, not copies. */
+  stateDict(): Map<string, Tensor> {
+    const state = new Map<string, Tensor>();
+    for (const [name, tensor] of this.#tensors()) {
+      if (tensor instanceof TensorBuffer && !tensor.persistent) continue;
+      if (state.has(name)) throw new TorchError(`Two tensors of a module are named '${name}'.`);
+      state.set(name, tensor);
+    }
+    return state;
+  }
+
+  /**
+   * Copies tensors into the parameters and buffers of their names, converted to their types.
+   * Nothing is changed when it throws.
+   *
+   * @throws TorchError when names are missing or left over (unless `strict` is false), or a shape
+   * differs; it lists the first of each.
+   */
+  loadStateDict(
+    source: ReadonlyMap<string, Tensor>,
+    { strict = true }: { strict?: boolean } = {},
+  ): StateDictDifference {
+    const own = this.stateDict();
+    const missing = [...own.keys()].filter((name) => !source.has(name));
+    const unexpected = [...source.keys()].filter((name) => !own.has(name));
+    const pairs = [...own].flatMap(([name, target]) => {
+      const given = source.get(name);
+      return given === undefined ? [] : [{ name, target, given }];
+    });
+    const misshapen = pairs
+      .filter(({ target, given }) => target.shape.join() !== given.shape.join())
+      .map(
+        ({ name, target, given }) =>
+          `${name}: [${given.shape.join(', ')}] given, [${target.shape.join(', ')}] needed`,
+      );
+    const problems = [
+      ...listing(strict ? missing : [], 'missing'),
+      ...listing(strict ? unexpected : [], 'unexpected'),
+      ...listing(misshapen, 'of another shape'),
+    ];
+    if (problems.length > 0) {
+      throw new TorchError(
+        `The weights do not fit ${this.constructor.name}: ${problems.join('; ')}; give the weights of this architecture${misshapen.length > 0 ? '' : ', or load with strict: false'}.`,
+      );
+    }
+    noGrad(() => {
+      for (const { target, given } of pairs) copy_(target, given);
+    });
+    return { missing, unexpected };
+  }
+
+  /** Converts the floating-point parameters and buffers; the fields then hold new objects. */
+  to(dtype: FloatDType): this {
+    for (const { member, set } of this.#members()) {
+      if (member instanceof Module) member.to(dtype);
+      else if (isFloating(member.dtype)) set(converted(member, dtype));
+    }
+    return this;
+  }
+
+  /** Sets {@link training} here and in all modules below. */
+  train(mode = true): this {
+    for (const [, module] of this.#modules()) module.training = mode;
+    return this;
+  }
+
+  /** {@link train}(false) */
+  eval(): this {
+    return this.train(false);
+  }
+
+  #setRequiresGrad(patterns: readonly NamePattern[], requiresGrad: boolean): string[] {
+    const named = this.namedParameters();
+    const names = [...matchNames(patterns, named.keys())];
+    for (const name of names) {
+      const parameter = named.get(name);
+      if (parameter !== undefined) parameter.requiresGrad = requiresGrad;
+    }
+    return names;
+  }
+
+  /**
+   * Stops gradients for the parameters whose names match; returns the names.
+   *
+   * @throws TorchError when a pattern matches nothing.
+   */
+  freeze(patterns: readonly NamePattern[]): string[] {
+    return this.#setRequiresGrad(patterns, false);
+  }
+
+  /** Takes {@link freeze} back. */
+  unfreeze(patterns: readonly NamePattern[]): string[] {
+    return this.#setRequiresGrad(patterns, true);
+  }
+
+  /** Forgets all gradients. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) parameter.grad = null;
+  }
+
+  /** Frees all parameters and buffers. */
+  dispose(): void {
+    for (const [, tensor] of this.#tensors()) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,85 @@
+import { noGrad } from '../autograd.js';
+import { ones, zeros } from '../ops/create.js';
+import { add_ } from '../ops/in-place.js';
+import { batchNorm, layerNorm } from '../ops/neural.js';
+import type { Tensor } from '../tensor.js';
+import { Module } from './module.js';
+import { Parameter, TensorBuffer } from './parameter.js';
+
+/** Options of {@link LayerNorm}. */
+export interface LayerNormLayerOptions {
+  width: number;
+  /** Default 1e-5. */
+  eps?: number;
+}
+
+/**
+ * (x − mean)/√(variance + eps)·weight + bias over the last dimension (Ba et al. 2016).
+ *
+ * Under autocast it computes and returns the type of its input, as PyTorch does on the CPU.
+ */
+export class LayerNorm extends Module {
+  weight: Parameter;
+  bias: Parameter;
+  readonly eps: number;
+
+  constructor({ width, eps = 1e-5 }: LayerNormLayerOptions) {
+    super();
+    this.weight = new Parameter(ones([width]));
+    this.bias = new Parameter(zeros([width]));
+    this.eps = eps;
+  }
+
+  forward(x: Tensor): Tensor {
+    const { weight, bias, eps } = this;
+    return layerNorm(x, { shape: weight.shape, weight, bias, eps });
+  }
+}
+
+/** Options of {@link BatchNorm2d}. */
+export interface BatchNorm2dLayerOptions {
+  channels: number;
+  /** Default 1e-5. */
+  eps?: number;
+  /** Weight of the newest batch in the running statistics. Default 0.1. */
+  momentum?: number;
+}
+
+/**
+ * (x − mean)/√(variance + eps)·weight + bias per channel of [N, C, H, W] (Ioffe and Szegedy 2015):
+ * by the batch's statistics in training, by their running averages in evaluation.
+ */
+export class BatchNorm2d extends Module {
+  weight: Parameter;
+  bias: Parameter;
+  runningMean: TensorBuffer;
+  runningVar: TensorBuffer;
+  numBatchesTracked: TensorBuffer;
+  readonly eps: number;
+  readonly momentum: number;
+
+  constructor({ channels, eps = 1e-5, momentum = 0.1 }: BatchNorm2dLayerOptions) {
+    super();
+    this.weight = new Parameter(ones([channels]));
+    this.bias = new Parameter(zeros([channels]));
+    this.runningMean = new TensorBuffer(zeros([channels]));
+    this.runningVar = new TensorBuffer(ones([channels]));
+    this.numBatchesTracked = new TensorBuffer(zeros([], { dtype: 'int64' }));
+    this.eps = eps;
+    this.momentum = momentum;
+  }
+
+  forward(x: Tensor): Tensor {
+    const { training } = this;
+    if (training) noGrad(() => add_(this.numBatchesTracked, 1));
+    return batchNorm(x, {
+      weight: this.weight,
+      bias: this.bias,
+      runningMean: this.runningMean,
+      runningVar: this.runningVar,
+      training,
+      momentum: this.momentum,
+      eps: this.eps,
+    });
+  }
+}

@@ -1,0 +1,59 @@
+import { TorchError } from '../errors.js';
+
+/**
+ * Names parameters by their dotted names. A string is a glob, in which `*` stands for any run of
+ * characters, `?` for one, and `{a,b}` for either; it matches a name or a module around it (`visual`
+ * matches `visual.proj`). A string between slashes (`/ln_\d/`) or a RegExp is searched for anywhere.
+ */
+export type NamePattern = string | RegExp;
+
+const globParts: Readonly<Record<string, string>> = {
+  '*': '.*',
+  '?': '.',
+  '{': '(?:',
+  '}': ')',
+  ',': '|',
+};
+
+function compile(pattern: NamePattern): RegExp {
+  if (pattern instanceof RegExp) return new RegExp(pattern.source, pattern.flags.replace('g', ''));
+  const regex = /^\/(.+)\/$/.exec(pattern)?.[1];
+  const source =
+    regex ?? `^(?:${pattern.replace(/[^\w]/g, (sign) => globParts[sign] ?? `\\${sign}`)})(?:\\.|$)`;
+  try {
+    return new RegExp(source, 'u');
+  } catch {
+    throw new TorchError(
+      `The name pattern '${pattern}' cannot be read; write a glob such as 'visual.*' or a regular expression between slashes.`,
+    );
+  }
+}
+
+/** A test of names against a pattern. */
+export function nameMatcher(pattern: NamePattern): (name: string) => boolean {
+  const regex = compile(pattern);
+  return (name) => regex.test(name);
+}
+
+/**
+ * The names that any of the patterns match.
+ *
+ * @throws TorchError when a pattern matches none of the names: it is a misspelling.
+ */
+export function matchNames(
+  patterns: readonly NamePattern[],
+  names: Iterable<string>,
+): ReadonlySet<string> {
+  const all = [...names];
+  const matched = new Set<string>();
+  for (const pattern of patterns) {
+    const found = all.filter(nameMatcher(pattern));
+    if (found.length === 0) {
+      throw new TorchError(
+        `The pattern '${String(pattern)}' matches none of the ${all.length} parameter names (such as ${all.slice(0, 3).join(', ')}); correct it or leave it out.`,
+      );
+    }
+    for (const name of found) matched.add(name);
+  }
+  return matched;
+}
