@@ -13,12 +13,12 @@ export interface Box {
   readonly height: number;
 }
 
-/** The part of a picture within a box; what lies outside the picture is black. */
-export function crop({ width, height, data }: Pixels, box: Box): Pixels {
+/** The part of a picture within a box; what lies outside the picture is of the grey level `fill`. */
+export function crop({ width, height, data }: Pixels, box: Box, fill = 0): Pixels {
   if (box.left === 0 && box.top === 0 && box.width === width && box.height === height) {
     return { width, height, data };
   }
-  const cut = new Uint8Array(box.width * box.height * 3);
+  const cut = new Uint8Array(box.width * box.height * 3).fill(fill);
   const first = Math.max(0, box.left);
   const end = Math.min(width, box.left + box.width);
   for (let row = Math.max(0, -box.top); row < box.height && box.top + row < height; row++) {

@@ -1,0 +1,48 @@
+export {
+  augmentImage,
+  checkAugment,
+  emojiAugment,
+  photoAugment,
+  resolveAugment,
+  type AugmentContext,
+  type ImageAugment,
+  type ImageOp,
+} from './augment.js';
+export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
+export { cacheDirectory } from './cache-dir.js';
+export { checkRecipe, drawCaption } from './captions.js';
+export { decodeImage, decodeLocation, type DecodeOptions } from './decode.js';
+export {
+  emojiEvaluations,
+  emojiRecipe,
+  emojiTemplates,
+  type EmojiEvaluation,
+} from './emoji/emoji-source.js';
+export {
+  getEmoji,
+  openEmojiStore,
+  type EmojiProgress,
+  type EmojiStore,
+  type GetEmojiOptions,
+} from './emoji/store.js';
+export { emojiStyles, type EmojiStyle } from './emoji/styles.js';
+export { evalTransform, type Geometry } from './eval-transform.js';
+export { folderTemplates } from './folder-source.js';
+export { Loader, type Batch, type LoaderOptions } from './loader.js';
+export { openSource, type OpenSourceOptions } from './open-source.js';
+export { epochOrder, samplesPerEpoch, type Position } from './order.js';
+export type { Box, Pixels } from './pixels.js';
+export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './quarantine.js';
+export { Draws, type DrawKey } from './random.js';
+export { resample, type ResampleOptions } from './resample.js';
+export {
+  plainCaptions,
+  type CaptionForm,
+  type CaptionRecipe,
+  type DataRecord,
+  type Grouping,
+  type ImageLocation,
+  type LabelSet,
+  type LicenceNotice,
+  type Source,
+} from './source.js';

@@ -1,0 +1,251 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { BantamError } from '../errors.js';
+import { checkAugment, type ImageAugment } from './augment.js';
+import { checkRecipe, drawCaption } from './captions.js';
+import { epochOrder, samplesPerEpoch, type Position } from './order.js';
+import { PixelCache } from './pixel-cache.js';
+import { Producer, type Produced, type ProducerSettings } from './produce.js';
+import { Quarantine, type QuarantineOptions } from './quarantine.js';
+import { Draws } from './random.js';
+import type { CaptionRecipe, Source } from './source.js';
+import { WorkerPool } from './worker-pool.js';
+
+export interface LoaderOptions {
+  readonly batchSize: number;
+  /** The views of each picture by name, e.g. `{ image: augment }`. */
+  readonly views: Readonly<Record<string, ImageAugment>>;
+  /** Edge of the pictures in pixels. */
+  readonly size: number;
+  readonly seed: number;
+  /** Caption recipe; the source's own by default. */
+  readonly recipe?: CaptionRecipe;
+  /** Worker threads; 0 makes batches in the calling thread. 1 by default, 2 from 8 cores on. */
+  readonly workers?: number;
+  /** Batches made ahead of the one asked for; two per worker by default. */
+  readonly prefetch?: number;
+  /** Whether an epoch's incomplete last batch is left out; true by default. */
+  readonly dropLast?: boolean;
+  /** Most memory for decoded pictures in bytes; an eighth of the machine's, up to 2 GiB. */
+  readonly cacheBytes?: number;
+  /** Shortest side to which files are shrunk while decoding; twice `size` by default. */
+  readonly decodeSide?: number;
+  readonly quarantine?: QuarantineOptions;
+}
+
+/** Samples for one training step. */
+export interface Batch {
+  /** Pixels of each view: [size, height, width, 3], RGB, uint8. */
+  readonly images: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
+  readonly height: number;
+  readonly width: number;
+  /** Number of samples. */
+  readonly size: number;
+  readonly captions: readonly string[];
+  /** Records of the source. */
+  readonly indices: Int32Array;
+  readonly keys: readonly string[];
+  readonly epoch: number;
+  /** Where to start to get the batches that follow this one. */
+  readonly next: Position;
+}
+
+/**
+ * Endless batches of augmented pictures and captions. Every batch is a pure function of the
+ * source, the options' `seed`, `batchSize`, `views`, `size`, `decodeSide` and `recipe`, and its
+ * {@link Position}: neither the number of workers nor where the stream was started matters. A
+ * broken sample is quarantined, and the one half an epoch further takes its place.
+ */
+export class Loader {
+  readonly samplesPerEpoch: number;
+  readonly batchesPerEpoch: number;
+  readonly quarantine: Quarantine;
+  readonly #source: Source;
+  readonly #options: LoaderOptions;
+  readonly #recipe: CaptionRecipe;
+  readonly #dropLast: boolean;
+  readonly #prefetch: number;
+  readonly #pool: WorkerPool | undefined;
+  readonly #producer: Producer | WorkerPool;
+  readonly #orders = new Map<number, Int32Array>();
+  /** Records whose pictures could not be decoded. */
+  readonly #broken = new Set<number>();
+  #tried = 0;
+  #waitSeconds = 0;
+  #closed = false;
+
+  constructor(source: Source, options: LoaderOptions) {
+    const { batchSize, views, size, recipe = source.recipe, dropLast = true } = options;
+    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = size * 2 } = options;
+    checkRecipe(recipe);
+    for (const augment of Object.values(views)) checkAugment(augment);
+    this.samplesPerEpoch = samplesPerEpoch(source);
+    const batches = this.samplesPerEpoch / batchSize;
+    this.batchesPerEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
+    if (!(batchSize >= 1) || this.batchesPerEpoch < 1) {
+      throw new BantamError(
+        `A batch of ${batchSize} does not fit the ${this.samplesPerEpoch} samples that an epoch of "${source.spec}" has; choose from 1 to ${this.samplesPerEpoch}.`,
+      );
+    }
+    this.#source = source;
+    this.#options = options;
+    this.#recipe = recipe;
+    this.#dropLast = dropLast;
+    this.quarantine = new Quarantine(options.quarantine);
+    const { seed, cacheBytes = Math.min(2 ** 31, totalmem() / 8) } = options;
+    const cache = createCache(source, decodeSide, cacheBytes);
+    const settings: ProducerSettings = { views, size, seed, decodeSide, cache: cache?.memory };
+    this.#pool = workers > 0 ? new WorkerPool(workers, settings) : undefined;
+    this.#producer = this.#pool ?? new Producer(settings);
+    this.#prefetch = this.#pool === undefined ? 1 : (options.prefetch ?? 2 * workers);
+  }
+
+  /** Seconds for which batches were awaited that were not ready yet. */
+  get waitSeconds(): number {
+    return this.#waitSeconds;
+  }
+
+  /** The batches from a position on, without end: epochs follow each other. */
+  async *batches(start: Partial<Position> = {}): AsyncGenerator<Batch, never, undefined> {
+    const queue: Promise<Batch>[] = [];
+    let cursor: Position = { epoch: start.epoch ?? 0, position: start.position ?? 0 };
+    for (;;) {
+      while (queue.length < Math.max(1, this.#prefetch)) {
+        const place = this.#place(cursor);
+        const batch = this.#make(place);
+        // Who awaits the batch hears of its failure; until then it must not end the process.
+        batch.catch(() => undefined);
+        queue.push(batch);
+        cursor = this.#after(place);
+      }
+      const began = performance.now();
+      this.#pool?.hold();
+      const batch = await queue.shift()?.finally(() => this.#pool?.release());
+      if (batch === undefined || this.#closed) throw closedError();
+      this.#waitSeconds += (performance.now() - began) / 1000;
+      yield batch;
+    }
+  }
+
+  /** Ends the workers. May be called more than once. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#pool?.close();
+  }
+
+  /** The place of the batch at a cursor: itself, or the start of the next epoch. */
+  #place({ epoch, position }: Position): Position {
+    const left = this.samplesPerEpoch - position;
+    const enough = this.#dropLast ? this.#options.batchSize : 1;
+    return left >= enough ? { epoch, position } : { epoch: epoch + 1, position: 0 };
+  }
+
+  #after({ epoch, position }: Position): Position {
+    return this.#place({ epoch, position: position + this.#options.batchSize });
+  }
+
+  #order(epoch: number): Int32Array {
+    let order = this.#orders.get(epoch);
+    if (order === undefined) {
+      order = epochOrder(this.#source, this.#options.seed, epoch);
+      this.#orders.delete(epoch - 2);
+      this.#orders.set(epoch, order);
+    }
+    return order;
+  }
+
+  async #make(place: Position): Promise<Batch> {
+    if (this.#closed) throw closedError();
+    const { epoch, position } = place;
+    const { size, seed } = this.#options;
+    const end = Math.min(position + this.#options.batchSize, this.samplesPerEpoch);
+    const candidates = Array.from({ length: end - position }, (_, i) => {
+      return new Candidates(this.#order(epoch), position + i);
+    });
+    const { images } = await this.#fill(epoch, candidates);
+    const indices = Int32Array.from(candidates, ({ current }) => current);
+    const records = Array.from(indices, (index) => this.#source.record(index));
+    const captions = records.map((record, i) => {
+      const draws = new Draws({ seed, purpose: 'caption', epoch, index: indices[i] ?? 0 });
+      return drawCaption(record, this.#recipe, draws);
+    });
+    return {
+      images,
+      height: size,
+      width: size,
+      size: indices.length,
+      captions,
+      indices,
+      keys: records.map(({ key }) => key),
+      epoch,
+      next: this.#after(place),
+    };
+  }
+
+  /** Produces the candidates' pictures, moving on to the next candidate where one is broken. */
+  async #fill(epoch: number, candidates: readonly Candidates[]): Promise<Produced> {
+    for (const candidate of candidates) candidate.skip(this.#broken);
+    const produced = await this.#produce(epoch, candidates);
+    const failed = produced.failures.flatMap(({ place }) => candidates[place] ?? []);
+    if (failed.length === 0) return produced;
+    for (const { place, reason } of produced.failures) {
+      const index = candidates[place]?.current ?? 0;
+      this.#broken.add(index);
+      const seen = Math.min(this.#tried, this.#source.size);
+      this.quarantine.add({ key: this.#source.record(index).key, reason }, seen);
+    }
+    const replaced = await this.#fill(epoch, failed);
+    const bytes = this.#options.size ** 2 * 3;
+    for (const [view, images] of Object.entries(produced.images)) {
+      for (const [i, { place }] of produced.failures.entries()) {
+        const pixels = replaced.images[view]?.subarray(i * bytes, (i + 1) * bytes);
+        if (pixels !== undefined) images.set(pixels, place * bytes);
+      }
+    }
+    return produced;
+  }
+
+  #produce(epoch: number, candidates: readonly Candidates[]): Promise<Produced> {
+    this.#tried += candidates.length;
+    const samples = candidates.map(({ current: index }) => {
+      return { index, location: this.#source.location(index) };
+    });
+    return this.#producer.produce({ epoch, samples });
+  }
+}
+
+/** The records that may take a place in an epoch: its own, then those half an epoch further. */
+class Candidates {
+  #step = 0;
+
+  constructor(
+    readonly order: Int32Array,
+    readonly place: number,
+  ) {}
+
+  get current(): number {
+    const far = this.#step === 0 ? 0 : Math.floor(this.order.length / 2) + this.#step - 1;
+    return this.order[(this.place + far) % this.order.length] ?? 0;
+  }
+
+  /** Moves on until the current record is not broken. */
+  skip(broken: ReadonlySet<number>): void {
+    while (broken.has(this.current)) {
+      if (++this.#step > this.order.length) {
+        throw new BantamError('Every sample of the data set is broken; see the quarantine.');
+      }
+    }
+  }
+}
+
+function closedError(): BantamError {
+  return new BantamError('The data loader is closed; make a new one to read on.');
+}
+
+function createCache(source: Source, side: number, limit: number): PixelCache | undefined {
+  const raw = source.location(0).raw;
+  // Files shrink to a shortest side; twice a square leaves room for wide and tall ones.
+  const bytes = raw === undefined ? side * side * 6 : raw.width * raw.height * 3;
+  const total = Math.floor(Math.min(limit, source.size * (bytes + 64)));
+  return total > 0 ? PixelCache.create(source.size, total) : undefined;
+}

@@ -1,0 +1,79 @@
+import { augmentImage, type ImageAugment } from './augment.js';
+import { decodeLocation } from './decode.js';
+import { PixelCache, type PixelCacheMemory } from './pixel-cache.js';
+import type { Pixels } from './pixels.js';
+import { Draws } from './random.js';
+import type { ImageLocation } from './source.js';
+
+/** What stays the same over a loader's life; plain data, for worker threads. */
+export interface ProducerSettings {
+  readonly views: Readonly<Record<string, ImageAugment>>;
+  readonly size: number;
+  readonly seed: number;
+  /** Shortest side to which files are shrunk while decoding. */
+  readonly decodeSide: number;
+  readonly cache: PixelCacheMemory | undefined;
+}
+
+/** Pictures to make. */
+export interface ProduceJob {
+  readonly epoch: number;
+  readonly samples: readonly { readonly index: number; readonly location: ImageLocation }[];
+}
+
+/** A sample whose picture could not be read or decoded, by its place in the job. */
+export interface ProduceFailure {
+  readonly place: number;
+  readonly reason: string;
+}
+
+export interface Produced {
+  /** Pixels of each view: [samples, size, size, 3]; zero where a sample failed. */
+  readonly images: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
+  readonly failures: readonly ProduceFailure[];
+}
+
+/** Decodes and augments, from (seed, epoch, index, view) alone: any thread makes the same pixels. */
+export class Producer {
+  readonly #settings: ProducerSettings;
+  readonly #cache: PixelCache | undefined;
+
+  constructor(settings: ProducerSettings) {
+    this.#settings = settings;
+    this.#cache = settings.cache && new PixelCache(settings.cache);
+  }
+
+  async produce({ epoch, samples }: ProduceJob): Promise<Produced> {
+    const { views, size, seed } = this.#settings;
+    const bytes = size * size * 3;
+    const images: Record<string, Uint8Array<ArrayBuffer>> = {};
+    for (const view of Object.keys(views)) images[view] = new Uint8Array(samples.length * bytes);
+    const failures: ProduceFailure[] = [];
+    const make = async (place: number, index: number, location: ImageLocation): Promise<void> => {
+      let pixels: Pixels;
+      try {
+        pixels = this.#cache?.get(index) ?? (await this.#decode(index, location));
+      } catch (error) {
+        failures.push({ place, reason: error instanceof Error ? error.message : String(error) });
+        return;
+      }
+      for (const [view, augment] of Object.entries(views)) {
+        const draws = new Draws({ seed, purpose: `augment/${view}`, epoch, index });
+        images[view]?.set(augmentImage(pixels, augment, { size, draws }).data, place * bytes);
+      }
+    };
+    const tasks = samples.entries();
+    const lane = async (): Promise<void> => {
+      for (const [place, { index, location }] of tasks) await make(place, index, location);
+    };
+    // A few at once keep the decoder's threads busy while pixels of others are augmented.
+    await Promise.all(Array.from({ length: 4 }, lane));
+    return { images, failures: failures.sort((a, b) => a.place - b.place) };
+  }
+
+  async #decode(index: number, location: ImageLocation): Promise<Pixels> {
+    const pixels = await decodeLocation(location, { shortestSide: this.#settings.decodeSide });
+    this.#cache?.put(index, pixels);
+    return pixels;
+  }
+}
