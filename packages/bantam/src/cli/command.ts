@@ -1,0 +1,31 @@
+import type { Command } from 'commander';
+import { type Outcome } from './output.js';
+
+/** Options that every command has. */
+export interface GlobalOptions {
+  readonly json?: true;
+  readonly debug?: true;
+}
+
+/** Adds the examples that `--help` ends with. */
+export function examples(command: Command, lines: readonly string[]): Command {
+  const title = lines.length === 1 ? 'Example:' : 'Examples:';
+  return command.addHelpText('after', `\n${title}\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}
+
+/**
+ * Makes `run` the work of a command and prints its outcome: the text, or with `--json` the one
+ * JSON document on standard output. `run` gets the command's own options, then its arguments, with
+ * the types that it declares: as the command's definition has them.
+ */
+export function does(
+  command: Command,
+  run: (options: never, ...args: never[]) => Promise<Outcome>,
+): void {
+  const count = command.registeredArguments.length;
+  command.action(async (...given: unknown[]) => {
+    const { json } = command.optsWithGlobals<GlobalOptions>();
+    const outcome = await run(command.opts() as never, ...(given.slice(0, count) as never[]));
+    process.stdout.write(`${json ? JSON.stringify(outcome.json, null, 2) : outcome.text}\n`);
+  });
+}

@@ -1,0 +1,119 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { BantamError, UsageError } from '../../errors.js';
+import type { TrainOptions, TrainResult } from '../../train/index.js';
+import { does, examples } from '../command.js';
+import { stopOnInterrupt } from '../interrupt.js';
+import { formatDuration } from '../output.js';
+import { Progress } from '../progress.js';
+import { showTraining } from '../train-progress.js';
+
+interface TrainFlags {
+  readonly model?: string;
+  readonly data?: string;
+  readonly out?: string;
+  readonly budget?: string;
+  readonly strategy?: string;
+  readonly precision?: string;
+  readonly seed?: number;
+  readonly tokenizer?: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly resume?: string;
+}
+
+/** `bantam train` */
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .description('train a model from scratch, or go on with a run that was interrupted')
+    .option('--model <preset>', 'model preset, e.g. ViT-Nano-8-64 or ViT-S-16')
+    .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
+    .option('--out <run>', 'folder of the run, made by this command')
+    .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
+    .option('--strategy <name>', 'training strategy (default: clip)')
+    .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
+    .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
+    .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
+    .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', collect)
+    .option('--resume <run>', 'go on with this run from its last checkpoint');
+  examples(command, [
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
+    'bantam train --resume runs/first',
+  ]);
+  does(command, async (flags: TrainFlags) => {
+    const { resume, ...fresh } = flags;
+    if (resume !== undefined && Object.keys(fresh).length > 0) {
+      throw new UsageError(
+        `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
+      );
+    }
+    const options = resume === undefined ? trainOptions(fresh) : undefined;
+    const { resumeTraining, train } = await import('../../train/index.js');
+    const progress = new Progress();
+    const control = {
+      signal: stopOnInterrupt('saving a checkpoint'),
+      onEvent: showTraining(progress),
+    };
+    try {
+      const result =
+        options === undefined
+          ? await resumeTraining(resume ?? '', control)
+          : await train({ ...options, ...control });
+      return { text: describe(result), json: result };
+    } finally {
+      progress.done();
+    }
+  });
+}
+
+function trainOptions(flags: TrainFlags): TrainOptions {
+  const { model, data, out, budget, precision, set = {}, ...rest } = flags;
+  if (model === undefined || data === undefined || out === undefined || budget === undefined) {
+    const missing = Object.entries({ model, data, out, budget })
+      .filter(([, value]) => value === undefined)
+      .map(([name]) => `--${name}`);
+    throw new UsageError(
+      `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
+    );
+  }
+  const settings = precision === undefined ? set : { ...set, 'train.precision': precision };
+  const { strategy, seed, tokenizer } = rest;
+  return {
+    model,
+    data,
+    out,
+    budget,
+    settings,
+    ...(strategy !== undefined && { strategy }),
+    ...(seed !== undefined && { seed }),
+    ...(tokenizer !== undefined && { tokenizer }),
+  };
+}
+
+/** @throws BantamError for a run that was interrupted: its work is not done. */
+function describe({ run, model, steps, samples, seconds, loss, quarantined }: TrainResult): string {
+  if (model === undefined) {
+    throw new BantamError(
+      `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
+    );
+  }
+  const broken =
+    quarantined === 0
+      ? ''
+      : `\n${quarantined} broken samples were skipped: ${run}/quarantine.jsonl`;
+  return `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}${broken}\nModel: ${model}`;
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number of at least 0');
+  }
+  return value;
+}
+
+/** Collects repeated `name=value` in one record. */
+function collect(pair: string, settings: Readonly<Record<string, string>> = {}) {
+  const equals = pair.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError('It must be written name=value');
+  return { ...settings, [pair.slice(0, equals)]: pair.slice(equals + 1) };
+}

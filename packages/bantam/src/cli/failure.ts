@@ -1,0 +1,53 @@
+import { CommanderError } from 'commander';
+import { BantamError } from '../errors.js';
+
+/** What a failed command prints on standard error, and its exit status. */
+export interface Failure {
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+/** What system errors mean to the reader. */
+const systemErrors: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EDQUOT: 'the disk quota is used up',
+  EEXIST: 'it exists already',
+  EISDIR: 'it is a folder, not a file',
+  EMFILE: 'too many files are open',
+  ENOENT: 'no such file or folder',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EPERM: 'not permitted',
+  EROFS: 'the file system is read-only',
+};
+
+/** Explains an error in one sentence: BantamError and TorchError speak for themselves. */
+export function explain(error: unknown): Failure {
+  if (error instanceof CommanderError) return explainUsage(error);
+  if (error instanceof BantamError) return { message: error.message, exitCode: error.exitCode };
+  if (!(error instanceof Error)) return unexpected(String(error));
+  // By name, as to import TorchError would load libtorch.
+  if (error.name === 'TorchError') return { message: error.message, exitCode: 1 };
+  const { code = '', path, syscall } = error as NodeJS.ErrnoException;
+  const meaning = systemErrors[code];
+  if (meaning !== undefined && path !== undefined) {
+    return { message: `${path}: ${meaning} (${code} in ${String(syscall)}).`, exitCode: 1 };
+  }
+  return unexpected(error.message);
+}
+
+function unexpected(message: string): Failure {
+  const line = (message.split('\n')[0] ?? '').replace(/[.!]$/, '');
+  return { message: `Unexpected: ${line}; run again with --debug for details.`, exitCode: 1 };
+}
+
+function explainUsage({ code, exitCode, message }: CommanderError): Failure {
+  // Help and version end through an error as well.
+  if (exitCode === 0) return { message: '', exitCode: 0 };
+  if (code === 'commander.help') return { message: 'A command is missing.', exitCode: 2 };
+  const sentence = message
+    .replace(/^error: /, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/, ' (did you mean $1?)')
+    .replace(/\.$/, '');
+  return { message: `${sentence}; --help shows the usage.`, exitCode: 2 };
+}

@@ -1,0 +1,35 @@
+import type { TrainEvent } from '../train/index.js';
+import { formatDuration } from './output.js';
+import { formatShare, type Progress } from './progress.js';
+
+/** Shows the events of training: what starts as lines, each step as the state of the work. */
+export function showTraining(progress: Progress): (event: TrainEvent) => void {
+  return (event) => {
+    switch (event.kind) {
+      case 'start': {
+        const millions = (event.parameters / 1e6).toFixed(1);
+        progress.note(
+          `Training ${millions}M parameters on ${event.samples} samples: ${event.precision}, batch ${event.batchSize}, budget ${event.budget}, run ${event.run}`,
+        );
+        break;
+      }
+      case 'step':
+        progress.update(
+          'training',
+          [
+            formatShare(event.progress),
+            `loss ${event.loss.toFixed(3)}`,
+            `${event.samplesPerSecond.toFixed(0)} samples/s`,
+            `data wait ${(event.dataWait * 100).toFixed(0)}%`,
+            `${formatDuration(event.etaSeconds)} left`,
+          ].join(' · '),
+        );
+        break;
+      case 'note':
+        progress.note(event.message);
+        break;
+      case 'checkpoint':
+        break;
+    }
+  };
+}

@@ -1,0 +1,6 @@
+/** What this computer is, and how fast it computes. */
+export type { Cpu } from './cpu.js';
+export type { Engine } from './engine.js';
+export { inspectMachine, type InspectMachineOptions, type Machine } from './machine.js';
+export type { MatrixRate } from './matrix-rate.js';
+export { rateOf, type Problem } from './verdicts.js';
