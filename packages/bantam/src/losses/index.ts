@@ -1,0 +1,1 @@
+export { clipLoss } from './clip-loss.js';

@@ -1,0 +1,138 @@
+import {
+  add,
+  argmax,
+  Embedding,
+  eq,
+  LayerNorm,
+  Linear,
+  matmul,
+  Module,
+  narrow,
+  normalInit,
+  pad,
+  Parameter,
+  squeeze,
+  to,
+  zeros,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../errors.js';
+import { needsContext, type TextConfig } from './config.js';
+import { takePlaces, Transformer, type Places } from './transformer.js';
+import type { Encoded } from './vision-transformer.js';
+
+/** Options of {@link TextTransformer}. */
+export interface TextTransformerOptions {
+  config: TextConfig;
+  embedDim: number;
+  quickGelu: boolean;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/**
+ * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
+ * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's.
+ */
+export class TextTransformer extends Module {
+  tokenEmbedding: Embedding;
+  positionalEmbedding: Parameter;
+  transformer: Transformer;
+  lnFinal: LayerNorm;
+  textProjection: Parameter | Linear | null;
+  readonly config: TextConfig;
+
+  constructor({ config, embedDim, quickGelu, generator }: TextTransformerOptions) {
+    super();
+    const { width, vocabSize, contextLength, heads, layers } = config;
+    this.config = config;
+    this.tokenEmbedding = new Embedding({ entries: vocabSize, width, generator: null });
+    this.positionalEmbedding = new Parameter(zeros([contextLength, width]));
+    this.transformer = new Transformer({ config, heads, quickGelu, generator });
+    this.lnFinal = new LayerNorm({ width, eps: config.normEps });
+    this.textProjection = projection(config, embedDim);
+
+    const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
+    const attention = width ** -0.5;
+    const residual = attention * (2 * layers) ** -0.5;
+    draw(this.tokenEmbedding.weight, 0.02);
+    draw(this.positionalEmbedding, 0.01);
+    for (const { attn, mlp } of this.transformer.resblocks) {
+      draw(attn.inProjWeight, attention);
+      draw(attn.outProj.weight, residual);
+      draw(mlp.cFc.weight, (2 * width) ** -0.5);
+      draw(mlp.cProj.weight, residual);
+    }
+    const last = this.textProjection;
+    if (last !== null) draw(last instanceof Linear ? last.weight : last, attention);
+  }
+
+  /**
+   * Token ids int64 [B, L] → features [B, embedDim]. L may be anything up to the context: what lies
+   * behind the end of a text changes nothing (a tower whose features do depend on it fills texts up
+   * to the context itself).
+   *
+   * @throws BantamError when texts are longer than the context.
+   */
+  encode(ids: Tensor, { tokens = false }: { tokens?: boolean } = {}): Encoded {
+    const { contextLength, noCausalMask } = this.config;
+    const given = ids.dim(1);
+    if (given > contextLength) {
+      throw new BantamError(
+        `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
+      );
+    }
+    const filled = this.#fillUp(ids);
+    const places = this.#places(filled);
+    const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
+    const x = add(this.tokenEmbedding.forward(filled), positions);
+    const y = this.transformer.forward(x, {
+      causal: !noCausalMask,
+      places: tokens ? undefined : places,
+    });
+    const normed = this.lnFinal.forward(y);
+    const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
+    return {
+      pooled: this.#project(pooled),
+      tokens: tokens ? narrow(normed, 1, 0, given) : null,
+    };
+  }
+
+  #fillUp(ids: Tensor): Tensor {
+    const missing = this.config.contextLength - ids.dim(1);
+    if (missing === 0 || !needsContext(this.config)) return ids;
+    return pad(ids, [0, missing], this.config.padId);
+  }
+
+  /** Where the vector of each text stands. */
+  #places(ids: Tensor): Places {
+    switch (this.config.poolType) {
+      case 'first':
+        return 0;
+      case 'last':
+        return ids.dim(1) - 1;
+      case 'argmax':
+        return argmax(ids, { dim: 1, keepdim: true });
+      case 'eos':
+        return argmax(to(eq(ids, this.config.eosId), { dtype: 'int32' }), {
+          dim: 1,
+          keepdim: true,
+        });
+    }
+  }
+
+  #project(pooled: Tensor): Tensor {
+    const { textProjection } = this;
+    if (textProjection === null) return pooled;
+    if (textProjection instanceof Linear) return textProjection.forward(pooled);
+    return matmul(pooled, textProjection);
+  }
+}
+
+function projection(config: TextConfig, embedDim: number): Parameter | Linear | null {
+  const { width, projType, projBias } = config;
+  if (projType === 'none') return null;
+  if (!projBias) return new Parameter(zeros([width, embedDim]));
+  return new Linear({ inFeatures: width, outFeatures: embedDim, generator: null });
+}

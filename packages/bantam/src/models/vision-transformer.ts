@@ -1,0 +1,159 @@
+import {
+  add,
+  cat,
+  Conv2d,
+  expand,
+  gather,
+  LayerNorm,
+  linear,
+  matmul,
+  mean,
+  Module,
+  narrow,
+  normalInit,
+  Parameter,
+  permute,
+  randn,
+  reshape,
+  select,
+  to,
+  topk,
+  unsqueeze,
+  zeros,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../errors.js';
+import { gridSize, visionHeads, type VisionConfig } from './config.js';
+import { Transformer } from './transformer.js';
+
+/** What a tower computes. */
+export interface Encoded {
+  /** The feature of the whole input, [B, embedDim]. */
+  pooled: Tensor;
+  /** A vector for each token of the input, [B, L, width], where they were asked for. */
+  tokens: Tensor | null;
+}
+
+/** Options of {@link VisionTransformer}. */
+export interface VisionTransformerOptions {
+  config: VisionConfig;
+  embedDim: number;
+  quickGelu: boolean;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** Options of {@link VisionTransformer.encode}. */
+export interface VisionEncodeOptions {
+  /** Compute the patches' vectors as well. Default false. */
+  tokens?: boolean;
+  /** Draws the patches that are left out while training with `patchDropout`. */
+  generator?: Generator | undefined;
+}
+
+/**
+ * CLIP's image tower, a vision transformer (Radford et al. 2021, section 2.4; Dosovitskiy et al.
+ * 2021): patches and a class token plus positions, layer norm, blocks, layer norm, projection.
+ *
+ * Computes what OpenCLIP computes; `conv1` has the weight of a convolution, but is one matrix product
+ * over the patches, whose gradient is several times cheaper.
+ */
+export class VisionTransformer extends Module {
+  conv1: Conv2d;
+  classEmbedding: Parameter;
+  positionalEmbedding: Parameter;
+  lnPre: LayerNorm | null;
+  transformer: Transformer;
+  lnPost: LayerNorm;
+  proj: Parameter;
+  readonly config: VisionConfig;
+
+  constructor({ config, embedDim, quickGelu, generator }: VisionTransformerOptions) {
+    super();
+    const { width, patchSize, normEps: eps } = config;
+    const std = width ** -0.5;
+    const drawn = (shape: readonly number[]) =>
+      normalInit(new Parameter(zeros(shape)), generator, { std });
+    this.config = config;
+    this.conv1 = new Conv2d({
+      inChannels: 3,
+      outChannels: width,
+      kernel: patchSize,
+      stride: patchSize,
+      bias: false,
+      generator,
+    });
+    this.classEmbedding = drawn([width]);
+    this.positionalEmbedding = drawn([gridSize(config) ** 2 + 1, width]);
+    this.lnPre = config.noLnPre ? null : new LayerNorm({ width, eps });
+    this.transformer = new Transformer({
+      config,
+      heads: visionHeads(config),
+      quickGelu,
+      generator,
+    });
+    this.lnPost = new LayerNorm({ width, eps });
+    this.proj = drawn([width, embedDim]);
+  }
+
+  /**
+   * Normalised pixels [B, 3, S, S] → features [B, embedDim].
+   *
+   * @throws BantamError when the pixels are not of the model's image size.
+   */
+  encode(pixels: Tensor, { tokens = false, generator }: VisionEncodeOptions = {}): Encoded {
+    const { poolType, finalLnAfterPool } = this.config;
+    const embedded = this.#embed(pixels, generator);
+    const classOnly = poolType === 'tok' && !tokens;
+    let x = this.transformer.forward(embedded, { places: classOnly ? 0 : undefined });
+    if (!finalLnAfterPool) x = this.lnPost.forward(x);
+    const patches = narrow(x, 1, 1, x.dim(1) - 1);
+    let pooled = poolType === 'tok' ? select(x, 1, 0) : mean(patches, { dim: 1 });
+    if (finalLnAfterPool) pooled = this.lnPost.forward(pooled);
+    return { pooled: matmul(pooled, this.proj), tokens: tokens ? patches : null };
+  }
+
+  /** Class token and patches with their positions: [B, 1 + kept patches, W]. */
+  #embed(pixels: Tensor, generator: Generator | undefined): Tensor {
+    const patches = this.#patches(pixels);
+    const { dtype } = patches;
+    const [batch, count, width] = patches.shape as [number, number, number];
+    const positions = to(this.positionalEmbedding, { dtype });
+    const classToken = add(to(this.classEmbedding, { dtype }), select(positions, 0, 0));
+    const placed = add(patches, narrow(positions, 0, 1, count));
+    const kept = this.#dropPatches(placed, generator);
+    const x = cat([expand(classToken, [batch, 1, width]), kept], 1);
+    return this.lnPre === null ? x : this.lnPre.forward(x);
+  }
+
+  /** The convolution whose stride is its kernel: each patch's pixels times one matrix. */
+  #patches(pixels: Tensor): Tensor {
+    const { imageSize, patchSize, width } = this.config;
+    const [batch, channels, ...sides] = pixels.shape;
+    if (batch === undefined || channels !== 3 || sides.some((side) => side !== imageSize)) {
+      throw new BantamError(
+        `The model takes pixels [B, 3, ${imageSize}, ${imageSize}], not [${pixels.shape.join(', ')}]; prepare pictures with the model's own preprocessing.`,
+      );
+    }
+    const grid = gridSize(this.config);
+    const cut = reshape(pixels, [batch, 3, grid, patchSize, grid, patchSize]);
+    const rows = reshape(permute(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, 3 * patchSize ** 2]);
+    return linear(rows, reshape(this.conv1.weight, [width, 3 * patchSize ** 2]));
+  }
+
+  /** While training, a random subset of each picture's patches (Li et al. 2023, section 3). */
+  #dropPatches(patches: Tensor, generator: Generator | undefined): Tensor {
+    const { patchDropout } = this.config;
+    if (!this.training || patchDropout === 0) return patches;
+    if (generator === undefined) {
+      throw new BantamError(
+        'Patch dropout needs a random stream; pass a generator to encodeImage.',
+      );
+    }
+    const [batch, count, width] = patches.shape as [number, number, number];
+    const kept = Math.max(1, Math.floor(count * (1 - patchDropout)));
+    const { indices } = topk(randn([batch, count], generator, { device: patches.device }), kept);
+    return gather(patches, 1, expand(unsqueeze(indices, -1), [batch, kept, width]));
+  }
+}
