@@ -11,10 +11,10 @@ const WORD = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
 
 /**
  * The same without regard to case, as OpenAI's own tokenizer has it. For text in lower case that
- * matters to two characters: the long s, and the combining iota, whose capital is a letter.
+ * matters to two characters: the long s, and the combining iota, whose capital is a letter and
+ * which is thus neither a letter nor anything else.
  */
-const WORD_OF_ANY_CASE =
-  "'[sſ]|'t|'re|'ve|'m|'ll|'d|[\\p{L}\\u0345]+|[\\p{N}]|[^\\s\\p{L}\\u0345\\p{N}]+";
+const WORD_OF_ANY_CASE = "'[sſ]|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}\\u0345]+";
 
 /**
  * The characters that stand for the bytes 0 to 255 in vocabularies, in the order of CLIP's and

@@ -1,5 +1,6 @@
 import { BantamError } from '../errors.js';
 import { cleanText, type Cleaning } from './clean.js';
+import { correctForHub } from './hub-corrections.js';
 import { Hub } from './hub.js';
 import {
   tokenName,
@@ -16,14 +17,6 @@ const CACHE_LIMIT = 1 << 18;
 interface Frame {
   readonly before: readonly number[];
   readonly after: readonly number[];
-}
-
-/** Whether a normalizer, or one of a sequence, makes text lower case. */
-function lowercases(normalizer: unknown): boolean {
-  if (typeof normalizer !== 'object' || normalizer === null) return false;
-  const { type, lowercase, normalizers } = normalizer as Record<string, unknown>;
-  if (type === 'Lowercase' || lowercase === true) return true;
-  return Array.isArray(normalizers) && normalizers.some(lowercases);
 }
 
 /** Finds out what the post-processor adds, by encoding a probe with it and without. */
@@ -54,16 +47,17 @@ export class HubTokenizer implements Tokenizer {
   readonly #files: TokenizerFiles;
   readonly #clean: Cleaning;
   readonly #frame: Frame;
-  readonly #foldsSigma: boolean;
   readonly #cache = new Map<string, BigInt64Array>();
 
   constructor(files: TokenizerFiles, { contextLength, clean }: HubTokenizerOptions) {
     const { tokenizer, config } = files;
     this.#files = files;
-    this.#hub = new Hub(tokenizer, { ...config, clean_up_tokenization_spaces: false });
+    this.#hub = new Hub(correctForHub(tokenizer), {
+      ...config,
+      clean_up_tokenization_spaces: false,
+    });
     this.#clean = clean;
     this.#frame = findFrame(this.#hub);
-    this.#foldsSigma = lowercases(tokenizer.normalizer);
     const room = this.#frame.before.length + this.#frame.after.length;
     if (!Number.isInteger(contextLength) || contextLength <= room) {
       throw new BantamError(
@@ -118,13 +112,11 @@ export class HubTokenizer implements Tokenizer {
   #encoded(text: string): BigInt64Array {
     const known = this.#cache.get(text);
     if (known !== undefined) return known;
-    let clean = cleanText(text, this.#clean);
-    // Hugging Face's Rust code makes letters lower case one by one; JavaScript alone among the two
-    // knows that a sigma at the end of a word is another one.
-    if (this.#foldsSigma) clean = clean.replaceAll('Σ', 'σ');
     const { before, after } = this.#frame;
     const room = this.contextLength - before.length - after.length;
-    const own = this.#hub.encode(clean, { add_special_tokens: false }).ids.slice(0, room);
+    const own = this.#hub
+      .encode(cleanText(text, this.#clean), { add_special_tokens: false })
+      .ids.slice(0, room);
     const ids = BigInt64Array.from([...before, ...own, ...after], BigInt);
     if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
     this.#cache.set(text, ids);

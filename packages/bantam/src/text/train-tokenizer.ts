@@ -1,6 +1,7 @@
 import { BantamError } from '../errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { BYTE_CHARACTERS, END_OF_WORD, clipFiles } from './clip-json.js';
+import { correctForHub } from './hub-corrections.js';
 import { Hub } from './hub.js';
 import { HubTokenizer } from './hub-tokenizer.js';
 import { learnMerges, type CountedWord } from './learn-merges.js';
@@ -37,10 +38,10 @@ function countWords(captions: Iterable<string>, clean: Cleaning): Map<string, nu
   for (const caption of captions) times.set(caption, (times.get(caption) ?? 0) + 1);
   const special = { startToken: START, endToken: END, padToken: PAD };
   const { tokenizer } = clipFiles({ vocab: vocabularyOf(BASE), merges: [], ...special });
-  const { normalizer, pre_tokenizer: splitter } = new Hub(tokenizer, {});
+  const { normalizer, pre_tokenizer: splitter } = new Hub(correctForHub(tokenizer), {});
   const counts = new Map<string, number>();
   for (const [caption, count] of times) {
-    const text = normalizer?.normalize(cleanText(caption, clean).replaceAll('Σ', 'σ')) ?? '';
+    const text = normalizer?.normalize(cleanText(caption, clean)) ?? '';
     for (const word of splitter?.pre_tokenize(text) ?? []) {
       counts.set(word, (counts.get(word) ?? 0) + count);
     }
