@@ -13,7 +13,12 @@ export interface OpParameters {
    * Crops a box of a random share of the area (`scale`) and aspect ratio (log-uniform in `ratio`)
    * and resizes it to the target size, as torchvision's `RandomResizedCrop` chooses it.
    */
-  'random-resized-crop': { scale: Range; ratio: Range; interpolation: 'bicubic' | 'bilinear' };
+  'random-resized-crop': {
+    p: number;
+    scale: Range;
+    ratio: Range;
+    interpolation: 'bicubic' | 'bilinear';
+  };
   /** The evaluation transform: resize, then centre crop. */
   resize: { interpolation: 'bicubic' | 'bilinear'; resizeMode: 'shortest' | 'squash' };
   /** Mirrors left and right. */
@@ -57,7 +62,7 @@ interface OpDefinition<P> {
 /** Every operation with its defaults. */
 export const opTable: { readonly [N in OpName]: OpDefinition<OpParameters[N]> } = {
   'random-resized-crop': {
-    defaults: { scale: [0.9, 1], ratio: [3 / 4, 4 / 3], interpolation: 'bicubic' },
+    defaults: { p: 1, scale: [0.9, 1], ratio: [3 / 4, 4 / 3], interpolation: 'bicubic' },
     inPlace: false,
     apply: (pixels, { scale, ratio, interpolation }, { size, draws }) =>
       resample(pixels, {

@@ -20,7 +20,7 @@ export type ImageAugment = readonly ImageOp[];
  */
 export const emojiAugment: ImageAugment = [
   { op: 'shift', most: 0.08 },
-  { op: 'random-resized-crop', scale: [0.7, 1], ratio: [0.85, 1.18] },
+  { op: 'random-resized-crop', p: 0.5, scale: [0.7, 1], ratio: [0.85, 1.18] },
   { op: 'dark-strokes', p: 0.15 },
   { op: 'edges', p: 0.15 },
   { op: 'grayscale', p: 0.1 },

@@ -8,6 +8,12 @@ function luma(data: Uint8Array, at: number): number {
   return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 }
 
+function setGrey(data: Uint8Array, at: number, level: number): void {
+  data[at] = level;
+  data[at + 1] = level;
+  data[at + 2] = level;
+}
+
 function clampByte(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : Math.trunc(value);
 }
@@ -65,7 +71,7 @@ function channel(position: number, most: number, chroma: number): number {
 
 /** Every channel becomes the pixel's luma. */
 export function toGrey(data: Uint8Array): void {
-  for (let at = 0; at < data.length; at += 3) data.fill(luma(data, at), at, at + 3);
+  for (let at = 0; at < data.length; at += 3) setGrey(data, at, luma(data, at));
 }
 
 /** x ↦ 255 − x. */
@@ -82,7 +88,7 @@ export function keepDarkStrokes(data: Uint8Array, threshold: number, softness: n
     clampByte((255 * (value - threshold + softness)) / (2 * softness)),
   );
   for (let at = 0; at < data.length; at += 3) {
-    data.fill(table[luma(data, at)] ?? 0, at, at + 3);
+    setGrey(data, at, table[luma(data, at)] ?? 0);
   }
 }
 
@@ -122,7 +128,7 @@ export function drawEdges(data: Uint8Array, width: number, height: number, gain:
       }
       // Sobel's weights add up to 4 on either side.
       const line = clampByte(255 - (gain * Math.sqrt(most)) / 4);
-      data.fill(line, row + x, row + x + 3);
+      setGrey(data, row + x, line);
     }
   }
 }

@@ -11,6 +11,7 @@ export {
 export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
 export { cacheDirectory } from './cache-dir.js';
 export { checkRecipe, drawCaption } from './captions.js';
+export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { decodeImage, decodeLocation, type DecodeOptions } from './decode.js';
 export {
   emojiEvaluations,
@@ -26,8 +27,16 @@ export {
   type GetEmojiOptions,
 } from './emoji/store.js';
 export { emojiStyles, type EmojiStyle } from './emoji/styles.js';
+export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './eval-batches.js';
 export { evalTransform, type Geometry } from './eval-transform.js';
 export { folderTemplates } from './folder-source.js';
+export {
+  inspectSource,
+  type InspectOptions,
+  type LabelSummary,
+  type SourceSummary,
+  type Spread,
+} from './inspect.js';
 export { Loader, type Batch, type LoaderOptions } from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './order.js';

@@ -1,0 +1,77 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import sharp, { type OverlayOptions } from 'sharp';
+import { decodeLocation } from './decode.js';
+import type { Source } from './source.js';
+
+export interface ContactSheetOptions {
+  /** PNG file to write. */
+  readonly path: string;
+  /** Pictures; evenly spaced over the source. 96 by default. */
+  readonly count?: number;
+  /** Pictures in a row; 12 by default. */
+  readonly columns?: number;
+  /** Edge of a picture's square in pixels; 72 by default. */
+  readonly cell?: number;
+}
+
+/** Indices of `count` records, evenly spaced over a source of `size`. */
+export function evenlySpaced(size: number, count: number): number[] {
+  const taken = Math.min(size, count);
+  return Array.from({ length: taken }, (_, i) => Math.floor(((i + 0.5) * size) / taken));
+}
+
+/** Writes a PNG with a grid of a source's pictures, whole, on cards. Broken ones stay blank. */
+export async function contactSheet(
+  source: Source,
+  { path, count = 96, columns = 12, cell = 72 }: ContactSheetOptions,
+): Promise<void> {
+  const indices = evenlySpaced(source.size, count);
+  const across = Math.min(columns, indices.length);
+  const gap = Math.round(cell / 8);
+  const card = cell + gap;
+  const pitch = card + gap;
+  const cards = await Promise.all(
+    indices.map(async (index, place): Promise<OverlayOptions> => {
+      const left = gap + (place % across) * pitch;
+      const top = gap + Math.floor(place / across) * pitch;
+      return { input: await thumbnail(source, index, { cell, card }), left, top };
+    }),
+  );
+  await mkdir(dirname(path), { recursive: true });
+  await sharp({
+    create: {
+      width: across * pitch + gap,
+      height: Math.ceil(indices.length / across) * pitch + gap,
+      channels: 3,
+      background: '#e8eaed',
+    },
+  })
+    .composite(cards)
+    .png()
+    .toFile(path);
+}
+
+/** A picture on a white card with round corners. */
+async function thumbnail(
+  source: Source,
+  index: number,
+  { cell, card }: { cell: number; card: number },
+): Promise<Buffer> {
+  const corner = Math.round(card / 10);
+  const paper = Buffer.from(
+    `<svg width="${card}" height="${card}"><rect width="${card}" height="${card}" rx="${corner}" fill="#fff"/></svg>`,
+  );
+  const picture = await decodeLocation(source.location(index)).catch(() => undefined);
+  if (picture === undefined) return sharp(paper).png().toBuffer();
+  const { width, height, data } = picture;
+  const margin = Math.floor((card - cell) / 2);
+  const fitted = await sharp(data, { raw: { width, height, channels: 3 } })
+    .resize(cell, cell, { fit: 'contain', background: '#fff' })
+    .png()
+    .toBuffer();
+  return sharp(paper)
+    .composite([{ input: fitted, left: margin, top: margin }])
+    .png()
+    .toBuffer();
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { evenlySpaced } from './contact-sheet.js';
+import { decodeLocation } from './decode.js';
+import { readLocation } from './location.js';
+import { samplesPerEpoch } from './order.js';
+import type { QuarantinedSample } from './quarantine.js';
+import type { LicenceNotice, Source } from './source.js';
+
+/** Least, middle and greatest of some numbers. */
+export interface Spread {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+}
+
+/** Classes of a label set and how many records they have. */
+export interface LabelSummary {
+  readonly name: string;
+  readonly classes: number;
+  readonly unlabelled: number;
+  readonly largest: { readonly name: string; readonly records: number };
+  readonly smallest: { readonly name: string; readonly records: number };
+}
+
+export interface SourceSummary {
+  readonly spec: string;
+  readonly records: number;
+  readonly samplesPerEpoch: number;
+  readonly captions: {
+    readonly count: number;
+    readonly characters: Spread;
+    readonly words: Spread;
+    /** Captions that repeat an earlier one. */
+    readonly duplicates: number;
+  };
+  readonly images: {
+    /** Pictures that were decoded for what follows. */
+    readonly decoded: number;
+    readonly width: Spread;
+    readonly height: Spread;
+    readonly broken: readonly QuarantinedSample[];
+    /** Pictures whose bytes were compared, and how many equal those of an earlier one. */
+    readonly compared: number;
+    readonly duplicates: number;
+  };
+  readonly labels: readonly LabelSummary[];
+  readonly licences: readonly LicenceNotice[];
+}
+
+export interface InspectOptions {
+  /** Pictures to decode, evenly spaced; 500 by default. */
+  readonly decode?: number;
+  /** Pictures to compare by their bytes, evenly spaced; 30,000 by default. */
+  readonly compare?: number;
+}
+
+/** Counts, sizes, caption lengths, duplicates, classes and licences of a source. */
+export async function inspectSource(
+  source: Source,
+  { decode = 500, compare = 30_000 }: InspectOptions = {},
+): Promise<SourceSummary> {
+  const captions = Array.from({ length: source.size }, (_, i) => source.record(i).captions).flat();
+  return {
+    spec: source.spec,
+    records: source.size,
+    samplesPerEpoch: samplesPerEpoch(source),
+    captions: {
+      count: captions.length,
+      characters: spread(captions.map((caption) => [...caption].length)),
+      words: spread(captions.map((caption) => caption.split(/\s+/).filter(Boolean).length)),
+      duplicates: captions.length - new Set(captions).size,
+    },
+    images: {
+      ...(await decodeSome(source, evenlySpaced(source.size, decode))),
+      ...(await compareSome(source, evenlySpaced(source.size, compare))),
+    },
+    labels: summariseLabels(source),
+    licences: source.licences,
+  };
+}
+
+async function decodeSome(source: Source, indices: readonly number[]) {
+  const widths: number[] = [];
+  const heights: number[] = [];
+  const broken: QuarantinedSample[] = [];
+  for (const index of indices) {
+    try {
+      const { width, height } = await decodeLocation(source.location(index));
+      widths.push(width);
+      heights.push(height);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      broken.push({ key: source.record(index).key, reason });
+    }
+  }
+  return { decoded: widths.length, width: spread(widths), height: spread(heights), broken };
+}
+
+async function compareSome(source: Source, indices: readonly number[]) {
+  const seen = new Set<string>();
+  let compared = 0;
+  for (const index of indices) {
+    const bytes = await readLocation(source.location(index)).catch(() => undefined);
+    if (bytes === undefined) continue;
+    compared++;
+    seen.add(createHash('sha1').update(bytes).digest('base64'));
+  }
+  return { compared, duplicates: compared - seen.size };
+}
+
+function summariseLabels(source: Source): LabelSummary[] {
+  return Object.entries(source.labelSets).map(([name, { classes, labels }]) => {
+    const counts = new Array<number>(classes.length).fill(0);
+    let unlabelled = 0;
+    for (const label of labels) {
+      if (label < 0) unlabelled++;
+      else counts[label] = (counts[label] ?? 0) + 1;
+    }
+    const ranked = classes
+      .map((className, id) => ({ name: className, records: counts[id] ?? 0 }))
+      .filter(({ records }) => records > 0)
+      .sort((a, b) => b.records - a.records);
+    const none = { name: '', records: 0 };
+    return {
+      name,
+      classes: ranked.length,
+      unlabelled,
+      largest: ranked[0] ?? none,
+      smallest: ranked.at(-1) ?? none,
+    };
+  });
+}
+
+function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
+  return { min: at(0), median: at(0.5), max: at(1) };
+}
