@@ -25,7 +25,7 @@ export function does(
   const count = command.registeredArguments.length;
   command.action(async (...given: unknown[]) => {
     const { json } = command.optsWithGlobals<GlobalOptions>();
-    const outcome = await run(command.opts() as never, ...(given.slice(0, count) as never[]));
+    const outcome = await run(command.opts<never>(), ...(given.slice(0, count) as never[]));
     process.stdout.write(`${json ? JSON.stringify(outcome.json, null, 2) : outcome.text}\n`);
   });
 }

@@ -48,6 +48,7 @@ function explainUsage({ code, exitCode, message }: CommanderError): Failure {
   const sentence = message
     .replace(/^error: /, '')
     .replace(/\n\(Did you mean (.*)\?\)$/, ' (did you mean $1?)')
-    .replace(/\.$/, '');
+    .replace(/\.$/, '')
+    .replace(/\. (?=[A-Z])/g, ': ');
   return { message: `${sentence}; --help shows the usage.`, exitCode: 2 };
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, statfs } from 'node:fs/promises';
+import { access, stat, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { cacheDirectory } from '../data/index.js';
@@ -30,6 +30,8 @@ export interface Machine {
 export interface InspectMachineOptions {
   /** How long to measure each precision. */
   readonly seconds?: number;
+  /** Bantam's cache folder; {@link cacheDirectory} by default. */
+  readonly cacheDir?: string;
   /** Told what is being measured. */
   readonly onProgress?: (what: string) => void;
 }
@@ -37,6 +39,7 @@ export interface InspectMachineOptions {
 /** Looks at this computer and measures its matrix products; never fails where it can report. */
 export async function inspectMachine({
   seconds = 1,
+  cacheDir = cacheDirectory(),
   onProgress = () => undefined,
 }: InspectMachineOptions = {}): Promise<Machine> {
   const cpu = await inspectCpu();
@@ -45,7 +48,7 @@ export async function inspectMachine({
     platform: `${process.platform}-${process.arch}`,
     cpu,
     memory: { totalBytes: memoryLimit(), freeBytes: process.availableMemory() },
-    cache: await inspectCache(cacheDirectory()),
+    cache: await inspectCache(cacheDir),
     ...(await loadEngine(cpu, { seconds, onProgress })),
   };
   return { ...found, verdicts: verdicts(found), problems: problems(found) };
@@ -53,7 +56,7 @@ export async function inspectMachine({
 
 async function loadEngine(
   cpu: Cpu,
-  options: Required<InspectMachineOptions>,
+  options: { seconds: number; onProgress: (what: string) => void },
 ): Promise<Pick<Machine, 'engine' | 'engineError'>> {
   try {
     const { inspectEngine } = await import('./engine.js');
@@ -74,10 +77,7 @@ async function inspectCache(directory: string): Promise<Machine['cache']> {
   for (;;) {
     try {
       const { bavail, bsize } = await statfs(folder);
-      const writable = await access(folder, constants.W_OK).then(
-        () => true,
-        () => false,
-      );
+      const writable = (await stat(folder)).isDirectory() && (await canWrite(folder));
       return { directory, freeBytes: bavail * bsize, writable };
     } catch (error) {
       // The cache is made at its first use; until then the folder that will hold it counts.
@@ -85,4 +85,11 @@ async function inspectCache(directory: string): Promise<Machine['cache']> {
       folder = dirname(folder);
     }
   }
+}
+
+function canWrite(folder: string): Promise<boolean> {
+  return access(folder, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }

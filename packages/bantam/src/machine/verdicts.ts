@@ -55,8 +55,7 @@ export function problems({
       what: `the cache folder ${cache.directory} cannot be written`,
       remedy: 'set BANTAM_CACHE to a folder that can',
     });
-  }
-  if (cache.freeBytes < leastDisk) {
+  } else if (cache.freeBytes < leastDisk) {
     found.push({
       what: `only ${gigabytes(cache.freeBytes)} are free on the disk of ${cache.directory}`,
       remedy: `free ${gigabytes(leastDisk)}, or set BANTAM_CACHE to a folder on another disk`,

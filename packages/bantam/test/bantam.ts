@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const executable = fileURLToPath(new URL('../bin/bantam.js', import.meta.url));
+
+/** How a run of the command line ended. */
+export interface Ended {
+  /** Exit status; null if a signal ended it. */
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A run of the command line that goes on. */
+export interface Running {
+  readonly process: ChildProcess;
+  /** Resolves as soon as standard error matches. */
+  said(pattern: RegExp): Promise<void>;
+  readonly ended: Promise<Ended>;
+}
+
+export interface StartOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts `bantam` as a user does, in a process of its own. */
+export function start(args: readonly string[], { cwd, env }: StartOptions = {}): Running {
+  const child = spawn(process.execPath, [executable, ...args], {
+    ...(cwd !== undefined && { cwd }),
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject).on('close', (status) => {
+      resolve({ status, stdout, stderr });
+    });
+  });
+  const said = async (pattern: RegExp): Promise<void> => {
+    const over = ended.then(() => {
+      if (!pattern.test(stderr)) assert.fail(`bantam ended without saying ${pattern}:\n${stderr}`);
+    });
+    const heard = new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (pattern.test(stderr)) resolve();
+      };
+      look();
+      child.stderr.on('data', look);
+    });
+    await Promise.race([heard, over]);
+  };
+  return { process: child, said, ended };
+}
+
+/** Runs `bantam` to its end. */
+export function bantam(args: readonly string[], options: StartOptions = {}): Promise<Ended> {
+  return start(args, options).ended;
+}
+
+/** Runs `bantam` and expects it to do its work; returns the JSON document it prints. */
+export async function bantamJson(
+  args: readonly string[],
+  options: StartOptions = {},
+): Promise<unknown> {
+  const { status, stdout, stderr } = await bantam([...args, '--json'], options);
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+/** Expects a run to fail with this exit status and one sentence that matches, and nothing else. */
+export async function expectFailure(
+  args: readonly string[],
+  { status, message, ...options }: StartOptions & { status: 1 | 2; message: RegExp },
+): Promise<void> {
+  const ended = await bantam(args, options);
+  assert.equal(ended.status, status, ended.stderr);
+  assert.equal(ended.stdout, '');
+  const errors = ended.stderr.split('\n').filter((line) => line.startsWith('error: '));
+  assert.equal(errors.length, 1, ended.stderr);
+  assert.match(errors[0] ?? '', message);
+  assert.doesNotMatch(ended.stderr, /^\s+at /m, 'a stack trace needs --debug');
+}
