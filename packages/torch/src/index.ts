@@ -1,4 +1,5 @@
 /** @bantam/torch: libtorch for TypeScript. */
+export { writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';
 export { TorchError } from './errors.js';
 export * from './dtype.js';
@@ -8,5 +9,6 @@ export * from './nn/index.js';
 export { Operator, type Argument } from './operator.js';
 export * from './ops/index.js';
 export * from './random.js';
+export * from './safetensors.js';
 export { keep, scope } from './scope.js';
 export * from './tensor.js';

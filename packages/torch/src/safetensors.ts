@@ -1,0 +1,87 @@
+/** Tensors in safetensors files. */
+import { writeFileAtomic } from './atomic-file.js';
+import { dtypeBytes, dtypeCode } from './dtype.js';
+import { TorchError } from './errors.js';
+import { native } from './native.js';
+import { Operator } from './operator.js';
+import { zeros } from './ops/create.js';
+import { clone, narrow, reshape, viewAs } from './ops/shape.js';
+import {
+  encodeHeader,
+  inFileOrder,
+  readSafetensorsHeader,
+  type SafetensorsEntry,
+} from './safetensors-header.js';
+import { scope } from './scope.js';
+import type { Tensor } from './tensor.js';
+
+export {
+  readSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+} from './safetensors-header.js';
+
+/** What {@link loadSafetensors} gives. */
+export interface LoadedSafetensors {
+  /** In the order of the file's header. */
+  tensors: Map<string, Tensor>;
+  metadata: Readonly<Record<string, string>>;
+}
+
+const fromFile = new Operator('aten::from_file');
+
+function view(file: Tensor, { dtype, shape, start, bytes }: SafetensorsEntry): Tensor {
+  if (bytes === 0) return zeros(shape, { dtype });
+  const raw = narrow(file, 0, start, bytes);
+  const aligned = start % dtypeBytes(dtype) === 0 ? raw : clone(raw);
+  return reshape(viewAs(aligned, dtype), shape);
+}
+
+/**
+ * Opens a safetensors file. The tensors are views of the mapped file: nothing is read until it is
+ * used, and writing to a tensor changes memory only, never the file.
+ *
+ * @throws TorchError when the file cannot be read or is damaged.
+ */
+export function loadSafetensors(path: string): LoadedSafetensors {
+  const { entries, metadata, fileBytes } = readSafetensorsHeader(path);
+  const tensors = scope(() => {
+    const file = fromFile.tensor(path, false, fileBytes, dtypeCode('uint8'));
+    return new Map([...entries].map(([name, entry]) => [name, view(file, entry)]));
+  });
+  return { tensors, metadata };
+}
+
+/** Options of {@link saveSafetensors}. */
+export interface SaveSafetensorsOptions {
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes tensors to a safetensors file, whole or not at all (see {@link writeFileAtomic}), one
+ * after the other, in the order and alignment of the format's reference implementation.
+ *
+ * @throws TorchError when the file cannot be written, or a tensor is named `__metadata__`.
+ */
+export function saveSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  { metadata = {} }: SaveSafetensorsOptions = {},
+): void {
+  if (tensors.has('__metadata__')) {
+    throw new TorchError(`A tensor of ${path} is named '__metadata__'; choose another name.`);
+  }
+  const ordered = inFileOrder(
+    [...tensors].map(([name, tensor]) => ({
+      name,
+      tensor,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+    })),
+  );
+  function* chunks(): Iterable<Uint8Array> {
+    yield encodeHeader(ordered, metadata);
+    for (const { tensor } of ordered) yield new Uint8Array(native.copyToBuffer(tensor.handle));
+  }
+  writeFileAtomic(path, chunks());
+}
