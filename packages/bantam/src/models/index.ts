@@ -39,3 +39,10 @@ export {
   type VisionEncodeOptions,
   type VisionTransformerOptions,
 } from './vision-transformer.js';
+export {
+  loadModel,
+  saveModel,
+  type LoadedModel,
+  type LoadModelOptions,
+  type SaveModelOptions,
+} from './directory.js';

@@ -147,7 +147,9 @@ function readTower<T extends VisionConfig | TextConfig>(
     unsupported.push(`${where}.layers ${JSON.stringify(rest.layers)}`);
     delete rest.layers;
   }
-  for (const key of ['image_size', 'patch_size']) rest[key] = oneEdge(rest[key]);
+  for (const key of ['image_size', 'patch_size']) {
+    if (key in rest) rest[key] = oneEdge(rest[key]);
+  }
   const read = readMembers(rest, where, fields, others, unsupported);
   const { eps, ...norms } = isObject(norm_kwargs) ? norm_kwargs : {};
   const { approximate, ...activations } = isObject(act_kwargs) ? act_kwargs : {};
@@ -180,9 +182,11 @@ function readMembers<T>(
     const name = camelCase.get(key);
     if (name !== undefined) read[name] = value;
     else if (key in others) {
+      const member = `${where}.${key}`;
       const neutral = value === others[key] || value === null || value === false || value === '';
-      if (!neutral) unsupported.push(`${where}.${key} ${JSON.stringify(value)}`);
-    } else if (!idle.includes(key) && value !== undefined) {
+      if (!neutral)
+        unsupported.push(isObject(value) ? member : `${member} ${JSON.stringify(value)}`);
+    } else if (!idle.includes(key)) {
       const known = [...camelCase.keys(), ...Object.keys(others)];
       throw new BantamError(
         `"${key}" of ${where} is not known to OpenCLIP 3.3; the nearest name is "${nearest(key, known) ?? ''}".`,
