@@ -24,9 +24,10 @@ const COMPLETE = 'bantam.json';
  * @param {string} options.cache the user's cache folder
  * @param {boolean} options.cuda whether to keep the CUDA backend
  * @param {import('./environment.js').Env} options.env
+ * @param {number} [options.space] free bytes that have to be there
  * @returns {Promise<import('./libtorch.js').Libtorch>}
  */
-export async function libtorchFromCache({ cache, cuda, env }) {
+export async function libtorchFromCache({ cache, cuda, env, space }) {
   const root = join(cache, 'libtorch');
   const kind = cuda ? 'cuda' : 'cpu';
   const folder = join(root, `${LIBTORCH_VERSION}-${process.platform}-${process.arch}-${kind}`);
@@ -41,7 +42,7 @@ export async function libtorchFromCache({ cache, cuda, env }) {
     if (fetched) return fetched;
     removeLeftovers(root);
     const python = await findPython(env);
-    await checkSpace(root, SPACE[kind]);
+    await checkSpace(root, space ?? SPACE[kind]);
     const staging = join(root, `staging-${process.pid}`);
     await withCleanup(
       () => rmSync(staging, { recursive: true, force: true }),

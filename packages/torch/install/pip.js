@@ -5,6 +5,9 @@ import { InstallError } from './install-error.js';
 import { size, withHeartbeat } from './progress.js';
 import { run } from './run.js';
 
+const CONFIGURATION =
+  'check the network and your pip configuration ("python3 -m pip config list", PIP_INDEX_URL, proxy), or set BANTAM_LIBTORCH to a libtorch that you have';
+
 /**
  * Installs packages into a folder with pip and the user's own pip configuration.
  *
@@ -75,7 +78,7 @@ export function pipError(what, output, folder) {
     /NewConnectionError|Failed to establish a new connection|ConnectTimeout|ReadTimeout|Connection refused|Connection reset|ConnectionResetError|Connection aborted|ProtocolError|IncompleteRead|IncompleteDownload|Name or service not known|name resolution|ProxyError|ProxyConnectionError|Network is unreachable/;
   if (unreachable.test(output)) {
     return new InstallError(
-      `pip can't reach the package index to fetch ${what}: check the network and your pip configuration ("python3 -m pip config list", PIP_INDEX_URL, proxy), or set BANTAM_LIBTORCH to a libtorch that you have.`,
+      `pip can't reach the package index to fetch ${what}: ${CONFIGURATION}.`,
     );
   }
   const status =
@@ -84,12 +87,17 @@ export function pipError(what, output, folder) {
     );
   if (status) {
     return new InstallError(
-      `The package index answered ${status[1] ?? status[2]} when pip asked for ${what}: check PIP_INDEX_URL and your pip configuration ("python3 -m pip config list").`,
+      `The package index answered ${status[1] ?? status[2]} when pip asked for ${what}: ${CONFIGURATION}.`,
+    );
+  }
+  if (/\(from versions: none\)/.test(output)) {
+    return new InstallError(
+      `pip found no version of ${what} at all, as if the package index could not be reached: ${CONFIGURATION}.`,
     );
   }
   if (/No matching distribution found|Could not find a version/.test(output)) {
     return new InstallError(
-      `The package index that pip uses has no ${what} for this platform: check PIP_INDEX_URL and your pip configuration ("python3 -m pip config list"), or set BANTAM_LIBTORCH to a libtorch that you have.`,
+      `The package index that pip uses has no ${what} for this platform: ${CONFIGURATION}.`,
     );
   }
   if (/DO NOT MATCH THE HASHES|hash/i.test(output)) {
