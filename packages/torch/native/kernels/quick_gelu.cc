@@ -1,76 +1,89 @@
 // bantam::quick_gelu: x·σ(1.702·x) in one pass over memory, where composed operators take three
 // forward and five backward.
 #include <ATen/ATen.h>
-#include <ATen/OpMathType.h>
 #include <ATen/Parallel.h>
-#include <c10/util/BFloat16.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <cmath>
+#include "simd.h"
 
 namespace bantam {
 namespace {
 
-constexpr double kAlpha = 1.702;
+constexpr float kAlpha = 1.702f;
 constexpr int64_t kGrain = 1 << 14;
 
-template <typename T>
-T sigmoid(T x) {
-  return T(1) / (T(1) + std::exp(-x));
+BANTAM_INLINE float gate_of(float scaled) { return 1.0f / (1.0f + simd_exp(-scaled)); }
+
+BANTAM_INLINE float value_at(float x) { return x * gate_of(kAlpha * x); }
+
+/// d/dx x·σ(αx) = σ(αx)·(1 + αx·(1 − σ(αx)))
+BANTAM_INLINE float slope_at(float x) {
+  const float scaled = kAlpha * x;
+  const float gate = gate_of(scaled);
+  return gate * (1.0f + scaled * (1.0f - gate));
 }
 
-/// Runs body(begin, end) over all elements in parallel.
-template <typename Body>
-void each_range(int64_t count, const Body& body) {
-  at::parallel_for(0, count, kGrain, body);
+BANTAM_SIMD void forward_float(const float* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = value_at(x[i]);
 }
+
+BANTAM_SIMD void forward_bfloat16(const uint16_t* x, uint16_t* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = to_bfloat16(value_at(from_bfloat16(x[i])));
+}
+
+BANTAM_SIMD void backward_float(const float* dy, const float* x, float* dx, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope_at(x[i]);
+}
+
+BANTAM_SIMD void backward_bfloat16(const uint16_t* dy, const uint16_t* x, uint16_t* dx, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    dx[i] = to_bfloat16(from_bfloat16(dy[i]) * slope_at(from_bfloat16(x[i])));
+  }
+}
+
+at::Tensor forward_plain(const at::Tensor& x) { return x * at::sigmoid(x * double{1.702}); }
+
+at::Tensor backward_plain(const at::Tensor& gradient, const at::Tensor& x) {
+  auto scaled = x * double{1.702};
+  auto gate = at::sigmoid(scaled);
+  return gradient * gate * (1 + scaled * (1 - gate));
+}
+
+bool is_fast(const at::Tensor& x) { return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16; }
+
+const uint16_t* bits(const at::Tensor& x) { return static_cast<const uint16_t*>(x.const_data_ptr()); }
 
 at::Tensor forward_cpu(const at::Tensor& input) {
-  auto x = input.contiguous();
+  if (!is_fast(input)) return forward_plain(input);
+  const auto x = input.contiguous();
   auto y = at::empty_like(x);
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "bantam::quick_gelu", [&] {
-    using acc_t = at::opmath_type<scalar_t>;
-    const auto* source = x.const_data_ptr<scalar_t>();
-    auto* target = y.mutable_data_ptr<scalar_t>();
-    each_range(x.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const auto value = static_cast<acc_t>(source[i]);
-        target[i] = static_cast<scalar_t>(value * sigmoid<acc_t>(acc_t(kAlpha) * value));
-      }
-    });
+  auto* target = y.mutable_data_ptr();
+  at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    if (x.scalar_type() == at::kFloat) {
+      forward_float(x.const_data_ptr<float>() + begin, static_cast<float*>(target) + begin, end - begin);
+    } else {
+      forward_bfloat16(bits(x) + begin, static_cast<uint16_t*>(target) + begin, end - begin);
+    }
   });
   return y;
 }
 
-/// d/dx x·σ(αx) = σ(αx)·(1 + αx·(1 − σ(αx)))
 at::Tensor backward_cpu(const at::Tensor& gradient, const at::Tensor& input) {
-  auto x = input.contiguous();
-  auto dy = gradient.contiguous();
+  if (!is_fast(input)) return backward_plain(gradient, input);
+  const auto x = input.contiguous();
+  const auto dy = gradient.to(x.scalar_type()).contiguous();
   auto dx = at::empty_like(x);
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "bantam::quick_gelu_backward", [&] {
-    using acc_t = at::opmath_type<scalar_t>;
-    const auto* source = x.const_data_ptr<scalar_t>();
-    const auto* upstream = dy.const_data_ptr<scalar_t>();
-    auto* target = dx.mutable_data_ptr<scalar_t>();
-    each_range(x.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const auto scaled = acc_t(kAlpha) * static_cast<acc_t>(source[i]);
-        const auto gate = sigmoid<acc_t>(scaled);
-        const auto slope = gate * (acc_t(1) + scaled * (acc_t(1) - gate));
-        target[i] = static_cast<scalar_t>(static_cast<acc_t>(upstream[i]) * slope);
-      }
-    });
+  auto* target = dx.mutable_data_ptr();
+  at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    if (x.scalar_type() == at::kFloat) {
+      backward_float(dy.const_data_ptr<float>() + begin, x.const_data_ptr<float>() + begin,
+                     static_cast<float*>(target) + begin, end - begin);
+    } else {
+      backward_bfloat16(bits(dy) + begin, bits(x) + begin, static_cast<uint16_t*>(target) + begin, end - begin);
+    }
   });
   return dx;
-}
-
-at::Tensor forward_plain(const at::Tensor& x) { return x * at::sigmoid(x * kAlpha); }
-
-at::Tensor backward_plain(const at::Tensor& gradient, const at::Tensor& x) {
-  auto scaled = x * kAlpha;
-  auto gate = at::sigmoid(scaled);
-  return gradient * gate * (1 + scaled * (1 - gate));
 }
 
 at::Tensor dispatch_forward(const at::Tensor& x) {

@@ -1,0 +1,229 @@
+import { BantamError, UsageError } from '../errors.js';
+import type { ImageAugment } from '../data/index.js';
+import type { ModelConfig, Preprocess } from '../models/index.js';
+import { didYouMean } from '../nearest.js';
+
+/** The settings of training itself. */
+export interface TrainSettings {
+  /** Pairs that are contrasted with each other in one step. */
+  batchSize: number;
+  /** Batches whose gradients are averaged before a step of the optimizer. */
+  accumulate: number;
+  /** Peak learning rate. */
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  /** AdamW's decay of weight matrices; gains, biases and positions do not decay. */
+  weightDecay: number;
+  schedule: 'cosine' | 'linear' | 'constant' | 'rsqrt';
+  /** Share of the budget over which the learning rate rises. */
+  warmup: number;
+  /** Share of the budget over which it falls to zero at the end (constant and rsqrt). */
+  cooldown: number;
+  /** The gradient is scaled down to this norm; 0: never. */
+  clipNorm: number;
+  /** Decay of the moving average of the weights that is evaluated and saved; 0: none. */
+  ema: number;
+  /** `auto` is bf16 where the processor has matrix units for it, else fp32. */
+  precision: 'auto' | 'fp32' | 'bf16';
+  /** Minutes between checkpoints. */
+  checkpointMinutes: number;
+  /** Checkpoints kept, the newest ones. */
+  keepCheckpoints: number;
+  /** Threads that prepare data. */
+  workers: number;
+}
+
+/** The settings of the tokenizer. */
+export interface TokenizerSettings {
+  /** A tokenizer.json, its folder, or CLIP's vocabulary file; empty: train one on the captions. */
+  path: string;
+  /** Entries of a trained vocabulary. */
+  vocabSize: number;
+  /** Longest caption in tokens. */
+  contextLength: number;
+}
+
+/** Everything that a run depends on, as `config.json` keeps it. */
+export interface TrainConfig {
+  model: ModelConfig;
+  strategy: string;
+  /** Source specification. */
+  data: string;
+  budget: string;
+  seed: number;
+  train: TrainSettings;
+  tokenizer: TokenizerSettings;
+  preprocess: Preprocess;
+  augment: ImageAugment;
+}
+
+/** Settings that suit small models on small data; the learning rate is that of batch 256. */
+export const defaultTrainSettings: Readonly<TrainSettings> = {
+  batchSize: 256,
+  accumulate: 1,
+  lr: 1e-3,
+  beta1: 0.9,
+  beta2: 0.98,
+  eps: 1e-6,
+  weightDecay: 0.2,
+  schedule: 'cosine',
+  warmup: 0.05,
+  cooldown: 0,
+  clipNorm: 1,
+  ema: 0,
+  precision: 'auto',
+  checkpointMinutes: 5,
+  keepCheckpoints: 2,
+  workers: 1,
+};
+
+/** Settings of a tokenizer for short captions. */
+export const defaultTokenizerSettings: Readonly<TokenizerSettings> = {
+  path: '',
+  vocabSize: 4096,
+  contextLength: 32,
+};
+
+/** Allowed values of the settings that are names. */
+const choices: Readonly<Record<string, readonly string[]>> = {
+  'train.schedule': ['cosine', 'linear', 'constant', 'rsqrt'],
+  'train.precision': ['auto', 'fp32', 'bf16'],
+};
+
+const sections = ['train', 'tokenizer', 'model', 'augment', 'preprocess'] as const;
+
+/**
+ * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
+ * `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a JSON list of operations.
+ *
+ * @throws UsageError that names the setting and the nearest known one.
+ */
+export function applySettings(
+  config: TrainConfig,
+  settings: Readonly<Record<string, string>>,
+): TrainConfig {
+  const result = structuredClone(config);
+  for (const [path, text] of Object.entries(settings)) {
+    if (path === 'augment') {
+      result.augment = parseJson(path, text) as ImageAugment;
+      continue;
+    }
+    const [section = '', ...names] = path.split('.');
+    if (!(sections as readonly string[]).includes(section) || names.length === 0) {
+      throw new UsageError(
+        `There is no setting '${path}'${didYouMean(path, settingNames(config))}; settings are written section.name=value.`,
+      );
+    }
+    assign(result as unknown as Tree, [section, ...names], path, text, settingNames(config));
+  }
+  checkSettings(result);
+  return result;
+}
+
+type Tree = Record<string, unknown>;
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function leaves(tree: Tree, prefix: string): string[] {
+  return Object.entries(tree).flatMap(([name, value]) =>
+    isTree(value) ? leaves(value, `${prefix}${name}.`) : [`${prefix}${name}`],
+  );
+}
+
+function settingNames(config: TrainConfig): string[] {
+  return sections.flatMap((section) => {
+    const part: unknown = config[section];
+    return isTree(part) ? leaves(part, `${section}.`) : [section];
+  });
+}
+
+function assign(
+  tree: Tree,
+  names: readonly string[],
+  path: string,
+  text: string,
+  known: readonly string[],
+): void {
+  const parents = names.slice(0, -1);
+  const last = names.at(-1) ?? '';
+  let parent = tree;
+  for (const name of parents) {
+    const next = parent[name];
+    if (!isTree(next)) throw unknown(path, known);
+    parent = next;
+  }
+  if (!(last in parent)) throw unknown(path, known);
+  parent[last] = parseLike(parent[last], path, text);
+}
+
+function unknown(path: string, known: readonly string[]): UsageError {
+  return new UsageError(`There is no setting '${path}'${didYouMean(path, known)}.`);
+}
+
+/** Reads `text` as the kind of value that stands there now. */
+function parseLike(current: unknown, path: string, text: string): unknown {
+  const allowed = choices[path];
+  if (allowed !== undefined) {
+    if (allowed.includes(text)) return text;
+    throw new UsageError(`The setting '${path}' is one of ${allowed.join(', ')}, not '${text}'.`);
+  }
+  if (typeof current === 'string') return text;
+  if (typeof current === 'number') {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isFinite(value)) return value;
+    throw new UsageError(`The setting '${path}' is a number, not '${text}'.`);
+  }
+  return parseJson(path, text);
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new UsageError(`The value of '${path}' is not JSON: ${text}`);
+  }
+}
+
+/** What each numeric setting must be. */
+const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][] = [
+  ['batchSize', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
+  ['accumulate', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
+  ['lr', (v) => v >= 0, 'at least 0'],
+  ['beta1', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
+  ['beta2', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
+  ['eps', (v) => v > 0, 'above 0'],
+  ['weightDecay', (v) => v >= 0, 'at least 0'],
+  ['warmup', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
+  ['cooldown', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
+  ['clipNorm', (v) => v >= 0, 'at least 0'],
+  ['ema', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
+  ['checkpointMinutes', (v) => v > 0, 'above 0'],
+  ['keepCheckpoints', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
+  ['workers', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],
+];
+
+/** @throws UsageError for the first setting that is out of its range. */
+export function checkSettings(config: TrainConfig): void {
+  for (const [name, holds, must] of rules) {
+    const value = config.train[name] as number;
+    if (!holds(value)) {
+      throw new UsageError(`The setting 'train.${name}' must be ${must}, not ${value}.`);
+    }
+  }
+}
+
+/** Reads a `config.json` that {@link TrainConfig} was saved as. */
+export function parseTrainConfig(text: string, path: string): TrainConfig {
+  try {
+    const config = JSON.parse(text) as TrainConfig;
+    checkSettings(config);
+    return config;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new BantamError(`${path} is not the configuration of a run; start the run anew.`);
+  }
+}

@@ -1,0 +1,48 @@
+/** What a training run reports while it goes on. */
+export type TrainEvent =
+  | {
+      kind: 'start';
+      run: string;
+      model: string;
+      parameters: number;
+      /** Samples in the source. */
+      samples: number;
+      precision: string;
+      batchSize: number;
+      budget: string;
+      /** The optimizer's parameter groups, printable. */
+      groups: string;
+    }
+  | {
+      kind: 'step';
+      step: number;
+      /** Samples seen. */
+      samples: number;
+      epoch: number;
+      loss: number;
+      samplesPerSecond: number;
+      /** Share of the time spent waiting for data, 0 … 1. */
+      dataWait: number;
+      /** Share of the budget used, 0 … 1. */
+      progress: number;
+      etaSeconds: number;
+    }
+  | { kind: 'checkpoint'; path: string; step: number }
+  | { kind: 'note'; message: string };
+
+/** What a training run came to. */
+export interface TrainResult {
+  /** The run directory. */
+  run: string;
+  /** The model directory; absent when the run was interrupted. */
+  model?: string;
+  steps: number;
+  samples: number;
+  /** Training time, set-up and saving left out. */
+  seconds: number;
+  /** Mean loss of the last steps. */
+  loss: number;
+  interrupted: boolean;
+  /** Broken samples that were skipped; `quarantine.jsonl` names them. */
+  quarantined: number;
+}

@@ -1,0 +1,16 @@
+/** Training: strategies, the trainer, checkpoints, budgets. */
+export { budgetProgress, parseBudget, type Budget, type Spent } from './budget.js';
+export {
+  applySettings,
+  defaultTokenizerSettings,
+  defaultTrainSettings,
+  type TokenizerSettings,
+  type TrainConfig,
+  type TrainSettings,
+} from './config.js';
+export type { TrainEvent, TrainResult } from './events.js';
+export { readMetrics, type MetricsRow } from './metrics.js';
+export { readRunConfig, runPaths } from './run-directory.js';
+export type { EncodeContext, Features, Losses, StepBatch, Strategy } from './strategy.js';
+export { resumeTraining, train, type TrainControl, type TrainOptions } from './train.js';
+export { Trainer, type StepReport, type TrainerParts } from './trainer.js';

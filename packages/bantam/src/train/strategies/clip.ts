@@ -1,0 +1,27 @@
+import { exp, normalize, to, type Tensor } from '@bantam/torch';
+import { clipLoss } from '../../losses/index.js';
+import type { Strategy } from '../strategy.js';
+
+/** Unit length, in float32 whatever precision the towers ran in. */
+function toUnit(features: Tensor): Tensor {
+  return normalize(to(features, { dtype: 'float32' }));
+}
+
+/**
+ * CLIP (Radford et al. 2021, section 2.3): one view of the image, the symmetric softmax contrastive
+ * loss over all pairs of the batch, and a learned temperature.
+ */
+export const clip: Strategy = {
+  name: 'clip',
+  views: (augment) => ({ image: augment }),
+  encode({ images, ids }, { model }) {
+    if (images.image === undefined) throw new RangeError("The batch has no view 'image'.");
+    return { image: model.encodeImage(images.image), text: model.encodeText(ids) };
+  },
+  losses({ image, text }, model) {
+    if (image === undefined || text === undefined) throw new RangeError('Features are missing.');
+    return {
+      contrastive: clipLoss(toUnit(image), toUnit(text), exp(model.logitScale)),
+    };
+  },
+};

@@ -1,0 +1,32 @@
+import { drawCaption, Draws, type Source } from '../data/index.js';
+import { loadTokenizer, trainTokenizer, type Tokenizer } from '../text/index.js';
+import type { TokenizerSettings } from './config.js';
+
+/**
+ * The texts that a source's captions are drawn from: each record's captions, one caption drawn by
+ * the recipe, and every prompt of the source's label sets.
+ */
+function* captionTexts(source: Source, seed: number): Generator<string> {
+  for (let index = 0; index < source.size; index++) {
+    const record = source.record(index);
+    yield* record.captions;
+    const draws = new Draws({ seed, purpose: 'tokenizer', epoch: 0, index });
+    yield drawCaption(record, source.recipe, draws);
+  }
+  for (const { classes, templates } of Object.values(source.labelSets)) {
+    for (const name of classes) {
+      for (const template of templates) yield template.replaceAll('{}', name);
+    }
+  }
+}
+
+/** The tokenizer that the settings name, or one trained on the source's captions. */
+export async function prepareTokenizer(
+  settings: TokenizerSettings,
+  source: Source,
+  seed: number,
+): Promise<Tokenizer> {
+  const { path, vocabSize, contextLength } = settings;
+  if (path !== '') return loadTokenizer(path, { contextLength });
+  return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
+}
