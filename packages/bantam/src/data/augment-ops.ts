@@ -40,8 +40,11 @@ export interface OpParameters {
   invert: { p: number };
   /** Dark lines on white where colours change: 255 − gain · |gradient|. */
   edges: { p: number; gain: Range };
-  /** Black where the luma is below a threshold, white elsewhere: line art of outlined drawings. */
-  'dark-strokes': { p: number; threshold: Range };
+  /**
+   * Black where the luma is below a threshold, white elsewhere: line art of outlined drawings.
+   * Nothing happens where less than the share `least` of the picture is dark.
+   */
+  'dark-strokes': { p: number; threshold: Range; least: number };
 }
 
 export type OpName = keyof OpParameters;
@@ -119,10 +122,10 @@ export const opTable: { readonly [N in OpName]: OpDefinition<OpParameters[N]> } 
     },
   },
   'dark-strokes': {
-    defaults: { p: 0.1, threshold: [60, 120] },
+    defaults: { p: 0.1, threshold: [40, 90], least: 0.05 },
     inPlace: true,
-    apply: (pixels, { threshold }, { draws }) => {
-      colour.keepDarkStrokes(pixels.data, draws.uniform(...threshold), 30);
+    apply: (pixels, { threshold, least }, { draws }) => {
+      colour.keepDarkStrokes(pixels.data, draws.uniform(...threshold), least);
       return pixels;
     },
   },

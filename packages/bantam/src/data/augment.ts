@@ -82,7 +82,8 @@ function requirement(key: string, value: unknown, example: unknown): string | un
     const numbers = typeof low === 'number' && typeof high === 'number' && rest.length === 0;
     return numbers && low > 0 && low <= high ? undefined : 'two positive numbers, lower first';
   }
-  const most = key === 'p' ? 1 : key === 'hue' ? 0.5 : key === 'fill' ? 255 : Infinity;
+  const most =
+    key === 'p' || key === 'least' ? 1 : key === 'hue' ? 0.5 : key === 'fill' ? 255 : Infinity;
   if (typeof value === 'number' && value >= 0 && value <= most) return undefined;
   return most === Infinity ? 'a number from 0' : `a number from 0 to ${most}`;
 }

@@ -80,12 +80,17 @@ export function invert(data: Uint8Array): void {
 }
 
 /**
- * Keeps the dark parts as black on white: black below a luma of `threshold - softness`, white
- * above `threshold + softness`, a ramp between. Outlined drawings become line art.
+ * Keeps the dark parts as black on white: black up to a luma of `threshold`, white from a little
+ * above on. Outlined drawings become line art; a picture with less than the share `least` of dark
+ * pixels has no outlines, and is left as it is.
  */
-export function keepDarkStrokes(data: Uint8Array, threshold: number, softness: number): void {
+export function keepDarkStrokes(data: Uint8Array, threshold: number, least: number): void {
+  const ramp = 24;
+  let dark = 0;
+  for (let at = 0; at < data.length; at += 3) if (luma(data, at) <= threshold) dark++;
+  if (dark * 3 < least * data.length) return;
   const table = Uint8Array.from({ length: 256 }, (_, value) =>
-    clampByte((255 * (value - threshold + softness)) / (2 * softness)),
+    clampByte((255 * (value - threshold)) / ramp),
   );
   for (let at = 0; at < data.length; at += 3) {
     setGrey(data, at, table[luma(data, at)] ?? 0);

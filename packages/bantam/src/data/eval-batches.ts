@@ -34,9 +34,10 @@ export async function* evalBatches(
   source: Source,
   { preprocess, batchSize = 256, indices, quarantine = new Quarantine() }: EvalBatchesOptions,
 ): AsyncGenerator<EvalBatch, void, undefined> {
-  const chosen = Array.from(indices ?? { length: source.size }, (index, place) =>
-    indices === undefined ? place : Number(index),
-  );
+  const chosen =
+    indices === undefined
+      ? Array.from({ length: source.size }, (_, index) => index)
+      : Array.from(indices);
   for (let start = 0; start < chosen.length; start += batchSize) {
     const wanted = chosen.slice(start, start + batchSize);
     const { images, failures } = await prepare(source, wanted, preprocess);

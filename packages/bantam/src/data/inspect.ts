@@ -66,7 +66,7 @@ export async function inspectSource(
     samplesPerEpoch: samplesPerEpoch(source),
     captions: {
       count: captions.length,
-      characters: spread(captions.map((caption) => [...caption].length)),
+      characters: spread(captions.map((caption) => caption.length)),
       words: spread(captions.map((caption) => caption.split(/\s+/).filter(Boolean).length)),
       duplicates: captions.length - new Set(captions).size,
     },

@@ -53,7 +53,7 @@ export function heldOutConcepts(names: EmojiNames): ReadonlySet<string> {
 /**
  * Opens the emoji data set. Query of the specification, all optional: `style` names styles
  * (separated by commas), `split` is `all`, `train` (the styles that are seen, without the held-out
- * concepts) or `heldout` (these concepts), `skin` is `all`, `default` or `toned`.
+ * concepts and the few pictures that an unseen style draws alike) or `heldout` (these concepts), `skin` is `all`, `default` or `toned`.
  *
  * An epoch visits each concept once, in one of its styles and, in half of the cases where there
  * are any, with a skin tone. So no batch holds a concept twice, and tones do not dominate.
@@ -65,9 +65,11 @@ export async function openEmoji(spec: SourceSpec, cacheDir?: string): Promise<So
   const styles = chosenStyles(spec, split);
   const store = await openEmojiStore(cacheDir);
   const heldOut = heldOutConcepts(store.names);
+  const unseen = split === 'train' ? unseenDigests(store) : new Set<string>();
   const pictures = styles
     .flatMap((style) => picturesOf(store, style))
-    .filter(({ entry }) => {
+    .filter(({ entry, digest }) => {
+      if (unseen.has(digest)) return false;
       if (split !== 'all' && heldOut.has(entry.concept) !== (split === 'heldout')) return false;
       return skin === 'all' || (entry.skin === 'default') === (skin === 'default');
     });
@@ -106,15 +108,21 @@ function unknownValue(spec: SourceSpec, key: string, value: string, known: reado
 interface Picture {
   readonly style: string;
   readonly entry: EmojiEntry;
+  readonly digest: string;
   readonly row: number;
 }
 
 function picturesOf(store: EmojiStore, style: string): Picture[] {
   const entries = new Map(store.names.entries.map((entry) => [entry.hexcode, entry]));
-  return (store.hexcodes.get(style) ?? []).flatMap((hexcode, row) => {
+  return (store.pictures.get(style) ?? []).flatMap(({ hexcode, digest }, row) => {
     const entry = entries.get(hexcode);
-    return entry === undefined ? [] : [{ style, entry, row }];
+    return entry === undefined ? [] : [{ style, entry, digest, row }];
   });
+}
+
+function unseenDigests(store: EmojiStore): Set<string> {
+  const unseen = emojiStyles.filter(({ seen }) => !seen);
+  return new Set(unseen.flatMap(({ name }) => picturesOf(store, name)).map(({ digest }) => digest));
 }
 
 class EmojiSource implements Source {

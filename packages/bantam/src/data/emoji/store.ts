@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -10,7 +11,7 @@ import { installPackages } from './npm.js';
 import { emojiNames, emojiSize, emojiStyles, type EmojiStyle } from './styles.js';
 
 /** Raised whenever the stored form or a pinned package changes. */
-const storeVersion = 1;
+const storeVersion = 2;
 
 /** Bytes of one stored picture: RGB, rows from the top. */
 export const emojiBytes = emojiSize * emojiSize * 3;
@@ -30,12 +31,19 @@ export interface GetEmojiOptions {
   readonly onProgress?: (progress: EmojiProgress) => void;
 }
 
+/** A picture of a style. */
+export interface StoredPicture {
+  readonly hexcode: string;
+  /** Equal for pictures with equal pixels. */
+  readonly digest: string;
+}
+
 /** The data set as it lies in the cache. */
 export interface EmojiStore {
   readonly directory: string;
   readonly names: EmojiNames;
-  /** For each style the hexcodes of its pictures, in the order of the pixel file. */
-  readonly hexcodes: ReadonlyMap<string, readonly string[]>;
+  /** For each style its pictures, in the order of the pixel file. */
+  readonly pictures: ReadonlyMap<string, readonly StoredPicture[]>;
 }
 
 function storeDirectory(cacheDir = cacheDirectory()): string {
@@ -110,11 +118,11 @@ export async function openEmojiStore(cacheDir?: string): Promise<EmojiStore> {
   }
   const read = async <T>(...path: string[]): Promise<T> =>
     JSON.parse(await readFile(join(directory, ...path), 'utf8')) as T;
-  const hexcodes = new Map<string, readonly string[]>();
+  const pictures = new Map<string, readonly StoredPicture[]>();
   for (const { name } of emojiStyles) {
-    hexcodes.set(name, await read<string[]>(name, 'hexcodes.json'));
+    pictures.set(name, await read<StoredPicture[]>(name, 'pictures.json'));
   }
-  return { directory, names: await read<EmojiNames>('names', 'names.json'), hexcodes };
+  return { directory, names: await read<EmojiNames>('names', 'names.json'), pictures };
 }
 
 type Files = Readonly<Record<string, string | Uint8Array>>;
@@ -179,9 +187,13 @@ async function renderStyle(
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() + 1 }, renderNext));
+  const pictures = drawn.map(({ hexcode }, index): StoredPicture => {
+    const bytes = pixels.subarray(index * emojiBytes, (index + 1) * emojiBytes);
+    return { hexcode, digest: createHash('sha256').update(bytes).digest('base64').slice(0, 16) };
+  });
   return {
     'pixels.rgb': pixels,
-    'hexcodes.json': JSON.stringify(drawn.map(({ hexcode }) => hexcode)),
+    'pictures.json': JSON.stringify(pictures),
     'NOTICE.txt': await notice(style, join(work, 'node_modules', style.source.name)),
   };
 }
