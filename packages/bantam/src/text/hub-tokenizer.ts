@@ -5,7 +5,7 @@ import { Hub } from './hub.js';
 import {
   tokenName,
   writeTokenizerFiles,
-  type TokenizerConfig,
+  type SpecialToken,
   type TokenizerFiles,
 } from './tokenizer-files.js';
 import type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';
@@ -65,9 +65,9 @@ export class HubTokenizer implements Tokenizer {
       );
     }
     this.contextLength = contextLength;
-    this.vocabSize = Math.max(...this.#hub.get_vocab().values()) + 1;
-    const idOf = (...names: (keyof TokenizerConfig)[]): number | undefined => {
-      const name = names.map((key) => tokenName(config[key] as string)).find((token) => token);
+    this.vocabSize = 1 + [...this.#hub.get_vocab().values()].reduce((a, b) => Math.max(a, b), -1);
+    const idOf = (...keys: SpecialToken[]): number | undefined => {
+      const name = keys.map((key) => tokenName(config[key])).find((token) => token !== undefined);
       return name === undefined ? undefined : this.#hub.token_to_id(name);
     };
     this.sotId = this.#frame.before[0] ?? idOf('bos_token', 'cls_token') ?? -1;

@@ -17,14 +17,12 @@ export interface TokenizerJson {
 
 type TokenName = string | { readonly content: string } | null;
 
+/** Roles of special tokens. */
+export type SpecialToken = 'bos_token' | 'cls_token' | 'eos_token' | 'sep_token' | 'pad_token';
+
 /** The parts of `tokenizer_config.json` and `special_tokens_map.json` that are read here. */
-export interface TokenizerConfig {
+export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, TokenName>>> {
   readonly model_max_length?: number;
-  readonly bos_token?: TokenName;
-  readonly cls_token?: TokenName;
-  readonly eos_token?: TokenName;
-  readonly sep_token?: TokenName;
-  readonly pad_token?: TokenName;
   /** What Bantam needs and the others have no place for; they ignore it. */
   readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
 }
@@ -34,8 +32,6 @@ export interface TokenizerFiles {
   readonly tokenizer: TokenizerJson;
   readonly config: TokenizerConfig;
 }
-
-const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
 
 /** The text of a special token, which the files write in two ways. */
 export function tokenName(token: TokenName | undefined): string | undefined {
@@ -98,8 +94,10 @@ export async function writeTokenizerFiles(
   { tokenizer, config }: TokenizerFiles,
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const tokens = Object.entries(config).filter(([key]) =>
-    (SPECIAL_TOKENS as readonly string[]).includes(key),
+  const isName = (value: unknown): boolean =>
+    typeof value === 'string' || typeof value === 'object';
+  const tokens = Object.entries(config).filter(
+    ([key, value]) => key.endsWith('_token') && isName(value),
   );
   const write = (name: string, value: object): Promise<void> =>
     writeFile(join(directory, name), `${JSON.stringify(value, null, 2)}\n`);

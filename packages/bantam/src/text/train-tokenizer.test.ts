@@ -17,14 +17,12 @@ const trained = fileURLToPath(new URL('../../fixtures/text/trained', import.meta
 const options = { vocabSize: 700, contextLength: 24 };
 
 describe('trainTokenizer', () => {
-  it('writes, byte for byte, the files that Python has read', async () => {
+  it('writes the files that Python has read, merge for merge', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bantam-trained-'));
     await trainTokenizer(captions, options).save(directory);
     for (const name of ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json']) {
-      const [mine, stored] = await Promise.all(
-        [directory, trained].map((place) => readFile(join(place, name), 'utf8')),
-      );
-      assert.equal(mine, stored, name);
+      const mine = JSON.parse(await readFile(join(directory, name), 'utf8')) as unknown;
+      assert.deepEqual(mine, fixture(`trained/${name}`), name);
     }
   });
 
