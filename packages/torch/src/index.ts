@@ -8,6 +8,7 @@ export * from './memory.js';
 export * from './nn/index.js';
 export { Operator, type Argument } from './operator.js';
 export * from './ops/index.js';
+export * from './optim/index.js';
 export * from './random.js';
 export * from './safetensors.js';
 export { keep, scope } from './scope.js';

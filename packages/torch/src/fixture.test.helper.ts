@@ -1,0 +1,52 @@
+/** PyTorch's reference values (fixtures/generate_nn.py) and comparisons, for the tests. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { loadSafetensors, type Tensor } from './index.js';
+
+const folder = new URL('../fixtures/', import.meta.url);
+
+/** The parsed `fixtures/<name>.json`. */
+export function fixtureJson(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8'));
+}
+
+/** Looks tensors of `fixtures/<name>.safetensors` up by name. */
+export function fixtureTensors(name: string): ReadonlyMap<string, Tensor> {
+  return loadSafetensors(fileURLToPath(new URL(`${name}.safetensors`, folder))).tensors;
+}
+
+/** A tensor that the fixtures must have. */
+export function need(tensors: ReadonlyMap<string, Tensor>, name: string): Tensor {
+  const found = tensors.get(name);
+  assert.ok(found, `the fixtures have no '${name}'`);
+  return found;
+}
+
+/** The largest |a − b| of two tensors of one shape. */
+export function difference(a: Tensor, b: Tensor): number {
+  assert.deepEqual(a.shape, b.shape);
+  const expected = b.toArray();
+  return a.toArray().reduce((most, value, index) => {
+    const distance = Math.abs(value - (expected[index] ?? NaN));
+    // Comparing this way lets NaN through to the caller, where it fails.
+    return distance <= most ? most : distance;
+  }, 0);
+}
+
+/** Asserts |actual − expected| ≤ tolerance·max(1, |expected|) for every element. */
+export function assertClose(
+  actual: Tensor,
+  expected: Tensor,
+  { tolerance = 1e-5, what = 'tensor' }: { tolerance?: number; what?: string } = {},
+): void {
+  assert.deepEqual(actual.shape, expected.shape, `${what}: shape`);
+  const wanted = expected.toArray();
+  for (const [index, value] of actual.toArray().entries()) {
+    const goal = wanted[index] ?? NaN;
+    assert.ok(
+      value === goal || Math.abs(value - goal) <= tolerance * Math.max(1, Math.abs(goal)),
+      `${what}[${index}] is ${value}, PyTorch has ${goal}`,
+    );
+  }
+}
