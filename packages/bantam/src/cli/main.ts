@@ -3,6 +3,9 @@ import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addEmbed } from './commands/embed.js';
+import { addEval } from './commands/eval.js';
+import { addSearch } from './commands/search.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
 import { explain } from './failure.js';
@@ -20,7 +23,8 @@ export function createProgram(): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({ outputError: () => undefined })
     .exitOverride();
-  for (const add of [addDoctor, addData, addTokenizer, addTrain]) add(program);
+  for (const add of [addDoctor, addData, addTokenizer, addTrain, addEval, addEmbed, addSearch])
+    add(program);
   return program;
 }
 

@@ -1,5 +1,6 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { does, examples } from '../command.js';
+import { positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly data: string;
@@ -19,9 +20,9 @@ export function addTokenizer(program: Command): void {
     .description('train a byte-pair tokenizer on the captions of a data set')
     .requiredOption('--data <spec>', 'data set with the captions')
     .requiredOption('--out <directory>', 'folder for tokenizer.json and what belongs to it')
-    .option('--vocab-size <n>', 'the most entries of the vocabulary', positive, 4096)
-    .option('--context-length <n>', 'longest text in tokens', positive, 32)
-    .option('--seed <n>', 'seed of the captions drawn from the recipe', Number, 0);
+    .option('--vocab-size <n>', 'the most entries of the vocabulary', positiveInteger, 4096)
+    .option('--context-length <n>', 'longest text in tokens', positiveInteger, 32)
+    .option('--seed <n>', 'seed of the captions drawn from the recipe', wholeNumber, 0);
   examples(train, [
     'bantam tokenizer train --data csv:pairs.csv --out tokenizer --vocab-size 8192',
   ]);
@@ -50,12 +51,4 @@ export function addTokenizer(program: Command): void {
     const encoded = texts.map((text) => ({ text, ids: loaded.encode(text) }));
     return { text: encoded.map(({ ids }) => ids.join(' ')).join('\n'), json: encoded };
   });
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError('It must be a whole number above 0');
-  }
-  return value;
 }

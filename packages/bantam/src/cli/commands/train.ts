@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../errors.js';
 import type { TrainOptions, TrainResult } from '../../train/index.js';
 import { does, examples } from '../command.js';
@@ -6,6 +6,7 @@ import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
+import { namedValues, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly model?: string;
@@ -33,7 +34,7 @@ export function addTrain(program: Command): void {
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
-    .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', collect)
+    .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
@@ -101,19 +102,4 @@ function describe({ run, model, steps, samples, seconds, loss, quarantined }: Tr
       ? ''
       : `\n${quarantined} broken samples were skipped: ${run}/quarantine.jsonl`;
   return `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}${broken}\nModel: ${model}`;
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError('It must be a whole number of at least 0');
-  }
-  return value;
-}
-
-/** Collects repeated `name=value` in one record. */
-function collect(pair: string, settings: Readonly<Record<string, string>> = {}) {
-  const equals = pair.indexOf('=');
-  if (equals < 1) throw new InvalidArgumentError('It must be written name=value');
-  return { ...settings, [pair.slice(0, equals)]: pair.slice(equals + 1) };
 }

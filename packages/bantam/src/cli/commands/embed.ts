@@ -1,0 +1,52 @@
+import { dirname, relative } from 'node:path';
+import type { Command } from 'commander';
+import { does, examples } from '../command.js';
+import { showEmbedding } from '../embed-progress.js';
+import { Progress } from '../progress.js';
+
+interface EmbedFlags {
+  readonly model: string;
+  readonly data: string;
+  readonly out: string;
+}
+
+/** `bantam embed` */
+export function addEmbed(program: Command): void {
+  const command = program
+    .command('embed')
+    .description('write the image and text features of a data set to a file')
+    .requiredOption('--model <dir>', 'model directory')
+    .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
+    .requiredOption(
+      '--out <file.safetensors>',
+      'file for the tensors image and text, and the keys',
+    );
+  examples(command, [
+    'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors',
+  ]);
+  does(command, async ({ model, data, out }: EmbedFlags) => {
+    const { openSource } = await import('../../data/index.js');
+    const source = await openSource(data);
+    const { loadModel } = await import('../../models/index.js');
+    const { disposeEmbeddings, embedSource, saveEmbeddings } = await import('../../eval/index.js');
+    const loaded = await loadModel(model);
+    const progress = new Progress();
+    try {
+      const embedded = await embedSource(loaded, source, {
+        onProgress: showEmbedding(progress),
+      });
+      // Relative to the file, so that both can move together.
+      saveEmbeddings(out, embedded, { spec: data, model: relative(dirname(out), model) });
+      const { keys, quarantined } = embedded;
+      disposeEmbeddings(embedded);
+      const { embedDim } = loaded.config;
+      const broken = quarantined.map(({ key, reason }) => `\nBroken: ${key}: ${reason}`);
+      return {
+        text: `Embedded ${keys.length} pictures in ${embedDim} dimensions: ${out}${broken.join('')}`,
+        json: { out, size: keys.length, dimensions: embedDim, quarantined },
+      };
+    } finally {
+      progress.done();
+    }
+  });
+}

@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import type { EvaluateOptions, EvaluationResult } from '../../eval/index.js';
+import { does, examples } from '../command.js';
+import { showEmbedding } from '../embed-progress.js';
+import { Progress } from '../progress.js';
+
+interface EvalFlags {
+  readonly model: string;
+  readonly data: readonly string[];
+  readonly tasks?: string;
+  readonly templates?: string;
+}
+
+/** `bantam eval` */
+export function addEval(program: Command): void {
+  const command = program
+    .command('eval')
+    .description('measure a model: zero-shot classification and retrieval')
+    .requiredOption('--model <dir>', 'model directory, of Bantam or OpenCLIP')
+    .requiredOption('--data <spec...>', 'data sets: csv:FILE, folder:DIRECTORY or emoji')
+    .option('--tasks <names>', 'zero-shot, retrieval, or both with a comma (default: what applies)')
+    .option(
+      '--templates <list>',
+      'list of prompts: imagenet, cifar, … (default: those of the data)',
+    );
+  examples(command, [
+    'bantam eval --model quickstart/model --data emoji',
+    'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
+  ]);
+  does(command, async ({ model, data, tasks, templates }: EvalFlags) => {
+    const { evaluate, formatTable } = await import('../../eval/index.js');
+    const { loadModel } = await import('../../models/index.js');
+    const loaded = await loadModel(model);
+    const progress = new Progress();
+    const options: EvaluateOptions = {
+      // The library names a task that it does not know.
+      ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
+      ...(templates !== undefined && { templates }),
+      onProgress: showEmbedding(progress),
+    };
+    try {
+      const results = await evaluate(loaded, data, options);
+      return { text: [formatTable(results), ...broken(results)].join('\n\n'), json: results };
+    } finally {
+      progress.done();
+    }
+  });
+}
+
+function broken(results: readonly EvaluationResult[]): string[] {
+  const counts = new Map(results.map(({ spec, quarantined }) => [spec, quarantined]));
+  return [...counts]
+    .filter(([, count]) => count > 0)
+    .map(
+      ([spec, count]) => `${count} pictures of ${spec} could not be read and did not take part.`,
+    );
+}

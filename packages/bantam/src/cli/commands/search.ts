@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { DataRecord } from '../../data/index.js';
+import { BantamError } from '../../errors.js';
+import { does, examples } from '../command.js';
+import { formatTable } from '../output.js';
+import { positiveInteger } from '../values.js';
+
+interface SearchFlags {
+  readonly model?: string;
+  readonly index: string;
+  readonly top: number;
+}
+
+/** What the quickstart leaves to search in. */
+const defaultIndex = join('quickstart', 'index.safetensors');
+
+/** `bantam search` */
+export function addSearch(program: Command): void {
+  const command = program
+    .command('search')
+    .description('find the pictures that fit a text best')
+    .argument('<query...>', 'what to look for')
+    .option('--index <file.safetensors>', 'pictures embedded by bantam embed', defaultIndex)
+    .option('--model <dir>', 'model directory (default: the one that embedded the pictures)')
+    .option('--top <n>', 'how many pictures to find', positiveInteger, 8);
+  examples(command, [
+    'bantam search "happy cat"',
+    'bantam search --index photos.safetensors "a dog on the beach"',
+  ]);
+  does(command, async ({ model, index: path, top }: SearchFlags, words: string[]) => {
+    if (path === defaultIndex && !existsSync(path)) {
+      throw new BantamError(
+        `There is no ${defaultIndex} here; run "bantam quickstart", or name a file with --index.`,
+      );
+    }
+    const { openEmbeddings, search } = await import('../../eval/index.js');
+    const { loadModel } = await import('../../models/index.js');
+    const { index, model: embedder, spec } = openEmbeddings(path);
+    if (model === undefined && embedder === undefined) {
+      throw new BantamError(`${path} does not say which model made it; name it with --model.`);
+    }
+    const loaded = await loadModel(model ?? resolve(dirname(path), embedder ?? ''));
+    const query = words.join(' ');
+    const [hits = []] = await search(loaded, index, [query], { k: top });
+    const records = await recordsOf(spec, new Set(hits.map(({ key }) => key)));
+    const results = hits.map(({ key, score }) => ({ key, score, ...describe(records.get(key)) }));
+    const rows = results.map(({ key, score, caption = '', emoji = '' }) => {
+      return [score.toFixed(3), key, `${emoji} ${caption}`.trim()];
+    });
+    return { text: formatTable(rows), json: { query, index: path, results } };
+  });
+}
+
+/** The records of the pictures that were found, as far as their source is still there. */
+async function recordsOf(
+  spec: string | undefined,
+  keys: ReadonlySet<string>,
+): Promise<Map<string, DataRecord>> {
+  const found = new Map<string, DataRecord>();
+  if (spec === undefined) return found;
+  const { openSource } = await import('../../data/index.js');
+  const source = await openSource(spec).catch((error: unknown) => {
+    // Keys and scores are worth printing without it.
+    if (error instanceof BantamError) return undefined;
+    throw error;
+  });
+  for (let index = 0; index < (source?.size ?? 0); index++) {
+    const record = source?.record(index);
+    if (record !== undefined && keys.has(record.key)) found.set(record.key, record);
+  }
+  return found;
+}
+
+function describe(record: DataRecord | undefined): { caption?: string; emoji?: string } {
+  if (record === undefined) return {};
+  const [caption = ''] = record.captions;
+  const { hexcode } = record.meta;
+  if (hexcode === undefined) return { caption };
+  const points = hexcode.split('-').map((point) => Number.parseInt(point, 16));
+  return { caption, emoji: String.fromCodePoint(...points) };
+}

@@ -1,0 +1,15 @@
+import type { EmbedProgress } from '../eval/index.js';
+import { formatCount, type Progress } from './progress.js';
+
+/** Shows how far the embedding of one data set, or of several by name, has come. */
+export function showEmbedding(
+  progress: Progress,
+): (state: EmbedProgress & { readonly dataset?: string }) => void {
+  let task = '';
+  let start = 0;
+  return ({ dataset, stage, done, total }) => {
+    const now = `embedding ${stage}${dataset === undefined ? '' : ` of ${dataset}`}`;
+    if (now !== task) [task, start] = [now, Date.now()];
+    progress.update(task, formatCount(done, total, start));
+  };
+}

@@ -1,0 +1,29 @@
+import { InvalidArgumentError } from 'commander';
+
+/** Reads an option's value as 0, 1, 2, … */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number of at least 0');
+  }
+  return value;
+}
+
+/** Reads an option's value as 1, 2, 3, … */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new InvalidArgumentError('It must be a whole number above 0');
+  }
+  return value;
+}
+
+/** Adds the `name=value` of a repeatable option to those before it. */
+export function namedValues(
+  pair: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const equals = pair.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError('It must be written name=value');
+  return { ...before, [pair.slice(0, equals)]: pair.slice(equals + 1) };
+}
