@@ -1,0 +1,110 @@
+import { setImmediate } from 'node:timers/promises';
+import { fromTypedArray, to, type Tensor } from '@bantam/torch';
+import { evalBatches, Quarantine, type QuarantinedSample, type Source } from '../data/index.js';
+import { BantamError } from '../errors.js';
+import { normalizePixels, type LoadedModel } from '../models/index.js';
+import { encodeTexts, towerFeatures, type EncodeOptions } from './encode.js';
+
+/** How far an embedding pass has come. */
+export interface EmbedProgress {
+  readonly stage: 'pictures' | 'texts';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface EmbedSourceOptions extends EncodeOptions {
+  /** Whether only the first caption of each picture is embedded or all are. `first` by default. */
+  readonly captions?: 'first' | 'all';
+  /** Where broken pictures are counted; a quarantine of its own by default. */
+  readonly quarantine?: Quarantine;
+  readonly onProgress?: (progress: EmbedProgress) => void;
+}
+
+/** A source in a model's space. Rows follow the order of the source; broken pictures have none. */
+export interface Embeddings {
+  /** Record of the source that each row of `image` is. */
+  readonly records: Int32Array;
+  /** Key of each row of `image`. */
+  readonly keys: readonly string[];
+  /** Picture features [N, D], float32, each row of length 1. */
+  readonly image: Tensor;
+  /** The distinct captions, in the order in which they first come. */
+  readonly captions: readonly string[];
+  /** Features of `captions` [M, D], float32, each row of length 1. */
+  readonly text: Tensor;
+  /** Captions of each row of `image`, the plainest first, as rows of `text`. */
+  readonly captionsOf: readonly (readonly number[])[];
+  /** Pictures that could not be read. */
+  readonly quarantined: readonly QuarantinedSample[];
+}
+
+/**
+ * Embeds the pictures and captions of a source, each once. The event loop runs between batches.
+ *
+ * @throws BantamError when no picture can be read, or more are broken than the quarantine allows.
+ */
+export async function embedSource(
+  loaded: LoadedModel,
+  source: Source,
+  options: EmbedSourceOptions = {},
+): Promise<Embeddings> {
+  const { captions: which = 'first', onProgress } = options;
+  const pictures = await embedPictures(loaded, source, options);
+  const rowOf = new Map<string, number>();
+  const captionsOf = Array.from(pictures.records, (index) => {
+    const { captions } = source.record(index);
+    const used = which === 'all' ? new Set(captions) : captions.slice(0, 1);
+    return Array.from(used, (caption) => {
+      const row = rowOf.get(caption) ?? rowOf.size;
+      rowOf.set(caption, row);
+      return row;
+    });
+  });
+  const captions = [...rowOf.keys()];
+  const text = await encodeTexts(loaded, captions, {
+    ...options,
+    onProgress: (done, total) => onProgress?.({ stage: 'texts', done, total }),
+  });
+  return { ...pictures, captions, text, captionsOf };
+}
+
+/** Frees the features. */
+export function disposeEmbeddings({ image, text }: Embeddings): void {
+  image.dispose();
+  text.dispose();
+}
+
+async function embedPictures(
+  { model, config, preprocess }: LoadedModel,
+  source: Source,
+  options: EmbedSourceOptions,
+): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
+  const { batchSize = 256, quarantine = new Quarantine(), onProgress } = options;
+  const width = config.embedDim;
+  const records = new Int32Array(source.size);
+  const features = new Float32Array(source.size * width);
+  const keys: string[] = [];
+  for await (const batch of evalBatches(source, { preprocess, batchSize, quarantine })) {
+    const { images, size, height, width: columns } = batch;
+    const encode = (): Tensor => {
+      const pixels = fromTypedArray(images, { shape: [size, height, columns, 3] });
+      const { device } = model.logitScale;
+      return model.encodeImage(normalizePixels(to(pixels, { device }), preprocess));
+    };
+    records.set(batch.indices, keys.length);
+    features.set(towerFeatures(encode, options), keys.length * width);
+    keys.push(...batch.records.map(({ key }) => key));
+    onProgress?.({ stage: 'pictures', done: keys.length, total: source.size });
+    await setImmediate();
+  }
+  const count = keys.length;
+  if (count === 0) {
+    throw new BantamError(`No picture of "${source.spec}" can be read; check the files.`);
+  }
+  return {
+    records: records.slice(0, count),
+    keys,
+    image: fromTypedArray(features.subarray(0, count * width), { shape: [count, width] }),
+    quarantined: quarantine.samples,
+  };
+}

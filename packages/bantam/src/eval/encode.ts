@@ -1,0 +1,78 @@
+import { setImmediate } from 'node:timers/promises';
+import {
+  autocast,
+  fromTypedArray,
+  noGrad,
+  normalize,
+  scope,
+  to,
+  type FloatDType,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../errors.js';
+import type { LoadedModel } from '../models/index.js';
+
+export interface EncodeOptions {
+  /** What the towers compute in; features are float32 always. `float32` by default. */
+  readonly precision?: FloatDType;
+  /** Texts or pictures at a time. 256 by default. */
+  readonly batchSize?: number;
+}
+
+/** Runs a tower without gradients and gives its features, each row scaled to length 1. */
+export function towerFeatures(
+  encode: () => Tensor,
+  { precision = 'float32' }: EncodeOptions,
+): Float32Array {
+  const features = noGrad(() =>
+    scope(() => {
+      const raw = to(autocast(precision, encode), { dtype: 'float32', device: 'cpu' });
+      return normalize(raw).toTypedArray() as Float32Array;
+    }),
+  );
+  if (!features.every(Number.isFinite)) {
+    throw new BantamError(
+      'The model gives features that are not finite, so nothing can be measured; use precision fp32, or an earlier checkpoint.',
+    );
+  }
+  return features;
+}
+
+export interface EncodeTextsOptions extends EncodeOptions {
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Text features [N, D], float32, each row of length 1. Equal texts are computed once, and texts of
+ * like length together, so that little padding is computed. The event loop runs between batches.
+ */
+export async function encodeTexts(
+  { model, tokenizer, config }: LoadedModel,
+  texts: readonly string[],
+  options: EncodeTextsOptions = {},
+): Promise<Tensor> {
+  const { batchSize = 256, onProgress } = options;
+  const width = config.embedDim;
+  const lengths = new Map(texts.map((text) => [text, tokenizer.encode(text).length]));
+  const shortestFirst = [...lengths].sort(([, a], [, b]) => a - b).map(([text]) => text);
+  const rowOf = new Map<string, Float32Array>();
+  for (let start = 0; start < shortestFirst.length; start += batchSize) {
+    const batch = shortestFirst.slice(start, start + batchSize);
+    const { ids, shape } = tokenizer.encodeBatch(batch, { length: 'longest' });
+    const encode = (): Tensor => {
+      const { device } = model.logitScale;
+      return model.encodeText(to(fromTypedArray(ids, { shape }), { device }));
+    };
+    const features = towerFeatures(encode, options);
+    batch.forEach((text, row) => {
+      rowOf.set(text, features.subarray(row * width, (row + 1) * width));
+    });
+    onProgress?.(rowOf.size, shortestFirst.length);
+    await setImmediate();
+  }
+  const rows = new Float32Array(texts.length * width);
+  texts.forEach((text, row) => {
+    rows.set(rowOf.get(text) ?? [], row * width);
+  });
+  return fromTypedArray(rows, { shape: [texts.length, width] });
+}

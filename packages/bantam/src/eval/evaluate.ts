@@ -1,0 +1,200 @@
+import { reshape, scope, type Tensor } from '@bantam/torch';
+import { openSource, type LabelSet, type OpenSourceOptions, type Source } from '../data/index.js';
+import { BantamError, UsageError } from '../errors.js';
+import type { LoadedModel } from '../models/index.js';
+import { didYouMean } from '../nearest.js';
+import type { Confusion } from './confusions.js';
+import { evalDatasets, type EvalDataset } from './datasets.js';
+import {
+  disposeEmbeddings,
+  embedSource,
+  type Embeddings,
+  type EmbedProgress,
+  type EmbedSourceOptions,
+} from './embed.js';
+import { encodeTexts } from './encode.js';
+import type { Scores } from './metrics.js';
+import { retrieval } from './retrieval.js';
+import { fillTemplate, resolveTemplates } from './templates.js';
+import { classifierWeights, zeroShot } from './zero-shot.js';
+
+export const evalTasks = ['zero-shot', 'retrieval'] as const;
+
+/** A way to measure a model. */
+export type EvalTask = (typeof evalTasks)[number];
+
+/** What a model scores on a data set in a task. Plain data. */
+export interface EvaluationResult extends Scores {
+  readonly dataset: EvalDataset['name'];
+  readonly spec: EvalDataset['spec'];
+  readonly kind?: NonNullable<EvalDataset['kind']>;
+  readonly task: EvalTask;
+  /** Pictures that took part. */
+  readonly samples: number;
+  /** Zero-shot: which of the source's classifications. */
+  readonly labels?: string;
+  /** Zero-shot: number of classes. */
+  readonly classes?: number;
+  /** Zero-shot: accuracy of always answering with the commonest class. */
+  readonly majority?: number;
+  /** Zero-shot: the confusions that cost the most accuracy; examples are keys of records. */
+  readonly confusions?: readonly Confusion<string>[];
+  /** Retrieval: number of distinct captions. */
+  readonly captions?: number;
+  /** Pictures that could not be read and so did not take part. */
+  readonly quarantined: number;
+}
+
+/** A data set with its embeddings, while it is being evaluated. */
+export interface EmbeddedDataset {
+  readonly dataset: EvalDataset;
+  readonly source: Source;
+  readonly embeddings: Embeddings;
+}
+
+export interface EvaluateOptions
+  extends Omit<EmbedSourceOptions, 'onProgress' | 'quarantine'>, OpenSourceOptions {
+  /** All by default; zero-shot only where a source has classes. */
+  readonly tasks?: readonly EvalTask[];
+  /** Prompts or the name of a list, see {@link resolveTemplates}; the source's own by default. */
+  readonly templates?: string | readonly string[];
+  readonly onProgress?: (progress: EmbedProgress & { dataset: string }) => void;
+  /** Called with each data set before its embeddings are freed. */
+  readonly onEmbedded?: (embedded: EmbeddedDataset) => void | Promise<void>;
+}
+
+/**
+ * Evaluates a model on data sets: zero-shot classification for each of a source's classifications,
+ * and retrieval between pictures and captions. Each source is embedded once for all tasks.
+ *
+ * @param specs Data sets, or specifications as {@link evalDatasets} takes them.
+ * @throws BantamError when a source cannot be opened, or zero-shot alone is asked of one without classes.
+ */
+export async function evaluate(
+  loaded: LoadedModel,
+  specs: readonly (string | EvalDataset)[],
+  options: EvaluateOptions = {},
+): Promise<EvaluationResult[]> {
+  const tasks = checkTasks(options.tasks ?? evalTasks);
+  const datasets = specs.flatMap((spec) => (typeof spec === 'string' ? evalDatasets(spec) : spec));
+  const classifiers = new ClassifierCache(loaded, options);
+  const results: EvaluationResult[] = [];
+  try {
+    for (const dataset of datasets) {
+      const source = await openSource(dataset.spec, options);
+      checkClasses(source, tasks);
+      const embeddings = await embedSource(loaded, source, {
+        ...options,
+        onProgress: (progress) => options.onProgress?.({ ...progress, dataset: dataset.name }),
+      });
+      try {
+        const embedded = { dataset, source, embeddings };
+        if (tasks.includes('zero-shot')) results.push(...(await classify(embedded, classifiers)));
+        if (tasks.includes('retrieval')) results.push(retrieve(embedded));
+        await options.onEmbedded?.(embedded);
+      } finally {
+        disposeEmbeddings(embeddings);
+      }
+    }
+  } finally {
+    classifiers.dispose();
+  }
+  return results;
+}
+
+function checkTasks(tasks: readonly string[]): readonly EvalTask[] {
+  return tasks.map((task) => {
+    const found = evalTasks.find((known) => known === task);
+    if (found !== undefined) return found;
+    throw new UsageError(
+      `There is no task "${task}"${didYouMean(task, evalTasks)}; tasks are ${evalTasks.join(', ')}.`,
+    );
+  });
+}
+
+function checkClasses({ spec, labelSets }: Source, tasks: readonly EvalTask[]): void {
+  if (tasks.includes('retrieval') || Object.keys(labelSets).length > 0) return;
+  throw new BantamError(
+    `"${spec}" has no classes for zero-shot classification; give it labels or use the task retrieval.`,
+  );
+}
+
+async function classify(
+  { dataset, source, embeddings }: EmbeddedDataset,
+  classifiers: ClassifierCache,
+): Promise<EvaluationResult[]> {
+  const { image, keys, records, quarantined } = embeddings;
+  const results: EvaluationResult[] = [];
+  for (const [name, labelSet] of Object.entries(source.labelSets)) {
+    const { classes } = labelSet;
+    const labels = records.map((record) => labelSet.labels[record] ?? -1);
+    const weights = await classifiers.weights(labelSet);
+    const scores = zeroShot({ image, weights, classes, labels });
+    results.push({
+      dataset: dataset.name,
+      spec: dataset.spec,
+      ...(dataset.kind !== undefined && { kind: dataset.kind }),
+      task: 'zero-shot',
+      labels: name,
+      classes: classes.length,
+      ...scores,
+      confusions: scores.confusions.map((confusion) => ({
+        ...confusion,
+        examples: confusion.examples.map((row) => keys[row] ?? ''),
+      })),
+      quarantined: quarantined.length,
+    });
+  }
+  return results;
+}
+
+function retrieve({ dataset, embeddings }: EmbeddedDataset): EvaluationResult {
+  const { image, text, keys, captions, captionsOf, quarantined } = embeddings;
+  return {
+    dataset: dataset.name,
+    spec: dataset.spec,
+    ...(dataset.kind !== undefined && { kind: dataset.kind }),
+    task: 'retrieval',
+    samples: keys.length,
+    captions: captions.length,
+    ...retrieval({ image, text, textsOf: captionsOf }),
+    quarantined: quarantined.length,
+  };
+}
+
+/** Classifier weights, made once for data sets that have classes and prompts in common. */
+class ClassifierCache {
+  readonly #made = new Map<string, Tensor>();
+
+  constructor(
+    readonly loaded: LoadedModel,
+    readonly options: EvaluateOptions,
+  ) {}
+
+  async weights({ classes, templates: own }: LabelSet): Promise<Tensor> {
+    const templates = resolveTemplates(this.options.templates ?? own);
+    const name = JSON.stringify([classes, templates]);
+    const weights = this.#made.get(name) ?? (await this.#make(classes, templates));
+    this.#made.set(name, weights);
+    return weights;
+  }
+
+  async #make(classes: readonly string[], templates: readonly string[]): Promise<Tensor> {
+    const { precision, batchSize } = this.options;
+    const prompts = classes.flatMap((name) =>
+      templates.map((template) => fillTemplate(template, name)),
+    );
+    const features = await encodeTexts(this.loaded, prompts, {
+      ...(precision !== undefined && { precision }),
+      ...(batchSize !== undefined && { batchSize }),
+    });
+    const shape = [classes.length, templates.length, this.loaded.config.embedDim];
+    const weights = scope(() => classifierWeights(reshape(features, shape)));
+    features.dispose();
+    return weights;
+  }
+
+  dispose(): void {
+    for (const weights of this.#made.values()) weights.dispose();
+  }
+}

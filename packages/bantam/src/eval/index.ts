@@ -1,0 +1,56 @@
+/** Evaluation: zero-shot classification, retrieval, embedding, search. */
+export { confusions, type Confusion, type ConfusionsInput } from './confusions.js';
+export { retrievalChance, type RetrievalChance } from './chance.js';
+export { evalDatasets, type DatasetKind, type EvalDataset } from './datasets.js';
+export {
+  disposeEmbeddings,
+  embedSource,
+  type Embeddings,
+  type EmbedProgress,
+  type EmbedSourceOptions,
+} from './embed.js';
+export {
+  openEmbeddings,
+  saveEmbeddings,
+  type EmbeddingFile,
+  type SaveEmbeddingsOptions,
+} from './embedding-file.js';
+export { encodeTexts, type EncodeOptions, type EncodeTextsOptions } from './encode.js';
+export {
+  evalTasks,
+  evaluate,
+  type EmbeddedDataset,
+  type EvalTask,
+  type EvaluateOptions,
+  type EvaluationResult,
+} from './evaluate.js';
+export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
+export type { Scores } from './metrics.js';
+export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
+export { retrieval, type RetrievalInput } from './retrieval.js';
+export { search, type SearchOptions } from './search.js';
+export {
+  formatMetric,
+  formatTable,
+  metricTables,
+  type MetricCell,
+  type MetricColumn,
+  type MetricRow,
+  type MetricTable,
+} from './tables.js';
+export {
+  cifarTemplates,
+  fillTemplate,
+  genericTemplates,
+  imagenetSimpleTemplates,
+  imagenetTemplates,
+  resolveTemplates,
+  templateLists,
+  type TemplateList,
+} from './templates.js';
+export {
+  classifierWeights,
+  zeroShot,
+  type ZeroShotInput,
+  type ZeroShotResult,
+} from './zero-shot.js';

@@ -1,0 +1,121 @@
+import type { EvaluationResult } from './evaluate.js';
+
+/** A value of a table beside what it would be by chance; null where a metric does not apply. */
+export interface MetricCell {
+  readonly value: number | null;
+  readonly chance: number | null;
+}
+
+export interface MetricColumn {
+  readonly name: string;
+  /** `share`: 0 … 1, more is better. `rank`: a place from 1, less is better. */
+  readonly kind: 'share' | 'rank';
+}
+
+export interface MetricRow {
+  readonly dataset: string;
+  readonly kind?: NonNullable<EvaluationResult['kind']>;
+  readonly samples: number;
+  /** In the order of the columns. */
+  readonly cells: readonly MetricCell[];
+}
+
+/** Results of one task, a data set a row. */
+export interface MetricTable {
+  readonly title: string;
+  readonly columns: readonly MetricColumn[];
+  readonly rows: readonly MetricRow[];
+}
+
+type Shown = readonly (readonly [metric: string, column: MetricColumn])[];
+
+const classification: Shown = [
+  ['acc1', { name: 'top-1', kind: 'share' }],
+  ['acc5', { name: 'top-5', kind: 'share' }],
+  ['mean_per_class_recall', { name: 'per class', kind: 'share' }],
+];
+
+function retrievalColumns(way: 'image' | 'text'): Shown {
+  return [
+    [`${way}_retrieval_recall@1`, { name: 'R@1', kind: 'share' }],
+    [`${way}_retrieval_recall@5`, { name: 'R@5', kind: 'share' }],
+    [`${way}_retrieval_recall@10`, { name: 'R@10', kind: 'share' }],
+    [`${way}_retrieval_median_rank`, { name: 'median rank', kind: 'rank' }],
+  ];
+}
+
+/** Results as tables: one for each classification and each way of retrieval, empty ones left out. */
+export function metricTables(results: readonly EvaluationResult[]): MetricTable[] {
+  const classified = results.filter(({ task }) => task === 'zero-shot');
+  const titleOf = ({ labels = '', classes = 0 }: EvaluationResult): string =>
+    `Zero-shot classification: ${labels} (${classes} classes)`;
+  const retrieved = results.filter(({ task }) => task === 'retrieval');
+  return [
+    ...[...new Set(classified.map(titleOf))].map((title) =>
+      table(
+        title,
+        classification,
+        classified.filter((result) => titleOf(result) === title),
+      ),
+    ),
+    table('Retrieval of pictures by caption', retrievalColumns('image'), retrieved),
+    table('Retrieval of captions by picture', retrievalColumns('text'), retrieved),
+  ].filter(({ rows }) => rows.length > 0);
+}
+
+function table(title: string, shown: Shown, results: readonly EvaluationResult[]): MetricTable {
+  return {
+    title,
+    columns: shown.map(([, column]) => column),
+    rows: results.map(({ dataset, kind, samples, metrics, chance }) => ({
+      dataset,
+      ...(kind !== undefined && { kind }),
+      samples,
+      cells: shown.map(([metric]) => ({
+        value: metrics[metric] ?? null,
+        chance: chance[metric] ?? null,
+      })),
+    })),
+  };
+}
+
+/** `12.3 %` for a share, `7` for a rank, `–` where there is none. */
+export function formatMetric(value: number | null, kind: MetricColumn['kind']): string {
+  if (value === null) return '–';
+  return kind === 'share' ? `${(100 * value).toFixed(1)} %` : String(value);
+}
+
+/** Results as aligned text for a terminal: each value, and beside it what chance would give. */
+export function formatTable(results: readonly EvaluationResult[]): string {
+  return metricTables(results)
+    .map(({ title, columns, rows }) => {
+      const head = ['', 'pictures', ...columns.flatMap(({ name }) => [name, 'chance'])];
+      const body = rows.map(({ dataset, samples, cells }) => [
+        dataset,
+        String(samples),
+        ...cells.flatMap(({ value, chance }, at) => {
+          const kind = columns[at]?.kind ?? 'share';
+          return [formatMetric(value, kind), formatMetric(chance, kind)];
+        }),
+      ]);
+      return `${title}\n${align([head, ...body])}`;
+    })
+    .join('\n\n');
+}
+
+/** Pads cells to columns: the first to the left, the others to the right. */
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, at) =>
+    Math.max(...rows.map((row) => row[at]?.length ?? 0)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, at) =>
+          at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
