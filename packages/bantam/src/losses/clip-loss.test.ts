@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  expand,
+  fromTypedArray,
+  Generator,
+  indexSelect,
+  noGrad,
+  normalize,
+  randn,
+  scope,
+  tensor,
+  type Tensor,
+} from '@bantam/torch';
+import { clipLoss } from './clip-loss.js';
+
+function features(seed: number, rows: number, width: number): Tensor {
+  const drawn = randn([rows, width], new Generator({ seed }), { dtype: 'float64' });
+  return normalize(drawn);
+}
+
+function near(actual: number, expected: number, tolerance: number): void {
+  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual}, not ${expected}`);
+}
+
+describe('clipLoss', () => {
+  it('is ln B where all features are equal', () => {
+    scope(() => {
+      const same = expand(features(1, 1, 8), [5, 8]);
+      near(clipLoss(same, same, 20).item(), Math.log(5), 1e-12);
+    });
+  });
+
+  it('is the formula, for two pairs', () => {
+    scope(() => {
+      const image = tensor([[1, 0], [0.6, 0.8]], { dtype: 'float64' }); // prettier-ignore
+      const text = tensor([[0.8, 0.6], [0, 1]], { dtype: 'float64' }); // prettier-ignore
+      const logits = [[8, 0], [9.6, 8]] as const; // prettier-ignore
+      const loss = (own: number, other: number) => Math.log(1 + Math.exp(other - own));
+      const [[a, b], [c, d]] = logits;
+      const expected = (loss(a, b) + loss(d, c) + loss(a, c) + loss(d, b)) / 4;
+      near(clipLoss(image, text, 10).item(), expected, 1e-12);
+    });
+  });
+
+  it('does not change with the order of the pairs, nor when image and text change places', () => {
+    scope(() => {
+      const [image, text] = [features(2, 6, 8), features(3, 6, 8)];
+      const order = tensor([4, 2, 0, 5, 1, 3], { dtype: 'int64' });
+      const shuffled = [image, text].map((x) => indexSelect(x, 0, order)) as [Tensor, Tensor];
+      const value = clipLoss(image, text, 14).item();
+      near(clipLoss(...shuffled, 14).item(), value, 1e-12);
+      near(clipLoss(text, image, 14).item(), value, 1e-12);
+    });
+  });
+
+  it('goes to 0 where each pair is alike and all others opposite', () => {
+    scope(() => {
+      const pairs = tensor([[1, 0], [-1, 0]], { dtype: 'float64' }); // prettier-ignore
+      near(clipLoss(pairs, pairs, 100).item(), 0, 1e-12);
+    });
+  });
+
+  it('has the gradient of finite differences', () => {
+    scope(() => {
+      const inputs = [features(4, 4, 3), features(5, 4, 3), tensor(5, { dtype: 'float64' })];
+      const leaves = inputs.map((x) => x.toArray());
+      const lossAt = (values: readonly (readonly number[])[]) => {
+        const [image, text, scale] = values.map((list, i) => {
+          const leaf = fromTypedArray(Float64Array.from(list), { shape: inputs[i]?.shape ?? [] });
+          leaf.requiresGrad = true;
+          return leaf;
+        }) as [Tensor, Tensor, Tensor];
+        return { loss: clipLoss(image, text, scale), leaves: [image, text, scale] };
+      };
+      const exact = lossAt(leaves);
+      exact.loss.backward();
+      const step = 1e-6;
+      leaves.forEach((values, i) => {
+        const gradient = exact.leaves[i]?.grad?.toArray();
+        values.forEach((value, place) => {
+          const [below, above] = [-step, step].map((change) => {
+            const moved = leaves.map((list) => [...list]);
+            moved[i]?.splice(place, 1, value + change);
+            return noGrad(() => lossAt(moved).loss.item());
+          }) as [number, number];
+          near(gradient?.[place] ?? NaN, (above - below) / (2 * step), 1e-8);
+        });
+      });
+    });
+  });
+});

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BantamError } from '../errors.js';
+import { gridSize, mlpWidth, parseModelConfig, visionHeads, withChanges } from './config.js';
+import { modelConfig } from './presets.js';
+
+function refused(read: () => unknown, message: RegExp): void {
+  assert.throws(read, (error) => error instanceof BantamError && message.test(error.message));
+}
+
+describe('parseModelConfig', () => {
+  it("fills up with OpenCLIP's defaults, which are those of ViT-B-16", () => {
+    assert.deepEqual(parseModelConfig({ embedDim: 512 }), modelConfig('ViT-B-16'));
+  });
+
+  it('names an unknown setting and the nearest known one', () => {
+    refused(
+      () => parseModelConfig({ embedDim: 8, quickgelu: true }),
+      /no setting "quickgelu" \(did you mean "quickGelu"\?\)\.$/,
+    );
+    refused(
+      () => parseModelConfig({ embedDim: 8, text: { contextLenght: 8 } }),
+      /"text" has no setting "contextLenght" \(did you mean "contextLength"\?\)\.$/,
+    );
+  });
+
+  it('names a missing setting and one that is not accepted', () => {
+    refused(() => parseModelConfig({}), /lacks "embedDim", a whole number/);
+    refused(() => parseModelConfig([]), /must be an object/);
+    const wrong: [object, RegExp][] = [
+      [{ width: 0 }, /"width" of .*"vision" is 0; it must be a whole number of at least 1/],
+      [{ width: '768' }, /"width" of .*"vision" is "768"/],
+      [{ patchDropout: 1 }, /"patchDropout" of .* is 1; it must be a number from 0/],
+      [{ poolType: 'max' }, /"poolType" of .* is "max"; it must be "tok" or "avg"/],
+      [{ lsInitValue: -1 }, /"lsInitValue" of .* is -1; it must be a number above 0, or null/],
+    ];
+    for (const [vision, message] of wrong) {
+      refused(() => parseModelConfig({ embedDim: 8, vision }), message);
+    }
+  });
+
+  it('refuses sizes that do not fit together', () => {
+    const wrong: [object, RegExp][] = [
+      [{ vision: { patchSize: 15 } }, /"imageSize" of "vision" \(224\).*"patchSize" \(15\)/],
+      [{ vision: { headWidth: 100 } }, /"width" of "vision" \(768\).*"headWidth" \(100\)/],
+      [{ text: { heads: 7 } }, /"width" of "text" \(512\).*"heads" \(7\)/],
+      [{ text: { projType: 'none' } }, /"embedDim" \(8\)/],
+      [{ text: { poolType: 'eos', eosId: 9, vocabSize: 9 } }, /"eosId" of "text" is 9/],
+      [{ text: { poolType: 'last', padId: 9, vocabSize: 9 } }, /"padId" of "text" is 9/],
+      [{ vision: { mlpRatio: 1e-4 } }, /"mlpRatio" of "vision"/],
+    ];
+    for (const [part, message] of wrong) {
+      refused(() => parseModelConfig({ embedDim: 8, ...part }), message);
+    }
+  });
+});
+
+describe('withChanges', () => {
+  it('changes what is given in a tower and keeps the rest', () => {
+    const before = modelConfig('ViT-S-16');
+    const after = withChanges(before, { text: { vocabSize: 1000, contextLength: 32 } });
+    assert.deepEqual(after, {
+      ...before,
+      text: { ...before.text, vocabSize: 1000, contextLength: 32 },
+    });
+  });
+});
+
+describe('derived sizes', () => {
+  it('are those of ViT-H-14 and, rounded down, of a fractional ratio', () => {
+    const { vision } = modelConfig('ViT-H-14');
+    assert.equal(gridSize(vision), 16);
+    assert.equal(visionHeads(vision), 16);
+    assert.equal(mlpWidth({ ...vision, width: 1664, mlpRatio: 4.9231 }), 8192);
+  });
+});

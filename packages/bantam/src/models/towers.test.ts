@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  fromTypedArray,
+  Generator,
+  max,
+  narrow,
+  noGrad,
+  normalize,
+  randn,
+  scope,
+  select,
+  sub,
+  abs,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../errors.js';
+import { createModel, type Clip } from './clip.js';
+import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
+
+const config = parseModelConfig({
+  embedDim: 12,
+  vision: { imageSize: 16, patchSize: 4, width: 16, headWidth: 8, layers: 2 },
+  text: { width: 16, heads: 2, layers: 2, vocabSize: 20, contextLength: 8 },
+});
+
+function build(changes: ModelConfigInput = {}): Clip {
+  return createModel(withChanges(config, changes), {
+    generator: new Generator({ seed: 1 }),
+  }).eval();
+}
+
+const pixels = () => randn([3, 3, 16, 16], new Generator({ seed: 2 }));
+
+/** Rows of ids, filled up with 0. */
+function idRows(rows: readonly number[][], length = 0): Tensor {
+  const columns = Math.max(length, ...rows.map((row) => row.length));
+  const ids = new BigInt64Array(rows.length * columns);
+  rows.forEach((row, i) => {
+    ids.set(row.map(BigInt), i * columns);
+  });
+  return fromTypedArray(ids, { shape: [rows.length, columns] });
+}
+
+const texts = [
+  [18, 3, 19],
+  [18, 0, 5, 6, 19],
+  [18, 19],
+];
+
+function assertNear(a: Tensor, b: Tensor, tolerance = 2e-6): void {
+  assert.deepEqual(a.shape, b.shape);
+  const difference = max(abs(sub(a, b))).item();
+  assert.ok(difference <= tolerance, `differ by ${difference}`);
+}
+
+/** Runs without gradients, and frees what it makes. */
+const run = (body: () => void) => () => {
+  noGrad(() => {
+    scope(body);
+  });
+};
+
+describe('VisionTransformer', () => {
+  for (const poolType of ['tok', 'avg'] as const) {
+    for (const finalLnAfterPool of [false, true]) {
+      it(
+        `gives the same feature with tokens: ${poolType}, last norm ${finalLnAfterPool ? 'after' : 'before'}`,
+        run(() => {
+          const { visual } = build({ vision: { poolType, finalLnAfterPool } });
+          const alone = visual.encode(pixels());
+          const both = visual.encode(pixels(), { tokens: true });
+          assert.equal(alone.tokens, null);
+          assert.deepEqual(both.tokens?.shape, [3, 16, 16]);
+          assertNear(alone.pooled, both.pooled);
+        }),
+      );
+    }
+  }
+
+  it(
+    'leaves out patches in training only, by the stream that it is given',
+    run(() => {
+      const model = build({ vision: { patchDropout: 0.5 } });
+      const whole = model.encodeImage(pixels());
+      assertNear(whole, build().encodeImage(pixels()), 0);
+      model.train();
+      const drop = (seed: number) =>
+        model.encodeImage(pixels(), { generator: new Generator({ seed }) });
+      assertNear(drop(1), drop(1), 0);
+      assert.notDeepEqual(drop(1).toArray(), drop(2).toArray());
+      assert.notDeepEqual(drop(1).toArray(), whole.toArray());
+      const { tokens } = model.visual.encode(pixels(), {
+        tokens: true,
+        generator: new Generator(),
+      });
+      assert.deepEqual(tokens?.shape, [3, 8, 16]);
+      assert.throws(() => model.encodeImage(pixels()), /Patch dropout needs a random stream/);
+    }),
+  );
+
+  it(
+    'refuses pictures of another size',
+    run(() => {
+      assert.throws(
+        () => build().encodeImage(randn([1, 3, 20, 20], new Generator())),
+        (error) => error instanceof BantamError && error.message.includes('[B, 3, 16, 16]'),
+      );
+    }),
+  );
+});
+
+describe('TextTransformer', () => {
+  for (const poolType of ['argmax', 'eos', 'first'] as const) {
+    it(
+      `does not depend on the padding: ${poolType}`,
+      run(() => {
+        const model = build({ text: { poolType, eosId: 19 } });
+        assertNear(model.encodeText(idRows(texts)), model.encodeText(idRows(texts, 8)));
+      }),
+    );
+  }
+
+  for (const text of [{ poolType: 'last' }, { noCausalMask: true }] as const) {
+    it(
+      `fills texts up to the context where it matters: ${JSON.stringify(text)}`,
+      run(() => {
+        const model = build({ text });
+        const short = model.encodeText(idRows(texts));
+        assertNear(short, model.encodeText(idRows(texts, 8)), 0);
+        const { tokens } = model.text.encode(idRows(texts), { tokens: true });
+        assert.deepEqual(tokens?.shape, [3, 5, 16]);
+        const other = build({ text: { ...text, padId: 7 } });
+        assert.notDeepEqual(other.encodeText(idRows(texts)).toArray(), short.toArray());
+      }),
+    );
+  }
+
+  for (const poolType of ['argmax', 'eos', 'first', 'last'] as const) {
+    it(
+      `gives the same feature with tokens: ${poolType}`,
+      run(() => {
+        const { text } = build({ text: { poolType, eosId: 19 } });
+        const alone = text.encode(idRows(texts));
+        const both = text.encode(idRows(texts), { tokens: true });
+        assert.equal(alone.tokens, null);
+        assertNear(alone.pooled, both.pooled);
+      }),
+    );
+  }
+
+  it(
+    'lets no token see a later one, but all where the mask is off',
+    run(() => {
+      const [a, b] = [
+        [18, 3, 4, 19],
+        [18, 3, 5, 19],
+      ];
+      const tokensOf = (model: Clip, row: number[]) => {
+        const { tokens } = model.text.encode(idRows([row]), { tokens: true });
+        assert.ok(tokens);
+        return tokens;
+      };
+      const causal = build();
+      const firstTwo = (x: Tensor) => narrow(x, 1, 0, 2);
+      assertNear(firstTwo(tokensOf(causal, a)), firstTwo(tokensOf(causal, b)), 0);
+      const open = build({ text: { noCausalMask: true } });
+      assert.notDeepEqual(
+        firstTwo(tokensOf(open, a)).toArray(),
+        firstTwo(tokensOf(open, b)).toArray(),
+      );
+    }),
+  );
+
+  it(
+    'refuses texts beyond the context',
+    run(() => {
+      assert.throws(
+        () => build().encodeText(idRows(texts, 9)),
+        (error) => error instanceof BantamError && /9 tokens .* context of 8/.test(error.message),
+      );
+    }),
+  );
+});
+
+describe('Clip', () => {
+  it("has OpenCLIP's names, with the text tower at the top or under text.", () => {
+    const names = [
+      ...build({ text: { projBias: true } })
+        .stateDict()
+        .keys(),
+    ];
+    for (const name of ['transformer.resblocks.1.ln_2.bias', 'text_projection.bias', 'logit_scale'])
+      assert.ok(names.includes(name), name);
+    const custom = [...build({ customText: true }).stateDict().keys()];
+    assert.ok(custom.includes('text.transformer.resblocks.1.ln_2.bias'));
+    assert.ok(!custom.includes('transformer.resblocks.1.ln_2.bias'));
+  });
+
+  it(
+    'normalises features where asked',
+    run(() => {
+      const model = build();
+      const features = model.encodeText(idRows(texts));
+      assertNear(model.encodeText(idRows(texts), { normalize: true }), normalize(features), 0);
+      const image = model.encodeImage(pixels(), { normalize: true });
+      assert.ok(Math.abs(Math.hypot(...select(image, 0, 1).toArray()) - 1) < 1e-6);
+    }),
+  );
+
+  it('draws the same weights from the same seed, and others from another', () => {
+    const draw = (seed: number) =>
+      createModel(config, { generator: new Generator({ seed }) }).visual.proj.toArray();
+    assert.deepEqual(draw(3), draw(3));
+    assert.notDeepEqual(draw(3), draw(4));
+  });
+});
