@@ -1,5 +1,5 @@
 /**
- * `npm test`: lint, types, then every test file; the last line counts checks and tests.
+ * `npm test`: types, lint, then every test file; the last line counts checks and tests.
  *
  *     npm test                      everything
  *     npm test -- safetensors text  types, and only the test files whose path has one of the words
@@ -107,8 +107,9 @@ function runTests(files) {
 
 const words = process.argv.slice(2);
 const results = [];
-if (words.length === 0) results.push(check('Lint and format', 'lint'));
+// Before the linter, which reads one package's types as they were built for the other.
 results.push(check('Types and build', 'build'));
+if (words.length === 0) results.push(check('Lint and format', 'lint'));
 
 const files = testFiles(words);
 const tests = files.length > 0 ? runTests(files) : { passed: 0, failed: 0, skipped: 0 };
