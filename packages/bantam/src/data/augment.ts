@@ -21,8 +21,8 @@ export type ImageAugment = readonly ImageOp[];
 export const emojiAugment: ImageAugment = [
   { op: 'shift', most: 0.08 },
   { op: 'random-resized-crop', p: 0.5, scale: [0.7, 1], ratio: [0.85, 1.18] },
-  { op: 'dark-strokes', p: 0.15 },
-  { op: 'edges', p: 0.15 },
+  { op: 'dark-strokes', p: 0.2 },
+  { op: 'edges', p: 0.2 },
   { op: 'grayscale', p: 0.1 },
   { op: 'color-jitter', p: 0.3, brightness: 0.2, contrast: 0.2, saturation: 0.3, hue: 0.03 },
 ];

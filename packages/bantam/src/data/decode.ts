@@ -43,9 +43,12 @@ export async function decodeLocation(
     : { ...location.raw, data: bytes };
 }
 
-/** Repeats grey, and drops what is beyond three channels. */
-function toRgb(data: Uint8Array, channels: number): Uint8Array {
-  if (channels === 3) return data;
+/**
+ * Repeats grey, and drops what is beyond three channels. The result is no Buffer: the `slice` of
+ * one is no copy.
+ */
+function toRgb(data: Buffer, channels: number): Uint8Array {
+  if (channels === 3) return new Uint8Array(data.buffer, data.byteOffset, data.length);
   const rgb = new Uint8Array((data.length / channels) * 3);
   for (let from = 0, to = 0; from < data.length; from += channels, to += 3) {
     rgb[to] = data[from] ?? 0;

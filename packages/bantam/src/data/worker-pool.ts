@@ -55,6 +55,8 @@ export class WorkerPool {
   #start(settings: ProducerSettings): Worker {
     const worker = new Worker(new URL('./loader-worker.js', import.meta.url), {
       workerData: settings,
+      // Options of the process, such as --input-type, need not make sense for a file.
+      execArgv: [],
     });
     worker.on('message', ({ id, produced, error }: WorkerReply) => {
       const pending = this.#pending.get(id);
