@@ -12,7 +12,7 @@ import { findPython } from './python.js';
 import { pruneWheel, readWheel, runtimeRequirements } from './wheel.js';
 
 /** Free bytes that the installation needs at its peak: wheels and unpacked files side by side. */
-const SPACE = { cpu: 3e9, cuda: 12e9 };
+const SPACE = { cpu: 3e9, cuda: 8e9 };
 
 /** Written last into an installed libtorch: without it the folder counts as absent. */
 const COMPLETE = 'bantam.json';

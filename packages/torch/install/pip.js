@@ -31,7 +31,7 @@ export async function pipInstall({ python, requirements, target, dependencies, s
     ...requirements,
   ];
   const { code, output } = await withHeartbeat(
-    `installing ${requirements.join(', ')} with pip`,
+    `installing ${requirements.map((name) => name.split(/[[=]/)[0]).join(', ')}`,
     async () => `${size(await folderSize(staging))} so far`,
     () =>
       run(python.command, args, {
