@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadSafetensors, type Tensor } from './index.js';
+import { copy_, fromTypedArray, grad, loadSafetensors, noGrad, type Tensor } from './index.js';
 
 const folder = new URL('../fixtures/', import.meta.url);
 
@@ -49,4 +49,36 @@ export function assertClose(
       `${what}[${index}] is ${value}, PyTorch has ${goal}`,
     );
   }
+}
+
+/**
+ * Asserts that autograd's gradients of a float64 scalar equal central differences, for every
+ * element of every leaf.
+ */
+export function assertGradients(
+  loss: () => Tensor,
+  leaves: readonly Tensor[],
+  { step = 1e-6, tolerance = 1e-7 }: { step?: number; tolerance?: number } = {},
+): void {
+  for (const leaf of leaves) leaf.requiresGrad = true;
+  const gradients = grad([loss()], leaves).map((gradient) => gradient?.toArray() ?? []);
+  noGrad(() => {
+    for (const [index, leaf] of leaves.entries()) {
+      const values = leaf.toArray();
+      const lossAt = (place: number, value: number): number => {
+        const moved = Float64Array.from(values).with(place, value);
+        copy_(leaf, fromTypedArray(moved, { shape: leaf.shape }));
+        return loss().item();
+      };
+      for (const [place, value] of values.entries()) {
+        const slope = (lossAt(place, value + step) - lossAt(place, value - step)) / (2 * step);
+        lossAt(place, value);
+        const analytic = gradients[index]?.[place] ?? NaN;
+        assert.ok(
+          Math.abs(slope - analytic) <= tolerance * Math.max(1, Math.abs(slope)),
+          `gradient ${index}[${place}] is ${analytic}, differences give ${slope}`,
+        );
+      }
+    }
+  });
 }

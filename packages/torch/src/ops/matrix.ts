@@ -28,12 +28,12 @@ export function addmm(c: Tensor, a: Tensor, b: Tensor): Tensor {
   return addmmOp.tensor(c, a, b);
 }
 
-/** c + alpha·a·b per entry of the batch, c broadcast to [n, i, j]. */
+/** beta·c + alpha·a·b per entry of the batch, c broadcast to [n, i, j]; with beta 0, c is not read. */
 export function baddbmm(
   c: Tensor,
   a: Tensor,
   b: Tensor,
-  { alpha = 1 }: { alpha?: number } = {},
+  { beta = 1, alpha = 1 }: { beta?: number; alpha?: number } = {},
 ): Tensor {
-  return baddbmmOp.tensor(c, a, b, 1, alpha);
+  return baddbmmOp.tensor(c, a, b, beta, alpha);
 }

@@ -15,6 +15,7 @@ const repeatInterleaveOp = new Operator('aten::repeat_interleave', 'self_int');
 const catOp = new Operator('aten::cat');
 const stackOp = new Operator('aten::stack');
 const chunkOp = new Operator('aten::chunk');
+const unbindOp = new Operator('aten::unbind', 'int');
 const splitOp = new Operator('aten::split', 'sizes');
 const sliceOp = new Operator('aten::slice', 'Tensor');
 const selectOp = new Operator('aten::select', 'int');
@@ -90,6 +91,11 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
 /** Views of `count` equal parts along `dim` (the last may be shorter). */
 export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
   return chunkOp.tensors(x, count, dim);
+}
+
+/** Views of x[…, i, …] along `dim` for every i. */
+export function unbind(x: Tensor, dim = 0): Tensor[] {
+  return unbindOp.tensors(x, dim);
 }
 
 /** Views of parts of the given lengths along `dim`. */
