@@ -10,6 +10,7 @@ export {
 } from './config.js';
 export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';
+export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
 export type { EncodeContext, Features, Losses, StepBatch, Strategy } from './strategy.js';
 export { resumeTraining, train, type TrainControl, type TrainOptions } from './train.js';

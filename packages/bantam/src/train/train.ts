@@ -1,5 +1,12 @@
 import { writeFileSync } from 'node:fs';
-import { AdamW, Ema, parameterGroups, RandomStreams } from '@bantam/torch';
+import {
+  AdamW,
+  describeGroups,
+  Ema,
+  openClipDecayRules,
+  parameterGroups,
+  RandomStreams,
+} from '@bantam/torch';
 import { Loader, openSource, type ImageAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
 import {
@@ -140,13 +147,14 @@ async function runTraining(
   const { train: settings, seed } = config;
   const streams = new RandomStreams({ seed });
   const model = createModel(config.model, { generator: streams.get('init') });
-  const groups = parameterGroups(model, { weightDecay: settings.weightDecay });
+  const groups = parameterGroups(model, openClipDecayRules);
   const optimizer = new AdamW(groups, {
     lr: settings.lr,
     betas: [settings.beta1, settings.beta2],
     eps: settings.eps,
+    weightDecay: settings.weightDecay,
   });
-  const ema = settings.ema > 0 ? new Ema(model, { decay: settings.ema }) : null;
+  const ema = settings.ema > 0 ? new Ema(model) : null;
   const precision = resolvePrecision(settings.precision);
   const loader = new Loader(source, {
     batchSize: settings.batchSize,
@@ -183,7 +191,7 @@ async function runTraining(
     precision,
     batchSize: settings.batchSize,
     budget: config.budget,
-    groups: String(groups),
+    groups: describeGroups(groups),
   });
 
   const save = (): void => {
@@ -222,10 +230,10 @@ async function runTraining(
     seconds: trainer.spent.seconds,
     loss: trainer.loss,
     interrupted,
-    quarantined: loader.quarantine.size,
+    quarantined: loader.quarantine.count,
   };
   if (interrupted) return result;
-  ema?.apply();
+  if (ema !== null) model.loadStateDict(ema.state());
   await saveModel(paths.model, {
     config: config.model,
     model,

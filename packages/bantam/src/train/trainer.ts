@@ -4,6 +4,7 @@ import {
   autocast,
   clamp_,
   clipGradNorm,
+  emaDecay,
   type Device,
   type FloatDType,
   fromTypedArray,
@@ -217,7 +218,7 @@ export class Trainer {
       }
       optimizer.step({ lr });
       noGrad(() => clamp_(model.logitScale, { min: 0, max: maxLogitScale }));
-      ema?.update();
+      ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
       return { loss, gradNorm };
     });
   }
