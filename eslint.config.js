@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 /** Layers from the bottom up: each imports only from those before it (docs/architecture.md). */
-const layers = ['text', 'models', 'losses', 'data', 'train', 'eval', 'report', 'study', 'export', 'serve', 'quickstart', 'machine', 'cli'];
+const layers = ['text', 'models', 'losses', 'data', 'train', 'eval', 'report', 'study', 'export', 'serve', 'machine', 'quickstart', 'cli'];
 
 /** Forbids a layer's files to import from the layers above it. */
 function layerRule(folder, above) {

@@ -5,6 +5,7 @@ import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
@@ -23,7 +24,16 @@ export function createProgram(): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({ outputError: () => undefined })
     .exitOverride();
-  for (const add of [addDoctor, addData, addTokenizer, addTrain, addEval, addEmbed, addSearch])
+  for (const add of [
+    addQuickstart,
+    addDoctor,
+    addData,
+    addTokenizer,
+    addTrain,
+    addEval,
+    addEmbed,
+    addSearch,
+  ])
     add(program);
   return program;
 }

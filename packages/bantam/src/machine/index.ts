@@ -1,5 +1,5 @@
 /** What this computer is, and how fast it computes. */
-export type { Cpu } from './cpu.js';
+export { inspectCpu, type Cpu } from './cpu.js';
 export type { Engine } from './engine.js';
 export { inspectMachine, type InspectMachineOptions, type Machine } from './machine.js';
 export type { MatrixRate } from './matrix-rate.js';

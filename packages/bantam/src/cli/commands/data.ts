@@ -1,8 +1,9 @@
 import { Argument, type Command } from 'commander';
 import type { SourceSummary, Spread } from '../../data/index.js';
 import { does, examples } from '../command.js';
+import { showEmojiData } from '../data-progress.js';
 import { formatTable } from '../output.js';
-import { Progress, formatCount } from '../progress.js';
+import { Progress } from '../progress.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
@@ -22,13 +23,9 @@ function addGet(data: Command): void {
   does(get, async () => {
     const { emojiStyles, getEmoji } = await import('../../data/index.js');
     const progress = new Progress();
-    const start = Date.now();
     try {
       const { directory, pictures: stored } = await getEmoji({
-        onProgress: ({ stage, what, done, total }) => {
-          if (stage === 'fetch') progress.update('fetching packages', what);
-          else progress.update(`rendering ${what}`, formatCount(done, total, start));
-        },
+        onProgress: showEmojiData(progress),
       });
       const styles = emojiStyles.map(({ name, licence, attribution }) => {
         return { name, pictures: stored.get(name)?.length ?? 0, licence, attribution };

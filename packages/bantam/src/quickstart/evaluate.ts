@@ -1,0 +1,79 @@
+import { rename, writeFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { openSource } from '../data/index.js';
+import {
+  disposeEmbeddings,
+  embedSource,
+  saveEmbeddings,
+  type EmbedProgress,
+  type EvaluationResult,
+} from '../eval/index.js';
+import { inspectCpu } from '../machine/index.js';
+import { loadModel, parameterCount } from '../models/index.js';
+import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.js';
+import { readMetrics, readRunConfig, resolvePrecision } from '../train/index.js';
+import { quickstartPaths } from './files.js';
+import { nextSteps } from './next-steps.js';
+import type { QuickstartRecipe } from './recipe.js';
+
+export interface EvaluateQuickstartOptions {
+  readonly out: string;
+  readonly recipe: QuickstartRecipe;
+  readonly onProgress: (progress: EmbedProgress & { readonly dataset: string }) => void;
+}
+
+/**
+ * Evaluates the model of a quickstart and writes the index to search in, `evaluation.json`, and
+ * last of all the report.
+ */
+export async function evaluateQuickstart({
+  out,
+  recipe,
+  onProgress,
+}: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
+  const paths = quickstartPaths(out);
+  const loaded = await loadModel(paths.model);
+  const { queries, evaluation, index } = recipe;
+  const gathered = await gatherEvaluation(loaded, [evaluation], { queries, onProgress });
+  const embedded = await embedSource(loaded, await openSource(index), {
+    onProgress: (progress) => {
+      onProgress({ ...progress, dataset: 'the index' });
+    },
+  });
+  // Relative to the index, so that the folder can be moved.
+  saveEmbeddings(paths.index, embedded, { spec: index, model: 'model' });
+  disposeEmbeddings(embedded);
+  await writeFile(paths.evaluation, `${JSON.stringify(gathered.results, null, 2)}\n`);
+  const report = renderReport({
+    title: 'Bantam quickstart: a CLIP of the emoji',
+    date: new Date(),
+    run: await runFacts(out, recipe),
+    metrics: readMetrics(out),
+    next: nextSteps(out),
+    ...gathered,
+  });
+  // Whole or not at all, as it marks the quickstart as finished.
+  await writeFile(`${paths.report}.partial`, report);
+  await rename(`${paths.report}.partial`, paths.report);
+  return gathered.results;
+}
+
+async function runFacts(out: string, recipe: QuickstartRecipe): Promise<RunFacts> {
+  const { model, train, data, seed, budget } = readRunConfig(out);
+  const { samples = 0, seconds = 0 } = readMetrics(out).at(-1) ?? {};
+  const { name, cores, matrix } = await inspectCpu();
+  const units = matrix.some((flag) => flag.startsWith('amx')) ? ['AMX'] : [];
+  const memory = `${(totalmem() / 1e9).toFixed(0)} GB`;
+  return {
+    model: recipe.model,
+    parameters: parameterCount(model).total,
+    data,
+    samplesSeen: samples,
+    seconds,
+    machine: [`${cores} cores`, name, ...units, memory].join(', '),
+    batchSize: train.batchSize,
+    precision: resolvePrecision(train.precision),
+    seed,
+    more: { Budget: budget },
+  };
+}

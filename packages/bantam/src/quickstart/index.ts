@@ -1,0 +1,8 @@
+/** From nothing to a model and a report in one call. */
+export {
+  quickstart,
+  type QuickstartEvent,
+  type QuickstartOptions,
+  type QuickstartResult,
+} from './quickstart.js';
+export { quickstartRecipe, type QuickstartRecipe } from './recipe.js';
