@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { emptyCache, loadSafetensors, memoryStats } from '@bantam/torch';
+import { BantamError, UsageError } from '../errors.js';
+import { modelConfig, type ModelConfig } from '../models/index.js';
+import type { TrainEvent } from './events.js';
+import { readMetrics } from './metrics.js';
+import { writePictures } from './picture-folder.test.helper.js';
+import { resumeTraining, train, type TrainOptions } from './train.js';
+
+const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
+  embedDim: 16,
+  vision: { imageSize: 16, patchSize: 8, width: 16, headWidth: 8, layers: 2 },
+  text: { width: 16, heads: 2, layers: 2 },
+});
+
+let folder = '';
+let data = '';
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'bantam-train-'));
+  await writePictures(join(folder, 'pictures'), 4);
+  data = `folder:${join(folder, 'pictures')}`;
+});
+after(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function options(name: string, changes: Partial<TrainOptions> = {}): TrainOptions {
+  const { settings, ...rest } = changes;
+  return {
+    model: tiny,
+    data,
+    out: join(folder, name),
+    budget: '96samples',
+    settings: {
+      'train.batchSize': '8',
+      'train.workers': '0',
+      'train.precision': 'fp32',
+      'train.ema': '0.9',
+      'tokenizer.vocabSize': '600',
+      'tokenizer.contextLength': '16',
+      ...settings,
+    },
+    ...rest,
+  };
+}
+
+function weights(run: string): Buffer {
+  return readFileSync(join(folder, run, 'model', 'open_clip_model.safetensors'));
+}
+
+describe('train', () => {
+  it('uses its budget and leaves metrics, configuration and a model', async () => {
+    const events: TrainEvent[] = [];
+    const result = await train(options('whole', { onEvent: (event) => events.push(event) }));
+    assert.equal(result.steps, 12);
+    assert.equal(result.samples, 96);
+    assert.equal(result.interrupted, false);
+    const rows = readMetrics(result.run);
+    assert.deepEqual(
+      rows.map(({ step }) => step),
+      Array.from({ length: 12 }, (_, i) => i + 1),
+    );
+    assert.ok(rows.every(({ loss, gradNorm }) => loss > 0 && gradNorm > 0));
+    assert.equal(events.filter(({ kind }) => kind === 'step').length, 12);
+    assert.equal(events[0]?.kind, 'start');
+  });
+
+  it('gives the same weights again, and the same when interrupted and resumed', async () => {
+    await train(options('again'));
+    assert.deepEqual(weights('again'), weights('whole'));
+
+    const stop = new AbortController();
+    const interrupted = await train(
+      options('halves', {
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.kind === 'step' && event.step === 5) stop.abort();
+        },
+      }),
+    );
+    assert.equal(interrupted.interrupted, true);
+    assert.equal(interrupted.model, undefined);
+    const resumed = await resumeTraining(join(folder, 'halves'));
+    assert.equal(resumed.steps, 12);
+    assert.deepEqual(weights('halves'), weights('whole'));
+    assert.deepEqual(
+      readMetrics(join(folder, 'halves')).map(({ step, loss }) => [step, loss]),
+      readMetrics(join(folder, 'whole')).map(({ step, loss }) => [step, loss]),
+    );
+  });
+
+  it('averages gradients over accumulated batches', async () => {
+    const result = await train(options('accumulated', { settings: { 'train.accumulate': '3' } }));
+    assert.equal(result.steps, 4);
+    assert.equal(result.samples, 96);
+  });
+
+  it('ends on a budget of operations too', async () => {
+    const result = await train(options('flops', { budget: '1e8flops' }));
+    assert.ok(result.steps > 1);
+    assert.ok(readMetrics(result.run).at(-1)?.lr !== undefined);
+  });
+
+  it('stops at a loss that is not finite and names the samples', async () => {
+    await assert.rejects(
+      train(options('diverged', { settings: { 'train.lr': '1e30', 'train.clipNorm': '0' } })),
+      (error) => error instanceof BantamError && error.message.includes('not finite'),
+    );
+    const keys = JSON.parse(
+      readFileSync(join(folder, 'diverged', 'non-finite.json'), 'utf8'),
+    ) as string[];
+    assert.equal(keys.length, 8);
+  });
+
+  it('refuses a folder with a run, a budget of nothing, and an unknown strategy', async () => {
+    await assert.rejects(train(options('whole')), UsageError);
+    await assert.rejects(train(options('none', { budget: '0' })), UsageError);
+    await assert.rejects(train(options('none', { strategy: 'clipp' })), /did you mean "clip"/);
+  });
+
+  it('leaves neither tensors nor memory behind over 500 steps', async () => {
+    let early = { tensors: 0, bytes: 0, resident: 0 };
+    let late = early;
+    const measure = (): typeof early => {
+      globalThis.gc?.();
+      const { liveTensors, liveBytes } = memoryStats();
+      return { tensors: liveTensors, bytes: liveBytes, resident: process.memoryUsage.rss() };
+    };
+    await train(
+      options('long', {
+        budget: '4000samples',
+        onEvent: (event) => {
+          if (event.kind !== 'step') return;
+          if (event.step === 100) early = measure();
+          if (event.step === 500) late = measure();
+        },
+      }),
+    );
+    assert.equal(late.tensors, early.tensors);
+    assert.equal(late.bytes, early.bytes);
+    assert.ok(late.resident < early.resident + 2 ** 24, `${late.resident - early.resident} bytes`);
+    emptyCache();
+  });
+
+  it('writes checkpoints that hold what training needs, and nothing else', () => {
+    const { tensors } = loadSafetensors(
+      join(folder, 'whole', 'checkpoints', 'step-00000012', 'ema.safetensors'),
+    );
+    assert.ok(tensors.has('visual.conv1.weight'));
+    for (const tensor of tensors.values()) tensor.dispose();
+  });
+});
