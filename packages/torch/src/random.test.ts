@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  dropout,
-  Generator,
-  mean,
-  ones,
-  rand,
-  randn,
-  RandomStreams,
-  randperm,
-} from './index.js';
+import { dropout, Generator, mean, ones, rand, randn, RandomStreams, randperm } from './index.js';
 
 describe('Generator', () => {
   it("gives PyTorch's numbers for a seed", () => {
