@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BantamError } from '../errors.js';
+import type { ProducerSettings } from './produce.js';
+import { WorkerPool } from './worker-pool.js';
+
+const settings: ProducerSettings = {
+  views: { image: [] },
+  size: 8,
+  seed: 1,
+  decodeSide: 16,
+  cache: undefined,
+};
+const job = { epoch: 0, samples: [] };
+
+/** A pool of one worker, and how its first job ends. */
+async function failure(changes: object): Promise<unknown> {
+  const pool = new WorkerPool(1, { ...settings, ...changes });
+  pool.hold();
+  try {
+    return await pool.produce(job).catch((error: unknown) => error);
+  } finally {
+    await pool.close();
+  }
+}
+
+describe('WorkerPool', () => {
+  it('produces', async () => {
+    assert.deepEqual(await failure({}), { images: { image: new Uint8Array() }, failures: [] });
+  });
+
+  it('passes the failure of a job on', async () => {
+    const error = await failure({ views: null });
+    assert.ok(error instanceof BantamError);
+    assert.match(error.message, /A data worker failed: .*null/);
+  });
+
+  it('passes the death of a worker on, to later jobs as well', async () => {
+    const table = -1 as unknown as SharedArrayBuffer;
+    const pool = new WorkerPool(1, { ...settings, cache: { table, used: table, pixels: table } });
+    pool.hold();
+    const isDeath = (error: unknown): boolean =>
+      error instanceof BantamError && error.message.startsWith('A data worker failed: Invalid');
+    try {
+      await assert.rejects(pool.produce(job), isDeath);
+      await assert.rejects(pool.produce(job), isDeath);
+    } finally {
+      await pool.close();
+    }
+  });
+});
