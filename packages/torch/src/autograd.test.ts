@@ -6,7 +6,9 @@ import {
   backward,
   Generator,
   exp,
+  full,
   grad,
+  LayerNorm,
   enableGrad,
   linear,
   mul,
@@ -119,6 +121,15 @@ describe('autocast', () => {
     assert.equal(matmul(x, x).dtype, 'float32');
   });
 
+  it('leaves layer normalisation in the type of its input', () => {
+    const norm = new LayerNorm({ width: 4 });
+    const x = randn([2, 4], new Generator());
+    autocast('bfloat16', () => {
+      assert.equal(norm.forward(x).dtype, 'float32');
+      assert.equal(norm.forward(to(x, { dtype: 'bfloat16' })).dtype, 'bfloat16');
+    });
+  });
+
   it('sees weights that were changed since the last time', () => {
     const weight = ones([1, 1]);
     weight.requiresGrad = true;
@@ -180,5 +191,14 @@ describe('quick_gelu, the kernel of our own', () => {
         ]),
       ) < 1e-20,
     );
+  });
+
+  it('passes NaN on, both ways', () => {
+    const x = full([40], NaN);
+    x.requiresGrad = true;
+    const y = quickGelu(x);
+    sum(y).backward();
+    assert.ok(y.toArray().every(Number.isNaN));
+    assert.ok(x.grad?.toArray().every(Number.isNaN));
   });
 });
