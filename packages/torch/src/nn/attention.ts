@@ -45,9 +45,9 @@ export interface AttentionForwardOptions {
 }
 
 /**
- * On two cores of a Sapphire Rapids, forward and backward, two batched products took in bf16 a sixth
- * of the fused kernel's time at 50 tokens and two thirds at 1024; in float32 both were even up to
- * 256 tokens and the fused one took three quarters at 512. Beyond, the products' L² memory counts.
+ * Forward and backward on one thread of a Sapphire Rapids: in bf16 two batched products took a sixth
+ * of the fused kernel's time at 50 tokens and two thirds at 1024; in float32 both were about even up
+ * to 512 tokens. From there on the memory of the products' L² scores decides.
  */
 function fusedIsFaster({ device, dtype }: Tensor, length: number): boolean {
   if (device !== 'cpu') return true;
