@@ -27,7 +27,7 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   /** Most memory for decoded pictures in bytes; an eighth of the machine's, up to 2 GiB. */
   readonly cacheBytes?: number;
-  /** Shortest side to which files are shrunk while decoding; twice `size` by default. */
+  /** Shortest side to which files are shrunk while decoding; 1.5 times `size` by default. */
   readonly decodeSide?: number;
   readonly quarantine?: QuarantineOptions;
 }
@@ -75,7 +75,8 @@ export class Loader {
 
   constructor(source: Source, options: LoaderOptions) {
     const { batchSize, views, size, recipe = source.recipe, dropLast = true } = options;
-    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = size * 2 } = options;
+    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = Math.ceil(size * 1.5) } =
+      options;
     checkRecipe(recipe);
     for (const augment of Object.values(views)) checkAugment(augment);
     this.samplesPerEpoch = samplesPerEpoch(source);
