@@ -79,7 +79,7 @@ async function embedPictures(
   source: Source,
   options: EmbedSourceOptions,
 ): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
-  const { batchSize = 256, quarantine = new Quarantine(), onProgress } = options;
+  const { batchSize = 64, quarantine = new Quarantine(), onProgress } = options;
   const width = config.embedDim;
   const records = new Int32Array(source.size);
   const features = new Float32Array(source.size * width);

@@ -15,7 +15,7 @@ import type { LoadedModel } from '../models/index.js';
 export interface EncodeOptions {
   /** What the towers compute in; features are float32 always. `float32` by default. */
   readonly precision?: FloatDType;
-  /** Texts or pictures at a time. 256 by default. */
+  /** Texts or pictures at a time. 64 by default. */
   readonly batchSize?: number;
 }
 
@@ -51,7 +51,7 @@ export async function encodeTexts(
   texts: readonly string[],
   options: EncodeTextsOptions = {},
 ): Promise<Tensor> {
-  const { batchSize = 256, onProgress } = options;
+  const { batchSize = 64, onProgress } = options;
   const width = config.embedDim;
   const lengths = new Map(texts.map((text) => [text, tokenizer.encode(text).length]));
   const shortestFirst = [...lengths].sort(([, a], [, b]) => a - b).map(([text]) => text);

@@ -107,6 +107,7 @@ describe('formatTable', () => {
       samples: 1906,
       labels: 'group',
       classes: 4,
+      majority: 0.3,
       metrics: { acc1: 0.5, acc5: null, mean_per_class_recall: 0.0123 },
       chance: { acc1: 0.25, acc5: null, mean_per_class_recall: 0.25 },
     },
@@ -129,6 +130,7 @@ describe('formatTable', () => {
         'Zero-shot classification: group (4 classes)',
         '      pictures   top-1  chance  top-5  chance  per class  chance',
         'noto      1906  50.0 %  25.0 %      –       –      1.2 %  25.0 %',
+        'Always answering with the commonest class is right in up to 30.0 % (top-1).',
       ].join('\n'),
     );
     const lines = pictures.split('\n');

@@ -23,6 +23,8 @@ export interface MetricRow {
 /** Results of one task, a data set a row. */
 export interface MetricTable {
   readonly title: string;
+  /** What to keep in mind when reading it. */
+  readonly note?: string;
   readonly columns: readonly MetricColumn[];
   readonly rows: readonly MetricRow[];
 }
@@ -51,16 +53,19 @@ export function metricTables(results: readonly EvaluationResult[]): MetricTable[
     `Zero-shot classification: ${labels} (${classes} classes)`;
   const retrieved = results.filter(({ task }) => task === 'retrieval');
   return [
-    ...[...new Set(classified.map(titleOf))].map((title) =>
-      table(
-        title,
-        classification,
-        classified.filter((result) => titleOf(result) === title),
-      ),
-    ),
+    ...[...new Set(classified.map(titleOf))].map((title) => {
+      const rows = classified.filter((result) => titleOf(result) === title);
+      return { ...table(title, classification, rows), note: majorityNote(rows) };
+    }),
     table('Retrieval of pictures by caption', retrievalColumns('image'), retrieved),
     table('Retrieval of captions by picture', retrievalColumns('text'), retrieved),
   ].filter(({ rows }) => rows.length > 0);
+}
+
+/** Classes of unequal size make a constant answer look good; the reader should know how good. */
+function majorityNote(results: readonly EvaluationResult[]): string {
+  const best = Math.max(...results.map(({ majority = 0 }) => majority));
+  return `Always answering with the commonest class is right in up to ${formatMetric(best, 'share')} (top-1).`;
 }
 
 function table(title: string, shown: Shown, results: readonly EvaluationResult[]): MetricTable {
@@ -88,7 +93,7 @@ export function formatMetric(value: number | null, kind: MetricColumn['kind']): 
 /** Results as aligned text for a terminal: each value, and beside it what chance would give. */
 export function formatTable(results: readonly EvaluationResult[]): string {
   return metricTables(results)
-    .map(({ title, columns, rows }) => {
+    .map(({ title, note, columns, rows }) => {
       const head = ['', 'pictures', ...columns.flatMap(({ name }) => [name, 'chance'])];
       const body = rows.map(({ dataset, samples, cells }) => [
         dataset,
@@ -98,7 +103,7 @@ export function formatTable(results: readonly EvaluationResult[]): string {
           return [formatMetric(value, kind), formatMetric(chance, kind)];
         }),
       ]);
-      return `${title}\n${align([head, ...body])}`;
+      return [title, align([head, ...body]), ...(note === undefined ? [] : [note])].join('\n');
     })
     .join('\n\n');
 }

@@ -1,0 +1,152 @@
+import { markup, type Content, type Markup } from './markup.js';
+import { compact } from './numbers.js';
+import { extentOf, padded, ticks, union, type Extent } from './scale.js';
+import { thin, type Point } from './series.js';
+
+/** A curve of a {@link lineChart}. */
+export interface Series {
+  readonly name: string;
+  readonly points: readonly Point[];
+  /** `main` is a strong line, `faint` a thin pale one behind it. */
+  readonly look?: 'main' | 'faint';
+}
+
+/** A level to compare a curve with. */
+export interface Reference {
+  readonly name: string;
+  readonly y: number;
+}
+
+export interface LineChartOptions {
+  /** What the chart shows, for those who cannot see it. */
+  readonly title: string;
+  readonly series: readonly Series[];
+  readonly xName: string;
+  /** Left out where the heading says it already. */
+  readonly yName?: string;
+  readonly reference?: Reference | undefined;
+  /** Put 0 on the y axis. */
+  readonly fromZero?: boolean;
+  /** Size in user units; text is 12 units high. */
+  readonly width?: number;
+  readonly height?: number;
+  readonly formatX?: (value: number) => string;
+  readonly formatY?: (value: number) => string;
+}
+
+const margin = { top: 14, right: 14, bottom: 42, left: 54 };
+
+/** Share of values at either end that may lie outside of the y axis: spikes. */
+const outliers = 0.002;
+
+/**
+ * A chart of curves as SVG: axes with round numbers, grid lines, a reference level, and a legend
+ * where there is more than one name. Colours come from the page's style sheet.
+ */
+export function lineChart(options: LineChartOptions): Markup {
+  const { title, series, xName, yName = '', reference, fromZero = false } = options;
+  const { width = 720, height = 300, formatX = compact, formatY = compact } = options;
+  const size = {
+    width: width - margin.left - margin.right,
+    height: height - margin.top - margin.bottom,
+  };
+  const all = series.flatMap(({ points }) => points);
+  const xExtent = extentOf(all.map(({ x }) => x)) ?? [0, 1];
+  const [low, high] = padded(yExtentOf(options) ?? [0, 1], 0.06);
+  const yExtent: Extent = [fromZero ? 0 : low, high];
+  const toX = project(xExtent, 0, size.width);
+  const toY = project(yExtent, size.height, 0);
+  const grid = ticks(yExtent, Math.max(2, size.height / 48)).map((value) => {
+    const y = coordinate(toY(value));
+    return markup`
+      <line class="grid" x2="${size.width}" y1="${y}" y2="${y}"/>
+      <text class="end" x="-8" y="${y}" dy=".35em">${formatY(value)}</text>`;
+  });
+  const notches = ticks(xExtent, Math.max(2, size.width / 110)).map((value) => {
+    const x = coordinate(toX(value));
+    return markup`
+      <line class="axis" x1="${x}" x2="${x}" y1="${size.height}" y2="${size.height + 5}"/>
+      <text class="middle" x="${x}" y="${size.height + 19}">${formatX(value)}</text>`;
+  });
+  const curves = series.map(({ points, look = 'main' }) => {
+    const path = pathOf(thin(points, size.width), toX, toY);
+    return markup`<path class="${look}" d="${path}"/>`;
+  });
+  return markup`
+<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+  <g transform="translate(${margin.left} ${margin.top})">
+    ${grid}${notches}
+    <line class="axis" x2="${size.width}" y1="${size.height}" y2="${size.height}"/>
+    <svg width="${size.width}" height="${size.height}" overflow="hidden">
+      ${referenceLine(reference, toY, size.width)}${curves}
+    </svg>
+    ${legend(series, size.width)}
+    <text class="middle name" x="${size.width / 2}" y="${size.height + 37}">${xName}</text>
+    <text class="middle name" transform="translate(-42 ${size.height / 2}) rotate(-90)">${yName}</text>
+  </g>
+</svg>`;
+}
+
+function yExtentOf({ series, reference, fromZero }: LineChartOptions): Extent | undefined {
+  const extents = series.flatMap(({ points, look }) => {
+    const values = points.map(({ y }) => y);
+    const extent = extentOf(values, look === 'faint' ? outliers : 0);
+    return extent === undefined ? [] : [extent];
+  });
+  if (extents.length === 0) return undefined;
+  if (reference !== undefined) extents.push([reference.y, reference.y]);
+  if (fromZero === true) extents.push([0, 0]);
+  return union(...extents);
+}
+
+/** The linear map that takes the ends of a range to `from` and `to`. */
+function project([low, high]: Extent, from: number, to: number): (value: number) => number {
+  const length = high - low || 1;
+  return (value) => from + ((value - low) / length) * (to - from);
+}
+
+function coordinate(value: number): string {
+  return String(Number(value.toFixed(1)));
+}
+
+/** Lines through the points; one whose value is not finite leaves a gap. */
+function pathOf(
+  points: readonly Point[],
+  toX: (x: number) => number,
+  toY: (y: number) => number,
+): string {
+  let command = 'M';
+  let path = '';
+  for (const { x, y } of points) {
+    if (!Number.isFinite(y)) {
+      command = 'M';
+      continue;
+    }
+    path += `${command}${coordinate(toX(x))} ${coordinate(toY(y))}`;
+    command = 'L';
+  }
+  return path;
+}
+
+function referenceLine(
+  reference: Reference | undefined,
+  toY: (y: number) => number,
+  width: number,
+): Content {
+  if (reference === undefined) return null;
+  const y = toY(reference.y);
+  return markup`
+    <line class="reference" x2="${width}" y1="${coordinate(y)}" y2="${coordinate(y)}"/>
+    <text class="end" x="${width - 4}" y="${coordinate(y + 14)}">${reference.name}</text>`;
+}
+
+function legend(series: readonly Series[], width: number): Content {
+  if (series.length < 2) return null;
+  return series.map(({ name, look = 'main' }, at) => {
+    const y = 48 + 18 * at;
+    const x = width - 130;
+    return markup`
+    <line class="${look}" x1="${x}" x2="${x + 22}" y1="${y}" y2="${y}"/>
+    <text x="${x + 28}" y="${y}" dy=".35em">${name}</text>`;
+  });
+}

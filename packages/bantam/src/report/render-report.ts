@@ -1,0 +1,80 @@
+import { markup, Markup, type Content } from './markup.js';
+import { compact, duration } from './numbers.js';
+import { confusionSection, searchSection } from './picture-sections.js';
+import type { ReportData } from './report-data.js';
+import { resultsSection } from './results-section.js';
+import { styleSheet } from './style.js';
+import { trainingSection } from './training-section.js';
+
+/**
+ * A training run and its evaluation as one HTML page that needs nothing else: pictures and charts
+ * are inside, and nothing is fetched. Sections without content are left out.
+ */
+export function renderReport(data: ReportData): string {
+  const page = markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${data.title}</title>
+<style>${new Markup(styleSheet)}</style>
+</head>
+<body>
+<header class="top">
+  <h1>${data.title}</h1>
+  <p>${data.date.toLocaleString('en-GB', { dateStyle: 'long', timeStyle: 'short' })}</p>
+  ${factList(data)}
+</header>
+<main>
+${trainingSection(data)}
+${resultsSection(data)}
+${searchSection(data)}
+${confusionSection(data)}
+${nextSection(data)}
+</main>
+${licenceNotes(data)}
+</body>
+</html>
+`;
+  return page.text;
+}
+
+function factList({ run }: ReportData): Content {
+  const { model, parameters, samplesSeen, seconds, machine, data, batchSize, precision } = run;
+  const short: [string, string][] = [
+    ['Model', model],
+    ['Parameters', compact(parameters)],
+    ['Samples seen', compact(samplesSeen)],
+    ['Training time', duration(seconds)],
+    ['Samples per second', compact(Math.round(samplesSeen / seconds))],
+    ['Batch, precision', `${batchSize}, ${precision}`],
+  ];
+  const seed: [string, string][] = run.seed === undefined ? [] : [['Seed', String(run.seed)]];
+  const long: [string, string][] = [['Machine', machine], ['Data', data], ...seed];
+  return markup`<dl class="facts">
+    ${short.map(([name, value]) => fact(name, value, ''))}
+    ${[...long, ...Object.entries(run.more ?? {})].map(([name, value]) => fact(name, value, 'wide'))}
+  </dl>`;
+}
+
+function fact(name: string, value: string, look: string): Markup {
+  return markup`<div class="${look}"><dt>${name}</dt><dd>${value}</dd></div>`;
+}
+
+function nextSection({ next }: ReportData): Content {
+  if (next.length === 0) return null;
+  return markup`
+<section aria-labelledby="next">
+  <h2 id="next">What to try next</h2>
+  <ol class="next">${next.map(
+    ({ what, command }) => markup`<li class="card">${what}<code>${command}</code></li>`,
+  )}</ol>
+</section>`;
+}
+
+function licenceNotes({ licences }: ReportData): Content {
+  if (licences.length === 0) return null;
+  return markup`<footer>Pictures on this page:<ul>${licences.map(
+    ({ part, attribution, licence }) => markup`<li>${part}: ${attribution} (${licence})</li>`,
+  )}</ul></footer>`;
+}

@@ -1,0 +1,60 @@
+import { formatMetric, metricTables, type MetricCell, type MetricTable } from '../eval/index.js';
+import { markup, type Content, type Markup } from './markup.js';
+import type { ReportData } from './report-data.js';
+
+/** The metrics of every data set, each beside its chance level and as a bar. */
+export function resultsSection({ results }: ReportData): Content {
+  if (results.length === 0) return null;
+  return markup`
+<section aria-labelledby="results">
+  <h2 id="results">What it learned</h2>
+  <p class="lead">Small figures are the chance level: what a model that has learned nothing would
+    score. The mark on each bar shows it too.</p>
+  <div class="tables">${metricTables(results).map(tableMarkup)}</div>
+</section>`;
+}
+
+function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
+  return markup`
+<div class="card scroll"><table>
+  <caption>${title}${note === undefined ? null : markup`<small>${note}</small>`}</caption>
+  <thead><tr>
+    <th scope="col">data set</th><th scope="col" class="number">pictures</th>
+    ${columns.map(({ name }) => markup`<th scope="col">${name}</th>`)}
+  </tr></thead>
+  <tbody>${rows.map(
+    ({ dataset, kind, samples, cells }) => markup`
+    <tr>
+      <th scope="row">${dataset}${kindTag(kind)}</th>
+      <td class="number">${samples}</td>
+      ${cells.map((cell, at) => metricCell(cell, columns[at]?.kind ?? 'share'))}
+    </tr>`,
+  )}</tbody>
+</table></div>`;
+}
+
+/** A label that says how a data set relates to what was trained on. */
+export function kindTag(kind: string | undefined): Content {
+  if (kind === undefined) return null;
+  const look = kind.startsWith('unseen') ? 'tag new' : 'tag';
+  return markup`<span class="${look}">${kind}</span>`;
+}
+
+function metricCell({ value, chance }: MetricCell, kind: 'share' | 'rank'): Markup {
+  if (value === null) return markup`<td class="metric">–</td>`;
+  const text = markup`<b>${formatMetric(value, kind)}</b><small>${
+    chance === null ? null : `chance ${formatMetric(chance, kind)}`
+  }</small>`;
+  if (kind === 'rank') return markup`<td class="metric">${text}</td>`;
+  const mark =
+    chance === null
+      ? null
+      : markup`<rect class="chance" x="${percent(chance)}" width="2" height="6"/>`;
+  return markup`<td class="metric">${text}<svg class="bar" aria-hidden="true">
+    <rect class="track" width="100%" height="6" rx="3"/><rect class="value" width="${percent(value)}" height="6" rx="3"/>${mark}
+  </svg></td>`;
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toFixed(2))}%`;
+}

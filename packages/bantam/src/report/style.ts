@@ -1,0 +1,106 @@
+/** The report's style sheet: light and dark by the reader's setting, one column on small screens. */
+export const styleSheet = `
+:root {
+  color-scheme: light dark;
+  --page: #fbfaf7; --card: #fff; --ink: #1d2126; --soft: #626a75; --line: #e3e0d9;
+  --accent: #b4451f; --accent-soft: #e8b8a3; --chance: #1d2126; --track: #eeebe4;
+  --seen: #2d6a5e; --new: #7a4b9a;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #14161a; --card: #1c1f25; --ink: #e9e7e2; --soft: #9aa3af; --line: #30343c;
+    --accent: #f0794a; --accent-soft: #7c4630; --chance: #e9e7e2; --track: #2a2e36;
+    --seen: #6fbfae; --new: #c39be0;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  font-variant-numeric: tabular-nums;
+}
+main, header.top, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
+header.top { padding-top: 56px; }
+header.top p { margin: 0; color: var(--soft); }
+h1 { font-size: 34px; line-height: 1.15; letter-spacing: -0.02em; margin: 0 0 6px; }
+h2 { font-size: 22px; letter-spacing: -0.01em; margin: 56px 0 4px; }
+h3 { font-size: 16px; margin: 28px 0 8px; }
+.lead { color: var(--soft); margin: 0 0 16px; max-width: 70ch; }
+code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px 20px; }
+.scroll { overflow-x: auto; }
+
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px;
+  background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
+  margin: 28px 0 0; }
+.facts div { background: var(--card); padding: 14px 18px; }
+.facts dt { color: var(--soft); font-size: 13px; }
+.facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: anywhere; }
+.facts .wide { grid-column: span 2; }
+.facts .wide dd { font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
+
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 16px; margin-top: 16px; }
+.charts h3 { margin: 0 0 6px; font-size: 14px; font-weight: 600; }
+.chart { display: block; width: 100%; height: auto; }
+.chart text { font-size: 12px; fill: var(--soft); }
+.chart .end { text-anchor: end; }
+.chart .middle { text-anchor: middle; }
+.chart .name { font-size: 12.5px; }
+.chart .grid { stroke: var(--line); }
+.chart .axis { stroke: var(--soft); }
+.chart .main { stroke: var(--accent); stroke-width: 2.2; fill: none; stroke-linejoin: round; }
+.chart .faint { stroke: var(--accent-soft); stroke-width: 1; fill: none; opacity: 0.75; }
+.chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
+
+table { border-collapse: collapse; width: 100%; }
+caption { text-align: left; font-weight: 600; padding-bottom: 6px; }
+caption small { display: block; font-weight: 400; color: var(--soft); font-size: 13.5px; }
+th, td { padding: 9px 12px 9px 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+thead th { color: var(--soft); font-weight: 500; font-size: 13px; border-top: 0; padding-bottom: 4px; }
+tbody th { font-weight: 500; white-space: nowrap; }
+td.number, th.number { text-align: right; padding-right: 28px; }
+td.metric { min-width: 128px; }
+td.metric b { font-weight: 600; }
+td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; white-space: nowrap; }
+.bar { display: block; width: 100%; max-width: 150px; height: 6px; margin-top: 4px; }
+.bar .track { fill: var(--track); }
+.bar .value { fill: var(--accent); }
+.bar .chance { fill: var(--chance); }
+.tables { display: grid; gap: 20px; }
+.tag { display: inline-block; font-size: 12px; font-weight: 500; line-height: 1; padding: 4px 8px;
+  border-radius: 99px; border: 1px solid currentColor; color: var(--seen); margin-left: 8px; white-space: nowrap; }
+.tag.new { color: var(--new); }
+
+.queries { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); gap: 16px; }
+.queries h3 { margin: 0 0 10px; font-size: 17px; }
+.strip + .strip { margin-top: 12px; }
+.strip p { margin: 0 0 5px; font-size: 13px; color: var(--soft); }
+.pictures { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 6px; margin: 0; padding: 0; list-style: none; }
+.pictures img, .few img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
+  border: 1px solid var(--line); border-radius: 8px; padding: 3px; }
+
+.confusions { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); gap: 16px; }
+.confusions h4 { margin: 0; font-size: 16px; font-weight: 600; }
+.confusions h4 span { color: var(--soft); font-weight: 400; }
+.confusions p { margin: 0 0 10px; color: var(--soft); font-size: 14px; }
+.pair { display: grid; grid-template-columns: 5fr 3fr; gap: 18px; }
+.few { display: grid; gap: 6px; margin: 0; padding: 0; list-style: none; }
+.few.five { grid-template-columns: repeat(5, minmax(0, 1fr)); }
+.few.three { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+.pair small { display: block; color: var(--soft); margin-bottom: 4px; }
+
+.next { padding: 0; margin: 16px 0 0; list-style: none; display: grid; gap: 10px; }
+.next code { display: block; overflow-x: auto; white-space: pre; background: var(--track); border-radius: 8px;
+  padding: 9px 12px; margin-top: 6px; }
+footer { margin-top: 64px; padding-bottom: 48px; color: var(--soft); font-size: 13px; }
+footer ul { padding-left: 18px; margin: 6px 0 0; }
+@media (max-width: 560px) {
+  header.top { padding-top: 28px; }
+  main, header.top, footer { padding-left: 16px; padding-right: 16px; }
+  .card { padding: 14px; }
+  .scroll > .chart { min-width: 560px; }
+  .pictures { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+  .pair { grid-template-columns: 1fr; gap: 10px; }
+}
+@media print { body { background: #fff; } .card { break-inside: avoid; } }
+`;

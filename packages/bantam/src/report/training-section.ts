@@ -1,0 +1,95 @@
+import type { MetricsRow } from '../train/index.js';
+import { lineChart, type LineChartOptions } from './chart.js';
+import { markup, type Content, type Markup } from './markup.js';
+import { compact } from './numbers.js';
+import type { ReportData } from './report-data.js';
+import { smooth, type Point } from './series.js';
+
+/** Share of the run after which a point counts half in the smoothed curve. */
+const smoothing = 1 / 60;
+
+const small = { width: 270, height: 170, xName: 'samples seen' } as const;
+
+/** The curves of training: the loss, large, and what explains it, small. */
+export function trainingSection({ metrics, run }: ReportData): Content {
+  if (metrics.length < 2) return null;
+  const curve = (value: (row: MetricsRow) => number): Point[] =>
+    metrics.map((row) => ({ x: row.samples, y: value(row) }));
+  const loss = curve((row) => row.loss);
+  const halfLife = Math.max(1, metrics.length * smoothing);
+  const first = smooth(loss, halfLife).at(-1);
+  const chance = Math.log(run.batchSize);
+  const charts: (LineChartOptions & { heading: string })[] = [
+    {
+      ...small,
+      heading: 'Learning rate',
+      title: 'Learning rate by samples seen',
+      series: [{ name: 'learning rate', points: curve((row) => row.lr) }],
+      fromZero: true,
+    },
+    {
+      ...small,
+      heading: 'Samples per second',
+      title: 'Samples per second by samples seen',
+      series: [
+        {
+          name: 'samples per second',
+          points: smooth(
+            curve((row) => row.samplesPerSecond),
+            halfLife,
+          ),
+        },
+      ],
+      fromZero: true,
+    },
+    {
+      ...small,
+      heading: 'Waiting for data',
+      title: 'Share of the time spent waiting for data, by samples seen',
+      series: [
+        {
+          name: 'waiting',
+          points: smooth(
+            curve((row) => 100 * row.dataWait),
+            halfLife,
+          ),
+        },
+      ],
+      formatY: (value) => `${compact(value)} %`,
+      fromZero: true,
+    },
+    {
+      ...small,
+      heading: 'Logit scale',
+      title: 'Learned factor of the cosines by samples seen',
+      series: [{ name: 'logit scale', points: curve((row) => row.logitScale) }],
+    },
+  ];
+  return markup`
+<section aria-labelledby="training">
+  <h2 id="training">Training</h2>
+  <p class="lead">The contrastive loss asks, in every batch of ${run.batchSize}, which caption belongs
+    to which picture. Guessing gives ln ${run.batchSize} = ${chance.toFixed(2)}; training ended at
+    ${first === undefined ? '–' : first.y.toFixed(2)}.</p>
+  <div class="card scroll">${lossChart(loss, halfLife, chance)}</div>
+  <div class="charts">${charts.map(
+    ({ heading, ...options }) =>
+      markup`<div class="card"><h3>${heading}</h3>${lineChart(options)}</div>`,
+  )}</div>
+</section>`;
+}
+
+function lossChart(points: readonly Point[], halfLife: number, chance: number): Markup {
+  return lineChart({
+    title: 'Training loss by samples seen, each step and smoothed',
+    series: [
+      { name: 'each step', points, look: 'faint' },
+      { name: 'smoothed', points: smooth(points, halfLife) },
+    ],
+    xName: 'samples seen',
+    yName: 'contrastive loss',
+    reference: { name: 'guessing', y: chance },
+    width: 1040,
+    height: 360,
+  });
+}
