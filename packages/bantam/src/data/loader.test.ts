@@ -185,10 +185,10 @@ describe('Loader', () => {
 
   it('says that it was closed, however often', async () => {
     const loader = new Loader(whole, { ...options, workers: 1 });
-    const waiting = loader.batches().next();
+    const refused = assert.rejects(loader.batches().next(), /closed/);
     await loader.close();
     await loader.close();
-    await assert.rejects(waiting, /closed/);
+    await refused;
     await assert.rejects(loader.batches().next(), /closed/);
   });
 

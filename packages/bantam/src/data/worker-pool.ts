@@ -23,6 +23,7 @@ export class WorkerPool {
   readonly #workers: Worker[];
   readonly #pending = new Map<number, Pending>();
   #next = 0;
+  #closing = false;
   #failure: BantamError | undefined;
 
   constructor(count: number, settings: ProducerSettings) {
@@ -44,10 +45,13 @@ export class WorkerPool {
   }
 
   release(): void {
+    // Ending the workers is waited for.
+    if (this.#closing) return;
     for (const worker of this.#workers) worker.unref();
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     this.#fail(new BantamError('The data loader was closed while a batch was awaited.'));
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
