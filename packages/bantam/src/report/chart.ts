@@ -40,7 +40,7 @@ const margin = { top: 14, right: 14, bottom: 42, left: 54 };
 const outliers = 0.002;
 
 /**
- * A chart of curves as SVG: axes with round numbers, grid lines, a reference level, and a legend
+ * A chart of curves as SVG: axes with round numbers (x from 0), grid lines, a reference level, and a legend
  * where there is more than one name. Colours come from the page's style sheet.
  */
 export function lineChart(options: LineChartOptions): Markup {
@@ -51,18 +51,18 @@ export function lineChart(options: LineChartOptions): Markup {
     height: height - margin.top - margin.bottom,
   };
   const all = series.flatMap(({ points }) => points);
-  const xExtent = extentOf(all.map(({ x }) => x)) ?? [0, 1];
+  const xExtent = union([0, 0], extentOf(all.map(({ x }) => x)) ?? [0, 1]);
   const [low, high] = padded(yExtentOf(options) ?? [0, 1], 0.06);
   const yExtent: Extent = [fromZero ? 0 : low, high];
   const toX = project(xExtent, 0, size.width);
   const toY = project(yExtent, size.height, 0);
-  const grid = ticks(yExtent, Math.max(2, size.height / 48)).map((value) => {
+  const grid = ticks(yExtent, Math.max(3, size.height / 48)).map((value) => {
     const y = coordinate(toY(value));
     return markup`
       <line class="grid" x2="${size.width}" y1="${y}" y2="${y}"/>
       <text class="end" x="-8" y="${y}" dy=".35em">${formatY(value)}</text>`;
   });
-  const notches = ticks(xExtent, Math.max(2, size.width / 110)).map((value) => {
+  const notches = ticks(xExtent, Math.max(3, size.width / 110)).map((value) => {
     const x = coordinate(toX(value));
     return markup`
       <line class="axis" x1="${x}" x2="${x}" y1="${size.height}" y2="${size.height + 5}"/>

@@ -9,7 +9,7 @@ export const styleSheet = `
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14161a; --card: #1c1f25; --ink: #e9e7e2; --soft: #9aa3af; --line: #30343c;
-    --accent: #f0794a; --accent-soft: #7c4630; --chance: #e9e7e2; --track: #2a2e36;
+    --accent: #f0794a; --accent-soft: #b06a4c; --chance: #e9e7e2; --track: #2a2e36;
     --seen: #6fbfae; --new: #c39be0;
   }
 }
@@ -30,16 +30,16 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px 20px; }
 .scroll { overflow-x: auto; }
 
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px;
+.facts { display: flex; flex-wrap: wrap; gap: 1px;
   background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
   margin: 28px 0 0; }
-.facts div { background: var(--card); padding: 14px 18px; }
+.facts div { flex: 1 1 140px; background: var(--card); padding: 14px 18px; }
 .facts dt { color: var(--soft); font-size: 13px; }
 .facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: anywhere; }
-.facts .wide { grid-column: span 2; }
+.facts .wide { flex-basis: 240px; }
 .facts .wide dd { font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
 
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 16px; margin-top: 16px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 16px; margin-top: 16px; }
 .charts h3 { margin: 0 0 6px; font-size: 14px; font-weight: 600; }
 .chart { display: block; width: 100%; height: auto; }
 .chart text { font-size: 12px; fill: var(--soft); }
@@ -59,9 +59,9 @@ th, td { padding: 9px 12px 9px 0; text-align: left; vertical-align: top; border-
 thead th { color: var(--soft); font-weight: 500; font-size: 13px; border-top: 0; padding-bottom: 4px; }
 tbody th { font-weight: 500; white-space: nowrap; }
 td.number, th.number { text-align: right; padding-right: 28px; }
-td.metric { min-width: 128px; }
+td.metric { min-width: 140px; white-space: nowrap; }
 td.metric b { font-weight: 600; }
-td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; white-space: nowrap; }
+td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; }
 .bar { display: block; width: 100%; max-width: 150px; height: 6px; margin-top: 4px; }
 .bar .track { fill: var(--track); }
 .bar .value { fill: var(--accent); }
@@ -98,7 +98,7 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
   header.top { padding-top: 28px; }
   main, header.top, footer { padding-left: 16px; padding-right: 16px; }
   .card { padding: 14px; }
-  .scroll > .chart { min-width: 560px; }
+  .scroll > .chart { min-width: 640px; }
   .pictures { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .pair { grid-template-columns: 1fr; gap: 10px; }
 }

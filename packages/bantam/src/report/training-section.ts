@@ -89,7 +89,7 @@ function lossChart(points: readonly Point[], halfLife: number, chance: number): 
     xName: 'samples seen',
     yName: 'contrastive loss',
     reference: { name: 'guessing', y: chance },
-    width: 1040,
-    height: 360,
+    width: 880,
+    height: 320,
   });
 }
