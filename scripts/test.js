@@ -20,7 +20,10 @@ const FOLDERS = [
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
 ];
 
-/** libtorch itself runs on all cores, so more files at once would only crowd each other out. */
+/**
+ * Files at once; each gets one thread of libtorch. Two processes with two threads each on two cores
+ * would wait for each other at every parallel loop, several times as long as they compute.
+ */
 const CONCURRENCY = Math.min(2, availableParallelism());
 const TIMEOUT_MINUTES = 8;
 
@@ -94,7 +97,7 @@ function runTests(files) {
       ]),
       ...files,
     ],
-    { cwd: root, stdio: 'inherit' },
+    { cwd: root, stdio: 'inherit', env: { OMP_NUM_THREADS: '1', ...process.env } },
   );
   const text = existsSync(counts) ? readFileSync(counts, 'utf8') : '';
   rmSync(folder, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import {
   narrow,
   ones,
   Parameter,
+  scope,
   tensor,
   unsqueeze,
   type Activation,
@@ -128,8 +129,10 @@ export class Transformer extends Module {
    */
   forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
     const last = this.resblocks.length - 1;
+    // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
     return this.resblocks.reduce(
-      (y, block, i) => block.forward(y, { causal, places: i === last ? places : undefined }),
+      (y, block, i) =>
+        scope(() => block.forward(y, { causal, places: i === last ? places : undefined })),
       x,
     );
   }

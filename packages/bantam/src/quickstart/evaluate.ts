@@ -34,8 +34,11 @@ export async function evaluateQuickstart({
   const paths = quickstartPaths(out);
   const loaded = await loadModel(paths.model);
   const { queries, evaluation, index } = recipe;
-  const gathered = await gatherEvaluation(loaded, [evaluation], { queries, onProgress });
+  const precision = resolvePrecision('auto');
+  const options = { queries, precision, onProgress };
+  const gathered = await gatherEvaluation(loaded, [evaluation], options);
   const embedded = await embedSource(loaded, await openSource(index), {
+    precision,
     onProgress: (progress) => {
       onProgress({ ...progress, dataset: 'the index' });
     },

@@ -30,7 +30,7 @@ export class MetricsWriter {
   constructor(run: string, { resumedAt }: { resumedAt: number }) {
     this.#path = join(run, 'metrics.jsonl');
     keepRowsUpTo(this.#path, resumedAt);
-    this.#events = new EventWriter(join(run, 'tensorboard'));
+    this.#events = new EventWriter(join(run, 'tensorboard'), { startStep: resumedAt + 1 });
   }
 
   write(row: MetricsRow): void {
