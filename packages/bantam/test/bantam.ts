@@ -31,6 +31,9 @@ export function start(args: readonly string[], { cwd, env }: StartOptions = {}):
     ...(cwd !== undefined && { cwd }),
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A command that hangs fails its test.
+    timeout: 120_000,
+    killSignal: 'SIGKILL',
   });
   let stdout = '';
   let stderr = '';

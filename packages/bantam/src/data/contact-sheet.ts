@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
+import { makeFolder } from '../make-folder.js';
 import { decodeLocation } from './decode.js';
 import type { Source } from './source.js';
 
@@ -38,7 +38,7 @@ export async function contactSheet(
       return { input: await thumbnail(source, index, { cell, card }), left, top };
     }),
   );
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   await sharp({
     create: {
       width: across * pitch + gap,

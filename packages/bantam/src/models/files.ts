@@ -1,7 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TorchError } from '@bantam/torch';
 import { BantamError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 
 /** Whether there is a folder of this path. */
 export async function isFolder(path: string): Promise<boolean> {
@@ -60,7 +61,7 @@ export async function writeFolder(
   const beside = (kind: string) => join(dirname(path), `.${basename(path)}.${process.pid}.${kind}`);
   const [draft, old] = [beside('draft'), beside('old')];
   try {
-    await mkdir(draft, { recursive: true });
+    makeFolder(draft);
     await write(draft);
     await syncFolder(draft);
     if (await isFolder(path)) await rename(path, old);

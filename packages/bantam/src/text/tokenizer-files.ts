@@ -1,6 +1,7 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BantamError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import type { Cleaning } from './clean.js';
 
 /** The parts of Hugging Face's `tokenizer.json` that are read here; the library reads the rest. */
@@ -93,7 +94,7 @@ export async function writeTokenizerFiles(
   directory: string,
   { tokenizer, config }: TokenizerFiles,
 ): Promise<void> {
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   const isName = (value: unknown): boolean =>
     typeof value === 'string' || typeof value === 'object';
   const tokens = Object.entries(config).filter(

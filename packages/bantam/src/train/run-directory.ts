@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BantamError, UsageError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import { parseTrainConfig, type TrainConfig } from './config.js';
 
 /** Files and folders of a run. */
@@ -24,7 +25,7 @@ export function createRun(run: string): void {
     );
   }
   try {
-    mkdirSync(run, { recursive: true });
+    makeFolder(run);
     accessSync(run, constants.W_OK);
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);

@@ -97,9 +97,7 @@ function describe({ run, model, steps, samples, seconds, loss, quarantined }: Tr
       `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
     );
   }
-  const broken =
-    quarantined === 0
-      ? ''
-      : `\n${quarantined} broken samples were skipped: ${run}/quarantine.jsonl`;
+  const counted = quarantined === 1 ? '1 broken sample was' : `${quarantined} broken samples were`;
+  const broken = quarantined === 0 ? '' : `\n${counted} skipped: ${run}/quarantine.jsonl`;
   return `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}${broken}\nModel: ${model}`;
 }

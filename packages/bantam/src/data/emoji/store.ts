@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { BantamError } from '../../errors.js';
+import { makeFolder } from '../../make-folder.js';
 import { cacheDirectory } from '../cache-dir.js';
 import { canonicalHexcode, readEmojibase, type EmojiEntry, type EmojiNames } from './names.js';
 import { installPackages } from './npm.js';
@@ -71,11 +72,13 @@ export async function getEmoji({
   onProgress,
 }: GetEmojiOptions = {}): Promise<EmojiStore> {
   const directory = storeDirectory(cacheDir);
-  await mkdir(directory, { recursive: true }).catch((error: unknown) => {
+  try {
+    makeFolder(directory);
+  } catch (error) {
     throw new BantamError(
       `The cache folder ${directory} cannot be made (${String(error)}); set BANTAM_CACHE to a writable one.`,
     );
-  });
+  }
   await removeAbandoned(directory);
   const styles = emojiStyles.filter(({ name }) => !existsSync(join(directory, name)));
   const needsNames = !existsSync(join(directory, 'names'));
@@ -130,7 +133,7 @@ type Files = Readonly<Record<string, string | Uint8Array>>;
 /** Writes a folder beside its place and then renames it, so that it is whole wherever it is seen. */
 async function publish(directory: string, name: string, files: Files): Promise<void> {
   const partial = join(directory, `${name}.partial-${process.pid}`);
-  await mkdir(partial, { recursive: true });
+  makeFolder(partial);
   for (const [file, content] of Object.entries(files)) {
     await writeFile(join(partial, file), content, { flush: true });
   }
