@@ -5,13 +5,18 @@ import { describe, it } from 'node:test';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
 const commands = [
+  ['quickstart'],
   ['doctor'],
   ['data'],
   ['data', 'get'],
+  ['data', 'inspect'],
   ['tokenizer'],
   ['tokenizer', 'train'],
   ['tokenizer', 'encode'],
   ['train'],
+  ['eval'],
+  ['embed'],
+  ['search'],
 ];
 
 describe('bantam', () => {

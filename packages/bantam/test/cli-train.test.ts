@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { bantam, bantamJson, start } from './bantam.js';
+import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
+
+const cwd = await temporaryFolder();
+// One thread: sums have one order, and tests that run beside this one have the other core.
+const options = { cwd, env: { OMP_NUM_THREADS: '1' } };
+const whole = [...tinyModel, '--data', 'folder:train', '--budget', '4800samples'];
+
+function weights(run: string): string {
+  const file = join(cwd, run, 'model', 'open_clip_model.safetensors');
+  return createHash('sha256').update(readFileSync(file)).digest('hex');
+}
+
+function checkpoints(run: string): string[] {
+  const folder = join(cwd, run, 'checkpoints');
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+async function trainWhole(run: string): Promise<Record<string, unknown>> {
+  return (await bantamJson(['train', ...whole, '--out', run], options)) as Record<string, unknown>;
+}
+
+after(() => rm(cwd, { recursive: true }));
+
+describe('a training run', () => {
+  let result: Record<string, unknown> = {};
+  before(async () => {
+    await drawShapes(join(cwd, 'train'), { each: 12 });
+    await drawShapes(join(cwd, 'test'), { each: 3, variant: 1 });
+    result = await trainWhole('run');
+  });
+
+  it('takes the steps of its budget and reports them', () => {
+    assert.equal(result.steps, 200);
+    assert.equal(result.samples, 4800);
+    assert.equal(result.interrupted, false);
+    assert.equal(result.quarantined, 0);
+    assert.equal(result.model, join('run', 'model'));
+    const lines = readFileSync(join(cwd, 'run', 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    assert.equal(lines.length, 200);
+  });
+
+  it('classifies and retrieves pictures that it never saw', async () => {
+    const results = (await bantamJson(
+      ['eval', '--model', 'run/model', '--data', 'folder:test'],
+      options,
+    )) as { dataset: string; task: string; metrics: Record<string, number> }[];
+    const [zeroShot, retrieval] = results;
+    assert.deepEqual(
+      results.map(({ task }) => task),
+      ['zero-shot', 'retrieval'],
+    );
+    assert.equal(zeroShot?.dataset, 'folder:test');
+    assert.ok(Number(zeroShot.metrics.acc1) >= 0.9, JSON.stringify(zeroShot.metrics));
+    assert.ok(Number(retrieval?.metrics['image_retrieval_recall@1']) >= 0.9);
+  });
+
+  it('evaluates the tasks and data sets that are asked for', async () => {
+    const results = (await bantamJson(
+      ['eval', '--model=run/model', '--data', 'folder:test', 'folder:train', '--tasks=retrieval'],
+      options,
+    )) as { dataset: string; task: string }[];
+    assert.deepEqual(
+      results.map(({ dataset, task }) => [dataset, task]),
+      [
+        ['folder:test', 'retrieval'],
+        ['folder:train', 'retrieval'],
+      ],
+    );
+  });
+
+  it('prints tables with the chance level for people', async () => {
+    const args = ['eval', '--model', 'run/model', '--data', 'folder:test'];
+    const { status, stdout } = await bantam(args, options);
+    assert.equal(status, 0);
+    assert.match(stdout, /^Zero-shot classification: label \(12 classes\)$/m);
+    assert.match(stdout, /^ +pictures +top-1 +chance/m);
+  });
+
+  it('embeds pictures that a text then finds', async () => {
+    const embedded = await bantamJson(
+      ['embed', '--model', 'run/model', '--data', 'folder:test', '--out', 'test.safetensors'],
+      options,
+    );
+    const expected = { out: 'test.safetensors', size: 36, dimensions: 64, quarantined: [] };
+    assert.deepEqual(embedded, expected);
+    const search = ['search', '--index', 'test.safetensors', '--top', '3', 'a', 'red', 'circle'];
+    const { query, results } = (await bantamJson(search, options)) as {
+      query: string;
+      results: { key: string; score: number; caption: string }[];
+    };
+    assert.equal(query, 'a red circle');
+    assert.equal(results.length, 3);
+    for (const { key, score } of results) {
+      assert.match(key, /^red circle\//);
+      assert.ok(score > 0.3 && score <= 1.0001);
+    }
+    const { stdout } = await bantam(search, options);
+    assert.match(stdout, /^0\.\d{3} {2}red circle\/\d\.png /);
+  });
+
+  it('has a tokenizer that turns words into ids', async () => {
+    const [encoded] = (await bantamJson(
+      ['tokenizer', 'encode', '--tokenizer', 'run/model', 'a red circle'],
+      options,
+    )) as { text: string; ids: number[] }[];
+    const ids = encoded?.ids ?? [];
+    assert.equal(ids.at(-1), Math.max(...ids));
+    assert.ok(ids.length >= 3 && ids.length <= 16);
+  });
+
+  it('is not overwritten', async () => {
+    const { status, stderr } = await bantam(['train', ...whole, '--out', 'run'], options);
+    assert.equal(status, 2);
+    assert.match(stderr, /error: The folder run holds a run already/);
+  });
+
+  it('that is killed goes on and ends with the same weights', async () => {
+    const run = start(
+      ['train', ...whole, '--out', 'killed', '--set', 'train.checkpointMinutes=0.002'],
+      options,
+    );
+    while (checkpoints('killed').length === 0 && run.process.exitCode === null) {
+      await setTimeout(20);
+    }
+    run.process.kill('SIGKILL');
+    assert.equal((await run.ended).status, null);
+    assert.ok(!existsSync(join(cwd, 'killed', 'model')));
+    await bantamJson(['train', '--resume', 'killed'], options);
+    assert.equal(weights('killed'), weights('run'));
+  });
+
+  it('that is interrupted saves a checkpoint and says how to go on', async () => {
+    const run = start(['train', ...whole, '--out', 'stopped'], options);
+    await run.said(/^training /m);
+    run.process.kill('SIGINT');
+    const { status, stdout, stderr } = await run.ended;
+    assert.equal(status, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /SIGINT: saving a checkpoint/);
+    assert.match(stderr, /^error: .*"bantam train --resume stopped"/m);
+    assert.equal(checkpoints('stopped').length, 1);
+  });
+});
+
+describe('a training run with broken pictures', () => {
+  it('skips them, counts them and names them', async () => {
+    await drawShapes(join(cwd, 'broken'), { each: 9 });
+    truncateSync(join(cwd, 'broken', 'red circle', '0.png'), 100);
+    const args = ['train', ...tinyModel, '--data', 'folder:broken', '--budget', '216samples'];
+    const { status, stdout, stderr } = await bantam([...args, '--out', 'patched'], options);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /1 broken sample was skipped: patched\/quarantine\.jsonl/);
+    const line = readFileSync(join(cwd, 'patched', 'quarantine.jsonl'), 'utf8').trim();
+    assert.match((JSON.parse(line) as { key: string }).key, /red circle\/0\.png/);
+  });
+});
