@@ -76,7 +76,7 @@ function fit(line: string, columns: number): string {
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
 }
 
-const barWidth = 20;
+const barWidth = 12;
 
 /** A bar and the percentage of a share from 0 to 1. */
 export function formatShare(share: number): string {

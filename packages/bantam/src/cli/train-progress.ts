@@ -18,10 +18,10 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
           'training',
           [
             formatShare(event.progress),
+            `${formatDuration(event.etaSeconds)} left`,
             `loss ${event.loss.toFixed(3)}`,
             `${event.samplesPerSecond.toFixed(0)} samples/s`,
             `data wait ${(event.dataWait * 100).toFixed(0)}%`,
-            `${formatDuration(event.etaSeconds)} left`,
           ].join(' · '),
         );
         break;
