@@ -1,4 +1,5 @@
 import { BantamError } from '../errors.js';
+import { photoAugment } from './augment.js';
 import { readLocation } from './location.js';
 import {
   plainCaptions,
@@ -16,6 +17,7 @@ export interface FileItem extends DataRecord {
 /** Records whose pictures are files of their own. */
 export class FileSource implements Source {
   readonly recipe = plainCaptions;
+  readonly augment = photoAugment;
   readonly licences = [];
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;

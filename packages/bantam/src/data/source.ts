@@ -1,3 +1,5 @@
+import type { ImageAugment } from './augment.js';
+
 /** What one sample says about its picture; `source.image(i)` gives the picture itself. */
 export interface DataRecord {
   /** Unique within its source, stable across runs, e.g. `twemoji/1f600`. */
@@ -70,6 +72,8 @@ export interface Source {
   /** Classifications by name, e.g. `label`, or `subgroup` and `group`. */
   readonly labelSets: Readonly<Record<string, LabelSet>>;
   readonly recipe: CaptionRecipe;
+  /** The augmentation that suits its pictures. */
+  readonly augment: ImageAugment;
   readonly grouping?: Grouping;
   readonly licences: readonly LicenceNotice[];
   record(index: number): DataRecord;

@@ -90,8 +90,8 @@ export async function quickstart({
   return { out, model, index, report, evaluation, next: nextSteps(out) };
 }
 
-function trainingOf({ model, data, augment, settings }: QuickstartRecipe) {
-  return { model, data, augment, settings };
+function trainingOf({ model, data, settings }: QuickstartRecipe) {
+  return { model, data, settings };
 }
 
 function checkAborted(signal: AbortSignal): void {

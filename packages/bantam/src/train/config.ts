@@ -69,7 +69,7 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   eps: 1e-6,
   weightDecay: 0.2,
   schedule: 'cosine',
-  warmup: 0.05,
+  warmup: 0.1,
   cooldown: 0,
   clipNorm: 1,
   ema: 0,

@@ -56,16 +56,11 @@ export interface TrainOptions extends TrainControl {
   seed?: number;
   /** A tokenizer's path; by default one is trained on the captions. */
   tokenizer?: string;
-  /** Default: random resized crops and flips, as OpenCLIP's trainer crops. */
+  /** Default: the source's own. */
   augment?: ImageAugment;
   /** Further settings by name, such as `{ 'train.lr': '1e-3' }`. */
   settings?: Readonly<Record<string, string>>;
 }
-
-/** OpenCLIP's augmentation: crops of 90 to 100 % of the area. */
-const defaultAugment: ImageAugment = [
-  { op: 'random-resized-crop', scale: [0.9, 1], ratio: [3 / 4, 4 / 3] },
-];
 
 /**
  * Trains a model from scratch and saves it as a model directory in `out`, with metrics,
@@ -78,6 +73,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   parseBudget(budget);
   strategyByName(options.strategy ?? 'clip');
   const named = typeof model === 'string' ? modelConfig(model) : model;
+  const source = await openSource(data);
   const config = applySettings(
     {
       model: named,
@@ -88,11 +84,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
       preprocess: preprocessFor(named.vision.imageSize),
-      augment: options.augment ?? defaultAugment,
+      augment: options.augment ?? source.augment,
     },
     options.settings ?? {},
   );
-  const source = await openSource(data);
   createRun(out);
   const tokenizer = await prepareTokenizer(config.tokenizer, source, seed);
   config.model = fitText(config.model, tokenizer);
@@ -185,7 +180,7 @@ async function runTraining(
   onEvent?.({
     kind: 'start',
     run,
-    model: config.strategy,
+    model: describeModel(config.model),
     parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
     samples: source.size,
     precision,
@@ -246,4 +241,10 @@ async function runTraining(
 
 function trainingFacts({ step, spent }: Trainer): Record<string, number> {
   return { steps: step, samplesSeen: spent.samples, trainingSeconds: spent.seconds };
+}
+
+/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4` */
+function describeModel({ vision, text }: ModelConfig): string {
+  const { width, layers, patchSize, imageSize } = vision;
+  return `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px; text ${text.width} × ${text.layers}`;
 }

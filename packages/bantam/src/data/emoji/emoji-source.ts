@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { BantamError } from '../../errors.js';
 import { didYouMean } from '../../nearest.js';
+import { emojiAugment } from '../augment.js';
 import { hashText } from '../random.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { CaptionRecipe, DataRecord, LabelSet, Source } from '../source.js';
@@ -15,11 +16,10 @@ import { emojiSize, emojiStyles } from './styles.js';
  */
 export const emojiRecipe: CaptionRecipe = {
   forms: [
-    { weight: 4, template: '{name}' },
+    { weight: 5, template: '{name}' },
     { weight: 4, template: '{name}, {tags:4}' },
-    { weight: 3, template: '{name}, {subgroup}' },
+    { weight: 2, template: '{name}, {subgroup}' },
     { weight: 1, template: 'an emoji of {name}' },
-    { weight: 1, template: '{subgroup}, {tags:4}' },
     { weight: 1, template: 'an emoji of {subgroup}, {group}' },
   ],
 };
@@ -127,6 +127,7 @@ function unseenDigests(store: EmojiStore): Set<string> {
 
 class EmojiSource implements Source {
   readonly recipe = emojiRecipe;
+  readonly augment = emojiAugment;
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
   readonly grouping;
