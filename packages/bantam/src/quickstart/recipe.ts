@@ -25,6 +25,7 @@ export const quickstartRecipe: QuickstartRecipe = {
     'model.vision.width': '256',
     'tokenizer.contextLength': '16',
     'train.batchSize': '128',
+    'train.lr': '6e-4',
     'train.checkpointMinutes': '1',
   },
   evaluation: 'emoji',
