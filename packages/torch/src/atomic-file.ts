@@ -24,7 +24,8 @@ function writeAll(file: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
 }
 
-function syncFolder(path: string): void {
+/** Waits until a folder's list of files is on the disk: only then does a rename outlast a power cut. */
+export function syncFolder(path: string): void {
   const folder = openSync(path, 'r');
   try {
     fsyncSync(folder);

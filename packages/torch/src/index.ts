@@ -1,5 +1,5 @@
 /** @bantam/torch: libtorch for TypeScript. */
-export { writeFileAtomic } from './atomic-file.js';
+export { syncFolder, writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';
 export { TorchError } from './errors.js';
 export * from './dtype.js';

@@ -152,7 +152,7 @@ describe('loadModel', () => {
     await writeFile(weights, 'no tensors at all');
     await assert.rejects(loadModel(directory), refusal(/open_clip_model\.safetensors/));
     await writeFile(join(directory, 'open_clip_config.json'), '{');
-    await assert.rejects(loadModel(directory), refusal(/open_clip_config\.json is no JSON/));
+    await assert.rejects(loadModel(directory), refusal(/open_clip_config\.json is not JSON/));
   });
 
   it('names the configuration file with what is wrong in it', async () => {

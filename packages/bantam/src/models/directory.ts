@@ -2,11 +2,12 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@bantam/torch';
 import { BantamError } from '../errors.js';
+import { readJson } from '../json-file.js';
 import type { Tokenizer } from '../text/index.js';
 import { createModel, type Clip } from './clip.js';
 import type { ModelConfig } from './config.js';
 import { isObject } from './fields.js';
-import { isFolder, readJson, writeFolder, writeJson } from './files.js';
+import { isFolder, writeFolder, writeJson } from './files.js';
 import { fromOpenClip, toOpenClip } from './open-clip.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess, type Preprocess } from './preprocess.js';
 import { findTokenizer, saveTokenizer, tokenizerFiles } from './tokenizer-files.js';
@@ -88,7 +89,7 @@ export async function loadModel(
   }
   const { config, preprocess } = await readConfig(directory);
   const weights = await findWeights(directory);
-  const info = await readJson(join(directory, INFO));
+  const info = await readJson(join(directory, INFO), 'model');
   const tokenizer = await findTokenizer(directory, config.text, options);
   const model = createModel(config, { generator: null });
   try {
@@ -112,7 +113,7 @@ async function readConfig(
   directory: string,
 ): Promise<{ config: ModelConfig; preprocess: Preprocess }> {
   const file = join(directory, CONFIG);
-  const document = await readJson(file);
+  const document = await readJson(file, 'model');
   if (document === undefined) {
     throw new BantamError(`${directory} has no ${CONFIG}; name a model directory.`);
   }

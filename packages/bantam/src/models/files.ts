@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TorchError } from '@bantam/torch';
 import { BantamError } from '../errors.js';
@@ -7,22 +7,6 @@ import { makeFolder } from '../make-folder.js';
 /** Whether there is a folder of this path. */
 export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null))?.isDirectory() ?? false;
-}
-
-/** A JSON file's value; undefined where there is no such file. */
-export async function readJson(file: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new BantamError(`${file} is no JSON; save or fetch the model anew.`);
-  }
 }
 
 /** Writes a value as JSON. */

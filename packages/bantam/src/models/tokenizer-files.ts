@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BantamError } from '../errors.js';
+import { readJson } from '../json-file.js';
 import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../text/index.js';
 import type { TextConfig } from './config.js';
 import { isObject, oneOf } from './fields.js';
-import { readJson } from './files.js';
 
 /** What a tokenizer's `save` writes. */
 export const tokenizerFiles = [
@@ -38,7 +38,7 @@ export async function saveTokenizer(
 
 /** The cleaning that Bantam's tokenizers note in their own member of `tokenizer_config.json`. */
 async function writtenCleaning(directory: string): Promise<unknown> {
-  const config = await readJson(join(directory, 'tokenizer_config.json'));
+  const config = await readJson(join(directory, 'tokenizer_config.json'), 'model');
   const own = isObject(config) ? config.bantam : undefined;
   return isObject(own) ? own.clean : undefined;
 }

@@ -1,6 +1,7 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BantamError } from '../errors.js';
+import { readJson } from '../json-file.js';
 import { makeFolder } from '../make-folder.js';
 import type { Cleaning } from './clean.js';
 
@@ -39,21 +40,6 @@ export function tokenName(token: TokenName | undefined): string | undefined {
   return typeof token === 'object' ? token?.content : token;
 }
 
-async function readJson(file: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new BantamError(`${file} is not JSON; fetch or save the tokenizer anew.`);
-  }
-}
-
 /**
  * Reads `tokenizer.json` (a file, or the one in a directory) and, beside it,
  * `special_tokens_map.json` and `tokenizer_config.json`, which wins where both name a token.
@@ -64,7 +50,7 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
   const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const file = isDirectory ? join(path, 'tokenizer.json') : path;
   const directory = dirname(file);
-  const tokenizer = (await readJson(file)) as Partial<TokenizerJson> | undefined;
+  const tokenizer = (await readJson(file, 'tokenizer')) as Partial<TokenizerJson> | undefined;
   if (tokenizer === undefined) {
     throw new BantamError(
       `There is no ${file}; name a tokenizer.json or its directory, or read OpenAI's vocabulary files with clipTokenizer.`,
@@ -73,8 +59,11 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
   if (typeof tokenizer.model !== 'object') {
     throw new BantamError(`${file} has no "model"; it is not a Hugging Face tokenizer.json.`);
   }
-  const specials = (await readJson(join(directory, 'special_tokens_map.json'))) as object;
-  const config = (await readJson(join(directory, 'tokenizer_config.json'))) as object;
+  const specials = (await readJson(
+    join(directory, 'special_tokens_map.json'),
+    'tokenizer',
+  )) as object;
+  const config = (await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer')) as object;
   return {
     tokenizer: {
       added_tokens: [],

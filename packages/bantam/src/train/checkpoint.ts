@@ -1,17 +1,12 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSafetensors, saveSafetensors, type Tensor } from '@bantam/torch';
+import {
+  loadSafetensors,
+  saveSafetensors,
+  syncFolder,
+  writeFileAtomic,
+  type Tensor,
+} from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Spent } from './budget.js';
 
@@ -65,8 +60,10 @@ export function writeCheckpoint(run: string, checkpoint: Checkpoint, keep: numbe
     for (const [part, tensors] of Object.entries(checkpoint.tensors)) {
       saveSafetensors(join(draft, `${part}.safetensors`), tensors);
     }
-    writeSynced(join(draft, 'state.json'), `${JSON.stringify(checkpoint.state, null, 2)}\n`);
+    const state = `${JSON.stringify(checkpoint.state, null, 2)}\n`;
+    writeFileAtomic(join(draft, 'state.json'), [Buffer.from(state)]);
     renameSync(draft, path);
+    syncFolder(folder(run));
   } catch (error) {
     rmSync(draft, { recursive: true, force: true });
     throw error;
@@ -91,14 +88,4 @@ export function readCheckpoint(path: string, parts: readonly string[]): Checkpoi
     (part) => [part, loadSafetensors(join(path, `${part}.safetensors`)).tensors] as const,
   );
   return { state, tensors: Object.fromEntries(tensors) };
-}
-
-function writeSynced(path: string, text: string): void {
-  const file = openSync(path, 'w');
-  try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

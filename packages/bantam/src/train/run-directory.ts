@@ -1,5 +1,6 @@
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeFileAtomic } from '@bantam/torch';
 import { BantamError, UsageError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
 import { parseTrainConfig, type TrainConfig } from './config.js';
@@ -37,7 +38,8 @@ export function createRun(run: string): void {
 
 /** Writes the run's configuration: from now on the run can be resumed. */
 export function writeRunConfig(run: string, config: TrainConfig): void {
-  writeFileSync(runPaths(run).config, `${JSON.stringify(config, null, 2)}\n`);
+  const text = `${JSON.stringify(config, null, 2)}\n`;
+  writeFileAtomic(runPaths(run).config, [Buffer.from(text)]);
 }
 
 /** @throws BantamError when there is no run in that folder. */
