@@ -56,7 +56,7 @@ describe('applySettings', () => {
       { augment: 'flip' },
     ]) {
       assert.throws(
-        () => applySettings(config, settings as unknown as Record<string, string>),
+        () => applySettings(config, settings),
         UsageError,
         JSON.stringify(settings),
       );

@@ -141,15 +141,15 @@ async function runTraining(
   const strategy = strategyByName(config.strategy);
   const { train: settings, seed } = config;
   const streams = new RandomStreams({ seed });
-  const model = createModel(config.model, { generator: streams.get('init') });
+  using model = createModel(config.model, { generator: streams.get('init') });
   const groups = parameterGroups(model, openClipDecayRules);
-  const optimizer = new AdamW(groups, {
+  using optimizer = new AdamW(groups, {
     lr: settings.lr,
     betas: [settings.beta1, settings.beta2],
     eps: settings.eps,
     weightDecay: settings.weightDecay,
   });
-  const ema = settings.ema > 0 ? new Ema(model) : null;
+  using ema = settings.ema > 0 ? new Ema(model) : null;
   const precision = resolvePrecision(settings.precision);
   const loader = new Loader(source, {
     batchSize: settings.batchSize,
@@ -173,7 +173,11 @@ async function runTraining(
   });
   const latest = listCheckpoints(run).at(-1);
   if (latest !== undefined) {
-    trainer.restore(readCheckpoint(latest, checkpointParts(ema !== null)));
+    const checkpoint = readCheckpoint(latest, checkpointParts(ema !== null));
+    trainer.restore(checkpoint);
+    for (const part of Object.values(checkpoint.tensors)) {
+      for (const tensor of part.values()) tensor.dispose();
+    }
     onEvent?.({ kind: 'note', message: `Continuing from step ${trainer.step} (${latest}).` });
   }
   const metrics = new MetricsWriter(run, { resumedAt: trainer.step });
