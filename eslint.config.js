@@ -2,7 +2,21 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 /** Layers from the bottom up: each imports only from those before it (docs/architecture.md). */
-const layers = ['text', 'models', 'losses', 'data', 'train', 'eval', 'report', 'study', 'export', 'serve', 'machine', 'quickstart', 'cli'];
+const layers = [
+  'text',
+  'models',
+  'losses',
+  'data',
+  'train',
+  'eval',
+  'report',
+  'study',
+  'export',
+  'serve',
+  'machine',
+  'quickstart',
+  'cli',
+];
 
 /** Forbids a layer's files to import from the layers above it. */
 function layerRule(folder, above) {
@@ -23,26 +37,45 @@ function layerRule(folder, above) {
 }
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/dist-test/', '**/build/', '**/node_modules/', 'runs/', 'quickstart/'] },
+  {
+    ignores: ['**/dist/', '**/dist-test/', '**/build/', '**/node_modules/', 'runs/', 'quickstart/'],
+  },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/consistent-type-imports': 'error',
       // node:test's describe and it return promises that the runner itself awaits.
       '@typescript-eslint/no-floating-promises': [
         'error',
-        { allowForKnownSafeCalls: [{ from: 'package', package: 'node:test', name: ['describe', 'it', 'test'] }] },
+        {
+          allowForKnownSafeCalls: [
+            { from: 'package', package: 'node:test', name: ['describe', 'it', 'test'] },
+          ],
+        },
       ],
     },
   },
   {
     files: ['**/*.js'],
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', URL: 'readonly', setTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly' },
+      globals: {
+        console: 'readonly',
+        process: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
+        Buffer: 'readonly',
+      },
     },
   },
   ...layers.map((name, index) => layerRule(name, layers.slice(index + 1))),

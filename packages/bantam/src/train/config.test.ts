@@ -55,11 +55,7 @@ describe('applySettings', () => {
       { 'train.schedule': 'cosin' },
       { augment: 'flip' },
     ]) {
-      assert.throws(
-        () => applySettings(config, settings),
-        UsageError,
-        JSON.stringify(settings),
-      );
+      assert.throws(() => applySettings(config, settings), UsageError, JSON.stringify(settings));
     }
   });
 });
