@@ -72,6 +72,8 @@ function buildPresets(): ReadonlyMap<string, ModelConfig> {
   const derive = (name: string, from: string, changes: ModelConfigInput) => {
     presets.set(name, withChanges(find(presets, from), changes));
   };
+  // A quarter of the patches leaves room for more width.
+  derive('ViT-Nano-16-64', 'ViT-Nano-8-64', { vision: { patchSize: 16, width: 256 } });
   for (const [name, changes] of Object.entries(alternatives)) {
     for (const patch of [32, 16])
       derive(`ViT-${name}-${patch}-alt`, `ViT-${name}-${patch}`, changes);

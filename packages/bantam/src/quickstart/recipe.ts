@@ -18,11 +18,9 @@ export interface QuickstartRecipe {
  * Augmentation and caption recipe are the emoji data's own.
  */
 export const quickstartRecipe: QuickstartRecipe = {
-  model: 'ViT-Nano-8-64',
+  model: 'ViT-Nano-16-64',
   data: 'emoji?split=train',
   settings: {
-    'model.vision.patchSize': '16',
-    'model.vision.width': '256',
     'tokenizer.contextLength': '16',
     'train.batchSize': '128',
     'train.lr': '6e-4',
