@@ -100,6 +100,19 @@ describe('train', () => {
     assert.equal(result.samples, 96);
   });
 
+  it('leaves out patches by the random stream for masks, resumed runs too', async () => {
+    const model = { ...tiny, vision: { ...tiny.vision, patchDropout: 0.5 } };
+    await train(options('masked', { model }));
+    const stop = new AbortController();
+    const onEvent = (event: TrainEvent): void => {
+      if (event.kind === 'step' && event.step === 7) stop.abort();
+    };
+    await train(options('masked-halves', { model, signal: stop.signal, onEvent }));
+    await resumeTraining(join(folder, 'masked-halves'));
+    assert.deepEqual(weights('masked-halves'), weights('masked'));
+    assert.notDeepEqual(weights('masked'), weights('whole'));
+  });
+
   it('ends on a budget of operations too', async () => {
     const result = await train(options('flops', { budget: '1e8flops' }));
     assert.ok(result.steps > 1);

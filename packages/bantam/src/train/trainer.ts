@@ -82,7 +82,10 @@ export class Trainer {
     this.#device = parts.device ?? 'cpu';
     // A backward pass costs about twice its forward pass.
     this.#flopsOf = (tokens) => {
-      const flops = modelFlops(parts.config.model, { captionTokens: tokens });
+      const flops = modelFlops(parts.config.model, {
+        captionTokens: tokens,
+        training: true,
+      });
       return 3 * (flops.image + flops.text);
     };
   }

@@ -14,9 +14,10 @@ function toUnit(features: Tensor): Tensor {
 export const clip: Strategy = {
   name: 'clip',
   views: (augment) => ({ image: augment }),
-  encode({ images, ids }, { model }) {
+  encode({ images, ids }, { model, streams }) {
     if (images.image === undefined) throw new RangeError("The batch has no view 'image'.");
-    return { image: model.encodeImage(images.image), text: model.encodeText(ids) };
+    const image = model.encodeImage(images.image, { generator: streams.get('mask') });
+    return { image, text: model.encodeText(ids) };
   },
   losses({ image, text }, model) {
     if (image === undefined || text === undefined) throw new RangeError('Features are missing.');
