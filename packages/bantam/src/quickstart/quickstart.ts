@@ -77,7 +77,10 @@ export async function quickstart({
     },
   };
   const stage = quickstartStage(out);
-  if (stage === 'train') await train({ ...trainingOf(recipe), out, budget, ...control });
+  if (stage === 'train') {
+    const { model: preset, data, settings } = recipe;
+    await train({ model: preset, data, settings, out, budget, ...control });
+  }
   if (stage === 'resume') await resumeTraining(out, control);
   checkAborted(signal);
   const evaluation = await evaluateQuickstart({
@@ -88,10 +91,6 @@ export async function quickstart({
     },
   });
   return { out, model, index, report, evaluation, next: nextSteps(out) };
-}
-
-function trainingOf({ model, data, settings }: QuickstartRecipe) {
-  return { model, data, settings };
 }
 
 function checkAborted(signal: AbortSignal): void {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   loadSafetensors,
@@ -8,6 +8,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import type { Spent } from './budget.js';
 
 /** Where a run stands, beside its tensors. */
@@ -55,7 +56,7 @@ export function writeCheckpoint(run: string, checkpoint: Checkpoint, keep: numbe
   if (existsSync(path)) return path;
   const draft = join(folder(run), `.${name}.tmp`);
   rmSync(draft, { recursive: true, force: true });
-  mkdirSync(draft, { recursive: true });
+  makeFolder(draft);
   try {
     for (const [part, tensors] of Object.entries(checkpoint.tensors)) {
       saveSafetensors(join(draft, `${part}.safetensors`), tensors);

@@ -1,6 +1,7 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../make-folder.js';
 import { crc32c } from './crc32c.js';
 
 export interface EventWriterOptions {
@@ -23,7 +24,7 @@ export class EventWriter {
 
   /** Makes the directory where it is missing, and a new event file in it. */
   constructor(directory: string, { startStep }: EventWriterOptions = {}) {
-    mkdirSync(directory, { recursive: true });
+    makeFolder(directory);
     const now = Date.now() / 1000;
     this.path = newPath(directory, Math.floor(now));
     this.#file = openSync(this.path, 'ax');

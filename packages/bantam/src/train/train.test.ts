@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -9,6 +9,7 @@ import { modelConfig, type ModelConfig } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { readMetrics } from './metrics.js';
 import { writePictures } from './picture-folder.test.helper.js';
+import { readRunConfig } from './run-directory.js';
 import { resumeTraining, train, type TrainOptions } from './train.js';
 
 const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
@@ -134,6 +135,25 @@ describe('train', () => {
     await assert.rejects(train(options('whole')), UsageError);
     await assert.rejects(train(options('none', { budget: '0' })), UsageError);
     await assert.rejects(train(options('none', { strategy: 'clipp' })), /did you mean "clip"/);
+  });
+
+  it('begins no run with settings that do not hold together', async () => {
+    for (const [setting, value] of [
+      ['augment', '[{"op":"flipp"}]'],
+      ['model.vision.patchSize', '7'],
+    ] as const) {
+      const refused = train(options('refused', { settings: { [setting]: value } }));
+      await assert.rejects(refused, BantamError, setting);
+    }
+    assert.equal(existsSync(join(folder, 'refused')), false);
+  });
+
+  it('keeps the whole configuration, and prepares pictures of the size that is set', async () => {
+    const settings = { 'model.vision.imageSize': '24', augment: '[{"op":"flip"}]' };
+    const { run } = await train(options('sized', { budget: '8samples', settings }));
+    const { augment, preprocess } = readRunConfig(run);
+    assert.equal(preprocess.size, 24);
+    assert.deepEqual(augment, [{ op: 'flip', p: 0.5 }]);
   });
 
   it('leaves neither tensors nor memory behind over 500 steps', async () => {

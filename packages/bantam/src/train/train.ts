@@ -7,11 +7,18 @@ import {
   parameterGroups,
   RandomStreams,
 } from '@bantam/torch';
-import { Loader, openSource, type ImageAugment, type Source } from '../data/index.js';
+import {
+  Loader,
+  openSource,
+  resolveAugment,
+  type ImageAugment,
+  type Source,
+} from '../data/index.js';
 import { BantamError } from '../errors.js';
 import {
   createModel,
   modelConfig,
+  parseModelConfig,
   preprocessFor,
   saveModel,
   type ModelConfig,
@@ -88,6 +95,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     },
     options.settings ?? {},
   );
+  // Whatever is wrong with the settings is said before there is a run.
+  config.model = parseModelConfig(config.model);
+  config.augment = resolveAugment(config.augment);
+  config.preprocess = { ...config.preprocess, size: config.model.vision.imageSize };
   createRun(out);
   const tokenizer = await prepareTokenizer(config.tokenizer, source, seed);
   config.model = fitText(config.model, tokenizer);

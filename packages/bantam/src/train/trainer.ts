@@ -71,7 +71,6 @@ export const checkpointParts = (ema: boolean): string[] =>
 export class Trainer {
   readonly #parts: TrainerParts;
   readonly #device: Device;
-  readonly #flopsOf: (captionTokens: number) => number;
   #spent: Spent = { seconds: 0, samples: 0, flops: 0 };
   #step = 0;
   #next = { epoch: 0, position: 0 };
@@ -80,14 +79,6 @@ export class Trainer {
   constructor(parts: TrainerParts) {
     this.#parts = parts;
     this.#device = parts.device ?? 'cpu';
-    // A backward pass costs about twice its forward pass.
-    this.#flopsOf = (tokens) => {
-      const flops = modelFlops(parts.config.model, {
-        captionTokens: tokens,
-        training: true,
-      });
-      return 3 * (flops.image + flops.text);
-    };
   }
 
   /** Optimizer steps done so far. */
@@ -247,7 +238,9 @@ export class Trainer {
       const loss = rest.reduce((sum, part) => add(sum, part), first);
       const weighted = weight === 1 ? loss : mul(loss, weight);
       weighted.backward();
-      this.#spent.flops += batch.size * this.#flopsOf(shape[1]);
+      const flops = modelFlops(config.model, { captionTokens: shape[1], training: true });
+      // A backward pass costs about twice its forward pass.
+      this.#spent.flops += 3 * batch.size * (flops.image + flops.text);
       return weighted.item();
     });
   }
