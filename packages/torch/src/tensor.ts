@@ -10,8 +10,8 @@ import { TorchError } from './errors.js';
 import { native, type TensorHandle } from './native.js';
 import { track } from './scope.js';
 
-/** Where a tensor lives: `cpu`, `cuda` or `cuda:N`. */
-export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
+/** Where a tensor lives: `cpu`, `cuda`, `cuda:N`, or `meta`: nowhere, it has only a shape. */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
 
 /** Options of {@link Tensor.backward}. */
 export interface BackwardOptions {

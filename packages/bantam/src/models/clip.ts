@@ -1,7 +1,7 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
-import { TextTransformer } from './text-transformer.js';
-import { VisionTransformer } from './vision-transformer.js';
+import type { ImageTower, TextTower } from './tower.js';
+import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Options of {@link createModel}. */
 export interface CreateModelOptions {
@@ -9,15 +9,11 @@ export interface CreateModelOptions {
   generator: Generator | null;
 }
 
-/** Options of {@link Clip.encodeText}. */
-export interface EncodeTextOptions {
+/** Options of {@link Clip.encodeImage} and {@link Clip.encodeText}. */
+export interface FeatureOptions {
   /** Scale features to length 1. Default false. */
   normalize?: boolean;
-}
-
-/** Options of {@link Clip.encodeImage}. */
-export interface EncodeImageOptions extends EncodeTextOptions {
-  /** Draws the patches that are left out while training with `patchDropout`. */
+  /** What a tower draws while it is trained, such as the patches that it leaves out. */
   generator?: Generator | undefined;
 }
 
@@ -26,19 +22,23 @@ export interface EncodeImageOptions extends EncodeTextOptions {
  * the temperature of the comparison. Parameters have OpenCLIP's names.
  */
 export class Clip extends Module {
-  visual: VisionTransformer;
-  text: TextTransformer;
+  visual: ImageTower;
+  text: TextTower;
   /** ln of the factor by which cosines become logits. */
   logitScale: Parameter;
+  /** Added to the logits by the pairwise sigmoid loss; null: none. */
+  logitBias: Parameter | null;
   readonly config: ModelConfig;
 
   constructor(config: ModelConfig, { generator }: CreateModelOptions) {
     super();
-    const { embedDim, quickGelu, vision, text } = config;
+    const { embedDim, quickGelu, vision, text, initLogitScale, initLogitBias } = config;
+    const shared = { embedDim, quickGelu, generator };
     this.config = config;
-    this.visual = new VisionTransformer({ config: vision, embedDim, quickGelu, generator });
-    this.text = new TextTransformer({ config: text, embedDim, quickGelu, generator });
-    this.logitScale = new Parameter(full([], config.initLogitScale));
+    this.visual = imageTowerKind(vision).create({ config: vision, ...shared });
+    this.text = textTowerKind(text).create({ config: text, ...shared });
+    this.logitScale = new Parameter(full([], initLogitScale));
+    this.logitBias = initLogitBias === null ? null : new Parameter(full([], initLogitBias));
   }
 
   /** OpenCLIP keeps a plain text tower's parameters at the top of the checkpoint. */
@@ -47,14 +47,14 @@ export class Clip extends Module {
   }
 
   /** Features of normalised pixels: [B, 3, S, S] → [B, embedDim]. */
-  encodeImage(pixels: Tensor, options: EncodeImageOptions = {}): Tensor {
+  encodeImage(pixels: Tensor, options: FeatureOptions = {}): Tensor {
     const { pooled } = this.visual.encode(pixels, { generator: options.generator });
     return options.normalize === true ? normalize(pooled) : pooled;
   }
 
   /** Features of token ids: int64 [B, L] → [B, embedDim]. */
-  encodeText(ids: Tensor, options: EncodeTextOptions = {}): Tensor {
-    const { pooled } = this.text.encode(ids);
+  encodeText(ids: Tensor, options: FeatureOptions = {}): Tensor {
+    const { pooled } = this.text.encode(ids, { generator: options.generator });
     return options.normalize === true ? normalize(pooled) : pooled;
   }
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../errors.js';
-import { gridSize, mlpWidth, parseModelConfig, visionHeads, withChanges } from './config.js';
-import { modelConfig } from './presets.js';
+import { mlpWidth } from './blocks/transformer-config.js';
+import { parseModelConfig, withChanges } from './config.js';
+import { gridSize, visionHeads } from './image-towers/vit-config.js';
+import { modelConfig } from './presets/index.js';
 
 function refused(read: () => unknown, message: RegExp): void {
   assert.throws(read, (error) => error instanceof BantamError && message.test(error.message));

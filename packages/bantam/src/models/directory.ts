@@ -8,7 +8,7 @@ import { createModel, type Clip } from './clip.js';
 import type { ModelConfig } from './config.js';
 import { isObject } from './fields.js';
 import { isFolder, writeFolder, writeJson } from './files.js';
-import { fromOpenClip, toOpenClip } from './open-clip.js';
+import { fromOpenClip, toOpenClip } from './formats/open-clip.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess, type Preprocess } from './preprocess.js';
 import { findTokenizer, saveTokenizer, tokenizerFiles } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';

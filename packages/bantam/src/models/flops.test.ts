@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createModel } from './clip.js';
 import { withChanges, type ModelConfigInput } from './config.js';
 import { modelFlops, parameterCount } from './flops.js';
-import { modelConfig } from './presets.js';
+import { modelConfig } from './presets/index.js';
 
 const pico = modelConfig('ViT-Pico-8-64');
 

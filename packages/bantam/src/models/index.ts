@@ -3,42 +3,8 @@ export {
   withChanges,
   type ModelConfig,
   type ModelConfigInput,
-  type TextConfig,
-  type TowerConfig,
-  type VisionConfig,
 } from './config.js';
-export {
-  Clip,
-  createModel,
-  type CreateModelOptions,
-  type EncodeImageOptions,
-  type EncodeTextOptions,
-} from './clip.js';
-export {
-  modelFlops,
-  parameterCount,
-  type ModelFlops,
-  type ModelFlopsOptions,
-  type ParameterCounts,
-} from './flops.js';
-export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './open-clip.js';
-export { normalizePixels } from './pixels.js';
-export * from './preprocess.js';
-export { modelConfig, presets } from './presets.js';
-export { TextTransformer, type TextTransformerOptions } from './text-transformer.js';
-export {
-  LayerScale,
-  ResidualBlock,
-  Transformer,
-  type TransformerForwardOptions,
-  type TransformerOptions,
-} from './transformer.js';
-export {
-  VisionTransformer,
-  type Encoded,
-  type VisionEncodeOptions,
-  type VisionTransformerOptions,
-} from './vision-transformer.js';
+export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
 export {
   loadModel,
   saveModel,
@@ -46,3 +12,29 @@ export {
   type LoadModelOptions,
   type SaveModelOptions,
 } from './directory.js';
+export {
+  modelFlops,
+  parameterCount,
+  type ModelFlops,
+  type ModelFlopsOptions,
+  type ParameterCounts,
+} from './flops.js';
+export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
+export { VisionTransformer } from './image-towers/vision-transformer.js';
+export type { VitConfig } from './image-towers/vit-config.js';
+export { normalizePixels } from './pixels.js';
+export * from './preprocess.js';
+export { modelConfig, presets } from './presets/index.js';
+export { TextTransformer } from './text-towers/text-transformer.js';
+export type { TextTransformerConfig } from './text-towers/transformer-config.js';
+export type {
+  Encoded,
+  ImageEncodeOptions,
+  ImageTower,
+  ImageTowerConfig,
+  TextEncodeOptions,
+  TextTower,
+  TextTowerConfig,
+  TowerOptions,
+} from './tower.js';
+export { describeModel, type TextConfig, type VisionConfig } from './towers.js';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { BantamError } from '../errors.js';
 import { readJson } from '../json-file.js';
 import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../text/index.js';
-import type { TextConfig } from './config.js';
 import { isObject, oneOf } from './fields.js';
+import type { TextConfig } from './towers.js';
 
 /** What a tokenizer's `save` writes. */
 export const tokenizerFiles = [

@@ -210,7 +210,10 @@ describe('Clip', () => {
 
   it('draws the same weights from the same seed, and others from another', () => {
     const draw = (seed: number) =>
-      createModel(config, { generator: new Generator({ seed }) }).visual.proj.toArray();
+      createModel(config, { generator: new Generator({ seed }) })
+        .visual.stateDict()
+        .get('proj')
+        ?.toArray();
     assert.deepEqual(draw(3), draw(3));
     assert.notDeepEqual(draw(3), draw(4));
   });

@@ -17,6 +17,7 @@ import {
 import { BantamError } from '../errors.js';
 import {
   createModel,
+  describeModel,
   modelConfig,
   parseModelConfig,
   preprocessFor,
@@ -256,10 +257,4 @@ async function runTraining(
 
 function trainingFacts({ step, spent }: Trainer): Record<string, number> {
   return { steps: step, samplesSeen: spent.samples, trainingSeconds: spent.seconds };
-}
-
-/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4` */
-function describeModel({ vision, text }: ModelConfig): string {
-  const { width, layers, patchSize, imageSize } = vision;
-  return `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px; text ${text.width} × ${text.layers}`;
 }

@@ -8,8 +8,24 @@ import { fromTypedArray, type Device } from '../tensor.js';
 export interface CreateOptions {
   /** Default float32. */
   dtype?: DType;
-  /** Default `cpu`. */
+  /** Default `cpu`, or what {@link onDevice} has set. */
   device?: Device;
+}
+
+let defaultDevice: Device = 'cpu';
+
+/**
+ * Runs `body` with another default device for new tensors. On `meta` they have shapes but no memory,
+ * so that a model can be made just to be looked at.
+ */
+export function onDevice<T>(device: Device, body: () => T): T {
+  const before = defaultDevice;
+  defaultDevice = device;
+  try {
+    return body();
+  } finally {
+    defaultDevice = before;
+  }
 }
 
 const emptyOp = new Operator('aten::empty', 'memory_format');
@@ -25,7 +41,7 @@ const emptyLikeOp = new Operator('aten::empty_like');
 /** dtype, layout and device, as factory schemas end with them. */
 export function factoryArguments({
   dtype = 'float32',
-  device = 'cpu',
+  device = defaultDevice,
 }: CreateOptions): [number, undefined, string] {
   return [dtypeCode(dtype), undefined, device];
 }

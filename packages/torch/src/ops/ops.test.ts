@@ -38,6 +38,7 @@ import {
   ne,
   norm,
   normEach,
+  onDevice,
   ones,
   pad,
   permute,
@@ -153,4 +154,11 @@ describe('operators', () => {
     assert.ok(equal(a[0] ?? x, full([1], 0.5)));
     assert.ok(!equal(a[0] ?? x, full([1], 0.4)));
   });
+});
+
+it('a tensor on meta has a shape and no memory, as an operator of it', () => {
+  const x = onDevice('meta', () => ones([2, 3]));
+  const y = matmul(x, transpose(x, 0, 1));
+  assert.deepEqual([x.device, y.device, y.shape], ['meta', 'meta', [2, 2]]);
+  assert.equal(ones([1]).device, 'cpu');
 });

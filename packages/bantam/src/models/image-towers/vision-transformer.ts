@@ -23,34 +23,10 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
-import { gridSize, visionHeads, type VisionConfig } from './config.js';
-import { Transformer } from './transformer.js';
-
-/** What a tower computes. */
-export interface Encoded {
-  /** The feature of the whole input, [B, embedDim]. */
-  pooled: Tensor;
-  /** A vector for each token of the input, [B, L, width], where they were asked for. */
-  tokens: Tensor | null;
-}
-
-/** Options of {@link VisionTransformer}. */
-export interface VisionTransformerOptions {
-  config: VisionConfig;
-  embedDim: number;
-  quickGelu: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
-  generator: Generator | null;
-}
-
-/** Options of {@link VisionTransformer.encode}. */
-export interface VisionEncodeOptions {
-  /** Compute the patches' vectors as well. Default false. */
-  tokens?: boolean;
-  /** Draws the patches that are left out while training with `patchDropout`. */
-  generator?: Generator | undefined;
-}
+import { BantamError } from '../../errors.js';
+import { Transformer } from '../blocks/transformer.js';
+import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import { gridSize, keptPatches, visionHeads, type VitConfig } from './vit-config.js';
 
 /**
  * CLIP's image tower, a vision transformer (Radford et al. 2021, section 2.4; Dosovitskiy et al.
@@ -59,7 +35,7 @@ export interface VisionEncodeOptions {
  * Computes what OpenCLIP computes; `conv1` has the weight of a convolution, but is one matrix product
  * over the patches, whose gradient is several times cheaper.
  */
-export class VisionTransformer extends Module {
+export class VisionTransformer extends Module implements ImageTower {
   conv1: Conv2d;
   classEmbedding: Parameter;
   positionalEmbedding: Parameter;
@@ -67,9 +43,9 @@ export class VisionTransformer extends Module {
   transformer: Transformer;
   lnPost: LayerNorm;
   proj: Parameter;
-  readonly config: VisionConfig;
+  readonly config: VitConfig;
 
-  constructor({ config, embedDim, quickGelu, generator }: VisionTransformerOptions) {
+  constructor({ config, embedDim, quickGelu, generator }: TowerOptions<VitConfig>) {
     super();
     const { width, patchSize, normEps: eps } = config;
     const std = width ** -0.5;
@@ -102,7 +78,7 @@ export class VisionTransformer extends Module {
    *
    * @throws BantamError when the pixels are not of the model's image size.
    */
-  encode(pixels: Tensor, { tokens = false, generator }: VisionEncodeOptions = {}): Encoded {
+  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
     const { poolType, finalLnAfterPool } = this.config;
     const embedded = this.#embed(pixels, generator);
     const classOnly = poolType === 'tok' && !tokens;
@@ -152,7 +128,7 @@ export class VisionTransformer extends Module {
       );
     }
     const [batch, count, width] = patches.shape as [number, number, number];
-    const kept = Math.max(1, Math.floor(count * (1 - patchDropout)));
+    const kept = keptPatches(count, this.config);
     const { indices } = topk(randn([batch, count], generator, { device: patches.device }), kept);
     return gather(patches, 1, expand(unsqueeze(indices, -1), [batch, kept, width]));
   }

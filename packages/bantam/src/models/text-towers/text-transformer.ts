@@ -14,36 +14,26 @@ import {
   squeeze,
   to,
   zeros,
-  type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
-import { needsContext, type TextConfig } from './config.js';
-import { takePlaces, Transformer, type Places } from './transformer.js';
-import type { Encoded } from './vision-transformer.js';
-
-/** Options of {@link TextTransformer}. */
-export interface TextTransformerOptions {
-  config: TextConfig;
-  embedDim: number;
-  quickGelu: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
-  generator: Generator | null;
-}
+import { BantamError } from '../../errors.js';
+import { takePlaces, Transformer, type Places } from '../blocks/transformer.js';
+import type { Encoded, TextEncodeOptions, TextTower, TowerOptions } from '../tower.js';
+import { needsContext, type TextTransformerConfig } from './transformer-config.js';
 
 /**
  * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
  * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's.
  */
-export class TextTransformer extends Module {
+export class TextTransformer extends Module implements TextTower {
   tokenEmbedding: Embedding;
   positionalEmbedding: Parameter;
   transformer: Transformer;
   lnFinal: LayerNorm;
   textProjection: Parameter | Linear | null;
-  readonly config: TextConfig;
+  readonly config: TextTransformerConfig;
 
-  constructor({ config, embedDim, quickGelu, generator }: TextTransformerOptions) {
+  constructor({ config, embedDim, quickGelu, generator }: TowerOptions<TextTransformerConfig>) {
     super();
     const { width, vocabSize, contextLength, heads, layers } = config;
     this.config = config;
@@ -75,7 +65,7 @@ export class TextTransformer extends Module {
    *
    * @throws BantamError when texts are longer than the context.
    */
-  encode(ids: Tensor, { tokens = false }: { tokens?: boolean } = {}): Encoded {
+  encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
     const { contextLength, noCausalMask } = this.config;
     const given = ids.dim(1);
     if (given > contextLength) {
@@ -130,7 +120,7 @@ export class TextTransformer extends Module {
   }
 }
 
-function projection(config: TextConfig, embedDim: number): Parameter | Linear | null {
+function projection(config: TextTransformerConfig, embedDim: number): Parameter | Linear | null {
   const { width, projType, projBias } = config;
   if (projType === 'none') return null;
   if (!projBias) return new Parameter(zeros([width, embedDim]));

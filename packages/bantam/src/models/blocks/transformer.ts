@@ -17,7 +17,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { mlpWidth, type TowerConfig } from './config.js';
+import { mlpWidth, type TransformerConfig } from './transformer-config.js';
 
 /** One place of each row of [B, L, W]: the same for all, or int64 [B, 1]. */
 export type Places = number | Tensor;
@@ -44,7 +44,7 @@ export class LayerScale extends Module {
 
 /** Options of {@link ResidualBlock} and {@link Transformer}. */
 export interface TransformerOptions {
-  config: TowerConfig;
+  config: TransformerConfig;
   heads: number;
   quickGelu: boolean;
   /** Draws the initial weights as PyTorch's layers do; null leaves them zero, to be loaded. */

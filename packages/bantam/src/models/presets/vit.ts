@@ -1,18 +1,12 @@
-import { BantamError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
-import {
-  parseModelConfig,
-  withChanges,
-  type ModelConfig,
-  type ModelConfigInput,
-  type TextConfig,
-  type VisionConfig,
-} from './config.js';
+import { parseModelConfig, type ModelConfigInput } from '../config.js';
+import type { VitConfig } from '../image-towers/vit-config.js';
+import type { TextTransformerConfig } from '../text-towers/transformer-config.js';
+import { derive, type Presets } from './presets.js';
 
 interface Size {
   readonly embedDim: number;
-  readonly vision: Partial<VisionConfig>;
-  readonly text: Partial<TextConfig>;
+  readonly vision: Partial<VitConfig>;
+  readonly text: Partial<TextTransformerConfig>;
 }
 
 /**
@@ -56,8 +50,8 @@ const alternatives: Readonly<Record<string, ModelConfigInput>> = {
   M: { embedDim: 384, text: { width: 384, heads: 6 } },
 };
 
-function buildPresets(): ReadonlyMap<string, ModelConfig> {
-  const presets = new Map<string, ModelConfig>();
+/** Vision transformers with plain text transformers. */
+export function addVitPresets(presets: Presets): void {
   for (const [name, size] of Object.entries(pictograms)) {
     const vision = { ...size.vision, imageSize: 64, patchSize: 8 };
     const text = { ...size.text, contextLength: 32, vocabSize: 4096 };
@@ -69,42 +63,17 @@ function buildPresets(): ReadonlyMap<string, ModelConfig> {
       presets.set(`ViT-${name}-${patchSize}`, parseModelConfig({ ...size, vision }));
     }
   }
-  const derive = (name: string, from: string, changes: ModelConfigInput) => {
-    presets.set(name, withChanges(find(presets, from), changes));
-  };
   // A quarter of the patches leaves room for more width.
-  derive('ViT-Nano-16-64', 'ViT-Nano-8-64', { vision: { patchSize: 16, width: 256 } });
+  derive(presets, 'ViT-Nano-16-64', 'ViT-Nano-8-64', { vision: { patchSize: 16, width: 256 } });
   for (const [name, changes] of Object.entries(alternatives)) {
     for (const patch of [32, 16])
-      derive(`ViT-${name}-${patch}-alt`, `ViT-${name}-${patch}`, changes);
+      derive(presets, `ViT-${name}-${patch}-alt`, `ViT-${name}-${patch}`, changes);
   }
   // OpenCLIP trained this one with layer scale.
-  derive('ViT-M-16-alt', 'ViT-M-16-alt', { vision: { lsInitValue: 1e-4 } });
-  derive('ViT-B-32-256', 'ViT-B-32', { vision: { imageSize: 256 } });
-  derive('ViT-L-14-336', 'ViT-L-14', { vision: { imageSize: 336 } });
+  derive(presets, 'ViT-M-16-alt', 'ViT-M-16-alt', { vision: { lsInitValue: 1e-4 } });
+  derive(presets, 'ViT-B-32-256', 'ViT-B-32', { vision: { imageSize: 256 } });
+  derive(presets, 'ViT-L-14-336', 'ViT-L-14', { vision: { imageSize: 336 } });
   for (const name of ['ViT-B-32', 'ViT-B-16', 'ViT-L-14']) {
-    derive(`${name}-quickgelu`, name, { quickGelu: true });
+    derive(presets, `${name}-quickgelu`, name, { quickGelu: true });
   }
-  return presets;
-}
-
-function find(presets: ReadonlyMap<string, ModelConfig>, name: string): ModelConfig {
-  const config = presets.get(name);
-  if (config !== undefined) return config;
-  throw new BantamError(
-    `There is no model preset "${name}"${didYouMean(name, [...presets.keys()])}.`,
-  );
-}
-
-/** Model configurations by name. Where OpenCLIP has the name, its model is the same. */
-export const presets: ReadonlyMap<string, ModelConfig> = buildPresets();
-
-/**
- * The configuration of a preset, with changes: `modelConfig('ViT-S-16', { text: { vocabSize } })`
- * fits it to a trained tokenizer.
- *
- * @throws BantamError naming the nearest preset, or what is wrong with the changes.
- */
-export function modelConfig(name: string, changes: ModelConfigInput = {}): ModelConfig {
-  return withChanges(find(presets, name), changes);
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
-import { withChanges, type ModelConfig } from './config.js';
+import { BantamError } from '../../errors.js';
+import { withChanges, type ModelConfig } from '../config.js';
 import { fromOpenClip, toOpenClip } from './open-clip.js';
-import { modelConfig, presets } from './presets.js';
+import { modelConfig, presets } from '../presets/index.js';
 
 const plain = { embed_dim: 512, vision_cfg: {}, text_cfg: {} };
 
@@ -13,7 +13,9 @@ const unusual: ModelConfig = {
   quickGelu: false,
   customText: true,
   initLogitScale: 2,
+  initLogitBias: -10,
   vision: {
+    type: 'vit',
     imageSize: 64,
     patchSize: 8,
     width: 96,
@@ -29,6 +31,7 @@ const unusual: ModelConfig = {
     finalLnAfterPool: true,
   },
   text: {
+    type: 'transformer',
     contextLength: 16,
     vocabSize: 1000,
     width: 64,
@@ -147,10 +150,10 @@ describe('fromOpenClip', () => {
       {
         ...plain,
         multimodal_cfg: { width: 8 },
-        vision_cfg: { layers: [3, 4, 6, 3], qk_norm: true },
+        vision_cfg: { qk_norm: true },
         text_cfg: { hf_model_name: 'roberta-base', act_kwargs: { alpha: 1 } },
       },
-      /no models with model_cfg\.multimodal_cfg, vision_cfg\.layers \[3,4,6,3\], vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha;/,
+      /no models with model_cfg\.multimodal_cfg, vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha;/,
     ],
     ['a wrong value', { ...plain, text_cfg: { heads: 'many' } }, /"heads" of .* is "many"/],
   ];

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
-import { parameterCount } from './flops.js';
-import { fromOpenClip } from './open-clip.js';
-import { modelConfig, presets } from './presets.js';
+import { BantamError } from '../../errors.js';
+import { parameterCount } from '../flops.js';
+import { fromOpenClip } from '../formats/open-clip.js';
+import { modelConfig, presets } from './index.js';
 
 interface PresetFixture {
   parameters: { total: number; image: number; text: number };
@@ -12,7 +12,7 @@ interface PresetFixture {
 }
 
 const openClip = JSON.parse(
-  readFileSync(new URL('../../fixtures/models/presets.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../fixtures/models/presets.json', import.meta.url), 'utf8'),
 ) as Record<string, PresetFixture>;
 
 describe('modelConfig', () => {
@@ -48,7 +48,8 @@ describe('modelConfig', () => {
       () => modelConfig('vit-b32'),
       (error) =>
         error instanceof BantamError &&
-        error.message === 'There is no model preset "vit-b32" (did you mean "ViT-B-32"?).',
+        error.message ===
+          'There is no model preset "vit-b32" (did you mean "ViT-B-32"?); "bantam models" lists them.',
     );
   });
 });

@@ -1,0 +1,22 @@
+import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { findPreset, type Presets } from './presets.js';
+import { addVitPresets } from './vit.js';
+
+function buildPresets(): Presets {
+  const presets: Presets = new Map();
+  addVitPresets(presets);
+  return presets;
+}
+
+/** Model configurations by name. Where OpenCLIP has the name, its model is the same. */
+export const presets: ReadonlyMap<string, ModelConfig> = buildPresets();
+
+/**
+ * The configuration of a preset, with changes: `modelConfig('ViT-S-16', { text: { vocabSize } })`
+ * fits it to a trained tokenizer.
+ *
+ * @throws BantamError naming the nearest preset, or what is wrong with the changes.
+ */
+export function modelConfig(name: string, changes: ModelConfigInput = {}): ModelConfig {
+  return withChanges(findPreset(presets, name), changes);
+}

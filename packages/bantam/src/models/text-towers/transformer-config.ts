@@ -1,0 +1,29 @@
+import type { TransformerConfig } from '../blocks/transformer-config.js';
+import type { TextTowerConfig } from '../tower.js';
+
+/** A text transformer as CLIP has it. */
+export interface TextTransformerConfig extends TextTowerConfig, TransformerConfig {
+  readonly type: 'transformer';
+  /** Number of attention heads. */
+  readonly heads: number;
+  /** Let every token see the tokens after it too. */
+  readonly noCausalMask: boolean;
+  /** The text's vector: at its highest id, first, last place, or first {@link eosId}. */
+  readonly poolType: 'argmax' | 'first' | 'last' | 'eos';
+  /** Id that fills a text up to the context, where pooling or mask depends on it. */
+  readonly padId: number;
+  /** Id that `poolType: 'eos'` looks for. */
+  readonly eosId: number;
+  /** `none`: the pooled vector is the feature. */
+  readonly projType: 'linear' | 'none';
+  /** Whether the last projection has a bias. */
+  readonly projBias: boolean;
+}
+
+/**
+ * Whether features depend on the padding behind a text, so that every text must be filled up to
+ * the context: without a causal mask, or pooled at the last place.
+ */
+export function needsContext({ noCausalMask, poolType }: TextTransformerConfig): boolean {
+  return noCausalMask || poolType === 'last';
+}

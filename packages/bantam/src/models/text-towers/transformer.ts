@@ -1,0 +1,67 @@
+import { BantamError } from '../../errors.js';
+import {
+  checkTransformer,
+  transformerFields,
+  transformerFlops,
+} from '../blocks/transformer-config.js';
+import { requireMultiple } from '../check-sizes.js';
+import { count, flag, index, object, oneOf, optional, text } from '../fields.js';
+import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
+import type { TextTowerKind } from '../tower.js';
+import { TextTransformer } from './text-transformer.js';
+import { needsContext, type TextTransformerConfig } from './transformer-config.js';
+
+/** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
+const unsupported = {
+  tokenizer_mode: null,
+  embed_cls: false,
+  hf_model_name: null,
+};
+
+/** CLIP's own text tower. */
+export const textTransformer: TextTowerKind<TextTransformerConfig> = {
+  type: 'transformer',
+  fields: {
+    contextLength: count(77),
+    vocabSize: count(49408),
+    width: count(512),
+    heads: count(8),
+    ...transformerFields,
+    noCausalMask: flag(false),
+    poolType: oneOf('argmax', 'first', 'last', 'eos'),
+    padId: index(0),
+    eosId: index(2),
+    projType: oneOf('linear', 'none'),
+    projBias: flag(false),
+    hfTokenizerName: optional(text()),
+    tokenizerKwargs: optional(object()),
+  },
+  check(config, { embedDim }) {
+    requireMultiple(config, 'width', 'heads', 'text');
+    checkTransformer(config, 'text');
+    if (config.projType === 'none' && config.width !== embedDim) {
+      throw new BantamError(
+        `Without a projection the width of "text" (${config.width}) is the length of the features; ` +
+          `set "embedDim" (${embedDim}) to it, or "projType" to "linear".`,
+      );
+    }
+    for (const id of ['padId', 'eosId'] as const) {
+      const used = id === 'padId' ? needsContext(config) : config.poolType === 'eos';
+      if (!used || config[id] < config.vocabSize) continue;
+      throw new BantamError(
+        `"${id}" of "text" is ${config[id]}, but the ids of ${config.vocabSize} tokens end before it.`,
+      );
+    }
+  },
+  create: (options) => new TextTransformer(options),
+  flops(config, { embedDim, tokens }) {
+    const { contextLength, projType, width } = config;
+    const places = needsContext(config) ? contextLength : tokens;
+    const projection = projType === 'none' ? 0 : 2 * width * embedDim;
+    return transformerFlops(config, places) + projection;
+  },
+  describe: ({ width, layers }) => `text ${width} × ${layers}`,
+  toOpenClip: (config) => writeTransformer(config, textTransformer.fields),
+  fromOpenClip: (tower, missing) =>
+    readTransformer(tower, 'text_cfg', { fields: textTransformer.fields, unsupported, missing }),
+};

@@ -1,0 +1,127 @@
+import type { Generator, Module, Tensor } from '@bantam/torch';
+import type { Fields } from './fields.js';
+
+/** What a tower computes. */
+export interface Encoded {
+  /** The feature of the whole input, [B, embedDim]. */
+  pooled: Tensor;
+  /**
+   * A vector for each token of the input, [B, L, width], where they were asked for: a text's tokens,
+   * an image's patches or the places of its last feature map, row by row.
+   */
+  tokens: Tensor | null;
+}
+
+/** Options of {@link ImageTower.encode}. */
+export interface ImageEncodeOptions {
+  /** Compute the vectors of the picture's parts as well. Default false. */
+  tokens?: boolean;
+  /** What a tower draws while it is trained, such as the patches that it leaves out. */
+  generator?: Generator | undefined;
+}
+
+/** Options of {@link TextTower.encode}. */
+export interface TextEncodeOptions {
+  /** Compute the tokens' vectors as well. Default false. */
+  tokens?: boolean;
+  /** What a tower draws while it is trained. */
+  generator?: Generator | undefined;
+}
+
+/** The part of a CLIP model that reads pictures. */
+export interface ImageTower extends Module {
+  /** Normalised pixels [B, 3, S, S] → features [B, embedDim]. */
+  encode(pixels: Tensor, options?: ImageEncodeOptions): Encoded;
+}
+
+/** The part of a CLIP model that reads texts. */
+export interface TextTower extends Module {
+  /** Token ids int64 [B, L], L at most the context → features [B, embedDim]. */
+  encode(ids: Tensor, options?: TextEncodeOptions): Encoded;
+}
+
+/** Members that every image tower's configuration has. */
+export interface ImageTowerConfig {
+  /** The kind of tower. */
+  readonly type: string;
+  /** Edge of the square input in pixels. */
+  readonly imageSize: number;
+}
+
+/** Members that every text tower's configuration has. */
+export interface TextTowerConfig {
+  /** The kind of tower. */
+  readonly type: string;
+  /** The most tokens of a text. */
+  readonly contextLength: number;
+  /** Rows of the token embedding. */
+  readonly vocabSize: number;
+  /** The tokenizer's name among Hugging Face's; null: OpenAI CLIP's BPE. */
+  readonly hfTokenizerName: string | null;
+  /** OpenCLIP's options of the tokenizer. */
+  readonly tokenizerKwargs: Readonly<Record<string, unknown>> | null;
+}
+
+/** What a tower is made from. */
+export interface TowerOptions<Config> {
+  config: Config;
+  /** Length of the features. */
+  embedDim: number;
+  /** x·σ(1.702x) in place of GELU, as OpenAI's models have it. */
+  quickGelu: boolean;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** What {@link ImageTowerKind.flops} needs beside the configuration. */
+export interface ImageFlopsOptions {
+  embedDim: number;
+  /** Count what a training step computes, without the patches that it leaves out. */
+  training: boolean;
+}
+
+/** What {@link TextTowerKind.flops} needs beside the configuration. */
+export interface TextFlopsOptions {
+  embedDim: number;
+  /** Tokens of the text. */
+  tokens: number;
+}
+
+/** A tower's `vision_cfg` or `text_cfg` in OpenCLIP. */
+export type OpenClipTower = Readonly<Record<string, unknown>>;
+
+/** One kind of tower: its configuration, and what can be known from that alone. */
+interface TowerKind<Config, Tower, FlopsOptions> {
+  /** The value of `type` in its configurations. */
+  readonly type: string;
+  /** The other members of its configurations, with their defaults. */
+  readonly fields: Fields<Omit<Config, 'type'>>;
+  /** @throws BantamError where sizes do not fit together. */
+  check(config: Config, model: { embedDim: number; customText: boolean }): void;
+  create(options: TowerOptions<Config>): Tower;
+  /** Floating-point operations of one forward pass, 2 per multiply-add of products. */
+  flops(config: Config, options: FlopsOptions): number;
+  /** A few words for people: `ViT 256 × 6, patch 16, 64 px`. */
+  describe(config: Config): string;
+  /** By what OpenCLIP builds the same tower; null where it has no such tower. */
+  toOpenClip(config: Config): OpenClipTower | null;
+  /**
+   * The members, other than `type`, of a tower that OpenCLIP describes; null where the description
+   * is of another kind. Names of what it asks for and Bantam lacks are added to `unsupported`.
+   */
+  fromOpenClip(tower: OpenClipTower, unsupported: string[]): Record<string, unknown> | null;
+}
+
+/** A kind of image tower. */
+export type ImageTowerKind<Config extends ImageTowerConfig> = TowerKind<
+  Config,
+  ImageTower,
+  ImageFlopsOptions
+>;
+
+/** A kind of text tower. */
+export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<
+  Config,
+  TextTower,
+  TextFlopsOptions
+>;

@@ -1,0 +1,54 @@
+/** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
+import { BantamError } from '../errors.js';
+import { didYouMean } from '../nearest.js';
+import type { VitConfig } from './image-towers/vit-config.js';
+import { vit } from './image-towers/vit.js';
+import type { TextTransformerConfig } from './text-towers/transformer-config.js';
+import { textTransformer } from './text-towers/transformer.js';
+import type { ImageTowerKind, TextTowerKind } from './tower.js';
+
+/** The configuration of an image tower, by its `type`. */
+export type VisionConfig = VitConfig;
+
+/** The configuration of a text tower, by its `type`. */
+export type TextConfig = TextTransformerConfig;
+
+/** The kinds of image towers; the first is what a configuration without a `type` means. */
+export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit];
+
+/** The kinds of text towers; the first is what a configuration without a `type` means. */
+export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer];
+
+/** The kind of an image tower. */
+export function imageTowerKind(config: { type: unknown }): ImageTowerKind<VisionConfig> {
+  return byType(imageTowerKinds, config.type, 'vision');
+}
+
+/** The kind of a text tower. */
+export function textTowerKind(config: { type: unknown }): TextTowerKind<TextConfig> {
+  return byType(textTowerKinds, config.type, 'text');
+}
+
+/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4` */
+export function describeModel({
+  vision,
+  text,
+}: {
+  vision: VisionConfig;
+  text: TextConfig;
+}): string {
+  return `${imageTowerKind(vision).describe(vision)}; ${textTowerKind(text).describe(text)}`;
+}
+
+function byType<Kind extends { type: string }>(
+  kinds: readonly Kind[],
+  type: unknown,
+  where: string,
+): Kind {
+  const kind = type === undefined ? kinds[0] : kinds.find((known) => known.type === type);
+  if (kind !== undefined) return kind;
+  const names = kinds.map((known) => known.type);
+  throw new BantamError(
+    `"type" of "${where}" is ${JSON.stringify(type)}${didYouMean(String(type), names)}; it must be one of: ${names.join(', ')}.`,
+  );
+}
