@@ -53,6 +53,7 @@ void init_autograd(Napi::Env env, Napi::Object exports);
 void init_random(Napi::Env env, Napi::Object exports);
 void init_transfer(Napi::Env env, Napi::Object exports);
 void init_memory(Napi::Env env, Napi::Object exports);
+void init_profile(Napi::Env env, Napi::Object exports);
 void init_machine(Napi::Env env, Napi::Object exports);
 
 }  // namespace bantam

@@ -1,6 +1,7 @@
 // Counters of what is alive, for tests, metrics and leak hunting.
 #include "allocator.h"
 #include "handle.h"
+#include "meta.h"
 
 namespace bantam {
 namespace {
@@ -11,6 +12,7 @@ Napi::Value memory_stats(const Napi::CallbackInfo& info) {
   result["liveTensors"] = static_cast<double>(live_tensors.load());
   result["liveBytes"] = static_cast<double>(stats.live_bytes);
   result["peakBytes"] = static_cast<double>(stats.peak_bytes);
+  result["metaBytes"] = static_cast<double>(live_meta_bytes());
   result["cachedBytes"] = static_cast<double>(stats.cached_bytes);
   return result;
 }

@@ -2,6 +2,7 @@
 export { syncFolder, writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';
 export { TorchError } from './errors.js';
+export { countFlops } from './count-flops.js';
 export * from './dtype.js';
 export * from './machine.js';
 export * from './memory.js';

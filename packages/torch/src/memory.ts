@@ -10,6 +10,8 @@ export interface MemoryStats {
   peakBytes: number;
   /** Bytes of freed blocks, kept for later tensors of their size. */
   cachedBytes: number;
+  /** Bytes that the tensors on the device `meta` which are alive would take elsewhere. */
+  metaBytes: number;
 }
 
 /** Counts of what is alive now. */

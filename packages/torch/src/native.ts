@@ -81,9 +81,13 @@ export interface Native {
     liveBytes: number;
     peakBytes: number;
     cachedBytes: number;
+    metaBytes: number;
   };
   resetPeakBytes(): void;
   emptyCache(): void;
+
+  startCounting(): void;
+  stopCounting(): number;
 
   version(): string;
   buildConfig(): string;

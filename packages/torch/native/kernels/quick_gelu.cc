@@ -129,6 +129,11 @@ TORCH_LIBRARY_IMPL(bantam, CPU, library) {
 }
 
 // Every other device takes the composed operators.
+TORCH_LIBRARY_IMPL(bantam, Meta, library) {
+  library.impl("quick_gelu", bantam::forward_plain);
+  library.impl("quick_gelu_backward", bantam::backward_plain);
+}
+
 TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
   library.impl("quick_gelu", bantam::forward_plain);
   library.impl("quick_gelu_backward", bantam::backward_plain);

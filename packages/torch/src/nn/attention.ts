@@ -50,7 +50,9 @@ export interface AttentionForwardOptions {
  * to 512 tokens. From there on the memory of the products' L² scores decides.
  */
 function fusedIsFaster({ device, dtype }: Tensor, length: number): boolean {
-  if (device !== 'cpu') return true;
+  if (device.startsWith('cuda')) return true;
+  // libtorch has no shape kernel of the fused one.
+  if (device === 'meta') return false;
   return length >= (dtype === 'bfloat16' || dtype === 'float16' ? 2048 : 512);
 }
 
