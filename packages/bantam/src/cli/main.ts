@@ -5,6 +5,7 @@ import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
 import { addTokenizer } from './commands/tokenizer.js';
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     addDoctor,
     addData,
     addTokenizer,
+    addModels,
     addTrain,
     addEval,
     addEmbed,

@@ -3,8 +3,8 @@ import { createModel } from './clip.js';
 import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
-/** Floating-point operations of one forward pass. */
-export interface ModelFlops {
+/** One number for each tower. */
+export interface PerTower {
   /** Per image. */
   image: number;
   /** Per caption. */
@@ -35,7 +35,7 @@ export interface ModelFlopsOptions {
 export function modelFlops(
   { embedDim, vision, text }: ModelConfig,
   { captionTokens = text.contextLength, training = false }: ModelFlopsOptions = {},
-): ModelFlops {
+): PerTower {
   return {
     image: imageTowerKind(vision).flops(vision, { embedDim, training }),
     text: textTowerKind(text).flops(text, { embedDim, tokens: captionTokens }),

@@ -12,12 +12,13 @@ export {
   type LoadModelOptions,
   type SaveModelOptions,
 } from './directory.js';
+export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
 export {
   modelFlops,
   parameterCount,
-  type ModelFlops,
   type ModelFlopsOptions,
   type ParameterCounts,
+  type PerTower,
 } from './flops.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export { VisionTransformer } from './image-towers/vision-transformer.js';
@@ -25,6 +26,7 @@ export type { VitConfig } from './image-towers/vit-config.js';
 export { normalizePixels } from './pixels.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/index.js';
+export { formatModelStructure, summarizeModel, type ModelSummary } from './summary.js';
 export { TextTransformer } from './text-towers/text-transformer.js';
 export type { TextTransformerConfig } from './text-towers/transformer-config.js';
 export type {

@@ -8,4 +8,5 @@ export * from './mlp.js';
 export * from './module.js';
 export * from './norm.js';
 export { Parameter, TensorBuffer, type TensorBufferOptions } from './parameter.js';
+export { formatStructure, structureOf, type Structure } from './structure.js';
 export { matchNames, nameMatcher, type NamePattern } from './pattern.js';

@@ -1,6 +1,7 @@
 import {
   add,
   expand,
+  full,
   gather,
   LayerNorm,
   Mlp,
@@ -8,7 +9,6 @@ import {
   mul,
   MultiheadAttention,
   narrow,
-  ones,
   Parameter,
   scope,
   tensor,
@@ -34,7 +34,7 @@ export class LayerScale extends Module {
 
   constructor({ width, value }: { width: number; value: number }) {
     super();
-    this.gamma = new Parameter(mul(ones([width]), value));
+    this.gamma = new Parameter(full([width], value));
   }
 
   forward(x: Tensor): Tensor {

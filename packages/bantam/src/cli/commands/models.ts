@@ -1,0 +1,87 @@
+import type { Command } from 'commander';
+import type { ModelSummary } from '../../models/index.js';
+import { does, examples } from '../command.js';
+import { formatBytes, formatTable } from '../output.js';
+import { positiveInteger } from '../values.js';
+
+/** `bantam models list` and `bantam models show` */
+export function addModels(program: Command): void {
+  const models = program.command('models').description('list the model presets, or look into one');
+  examples(models, [
+    'bantam models',
+    'bantam models list RN50 Mixer',
+    'bantam models show ViT-B-32',
+  ]);
+  addList(models);
+  addShow(models);
+}
+
+function addList(models: Command): void {
+  const list = models
+    .command('list', { isDefault: true })
+    .description('presets with their parameters, operations, and memory per training sample')
+    .argument('[words...]', 'only presets whose names contain one of these')
+    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16);
+  examples(list, ['bantam models list', 'bantam models list convnext swin --json']);
+  does(list, async ({ tokens }: { tokens: number }, words: string[]) => {
+    const { presets, summarizeModel } = await import('../../models/index.js');
+    const { UsageError } = await import('../../errors.js');
+    const wanted = (name: string) =>
+      words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase()));
+    const found = [...presets].filter(([name]) => wanted(name));
+    if (found.length === 0) {
+      throw new UsageError(
+        `No preset has ${words.map((word) => `"${word}"`).join(' or ')} in its name; "bantam models" lists all ${presets.size}.`,
+      );
+    }
+    const summaries = found.map(([name, config]) => ({
+      name,
+      ...summarizeModel(config, { captionTokens: tokens }),
+    }));
+    return { text: listing(summaries, tokens), json: summaries };
+  });
+}
+
+const millions = (count: number) => (count / 1e6).toFixed(1);
+const billions = (count: number) => (count / 1e9).toPrecision(3);
+
+function listing(summaries: readonly ({ name: string } & ModelSummary)[], tokens: number): string {
+  const rows = summaries.map(({ name, embedDim, parameters, flops, activationBytes }) => [
+    name,
+    String(embedDim),
+    millions(parameters.image),
+    millions(parameters.text),
+    billions(flops.image),
+    billions(flops.text),
+    formatBytes(activationBytes.image + activationBytes.text),
+  ]);
+  const head = ['preset', 'features', 'image', 'text', 'image', 'caption', 'memory'];
+  const units = ['', '', 'Mparams', 'Mparams', 'GFLOP', 'GFLOP', 'per sample'];
+  const note = `Operations of a forward pass, captions of ${tokens} tokens. Memory is what training in fp32 keeps for each sample of a batch; bf16 takes about half.`;
+  return `${formatTable([head, units, ...rows], { right: [1, 2, 3, 4, 5, 6] })}\n\n${note}`;
+}
+
+function addShow(models: Command): void {
+  const show = models
+    .command('show')
+    .description("print a preset's configuration and structure")
+    .argument('<name>', 'the preset')
+    .option('--depth <n>', 'levels of the structure that are shown', positiveInteger, 4);
+  examples(show, ['bantam models show ViT-B-32', 'bantam models show RN50 --depth 2 --json']);
+  does(show, async ({ depth }: { depth: number }, name: string) => {
+    const { describeModel, formatModelStructure, modelConfig, summarizeModel } =
+      await import('../../models/index.js');
+    const config = modelConfig(name);
+    const structure = formatModelStructure(config, { depth });
+    const summary = summarizeModel(config);
+    const { parameters } = summary;
+    return {
+      text: [
+        `${name}: ${describeModel(config)}, ${millions(parameters.total)}M parameters`,
+        JSON.stringify(config, null, 2),
+        structure.join('\n'),
+      ].join('\n\n'),
+      json: { name, config, ...summary, structure },
+    };
+  });
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { memoryStats, scope, zeros } from '@bantam/torch';
+import { createModel } from './clip.js';
+import { activationBytes, countModelFlops } from './dry-run.js';
+import { modelFlops } from './flops.js';
+import { modelConfig, presets } from './presets/index.js';
+
+describe('modelFlops', () => {
+  for (const [name, config] of presets) {
+    it(`counts ${name} as a run of the model does`, () => {
+      const options = { captionTokens: 9 };
+      const { image, text } = modelFlops(config, options);
+      const counted = countModelFlops(config, options);
+      assert.ok(Math.abs(image / counted.image - 1) < 1e-6, `image: ${image}, ${counted.image}`);
+      assert.ok(Math.abs(text / counted.text - 1) < 1e-6, `text: ${text}, ${counted.text}`);
+    });
+  }
+
+  it('leaves nothing alive', () => {
+    const { liveTensors, metaBytes } = memoryStats();
+    countModelFlops(modelConfig('ViT-M-16-alt'));
+    activationBytes(modelConfig('ViT-M-16-alt'));
+    assert.deepEqual(
+      [memoryStats().liveTensors, memoryStats().metaBytes],
+      [liveTensors, metaBytes],
+    );
+  });
+});
+
+describe('activationBytes', () => {
+  for (const name of ['ViT-Pico-8-64', 'ViT-Nano-16-64']) {
+    it(`is what the memory of ${name} really grows by`, () => {
+      const config = modelConfig(name);
+      const { imageSize } = config.vision;
+      using model = createModel(config, { generator: null });
+      const kept = (batch: number) =>
+        scope(() => {
+          const before = memoryStats().liveBytes;
+          const [image, text] = scope(() => [
+            model.encodeImage(zeros([batch, 3, imageSize, imageSize])),
+            model.encodeText(zeros([batch, 12], { dtype: 'int64' })),
+          ]);
+          assert.deepEqual([image.requiresGrad, text.requiresGrad], [true, true]);
+          return memoryStats().liveBytes - before;
+        });
+      const real = (kept(8) - kept(4)) / 4;
+      const { image, text } = activationBytes(config, { captionTokens: 12 });
+      assert.ok(Math.abs((image + text) / real - 1) < 0.01, `${image + text} of ${real}`);
+    });
+  }
+});
