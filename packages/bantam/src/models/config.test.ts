@@ -71,6 +71,7 @@ describe('withChanges', () => {
 describe('derived sizes', () => {
   it('are those of ViT-H-14 and, rounded down, of a fractional ratio', () => {
     const { vision } = modelConfig('ViT-H-14');
+    assert.ok(vision.type === 'vit');
     assert.equal(gridSize(vision), 16);
     assert.equal(visionHeads(vision), 16);
     assert.equal(mlpWidth({ ...vision, width: 1664, mlpRatio: 4.9231 }), 8192);

@@ -63,6 +63,19 @@ export function oneOf<T extends string>(...names: readonly [T, ...T[]]): Field<T
   return field(wanted, (value) => names.some((name) => name === value), names[0]);
 }
 
+/** A list of as many items as its fallback, such as the depth of each stage. */
+export function list<T>(
+  { wanted, accepts }: Field<T>,
+  fallback: readonly T[],
+): Field<readonly T[]> {
+  return {
+    wanted: `a list of ${fallback.length} items, each ${wanted}`,
+    accepts: (value) =>
+      Array.isArray(value) && value.length === fallback.length && value.every(accepts),
+    fallback,
+  };
+}
+
 /** A field that may also be null, which an absent member is. */
 export function optional<T>({ wanted, accepts }: Field<T>): Field<T | null> {
   return {

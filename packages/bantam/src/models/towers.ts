@@ -1,6 +1,8 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { SwinConfig } from './image-towers/swin-config.js';
+import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
 import { vit } from './image-towers/vit.js';
 import type { TextTransformerConfig } from './text-towers/transformer-config.js';
@@ -8,13 +10,13 @@ import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig;
+export type VisionConfig = VitConfig | SwinConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig;
 
 /** The kinds of image towers; the first is what a configuration without a `type` means. */
-export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit];
+export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit, swin];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */
 export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer];

@@ -32,6 +32,7 @@ describe('applySettings', () => {
     });
     assert.equal(changed.train.lr, 3e-4);
     assert.equal(changed.train.precision, 'fp32');
+    assert.ok(changed.model.vision.type === 'vit');
     assert.equal(changed.model.vision.layers, 2);
     assert.deepEqual(changed.augment, [{ op: 'flip' }]);
     assert.equal(config.train.lr, 1e-3);

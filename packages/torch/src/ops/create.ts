@@ -120,8 +120,7 @@ export function tensor(data: NestedNumbers, options: CreateOptions = {}): Tensor
   const flat: number[] = [];
   flattenInto(data, flat);
   const made = fromTypedArray(Float64Array.from(flat), { shape });
-  const { dtype = 'float32', device = 'cpu' } = options;
-  const moved = toOp.tensor(made, ...factoryArguments({ dtype, device }));
+  const moved = toOp.tensor(made, ...factoryArguments(options));
   made.dispose();
   return moved;
 }

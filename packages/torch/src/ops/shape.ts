@@ -15,6 +15,7 @@ const repeatInterleaveOp = new Operator('aten::repeat_interleave', 'self_int');
 const catOp = new Operator('aten::cat');
 const stackOp = new Operator('aten::stack');
 const chunkOp = new Operator('aten::chunk');
+const rollOp = new Operator('aten::roll');
 const unbindOp = new Operator('aten::unbind', 'int');
 const splitOp = new Operator('aten::split', 'sizes');
 const sliceOp = new Operator('aten::slice', 'Tensor');
@@ -86,6 +87,11 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
 /** Tensors joined along a new dimension. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   return stackOp.tensor(tensors, dim);
+}
+
+/** x with its elements moved on by `shifts` places along each of `dims`, those past the end to the start. */
+export function roll(x: Tensor, shifts: readonly number[], dims: readonly number[]): Tensor {
+  return rollOp.tensor(x, shifts, dims);
 }
 
 /** Views of `count` equal parts along `dim` (the last may be shorter). */

@@ -25,6 +25,7 @@ import {
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import { Transformer } from '../blocks/transformer.js';
+import { requirePixels } from '../pixels.js';
 import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { gridSize, keptPatches, visionHeads, type VitConfig } from './vit-config.js';
 
@@ -105,13 +106,9 @@ export class VisionTransformer extends Module implements ImageTower {
 
   /** The convolution whose stride is its kernel: each patch's pixels times one matrix. */
   #patches(pixels: Tensor): Tensor {
-    const { imageSize, patchSize, width } = this.config;
-    const [batch, channels, ...sides] = pixels.shape;
-    if (batch === undefined || channels !== 3 || sides.some((side) => side !== imageSize)) {
-      throw new BantamError(
-        `The model takes pixels [B, 3, ${imageSize}, ${imageSize}], not [${pixels.shape.join(', ')}]; prepare pictures with the model's own preprocessing.`,
-      );
-    }
+    const { patchSize, width } = this.config;
+    requirePixels(pixels, this.config);
+    const batch = pixels.dim(0);
     const grid = gridSize(this.config);
     const cut = reshape(pixels, [batch, 3, grid, patchSize, grid, patchSize]);
     const rows = reshape(permute(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, 3 * patchSize ** 2]);

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { it } from 'node:test';
+import { loadSafetensors, mul, scope, sum, type Tensor } from '@bantam/torch';
+import type { Encoded, ImageTower } from '../dist/models/index.js';
+
+/** Values that fixtures/towers.py wrote, by name. */
+type Reference = ReadonlyMap<string, Tensor>;
+
+function find(reference: Reference, name: string): Tensor {
+  return reference.get(name) ?? assert.fail(`The fixture has no "${name}".`);
+}
+
+/** The part of the reference under a prefix, by what follows it. */
+function part(reference: Reference, prefix: string): Map<string, Tensor> {
+  const entries = [...reference].filter(([name]) => name.startsWith(prefix));
+  return new Map(entries.map(([name, tensor]) => [name.slice(prefix.length), tensor]));
+}
+
+/** The elements that the reference keeps of a tensor: all, or those at (7919·k) mod size. */
+function sampled(values: readonly number[], { size }: Tensor): number[] {
+  if (values.length === size) return [...values];
+  return Array.from({ length: size }, (_, k) => values[(7919 * k) % values.length] ?? NaN);
+}
+
+function assertValues(actual: Tensor, expected: Tensor, tolerance: number, what: string): void {
+  const values = expected.toArray();
+  sampled(actual.toArray(), expected).forEach((value, i) => {
+    const wanted = values[i] ?? NaN;
+    const error = Math.abs(value - wanted);
+    assert.ok(
+      error <= tolerance * Math.max(1, Math.abs(wanted)),
+      `${what}[${i}]: ${value}, ${wanted}`,
+    );
+  });
+}
+
+/** Errors of a gradient relative to its size; one that is rounding alone may be anything so small. */
+function assertGradient(
+  actual: Tensor | null,
+  expected: Tensor,
+  typical: number,
+  name: string,
+): void {
+  const values = expected.toArray();
+  const own = sampled(actual?.toArray() ?? [], expected);
+  const error = Math.hypot(...own.map((value, i) => value - (values[i] ?? NaN)));
+  const size = Math.hypot(...values);
+  const slack = 1e-6 * typical * Math.sqrt(values.length);
+  assert.ok(error <= 1e-4 * size + slack, `gradient of ${name}: ${error} of ${size}`);
+}
+
+/** What {@link describeTowerParity} compares. */
+export interface TowerParityOptions {
+  /** Fixture's path in fixtures/models, without its ending. */
+  readonly fixture: string;
+  /** Makes the tower, without weights. */
+  readonly create: () => ImageTower;
+}
+
+/**
+ * Compares a tower with reference values: output and last feature map within 2e-5, all gradients
+ * within 1e-4, in evaluation and, where batch statistics matter, in training with the running
+ * statistics afterwards.
+ */
+export function itEqualsTheReference({ fixture, create }: TowerParityOptions): void {
+  const path = fileURLToPath(new URL(`../fixtures/models/${fixture}.safetensors`, import.meta.url));
+  const reference = loadSafetensors(path).tensors;
+  const modes = reference.has('train.pooled') ? (['eval', 'train'] as const) : (['eval'] as const);
+  for (const mode of modes) {
+    it(`equals the reference in ${mode === 'eval' ? 'evaluation' : 'training'}: ${fixture}`, () => {
+      using tower = create();
+      tower.loadStateDict(part(reference, 'weight.'));
+      tower.train(mode === 'train');
+      scope(() => {
+        const { pooled, tokens }: Encoded = tower.encode(find(reference, 'pixels'), {
+          tokens: true,
+        });
+        assertValues(pooled, find(reference, `${mode}.pooled`), 2e-5, 'pooled');
+        const places = reference.get(`${mode}.tokens`);
+        if (places !== undefined) assertValues(tokens ?? assert.fail(), places, 2e-5, 'tokens');
+        sum(mul(pooled, find(reference, 'cotangent'))).backward();
+      });
+      const gradients = part(reference, `${mode}.grad.`);
+      const parameters = tower.namedParameters();
+      assert.deepEqual([...parameters.keys()].sort(), [...gradients.keys()].sort());
+      const typical = Math.max(
+        ...[...gradients.values()].map((g) => Math.abs(Math.max(...g.toArray()))),
+      );
+      for (const [name, gradient] of gradients) {
+        assertGradient(parameters.get(name)?.grad ?? null, gradient, typical, name);
+      }
+      if (mode !== 'train') return;
+      const state = tower.stateDict();
+      for (const [name, value] of part(reference, 'train.state.')) {
+        assertValues(state.get(name) ?? assert.fail(name), value, 2e-5, name);
+      }
+    });
+  }
+}
