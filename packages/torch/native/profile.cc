@@ -19,6 +19,11 @@ double product(const at::Tensor& a, const at::Tensor& b) {
   return 2.0 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1));
 }
 
+/// Carries from a convolution's call, when its arguments are alive, to its return.
+struct Convolution : at::ObserverContext {
+  double per_output = 0;
+};
+
 /// Of the operators that others are made of, each is counted at the innermost call.
 std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
   const char* name = call.name();
@@ -26,16 +31,20 @@ std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
     flops += product(input(call, 0), input(call, 1));
   } else if (std::strcmp(name, "aten::addmm") == 0 || std::strcmp(name, "aten::baddbmm") == 0) {
     flops += product(input(call, 1), input(call, 2));
+  } else if (std::strcmp(name, "aten::convolution") == 0) {
+    const auto& weight = input(call, 1);
+    auto context = std::make_unique<Convolution>();
+    // Each output takes one multiply-add for each weight of its channel.
+    context->per_output = 2.0 * static_cast<double>(weight.numel() / weight.size(0));
+    return context;
   }
   return nullptr;
 }
 
-void on_return(const at::RecordFunction& call, at::ObserverContext*) {
-  if (std::strcmp(call.name(), "aten::convolution") != 0) return;
-  const auto& result = call.outputs()[0].toTensor();
-  const auto& weight = input(call, 1);
-  // Each output takes one multiply-add for each weight of its channel.
-  flops += 2.0 * static_cast<double>(result.numel()) * static_cast<double>(weight.numel() / weight.size(0));
+void on_return(const at::RecordFunction& call, at::ObserverContext* context) {
+  // A call that failed has no result.
+  if (context == nullptr || call.outputs().empty()) return;
+  flops += static_cast<Convolution*>(context)->per_output * static_cast<double>(call.outputs()[0].toTensor().numel());
 }
 
 /// startCounting(): operations of this thread count from 0.
