@@ -11,7 +11,7 @@ export interface ProducerSettings {
   readonly views: Readonly<Record<string, ImageAugment>>;
   readonly size: number;
   readonly seed: number;
-  /** Shortest side to which files are shrunk while decoding. */
+  /** Shortest side that files keep when they are halved while decoding. */
   readonly decodeSide: number;
   readonly cache: PixelCacheMemory | undefined;
 }

@@ -103,9 +103,10 @@ export class TarReader {
     if (this.#start + this.#length < at + block) {
       throw new TarDamage(`it ends at byte ${this.size} in the middle of a header`);
     }
-    let sum = 0;
-    for (const [i, byte] of bytes.entries()) sum += i >= 148 && i < 156 ? 32 : byte;
     // The checksum's own place counts as eight spaces.
+    let sum = 8 * 32;
+    for (let i = 0; i < 148; i++) sum += bytes[i] ?? 0;
+    for (let i = 156; i < block; i++) sum += bytes[i] ?? 0;
     if (sum === 8 * 32) return undefined;
     if (sum !== parseNumber(bytes.subarray(148, 156))) {
       throw new TarDamage(

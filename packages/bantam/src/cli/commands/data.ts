@@ -81,7 +81,7 @@ function addInspect(data: Command): void {
 function addPack(data: Command): void {
   const pack = data
     .command('pack')
-    .description('write a data set as tar shards, which train as fast from any disk')
+    .description('write a data set as tar shards: a few large files that OpenCLIP reads as well')
     .argument('<spec>', 'the data set')
     .requiredOption('--out <folder>', 'folder for the shards')
     .option('--shard-size <n>', 'samples in a shard (default: 5000)', positiveInteger);
