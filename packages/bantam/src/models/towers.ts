@@ -1,6 +1,8 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { ConvNextConfig } from './image-towers/convnext-config.js';
+import { convNext } from './image-towers/convnext.js';
 import { modifiedResNet } from './image-towers/modified-resnet.js';
 import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
 import type { ResNetConfig } from './image-towers/resnet-config.js';
@@ -14,7 +16,8 @@ import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | ModifiedResNetConfig | ResNetConfig | SwinConfig;
+export type VisionConfig =
+  VitConfig | ModifiedResNetConfig | ResNetConfig | ConvNextConfig | SwinConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig;
@@ -24,6 +27,7 @@ export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   vit,
   modifiedResNet,
   resNet,
+  convNext,
   swin,
 ];
 
