@@ -1,5 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { addConvNextPresets } from './convnext.js';
+import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
 import { addResNetPresets } from './resnet.js';
 import { addSwinPresets } from './swin.js';
@@ -11,6 +12,7 @@ function buildPresets(): Presets {
   addResNetPresets(presets);
   addConvNextPresets(presets);
   addSwinPresets(presets);
+  addMixerPresets(presets);
   return presets;
 }
 
