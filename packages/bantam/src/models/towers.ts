@@ -1,6 +1,10 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { ConvNextConfig } from './image-towers/convnext-config.js';
+import { convNext } from './image-towers/convnext.js';
+import type { MixerConfig } from './image-towers/mixer-config.js';
+import { mixer } from './image-towers/mixer.js';
 import { modifiedResNet } from './image-towers/modified-resnet.js';
 import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
 import type { ResNetConfig } from './image-towers/resnet-config.js';
@@ -14,7 +18,8 @@ import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | ModifiedResNetConfig | ResNetConfig | SwinConfig;
+export type VisionConfig =
+  VitConfig | ModifiedResNetConfig | ResNetConfig | ConvNextConfig | SwinConfig | MixerConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig;
@@ -24,7 +29,9 @@ export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   vit,
   modifiedResNet,
   resNet,
+  convNext,
   swin,
+  mixer,
 ];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */

@@ -1,4 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { addConvNextPresets } from './convnext.js';
+import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
 import { addResNetPresets } from './resnet.js';
 import { addSwinPresets } from './swin.js';
@@ -8,7 +10,9 @@ function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
   addResNetPresets(presets);
+  addConvNextPresets(presets);
   addSwinPresets(presets);
+  addMixerPresets(presets);
   return presets;
 }
 
