@@ -1,6 +1,7 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
 import { addResNetPresets } from './resnet.js';
+import { addSasPPresets } from './sas-p.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -9,6 +10,7 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addSwinPresets(presets);
+  addSasPPresets(presets);
   return presets;
 }
 
