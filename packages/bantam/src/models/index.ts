@@ -43,3 +43,4 @@ export type {
   TowerOptions,
 } from './tower.js';
 export { describeModel, type TextConfig, type VisionConfig } from './towers.js';
+export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';
