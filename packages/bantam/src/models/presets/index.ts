@@ -1,5 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
+import { addMobileClipPresets } from './mobileclip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -7,6 +8,7 @@ function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
   addSwinPresets(presets);
+  addMobileClipPresets(presets);
   return presets;
 }
 
