@@ -3,6 +3,10 @@ import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
 import type { MobileClipConfig } from './image-towers/mobileclip-config.js';
 import { mobileClip } from './image-towers/mobileclip.js';
+import { modifiedResNet } from './image-towers/modified-resnet.js';
+import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
+import type { ResNetConfig } from './image-towers/resnet-config.js';
+import { resNet } from './image-towers/resnet.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
 import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
@@ -15,16 +19,26 @@ import { preprocessFor, type Preprocess } from './preprocess.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | SwinConfig | MobileClipConfig;
+export type VisionConfig =
+  VitConfig | ModifiedResNetConfig | ResNetConfig | SwinConfig | MobileClipConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig | MobileClipTextConfig;
 
 /** The kinds of image towers; the first is what a configuration without a `type` means. */
-export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit, swin, mobileClip];
+export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
+  vit,
+  modifiedResNet,
+  resNet,
+  swin,
+  mobileClip,
+];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */
-export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer, mobileClipText];
+export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [
+  textTransformer,
+  mobileClipText,
+];
 
 /** The kind of an image tower. */
 export function imageTowerKind(config: { type: unknown }): ImageTowerKind<VisionConfig> {

@@ -80,7 +80,11 @@ export class MobileOneBlock extends Module {
 
   /** [B, C, H, W] → [B, C′, H′, W′] */
   forward(x: Tensor): Tensor {
-    const y = this.reparamConv?.forward(x) ?? this.#branches().map((b) => b.forward(x)).reduce(add);
+    const y =
+      this.reparamConv?.forward(x) ??
+      this.#branches()
+        .map((b) => b.forward(x))
+        .reduce(add);
     const gated = this.se?.forward(y) ?? y;
     return this.activation === null ? gated : activations[this.activation](gated);
   }

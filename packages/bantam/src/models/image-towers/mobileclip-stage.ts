@@ -136,7 +136,9 @@ class PositionalEncoding extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.posEnc === null ? (this.reparamConv?.forward(x) ?? x) : add(x, this.posEnc.forward(x));
+    return this.posEnc === null
+      ? (this.reparamConv?.forward(x) ?? x)
+      : add(x, this.posEnc.forward(x));
   }
 
   override fusedStateDict(): Map<string, Tensor> {

@@ -123,9 +123,7 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
       out: stages.at(-1)?.grid ?? 0,
     };
     const head =
-      branchFlops(last, spatial) +
-      squeezeFlops(end.width, end.squeeze) +
-      2 * end.width * embedDim;
+      branchFlops(last, spatial) + squeezeFlops(end.width, end.squeeze) + 2 * end.width * embedDim;
     return stages.reduce((sum, stage) => sum + stageFlops(stage, fused), stem + head);
   },
   describe: ({ widths, depths, imageSize, fused }) =>

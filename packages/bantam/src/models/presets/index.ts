@@ -1,12 +1,14 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
 import { addMobileClipPresets } from './mobileclip.js';
+import { addResNetPresets } from './resnet.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
 function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
+  addResNetPresets(presets);
   addSwinPresets(presets);
   addMobileClipPresets(presets);
   return presets;

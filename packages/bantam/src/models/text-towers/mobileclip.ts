@@ -55,7 +55,8 @@ export const mobileClipText: TextTowerKind<MobileClipTextConfig> = {
     const mixer = 4 * contextLength * width * (kernel + mixerWidth(config));
     return transformerFlops(config, contextLength) + 2 * mixer + 2 * width * embedDim;
   },
-  describe: ({ width, layers, fused }) => `hybrid text ${width} × ${layers}${fused ? ', fused' : ''}`,
+  describe: ({ width, layers, fused }) =>
+    `hybrid text ${width} × ${layers}${fused ? ', fused' : ''}`,
   toOpenClip: () => null,
   fromOpenClip: () => null,
 };
