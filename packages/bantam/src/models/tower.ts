@@ -1,5 +1,6 @@
 import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
 import type { Fields } from './fields.js';
+import type { Preprocess } from './preprocess.js';
 
 /** What a tower computes. */
 export interface Encoded {
@@ -124,11 +125,14 @@ interface TowerKind<Config, Tower, FlopsOptions> {
 }
 
 /** A kind of image tower. */
-export type ImageTowerKind<Config extends ImageTowerConfig> = TowerKind<
+export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKind<
   Config,
   ImageTower,
   ImageFlopsOptions
->;
+> {
+  /** How its published models want their pictures, where that is not as OpenAI's CLIP does. */
+  readonly preprocess?: Partial<Preprocess>;
+}
 
 /** A kind of text tower. */
 export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<

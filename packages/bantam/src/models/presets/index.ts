@@ -1,5 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
+import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
 import { addSasPPresets } from './sas-p.js';
 import { addSwinPresets } from './swin.js';
@@ -10,6 +11,7 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addSwinPresets(presets);
+  addMobileClipPresets(presets);
   addSasPPresets(presets);
   return presets;
 }

@@ -14,12 +14,14 @@ import {
   squeeze,
   to,
   zeros,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
 import { takePlaces, type Places } from '../blocks/places.js';
 import { ResidualBlock, Transformer } from '../blocks/transformer.js';
+import type { TransformerConfig } from '../blocks/transformer-config.js';
 import {
   sumOf,
   type Encoded,
@@ -44,7 +46,7 @@ export class TextTransformer extends Module implements TextTower {
 
   constructor({ config, embedDim, quickGelu, generator }: TowerOptions<TextTransformerConfig>) {
     super();
-    const { width, vocabSize, contextLength, heads, layers } = config;
+    const { width, vocabSize, contextLength, heads } = config;
     this.config = config;
     this.tokenEmbedding = new Embedding({ entries: vocabSize, width, generator: null });
     this.positionalEmbedding = new Parameter(zeros([contextLength, width]));
@@ -53,22 +55,11 @@ export class TextTransformer extends Module implements TextTower {
     this.textProjection = projection(config, embedDim);
 
     const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
-    const attention = width ** -0.5;
-    const residual = attention * (2 * layers) ** -0.5;
     draw(this.tokenEmbedding.weight, 0.02);
     draw(this.positionalEmbedding, 0.01);
-    for (const block of this.transformer.resblocks) {
-      if (!(block instanceof ResidualBlock)) continue;
-      const { attn, mlp } = block;
-      draw(attn.inProjWeight, attention);
-      draw(attn.outProj.weight, residual);
-      for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
-        draw(cFc.weight, (2 * width) ** -0.5);
-        draw(cProj.weight, residual);
-      }
-    }
+    initTransformer(this.transformer, config, generator);
     const last = this.textProjection;
-    if (last !== null) draw(last instanceof Linear ? last.weight : last, attention);
+    if (last !== null) draw(last instanceof Linear ? last.weight : last, width ** -0.5);
   }
 
   /**
@@ -80,12 +71,8 @@ export class TextTransformer extends Module implements TextTower {
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
     const { contextLength, noCausalMask } = this.config;
+    requireContext(ids, contextLength);
     const given = ids.dim(1);
-    if (given > contextLength) {
-      throw new BantamError(
-        `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
-      );
-    }
     const filled = this.#fillUp(ids);
     const places = this.#places(filled);
     const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
@@ -141,4 +128,37 @@ function projection(config: TextTransformerConfig, embedDim: number): Parameter 
   if (projType === 'none') return null;
   if (!projBias) return new Parameter(zeros([width, embedDim]));
   return new Linear({ inFeatures: width, outFeatures: embedDim, generator: null });
+}
+
+/**
+ * Draws the weights of a text tower's residual blocks as OpenAI's and OpenCLIP's do; simplified blocks
+ * keep those that they start with.
+ */
+export function initTransformer(
+  { resblocks }: Transformer,
+  { width, layers }: TransformerConfig,
+  generator: Generator | null,
+): void {
+  const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
+  const attention = width ** -0.5;
+  const residual = attention * (2 * layers) ** -0.5;
+  for (const block of resblocks) {
+    if (!(block instanceof ResidualBlock)) continue;
+    const { attn, mlp } = block;
+    draw(attn.inProjWeight, attention);
+    draw(attn.outProj.weight, residual);
+    for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
+      draw(cFc.weight, (2 * width) ** -0.5);
+      draw(cProj.weight, residual);
+    }
+  }
+}
+
+/** @throws BantamError when texts [B, L] are longer than the context. */
+export function requireContext(ids: Tensor, contextLength: number): void {
+  const given = ids.dim(1);
+  if (given <= contextLength) return;
+  throw new BantamError(
+    `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
+  );
 }
