@@ -26,7 +26,13 @@ import {
 import { BantamError } from '../../errors.js';
 import { Transformer } from '../blocks/transformer.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import {
+  sumOf,
+  type Encoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type TowerOptions,
+} from '../tower.js';
 import { gridSize, keptPatches, visionHeads, type VitConfig } from './vit-config.js';
 
 /**
@@ -83,12 +89,17 @@ export class VisionTransformer extends Module implements ImageTower {
     const { poolType, finalLnAfterPool } = this.config;
     const embedded = this.#embed(pixels, generator);
     const classOnly = poolType === 'tok' && !tokens;
-    let x = this.transformer.forward(embedded, { places: classOnly ? 0 : undefined });
+    const auxiliary: Tensor[] = [];
+    let x = this.transformer.forward(embedded, { places: classOnly ? 0 : undefined, auxiliary });
     if (!finalLnAfterPool) x = this.lnPost.forward(x);
     const patches = narrow(x, 1, 1, x.dim(1) - 1);
     let pooled = poolType === 'tok' ? select(x, 1, 0) : mean(patches, { dim: 1 });
     if (finalLnAfterPool) pooled = this.lnPost.forward(pooled);
-    return { pooled: matmul(pooled, this.proj), tokens: tokens ? patches : null };
+    return {
+      pooled: matmul(pooled, this.proj),
+      tokens: tokens ? patches : null,
+      auxiliaryLoss: sumOf(auxiliary),
+    };
   }
 
   /** Class token and patches with their positions: [B, 1 + kept patches, W]. */

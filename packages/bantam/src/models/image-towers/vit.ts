@@ -1,5 +1,7 @@
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
@@ -43,9 +45,9 @@ export const vit: ImageTowerKind<VitConfig> = {
     const kept = training ? keptPatches(patches, config) : patches;
     return embedding + transformerFlops(config, kept + 1) + 2 * width * embedDim;
   },
-  describe: ({ width, layers, patchSize, imageSize }) =>
-    `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
-  toOpenClip: (config) => writeTransformer(config, vit.fields),
+  describe: (config) =>
+    `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
+  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vit.fields) : null),
   fromOpenClip: (tower, missing) =>
     Boolean(tower.timm_model_name) || Array.isArray(tower.layers)
       ? null

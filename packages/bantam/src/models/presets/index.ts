@@ -2,7 +2,9 @@ import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
+import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
+import { addSasPPresets } from './sas-p.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -13,6 +15,8 @@ function buildPresets(): Presets {
   addConvNextPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);
+  addMobileClipPresets(presets);
+  addSasPPresets(presets);
   return presets;
 }
 
