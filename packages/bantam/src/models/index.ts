@@ -6,11 +6,13 @@ export {
 } from './config.js';
 export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
 export {
+  convertModel,
+  exportModel,
   loadModel,
   saveModel,
+  type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,
-  type SaveModelOptions,
 } from './directory.js';
 export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
 export {
@@ -20,6 +22,8 @@ export {
   type ParameterCounts,
   type PerTower,
 } from './flops.js';
+export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { modelFormats } from './formats/index.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export { VisionTransformer } from './image-towers/vision-transformer.js';
 export type { VitConfig } from './image-towers/vit-config.js';

@@ -6,4 +6,5 @@ export * from './matrix.js';
 export * from './neural.js';
 export * from './random.js';
 export * from './reduce.js';
+export * from './resize.js';
 export * from './shape.js';

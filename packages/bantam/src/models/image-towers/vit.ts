@@ -43,6 +43,7 @@ export const vit: ImageTowerKind<VitConfig> = {
     const kept = training ? keptPatches(patches, config) : patches;
     return embedding + transformerFlops(config, kept + 1) + 2 * width * embedDim;
   },
+  positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
   describe: ({ width, layers, patchSize, imageSize }) =>
     `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
   toOpenClip: (config) => writeTransformer(config, vit.fields),

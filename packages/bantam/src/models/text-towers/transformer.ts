@@ -60,6 +60,7 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
+  positions: { name: 'positional_embedding' },
   describe: ({ width, layers }) => `text ${width} × ${layers}`,
   toOpenClip: (config) => writeTransformer(config, textTransformer.fields),
   fromOpenClip: (tower, missing) =>
