@@ -1,6 +1,8 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
+import { siglipVit } from './image-towers/siglip-vit.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
 import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
@@ -10,13 +12,13 @@ import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | SwinConfig;
+export type VisionConfig = VitConfig | SiglipVitConfig | SwinConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig;
 
 /** The kinds of image towers; the first is what a configuration without a `type` means. */
-export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit, swin];
+export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit, siglipVit, swin];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */
 export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer];

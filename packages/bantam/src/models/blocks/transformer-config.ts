@@ -27,12 +27,18 @@ export const transformerFields: Fields<Omit<TransformerConfig, 'width'>> = {
 };
 
 /** Hidden units of a block's MLP, rounded down as OpenCLIP does. */
-export function mlpWidth({ width, mlpRatio }: TransformerConfig): number {
+export function mlpWidth({
+  width,
+  mlpRatio,
+}: Pick<TransformerConfig, 'width' | 'mlpRatio'>): number {
   return Math.floor(width * mlpRatio);
 }
 
 /** @throws BantamError where a transformer of this configuration cannot be. */
-export function checkTransformer(config: TransformerConfig, where: 'vision' | 'text'): void {
+export function checkTransformer(
+  config: Pick<TransformerConfig, 'width' | 'mlpRatio'>,
+  where: 'vision' | 'text',
+): void {
   if (mlpWidth(config) >= 1) return;
   throw new BantamError(`"mlpRatio" of "${where}" leaves no hidden unit; make it larger.`);
 }
@@ -41,7 +47,10 @@ export function checkTransformer(config: TransformerConfig, where: 'vision' | 't
  * Operations of the blocks for a sequence of n tokens: a block of width w with h hidden units has
  * 2n(4w² + 2wh) + 4n²w.
  */
-export function transformerFlops(config: TransformerConfig, tokens: number): number {
+export function transformerFlops(
+  config: Pick<TransformerConfig, 'width' | 'mlpRatio' | 'layers'>,
+  tokens: number,
+): number {
   const { width, layers } = config;
   const products = 2 * tokens * (4 * width ** 2 + 2 * width * mlpWidth(config));
   return layers * (products + 4 * tokens ** 2 * width);

@@ -12,6 +12,8 @@ export interface TimmTowers<Config> {
   readonly models: Readonly<Record<string, Partial<Config>>>;
   /** Values of `timm_pool` that mean the tower's own pooling. */
   readonly pools: readonly string[];
+  /** Values of `timm_proj` that the tower can have; default: `linear` and `mlp`. */
+  readonly projections?: readonly TimmHeadConfig['proj'][];
   /** Stochastic depth where `timm_drop_path` is absent; undefined: the tower has none. */
   readonly dropPath?: number;
 }
@@ -54,7 +56,7 @@ function isEqual(a: unknown, b: unknown): boolean {
  */
 export function readTimmTower<Config extends Timm>(
   tower: OpenClipTower,
-  { models, pools, dropPath }: TimmTowers<Config>,
+  { models, pools, projections = ['linear', 'mlp'], dropPath }: TimmTowers<Config>,
   missing: string[],
 ): Record<string, unknown> | null {
   const { timm_model_name: name, timm_pool: pool = 'avg', timm_proj: proj = 'linear' } = tower;
@@ -64,7 +66,7 @@ export function readTimmTower<Config extends Timm>(
     missing.push(`vision_cfg.${key} ${JSON.stringify(value)}`);
   };
   if (!pools.includes(String(pool))) ask('timm_pool', pool);
-  if (proj !== 'linear' && proj !== 'mlp') ask('timm_proj', proj);
+  if (!projections.some((known) => known === proj)) ask('timm_proj', proj);
   if (tower.timm_drop !== undefined && tower.timm_drop !== 0) ask('timm_drop', tower.timm_drop);
   const known = [
     'timm_model_name',

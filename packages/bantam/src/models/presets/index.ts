@@ -1,11 +1,13 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
+import { addSiglipPresets } from './siglip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
 function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
+  addSiglipPresets(presets);
   addSwinPresets(presets);
   return presets;
 }
