@@ -1,11 +1,32 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { it } from 'node:test';
-import { loadSafetensors, mul, scope, sum, type Tensor } from '@bantam/torch';
-import type { Encoded, ImageTower } from '../dist/models/index.js';
+import {
+  autocast,
+  Generator,
+  loadSafetensors,
+  mul,
+  noGrad,
+  scope,
+  sub,
+  sum,
+  to,
+  type Tensor,
+} from '@bantam/torch';
+import {
+  createModel,
+  parseModelConfig,
+  type Encoded,
+  type ImageTower,
+} from '../dist/models/index.js';
 
 /** Values that fixtures/towers.py wrote, by name. */
 type Reference = ReadonlyMap<string, Tensor>;
+
+function openReference(fixture: string): Reference {
+  const path = new URL(`../fixtures/models/${fixture}.safetensors`, import.meta.url);
+  return loadSafetensors(fileURLToPath(path)).tensors;
+}
 
 function find(reference: Reference, name: string): Tensor {
   return reference.get(name) ?? assert.fail(`The fixture has no "${name}".`);
@@ -65,8 +86,7 @@ export interface TowerParityOptions {
  * statistics afterwards.
  */
 export function itEqualsTheReference({ fixture, create }: TowerParityOptions): void {
-  const path = fileURLToPath(new URL(`../fixtures/models/${fixture}.safetensors`, import.meta.url));
-  const reference = loadSafetensors(path).tensors;
+  const reference = openReference(fixture);
   const modes = reference.has('train.pooled') ? (['eval', 'train'] as const) : (['eval'] as const);
   for (const mode of modes) {
     it(`equals the reference in ${mode === 'eval' ? 'evaluation' : 'training'}: ${fixture}`, () => {
@@ -98,4 +118,30 @@ export function itEqualsTheReference({ fixture, create }: TowerParityOptions): v
       }
     });
   }
+}
+
+/** An image tower by its configuration, for features of 6 numbers, with random weights. */
+export function towerOf(vision: object): ImageTower {
+  const text = { width: 64, heads: 1, layers: 1, vocabSize: 10, contextLength: 4 };
+  const config = parseModelConfig({ embedDim: 6, vision, text });
+  return createModel(config, { generator: new Generator({ seed: 1 }) }).visual;
+}
+
+/** Under autocast to bfloat16 the features of the fixture's pixels stay near those in float32. */
+export function itWorksInBfloat16({ fixture, create }: TowerParityOptions): void {
+  it(`computes in bfloat16, near to float32: ${fixture}`, () => {
+    const reference = openReference(fixture);
+    using tower = create();
+    tower.loadStateDict(part(reference, 'weight.'));
+    tower.eval();
+    noGrad(() => {
+      scope(() => {
+        const encode = () => tower.encode(find(reference, 'pixels')).pooled;
+        const exact = encode();
+        const half = to(autocast('bfloat16', encode), { dtype: 'float32' });
+        const error = Math.hypot(...sub(half, exact).toArray());
+        assert.ok(error < 0.05 * Math.hypot(...exact.toArray()), `${error}`);
+      });
+    });
+  });
 }

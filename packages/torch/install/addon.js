@@ -20,17 +20,18 @@ import { nodeApi } from './toolchain.js';
 /** Compiled addons to keep in the cache, so that branches can be switched without compiling. */
 const KEPT = 6;
 
-/** The addon is what {@link buildAddon} makes … */
-const ADDON = 'bantam_torch.node';
-/** … and its record says of what it was made. */
+/** The addons are what {@link buildAddon} makes … */
+const ADDONS = ['bantam_torch.node', 'bantam_image.node'];
+/** … and their record says of what they were made. */
 const RECORD = 'build.json';
 
 /**
- * @typedef {object} BuildRecord what `build/build.json` says of the addon beside it
+ * @typedef {object} BuildRecord what `build/build.json` says of the addons beside it
  * @property {string} libtorch folder with include/ and lib/
  * @property {string} version libtorch's version, e.g. `2.13.0`
  * @property {string} build libtorch's version with its build tag, e.g. `2.13.0+cu130`
  * @property {boolean} cuda whether the CUDA backend is loaded with the addon
+ * @property {boolean} jpeg whether the addon decodes JPEG files with libjpeg-turbo
  * @property {string} compiler the compiler's version line
  * @property {string} flags additional compiler flags (`CXXFLAGS`)
  * @property {string} nodeApi versions of the header packages
@@ -80,7 +81,7 @@ export function hashRecord(record) {
 }
 
 /**
- * Puts `build/bantam_torch.node` and `build/build.json` in place: as they are, from the user's
+ * Puts the addons and `build/build.json` in place: as they are, from the user's
  * cache, or compiled.
  *
  * @param {object} options
@@ -102,6 +103,7 @@ export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }
     version: libtorch.version,
     build: libtorch.build,
     cuda,
+    jpeg: toolchain.jpeg,
     compiler: toolchain.compilerVersion,
     flags: env.CXXFLAGS ?? '',
     nodeApi: headers.versions,
@@ -109,15 +111,15 @@ export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }
     sources: hashSources(native),
   };
   const text = `${JSON.stringify(record, null, 2)}\n`;
-  if (existsSync(join(build, ADDON)) && readIfThere(join(build, RECORD)) === text) {
+  if (holdsAddons(build) && readIfThere(join(build, RECORD)) === text) {
     return 'up to date';
   }
   const cached = join(cache, 'addon', hashRecord(record));
   mkdirSync(build, { recursive: true });
   rmSync(join(build, RECORD), { force: true });
-  // The record comes last: an addon without it counts as absent.
-  if (existsSync(join(cached, ADDON))) {
-    replace(join(cached, ADDON), join(build, ADDON));
+  // The record comes last: addons without it count as absent.
+  if (holdsAddons(cached)) {
+    for (const name of ADDONS) replace(join(cached, name), join(build, name));
     await checkLoads(build);
     writeFileSync(join(build, RECORD), text);
     return 'taken from the cache';
@@ -128,6 +130,11 @@ export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }
   writeFileSync(join(build, RECORD), text);
   store(build, cached);
   return `compiled in ${duration(Date.now() - start)}`;
+}
+
+/** @param {string} folder */
+function holdsAddons(folder) {
+  return ADDONS.every((name) => existsSync(join(folder, name)));
 }
 
 /** @param {string} file */
@@ -148,7 +155,7 @@ function replace(from, to) {
 }
 
 /**
- * Adds an addon to the cache in one rename and lets the oldest ones go.
+ * Adds addons to the cache in one rename and lets the oldest ones go.
  *
  * @param {string} build
  * @param {string} cached
@@ -156,7 +163,7 @@ function replace(from, to) {
 function store(build, cached) {
   const staging = `${cached}.${process.pid}`;
   mkdirSync(staging, { recursive: true });
-  for (const name of [ADDON, RECORD]) cpSync(join(build, name), join(staging, name));
+  for (const name of [...ADDONS, RECORD]) cpSync(join(build, name), join(staging, name));
   try {
     renameSync(staging, cached);
   } catch {
@@ -171,19 +178,21 @@ function store(build, cached) {
 }
 
 /**
- * Loads the addon in a process of its own, as a missing library shows only then.
+ * Loads each addon in a process of its own, as a missing library shows only then.
  *
  * @param {string} build
  */
 async function checkLoads(build) {
-  const addon = join(build, ADDON);
-  const script =
-    'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
-  const { code, output } = await run(process.execPath, ['-e', script, addon]);
-  if (code !== 0) {
-    const reason = output.trim().split('\n')[0] || 'the process crashed';
-    throw new InstallError(
-      `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
-    );
+  for (const name of ADDONS) {
+    const addon = join(build, name);
+    const script =
+      'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
+    const { code, output } = await run(process.execPath, ['-e', script, addon]);
+    if (code !== 0) {
+      const reason = output.trim().split('\n')[0] || 'the process crashed';
+      throw new InstallError(
+        `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
+      );
+    }
   }
 }

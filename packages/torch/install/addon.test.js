@@ -26,6 +26,7 @@ describe('hashRecord', () => {
     version: '2.13.0',
     build: '2.13.0+cpu',
     cuda: false,
+    jpeg: false,
     compiler: 'c++ 12.2.0',
     flags: '',
     nodeApi: 'node-api-headers 1.9.0',

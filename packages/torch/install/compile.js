@@ -30,6 +30,7 @@ export async function compile({ native, build, libtorch, toolchain, headers, cud
     `-DNODE_ADDON_API=${headers.addonApi}`,
     `-DADDON_DIR=${build}`,
     `-DBANTAM_CUDA=${cuda ? 'ON' : 'OFF'}`,
+    `-DBANTAM_JPEG=${toolchain.jpeg ? 'ON' : 'OFF'}`,
   ];
   // CMake keeps what it found at first: a folder of another compiler or generator starts afresh.
   const identity = JSON.stringify([configure, toolchain.compilerVersion, env.CXXFLAGS]);

@@ -1,6 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, freemem, totalmem } from 'node:os';
-import { dirname } from 'node:path';
+import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
 import { InstallError } from './install-error.js';
 import { run } from './run.js';
 
@@ -19,6 +20,7 @@ const MIN_COMPILER = { g: 10, clang: 12 };
  * @property {string} compiler the compiler command
  * @property {string} compilerVersion first line of its --version
  * @property {number} jobs compilers to run at once
+ * @property {boolean} jpeg whether libjpeg-turbo's headers and library are there
  */
 
 const mac = process.platform === 'darwin';
@@ -59,7 +61,33 @@ export async function findToolchain(env) {
     compiler,
     compilerVersion,
     jobs: compileJobs(env),
+    jpeg: await hasJpeg(compiler, env),
   };
+}
+
+/**
+ * Whether a program that needs libjpeg-turbo compiles and links. Other libraries of that interface
+ * would do, but are no faster than what there is without.
+ *
+ * @param {string} compiler
+ * @param {import('./environment.js').Env} env
+ */
+async function hasJpeg(compiler, env) {
+  const folder = mkdtempSync(join(tmpdir(), 'bantam-jpeg-'));
+  try {
+    const source = join(folder, 'probe.cc');
+    writeFileSync(
+      source,
+      `#include <cstdio>
+      #include <jpeglib.h>
+      static_assert(LIBJPEG_TURBO_VERSION_NUMBER > 0);
+      int main() { jpeg_decompress_struct info; jpeg_create_decompress(&info); }`,
+    );
+    const { code } = await run(compiler, [source, '-ljpeg', '-o', join(folder, 'probe')], { env });
+    return code === 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /**

@@ -67,6 +67,8 @@ at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
 
 at::Tensor roll(const at::Tensor& self, c10::SymIntArrayRef, c10::IntArrayRef) { return at::empty_like(self); }
 
+at::Tensor relu(const at::Tensor& self) { return at::empty_like(self); }
+
 at::Tensor where(const at::Tensor& condition, const at::Tensor& self, const at::Tensor& other) {
   const auto sizes = at::infer_size(condition.sizes(), at::infer_size(self.sizes(), other.sizes()));
   return at::empty(sizes, self.options().dtype(at::result_type(self, other)));
@@ -89,5 +91,6 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
   library.impl("native_layer_norm", bantam::layer_norm);
   library.impl("index_select", bantam::index_select);
   library.impl("roll", bantam::roll);
+  library.impl("relu", bantam::relu);
   library.impl("where.self", bantam::where);
 }

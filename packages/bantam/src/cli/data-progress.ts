@@ -1,4 +1,4 @@
-import type { EmojiProgress } from '../data/index.js';
+import type { EmojiProgress, OpenProgress } from '../data/index.js';
 import { formatCount, type Progress } from './progress.js';
 
 /** Shows how far the emoji data set is made. */
@@ -12,5 +12,13 @@ export function showEmojiData(progress: Progress): (state: EmojiProgress) => voi
     }
     if (what !== style) [style, start] = [what, Date.now()];
     progress.update(`rendering ${what}`, formatCount(done, total, start));
+  };
+}
+
+/** Shows how far shards are that are read for the first time. */
+export function showOpening(progress: Progress): OpenProgress {
+  const start = Date.now();
+  return ({ what, done, total }) => {
+    progress.update('reading shards', `${formatCount(done, total, start)}  ${what}`);
   };
 }

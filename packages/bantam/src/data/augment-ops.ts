@@ -53,6 +53,8 @@ interface OpContext {
   /** Edge of the target in pixels. */
   readonly size: number;
   readonly draws: Draws;
+  /** Memory that a resized picture may come in. */
+  readonly target?: Uint8Array;
 }
 
 interface OpDefinition<P> {
@@ -67,12 +69,13 @@ export const opTable: { readonly [N in OpName]: OpDefinition<OpParameters[N]> } 
   'random-resized-crop': {
     defaults: { p: 1, scale: [0.9, 1], ratio: [3 / 4, 4 / 3], interpolation: 'bicubic' },
     inPlace: false,
-    apply: (pixels, { scale, ratio, interpolation }, { size, draws }) =>
+    apply: (pixels, { scale, ratio, interpolation }, { size, draws, target }) =>
       resample(pixels, {
         width: size,
         height: size,
         interpolation,
         box: drawBox(pixels, scale, ratio, draws),
+        ...(target && { target }),
       }),
   },
   resize: {

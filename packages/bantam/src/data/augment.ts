@@ -91,6 +91,8 @@ export interface AugmentContext {
   /** Edge of the result in pixels. */
   readonly size: number;
   readonly draws: Draws;
+  /** Memory that the result may come in, size · size · 3 bytes; not the given pixels'. */
+  readonly target?: Uint8Array;
 }
 
 /**

@@ -2,6 +2,9 @@ import { BantamError } from '../errors.js';
 import type { Draws } from './random.js';
 import type { CaptionRecipe, DataRecord } from './source.js';
 
+/** What columns and fields with captions are usually called. */
+export const usualCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
+
 /** Members of a comma-separated metadata field. */
 export function members(field: string | undefined): string[] {
   return (field ?? '')

@@ -4,6 +4,7 @@
  */
 export function parseCsv(text: string, separator: string): string[][] {
   const rows: string[][] = [];
+  const end = new RegExp(`[${separator.replace(/[\\\]^-]/, '\\$&')}\r\n]`, 'g');
   let row: string[] = [];
   let position = text.startsWith('\ufeff') ? 1 : 0;
   while (position < text.length) {
@@ -14,7 +15,8 @@ export function parseCsv(text: string, separator: string): string[][] {
       position = quoted.end;
     }
     const rest = position;
-    while (position < text.length && !`${separator}\r\n`.includes(text[position] ?? '')) position++;
+    end.lastIndex = position;
+    position = end.exec(text)?.index ?? text.length;
     row.push(field + text.slice(rest, position));
     if (text[position] === separator && position + 1 < text.length) {
       position++;

@@ -40,6 +40,7 @@ export {
 export { Loader, type Batch, type LoaderOptions } from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './order.js';
+export { packSource, type PackOptions, type PackSummary } from './pack.js';
 export type { Box, Pixels } from './pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './quarantine.js';
 export { Draws, type DrawKey } from './random.js';
@@ -53,5 +54,6 @@ export {
   type ImageLocation,
   type LabelSet,
   type LicenceNotice,
+  type OpenProgress,
   type Source,
 } from './source.js';

@@ -45,6 +45,8 @@ export interface SourceSummary {
   };
   readonly labels: readonly LabelSummary[];
   readonly licences: readonly LicenceNotice[];
+  /** What users should know, such as damaged files. */
+  readonly notes: readonly string[];
 }
 
 export interface InspectOptions {
@@ -76,6 +78,7 @@ export async function inspectSource(
     },
     labels: summariseLabels(source),
     licences: source.licences,
+    notes: source.notes ?? [],
   };
 }
 

@@ -27,7 +27,7 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   /** Most memory for decoded pictures in bytes; an eighth of the machine's, up to 2 GiB. */
   readonly cacheBytes?: number;
-  /** Shortest side to which files are shrunk while decoding; 1.5 times `size` by default. */
+  /** Shortest side that files keep when they are halved while decoding; 1.5 times `size` by default. */
   readonly decodeSide?: number;
   readonly quarantine?: QuarantineOptions;
 }
@@ -245,8 +245,8 @@ function closedError(): BantamError {
 
 function createCache(source: Source, side: number, limit: number): PixelCache | undefined {
   const raw = source.location(0).raw;
-  // Files shrink to a shortest side; twice a square leaves room for wide and tall ones.
-  const bytes = raw === undefined ? side * side * 6 : raw.width * raw.height * 3;
+  // Files shrink to less than twice the side; twice a square leaves room for wide and tall ones.
+  const bytes = raw === undefined ? (2 * side) ** 2 * 6 : raw.width * raw.height * 3;
   const total = Math.floor(Math.min(limit, source.size * (bytes + 64)));
   return total > 0 ? PixelCache.create(source.size, total) : undefined;
 }

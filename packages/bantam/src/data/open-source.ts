@@ -3,40 +3,42 @@ import { openEmoji } from './emoji/emoji-source.js';
 import { openFolder } from './folder-source.js';
 import { didYouMean } from '../nearest.js';
 import { parseSpec, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
+import { openShards } from './shard-source.js';
+import type { OpenProgress, Source } from './source.js';
 import { openTable } from './table-source.js';
 
 export interface OpenSourceOptions {
   /** Bantam's cache folder, for built-in data sets; the user's by default. */
   readonly cacheDir?: string;
+  /** Hears how far opening is, where it takes a while: shards that are read for the first time. */
+  readonly onOpen?: OpenProgress;
 }
 
-type Opener = (spec: SourceSpec, cacheDir?: string) => Promise<Source>;
+type Opener = (spec: SourceSpec, options: OpenSourceOptions) => Promise<Source>;
 
 const openers: ReadonlyMap<string, Opener> = new Map([
-  ['emoji', openEmoji],
+  ['emoji', (spec, { cacheDir }) => openEmoji(spec, cacheDir)],
   ['csv', openTable],
   ['folder', openFolder],
+  ['wds', openShards],
 ]);
 
 /**
  * Opens a data set by its specification: `emoji[?style=…&split=…&skin=…]`,
- * `csv:FILE[?image=COLUMN&caption=COLUMN&label=COLUMN&sep=CHARACTER]` or `folder:DIRECTORY`.
+ * `csv:FILE[?image=COLUMN&caption=COLUMN&label=COLUMN&sep=CHARACTER]`, `folder:DIRECTORY` or
+ * `wds:SHARDS[?text=EXTENSION&caption=FIELD&label=FIELD&classes=FILE]`.
  * Throws a {@link BantamError} that names what exists where something does not.
  */
-export async function openSource(
-  text: string,
-  { cacheDir }: OpenSourceOptions = {},
-): Promise<Source> {
+export async function openSource(text: string, options: OpenSourceOptions = {}): Promise<Source> {
   const spec = parseSpec(text);
   const open = openers.get(spec.kind);
   const kinds = [...openers.keys()];
   if (open === undefined) {
     throw new BantamError(
-      `There is no data "${spec.kind}"${didYouMean(spec.kind, kinds)}; use emoji, csv:FILE or folder:DIRECTORY.`,
+      `There is no data "${spec.kind}"${didYouMean(spec.kind, kinds)}; use emoji, csv:FILE, folder:DIRECTORY or wds:SHARDS.`,
     );
   }
-  const source = await open(spec, cacheDir);
+  const source = await open(spec, options);
   if (source.size === 0) throw new BantamError(`The data set "${text}" is empty.`);
   return source;
 }

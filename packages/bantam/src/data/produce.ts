@@ -1,5 +1,6 @@
 import { augmentImage, type ImageAugment } from './augment.js';
-import { decodeLocation } from './decode.js';
+import { decodeAny, decodeOrdinary } from './decode.js';
+import { readLocationSync } from './location.js';
 import { PixelCache, type PixelCacheMemory } from './pixel-cache.js';
 import type { Pixels } from './pixels.js';
 import { Draws } from './random.js';
@@ -10,7 +11,7 @@ export interface ProducerSettings {
   readonly views: Readonly<Record<string, ImageAugment>>;
   readonly size: number;
   readonly seed: number;
-  /** Shortest side to which files are shrunk while decoding. */
+  /** Shortest side that files keep when they are halved while decoding. */
   readonly decodeSide: number;
   readonly cache: PixelCacheMemory | undefined;
 }
@@ -50,16 +51,27 @@ export class Producer {
     for (const view of Object.keys(views)) images[view] = new Uint8Array(samples.length * bytes);
     const failures: ProduceFailure[] = [];
     const make = async (place: number, index: number, location: ImageLocation): Promise<void> => {
-      let pixels: Pixels;
+      let pixels: Pixels | undefined;
       try {
-        pixels = this.#cache?.get(index) ?? (await this.#decode(index, location));
+        pixels = this.#cache?.get(index);
+        if (pixels === undefined) {
+          const bytes = readLocationSync(location);
+          // Ordinary files are decoded to memory that the next one uses again: from here on nothing
+          // may be awaited for them.
+          pixels = this.#decodeAtOnce(bytes, location) ?? (await this.#decodeAny(bytes));
+          this.#cache?.put(index, pixels);
+        }
       } catch (error) {
         failures.push({ place, reason: error instanceof Error ? error.message : String(error) });
         return;
       }
       for (const [view, augment] of Object.entries(views)) {
         const draws = new Draws({ seed, purpose: `augment/${view}`, epoch, index });
-        images[view]?.set(augmentImage(pixels, augment, { size, draws }).data, place * bytes);
+        const target = images[view]?.subarray(place * bytes, (place + 1) * bytes);
+        if (target === undefined) continue;
+        const { data } = augmentImage(pixels, augment, { size, draws, target });
+        if (data.byteOffset !== target.byteOffset || data.buffer !== target.buffer)
+          target.set(data);
       }
     };
     const tasks = samples.entries();
@@ -71,9 +83,12 @@ export class Producer {
     return { images, failures: failures.sort((a, b) => a.place - b.place) };
   }
 
-  async #decode(index: number, location: ImageLocation): Promise<Pixels> {
-    const pixels = await decodeLocation(location, { shortestSide: this.#settings.decodeSide });
-    this.#cache?.put(index, pixels);
-    return pixels;
+  #decodeAtOnce(bytes: Uint8Array, { raw }: ImageLocation): Pixels | undefined {
+    if (raw !== undefined) return { ...raw, data: bytes };
+    return decodeOrdinary(bytes, { shortestSide: this.#settings.decodeSide });
+  }
+
+  #decodeAny(bytes: Uint8Array): Promise<Pixels> {
+    return decodeAny(bytes, { shortestSide: this.#settings.decodeSide });
   }
 }

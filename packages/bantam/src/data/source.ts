@@ -76,11 +76,20 @@ export interface Source {
   readonly augment: ImageAugment;
   readonly grouping?: Grouping;
   readonly licences: readonly LicenceNotice[];
+  /** What users should know, such as damaged files and samples that are left out. */
+  readonly notes?: readonly string[];
   record(index: number): DataRecord;
   location(index: number): ImageLocation;
   /** Bytes of the picture as an image file (PNG, JPEG, WebP, …). */
   image(index: number): Promise<Uint8Array>;
 }
+
+/** Hears how far a source is opened, file by file. */
+export type OpenProgress = (progress: {
+  readonly what: string;
+  readonly done: number;
+  readonly total: number;
+}) => void;
 
 /** The recipe of sources that have nothing but captions: one of them, all equally likely. */
 export const plainCaptions: CaptionRecipe = { forms: [{ weight: 1, template: '{caption}' }] };

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { BantamError } from '../errors.js';
+import { usualCaptionNames } from './captions.js';
 import { parseCsv } from './csv.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { didYouMean } from '../nearest.js';
@@ -8,7 +9,6 @@ import { checkQuery, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';
 
 const imageColumns = ['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'];
-const captionColumns = ['caption', 'captions', 'title', 'text', 'description'];
 
 /**
  * Opens a table of pictures and captions with a header row: `csv:pairs.csv`. Query, all optional:
@@ -29,7 +29,7 @@ export async function openTable(spec: SourceSpec): Promise<Source> {
   }
   const [header = [], ...rows] = parseCsv(text, separator);
   const image = columnOf(spec, header, 'image', imageColumns);
-  const caption = columnOf(spec, header, 'caption', captionColumns);
+  const caption = columnOf(spec, header, 'caption', usualCaptionNames);
   const label = spec.query.has('label') ? columnOf(spec, header, 'label', []) : -1;
   const extra = header.flatMap((name, column) =>
     column === image || column === caption || column === label ? [] : [{ name, column }],

@@ -1,4 +1,4 @@
-import { div, permute, sub, tensor, to, type Tensor } from '@bantam/torch';
+import { div, flatten, permute, sub, tensor, to, transpose, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Preprocess } from './preprocess.js';
 import type { ImageTowerConfig } from './tower.js';
@@ -25,4 +25,9 @@ export function requirePixels({ shape }: Tensor, { imageSize }: ImageTowerConfig
   throw new BantamError(
     `The model takes pixels [B, 3, ${imageSize}, ${imageSize}], not [${shape.join(', ')}]; prepare pictures with the model's own preprocessing.`,
   );
+}
+
+/** The places of a map as a list, row by row: [B, C, H, W] → [B, H·W, C]. */
+export function placesOf(map: Tensor): Tensor {
+  return transpose(flatten(map, { start: 2 }), 1, 2);
 }

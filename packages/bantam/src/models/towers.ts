@@ -1,6 +1,10 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import { modifiedResNet } from './image-towers/modified-resnet.js';
+import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
+import type { ResNetConfig } from './image-towers/resnet-config.js';
+import { resNet } from './image-towers/resnet.js';
 import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
 import { siglipVit } from './image-towers/siglip-vit.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
@@ -12,13 +16,20 @@ import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | SiglipVitConfig | SwinConfig;
+export type VisionConfig =
+  VitConfig | ModifiedResNetConfig | ResNetConfig | SiglipVitConfig | SwinConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig;
 
 /** The kinds of image towers; the first is what a configuration without a `type` means. */
-export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [vit, siglipVit, swin];
+export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
+  vit,
+  modifiedResNet,
+  resNet,
+  siglipVit,
+  swin,
+];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */
 export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer];

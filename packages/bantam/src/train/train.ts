@@ -149,6 +149,7 @@ async function runTraining(
   tokenizer: Tokenizer,
   { signal, onEvent }: TrainControl,
 ): Promise<TrainResult> {
+  for (const message of source.notes ?? []) onEvent?.({ kind: 'note', message });
   const paths = runPaths(run);
   const strategy = strategyByName(config.strategy);
   const { train: settings, seed } = config;

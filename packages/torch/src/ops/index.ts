@@ -4,6 +4,7 @@ export * from './create.js';
 export * from './in-place.js';
 export * from './matrix.js';
 export * from './neural.js';
+export * from './pooling.js';
 export * from './random.js';
 export * from './reduce.js';
 export * from './resize.js';

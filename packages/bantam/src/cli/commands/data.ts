@@ -1,17 +1,19 @@
 import { Argument, type Command } from 'commander';
-import type { SourceSummary, Spread } from '../../data/index.js';
+import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.js';
 import { does, examples } from '../command.js';
-import { showEmojiData } from '../data-progress.js';
+import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
-import { Progress } from '../progress.js';
+import { formatCount, Progress } from '../progress.js';
+import { positiveInteger } from '../values.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
-  const data = program.command('data').description('get data sets and look into them');
+  const data = program.command('data').description('get data sets, look into them, pack them');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
   addInspect(data);
+  addPack(data);
 }
 
 function addGet(data: Command): void {
@@ -49,20 +51,25 @@ function addInspect(data: Command): void {
   const inspect = data
     .command('inspect')
     .description('say what a data set holds: sizes, captions, duplicates, broken pictures')
-    .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY or emoji')
+    .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji')
     .option('--sheet <file.png>', 'write a contact sheet of some of its pictures');
   examples(inspect, [
     'bantam data inspect folder:photos --sheet photos.png',
     'bantam data inspect "csv:pairs.csv?image=file&caption=title"',
+    'bantam data inspect "wds:shards/{00000..00019}.tar"',
   ]);
   does(inspect, async ({ sheet }: { sheet?: string }, spec: string) => {
     const { contactSheet, inspectSource, openSource } = await import('../../data/index.js');
-    const source = await openSource(spec);
     const progress = new Progress();
-    progress.update('looking at', `${source.size} records`);
-    const summary = await inspectSource(source);
-    if (sheet !== undefined) await contactSheet(source, { path: sheet });
-    progress.done();
+    let summary: SourceSummary;
+    try {
+      const source = await openSource(spec, { onOpen: showOpening(progress) });
+      progress.update('looking at', `${source.size} records`);
+      summary = await inspectSource(source);
+      if (sheet !== undefined) await contactSheet(source, { path: sheet });
+    } finally {
+      progress.done();
+    }
     const drawn = sheet === undefined ? [] : [`\nContact sheet: ${sheet}`];
     return {
       text: [describe(summary), ...drawn].join('\n'),
@@ -71,7 +78,49 @@ function addInspect(data: Command): void {
   });
 }
 
-function describe({ captions, images, labels, licences, ...summary }: SourceSummary): string {
+function addPack(data: Command): void {
+  const pack = data
+    .command('pack')
+    .description('write a data set as tar shards: a few large files that OpenCLIP reads as well')
+    .argument('<spec>', 'the data set')
+    .requiredOption('--out <folder>', 'folder for the shards')
+    .option('--shard-size <n>', 'samples in a shard (default: 5000)', positiveInteger);
+  examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
+  does(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
+    const { openSource, packSource } = await import('../../data/index.js');
+    const progress = new Progress();
+    const start = Date.now();
+    try {
+      const source = await openSource(spec, { onOpen: showOpening(progress) });
+      const summary = await packSource(source, {
+        out,
+        ...(shardSize !== undefined && { shardSize }),
+        onProgress: ({ done, total }) => {
+          progress.update('packing', formatCount(done, total, start));
+        },
+      });
+      const notes = [...(source.notes ?? []), ...summary.broken.map(brokenLine)];
+      const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there)`;
+      const text = `${summary.shards} shards${kept}, ${summary.written} samples written: ${summary.spec}`;
+      return { text: [...notes, text].join('\n'), json: { ...summary, notes: source.notes ?? [] } };
+    } finally {
+      progress.done();
+    }
+  });
+}
+
+function brokenLine({ key, reason }: QuarantinedSample): string {
+  return `Broken: ${key}: ${reason}`;
+}
+
+function describe({
+  captions,
+  images,
+  labels,
+  licences,
+  notes,
+  ...summary
+}: SourceSummary): string {
   const range = ({ min, median, max }: Spread): string => `${min} to ${max} (median ${median})`;
   const facts = [
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],
@@ -87,6 +136,6 @@ function describe({ captions, images, labels, licences, ...summary }: SourceSumm
     ]),
     ...licences.map(({ part, licence, attribution }) => [part, `${licence}, ${attribution}`]),
   ];
-  const broken = images.broken.map(({ key, reason }) => `Broken: ${key}: ${reason}`);
-  return [formatTable(facts), ...broken].join('\n');
+  const broken = images.broken.map(brokenLine);
+  return [formatTable(facts), ...notes, ...broken].join('\n');
 }

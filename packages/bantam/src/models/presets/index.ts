@@ -1,5 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { findPreset, type Presets } from './presets.js';
+import { addResNetPresets } from './resnet.js';
 import { addSiglipPresets } from './siglip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
@@ -7,6 +8,7 @@ import { addVitPresets } from './vit.js';
 function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
+  addResNetPresets(presets);
   addSiglipPresets(presets);
   addSwinPresets(presets);
   return presets;

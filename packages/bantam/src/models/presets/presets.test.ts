@@ -27,7 +27,8 @@ describe('modelConfig', () => {
   it('has sizes Ti, S, B, L with patches of 32, 16, 14 pixels', () => {
     for (const size of ['Ti', 'S', 'B', 'L']) {
       for (const patch of [32, 16, 14]) {
-        assert.equal(modelConfig(`ViT-${size}-${patch}`).vision.patchSize, patch);
+        const { vision } = modelConfig(`ViT-${size}-${patch}`);
+        assert.ok(vision.type === 'vit' && vision.patchSize === patch);
       }
     }
   });

@@ -1,0 +1,84 @@
+import type { Conv2d } from '@bantam/torch';
+import {
+  BatchNorm2d,
+  maxPool2d,
+  mean,
+  Module,
+  relu,
+  scope,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { placesOf, requirePixels } from '../pixels.js';
+import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import { bottlenecks, EXPANSION, heNormalInit, plainConv, type Bottleneck } from './bottleneck.js';
+import type { ResNetConfig } from './resnet-config.js';
+import { TimmHead } from './timm-head.js';
+
+/** Everything up to the last map, under timm's names. */
+class ResNetTrunk extends Module {
+  conv1: Conv2d;
+  bn1: BatchNorm2d;
+  layer1: Bottleneck[];
+  layer2: Bottleneck[];
+  layer3: Bottleneck[];
+  layer4: Bottleneck[];
+
+  constructor({ width, depths }: ResNetConfig, generator: Generator | null) {
+    super();
+    const stem = { inChannels: 3, outChannels: width, kernel: 7, stride: 2, generator };
+    this.conv1 = heNormalInit(plainConv(stem), generator);
+    this.bn1 = new BatchNorm2d({ channels: width });
+    const stage = (i: number) =>
+      bottlenecks(depths[i] ?? 0, {
+        inChannels: i === 0 ? width : EXPANSION * width * 2 ** (i - 1),
+        width: width * 2 ** i,
+        stride: i === 0 ? 1 : 2,
+        antialias: false,
+        heInit: true,
+        generator,
+      });
+    this.layer1 = stage(0);
+    this.layer2 = stage(1);
+    this.layer3 = stage(2);
+    this.layer4 = stage(3);
+  }
+
+  /** [B, 3, S, S] → [B, 32·width, ⌈S/32⌉, ⌈S/32⌉] */
+  forward(pixels: Tensor): Tensor {
+    const stem = scope(() =>
+      maxPool2d(relu(this.bn1.forward(this.conv1.forward(pixels))), {
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+      }),
+    );
+    return [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4].reduce(
+      (x, block) => scope(() => block.forward(x)),
+      stem,
+    );
+  }
+}
+
+/** ResNet-50 and its like (He et al. 2016); computes what timm's model inside OpenCLIP computes. */
+export class ResNet extends Module implements ImageTower {
+  trunk: ResNetTrunk;
+  head: TimmHead;
+  readonly config: ResNetConfig;
+
+  constructor({ config, embedDim, generator }: TowerOptions<ResNetConfig>) {
+    super();
+    this.config = config;
+    this.trunk = new ResNetTrunk(config, generator);
+    this.head = new TimmHead({ width: 32 * config.width, embedDim, config, generator });
+  }
+
+  encode(pixels: Tensor, { tokens = false }: ImageEncodeOptions = {}): Encoded {
+    requirePixels(pixels, this.config);
+    const map = this.trunk.forward(pixels);
+    return {
+      pooled: this.head.forward(mean(map, { dim: [2, 3] })),
+      tokens: tokens ? placesOf(map) : null,
+    };
+  }
+}

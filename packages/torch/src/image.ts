@@ -1,0 +1,134 @@
+/**
+ * `@bantam/torch/image`: decoding and resizing of pictures. It needs no libtorch and loads at once,
+ * in worker threads as well. Pictures are RGB, uint8, rows from the top, channels innermost.
+ */
+import { createRequire } from 'node:module';
+import { TorchError } from './errors.js';
+
+/** The addon's functions; `native/image/addon.cc` says what each does. */
+interface NativeImage {
+  decodeJpeg(bytes: Uint8Array, shortestSide: number, target: Uint8Array): number;
+  resample(data: Uint8Array, geometry: Int32Array, target: Uint8Array): void;
+  readonly hasJpeg: boolean;
+  readonly hasVectorForm: boolean;
+}
+
+function load(): NativeImage {
+  const require = createRequire(import.meta.url);
+  try {
+    return require('../build/bantam_image.node') as NativeImage;
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw new TorchError(
+      `The image addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
+    );
+  }
+}
+
+const native = load();
+
+/** Whether {@link decodeJpeg} decodes: where libjpeg-turbo was there when the addon was built. */
+export const hasJpegDecoder: boolean = native.hasJpeg;
+
+/** Whether {@link resampleRgb} has a form with vector instructions for this processor. */
+export const hasVectorResample: boolean = native.hasVectorForm;
+
+/** A picture of `width` × `height` pixels, [height, width, 3]. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** Memory that pictures are decoded to; it grows with them, up to a limit. */
+let scratch = new Uint8Array(0);
+const mostScratch = 2 ** 26;
+
+/** Larger pictures are left to the general decoder, which may refuse them. */
+const mostPixels = 2 ** 27;
+
+/** Options of {@link decodeJpeg}. */
+export interface DecodeJpegOptions {
+  /**
+   * The picture is shrunk by 2, 4 or 8 (in the decoder's cosine transform, which is fast) while its
+   * shortest side keeps this many pixels; 0, the default, means never.
+   */
+  readonly shortestSide?: number;
+}
+
+/**
+ * Decodes an ordinary JPEG file: RGB or grey, upright, undamaged. Returns undefined for every other
+ * file, and where the addon was built without libjpeg-turbo ({@link hasJpegDecoder}); a more
+ * general decoder must then look at it.
+ *
+ * The pixels are those of libjpeg-turbo's accurate transform with smooth chroma, as PIL has them.
+ * **They lie in memory that the next call uses again**: copy what is to be kept.
+ */
+export function decodeJpeg(
+  bytes: Uint8Array,
+  { shortestSide = 0 }: DecodeJpegOptions = {},
+): RgbImage | undefined {
+  for (let target = scratch; ;) {
+    const size = native.decodeJpeg(bytes, shortestSide, target);
+    const width = size >>> 16;
+    const height = size & 0xffff;
+    if (size === 0 || width * height > mostPixels) return undefined;
+    const length = width * height * 3;
+    if (length <= target.length) return { width, height, data: target.subarray(0, length) };
+    target = new Uint8Array(length);
+    if (length <= mostScratch) scratch = target;
+  }
+}
+
+/** Options of {@link resampleRgb}. */
+export interface ResampleRgbOptions {
+  readonly width: number;
+  readonly height: number;
+  readonly interpolation: 'bicubic' | 'bilinear';
+  /** Whether the filter is widened by the factor of shrinking; true by default. */
+  readonly antialias?: boolean;
+  /** The part of the picture to resize, in whole pixels; all of it by default. */
+  readonly box?: {
+    readonly left: number;
+    readonly top: number;
+    readonly width: number;
+    readonly height: number;
+  };
+  /** Memory for the result, which may be the picture's own; new memory by default. */
+  readonly target?: Uint8Array;
+  /** Whether vector instructions are used where there are any; true by default. Same bytes. */
+  readonly vector?: boolean;
+}
+
+/**
+ * Resizes a picture by convolution, rows first, in the fixed-point arithmetic of PIL's
+ * `Image.resize`, bit for bit: weights with 22 fractional bits, sums rounded and clamped to uint8
+ * after each pass. A pass that would change nothing is left out.
+ *
+ * @returns [height, width, 3]
+ * @throws RangeError where the box is empty or not inside the picture, or the result has no room.
+ */
+export function resampleRgb(picture: RgbImage, options: ResampleRgbOptions): Uint8Array {
+  const { width, height, interpolation, antialias = true, vector = true } = options;
+  const box = options.box ?? { left: 0, top: 0, width: picture.width, height: picture.height };
+  const length = width * height * 3;
+  const { target = new Uint8Array(length) } = options;
+  const geometry = Int32Array.of(
+    ...[picture.width, picture.height, box.left, box.top, box.width, box.height, width, height],
+    ...[interpolation === 'bicubic', antialias, vector].map(Number),
+  );
+  const inside =
+    box.left >= 0 &&
+    box.top >= 0 &&
+    box.left + box.width <= picture.width &&
+    box.top + box.height <= picture.height;
+  const some = Math.min(box.width, box.height, width, height) >= 1;
+  const held = picture.data.length >= picture.width * picture.height * 3;
+  if (!inside || !some || !held || target.length < length) {
+    throw new RangeError(
+      `A box of ${box.width} × ${box.height} at (${box.left}, ${box.top}) of ${picture.width} × ${picture.height} pixels (${picture.data.length} bytes) cannot be resized to ${width} × ${height} (${target.length} bytes).`,
+    );
+  }
+  native.resample(picture.data, geometry, target);
+  return target.subarray(0, length);
+}
