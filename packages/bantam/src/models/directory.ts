@@ -8,6 +8,7 @@ import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { formatOf, modelFormat } from './formats/index.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
+import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -88,8 +89,9 @@ export async function loadModel(
   }
   const format = await formatOf(directory);
   const { clean, ...files } = await format.load(directory);
-  const config = resized(files.config, options);
-  const tokenizer = await findTokenizer(directory, config.text, { ...options, clean });
+  const wanted = resized(files.config, options);
+  const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
+  const config = paddedAs(wanted, optionalTokenizer(tokenizer));
   return {
     config,
     model: build(config, files).eval(),
@@ -136,7 +138,7 @@ export async function convertModel(
 ): Promise<LoadedModel> {
   const loaded = await loadModel(source, options);
   const { config, model, preprocess, info } = loaded;
-  const tokenizer = tokenizerOf(loaded);
+  const tokenizer = optionalTokenizer(() => loaded.tokenizer);
   await exportModel(
     target,
     { config, model, preprocess, info, ...(tokenizer !== undefined && { tokenizer }) },
@@ -145,11 +147,18 @@ export async function convertModel(
   return loaded;
 }
 
-function tokenizerOf(loaded: LoadedModel): Tokenizer | undefined {
+function optionalTokenizer(read: () => Tokenizer): Tokenizer | undefined {
   try {
-    return loaded.tokenizer;
+    return read();
   } catch (error) {
     if (!(error instanceof BantamError)) throw error;
     return undefined;
   }
+}
+
+/** The configuration with the tokenizer's padding, which OpenCLIP's files do not tell. */
+function paddedAs(config: ModelConfig, tokenizer: Tokenizer | undefined): ModelConfig {
+  const { text } = config;
+  if (tokenizer === undefined || !isTextTransformer(text) || !needsContext(text)) return config;
+  return withChanges(config, { text: { padId: tokenizer.padId } });
 }

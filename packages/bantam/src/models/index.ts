@@ -43,4 +43,4 @@ export type {
   TextTowerConfig,
   TowerOptions,
 } from './tower.js';
-export { describeModel, type TextConfig, type VisionConfig } from './towers.js';
+export { describeModel, preprocessOf, type TextConfig, type VisionConfig } from './towers.js';

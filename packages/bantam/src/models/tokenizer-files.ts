@@ -28,7 +28,8 @@ export async function saveTokenizer(
   requireFit(tokenizer, config, 'The tokenizer');
   await tokenizer.save(directory);
   const clean = await writtenCleaning(directory);
-  const isDefault = clean === undefined || clean === 'whitespace';
+  // OpenCLIP cleans texts in any case, and the least is white space.
+  const isDefault = clean === undefined || clean === 'whitespace' || clean === 'none';
   return {
     ...config,
     hfTokenizerName: config.hfTokenizerName ?? 'bantam',

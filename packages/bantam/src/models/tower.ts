@@ -1,5 +1,6 @@
 import type { Generator, Module, Tensor } from '@bantam/torch';
 import type { Fields } from './fields.js';
+import type { Preprocess } from './preprocess.js';
 
 /** What a tower computes. */
 export interface Encoded {
@@ -134,12 +135,15 @@ interface TowerKind<Config, Tower, FlopsOptions, Positions> {
 }
 
 /** A kind of image tower. */
-export type ImageTowerKind<Config extends ImageTowerConfig> = TowerKind<
+export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKind<
   Config,
   ImageTower,
   ImageFlopsOptions,
   PatchPositions<Config>
->;
+> {
+  /** How its published models prepare pictures, where that is not as OpenAI's do. */
+  readonly preprocess?: Partial<Preprocess>;
+}
 
 /** A kind of text tower. */
 export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<

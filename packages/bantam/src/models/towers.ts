@@ -12,6 +12,7 @@ import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
 import { vit } from './image-towers/vit.js';
 import type { TextTransformerConfig } from './text-towers/transformer-config.js';
+import { preprocessFor, type Preprocess } from './preprocess.js';
 import { textTransformer } from './text-towers/transformer.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
@@ -42,6 +43,11 @@ export function imageTowerKind(config: { type: unknown }): ImageTowerKind<Vision
 /** The kind of a text tower. */
 export function textTowerKind(config: { type: unknown }): TextTowerKind<TextConfig> {
   return byType(textTowerKinds, config.type, 'text');
+}
+
+/** How a new model with this image tower prepares pictures: as published models of its kind do. */
+export function preprocessOf(vision: VisionConfig): Preprocess {
+  return preprocessFor(vision.imageSize, imageTowerKind(vision).preprocess);
 }
 
 /** `ViT 256 × 6, patch 16, 64 px; text 192 × 4` */

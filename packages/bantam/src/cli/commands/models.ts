@@ -3,6 +3,7 @@ import type { ModelSummary } from '../../models/index.js';
 import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { positiveInteger } from '../values.js';
+import { addConvert } from './models-convert.js';
 
 /** `bantam models list` and `bantam models show` */
 export function addModels(program: Command): void {
@@ -14,6 +15,7 @@ export function addModels(program: Command): void {
   ]);
   addList(models);
   addShow(models);
+  addConvert(models);
 }
 
 function addList(models: Command): void {

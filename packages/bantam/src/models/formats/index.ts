@@ -2,10 +2,16 @@ import { readdir } from 'node:fs/promises';
 import { BantamError } from '../../errors.js';
 import { didYouMean } from '../../nearest.js';
 import type { ModelFormat } from './format.js';
+import { huggingFaceFormat } from './hugging-face.js';
+import { openAiFormat } from './openai.js';
 import { openClipFormat } from './open-clip-directory.js';
 
 /** Every format of model directories; the first that recognises a directory reads it. */
-export const modelFormats: readonly ModelFormat[] = [openClipFormat];
+export const modelFormats: readonly ModelFormat[] = [
+  openClipFormat,
+  huggingFaceFormat,
+  openAiFormat,
+];
 
 /** @throws BantamError naming the nearest format. */
 export function modelFormat(name: string): ModelFormat {

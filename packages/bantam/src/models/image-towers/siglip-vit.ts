@@ -4,6 +4,7 @@ import { checkTransformer, mlpWidth, transformerFlops } from '../blocks/transfor
 import { requireMultiple } from '../check-sizes.js';
 import { count, flag, oneOf, positive } from '../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
+import { channelStatistics } from '../preprocess.js';
 import type { ImageTowerKind } from '../tower.js';
 import { SiglipVisionTransformer } from './siglip-vision-transformer.js';
 import { siglipGrid, type SiglipVitConfig } from './siglip-vit-config.js';
@@ -95,6 +96,7 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
     const head = timmHeadFlops(config, { width, embedDim });
     return embedding + transformerFlops(config, tokens) + pooling + head;
   },
+  preprocess: { ...channelStatistics.inception, resizeMode: 'squash' },
   positions: { name: 'trunk.pos_embed', prefix: 0, grid: siglipGrid },
   describe: ({ width, layers, patchSize, imageSize }) =>
     `SigLIP ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
