@@ -9,11 +9,13 @@ export {
 } from './config.js';
 export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
 export {
+  convertModel,
+  exportModel,
   loadModel,
   saveModel,
+  type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,
-  type SaveModelOptions,
 } from './directory.js';
 export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
 export {
@@ -24,6 +26,8 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { modelFormats } from './formats/index.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
 export { MobileClipTower } from './image-towers/mobileclip-tower.js';

@@ -99,11 +99,27 @@ export interface TextFlopsOptions {
   tokens: number;
 }
 
+/** A table of the positions of patches, [P + G², W] or [1, P + G², W]. */
+export interface PatchPositions<Config> {
+  /** Its name in the tower's state dict. */
+  readonly name: string;
+  /** P: rows before those of the grid, such as the class token's. */
+  readonly prefix: number;
+  /** G: patches along one edge. */
+  grid(config: Config): number;
+}
+
+/** A table of the positions of tokens, [L, W]. */
+export interface TokenPositions {
+  /** Its name in the tower's state dict. */
+  readonly name: string;
+}
+
 /** A tower's `vision_cfg` or `text_cfg` in OpenCLIP. */
 export type OpenClipTower = Readonly<Record<string, unknown>>;
 
 /** One kind of tower: its configuration, and what can be known from that alone. */
-interface TowerKind<Config, Tower, FlopsOptions> {
+interface TowerKind<Config, Tower, FlopsOptions, Positions> {
   /** The value of `type` in its configurations. */
   readonly type: string;
   /** The other members of its configurations, with their defaults. */
@@ -113,6 +129,11 @@ interface TowerKind<Config, Tower, FlopsOptions> {
   create(options: TowerOptions<Config>): Tower;
   /** Floating-point operations of one forward pass, 2 per multiply-add of products. */
   flops(config: Config, options: FlopsOptions): number;
+  /**
+   * The table of learned positions that a checkpoint has, where it can be interpolated for another
+   * size; absent: it has none, or none that could.
+   */
+  readonly positions?: Positions;
   /** A few words for people: `ViT 256 × 6, patch 16, 64 px`. */
   describe(config: Config): string;
   /** By what OpenCLIP builds the same tower; null where it has no such tower. */
@@ -128,9 +149,10 @@ interface TowerKind<Config, Tower, FlopsOptions> {
 export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKind<
   Config,
   ImageTower,
-  ImageFlopsOptions
+  ImageFlopsOptions,
+  PatchPositions<Config>
 > {
-  /** How its published models want their pictures, where that is not as OpenAI's CLIP does. */
+  /** How its published models prepare pictures, where that is not as OpenAI's do. */
   readonly preprocess?: Partial<Preprocess>;
 }
 
@@ -138,5 +160,6 @@ export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKi
 export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<
   Config,
   TextTower,
-  TextFlopsOptions
+  TextFlopsOptions,
+  TokenPositions
 >;

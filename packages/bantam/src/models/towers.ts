@@ -11,6 +11,8 @@ import { modifiedResNet } from './image-towers/modified-resnet.js';
 import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
 import type { ResNetConfig } from './image-towers/resnet-config.js';
 import { resNet } from './image-towers/resnet.js';
+import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
+import { siglipVit } from './image-towers/siglip-vit.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
 import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
@@ -28,6 +30,7 @@ export type VisionConfig =
   | ModifiedResNetConfig
   | ResNetConfig
   | ConvNextConfig
+  | SiglipVitConfig
   | SwinConfig
   | MixerConfig
   | MobileClipConfig;
@@ -41,6 +44,7 @@ export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   modifiedResNet,
   resNet,
   convNext,
+  siglipVit,
   swin,
   mixer,
   mobileClip,

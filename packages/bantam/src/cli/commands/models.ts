@@ -4,6 +4,7 @@ import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { positiveInteger } from '../values.js';
 import { addUpcycle } from './models-upcycle.js';
+import { addConvert } from './models-convert.js';
 
 /** `bantam models list`, `bantam models show` and `bantam models upcycle` */
 export function addModels(program: Command): void {
@@ -16,6 +17,7 @@ export function addModels(program: Command): void {
   addList(models);
   addShow(models);
   addUpcycle(models);
+  addConvert(models);
 }
 
 function addList(models: Command): void {

@@ -43,6 +43,14 @@ export const transformerFields: Fields<Omit<TransformerConfig, 'width'>> = {
   moe: optional(section(moeFields)),
 };
 
+/** The members of blocks that have no options of their own. */
+export const plainBlocks = {
+  lsInitValue: null,
+  block: 'pre-norm',
+  sharedLayers: 1,
+  moe: null,
+} as const;
+
 /** Number of blocks that have weights of their own. */
 export function blockCount({ layers, sharedLayers }: TransformerConfig): number {
   return Math.ceil(layers / sharedLayers);
@@ -54,7 +62,10 @@ export function isPlain({ block, sharedLayers, moe }: TransformerConfig): boolea
 }
 
 /** Hidden units of a block's MLP, rounded down as OpenCLIP does. */
-export function mlpWidth({ width, mlpRatio }: TransformerConfig): number {
+export function mlpWidth({
+  width,
+  mlpRatio,
+}: Pick<TransformerConfig, 'width' | 'mlpRatio'>): number {
   return Math.floor(width * mlpRatio);
 }
 

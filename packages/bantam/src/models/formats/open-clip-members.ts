@@ -25,7 +25,6 @@ const foreign = ['block', 'sharedLayers', 'moe'];
 
 /** What OpenCLIP 3.3 also knows of transformers: its value that means what Bantam does. */
 const unsupportedTransformer = {
-  output_tokens: false,
   block_type: null,
   qk_norm: false,
   scaled_cosine_attn: false,
@@ -36,10 +35,10 @@ const unsupportedTransformer = {
   timm_model_name: null,
 };
 
-/** Without meaning unless a member that makes another kind of tower is set. */
+/** Without meaning for what a tower computes, unless a member that makes another kind of tower is set. */
 const idle = [
-  'attn_pooler_queries',
-  'attn_pooler_heads',
+  // What encode gives when it is asked for tokens.
+  'output_tokens',
   'timm_model_pretrained',
   'timm_pool',
   'timm_proj',

@@ -1,5 +1,4 @@
-import type {
-  Linear} from '@bantam/torch';
+import type { Linear } from '@bantam/torch';
 import {
   flatten,
   mean,

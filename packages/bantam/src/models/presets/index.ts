@@ -5,6 +5,7 @@ import { findPreset, type Presets } from './presets.js';
 import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
 import { addSasPPresets } from './sas-p.js';
+import { addSiglipPresets } from './siglip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -13,6 +14,7 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
+  addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);
   addMobileClipPresets(presets);

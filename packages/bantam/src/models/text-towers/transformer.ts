@@ -62,6 +62,7 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
+  positions: { name: 'positional_embedding' },
   describe: (config) => `text ${describeBlocks(config)}`,
   toOpenClip: (config) =>
     isPlain(config) ? writeTransformer(config, textTransformer.fields) : null,
