@@ -1,4 +1,5 @@
 import { UsageError } from '../../packages/bantam/dist/errors.js';
+import { didYouMean } from '../../packages/bantam/dist/nearest.js';
 import type { LoadFormat, OptimizerNumbers, Precision } from './protocol.js';
 
 /** A row of the benchmark's tables. */
@@ -38,7 +39,7 @@ export function modelCase(kind: ModelCase['kind'], model: string, precision: Pre
   return { name: `${kind}/${model}/${precision}`, kind, model, precision };
 }
 
-/** Optimizer settings of all training cases: those of OpenCLIP's trainer for ViTs. */
+/** Of all training cases: those of OpenCLIP's trainer for ViTs, at a rate that keeps losses even. */
 export const optimizer: OptimizerNumbers = {
   lr: 1e-5,
   beta1: 0.9,
@@ -53,14 +54,15 @@ export const optimizer: OptimizerNumbers = {
  * @throws UsageError when a glob matches none.
  */
 export function selectCases(globs: readonly string[], all: readonly Case[] = cases): Case[] {
+  const names = all.map(({ name }) => name);
   const patterns = globs.map((glob) => {
     const parts = glob.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
     return { glob, pattern: new RegExp(`^${parts.join('.*')}$`) };
   });
   for (const { glob, pattern } of patterns) {
-    if (all.some(({ name }) => pattern.test(name))) continue;
+    if (names.some((name) => pattern.test(name))) continue;
     throw new UsageError(
-      `No case matches "${glob}"; there are ${all.map(({ name }) => name).join(', ')}.`,
+      `No case matches "${glob}"${didYouMean(glob, names)}; npm run bench -- run --help lists them.`,
     );
   }
   return all.filter(({ name }) => patterns.some(({ pattern }) => pattern.test(name)));
