@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
   add_,
@@ -9,6 +12,7 @@ import {
   noGrad,
   rand,
   randn,
+  saveSafetensors,
   scope,
   sub,
   sum,
@@ -19,12 +23,16 @@ import {
 import {
   createModel,
   fromMobileClip,
+  fromOpenClip,
   fuseModel,
+  loadModel,
   modelConfig,
   parameterCount,
   parseModelConfig,
   preprocessOf,
+  saveModel,
   toMobileClip,
+  toOpenClip,
   withChanges,
   type Clip,
   type ModelConfig,
@@ -40,6 +48,14 @@ import {
   part,
   towerOf,
 } from './tower-fixture.js';
+
+/** One of OpenCLIP's models in the fixture. */
+interface Preset {
+  readonly model_cfg: unknown;
+  readonly image: number;
+  readonly fused: number;
+  readonly total: number;
+}
 
 const tiny = { type: 'mobileclip', headWidth: 4 };
 const cases = {
@@ -100,22 +116,14 @@ describe("MobileCLIP's image tower", () => {
     itWorksInBfloat16(tower);
   }
 
-  it("has timm's parameter counts, as trained and fused, and the paper's", () => {
-    const counts = readModelFixture('mobileclip/presets.json') as Record<
-      string,
-      { trained: number; fused: number }
-    >;
-    const presets = {
-      'MobileCLIP2-S0': 'fastvit_mci0',
-      'MobileCLIP-S1': 'fastvit_mci1',
-      'MobileCLIP-S2': 'fastvit_mci2',
-      'MobileCLIP2-S2': 'fastvit_mci2',
-    };
-    for (const [preset, timm] of Object.entries(presets)) {
-      const config = modelConfig(preset);
-      assert.equal(parameterCount(config).image, counts[timm]?.trained, preset);
-      const fused = withChanges(config, { vision: { fused: true } });
-      assert.equal(parameterCount(fused).image, counts[timm]?.fused, preset);
+  it("has OpenCLIP's configurations and counts, and the paper's, as trained and fused", () => {
+    const presets = readModelFixture('mobileclip/presets.json') as Record<string, Preset>;
+    for (const [name, { model_cfg, ...counts }] of Object.entries(presets)) {
+      const config = modelConfig(name);
+      assert.deepEqual(config, fromOpenClip(model_cfg), name);
+      const merged = withChanges(config, { vision: { fused: true } });
+      const { image, total } = parameterCount(config);
+      assert.deepEqual({ image, total, fused: parameterCount(merged).image }, counts, name);
     }
     const fused = modelConfig('MobileCLIP-S0', { vision: { fused: true }, text: { fused: true } });
     const { image, text } = parameterCount(fused);
@@ -247,6 +255,7 @@ describe('fuseModel', () => {
     assert.deepEqual([...model.stateDict().keys()], before);
     const config = withChanges(published, { vision: { fused: true }, text: { fused: true } });
     assert.deepEqual(fused.config, config);
+    assert.deepEqual(fromOpenClip(toOpenClip(fused.config)), config);
     assert.ok(fused.stateDict().size < before.length);
     noGrad(() => {
       scope(() => {
@@ -300,6 +309,20 @@ describe("MobileCLIP's published layout", () => {
       assert.throws(() => toMobileClip(model), {
         message: /no place for "visual.trunk.head.fc.bias", which is not 0/,
       });
+    });
+  });
+
+  it('is read from a model directory', async () => {
+    const directory = join(mkdtempSync(join(tmpdir(), 'bantam-')), 'model');
+    using model = create(published);
+    const preprocess = preprocessOf(published);
+    await saveModel(directory, { config: published, model, preprocess });
+    saveSafetensors(join(directory, 'open_clip_model.safetensors'), weights);
+    const loaded = await loadModel(directory);
+    using read = loaded.model;
+    assert.deepEqual([loaded.config, loaded.preprocess], [published, preprocess]);
+    scope(() => {
+      assertEqualStates(toMobileClip(read), weights);
     });
   });
 
