@@ -24,6 +24,7 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
 export { MobileClipTower } from './image-towers/mobileclip-tower.js';

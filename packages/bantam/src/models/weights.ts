@@ -1,16 +1,19 @@
 import { loadSafetensors, reshape, scope, TorchError, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Clip } from './clip.js';
+import { fromMobileClip, isMobileClip } from './formats/mobileclip.js';
 
 /**
- * Copies the weights in a safetensors file into a model, whatever their floating-point type.
+ * Copies the weights in a safetensors file into a model, whatever their floating-point type. They
+ * have Bantam's names or those of {@link fromMobileClip}.
  *
  * @throws BantamError when the file is damaged, or holds another model: it names the first tensors
  * that are missing, left over, or of another shape.
  */
 export function loadWeights(model: Clip, file: string): void {
   scope(() => {
-    const source = withScalarScale(readTensors(file));
+    const tensors = withScalarScale(readTensors(file));
+    const source = isMobileClip(tensors) ? fromMobileClip(tensors, model.config) : tensors;
     const differences = compare(model.stateDict(), source);
     if (differences.length === 0) {
       model.loadStateDict(source);

@@ -1,8 +1,8 @@
+import type { Linear } from '@bantam/torch';
 import {
   add,
   BatchNorm2d,
   bmm,
-  Linear,
   Module,
   mul,
   permute,

@@ -1,6 +1,6 @@
+import type { Linear } from '@bantam/torch';
 import {
   flatten,
-  Linear,
   mean,
   Module,
   scope,
