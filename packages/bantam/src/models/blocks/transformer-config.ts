@@ -105,7 +105,8 @@ export function checkTransformer(config: TransformerConfig, where: 'vision' | 't
 /**
  * Operations of the blocks for a sequence of n tokens of width w, with h hidden units in an MLP:
  * 4n²w + 2n(4w² + 2wh) for a pre-norm block, whose MLP counts once for each expert of a token and
- * whose router takes 2nwE; 4n²w + 2n(2w² + 2wh) for a simplified one, the first (and those that share with it) with 2nw² more.
+ * whose router takes 2nwE; 4n²w + 2n(2w² + 2wh) for a simplified one, with 2nw² more where its values
+ * are a product of their own: in the first layer, and those that share with it.
  */
 export function transformerFlops(config: TransformerConfig, tokens: number): number {
   return blockOfLayers(config).reduce((sum, block, layer) => {
