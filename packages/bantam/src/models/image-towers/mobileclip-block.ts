@@ -1,4 +1,3 @@
-import type { Linear } from '@bantam/torch';
 import {
   add,
   BatchNorm2d,
@@ -12,6 +11,7 @@ import {
   transpose,
   unbind,
   type Generator,
+  type Linear,
   type Tensor,
 } from '@bantam/torch';
 import { dropPath } from '../blocks/drop-path.js';

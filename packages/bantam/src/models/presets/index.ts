@@ -1,4 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { addConvNextPresets } from './convnext.js';
+import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
 import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
@@ -10,7 +12,9 @@ function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
   addResNetPresets(presets);
+  addConvNextPresets(presets);
   addSwinPresets(presets);
+  addMixerPresets(presets);
   addMobileClipPresets(presets);
   addSasPPresets(presets);
   return presets;
