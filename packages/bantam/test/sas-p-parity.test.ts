@@ -76,7 +76,7 @@ function lossOf(reference: Case, towers: Readonly<Record<'image' | 'text', Encod
   return parts.reduce(add);
 }
 
-for (const name of ['class-token', 'shared', 'shared-pre-norm', 'moe']) {
+for (const name of ['class-token', 'shared', 'shared-attention', 'shared-pre-norm', 'moe']) {
   const reference = openCase(name);
   const { config, modes } = readModelFixture(`sas-p/${name}.json`) as {
     config: unknown;
@@ -117,8 +117,15 @@ describe('SasPBlock', () => {
     const mode = causal ? 'causal' : 'open';
     it(`has the formulas' outputs and gradients over padded rows: ${mode}`, () => {
       const blocks = [true, false].map(
-        (first) =>
-          new SasPBlock({ width: 12, heads: 3, hidden: 24, normEps: 1e-5, first, generator: null }),
+        (ownValues) =>
+          new SasPBlock({
+            width: 12,
+            heads: 3,
+            hidden: 24,
+            normEps: 1e-5,
+            ownValues,
+            generator: null,
+          }),
       );
       scope(() => {
         const x = clone(reference.get('x'));

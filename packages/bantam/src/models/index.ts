@@ -28,6 +28,7 @@ export {
 export { fuseModel } from './fuse.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
 export { modelFormats } from './formats/index.js';
+export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
 export { MobileClipTower } from './image-towers/mobileclip-tower.js';

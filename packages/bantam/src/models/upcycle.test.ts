@@ -12,6 +12,7 @@ import {
   all,
   max,
   noGrad,
+  onDevice,
   randn,
   scope,
   sub,
@@ -28,6 +29,7 @@ import { loadModel, saveModel } from './directory.js';
 import { countModelFlops } from './dry-run.js';
 import { modelFlops, parameterCount } from './flops.js';
 import { preprocessFor } from './preprocess.js';
+import { modelConfig } from './presets/index.js';
 import { upcycle, type UpcycleOptions } from './upcycle.js';
 
 const config = parseModelConfig({
@@ -97,6 +99,8 @@ describe('upcycle', () => {
     const refused = (body: () => unknown, message: RegExp) => {
       assert.throws(body, (error) => error instanceof BantamError && message.test(error.message));
     };
+    using other = onDevice('meta', () => createModel(modelConfig('RN50'), { generator: null }));
+    refused(() => sparse(other), /type "modified-resnet" cannot be upcycled; leave "vision" dense/);
     refused(() => sparse(model), /"vision" has mixtures of experts already/);
     refused(
       () => sparse(build({ vision: { block: 'sas-p' } })),

@@ -1,9 +1,11 @@
 import { loadSafetensors, reshape, TorchError, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Clip } from './clip.js';
+import { fromMobileClip, isMobileClip } from './formats/mobileclip.js';
 
 /**
- * Copies weights into a model, whatever their floating-point type.
+ * Copies weights into a model, whatever their floating-point type. They have Bantam's names or those
+ * of {@link fromMobileClip}.
  *
  * @param source - Where the weights come from, for messages.
  * @throws BantamError when they are another model's: it names the first tensors that are missing,
@@ -14,7 +16,8 @@ export function loadWeights(
   weights: ReadonlyMap<string, Tensor>,
   source: string,
 ): void {
-  const scalars = withScalars(weights);
+  const named = isMobileClip(weights) ? fromMobileClip(weights, model.config) : weights;
+  const scalars = withScalars(named);
   const differences = compare(model.stateDict(), scalars);
   if (differences.length === 0) {
     model.loadStateDict(scalars);

@@ -66,8 +66,10 @@ export class MixtureOfExperts extends Module {
   forward(x: Tensor, { auxiliary }: { auxiliary?: Tensor[] | undefined } = {}): Tensor {
     const { topK, capacityFactor, balanceWeight, zLossWeight } = this.config;
     const tokens = reshape(x, [-1, x.dim(-1)]);
-    const logits = autocast('float32', () =>
-      linear(to(tokens, { dtype: 'float32' }), this.router.weight),
+    const logits = autocast(
+      'float32',
+      () => linear(to(tokens, { dtype: 'float32' }), this.router.weight),
+      { device: x.device.startsWith('cuda') ? 'cuda' : 'cpu' },
     );
     const limited = this.training && capacityFactor > 0;
     const share = (tokens.dim(0) * topK) / this.experts.length;

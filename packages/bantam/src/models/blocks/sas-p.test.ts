@@ -41,9 +41,9 @@ const [batch, length, width] = [3, 7, 24];
 const random = (shape: readonly number[], seed: number) => randn(shape, new Generator({ seed }));
 const difference = (a: Tensor, b: Tensor) => max(abs(sub(a, b))).item();
 
-function createBlock({ first = false } = {}): SasPBlock {
+function createBlock({ ownValues = false } = {}): SasPBlock {
   const generator = new Generator({ seed: 1 });
-  return new SasPBlock({ width, heads: 3, hidden: 48, normEps: 1e-5, first, generator });
+  return new SasPBlock({ width, heads: 3, hidden: 48, normEps: 1e-5, ownValues, generator });
 }
 
 /** Moves all parameters away from where they start. */
@@ -69,13 +69,13 @@ const masks = {
 
 for (const [name, mask] of Object.entries(masks)) {
   describe(`SasPBlock, mask: ${name}`, () => {
-    for (const first of [true, false]) {
-      it(`starts as N(x) + 0.1·MLP(N(x)), exactly: ${first ? 'first' : 'later'} block`, () => {
+    for (const ownValues of [true, false]) {
+      it(`starts as N(x) + 0.1·MLP(N(x)), exactly: ${ownValues ? 'first' : 'later'} block`, () => {
         scope(() => {
-          const block = createBlock({ first });
+          const block = createBlock({ ownValues });
           const x = random([batch, length, width], 2);
           const normed = block.ln_1.forward(x);
-          assert.ok(equal(block.attn.forward(normed, mask()), normed));
+          assert.ok(equal(block.attention.forward(normed, mask()), normed));
           const expected = add(normed, mul(block.mlp.forward(normed), 0.1));
           assert.ok(difference(block.forward(x, mask()), expected) < 1e-6);
         });
@@ -86,7 +86,7 @@ for (const [name, mask] of Object.entries(masks)) {
       scope(() => {
         const x = clone(random([batch, length, width], 2));
         x.requiresGrad = true;
-        const output = createBlock({ first: true }).forward(x, mask());
+        const output = createBlock({ ownValues: true }).forward(x, mask());
         const [gradient] = grad([sum(select(output, 1, 3))], [x]);
         assert.ok(gradient);
         const sizes = sum(abs(gradient), { dim: [0, 2] }).toArray();
@@ -100,7 +100,7 @@ for (const [name, mask] of Object.entries(masks)) {
     it('starts as the identity in bfloat16 too', () => {
       scope(() => {
         const x = to(random([batch, length, width], 2), { dtype: 'bfloat16' });
-        const attended = autocast('bfloat16', () => createBlock().attn.forward(x, mask()));
+        const attended = autocast('bfloat16', () => createBlock().attention.forward(x, mask()));
         assert.equal(attended.dtype, 'bfloat16');
         assert.ok(equal(attended, x));
       });
@@ -108,7 +108,7 @@ for (const [name, mask] of Object.entries(masks)) {
 
     it('gives the same at some places alone', () => {
       scope(() => {
-        const block = train(createBlock({ first: true }));
+        const block = train(createBlock({ ownValues: true }));
         const x = random([batch, length, width], 2);
         const whole = block.forward(x, mask());
         for (const places of [tensor([[6], [2], [0]], { dtype: 'int64' }), 0, 5]) {
@@ -243,6 +243,7 @@ describe('shared layers', () => {
       geluTanh: false,
       block: 'pre-norm',
       sharedLayers: 1,
+      shared: 'block',
       moe: null,
     };
     const options = { heads: 2, quickGelu: false, generator: new Generator({ seed: 1 }) };
@@ -265,6 +266,20 @@ describe('shared layers', () => {
         assert.ok(difference(gradient, expected) <= 1e-5 * size + 1e-6, name);
       }
     });
+  });
+
+  it('can have one attention and MLPs of their own, with one name for what they share', () => {
+    const text = { layers: 3, sharedLayers: 2, shared: 'attention' } as const;
+    using model = createModel(withChanges(simplified, { text }), { generator: null });
+    const names = [...model.text.stateDict().keys()];
+    const owners = (end: string) =>
+      names.filter((name) => name.endsWith(end)).map((name) => /\d/.exec(name)?.[0]);
+    assert.deepEqual(owners('attn.in_proj_weight'), ['0', '2']);
+    assert.deepEqual(owners('mlp.c_fc.weight'), ['0', '1', '2']);
+    assert.throws(
+      () => withChanges(simplified, { text: { ...text, block: 'pre-norm' } }),
+      /Pre-norm blocks of "text" cannot share their attention alone/,
+    );
   });
 
   it('cannot be more than there are', () => {

@@ -21,8 +21,10 @@ export interface SasPBlockOptions {
   hidden: number;
   /** Added to the root mean square by the norm. */
   normEps: number;
-  /** The block is the model's first, whose values are a product of their own. */
-  first: boolean;
+  /** Values are a product of their own, as in a model's first block. Default false. */
+  ownValues?: boolean;
+  /** The attention of another block, in place of one of its own. */
+  attention?: ShapedAttention;
   /** Draws the initial weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
@@ -63,27 +65,38 @@ class ReluMlp extends Module {
  */
 export class SasPBlock extends Module {
   ln_1: RmsNorm;
-  attn: ShapedAttention;
+  /** null where it is another block's. */
+  attn: ShapedAttention | null;
   mlp: ReluMlp;
   /** β_SA */
   attnGain: Parameter;
   /** β_FF */
   mlpGain: Parameter;
 
-  constructor({ width, heads, hidden, normEps, first, generator }: SasPBlockOptions) {
+  // Private, so that shared weights have one name in checkpoints: that of the block they are of.
+  readonly #attention: ShapedAttention;
+
+  constructor(options: SasPBlockOptions) {
     super();
+    const { width, heads, hidden, normEps, ownValues = false, attention, generator } = options;
     this.ln_1 = new RmsNorm({ width, eps: normEps });
-    this.attn = new ShapedAttention({ width, heads, ownValues: first, generator });
+    this.#attention = attention ?? new ShapedAttention({ width, heads, ownValues, generator });
+    this.attn = attention === undefined ? this.#attention : null;
     this.mlp = new ReluMlp({ width, hidden, generator });
     this.attnGain = new Parameter(full([], 1));
     this.mlpGain = new Parameter(full([], 0.1));
+  }
+
+  /** Its attention, whosever it is. */
+  get attention(): ShapedAttention {
+    return this.#attention;
   }
 
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
     const { places } = options;
     const normed = this.ln_1.forward(x);
-    const attended = this.attn.forward(normed, options);
+    const attended = this.#attention.forward(normed, options);
     const units = this.mlp.forward(places === undefined ? normed : takePlaces(normed, places));
     return add(gained(attended, this.attnGain), gained(units, this.mlpGain));
   }

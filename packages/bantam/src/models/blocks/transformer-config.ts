@@ -22,11 +22,13 @@ export interface TransformerConfig {
    * ReLU.
    */
   readonly block: 'pre-norm' | 'sas-p';
-  /**
-   * Layers in a row that are one and the same block: layer i is block ⌊i/sharedLayers⌋, which is
-   * stored, counted and trained once. 1: every layer has its own.
-   */
+  /** Layers in a row that share weights: the first so many, the next, … 1: every layer has its own. */
   readonly sharedLayers: number;
+  /**
+   * What such layers share. `block`: they are one block, which is stored, counted and trained once.
+   * `attention`: the first one's attention stands in for those of the others (`sas-p` only).
+   */
+  readonly shared: 'block' | 'attention';
   /** Mixtures of experts in place of some blocks' MLPs; null: none. */
   readonly moe: MoeConfig | null;
 }
@@ -40,6 +42,7 @@ export const transformerFields: Fields<Omit<TransformerConfig, 'width'>> = {
   geluTanh: flag(false),
   block: oneOf('pre-norm', 'sas-p'),
   sharedLayers: count(1),
+  shared: oneOf('block', 'attention'),
   moe: optional(section(moeFields)),
 };
 
@@ -47,13 +50,20 @@ export const transformerFields: Fields<Omit<TransformerConfig, 'width'>> = {
 export const plainBlocks = {
   lsInitValue: null,
   block: 'pre-norm',
+  shared: 'block',
   sharedLayers: 1,
   moe: null,
 } as const;
 
-/** Number of blocks that have weights of their own. */
-export function blockCount({ layers, sharedLayers }: TransformerConfig): number {
-  return Math.ceil(layers / sharedLayers);
+/** For each layer the block that it is. */
+export function blockOfLayers({ layers, shared, sharedLayers }: TransformerConfig): number[] {
+  const repeats = shared === 'block' ? sharedLayers : 1;
+  return Array.from({ length: layers }, (_, layer) => Math.floor(layer / repeats));
+}
+
+/** Number of blocks. */
+export function blockCount(config: TransformerConfig): number {
+  return (blockOfLayers(config).at(-1) ?? 0) + 1;
 }
 
 /** Whether OpenCLIP can build these blocks. */
@@ -71,16 +81,16 @@ export function mlpWidth({
 
 /** A few words for people: `256 × 6 SAS-P`. */
 export function describeBlocks(config: TransformerConfig): string {
-  const { block, layers, moe, sharedLayers, width } = config;
+  const { block, layers, moe, shared, sharedLayers, width } = config;
   const kind = block === 'sas-p' ? ' SAS-P' : '';
-  const shared = sharedLayers > 1 ? ` (${blockCount(config)} shared)` : '';
+  const sharing = sharedLayers > 1 ? `, each ${sharedLayers} one ${shared}` : '';
   const mixture = moe === null ? '' : `, ${moe.topK} of ${moe.experts} experts`;
-  return `${width} × ${layers}${kind}${shared}${mixture}`;
+  return `${width} × ${layers}${kind}${sharing}${mixture}`;
 }
 
 /** @throws BantamError where a transformer of this configuration cannot be. */
 export function checkTransformer(config: TransformerConfig, where: 'vision' | 'text'): void {
-  const { block, layers, lsInitValue, moe, sharedLayers } = config;
+  const { block, layers, lsInitValue, moe, shared, sharedLayers } = config;
   if (mlpWidth(config) < 1) {
     throw new BantamError(`"mlpRatio" of "${where}" leaves no hidden unit; make it larger.`);
   }
@@ -90,7 +100,12 @@ export function checkTransformer(config: TransformerConfig, where: 'vision' | 't
     );
   }
   if (moe !== null) checkMoe(moe, blockCount(config), where);
-  if (block === 'pre-norm') return;
+  if (block === 'pre-norm') {
+    if (shared === 'block') return;
+    throw new BantamError(
+      `Pre-norm blocks of "${where}" cannot share their attention alone; set "shared" to "block", or "block" to "sas-p".`,
+    );
+  }
   for (const [name, value] of Object.entries({ lsInitValue, moe })) {
     if (value === null) continue;
     throw new BantamError(
@@ -102,22 +117,28 @@ export function checkTransformer(config: TransformerConfig, where: 'vision' | 't
 /**
  * Operations of the blocks for a sequence of n tokens of width w, with h hidden units in an MLP:
  * 4n²w + 2n(4w² + 2wh) for a pre-norm block, whose MLP counts once for each expert of a token and
- * whose router takes 2nwE; 4n²w + 2n(2w² + 2wh) for a simplified one, the first with 2nw² more.
+ * whose router takes 2nwE; 4n²w + 2n(2w² + 2wh) for a simplified one, with 2nw² more where its values
+ * are a product of their own: in the first layer, and those that share with it.
  */
 export function transformerFlops(config: TransformerConfig, tokens: number): number {
-  const { layers, sharedLayers } = config;
-  const blocks = Array.from({ length: layers }, (_, layer) => Math.floor(layer / sharedLayers));
-  return blocks.reduce((sum, block) => sum + blockFlops(config, block, tokens), 0);
+  return blockOfLayers(config).reduce((sum, block, layer) => {
+    const first = layer < config.sharedLayers;
+    return sum + blockFlops(config, tokens, { block, first });
+  }, 0);
 }
 
-function blockFlops(config: TransformerConfig, position: number, tokens: number): number {
+function blockFlops(
+  config: TransformerConfig,
+  tokens: number,
+  position: { block: number; first: boolean },
+): number {
   const { block, moe, width } = config;
   const mlp = 2 * width * mlpWidth(config);
   const attention = 4 * tokens ** 2 * width;
   if (block === 'sas-p') {
-    const squares = position === 0 ? 3 : 2;
+    const squares = position.first ? 3 : 2;
     return attention + 2 * tokens * (squares * width ** 2 + mlp);
   }
-  const units = hasMixture(moe, position) ? moe.topK * mlp + width * moe.experts : mlp;
+  const units = hasMixture(moe, position.block) ? moe.topK * mlp + width * moe.experts : mlp;
   return attention + 2 * tokens * (4 * width ** 2 + units);
 }

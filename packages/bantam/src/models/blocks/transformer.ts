@@ -17,7 +17,12 @@ import { MixtureOfExperts } from './mixture-of-experts.js';
 import { hasMixture } from './moe-config.js';
 import { takePlaces, type Places } from './places.js';
 import { SasPBlock } from './sas-p.js';
-import { blockCount, mlpWidth, type TransformerConfig } from './transformer-config.js';
+import {
+  blockCount,
+  blockOfLayers,
+  mlpWidth,
+  type TransformerConfig,
+} from './transformer-config.js';
 
 /** x·γ with one factor per channel (Touvron et al. 2021, eq. 2). */
 export class LayerScale extends Module {
@@ -118,9 +123,10 @@ export class Transformer extends Module {
   constructor(options: TransformerOptions) {
     super();
     this.config = options.config;
-    this.resblocks = Array.from({ length: blockCount(options.config) }, (_, position) =>
-      createBlock(options, position),
-    );
+    this.resblocks = [];
+    for (let position = 0; position < blockCount(options.config); position++) {
+      this.resblocks.push(createBlock(options, position, this.resblocks.at(-1)));
+    }
   }
 
   /**
@@ -129,12 +135,9 @@ export class Transformer extends Module {
    */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
     const { places, auxiliary, ...others } = options;
-    const { layers, sharedLayers } = this.config;
-    const passed = this.resblocks
-      .flatMap((block) => Array<typeof block>(sharedLayers).fill(block))
-      .slice(0, layers);
+    const passed = blockOfLayers(this.config).flatMap((block) => this.resblocks[block] ?? []);
     return passed.reduce((y, block, layer) => {
-      const last = layer === layers - 1;
+      const last = layer === passed.length - 1;
       // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
       const { next, losses } = scope(() => {
         const losses: Tensor[] = [];
@@ -147,10 +150,16 @@ export class Transformer extends Module {
   }
 }
 
-function createBlock(options: TransformerOptions, position: number): ResidualBlock | SasPBlock {
+function createBlock(
+  options: TransformerOptions,
+  position: number,
+  before: ResidualBlock | SasPBlock | undefined,
+): ResidualBlock | SasPBlock {
   const { config, heads, generator } = options;
-  if (config.block === 'pre-norm') return new ResidualBlock(options, position);
-  const { width, normEps } = config;
-  const hidden = mlpWidth(config);
-  return new SasPBlock({ width, heads, hidden, normEps, first: position === 0, generator });
+  const { block, normEps, shared, sharedLayers, width } = config;
+  if (block === 'pre-norm') return new ResidualBlock(options, position);
+  const sizes = { width, heads, hidden: mlpWidth(config), normEps, generator };
+  return shared === 'attention' && position % sharedLayers > 0 && before instanceof SasPBlock
+    ? new SasPBlock({ ...sizes, attention: before.attention })
+    : new SasPBlock({ ...sizes, ownValues: position === 0 });
 }

@@ -21,7 +21,7 @@ const sizes = [
 const nested = ['normEps', 'geluTanh'];
 
 /** Members that OpenCLIP does not have. */
-const foreign = ['block', 'sharedLayers', 'moe'];
+const foreign = ['block', 'sharedLayers', 'shared', 'moe'];
 
 /** What OpenCLIP 3.3 also knows of transformers: its value that means what Bantam does. */
 const unsupportedTransformer = {

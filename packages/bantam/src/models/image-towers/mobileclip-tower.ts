@@ -1,4 +1,3 @@
-import type { Linear } from '@bantam/torch';
 import {
   flatten,
   mean,
@@ -6,6 +5,7 @@ import {
   scope,
   transpose,
   type Generator,
+  type Linear,
   type Tensor,
 } from '@bantam/torch';
 import { dropPathRates } from '../blocks/drop-path.js';
