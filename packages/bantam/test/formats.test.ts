@@ -252,6 +252,8 @@ describe("OpenAI's format", () => {
       });
     };
     await refuse({ ...plain, quickGelu: false }, {}, /no place for "quickGelu" false/);
+    const narrow = parseModelConfig({ ...plain, text: { ...text, width: 32, heads: 2 } });
+    await refuse(narrow, {}, /no place for "heads" 2 of "text"/);
     await refuse(plain, { resizeMode: 'squash' }, /preprocessing's "resizeMode" "squash"/);
   });
 });

@@ -55,6 +55,8 @@ export interface TransformerOptions {
 export interface TransformerForwardOptions {
   /** Each token sees itself and those before it. Default false. */
   causal?: boolean;
+  /** Added to the scores, what broadcasts to [B, heads, L, L]. */
+  mask?: Tensor | undefined;
   /** The only places whose output is needed; default: all. */
   places?: Places | undefined;
 }
@@ -84,10 +86,11 @@ export class ResidualBlock extends Module {
   }
 
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
-  forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
+  forward(x: Tensor, { causal = false, mask, places }: TransformerForwardOptions = {}): Tensor {
     const normed = this.ln_1.forward(x);
     const attended = this.attn.forward(normed, {
       causal,
+      mask,
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
         positions: asPositions(places),
@@ -127,12 +130,12 @@ export class Transformer extends Module {
    * [B, L, W] → [B, L, W]. With `places`, [B, 1, W]: the last block then computes keys and values of
    * all tokens, but everything else for these places alone; their values are the same.
    */
-  forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
+  forward(x: Tensor, { causal = false, mask, places }: TransformerForwardOptions = {}): Tensor {
     const last = this.resblocks.length - 1;
     // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
     return this.resblocks.reduce(
       (y, block, i) =>
-        scope(() => block.forward(y, { causal, places: i === last ? places : undefined })),
+        scope(() => block.forward(y, { causal, mask, places: i === last ? places : undefined })),
       x,
     );
   }

@@ -216,7 +216,10 @@ export interface HubTokenIds {
  *
  * @throws BantamError naming what its models have no place for.
  */
-export function toHubConfig(config: ModelConfig, { start, end, padding }: HubTokenIds = {}): HubConfig {
+export function toHubConfig(
+  config: ModelConfig,
+  { start, end, padding }: HubTokenIds = {},
+): HubConfig {
   const { vision, text, embedDim, quickGelu } = config;
   if (vision.type !== 'vit' && vision.type !== 'siglip-vit') {
     throw new BantamError(

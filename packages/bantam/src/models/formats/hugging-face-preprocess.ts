@@ -4,7 +4,10 @@ import { channelStatistics, readTriple, type Preprocess } from '../preprocess.js
 import type { HubConfig, HubModelType } from './hugging-face-config.js';
 
 /** Interpolations by PIL's numbers for them, which Hugging Face writes. */
-const resamples: Readonly<Record<number, Preprocess['interpolation']>> = { 2: 'bilinear', 3: 'bicubic' };
+const resamples: Readonly<Record<number, Preprocess['interpolation']>> = {
+  2: 'bilinear',
+  3: 'bicubic',
+};
 
 const defaults: Readonly<Record<HubModelType, (size: number) => HubConfig>> = {
   clip: (size) => ({
@@ -86,7 +89,9 @@ function refuse(key: string, value: unknown, wanted: string): never {
 export function toHubPreprocess(preprocess: Preprocess, type: HubModelType): HubConfig {
   const { size, mean, std, interpolation, resizeMode: mode, antialias } = preprocess;
   if (!antialias) {
-    throw new BantamError('Hugging Face has no resizing without antialias; set "antialias" to true.');
+    throw new BantamError(
+      'Hugging Face has no resizing without antialias; set "antialias" to true.',
+    );
   }
   const square = { height: size, width: size };
   return {

@@ -1,4 +1,13 @@
-import { cat, chunk, clone, contiguous, reshape, split, transpose, type Tensor } from '@bantam/torch';
+import {
+  cat,
+  chunk,
+  clone,
+  contiguous,
+  reshape,
+  split,
+  transpose,
+  type Tensor,
+} from '@bantam/torch';
 import type { ModelConfig } from '../config.js';
 
 /**

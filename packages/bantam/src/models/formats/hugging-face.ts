@@ -9,7 +9,13 @@ import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { readTensors } from '../weights.js';
 import type { ModelFormat } from './format.js';
-import { fromHubConfig, toHubConfig, type HubConfig, type HubModelType, type HubTokenIds } from './hugging-face-config.js';
+import {
+  fromHubConfig,
+  toHubConfig,
+  type HubConfig,
+  type HubModelType,
+  type HubTokenIds,
+} from './hugging-face-config.js';
 import { fromHubPreprocess, toHubPreprocess } from './hugging-face-preprocess.js';
 import { fromHubWeights, toHubWeights } from './hugging-face-weights.js';
 import { findWeights } from './weight-files.js';

@@ -15,7 +15,8 @@ const HEAD = 64;
 export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelConfig {
   const dim = (name: string, place: number): number => {
     const size = weights.get(name)?.shape[place];
-    if (size === undefined) throw new BantamError(`The weights lack ${name}; they are no model of OpenAI's.`);
+    if (size === undefined)
+      throw new BantamError(`The weights lack ${name}; they are no model of OpenAI's.`);
     return size;
   };
   /** How many numbers stand where the pattern has its group. */
@@ -30,7 +31,7 @@ export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelCo
       contextLength: dim('positional_embedding', 0),
       vocabSize: dim('token_embedding.weight', 0),
       width,
-      heads: Math.floor(width / HEAD),
+      heads: Math.max(1, Math.floor(width / HEAD)),
       layers: countOf(/^transformer\.resblocks\.(\d+)\./),
     },
   });
