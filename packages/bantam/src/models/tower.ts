@@ -1,4 +1,4 @@
-import type { Generator, Module, Tensor } from '@bantam/torch';
+import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
 import type { Fields } from './fields.js';
 import type { Preprocess } from './preprocess.js';
 
@@ -11,6 +11,17 @@ export interface Encoded {
    * an image's patches or the places of its last feature map, row by row.
    */
   tokens: Tensor | null;
+  /**
+   * What training adds to the loss of each row, [B], such as that of a router; absent where there is
+   * nothing.
+   */
+  auxiliaryLoss?: Tensor | undefined;
+}
+
+/** The sum of tensors of one shape; undefined where there are none. */
+export function sumOf(tensors: readonly Tensor[]): Tensor | undefined {
+  const [first, ...rest] = tensors;
+  return first && rest.reduce(add, first);
 }
 
 /** Options of {@link ImageTower.encode}. */

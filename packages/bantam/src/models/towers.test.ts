@@ -145,6 +145,7 @@ describe('TextTransformer', () => {
     { ...masked, poolType: 'argmax' },
     { ...masked, poolType: 'eos', eosId: 19 },
     { ...masked, poolType: 'first' },
+    { ...masked, poolType: 'mean', block: 'sas-p' },
     { poolType: 'mean' },
   ] as const) {
     it(

@@ -91,7 +91,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessOf(named.vision),
+      preprocess: preprocessOf(named),
       augment: options.augment ?? source.augment,
     },
     options.settings ?? {},

@@ -20,6 +20,9 @@ const sizes = [
 /** Members that OpenCLIP keeps in objects of their own: `norm_kwargs.eps`, `act_kwargs.approximate`. */
 const nested = ['normEps', 'geluTanh'];
 
+/** Members that OpenCLIP does not have. */
+const foreign = ['block', 'sharedLayers', 'moe'];
+
 /** What OpenCLIP 3.3 also knows of transformers: its value that means what Bantam does. */
 const unsupportedTransformer = {
   block_type: null,
@@ -59,7 +62,7 @@ export function writeMembers<T extends object>(
 ): Record<string, unknown> {
   const written: Record<string, unknown> = {};
   for (const key of Object.keys(fields) as (keyof T & string)[]) {
-    if (nested.includes(key)) continue;
+    if ([...nested, ...foreign].includes(key)) continue;
     const isDefault = fields[key].fallback === values[key];
     if (sizes.includes(key) || !isDefault) written[snakeCase(key)] = values[key];
   }
@@ -128,7 +131,7 @@ export function readMembers<T>(
 ): Record<string, unknown> {
   const camelCase = new Map(
     Object.keys(fields)
-      .filter((key) => !nested.includes(key))
+      .filter((key) => ![...nested, ...foreign].includes(key))
       .map((key) => [snakeCase(key), key]),
   );
   const read: Record<string, unknown> = {};

@@ -7,7 +7,7 @@ import { modelConfig, presets } from '../presets/index.js';
 
 const plain = { embed_dim: 512, vision_cfg: {}, text_cfg: {} };
 
-/** A configuration in which no option has its default. */
+/** A configuration in which no option that OpenCLIP has is at its default. */
 const unusual: ModelConfig = {
   embedDim: 48,
   quickGelu: false,
@@ -25,6 +25,9 @@ const unusual: ModelConfig = {
     lsInitValue: 0.1,
     normEps: 1e-6,
     geluTanh: true,
+    block: 'pre-norm',
+    sharedLayers: 1,
+    moe: null,
     patchDropout: 0.5,
     noLnPre: true,
     posEmbedType: 'sin_cos_2d',
@@ -45,6 +48,9 @@ const unusual: ModelConfig = {
     lsInitValue: 1e-4,
     normEps: 1e-6,
     geluTanh: true,
+    block: 'pre-norm',
+    sharedLayers: 1,
+    moe: null,
     noCausalMask: true,
     maskPadding: false,
     poolType: 'eos',

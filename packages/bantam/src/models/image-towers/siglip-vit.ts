@@ -1,6 +1,11 @@
 import { BantamError } from '../../errors.js';
 import { attendFlops } from '../blocks/attend.js';
-import { checkTransformer, mlpWidth, transformerFlops } from '../blocks/transformer-config.js';
+import {
+  checkTransformer,
+  mlpWidth,
+  plainBlocks,
+  transformerFlops,
+} from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
 import { count, flag, oneOf, positive } from '../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
@@ -69,7 +74,7 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
   },
   check(config, { embedDim }) {
     requireMultiple(config, 'width', 'heads', 'vision');
-    checkTransformer(config, 'vision');
+    checkTransformer({ ...plainBlocks, ...config }, 'vision');
     if (siglipGrid(config) < 1) {
       throw new BantamError(
         `"imageSize" of "vision" (${config.imageSize}) has no room for a patch of ${config.patchSize} pixels.`,
@@ -94,7 +99,7 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
       attendFlops({ queries: 1, tokens, width }) +
       4 * width * mlpWidth(config);
     const head = timmHeadFlops(config, { width, embedDim });
-    return embedding + transformerFlops(config, tokens) + pooling + head;
+    return embedding + transformerFlops({ ...plainBlocks, ...config }, tokens) + pooling + head;
   },
   preprocess: { ...channelStatistics.inception, resizeMode: 'squash' },
   positions: { name: 'trunk.pos_embed', prefix: 0, grid: siglipGrid },

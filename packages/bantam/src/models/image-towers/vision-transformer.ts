@@ -29,7 +29,13 @@ import { sinCosPositions } from '../blocks/sin-cos.js';
 import { Transformer } from '../blocks/transformer.js';
 import { embedPatches } from '../blocks/patches.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import {
+  sumOf,
+  type Encoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type TowerOptions,
+} from '../tower.js';
 import { gridSize, keptPatches, poolers, visionHeads, type VitConfig } from './vit-config.js';
 
 /** A picture's vector [B, W], and those of its parts [B, L, W]. */
@@ -117,20 +123,25 @@ export class VisionTransformer extends Module implements ImageTower {
    * @throws BantamError when the pixels are not of the model's image size.
    */
   encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
+    const { poolType } = this.config;
     const embedded = this.#embed(pixels, generator);
+    const auxiliary: Tensor[] = [];
+    const classOnly = this.attnPool === null && poolType === 'tok' && !tokens;
+    const places = classOnly ? 0 : undefined;
+    const x = this.transformer.forward(embedded, { places, auxiliary });
     const { pooled, parts } =
-      this.attnPool === null
-        ? this.#pool(embedded, tokens)
-        : this.#attend(this.transformer.forward(embedded), this.attnPool, tokens);
-    return { pooled: matmul(pooled, this.proj), tokens: tokens ? parts : null };
+      this.attnPool === null ? this.#pool(x) : this.#attend(x, this.attnPool, tokens);
+    return {
+      pooled: matmul(pooled, this.proj),
+      tokens: tokens ? parts : null,
+      auxiliaryLoss: sumOf(auxiliary),
+    };
   }
 
-  /** From the blocks' input, the class token's vector or the mean of the patches'. */
-  #pool(embedded: Tensor, tokens: boolean): Pooled {
+  /** From the blocks' output, the class token's vector or the mean of the patches'. */
+  #pool(output: Tensor): Pooled {
     const { poolType, finalLnAfterPool } = this.config;
-    const classOnly = poolType === 'tok' && !tokens;
-    let x = this.transformer.forward(embedded, { places: classOnly ? 0 : undefined });
-    if (!finalLnAfterPool) x = this.lnPost.forward(x);
+    const x = finalLnAfterPool ? output : this.lnPost.forward(output);
     const pooled = poolVectors(x, poolType);
     return {
       ...pooled,

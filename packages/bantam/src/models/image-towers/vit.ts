@@ -1,5 +1,7 @@
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
@@ -86,9 +88,9 @@ export const vit: ImageTowerKind<VitConfig> = {
     return pooling.reduce((sum, part) => sum + part, blocks + 2 * embedDim ** 2);
   },
   positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
-  describe: ({ width, layers, patchSize, imageSize }) =>
-    `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
-  toOpenClip: (config) => writeTransformer(config, vit.fields),
+  describe: (config) =>
+    `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
+  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vit.fields) : null),
   fromOpenClip: (tower, missing) =>
     Boolean(tower.timm_model_name) || Array.isArray(tower.layers)
       ? null

@@ -1,6 +1,8 @@
 import { BantamError } from '../../errors.js';
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
@@ -64,10 +66,10 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     return transformerFlops(config, places) + projection;
   },
   positions: { name: 'positional_embedding' },
-  describe: ({ width, layers }) => `text ${width} × ${layers}`,
+  describe: (config) => `text ${describeBlocks(config)}`,
   toOpenClip(config) {
     const own = config.maskPadding || config.poolType === 'mean' || config.textEnd === 'eos';
-    return own ? null : writeTransformer(config, textTransformer.fields);
+    return own || !isPlain(config) ? null : writeTransformer(config, textTransformer.fields);
   },
   fromOpenClip(tower, missing) {
     const { maskPadding, textEnd, ...fields } = textTransformer.fields;
