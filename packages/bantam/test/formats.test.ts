@@ -25,6 +25,7 @@ import {
   preprocessFor,
   saveModel,
 } from '../dist/models/index.js';
+import { bantam } from './bantam.js';
 import { trainTokenizer } from '../dist/text/index.js';
 
 const fixtures = new URL('../fixtures/models/hugging-face/', import.meta.url);
@@ -252,7 +253,36 @@ describe("OpenAI's format", () => {
       });
     };
     await refuse({ ...plain, quickGelu: false }, {}, /no place for "quickGelu" false/);
+    const narrow = parseModelConfig({ ...plain, text: { ...text, width: 32, heads: 2 } });
+    await refuse(narrow, {}, /no place for "heads" 2 of "text"/);
     await refuse(plain, { resizeMode: 'squash' }, /preprocessing's "resizeMode" "squash"/);
+  });
+});
+
+describe('bantam models convert', () => {
+  it('writes the other format, and says what is missing', async () => {
+    const out = join(root, 'converted');
+    const { status, stdout, stderr } = await bantam([
+      'models',
+      'convert',
+      path('clip'),
+      '--to',
+      'open-clip',
+      '--out',
+      out,
+      '--image-size',
+      '32',
+    ]);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^Converted .*ViT 16 × 2, patch 8, 32 px.* to open-clip: .*converted/);
+    assert.match(stdout, /\nWithout a tokenizer: .* has no tokenizer\.json/);
+    assert.equal((await loadModel(out)).config.vision.imageSize, 32);
+  });
+
+  it('names the formats', async () => {
+    const run = await bantam(['models', 'convert', path('clip'), '--to', 'onnx', '--out', root]);
+    assert.equal(run.status, 1);
+    assert.match(run.stderr, /no model format "onnx".*open-clip, hugging-face, openai/);
   });
 });
 

@@ -91,7 +91,7 @@ export async function loadModel(
   const { clean, ...files } = await format.load(directory);
   const wanted = resized(files.config, options);
   const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
-  const config = paddedAs(wanted, optionalTokenizer(tokenizer));
+  const config = paddedAs(wanted, attempt(tokenizer));
   return {
     config,
     model: build(config, files).eval(),
@@ -125,9 +125,17 @@ function build(config: ModelConfig, files: Omit<ModelFiles, 'clean'>): Clip {
   return model;
 }
 
+/** What {@link convertModel} wrote. */
+export interface ConvertedModel {
+  readonly config: ModelConfig;
+  readonly preprocess: Preprocess;
+  /** Why there is no tokenizer beside the model; null: there is one. */
+  readonly withoutTokenizer: string | null;
+}
+
 /**
- * Reads a model directory and writes it in another format, or in OpenCLIP's with positions for
- * another image size.
+ * Reads a model directory and writes it in another format, or in its own with positions for another
+ * image size. Where its tokenizer cannot be read, the new directory has none.
  *
  * @throws BantamError where one of the two cannot be done.
  */
@@ -135,30 +143,33 @@ export async function convertModel(
   source: string,
   target: string,
   { format, ...options }: ExportModelOptions & LoadModelOptions,
-): Promise<LoadedModel> {
+): Promise<ConvertedModel> {
   const loaded = await loadModel(source, options);
-  const { config, model, preprocess, info } = loaded;
-  const tokenizer = optionalTokenizer(() => loaded.tokenizer);
-  await exportModel(
-    target,
-    { config, model, preprocess, info, ...(tokenizer !== undefined && { tokenizer }) },
-    { format },
-  );
-  return loaded;
+  const { config, preprocess, info } = loaded;
+  using model = loaded.model;
+  const tokenizer = attempt(() => loaded.tokenizer);
+  const found = tokenizer instanceof BantamError ? {} : { tokenizer };
+  await exportModel(target, { config, model, preprocess, info, ...found }, { format });
+  return {
+    config,
+    preprocess,
+    withoutTokenizer: tokenizer instanceof BantamError ? tokenizer.message : null,
+  };
 }
 
-function optionalTokenizer(read: () => Tokenizer): Tokenizer | undefined {
+function attempt(read: () => Tokenizer): Tokenizer | BantamError {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof BantamError)) throw error;
-    return undefined;
+    if (error instanceof BantamError) return error;
+    throw error;
   }
 }
 
 /** The configuration with the tokenizer's padding, which OpenCLIP's files do not tell. */
-function paddedAs(config: ModelConfig, tokenizer: Tokenizer | undefined): ModelConfig {
+function paddedAs(config: ModelConfig, tokenizer: Tokenizer | BantamError): ModelConfig {
   const { text } = config;
-  if (tokenizer === undefined || !isTextTransformer(text) || !needsContext(text)) return config;
+  if (tokenizer instanceof BantamError) return config;
+  if (!isTextTransformer(text) || !needsContext(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
 }

@@ -13,6 +13,7 @@ export {
   exportModel,
   loadModel,
   saveModel,
+  type ConvertedModel,
   type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,

@@ -25,14 +25,12 @@ export function addConvert(models: Command): void {
   ]);
   does(command, async ({ to, out, ...options }: ConvertFlags, source: string) => {
     const { convertModel, describeModel } = await import('../../models/index.js');
-    const { config, model, preprocess } = await convertModel(source, out, {
-      format: to,
-      ...options,
-    });
-    model.dispose();
+    const converted = await convertModel(source, out, { format: to, ...options });
+    const { config, withoutTokenizer } = converted;
+    const note = withoutTokenizer === null ? '' : `\nWithout a tokenizer: ${withoutTokenizer}`;
     return {
-      text: `Converted ${source} (${describeModel(config)}) to ${to}: ${out}`,
-      json: { out, format: to, config, preprocess },
+      text: `Converted ${source} (${describeModel(config)}) to ${to}: ${out}${note}`,
+      json: { out, format: to, ...converted },
     };
   });
 }

@@ -7,8 +7,10 @@ import {
   mul,
   MultiheadAttention,
   Parameter,
+  reshape,
   scope,
   tensor,
+  where,
   type Activation,
   type Generator,
   type Tensor,
@@ -51,6 +53,8 @@ export interface TransformerOptions {
 export interface TransformerForwardOptions {
   /** Each token sees itself and those before it. Default false. */
   causal?: boolean;
+  /** Tokens that may be seen, boolean [B, L], one at least for every query. Default: all. */
+  visible?: Tensor | undefined;
   /** The only places whose output is needed; default: all. */
   places?: Places | undefined;
   /** Takes what routers add to the loss of each row, [B], while they are trained. */
@@ -85,10 +89,11 @@ export class ResidualBlock extends Module {
 
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
-    const { causal = false, places, auxiliary } = options;
+    const { causal = false, visible, places, auxiliary } = options;
     const normed = this.ln_1.forward(x);
     const attended = this.attn.forward(normed, {
       causal,
+      mask: visible && hiding(visible),
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
         positions: asPositions(places),
@@ -105,6 +110,16 @@ export class ResidualBlock extends Module {
 function activationOf(quickGelu: boolean, geluTanh: boolean): Activation {
   if (quickGelu) return 'quick-gelu';
   return geluTanh ? 'gelu-tanh' : 'gelu';
+}
+
+/** What scores of tokens take that may not be seen: −∞, [B, 1, 1, L]. */
+function hiding(visible: Tensor): Tensor {
+  const { device } = visible;
+  const [shown, hidden] = [0, -Infinity].map((value) => full([], value, { device })) as [
+    Tensor,
+    Tensor,
+  ];
+  return reshape(where(visible, shown, hidden), [visible.dim(0), 1, 1, visible.dim(1)]);
 }
 
 function asPositions(places: Places): Tensor {

@@ -54,7 +54,9 @@ const unusual: ModelConfig = {
     shared: 'block',
     moe: null,
     noCausalMask: true,
+    maskPadding: false,
     poolType: 'eos',
+    textEnd: 'argmax',
     padId: 1,
     eosId: 3,
     projType: 'linear',
@@ -131,6 +133,20 @@ describe('toOpenClip', () => {
       'vocab_size',
       'width',
     ]);
+  });
+});
+
+describe('towers that OpenCLIP lacks', () => {
+  it('stand under the name bantam, and are read again', () => {
+    for (const text of [
+      { noCausalMask: true, maskPadding: true },
+      { poolType: 'mean', textEnd: 'eos' },
+    ] as const) {
+      const config = withChanges(modelConfig('ViT-Ti-16'), { text });
+      const written = toOpenClip(config);
+      assert.deepEqual(written.text_cfg, { bantam: config.text });
+      assert.deepEqual(fromOpenClip(written), config);
+    }
   });
 });
 

@@ -31,7 +31,7 @@ export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelCo
       contextLength: dim('positional_embedding', 0),
       vocabSize: dim('token_embedding.weight', 0),
       width,
-      heads: Math.floor(width / HEAD),
+      heads: Math.max(1, Math.floor(width / HEAD)),
       layers: countOf(/^transformer\.resblocks\.(\d+)\./),
     },
   });

@@ -1,18 +1,24 @@
 import {
   add,
+  arange,
   argmax,
+  div,
   Embedding,
   eq,
   LayerNorm,
+  le,
   Linear,
   matmul,
   Module,
+  mul,
   narrow,
   normalInit,
   pad,
   Parameter,
   squeeze,
+  sum,
   to,
+  unsqueeze,
   zeros,
   type Generator,
   type Tensor,
@@ -70,26 +76,42 @@ export class TextTransformer extends Module implements TextTower {
    * @throws BantamError when texts are longer than the context.
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
-    const { contextLength, noCausalMask } = this.config;
+    const { contextLength, noCausalMask, maskPadding, poolType } = this.config;
     requireContext(ids, contextLength);
     const given = ids.dim(1);
     const filled = this.#fillUp(ids);
-    const places = this.#places(filled);
+    const places = poolType === 'mean' ? undefined : this.#places(filled, poolType);
     const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
     const x = add(this.tokenEmbedding.forward(filled), positions);
     const auxiliary: Tensor[] = [];
     const y = this.transformer.forward(x, {
       causal: !noCausalMask,
+      visible: maskPadding ? this.#isText(filled) : undefined,
       places: tokens ? undefined : places,
       auxiliary,
     });
     const normed = this.lnFinal.forward(y);
-    const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
     return {
-      pooled: this.#project(pooled),
+      pooled: this.#project(this.#pool(normed, filled, places)),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
       auxiliaryLoss: sumOf(auxiliary),
     };
+  }
+
+  /** From the vectors of all places, or of the one alone, that of each text: [B, W]. */
+  #pool(normed: Tensor, ids: Tensor, places: Places | undefined): Tensor {
+    if (places !== undefined) {
+      return squeeze(normed.dim(1) === ids.dim(1) ? takePlaces(normed, places) : normed, 1);
+    }
+    const counted = unsqueeze(to(this.#isText(ids), { dtype: normed.dtype }), -1);
+    return div(sum(mul(normed, counted), { dim: 1 }), sum(counted, { dim: 1 }));
+  }
+
+  /** Whether each place is one of the text, up to and with its end: [B, L]. */
+  #isText(ids: Tensor): Tensor {
+    const { textEnd, poolType } = this.config;
+    const end = this.#places(ids, poolType === 'eos' ? 'eos' : textEnd);
+    return le(arange(ids.dim(1), { device: ids.device }), end);
   }
 
   #fillUp(ids: Tensor): Tensor {
@@ -98,9 +120,11 @@ export class TextTransformer extends Module implements TextTower {
     return pad(ids, [0, missing], this.config.padId);
   }
 
-  /** Where the vector of each text stands. */
-  #places(ids: Tensor): Places {
-    switch (this.config.poolType) {
+  /** The place of each text that is first, last, or of an id: a number, or int64 [B, 1]. */
+  #places(ids: Tensor, which: 'argmax' | 'eos'): Tensor;
+  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places;
+  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places {
+    switch (which) {
       case 'first':
         return 0;
       case 'last':
