@@ -43,6 +43,12 @@ function examples(command: Command, lines: readonly string[]): Command {
   return command.addHelpText('after', `\nExamples:\n${shown}`);
 }
 
+/** The command to measure the same again, wherever its results were written. */
+function commandLine(args: readonly string[]): string {
+  const kept = args.filter((arg, i) => !arg.startsWith('--json') && args[i - 1] !== '--json');
+  return ['npm run bench --', ...kept].join(' ');
+}
+
 /** Fails before anything was measured where the results could not be written after it. */
 async function checkOutput({ json }: { json?: string }): Promise<void> {
   if (json === undefined) return;
@@ -57,7 +63,7 @@ async function save(
 ): Promise<Results> {
   const results: Results = {
     format: 1,
-    commandLine: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    commandLine: commandLine(process.argv.slice(2)),
     date: new Date().toISOString(),
     machine: session.machine,
     ...measured,
