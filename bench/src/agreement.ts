@@ -18,8 +18,8 @@ interface Tolerance {
  * sides round at different places.
  */
 export const tolerances: Readonly<Record<Precision, Tolerance>> = {
-  fp32: { loss: 1e-4, gradNorm: 1e-3, feature: 1e-4, channelMean: 0.05 },
-  bf16: { loss: 1e-2, gradNorm: 5e-2, feature: 2e-2, channelMean: 0.05 },
+  fp32: { loss: 1e-5, gradNorm: 1e-3, feature: 2e-5, channelMean: 0.05 },
+  bf16: { loss: 5e-3, gradNorm: 2e-2, feature: 1e-2, channelMean: 0.05 },
 };
 
 /** What was compared. */

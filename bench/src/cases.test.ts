@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cases, selectCases } from './cases.js';
 import { describeSettings } from './settings-text.js';
-import { changesFor, plainSettings } from './trials.js';
+import { changesFor, plainSettings, usualSettings } from './trials.js';
 
 describe('selectCases', () => {
   it('takes all by *, and each name at most once', () => {
@@ -37,6 +37,15 @@ describe('changesFor', () => {
     assert.ok(names(workload).includes('bf16 weights'));
     assert.ok(!names({ ...workload, precision: 'fp32' }).includes('bf16 weights'));
     assert.ok(!names({ ...workload, kind: 'train' }).includes('bf16 weights'));
+  });
+
+  it('keeps fp32 weights in training where no trials are made', () => {
+    assert.equal(
+      describeSettings(usualSettings({ ...workload, kind: 'train' })),
+      'fused AdamW, plain attention',
+    );
+    assert.equal(describeSettings(usualSettings(workload)), 'bf16 weights, plain attention');
+    assert.equal(describeSettings(usualSettings({ ...workload, precision: 'fp32' })), 'defaults');
   });
 
   it('compiles only when asked', () => {

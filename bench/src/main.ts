@@ -43,6 +43,12 @@ function examples(command: Command, lines: readonly string[]): Command {
   return command.addHelpText('after', `\nExamples:\n${shown}`);
 }
 
+/** The command to measure the same again, wherever its results were written. */
+function commandLine(args: readonly string[]): string {
+  const kept = args.filter((arg, i) => !arg.startsWith('--json') && args[i - 1] !== '--json');
+  return ['npm run bench --', ...kept].join(' ');
+}
+
 /** Fails before anything was measured where the results could not be written after it. */
 async function checkOutput({ json }: { json?: string }): Promise<void> {
   if (json === undefined) return;
@@ -57,7 +63,7 @@ async function save(
 ): Promise<Results> {
   const results: Results = {
     format: 1,
-    commandLine: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    commandLine: commandLine(process.argv.slice(2)),
     date: new Date().toISOString(),
     machine: session.machine,
     ...measured,
@@ -117,10 +123,13 @@ interface RunFlags extends MeasureFlags {
   readonly peer: boolean;
 }
 
-const trialsOption = new Option(
-  '--trials <how>',
-  "look for the peer's best settings or not; torch.compile takes minutes for each case",
-).choices(['none', 'best', 'with-compile']);
+function trialsOption(usual: RunCasesOptions['trials']): Option {
+  const what =
+    'try what makes the peer fastest, or take what mostly does; torch.compile takes minutes for each case';
+  return new Option('--trials <how>', what)
+    .choices(['none', 'best', 'with-compile'])
+    .default(usual);
+}
 
 examples(
   addMeasureFlags(
@@ -128,7 +137,7 @@ examples(
       .command('run')
       .description('training steps, inference and loading, both sides in turn')
       .option('--cases <glob...>', 'names of cases, * stands for any characters', ['*'])
-      .addOption(trialsOption.default('best'))
+      .addOption(trialsOption('best'))
       .option('--workers <n>', 'workers of each loader', positiveInteger, 2)
       .option('--no-peer', 'measure Bantam alone'),
     { rounds: 5 },
@@ -146,13 +155,15 @@ examples(
 interface ZooFlags extends MeasureFlags {
   readonly models?: readonly string[];
   readonly precision: Precision;
+  readonly trials: RunCasesOptions['trials'];
   readonly peer: boolean;
 }
 
-const precisionOption = new Option('--precision <name>', 'what the towers compute in').choices([
-  'bf16',
-  'fp32',
-]);
+function precisionOption(): Option {
+  return new Option('--precision <name>', 'what the towers compute in')
+    .choices(['bf16', 'fp32'])
+    .default('bf16');
+}
 
 examples(
   addMeasureFlags(
@@ -160,7 +171,8 @@ examples(
       .command('zoo')
       .description("size and speed of many presets, beside OpenCLIP's where it has the model")
       .option('--models <preset...>', 'presets (default: all)')
-      .addOption(precisionOption.default('bf16'))
+      .addOption(precisionOption())
+      .addOption(trialsOption('none'))
       .option('--no-peer', 'measure Bantam alone'),
     { rounds: 2 },
   ),
@@ -169,7 +181,7 @@ examples(
   await checkOutput(flags);
   const session = await openSession({ threads: flags.threads, withPeer: flags.peer });
   const models = flags.models ?? session.bantam.presets;
-  const options = { ...runOptions(session, flags), trials: 'none' as const, workers: 1 };
+  const options = { ...runOptions(session, flags), trials: flags.trials, workers: 1 };
   const results: CaseResult[] = [];
   const skipped: SkippedCase[] = [];
   for (const model of models) {
@@ -197,7 +209,7 @@ examples(
     .command('scaling')
     .description('training speed and memory of Bantam by batch, image size, captions, threads')
     .option('--model <preset>', 'model', 'ViT-B-32')
-    .addOption(precisionOption.default('bf16'))
+    .addOption(precisionOption())
     .option('--full', 'a grid for curves instead of a small one')
     .option('--rounds <n>', 'turns of each point', positiveInteger, 3)
     .option('--slice <seconds>', 'length of a turn, about', positiveInteger, 3)

@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import {
+  BantamError,
   clipTokenizer,
   createModel,
   modelConfig,
@@ -61,10 +62,14 @@ export async function prepare(request: PrepareRequest): Promise<Prepared> {
   const config = modelConfig(name, imageSize === undefined ? {} : { vision: { imageSize } });
   const all = await readCaptions();
   const tokenizer = await tokenizerFor(request, config, all);
-  const tokens = Math.min(captionTokens, tokenizer.contextLength);
+  if (captionTokens > tokenizer.contextLength) {
+    throw new BantamError(
+      `Captions of ${captionTokens} tokens do not fit the context of ${name}, ${tokenizer.contextLength}.`,
+    );
+  }
   const captions = Array.from({ length: batch * batches }, (_, i) => {
     const caption = all[i % all.length] ?? '';
-    return tokens > 0 ? lengthen(caption, tokens, tokenizer) : caption;
+    return captionTokens > 0 ? lengthen(caption, captionTokens, tokenizer) : caption;
   });
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'captions.json'), JSON.stringify(captions));

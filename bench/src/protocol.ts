@@ -66,7 +66,7 @@ export interface PrepareRequest {
   readonly batch: number;
   /** Batches, used in turn. */
   readonly batches: number;
-  /** Repeats each caption's words up to this many tokens, or the context; default: as they are. */
+  /** Repeats each caption's words up to this many tokens; default: captions as they are. */
   readonly captionTokens?: number;
   /** CLIP's vocabulary file; null trains a tokenizer on the captions. */
   readonly vocabulary: string | null;

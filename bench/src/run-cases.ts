@@ -10,7 +10,7 @@ import { runProgram } from './run-program.js';
 import { describeSettings } from './settings-text.js';
 import { startBantam, type SideOptions } from './sides.js';
 import { TemporaryFolder } from './temporary-folder.js';
-import { findBestSettings, plainSettings } from './trials.js';
+import { findBestSettings, usualSettings } from './trials.js';
 
 /** Options of {@link runCases}. */
 export interface RunCasesOptions extends SideOptions {
@@ -23,7 +23,7 @@ export interface RunCasesOptions extends SideOptions {
   readonly batch: number;
   /** Workers of each loader. */
   readonly workers: number;
-  /** `best` looks for the peer's best settings; `with-compile` also tries torch.compile. */
+  /** `best` looks for the peer's best settings, `with-compile` tries torch.compile as well. */
   readonly trials: 'none' | 'best' | 'with-compile';
   /** Told what is going on. */
   readonly onProgress: (what: string, detail: string) => void;
@@ -123,6 +123,8 @@ async function runLoadCase(
     samplesPerStep: photoCount,
     prepared: null,
     ...(await measure(name, workload, { ...options, precision, rate: false })),
+    // Bantam's workers are threads and the peer's are processes, so no figure compares.
+    peakBytes: { bantam: null, peer: null },
   };
 }
 
@@ -150,7 +152,7 @@ async function measure(
   const { peer, trials: how, rounds, onProgress } = options;
   const found =
     peer === null || how === 'none'
-      ? { settings: plainSettings, trials: [] }
+      ? { settings: usualSettings(workload), trials: [] }
       : await findBestSettings(workload, {
           ...options,
           python: peer.python,

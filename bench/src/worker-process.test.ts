@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { machineCpuSeconds, WorkerProcess } from './worker-process.js';
 
 /** A worker that answers `run` after computing for some steps of 50 ms, and fails at the rest. */
@@ -9,7 +10,9 @@ const script = `
     if (op === 'memory') { console.error('no memory left'); process.exit(3); }
     const end = Date.now() + 50 * (steps ?? 0);
     while (Date.now() < end);
-    console.log(JSON.stringify(op === 'run' ? { seconds: steps } : { error: 'cannot ' + op }));
+    if (op === 'rate') require('child_process').
+      spawn(process.execPath, ['-e', 'const end = Date.now() + 2000; while (Date.now() < end);'], { stdio: 'ignore' });
+    console.log(JSON.stringify(op !== 'check' ? { seconds: steps } : { error: 'cannot ' + op }));
   });
 `;
 
@@ -59,5 +62,14 @@ describe('WorkerProcess', () => {
     const [after, machineAfter] = [worker.cpuSeconds(), machineCpuSeconds()];
     assert.ok((after ?? 0) - (before ?? 0) > 0.05);
     assert.ok((machineAfter ?? 0) - (machineBefore ?? 0) > 0.05);
+  });
+
+  it('counts what the worker started', { skip: process.platform !== 'linux' }, async () => {
+    await using worker = start();
+    await worker.ask({ op: 'rate', precision: 'fp32', seconds: 0 });
+    const before = worker.cpuSeconds() ?? 0;
+    const deadline = Date.now() + 10_000;
+    while ((worker.cpuSeconds() ?? 0) < before + 0.2 && Date.now() < deadline) await sleep(20);
+    assert.ok((worker.cpuSeconds() ?? 0) >= before + 0.2);
   });
 });

@@ -91,17 +91,10 @@ export class WorkerProcess implements AsyncDisposable {
     return reply;
   }
 
-  /** Processor seconds that the process and its ended children have used; null off Linux. */
+  /** Processor seconds that the process and all that it started have used; null off Linux. */
   cpuSeconds(): number | null {
     try {
-      const stat = readFileSync(`/proc/${String(this.#child.pid)}/stat`, 'utf8');
-      // The second field, the program's name, may hold spaces; times are in hundredths of a second.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      // Of the process itself, then of its children that have ended.
-      const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = fields
-        .slice(11, 15)
-        .map(Number);
-      return (user + system + childrenUser + childrenSystem) / 100;
+      return treeCpuSeconds(String(this.#child.pid));
     } catch {
       return null;
     }
@@ -122,6 +115,19 @@ export class WorkerProcess implements AsyncDisposable {
     const detail = last === '' || reason.includes(last) ? '' : `; it last said: ${last}`;
     return new BantamError(`${this.#name} failed: ${reason}${detail}`);
   }
+}
+
+/** Processor seconds of a process, its children, and theirs; throws where it cannot be told. */
+function treeCpuSeconds(pid: string): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The second field, the program's name, may hold spaces; times are in hundredths of a second.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // Of the process itself, then of its children that have ended.
+  const own = fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+  return children
+    .filter((child) => child !== '')
+    .reduce((sum, child) => sum + treeCpuSeconds(child), own);
 }
 
 /** Processor seconds that the whole machine has spent computing since it started; null off Linux. */
