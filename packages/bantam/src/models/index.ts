@@ -1,3 +1,6 @@
+export { MixtureOfExperts } from './blocks/mixture-of-experts.js';
+export type { MoeConfig } from './blocks/moe-config.js';
+export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
   parseModelConfig,
   withChanges,
@@ -6,11 +9,13 @@ export {
 } from './config.js';
 export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
 export {
+  convertModel,
+  exportModel,
   loadModel,
   saveModel,
+  type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,
-  type SaveModelOptions,
 } from './directory.js';
 export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
 export {
@@ -21,6 +26,8 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
 export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
@@ -46,3 +53,4 @@ export type {
   TowerOptions,
 } from './tower.js';
 export { describeModel, preprocessOf, type TextConfig, type VisionConfig } from './towers.js';
+export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';

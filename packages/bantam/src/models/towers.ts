@@ -1,12 +1,18 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { ConvNextConfig } from './image-towers/convnext-config.js';
+import { convNext } from './image-towers/convnext.js';
+import type { MixerConfig } from './image-towers/mixer-config.js';
+import { mixer } from './image-towers/mixer.js';
 import type { MobileClipConfig } from './image-towers/mobileclip-config.js';
 import { mobileClip } from './image-towers/mobileclip.js';
 import { modifiedResNet } from './image-towers/modified-resnet.js';
 import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
 import type { ResNetConfig } from './image-towers/resnet-config.js';
 import { resNet } from './image-towers/resnet.js';
+import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
+import { siglipVit } from './image-towers/siglip-vit.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
 import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
@@ -20,7 +26,14 @@ import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
 export type VisionConfig =
-  VitConfig | ModifiedResNetConfig | ResNetConfig | SwinConfig | MobileClipConfig;
+  | VitConfig
+  | ModifiedResNetConfig
+  | ResNetConfig
+  | ConvNextConfig
+  | SiglipVitConfig
+  | SwinConfig
+  | MixerConfig
+  | MobileClipConfig;
 
 /** The configuration of a text tower, by its `type`. */
 export type TextConfig = TextTransformerConfig | MobileClipTextConfig;
@@ -30,7 +43,10 @@ export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   vit,
   modifiedResNet,
   resNet,
+  convNext,
+  siglipVit,
   swin,
+  mixer,
   mobileClip,
 ];
 

@@ -91,6 +91,11 @@ function entriesOf(model: Clip): Entry[] {
       `MobileCLIP's layout holds no image tower of type "${config.vision.type}"; save the model in another format.`,
     );
   }
+  if (config.vision.attention === 'sas-p' || config.text.block === 'sas-p') {
+    throw new BantamError(
+      "MobileCLIP's layout holds no simplified blocks; save the model in another format.",
+    );
+  }
   const names = new Map([...model.stateDict()].map(([name, tensor]) => [tensor, name]));
   const entry = (tensor: Tensor, apple: string | null): Entry => {
     return { name: names.get(tensor) ?? '', apple, tensor };

@@ -12,6 +12,8 @@ export interface TimmTowers<Config> {
   readonly models: Readonly<Record<string, Partial<Config>>>;
   /** Values of `timm_pool` that mean the tower's own pooling. */
   readonly pools: readonly string[];
+  /** Values of `timm_proj` that the tower can have; default: `linear` and `mlp`. */
+  readonly projections?: readonly TimmHeadConfig['proj'][];
   /** Stochastic depth where `timm_drop_path` is absent; undefined: the tower has none. */
   readonly dropPath?: number;
   /** The tower projects by itself (`timm_proj` null), not by OpenCLIP's head. Default false. */
@@ -56,7 +58,7 @@ function isEqual(a: unknown, b: unknown): boolean {
  */
 export function readTimmTower<Config extends Timm>(
   tower: OpenClipTower,
-  { models, pools, dropPath, ownHead = false }: TimmTowers<Config>,
+  { models, pools, projections = ['linear', 'mlp'], dropPath, ownHead = false }: TimmTowers<Config>,
   missing: string[],
 ): Record<string, unknown> | null {
   const { timm_model_name: name, timm_pool: pool = 'avg', timm_proj: proj = 'linear' } = tower;
@@ -66,7 +68,9 @@ export function readTimmTower<Config extends Timm>(
     missing.push(`vision_cfg.${key} ${JSON.stringify(value)}`);
   };
   if (!pools.includes(String(pool))) ask('timm_pool', pool);
-  const projects = ownHead ? proj === null || proj === '' : proj === 'linear' || proj === 'mlp';
+  const projects = ownHead
+    ? proj === null || proj === ''
+    : projections.some((known) => known === proj);
   if (!projects) ask('timm_proj', proj);
   if (tower.timm_drop !== undefined && tower.timm_drop !== 0) ask('timm_drop', tower.timm_drop);
   const known = [

@@ -1,4 +1,3 @@
-import type { Linear } from '@bantam/torch';
 import {
   add,
   BatchNorm2d,
@@ -12,6 +11,7 @@ import {
   transpose,
   unbind,
   type Generator,
+  type Linear,
   type Tensor,
 } from '@bantam/torch';
 import { dropPath } from '../blocks/drop-path.js';
@@ -22,6 +22,7 @@ import {
   type MobileClipConfig,
   type MobileClipStageSizes,
 } from './mobileclip-config.js';
+import { MapSasPBlock } from './mobileclip-sas-p.js';
 import { timmLinear } from './timm-init.js';
 
 /** Options of a block of a MobileCLIP tower. */
@@ -30,6 +31,8 @@ export interface MobileClipBlockOptions {
   stage: MobileClipStageSizes;
   /** Probability by which training skips a branch for a picture. */
   dropPath: number;
+  /** The block before it in the stage. */
+  before: MobileClipBlock | undefined;
   /** Draws the initial weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
@@ -42,7 +45,9 @@ export interface MobileClipBlock extends Module {
 /** The block that a stage is made of: the one place where its kind is chosen. */
 export function createMobileClipBlock(options: MobileClipBlockOptions): MobileClipBlock {
   const { config, stage, dropPath: rate, generator } = options;
-  if (stage.attention) return new AttentionBlock(options);
+  if (stage.attention) {
+    return config.attention === 'sas-p' ? new MapSasPBlock(options) : new AttentionBlock(options);
+  }
   return new RepMixerBlock({
     width: stage.width,
     hidden: stage.hidden,

@@ -10,6 +10,14 @@ export interface MobileClipConfig extends ImageTowerConfig {
   readonly depths: readonly number[];
   /** Hidden units of a block's MLP as a multiple of its width. */
   readonly mlpRatio: number;
+  /**
+   * Blocks of the last stage. `mhsa`: MobileCLIP's residual attention blocks; `sas-p`: simplified ones
+   * (He and Hofmann 2024), as SiCLIP has them (Liu 2024). Their values are not projected in the
+   * first one either, as the model's first layers are convolutions.
+   */
+  readonly attention: 'mhsa' | 'sas-p';
+  /** `sas-p`: the blocks have one attention, that of the first. */
+  readonly sharedAttention: boolean;
   /** Width of one attention head. */
   readonly headWidth: number;
   /** First value of the layer scales. */

@@ -167,7 +167,11 @@ export class MobileClipStage extends Module {
     const { stage, dropPaths } = options;
     this.downsample = stage.downsample ? new Downsample(options) : null;
     this.posEmb = stage.attention ? new PositionalEncoding(options) : null;
-    this.blocks = dropPaths.map((dropPath) => createMobileClipBlock({ ...options, dropPath }));
+    this.blocks = [];
+    for (const dropPath of dropPaths) {
+      const before = this.blocks.at(-1);
+      this.blocks.push(createMobileClipBlock({ ...options, dropPath, before }));
+    }
   }
 
   forward(x: Tensor, generator?: Generator): Tensor {

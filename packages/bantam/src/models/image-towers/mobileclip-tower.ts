@@ -1,4 +1,3 @@
-import type { Linear } from '@bantam/torch';
 import {
   channelsLast,
   flatten,
@@ -7,6 +6,7 @@ import {
   scope,
   transpose,
   type Generator,
+  type Linear,
   type Tensor,
 } from '@bantam/torch';
 import { dropPathRates } from '../blocks/drop-path.js';

@@ -1,5 +1,5 @@
 import { BantamError } from '../../errors.js';
-import { count, flag, list, positive, share } from '../fields.js';
+import { count, flag, list, oneOf, positive, share } from '../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops } from '../layer-flops.js';
 import { channelStatistics } from '../preprocess.js';
@@ -29,12 +29,14 @@ function squeezeFlops(channels: number, hidden: number | null): number {
 
 function stageFlops(
   { inWidth, width, depth, hidden, grid, downsample, squeeze, attention }: MobileClipStageSizes,
-  fused: boolean,
+  { fused, attention: kind }: MobileClipConfig,
 ): number {
   const places = grid ** 2;
   const depthwise = { inChannels: width, outChannels: width, groups: width, out: grid };
-  const mlp = convFlops({ ...depthwise, kernel: largeKernel }) + 4 * places * width * hidden;
-  const attended = 8 * places * width ** 2 + 4 * places ** 2 * width;
+  const simplified = attention && kind === 'sas-p';
+  const convolved = simplified ? 0 : convFlops({ ...depthwise, kernel: largeKernel });
+  const mlp = convolved + 4 * places * width * hidden;
+  const attended = (simplified ? 4 : 8) * places * width ** 2 + 4 * places ** 2 * width;
   const mixer = attention
     ? attended
     : branchFlops(depthwise, fused ? [smallKernel] : [smallKernel, 1]);
@@ -52,6 +54,8 @@ const mci0 = {
   widths: [64, 128, 256, 512],
   depths: [2, 6, 10, 2],
   mlpRatio: 3,
+  attention: 'mhsa' as const,
+  sharedAttention: false,
   headWidth: 32,
   layerScale: 1e-5,
   projBias: true,
@@ -69,7 +73,7 @@ const timm: TimmTowers<MobileClipConfig> = {
   ownHead: true,
 };
 
-/** MobileCLIP's hybrid image towers. */
+/** MobileCLIP's hybrid image towers, and SiCLIP's. */
 export const mobileClip: ImageTowerKind<MobileClipConfig> = {
   type: 'mobileclip',
   fields: {
@@ -77,6 +81,8 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
     widths: list(count(1), [64, 128, 256, 512]),
     depths: list(count(1), [2, 6, 10, 2]),
     mlpRatio: positive(3),
+    attention: oneOf('mhsa', 'sas-p'),
+    sharedAttention: flag(false),
     headWidth: count(32),
     layerScale: positive(1e-5),
     dropPath: share(0),
@@ -85,6 +91,11 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
   },
   preprocess: { ...channelStatistics.unit, interpolation: 'bilinear' },
   check(config) {
+    if (config.sharedAttention && config.attention !== 'sas-p') {
+      throw new BantamError(
+        '"sharedAttention" of "vision" needs simplified blocks; set "attention" to "sas-p".',
+      );
+    }
     const stages = mobileClipStages(config);
     for (const { inWidth, width, hidden, attention } of stages) {
       if (width % inWidth !== 0) {
@@ -124,10 +135,10 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
     };
     const head =
       branchFlops(last, spatial) + squeezeFlops(end.width, end.squeeze) + 2 * end.width * embedDim;
-    return stages.reduce((sum, stage) => sum + stageFlops(stage, fused), stem + head);
+    return stages.reduce((sum, stage) => sum + stageFlops(stage, config), stem + head);
   },
-  describe: ({ widths, depths, imageSize, fused }) =>
-    `MobileCLIP ${widths.join('-')} × ${depths.join('-')}${fused ? ', fused' : ''}, ${imageSize} px`,
+  describe: ({ attention, widths, depths, imageSize, fused }) =>
+    `${attention === 'sas-p' ? 'SiCLIP' : 'MobileCLIP'} ${widths.join('-')} × ${depths.join('-')}${fused ? ', fused' : ''}, ${imageSize} px`,
   toOpenClip: (config) => writeTimmTower(config, timm),
   fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
 };

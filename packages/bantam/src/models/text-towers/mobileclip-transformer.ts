@@ -17,8 +17,15 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { RepMixerBlock } from '../blocks/rep-mixer.js';
-import { takePlaces, Transformer } from '../blocks/transformer.js';
-import type { Encoded, TextEncodeOptions, TextTower, TowerOptions } from '../tower.js';
+import { takePlaces } from '../blocks/places.js';
+import { Transformer } from '../blocks/transformer.js';
+import {
+  sumOf,
+  type Encoded,
+  type TextEncodeOptions,
+  type TextTower,
+  type TowerOptions,
+} from '../tower.js';
 import { initTransformer, requireContext } from './text-transformer.js';
 import { mixerWidth, type MobileClipTextConfig } from './mobileclip-config.js';
 
@@ -94,12 +101,15 @@ export class MobileClipText extends Module implements TextTower {
     const filled = given === contextLength ? ids : pad(ids, [0, contextLength - given], padId);
     const places = argmax(filled, { dim: 1, keepdim: true });
     const x = add(this.tokenEmbedding.forward(filled), this.positionalEmbedding);
-    const mixed = this.mixerOut.forward(this.transformer.forward(this.mixerIn.forward(x)));
+    const auxiliary: Tensor[] = [];
+    const blocks = this.transformer.forward(this.mixerIn.forward(x), { auxiliary });
+    const mixed = this.mixerOut.forward(blocks);
     const normed = this.lnFinal.forward(tokens ? mixed : takePlaces(mixed, places));
     const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
     return {
       pooled: matmul(pooled, this.textProjection),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
+      auxiliaryLoss: sumOf(auxiliary),
     };
   }
 }

@@ -18,14 +18,23 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
-import { takePlaces, Transformer, type Places } from '../blocks/transformer.js';
+import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
+import { takePlaces, type Places } from '../blocks/places.js';
+import { ResidualBlock, Transformer } from '../blocks/transformer.js';
 import type { TransformerConfig } from '../blocks/transformer-config.js';
-import type { Encoded, TextEncodeOptions, TextTower, TowerOptions } from '../tower.js';
+import {
+  sumOf,
+  type Encoded,
+  type TextEncodeOptions,
+  type TextTower,
+  type TowerOptions,
+} from '../tower.js';
 import { needsContext, type TextTransformerConfig } from './transformer-config.js';
 
 /**
  * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
- * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's.
+ * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's, those
+ * of simplified blocks as these are defined.
  */
 export class TextTransformer extends Module implements TextTower {
   tokenEmbedding: Embedding;
@@ -68,15 +77,18 @@ export class TextTransformer extends Module implements TextTower {
     const places = this.#places(filled);
     const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
     const x = add(this.tokenEmbedding.forward(filled), positions);
+    const auxiliary: Tensor[] = [];
     const y = this.transformer.forward(x, {
       causal: !noCausalMask,
       places: tokens ? undefined : places,
+      auxiliary,
     });
     const normed = this.lnFinal.forward(y);
     const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
     return {
       pooled: this.#project(pooled),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
+      auxiliaryLoss: sumOf(auxiliary),
     };
   }
 
@@ -118,7 +130,10 @@ function projection(config: TextTransformerConfig, embedDim: number): Parameter 
   return new Linear({ inFeatures: width, outFeatures: embedDim, generator: null });
 }
 
-/** Draws the weights of a text tower's blocks as OpenAI's and OpenCLIP's do. */
+/**
+ * Draws the weights of a text tower's residual blocks as OpenAI's and OpenCLIP's do; simplified blocks
+ * keep those that they start with.
+ */
 export function initTransformer(
   { resblocks }: Transformer,
   { width, layers }: TransformerConfig,
@@ -127,11 +142,15 @@ export function initTransformer(
   const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
   const attention = width ** -0.5;
   const residual = attention * (2 * layers) ** -0.5;
-  for (const { attn, mlp } of resblocks) {
+  for (const block of resblocks) {
+    if (!(block instanceof ResidualBlock)) continue;
+    const { attn, mlp } = block;
     draw(attn.inProjWeight, attention);
     draw(attn.outProj.weight, residual);
-    draw(mlp.cFc.weight, (2 * width) ** -0.5);
-    draw(mlp.cProj.weight, residual);
+    for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
+      draw(cFc.weight, (2 * width) ** -0.5);
+      draw(cProj.weight, residual);
+    }
   }
 }
 
