@@ -1,4 +1,5 @@
 import {
+  channelsLast,
   flatten,
   mean,
   Module,
@@ -103,7 +104,7 @@ export class MobileClipTower extends Module implements ImageTower {
 
   encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
     requirePixels(pixels, this.config);
-    const map = this.trunk.forward(pixels, generator);
+    const map = this.trunk.forward(channelsLast(pixels), generator);
     return {
       pooled: this.trunk.head.fc.forward(mean(map, { dim: [2, 3] })),
       tokens: tokens ? transpose(flatten(map, { start: 2 }), 1, 2) : null,
