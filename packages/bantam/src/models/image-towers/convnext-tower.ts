@@ -1,6 +1,7 @@
 import {
   add,
   Conv2d,
+  depthwiseConv2d,
   full,
   LayerNorm,
   mean,
@@ -40,14 +41,14 @@ class DepthwiseConv extends Conv2d {
       outChannels: width,
       groups: width,
       kernel: depthwiseKernel,
-      padding: (depthwiseKernel - 1) / 2,
       generator: null,
     });
   }
 
   /** [B, H, W, C] → [B, H, W, C] */
   override forward(x: Tensor): Tensor {
-    return permute(super.forward(permute(x, [0, 3, 1, 2])), [0, 2, 3, 1]);
+    const { weight, bias } = this;
+    return permute(depthwiseConv2d(permute(x, [0, 3, 1, 2]), weight, bias), [0, 2, 3, 1]);
   }
 }
 
