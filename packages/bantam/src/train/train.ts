@@ -20,7 +20,7 @@ import {
   describeModel,
   modelConfig,
   parseModelConfig,
-  preprocessFor,
+  preprocessOf,
   saveModel,
   type ModelConfig,
 } from '../models/index.js';
@@ -91,7 +91,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessFor(named.vision.imageSize),
+      preprocess: preprocessOf(named),
       augment: options.augment ?? source.augment,
     },
     options.settings ?? {},

@@ -2,7 +2,10 @@ import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
+import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
+import { addSasPPresets } from './sas-p.js';
+import { addSiglipPresets } from './siglip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -11,8 +14,11 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
+  addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);
+  addMobileClipPresets(presets);
+  addSasPPresets(presets);
   return presets;
 }
 

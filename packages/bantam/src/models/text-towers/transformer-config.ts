@@ -20,6 +20,11 @@ export interface TextTransformerConfig extends TextTowerConfig, TransformerConfi
   readonly projBias: boolean;
 }
 
+/** Whether a text tower is of this kind. */
+export function isTextTransformer(config: TextTowerConfig): config is TextTransformerConfig {
+  return config.type === 'transformer';
+}
+
 /**
  * Whether features depend on the padding behind a text, so that every text must be filled up to
  * the context: without a causal mask, or pooled at the last place.

@@ -1,6 +1,8 @@
 import { BantamError } from '../../errors.js';
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
@@ -60,8 +62,10 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
-  describe: ({ width, layers }) => `text ${width} × ${layers}`,
-  toOpenClip: (config) => writeTransformer(config, textTransformer.fields),
+  positions: { name: 'positional_embedding' },
+  describe: (config) => `text ${describeBlocks(config)}`,
+  toOpenClip: (config) =>
+    isPlain(config) ? writeTransformer(config, textTransformer.fields) : null,
   fromOpenClip: (tower, missing) =>
     readTransformer(tower, 'text_cfg', { fields: textTransformer.fields, unsupported, missing }),
 };
