@@ -1,4 +1,5 @@
 import { zeros } from '../ops/create.js';
+import { depthwiseConv2d } from '../ops/depthwise.js';
 import { conv2d, type PerSide } from '../ops/neural.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
@@ -51,6 +52,20 @@ export class Conv2d extends Module {
 
   forward(x: Tensor): Tensor {
     const { bias, stride, padding, dilation, groups } = this;
+    if (this.#isDepthwise()) return depthwiseConv2d(x, this.weight, bias);
     return conv2d(x, this.weight, { bias, stride, padding, dilation, groups });
+  }
+
+  /** Whether each channel has a kernel of its own, and the map keeps its size. */
+  #isDepthwise(): boolean {
+    const [outChannels, perGroup, ...kernel] = this.weight.shape;
+    const { stride, padding, dilation, groups } = this;
+    const around = typeof padding === 'number' ? [padding, padding] : padding;
+    return (
+      perGroup === 1 &&
+      outChannels === groups &&
+      [stride, dilation].flat().every((step) => step === 1) &&
+      kernel.every((length, side) => length === 2 * (around[side] ?? 0) + 1)
+    );
   }
 }

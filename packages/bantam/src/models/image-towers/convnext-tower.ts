@@ -1,7 +1,6 @@
 import {
   add,
   Conv2d,
-  depthwiseConv2d,
   full,
   LayerNorm,
   mean,
@@ -41,14 +40,14 @@ class DepthwiseConv extends Conv2d {
       outChannels: width,
       groups: width,
       kernel: depthwiseKernel,
+      padding: (depthwiseKernel - 1) / 2,
       generator: null,
     });
   }
 
   /** [B, H, W, C] → [B, H, W, C] */
   override forward(x: Tensor): Tensor {
-    const { weight, bias } = this;
-    return permute(depthwiseConv2d(permute(x, [0, 3, 1, 2]), weight, bias), [0, 2, 3, 1]);
+    return permute(super.forward(permute(x, [0, 3, 1, 2])), [0, 2, 3, 1]);
   }
 }
 
