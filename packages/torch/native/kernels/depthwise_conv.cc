@@ -151,7 +151,7 @@ std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& map, const 
           total.select(0, kernel * kernel)};
 }
 
-/// Every device but the CPU, and every pass that is differentiated again, takes this.
+/// The convolution by libtorch, which has gradients of its own: all there is on other devices than the CPU.
 at::Tensor plain(const at::Tensor& x, const at::Tensor& weight, const OptionalTensor& bias) {
   return at::conv2d(x, weight, bias, 1, {weight.size(2) / 2, weight.size(3) / 2}, 1, x.size(1));
 }
