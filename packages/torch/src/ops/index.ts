@@ -1,6 +1,7 @@
 export * from './arithmetic.js';
 export * from './compare.js';
 export * from './create.js';
+export * from './depthwise.js';
 export * from './in-place.js';
 export * from './matrix.js';
 export * from './neural.js';
