@@ -67,6 +67,11 @@ at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
 
 at::Tensor roll(const at::Tensor& self, c10::SymIntArrayRef, c10::IntArrayRef) { return at::empty_like(self); }
 
+at::Tensor& abs_out(const at::Tensor& self, at::Tensor& out) {
+  out.resize_(self.sizes());
+  return out;
+}
+
 at::Tensor relu(const at::Tensor& self) { return at::empty_like(self); }
 
 at::Tensor where(const at::Tensor& condition, const at::Tensor& self, const at::Tensor& other) {
@@ -91,6 +96,7 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
   library.impl("native_layer_norm", bantam::layer_norm);
   library.impl("index_select", bantam::index_select);
   library.impl("roll", bantam::roll);
+  library.impl("abs.out", bantam::abs_out);
   library.impl("relu", bantam::relu);
   library.impl("where.self", bantam::where);
 }

@@ -1,6 +1,7 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
+import { addNanoPresets } from './nano.js';
 import { findPreset, type Presets } from './presets.js';
 import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
@@ -19,6 +20,7 @@ function buildPresets(): Presets {
   addMixerPresets(presets);
   addMobileClipPresets(presets);
   addSasPPresets(presets);
+  addNanoPresets(presets);
   return presets;
 }
 

@@ -1,7 +1,7 @@
 import { parseModelConfig } from '../config.js';
 import { mobileClip } from '../image-towers/mobileclip.js';
 import { mobileClipText } from '../text-towers/mobileclip.js';
-import { derive, type Presets } from './presets.js';
+import type { Presets } from './presets.js';
 
 /** By OpenCLIP's name, timm's name of the image tower. */
 const inOpenClip = {
@@ -37,10 +37,5 @@ export function addMobileClipPresets(presets: Presets): void {
       vision: { type: mobileClip.type, projBias: false },
       text: { type: mobileClipText.type },
     }),
-  ); // For pictures of 64 pixels and vocabularies trained on the captions at hand: ours.
-  derive(presets, 'MobileCLIP-Nano-64', 'MobileCLIP-S0', {
-    embedDim: 192,
-    vision: { imageSize: 64, widths: [32, 64, 128, 256], depths: [2, 2, 4, 2] },
-    text: { width: 192, heads: 3, layers: 2, contextLength: 32, vocabSize: 4096 },
-  });
+  );
 }

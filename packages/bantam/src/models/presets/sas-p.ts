@@ -8,14 +8,9 @@ import { derive, type Presets } from './presets.js';
 export function addSasPPresets(presets: Presets): void {
   const vision = { block: 'sas-p', poolType: 'avg' } as const;
   const text = { block: 'sas-p' } as const;
-  for (const name of ['ViT-Nano-8-64', 'ViT-S-16', 'ViT-B-32']) {
+  for (const name of ['ViT-Nano-16-64', 'ViT-S-16', 'ViT-B-32']) {
     derive(presets, `SAS-P-${name}`, name, { vision, text });
   }
-  // Every two layers in a row are one block, after SiCLIP (Liu 2024).
-  derive(presets, 'SAS-P-ViT-Nano-8-64-shared', 'SAS-P-ViT-Nano-8-64', {
-    vision: { sharedLayers: 2 },
-    text: { sharedLayers: 2 },
-  });
   // What its blocks share is not published in detail. Queries and keys alone leave 14 % fewer
   // parameters in the image tower than MobileCLIP-S0's, as the paper says; whole blocks, 28 %.
   derive(presets, 'SiCLIP-S0', 'MobileCLIP-S0', {

@@ -1,0 +1,77 @@
+import { parseModelConfig } from '../config.js';
+import { derive, findPreset, type Presets } from './presets.js';
+
+const MIXTURE = {
+  experts: 4,
+  topK: 2,
+  every: 2,
+  capacityFactor: 2,
+  balanceWeight: 0.01,
+  zLossWeight: 1e-4,
+};
+
+/** Image towers of about the cost of `ViT-Nano-16-64`'s, for pictures of 64 pixels. */
+const towers = {
+  ModifiedResNet: { type: 'modified-resnet', width: 32, depths: [1, 1, 2, 1] },
+  ResNet: { type: 'resnet', width: 32, depths: [2, 2, 3, 2] },
+  ConvNeXt: { type: 'convnext', width: 48, depths: [2, 2, 4, 2] },
+  Swin: {
+    type: 'swin',
+    width: 48,
+    depths: [2, 2, 4, 2],
+    heads: [2, 4, 8, 16],
+    windowSize: 4,
+    dropPath: 0,
+  },
+  Mixer: { type: 'mixer', width: 256, layers: 8 },
+};
+
+/**
+ * One small model for each kind of tower, for pictures of 64 pixels and vocabularies trained on the
+ * captions at hand: ours, to compare architectures within minutes. The image towers differ, the text
+ * tower is that of `ViT-Nano-16-64` where the kind has none of its own.
+ */
+export function addNanoPresets(presets: Presets): void {
+  const { embedDim, text } = findPreset(presets, 'ViT-Nano-16-64');
+  for (const [name, vision] of Object.entries(towers)) {
+    const config = { embedDim, text, vision: { ...vision, imageSize: 64 } };
+    presets.set(`${name}-Nano-64`, parseModelConfig(config));
+  }
+  presets.set(
+    'SigLIP-Nano-64',
+    parseModelConfig({
+      embedDim,
+      customText: true,
+      initLogitBias: -10,
+      vision: {
+        type: 'siglip-vit',
+        imageSize: 64,
+        patchSize: 16,
+        width: 256,
+        layers: 6,
+        heads: 4,
+        proj: 'linear',
+      },
+      text: { ...text, noCausalMask: true, poolType: 'last', projBias: true },
+    }),
+  );
+  derive(presets, 'MoE-ViT-Nano-16-64', 'ViT-Nano-16-64', {
+    vision: { moe: MIXTURE },
+    text: { moe: MIXTURE },
+  });
+  // Every two layers in a row are one block, after SiCLIP (Liu 2024).
+  derive(presets, 'SAS-P-ViT-Nano-16-64-shared', 'SAS-P-ViT-Nano-16-64', {
+    vision: { sharedLayers: 2 },
+    text: { sharedLayers: 2 },
+  });
+  const hybrid = {
+    embedDim,
+    vision: { imageSize: 64, widths: [32, 64, 128, 256], depths: [2, 2, 4, 2] },
+    text: { width: 192, heads: 3, layers: 2, contextLength: 32, vocabSize: 4096 },
+  };
+  derive(presets, 'MobileCLIP-Nano-64', 'MobileCLIP-S0', hybrid);
+  derive(presets, 'SiCLIP-Nano-64', 'SiCLIP-S0', {
+    ...hybrid,
+    text: { ...hybrid.text, sharedLayers: hybrid.text.layers },
+  });
+}
