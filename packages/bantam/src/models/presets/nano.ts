@@ -64,10 +64,12 @@ export function addNanoPresets(presets: Presets): void {
     vision: { sharedLayers: 2 },
     text: { sharedLayers: 2 },
   });
+  // Layer scales of the paper's 1e-5 take longer to grow than such a model is trained.
+  const layerScale = 0.1;
   const hybrid = {
     embedDim,
-    vision: { imageSize: 64, widths: [32, 64, 128, 256], depths: [2, 2, 4, 2] },
-    text: { width: 192, heads: 3, layers: 2, contextLength: 32, vocabSize: 4096 },
+    vision: { imageSize: 64, widths: [32, 64, 128, 256], depths: [2, 2, 4, 2], layerScale },
+    text: { width: 192, heads: 3, layers: 2, contextLength: 32, vocabSize: 4096, layerScale },
   };
   derive(presets, 'MobileCLIP-Nano-64', 'MobileCLIP-S0', hybrid);
   derive(presets, 'SiCLIP-Nano-64', 'SiCLIP-S0', {
