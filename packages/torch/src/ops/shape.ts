@@ -36,6 +36,9 @@ const toDtypeOp = new Operator('aten::to', 'dtype');
 const toDeviceOp = new Operator('aten::to', 'device');
 const viewDtypeOp = new Operator('aten::view', 'dtype');
 
+/** libtorch's number of the memory format. */
+const CHANNELS_LAST = 2;
+
 /** The same elements in another shape; one length may be −1. A view where the strides allow it. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return reshapeOp.tensor(x, shape);
@@ -175,6 +178,14 @@ export function unfold(x: Tensor, dim: number, size: number, step: number): Tens
 /** x itself where its elements lie in row-major order, else a copy in which they do. */
 export function contiguous(x: Tensor): Tensor {
   return contiguousOp.tensor(x);
+}
+
+/**
+ * x [N, C, H, W] with the channels of each place side by side in memory: x itself where they are, else
+ * a copy. Convolutions, batch normalisation and pooling keep the arrangement and are faster in it.
+ */
+export function channelsLast(x: Tensor): Tensor {
+  return contiguousOp.tensor(x, CHANNELS_LAST);
 }
 
 /** A copy. */
