@@ -1,6 +1,32 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Generator } from '@bantam/torch';
+import {
+  createModel,
+  loadModel,
+  preprocessFor,
+  saveModel,
+  withChanges,
+  modelConfig,
+} from '../dist/models/index.js';
+import { loadTokenizer } from '../dist/text/index.js';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
+
+async function saveSmallModel(directory: string): Promise<void> {
+  const trained = fileURLToPath(new URL('../fixtures/text/trained', import.meta.url));
+  const tokenizer = await loadTokenizer(trained, { contextLength: 16 });
+  const { vocabSize, contextLength } = tokenizer;
+  const config = withChanges(modelConfig('ViT-Pico-8-64'), {
+    vision: { layers: 2 },
+    text: { layers: 1, vocabSize, contextLength },
+  });
+  using model = createModel(config, { generator: new Generator({ seed: 0 }) });
+  await saveModel(directory, { config, model, tokenizer, preprocess: preprocessFor(64) });
+}
 
 describe('bantam models', () => {
   it('lists presets by a part of their names', async () => {
@@ -26,6 +52,28 @@ describe('bantam models', () => {
     assert.match(stdout, /^ViT-B-32: ViT 768 × 12, patch 32, 224 px; text 512 × 12, 151\.3M/);
     assert.match(stdout, /"patchSize": 32/);
     assert.match(stdout, /resblocks\.0 … 11 \(12 ×\): ResidualBlock, 7\.09M/);
+  });
+
+  it('upcycles a dense model, once', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bantam-'));
+    try {
+      const [dense, out] = [join(folder, 'dense'), join(folder, 'sparse')];
+      await saveSmallModel(dense);
+      const args = ['models', 'upcycle', dense, '--out', out, '--towers', 'image'];
+      const { config } = (await bantamJson([...args, '--experts', '4'])) as {
+        config: { vision: { moe: { experts: number } }; text: { moe: unknown } };
+      };
+      assert.deepEqual([config.vision.moe.experts, config.text.moe], [4, null]);
+      const { config: loaded, tokenizer } = await loadModel(out);
+      assert.deepEqual(loaded.vision, config.vision);
+      assert.equal(tokenizer.vocabSize, loaded.text.vocabSize);
+      await expectFailure(['models', 'upcycle', out, '--out', join(folder, 'again')], {
+        status: 1,
+        message: /"vision" has mixtures of experts already/,
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('names what it does not know', async () => {

@@ -21,19 +21,19 @@ import {
 } from '../dist/models/index.js';
 
 /** Values that fixtures/towers.py wrote, by name. */
-type Reference = ReadonlyMap<string, Tensor>;
+export type Reference = ReadonlyMap<string, Tensor>;
 
-function openReference(fixture: string): Reference {
+export function openReference(fixture: string): Reference {
   const path = new URL(`../fixtures/models/${fixture}.safetensors`, import.meta.url);
   return loadSafetensors(fileURLToPath(path)).tensors;
 }
 
-function find(reference: Reference, name: string): Tensor {
+export function find(reference: Reference, name: string): Tensor {
   return reference.get(name) ?? assert.fail(`The fixture has no "${name}".`);
 }
 
 /** The part of the reference under a prefix, by what follows it. */
-function part(reference: Reference, prefix: string): Map<string, Tensor> {
+export function part(reference: Reference, prefix: string): Map<string, Tensor> {
   const entries = [...reference].filter(([name]) => name.startsWith(prefix));
   return new Map(entries.map(([name, tensor]) => [name.slice(prefix.length), tensor]));
 }
@@ -44,7 +44,12 @@ function sampled(values: readonly number[], { size }: Tensor): number[] {
   return Array.from({ length: size }, (_, k) => values[(7919 * k) % values.length] ?? NaN);
 }
 
-function assertValues(actual: Tensor, expected: Tensor, tolerance: number, what: string): void {
+export function assertValues(
+  actual: Tensor,
+  expected: Tensor,
+  tolerance: number,
+  what: string,
+): void {
   const values = expected.toArray();
   sampled(actual.toArray(), expected).forEach((value, i) => {
     const wanted = values[i] ?? NaN;
@@ -57,14 +62,15 @@ function assertValues(actual: Tensor, expected: Tensor, tolerance: number, what:
 }
 
 /** Errors of a gradient relative to its size; one that is rounding alone may be anything so small. */
-function assertGradient(
+export function assertGradient(
   actual: Tensor | null,
   expected: Tensor,
   typical: number,
   name: string,
 ): void {
   const values = expected.toArray();
-  const own = sampled(actual?.toArray() ?? [], expected);
+  // Without a gradient is what the output does not depend on.
+  const own = sampled(actual?.toArray() ?? values.map(() => 0), expected);
   const error = Math.hypot(...own.map((value, i) => value - (values[i] ?? NaN)));
   const size = Math.hypot(...values);
   const slack = 1e-6 * typical * Math.sqrt(values.length);

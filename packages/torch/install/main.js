@@ -26,7 +26,7 @@ export async function main(env) {
   // Before the download: a missing compiler should not show after ten minutes.
   const toolchain = await findToolchain(env);
   say(
-    `1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}, ${toolchain.jpeg ? 'libjpeg-turbo' : 'no libjpeg-turbo: JPEG files decode at half the speed'}`,
+    `1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}, ${toolchain.jpeg ? 'libjpeg-turbo' : 'no libjpeg-turbo: sharp decodes JPEG files, more slowly'}`,
   );
   const libtorch = libtorchOfUser(env) ?? (await libtorchFromCache({ cache, cuda, env }));
   say(`2/3 libtorch ${libtorch.build} in ${libtorch.path}`);

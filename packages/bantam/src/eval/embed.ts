@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
-import { fromTypedArray, to, type Tensor } from '@bantam/torch';
+import { fromTypedArray, type Tensor } from '@bantam/torch';
 import { evalBatches, Quarantine, type QuarantinedSample, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import { normalizePixels, type LoadedModel } from '../models/index.js';
-import { encodeTexts, towerFeatures, type EncodeOptions } from './encode.js';
+import type { LoadedModel } from '../models/index.js';
+import { encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
 
 /** How far an embedding pass has come. */
 export interface EmbedProgress {
@@ -75,24 +75,21 @@ export function disposeEmbeddings({ image, text }: Embeddings): void {
 }
 
 async function embedPictures(
-  { model, config, preprocess }: LoadedModel,
+  loaded: LoadedModel,
   source: Source,
   options: EmbedSourceOptions,
 ): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
   const { batchSize = 64, quarantine = new Quarantine(), onProgress } = options;
-  const width = config.embedDim;
+  const { preprocess } = loaded;
+  const width = loaded.config.embedDim;
   const records = new Int32Array(source.size);
   const features = new Float32Array(source.size * width);
   const keys: string[] = [];
   for await (const batch of evalBatches(source, { preprocess, batchSize, quarantine })) {
     const { images, size, height, width: columns } = batch;
-    const encode = (): Tensor => {
-      const pixels = fromTypedArray(images, { shape: [size, height, columns, 3] });
-      const { device } = model.logitScale;
-      return model.encodeImage(normalizePixels(to(pixels, { device }), preprocess));
-    };
+    const rows = { pixels: images, shape: [size, height, columns, 3] } as const;
     records.set(batch.indices, keys.length);
-    features.set(towerFeatures(encode, options), keys.length * width);
+    features.set(encodePixels(loaded, rows, options), keys.length * width);
     keys.push(...batch.records.map(({ key }) => key));
     onProgress?.({ stage: 'pictures', done: keys.length, total: source.size });
     await setImmediate();

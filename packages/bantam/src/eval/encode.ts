@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../errors.js';
-import type { LoadedModel } from '../models/index.js';
+import { normalizePixels, type LoadedModel } from '../models/index.js';
 
 export interface EncodeOptions {
   /** What the towers compute in; features are float32 always. `float32` by default. */
@@ -20,7 +20,7 @@ export interface EncodeOptions {
 }
 
 /** Runs a tower without gradients and gives its features, each row scaled to length 1. */
-export function towerFeatures(
+function towerFeatures(
   encode: () => Tensor,
   { precision = 'float32' }: EncodeOptions,
 ): Float32Array {
@@ -36,6 +36,27 @@ export function towerFeatures(
     );
   }
   return features;
+}
+
+/** 8-bit RGB pictures of the model's size. */
+export interface EncodePixelsInput {
+  /** Rows [B, H, W, 3]. */
+  readonly pixels: Uint8Array;
+  readonly shape: readonly [number, number, number, 3];
+}
+
+/** Features of a batch of pictures: B·D values, float32, each row scaled to length 1. */
+export function encodePixels(
+  { model, preprocess }: Pick<LoadedModel, 'model' | 'preprocess'>,
+  { pixels, shape }: EncodePixelsInput,
+  options: EncodeOptions = {},
+): Float32Array {
+  const encode = (): Tensor => {
+    const { device } = model.logitScale;
+    const raw = fromTypedArray(pixels, { shape });
+    return model.encodeImage(normalizePixels(to(raw, { device }), preprocess));
+  };
+  return towerFeatures(encode, options);
 }
 
 export interface EncodeTextsOptions extends EncodeOptions {

@@ -15,7 +15,13 @@ export {
   type EmbeddingFile,
   type SaveEmbeddingsOptions,
 } from './embedding-file.js';
-export { encodeTexts, type EncodeOptions, type EncodeTextsOptions } from './encode.js';
+export {
+  encodePixels,
+  encodeTexts,
+  type EncodeOptions,
+  type EncodePixelsInput,
+  type EncodeTextsOptions,
+} from './encode.js';
 export {
   evalTasks,
   evaluate,

@@ -8,7 +8,8 @@ import { BantamError } from '../errors.js';
 import { trainTokenizer, type Tokenizer } from '../text/index.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges } from './config.js';
-import { loadModel, saveModel, type SaveModelOptions } from './directory.js';
+import { loadModel, saveModel } from './directory.js';
+import type { SaveModelOptions } from './formats/format.js';
 import { channelStatistics, preprocessFor } from './preprocess.js';
 
 const captions = ['a happy cat', 'a red car on the road', 'a happy car'];

@@ -1,21 +1,16 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { saveSafetensors } from '@bantam/torch';
+import { scope } from '@bantam/torch';
 import { BantamError } from '../errors.js';
-import { readJson } from '../json-file.js';
 import type { Tokenizer } from '../text/index.js';
 import { createModel, type Clip } from './clip.js';
-import type { ModelConfig } from './config.js';
-import { isObject } from './fields.js';
-import { isFolder, writeFolder, writeJson } from './files.js';
-import { fromOpenClip, toOpenClip } from './formats/open-clip.js';
-import { fromOpenClipPreprocess, toOpenClipPreprocess, type Preprocess } from './preprocess.js';
-import { findTokenizer, saveTokenizer, tokenizerFiles } from './tokenizer-files.js';
+import { withChanges, type ModelConfig } from './config.js';
+import { isFolder, writeFolder } from './files.js';
+import type { ModelFiles, SaveModelOptions } from './formats/format.js';
+import { formatOf, modelFormat } from './formats/index.js';
+import type { Preprocess } from './preprocess.js';
+import { resizePositions } from './positions.js';
+import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
+import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
-
-const CONFIG = 'open_clip_config.json';
-const WEIGHTS = 'open_clip_model.safetensors';
-const INFO = 'bantam.json';
 
 /** A model with all that is needed to use it. */
 export interface LoadedModel {
@@ -29,21 +24,23 @@ export interface LoadedModel {
   readonly info: Readonly<Record<string, unknown>>;
 }
 
-/** Options of {@link saveModel}. */
-export interface SaveModelOptions {
-  config: ModelConfig;
-  model: Clip;
-  /** Left out where texts will never be encoded. */
-  tokenizer?: Tokenizer;
-  preprocess: Preprocess;
-  /** Anything JSON can hold. Default: nothing. */
-  info?: Readonly<Record<string, unknown>>;
-}
-
 /** Options of {@link loadModel}. */
 export interface LoadModelOptions {
   /** OpenAI's vocabulary (`bpe_simple_vocab_16e6.txt.gz`), for directories without a tokenizer. */
   merges?: string;
+  /**
+   * Edge of the input in pixels in place of the model's own; learned positions of patches are
+   * interpolated, see {@link resizePositions}.
+   */
+  imageSize?: number;
+  /** Most tokens of a text in place of the model's own, likewise. */
+  contextLength?: number;
+}
+
+/** Options of {@link exportModel} and {@link convertModel}. */
+export interface ExportModelOptions {
+  /** Name of the format: `open-clip`, `hugging-face`, `openai`, … */
+  format: string;
 }
 
 /**
@@ -54,26 +51,29 @@ export interface LoadModelOptions {
  * @throws BantamError when the folder holds other files or cannot be written.
  */
 export async function saveModel(directory: string, options: SaveModelOptions): Promise<void> {
-  const { config, model, tokenizer, preprocess, info = {} } = options;
-  const own = [CONFIG, WEIGHTS, INFO, ...tokenizerFiles];
+  await exportModel(directory, options, { format: 'open-clip' });
+}
+
+/**
+ * {@link saveModel} in any format.
+ *
+ * @throws BantamError also where the format has no place for a part of the model.
+ */
+export async function exportModel(
+  directory: string,
+  model: SaveModelOptions,
+  options: ExportModelOptions,
+): Promise<void> {
+  const format = modelFormat(options.format);
   await writeFolder(
     directory,
-    (file) => own.includes(file),
-    async (draft) => {
-      const text =
-        tokenizer === undefined ? config.text : await saveTokenizer(draft, tokenizer, config.text);
-      await writeJson(join(draft, CONFIG), {
-        model_cfg: toOpenClip({ ...config, text }),
-        preprocess_cfg: toOpenClipPreprocess(preprocess),
-      });
-      await writeJson(join(draft, INFO), info);
-      saveSafetensors(join(draft, WEIGHTS), model.stateDict(), { metadata: { format: 'pt' } });
-    },
+    (file) => format.owns(file),
+    (draft) => format.save(draft, model),
   );
 }
 
 /**
- * Reads a model directory of Bantam or OpenCLIP; the weights come as float32.
+ * Reads a model directory of any format that Bantam knows; the weights come as float32.
  *
  * @throws BantamError when the folder or a file is missing or damaged, the configuration asks for
  * what Bantam does not have, or weights and configuration are of different models.
@@ -84,65 +84,92 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   if (!(await isFolder(directory))) {
     throw new BantamError(
-      `There is no folder ${directory}; name a model directory, which holds ${CONFIG} and ${WEIGHTS}.`,
+      `There is no folder ${directory}; name a model directory, which holds a configuration and weights.`,
     );
   }
-  const { config, preprocess } = await readConfig(directory);
-  const weights = await findWeights(directory);
-  const info = await readJson(join(directory, INFO), 'model');
-  const tokenizer = await findTokenizer(directory, config.text, options);
+  const format = await formatOf(directory);
+  const { clean, ...files } = await format.load(directory);
+  const wanted = resized(files.config, options);
+  const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
+  const config = paddedAs(wanted, attempt(tokenizer));
+  return {
+    config,
+    model: build(config, files).eval(),
+    get tokenizer() {
+      return tokenizer();
+    },
+    preprocess: { ...files.preprocess, size: config.vision.imageSize },
+    info: files.info,
+  };
+}
+
+function resized(config: ModelConfig, { imageSize, contextLength }: LoadModelOptions): ModelConfig {
+  if (imageSize === undefined && contextLength === undefined) return config;
+  return withChanges(config, {
+    ...(imageSize !== undefined && { vision: { imageSize } }),
+    ...(contextLength !== undefined && { text: { contextLength } }),
+  });
+}
+
+function build(config: ModelConfig, files: Omit<ModelFiles, 'clean'>): Clip {
   const model = createModel(config, { generator: null });
   try {
-    loadWeights(model, weights);
+    scope(() => {
+      const weights = resizePositions(files.readWeights(), { from: files.config, to: config });
+      loadWeights(model, weights, files.weightsName);
+    });
   } catch (error) {
     model.dispose();
     throw error;
   }
+  return model;
+}
+
+/** What {@link convertModel} wrote. */
+export interface ConvertedModel {
+  readonly config: ModelConfig;
+  readonly preprocess: Preprocess;
+  /** Why there is no tokenizer beside the model; null: there is one. */
+  readonly withoutTokenizer: string | null;
+}
+
+/**
+ * Reads a model directory and writes it in another format, or in its own with positions for another
+ * image size. Where its tokenizer cannot be read, the new directory has none.
+ *
+ * @throws BantamError where one of the two cannot be done.
+ */
+export async function convertModel(
+  source: string,
+  target: string,
+  { format, ...options }: ExportModelOptions & LoadModelOptions,
+): Promise<ConvertedModel> {
+  const loaded = await loadModel(source, options);
+  const { config, preprocess, info } = loaded;
+  using model = loaded.model;
+  const tokenizer = attempt(() => loaded.tokenizer);
+  const found = tokenizer instanceof BantamError ? {} : { tokenizer };
+  await exportModel(target, { config, model, preprocess, info, ...found }, { format });
   return {
     config,
-    model: model.eval(),
-    get tokenizer() {
-      return tokenizer();
-    },
     preprocess,
-    info: isObject(info) ? info : {},
+    withoutTokenizer: tokenizer instanceof BantamError ? tokenizer.message : null,
   };
 }
 
-async function readConfig(
-  directory: string,
-): Promise<{ config: ModelConfig; preprocess: Preprocess }> {
-  const file = join(directory, CONFIG);
-  const document = await readJson(file, 'model');
-  if (document === undefined) {
-    throw new BantamError(`${directory} has no ${CONFIG}; name a model directory.`);
-  }
-  const { model_cfg, preprocess_cfg } = isObject(document) ? document : {};
+function attempt(read: () => Tokenizer): Tokenizer | BantamError {
   try {
-    const config = fromOpenClip(model_cfg);
-    const { imageSize } = config.vision;
-    // As in OpenCLIP, the model's own size counts.
-    return {
-      config,
-      preprocess: { ...fromOpenClipPreprocess(preprocess_cfg, imageSize), size: imageSize },
-    };
+    return read();
   } catch (error) {
-    if (!(error instanceof BantamError)) throw error;
-    throw new BantamError(`${file}: ${error.message}`);
+    if (error instanceof BantamError) return error;
+    throw error;
   }
 }
 
-/** The weights file by OpenCLIP's name, else the only safetensors file of the folder. */
-async function findWeights(directory: string): Promise<string> {
-  const files = await readdir(directory);
-  const candidates = files.filter((file) => file.endsWith('.safetensors'));
-  const [only, another] = candidates;
-  if (candidates.includes(WEIGHTS)) return join(directory, WEIGHTS);
-  if (only !== undefined && another === undefined) return join(directory, only);
-  const pickled = files.find((file) => /\.(bin|pt|pth)$/.test(file));
-  throw new BantamError(
-    another === undefined && pickled !== undefined
-      ? `${directory} has its weights only as a Python pickle (${pickled}); save them as ${WEIGHTS} with the Python package safetensors.`
-      : `${directory} has no ${WEIGHTS}; name a complete model directory.`,
-  );
+/** The configuration with the tokenizer's padding, which OpenCLIP's files do not tell. */
+function paddedAs(config: ModelConfig, tokenizer: Tokenizer | BantamError): ModelConfig {
+  const { text } = config;
+  if (tokenizer instanceof BantamError) return config;
+  if (!isTextTransformer(text) || !needsContext(text)) return config;
+  return withChanges(config, { text: { padId: tokenizer.padId } });
 }

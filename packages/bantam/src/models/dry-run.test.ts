@@ -29,6 +29,13 @@ describe('modelFlops', () => {
 });
 
 describe('activationBytes', () => {
+  it('is known for every preset', () => {
+    for (const [name, config] of presets) {
+      const { image, text } = activationBytes(config, { captionTokens: 9 });
+      assert.ok(image > 1e5 && text > 1e4, `${name}: ${image}, ${text}`);
+    }
+  });
+
   for (const name of ['ViT-Pico-8-64', 'ViT-Nano-16-64']) {
     it(`is what the memory of ${name} really grows by`, () => {
       const config = modelConfig(name);

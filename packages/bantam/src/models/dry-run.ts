@@ -1,4 +1,12 @@
-import { countFlops, memoryStats, onDevice, scope, zeros, type Tensor } from '@bantam/torch';
+import {
+  countFlops,
+  Generator,
+  memoryStats,
+  onDevice,
+  scope,
+  zeros,
+  type Tensor,
+} from '@bantam/torch';
 import { createModel, type Clip } from './clip.js';
 import type { ModelConfig } from './config.js';
 import type { PerTower } from './flops.js';
@@ -56,6 +64,8 @@ export function activationBytes(
   { captionTokens = config.text.contextLength }: DryRunOptions = {},
 ): PerTower {
   return withMetaModel(config, (model) => {
+    // What a tower draws has a shape only, too.
+    const generator = new Generator({ seed: 0 });
     const kept = (encode: (batch: number) => Tensor): number => {
       const [one, two] = [1, 2].map((batch) =>
         scope(() => {
@@ -68,8 +78,8 @@ export function activationBytes(
       return two - one;
     };
     return {
-      image: kept((batch) => model.visual.encode(pixels(config, batch)).pooled),
-      text: kept((batch) => model.text.encode(ids(batch, captionTokens)).pooled),
+      image: kept((batch) => model.visual.encode(pixels(config, batch), { generator }).pooled),
+      text: kept((batch) => model.text.encode(ids(batch, captionTokens), { generator }).pooled),
     };
   });
 }

@@ -8,6 +8,8 @@ export interface Field<T> {
   /** The values that are accepted, for messages. */
   readonly wanted: string;
   readonly accepts: (value: unknown) => boolean;
+  /** Makes the member of an accepted value, named `where` in messages; default: it is the value. */
+  readonly read?: (value: unknown, where: string) => T;
 }
 
 /** A field for every member of a configuration. */
@@ -26,6 +28,15 @@ export function index(fallback: number): Field<number> {
 /** A number above 0. */
 export function positive(fallback: number): Field<number> {
   return field('a number above 0', (value) => isNumber(value) && value > 0, fallback);
+}
+
+/** A number of at least `least`. */
+export function atLeast(least: number, fallback?: number): Field<number> {
+  return field(
+    `a number of at least ${least}`,
+    (value) => isNumber(value) && value >= least,
+    fallback,
+  );
 }
 
 /** Any finite number. */
@@ -57,6 +68,14 @@ export function object(): Field<Readonly<Record<string, unknown>>> {
   return field('an object', isObject);
 }
 
+/** An object with members of its own, absent ones by their fallback. */
+export function section<T extends object>(fields: Fields<T>): Field<T> {
+  return {
+    ...field('an object of settings', isObject),
+    read: (value, where) => readFields(value, fields, where),
+  };
+}
+
 /** One of a few names; an absent member is the first. */
 export function oneOf<T extends string>(...names: readonly [T, ...T[]]): Field<T> {
   const wanted = names.map((name) => `"${name}"`).join(' or ');
@@ -77,11 +96,12 @@ export function list<T>(
 }
 
 /** A field that may also be null, which an absent member is. */
-export function optional<T>({ wanted, accepts }: Field<T>): Field<T | null> {
+export function optional<T>({ wanted, accepts, read }: Field<T>): Field<T | null> {
   return {
     wanted: `${wanted}, or null`,
     accepts: (value) => value === null || accepts(value),
     fallback: null,
+    ...(read && { read: (value, where) => (value === null ? null : read(value, where)) }),
   };
 }
 
@@ -117,10 +137,10 @@ export function readFields<T extends object>(value: unknown, fields: Fields<T>, 
     throw new BantamError(`${where} has no setting "${key}"${didYouMean(key, known)}.`);
   }
   const read = known.map((key) => {
-    const { wanted, accepts, fallback } = fields[key as keyof T];
+    const { wanted, accepts, fallback, read: make } = fields[key as keyof T];
     const given = value[key] ?? fallback;
     if (given === undefined) throw new BantamError(`${where} lacks "${key}", ${wanted}.`);
-    if (accepts(given)) return [key, given];
+    if (accepts(given)) return [key, make ? make(given, `"${key}" of ${where}`) : given];
     throw new BantamError(
       `"${key}" of ${where} is ${JSON.stringify(given)}; it must be ${wanted}.`,
     );

@@ -1,3 +1,6 @@
+export { MixtureOfExperts } from './blocks/mixture-of-experts.js';
+export type { MoeConfig } from './blocks/moe-config.js';
+export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
   parseModelConfig,
   withChanges,
@@ -6,11 +9,14 @@ export {
 } from './config.js';
 export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
 export {
+  convertModel,
+  exportModel,
   loadModel,
   saveModel,
+  type ConvertedModel,
+  type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,
-  type SaveModelOptions,
 } from './directory.js';
 export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
 export {
@@ -20,13 +26,21 @@ export {
   type ParameterCounts,
   type PerTower,
 } from './flops.js';
+export { fuseModel } from './fuse.js';
+export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { modelFormats } from './formats/index.js';
+export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
+export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
+export { MobileClipTower } from './image-towers/mobileclip-tower.js';
 export { VisionTransformer } from './image-towers/vision-transformer.js';
 export type { VitConfig } from './image-towers/vit-config.js';
 export { normalizePixels } from './pixels.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/index.js';
 export { formatModelStructure, summarizeModel, type ModelSummary } from './summary.js';
+export type { MobileClipTextConfig } from './text-towers/mobileclip-config.js';
+export { MobileClipText } from './text-towers/mobileclip-transformer.js';
 export { TextTransformer } from './text-towers/text-transformer.js';
 export type { TextTransformerConfig } from './text-towers/transformer-config.js';
 export type {
@@ -39,4 +53,5 @@ export type {
   TextTowerConfig,
   TowerOptions,
 } from './tower.js';
-export { describeModel, type TextConfig, type VisionConfig } from './towers.js';
+export { describeModel, preprocessOf, type TextConfig, type VisionConfig } from './towers.js';
+export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';

@@ -1,5 +1,8 @@
 import { BantamError } from '../errors.js';
 
+/** The object's name in messages. */
+const WHERE = 'preprocess_cfg';
+
 type Triple = readonly [number, number, number];
 
 /**
@@ -83,8 +86,8 @@ export function fromOpenClipPreprocess(config: unknown, size: number): Preproces
   >;
   return {
     size: squareSize(given.size ?? size),
-    mean: triple(given.mean ?? channelStatistics.openai.mean, 'mean'),
-    std: triple(given.std ?? channelStatistics.openai.std, 'std'),
+    mean: readTriple(given.mean ?? channelStatistics.openai.mean, 'mean', WHERE),
+    std: readTriple(given.std ?? channelStatistics.openai.std, 'std', WHERE),
     interpolation: oneOf(given.interpolation ?? 'bicubic', 'interpolation', [
       'bicubic',
       'bilinear',
@@ -105,13 +108,14 @@ function squareSize(value: unknown): number {
   throw unusable('size', value, 'a positive integer, or twice the same one');
 }
 
-function triple(value: unknown, key: string): Triple {
+/** @throws BantamError unless the value is a number for each of red, green and blue. */
+export function readTriple(value: unknown, key: string, where: string): Triple {
   if (Array.isArray(value)) {
     const [red, green, blue, ...rest] = value as unknown[];
     const numbers = typeof red === 'number' && typeof green === 'number';
     if (numbers && typeof blue === 'number' && rest.length === 0) return [red, green, blue];
   }
-  throw unusable(key, value, 'three numbers');
+  throw unusable(key, value, 'three numbers', where);
 }
 
 function oneOf<T extends string>(value: unknown, key: string, known: readonly T[]): T {
@@ -120,8 +124,8 @@ function oneOf<T extends string>(value: unknown, key: string, known: readonly T[
   return found;
 }
 
-function unusable(key: string, value: unknown, wanted: string): BantamError {
+function unusable(key: string, value: unknown, wanted: string, where = WHERE): BantamError {
   return new BantamError(
-    `"${key}" of preprocess_cfg is ${JSON.stringify(value)}, but Bantam needs ${wanted}.`,
+    `"${key}" of ${where} is ${JSON.stringify(value)}, but Bantam needs ${wanted}.`,
   );
 }

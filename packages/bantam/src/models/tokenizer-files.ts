@@ -28,7 +28,8 @@ export async function saveTokenizer(
   requireFit(tokenizer, config, 'The tokenizer');
   await tokenizer.save(directory);
   const clean = await writtenCleaning(directory);
-  const isDefault = clean === undefined || clean === 'whitespace';
+  // OpenCLIP cleans texts in any case, and the least is white space.
+  const isDefault = clean === undefined || clean === 'whitespace' || clean === 'none';
   return {
     ...config,
     hfTokenizerName: config.hfTokenizerName ?? 'bantam',
@@ -43,6 +44,14 @@ async function writtenCleaning(directory: string): Promise<unknown> {
   return isObject(own) ? own.clean : undefined;
 }
 
+/** Options of {@link findTokenizer}. */
+export interface FindTokenizerOptions {
+  /** OpenAI's vocabulary, for directories without a tokenizer. */
+  readonly merges?: string | undefined;
+  /** What to do to texts first; default: what OpenCLIP does. */
+  readonly clean?: Cleaning | undefined;
+}
+
 /**
  * The tokenizer of a model directory: its `tokenizer.json`, else OpenAI's BPE from vocabulary files
  * in it or from `merges`. Where there is none, or it does not fit, the returned function throws: an
@@ -51,10 +60,10 @@ async function writtenCleaning(directory: string): Promise<unknown> {
 export async function findTokenizer(
   directory: string,
   config: TextConfig,
-  { merges }: { merges?: string },
+  options: FindTokenizerOptions,
 ): Promise<() => Tokenizer> {
   try {
-    const tokenizer = await readTokenizer(directory, config, merges);
+    const tokenizer = await readTokenizer(directory, config, options);
     requireFit(tokenizer, config, `The tokenizer of ${directory}`);
     return () => tokenizer;
   } catch (error) {
@@ -68,13 +77,13 @@ export async function findTokenizer(
 async function readTokenizer(
   directory: string,
   config: TextConfig,
-  merges: string | undefined,
+  { merges, clean = cleaningOf(config) }: FindTokenizerOptions,
 ): Promise<Tokenizer> {
   const { contextLength, hfTokenizerName } = config;
   const files = await readdir(directory);
   const inside = (file: string | undefined) => (file === undefined ? file : join(directory, file));
   if (files.includes('tokenizer.json')) {
-    return loadTokenizer(directory, { contextLength, clean: cleaningOf(config) });
+    return loadTokenizer(directory, { contextLength, clean });
   }
   if (hfTokenizerName !== null) {
     throw new BantamError(

@@ -1,5 +1,6 @@
-import type { Generator, Module, Tensor } from '@bantam/torch';
+import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
 import type { Fields } from './fields.js';
+import type { Preprocess } from './preprocess.js';
 
 /** What a tower computes. */
 export interface Encoded {
@@ -10,6 +11,17 @@ export interface Encoded {
    * an image's patches or the places of its last feature map, row by row.
    */
   tokens: Tensor | null;
+  /**
+   * What training adds to the loss of each row, [B], such as that of a router; absent where there is
+   * nothing.
+   */
+  auxiliaryLoss?: Tensor | undefined;
+}
+
+/** The sum of tensors of one shape; undefined where there are none. */
+export function sumOf(tensors: readonly Tensor[]): Tensor | undefined {
+  const [first, ...rest] = tensors;
+  return first && rest.reduce(add, first);
 }
 
 /** Options of {@link ImageTower.encode}. */
@@ -87,11 +99,27 @@ export interface TextFlopsOptions {
   tokens: number;
 }
 
+/** A table of the positions of patches, [P + G², W] or [1, P + G², W]. */
+export interface PatchPositions<Config> {
+  /** Its name in the tower's state dict. */
+  readonly name: string;
+  /** P: rows before those of the grid, such as the class token's. */
+  readonly prefix: number;
+  /** G: patches along one edge. */
+  grid(config: Config): number;
+}
+
+/** A table of the positions of tokens, [L, W]. */
+export interface TokenPositions {
+  /** Its name in the tower's state dict. */
+  readonly name: string;
+}
+
 /** A tower's `vision_cfg` or `text_cfg` in OpenCLIP. */
 export type OpenClipTower = Readonly<Record<string, unknown>>;
 
 /** One kind of tower: its configuration, and what can be known from that alone. */
-interface TowerKind<Config, Tower, FlopsOptions> {
+interface TowerKind<Config, Tower, FlopsOptions, Positions> {
   /** The value of `type` in its configurations. */
   readonly type: string;
   /** The other members of its configurations, with their defaults. */
@@ -101,6 +129,11 @@ interface TowerKind<Config, Tower, FlopsOptions> {
   create(options: TowerOptions<Config>): Tower;
   /** Floating-point operations of one forward pass, 2 per multiply-add of products. */
   flops(config: Config, options: FlopsOptions): number;
+  /**
+   * The table of learned positions that a checkpoint has, where it can be interpolated for another
+   * size; absent: it has none, or none that could.
+   */
+  readonly positions?: Positions;
   /** A few words for people: `ViT 256 × 6, patch 16, 64 px`. */
   describe(config: Config): string;
   /** By what OpenCLIP builds the same tower; null where it has no such tower. */
@@ -113,15 +146,20 @@ interface TowerKind<Config, Tower, FlopsOptions> {
 }
 
 /** A kind of image tower. */
-export type ImageTowerKind<Config extends ImageTowerConfig> = TowerKind<
+export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKind<
   Config,
   ImageTower,
-  ImageFlopsOptions
->;
+  ImageFlopsOptions,
+  PatchPositions<Config>
+> {
+  /** How its published models prepare pictures, where that is not as OpenAI's do. */
+  readonly preprocess?: Partial<Preprocess>;
+}
 
 /** A kind of text tower. */
 export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<
   Config,
   TextTower,
-  TextFlopsOptions
+  TextFlopsOptions,
+  TokenPositions
 >;

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  cat,
   fromTypedArray,
   Generator,
   max,
+  mean,
   narrow,
   noGrad,
   normalize,
@@ -136,7 +138,66 @@ describe('TextTransformer', () => {
     );
   }
 
-  for (const poolType of ['argmax', 'eos', 'first', 'last'] as const) {
+  const masked = { noCausalMask: true, maskPadding: true } as const;
+  for (const changes of [
+    { ...masked, poolType: 'mean' },
+    { ...masked, poolType: 'mean', textEnd: 'eos', eosId: 17 },
+    { ...masked, poolType: 'argmax' },
+    { ...masked, poolType: 'eos', eosId: 19 },
+    { ...masked, poolType: 'first' },
+    { ...masked, poolType: 'mean', block: 'sas-p' },
+    { poolType: 'mean' },
+  ] as const) {
+    it(
+      `hides padding, whatever its ids are: ${JSON.stringify(changes)}`,
+      run(() => {
+        const model = build({ text: changes });
+        const end = 'textEnd' in changes ? changes.eosId : 19;
+        // Id 0 is a token like any other within a text.
+        const rows = [
+          [16, 3, end],
+          [16, 0, 0, 6, end],
+          [16, end],
+        ];
+        const padded = rows.map((row) => [
+          ...row,
+          ...[4, end, 0, 5, 2, 3].slice(0, 8 - row.length),
+        ]);
+        const alone = cat(rows.map((row) => model.encodeText(idRows([row]))));
+        assertNear(model.encodeText(idRows(rows)), alone);
+        assertNear(model.encodeText(idRows(padded)), alone);
+        const { pooled, tokens } = model.text.encode(idRows(padded), { tokens: true });
+        assertNear(pooled, alone);
+        assert.deepEqual(tokens?.shape, [3, 8, 16]);
+        const [first = []] = rows;
+        const longer = model.encodeText(idRows([[...first.slice(0, 2), 0, end]]));
+        assert.notDeepEqual(longer.toArray(), narrow(alone, 0, 0, 1).toArray());
+      }),
+    );
+  }
+
+  it(
+    'pools the mean of the tokens up to the end',
+    run(() => {
+      const model = build({ text: { poolType: 'mean', projType: 'none', width: 12, heads: 2 } });
+      const { pooled, tokens } = model.text.encode(idRows(texts, 8), { tokens: true });
+      assert.ok(tokens !== null);
+      texts.forEach((row, i) => {
+        const own = narrow(narrow(tokens, 0, i, 1), 1, 0, row.length);
+        assertNear(mean(own, { dim: 1 }), narrow(pooled, 0, i, 1));
+      });
+    }),
+  );
+
+  it('refuses masks that have no effect, and a last place that they hide', () => {
+    assert.throws(() => build({ text: { maskPadding: true } }), /set "noCausalMask" too/);
+    assert.throws(
+      () => build({ text: { ...masked, poolType: 'last' } }),
+      /"last" of "text" reads padding/,
+    );
+  });
+
+  for (const poolType of ['argmax', 'eos', 'first', 'last', 'mean'] as const) {
     it(
       `gives the same feature with tokens: ${poolType}`,
       run(() => {

@@ -1,34 +1,60 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
 import { BantamError } from '../errors.js';
 import { didYouMean } from '../nearest.js';
+import type { ConvNextConfig } from './image-towers/convnext-config.js';
+import { convNext } from './image-towers/convnext.js';
+import type { MixerConfig } from './image-towers/mixer-config.js';
+import { mixer } from './image-towers/mixer.js';
+import type { MobileClipConfig } from './image-towers/mobileclip-config.js';
+import { mobileClip } from './image-towers/mobileclip.js';
 import { modifiedResNet } from './image-towers/modified-resnet.js';
 import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
 import type { ResNetConfig } from './image-towers/resnet-config.js';
 import { resNet } from './image-towers/resnet.js';
+import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
+import { siglipVit } from './image-towers/siglip-vit.js';
 import type { SwinConfig } from './image-towers/swin-config.js';
 import { swin } from './image-towers/swin.js';
 import type { VitConfig } from './image-towers/vit-config.js';
 import { vit } from './image-towers/vit.js';
+import type { MobileClipTextConfig } from './text-towers/mobileclip-config.js';
+import { mobileClipText } from './text-towers/mobileclip.js';
 import type { TextTransformerConfig } from './text-towers/transformer-config.js';
 import { textTransformer } from './text-towers/transformer.js';
+import { preprocessFor, type Preprocess } from './preprocess.js';
 import type { ImageTowerKind, TextTowerKind } from './tower.js';
 
 /** The configuration of an image tower, by its `type`. */
-export type VisionConfig = VitConfig | ModifiedResNetConfig | ResNetConfig | SwinConfig;
+export type VisionConfig =
+  | VitConfig
+  | ModifiedResNetConfig
+  | ResNetConfig
+  | ConvNextConfig
+  | SiglipVitConfig
+  | SwinConfig
+  | MixerConfig
+  | MobileClipConfig;
 
 /** The configuration of a text tower, by its `type`. */
-export type TextConfig = TextTransformerConfig;
+export type TextConfig = TextTransformerConfig | MobileClipTextConfig;
 
 /** The kinds of image towers; the first is what a configuration without a `type` means. */
 export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   vit,
   modifiedResNet,
   resNet,
+  convNext,
+  siglipVit,
   swin,
+  mixer,
+  mobileClip,
 ];
 
 /** The kinds of text towers; the first is what a configuration without a `type` means. */
-export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [textTransformer];
+export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [
+  textTransformer,
+  mobileClipText,
+];
 
 /** The kind of an image tower. */
 export function imageTowerKind(config: { type: unknown }): ImageTowerKind<VisionConfig> {
@@ -49,6 +75,11 @@ export function describeModel({
   text: TextConfig;
 }): string {
   return `${imageTowerKind(vision).describe(vision)}; ${textTowerKind(text).describe(text)}`;
+}
+
+/** How the published models with such an image tower want their pictures. */
+export function preprocessOf({ vision }: { vision: VisionConfig }): Preprocess {
+  return preprocessFor(vision.imageSize, imageTowerKind(vision).preprocess);
 }
 
 function byType<Kind extends { type: string }>(

@@ -1,31 +1,42 @@
-import { loadSafetensors, reshape, scope, TorchError, type Tensor } from '@bantam/torch';
+import { loadSafetensors, reshape, TorchError, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Clip } from './clip.js';
+import { fromMobileClip, isMobileClip } from './formats/mobileclip.js';
 
 /**
- * Copies the weights in a safetensors file into a model, whatever their floating-point type.
+ * Copies weights into a model, whatever their floating-point type. They have Bantam's names or those
+ * of {@link fromMobileClip}.
  *
- * @throws BantamError when the file is damaged, or holds another model: it names the first tensors
- * that are missing, left over, or of another shape.
+ * @param source - Where the weights come from, for messages.
+ * @throws BantamError when they are another model's: it names the first tensors that are missing,
+ * left over, or of another shape.
  */
-export function loadWeights(model: Clip, file: string): void {
-  scope(() => {
-    const source = withScalarScale(readTensors(file));
-    const differences = compare(model.stateDict(), source);
-    if (differences.length === 0) {
-      model.loadStateDict(source);
-      return;
-    }
-    const [first = '', second, ...rest] = differences;
-    const more = rest.length === 0 ? '' : `, and ${rest.length} more differ`;
-    throw new BantamError(
-      `${file} holds another model than the configuration beside it describes ` +
-        `(${second === undefined ? first : `${first}; ${second}`}${more}); put configuration and weights of one model together.`,
-    );
-  });
+export function loadWeights(
+  model: Clip,
+  weights: ReadonlyMap<string, Tensor>,
+  source: string,
+): void {
+  const named = isMobileClip(weights) ? fromMobileClip(weights, model.config) : weights;
+  const scalars = withScalars(named);
+  const differences = compare(model.stateDict(), scalars);
+  if (differences.length === 0) {
+    model.loadStateDict(scalars);
+    return;
+  }
+  const [first = '', second, ...rest] = differences;
+  const more = rest.length === 0 ? '' : `, and ${rest.length} more differ`;
+  throw new BantamError(
+    `${source} holds another model than the configuration beside it describes ` +
+      `(${second === undefined ? first : `${first}; ${second}`}${more}); put configuration and weights of one model together.`,
+  );
 }
 
-function readTensors(file: string): ReadonlyMap<string, Tensor> {
+/**
+ * The tensors of a safetensors file.
+ *
+ * @throws BantamError when it is damaged.
+ */
+export function readTensors(file: string): ReadonlyMap<string, Tensor> {
   try {
     return loadSafetensors(file).tensors;
   } catch (error) {
@@ -34,11 +45,14 @@ function readTensors(file: string): ReadonlyMap<string, Tensor> {
   }
 }
 
-/** OpenCLIP has written the logit scale both as a scalar and as a list of one. */
-function withScalarScale(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
-  const scale = tensors.get('logit_scale');
-  if (scale?.shape.join() !== '1') return tensors;
-  return new Map(tensors).set('logit_scale', reshape(scale, []));
+/** The logit scale and bias are written both as scalars and as lists of one. */
+function withScalars(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+  const scalars = new Map(tensors);
+  for (const name of ['logit_scale', 'logit_bias']) {
+    const value = tensors.get(name);
+    if (value?.shape.join() === '1') scalars.set(name, reshape(value, []));
+  }
+  return scalars;
 }
 
 function compare(own: ReadonlyMap<string, Tensor>, given: ReadonlyMap<string, Tensor>): string[] {

@@ -8,10 +8,11 @@ export {
   type TrainConfig,
   type TrainSettings,
 } from './config.js';
+export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
 export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';
 export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
 export type { EncodeContext, Features, Losses, StepBatch, Strategy } from './strategy.js';
 export { resumeTraining, train, type TrainControl, type TrainOptions } from './train.js';
-export { Trainer, type StepReport, type TrainerParts } from './trainer.js';
+export { Trainer, type BatchStream, type StepReport, type TrainerParts } from './trainer.js';

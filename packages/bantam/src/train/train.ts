@@ -1,13 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import {
-  AdamW,
-  describeGroups,
-  Ema,
-  openClipDecayRules,
-  parameterGroups,
-  RandomStreams,
-} from '@bantam/torch';
-import {
   Loader,
   openSource,
   resolveAugment,
@@ -16,11 +8,10 @@ import {
 } from '../data/index.js';
 import { BantamError } from '../errors.js';
 import {
-  createModel,
   describeModel,
   modelConfig,
   parseModelConfig,
-  preprocessFor,
+  preprocessOf,
   saveModel,
   type ModelConfig,
 } from '../models/index.js';
@@ -33,13 +24,14 @@ import {
   defaultTrainSettings,
   type TrainConfig,
 } from './config.js';
+import { createTrainer } from './create-trainer.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { MetricsWriter } from './metrics.js';
 import { resolvePrecision } from './precision.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
 import { strategyByName } from './strategies/index.js';
 import { prepareTokenizer } from './tokenizer.js';
-import { checkpointParts, NonFiniteError, Trainer } from './trainer.js';
+import { checkpointParts, NonFiniteError, type Trainer } from './trainer.js';
 
 /** What {@link train} and {@link resumeTraining} report to and listen to. */
 export interface TrainControl {
@@ -91,7 +83,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessFor(named.vision.imageSize),
+      preprocess: preprocessOf(named),
       augment: options.augment ?? source.augment,
     },
     options.settings ?? {},
@@ -153,17 +145,6 @@ async function runTraining(
   const paths = runPaths(run);
   const strategy = strategyByName(config.strategy);
   const { train: settings, seed } = config;
-  const streams = new RandomStreams({ seed });
-  using model = createModel(config.model, { generator: streams.get('init') });
-  const groups = parameterGroups(model, openClipDecayRules);
-  using optimizer = new AdamW(groups, {
-    lr: settings.lr,
-    betas: [settings.beta1, settings.beta2],
-    eps: settings.eps,
-    weightDecay: settings.weightDecay,
-  });
-  using ema = settings.ema > 0 ? new Ema(model) : null;
-  const precision = resolvePrecision(settings.precision);
   const loader = new Loader(source, {
     batchSize: settings.batchSize,
     views: strategy.views(config.augment),
@@ -172,18 +153,8 @@ async function runTraining(
     workers: settings.workers,
     quarantine: { path: paths.quarantine },
   });
-  const trainer = new Trainer({
-    config,
-    strategy,
-    model,
-    tokenizer,
-    loader,
-    optimizer,
-    ema,
-    streams,
-    budget: parseBudget(config.budget),
-    precision,
-  });
+  using setup = createTrainer(config, { tokenizer, loader });
+  const { trainer, model, ema, groups } = setup;
   const latest = listCheckpoints(run).at(-1);
   if (latest !== undefined) {
     const checkpoint = readCheckpoint(latest, checkpointParts(ema !== null));
@@ -200,10 +171,10 @@ async function runTraining(
     model: describeModel(config.model),
     parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
     samples: source.size,
-    precision,
+    precision: resolvePrecision(settings.precision),
     batchSize: settings.batchSize,
     budget: config.budget,
-    groups: describeGroups(groups),
+    groups,
   });
 
   const save = (): void => {

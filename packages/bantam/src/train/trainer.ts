@@ -34,13 +34,16 @@ import type { TrainConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import type { Strategy } from './strategy.js';
 
-/** Everything that a {@link Trainer} works on; `train()` puts it together. */
+/** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
+export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
+
+/** Everything that a {@link Trainer} works on; `createTrainer()` puts it together. */
 export interface TrainerParts {
   config: TrainConfig;
   strategy: Strategy;
   model: Clip;
   tokenizer: Tokenizer;
-  loader: Loader;
+  loader: BatchStream;
   optimizer: AdamW;
   ema: Ema | null;
   streams: RandomStreams;

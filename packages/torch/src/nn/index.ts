@@ -2,6 +2,7 @@ export * from './activation.js';
 export * from './attention.js';
 export * from './conv.js';
 export * from './embedding.js';
+export * from './fold.js';
 export * from './init.js';
 export * from './linear.js';
 export * from './mlp.js';

@@ -132,6 +132,22 @@ export abstract class Module {
   }
 
   /**
+   * The state dict of the module's shorter form, which computes the same in evaluation: branches and
+   * batch norms merged into convolutions. Modules that have one override this; others are as they
+   * are, with the shorter forms of their children. New tensors carry no gradients.
+   */
+  fusedStateDict(): Map<string, Tensor> {
+    const state = new Map<string, Tensor>();
+    for (const { name, hoisted, member } of this.#members()) {
+      const path = hoisted ? '' : name;
+      if (member instanceof Module) {
+        for (const [inner, tensor] of member.fusedStateDict()) state.set(join(path, inner), tensor);
+      } else if (member instanceof Parameter || member.persistent) state.set(path, member);
+    }
+    return state;
+  }
+
+  /**
    * Copies tensors into the parameters and buffers of their names, converted to their types.
    * Nothing is changed when it throws.
    *

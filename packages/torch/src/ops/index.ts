@@ -8,4 +8,5 @@ export * from './neural.js';
 export * from './pooling.js';
 export * from './random.js';
 export * from './reduce.js';
+export * from './resize.js';
 export * from './shape.js';

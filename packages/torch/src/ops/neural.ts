@@ -5,6 +5,7 @@ import type { Generator } from '../random.js';
 import { clamp, div, mul } from './arithmetic.js';
 import { bernoulli } from './random.js';
 import { norm } from './reduce.js';
+import { to } from './shape.js';
 
 const softmaxOp = new Operator('aten::softmax', 'int');
 const logSoftmaxOp = new Operator('aten::log_softmax', 'int');
@@ -14,6 +15,7 @@ const geluOp = new Operator('aten::gelu');
 const quickGeluOp = new Operator('bantam::quick_gelu');
 const embeddingOp = new Operator('aten::embedding');
 const conv2dOp = new Operator('aten::conv2d');
+const convolutionOp = new Operator('aten::convolution');
 const crossEntropyOp = new Operator('aten::cross_entropy_loss');
 const attentionOp = new Operator('aten::scaled_dot_product_attention');
 
@@ -87,6 +89,14 @@ function sides(value: PerSide): readonly number[] {
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
   const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   return conv2dOp.tensor(x, weight, bias, sides(stride), sides(padding), sides(dilation), groups);
+}
+
+/** {@link conv2d} of float32, under autocast too. */
+export function conv2dFloat32(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+  const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const wide = to(x, { dtype: 'float32' });
+  const places = [sides(stride), sides(padding), sides(dilation)] as const;
+  return convolutionOp.tensor(wide, weight, bias, ...places, false, [0, 0], groups);
 }
 
 /** Zeroes each element with probability p and scales the others by 1/(1 − p). */

@@ -1,4 +1,5 @@
 /** Sums, extremes, order and norms over dimensions. */
+import { dtypeCode, type FloatDType } from '../dtype.js';
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
 
@@ -97,8 +98,12 @@ export function logsumexp(
 }
 
 /** The L2 norm √Σx² */
-export function norm(x: Tensor, { dim, keepdim = false }: ReduceOptions = {}): Tensor {
-  return normOp.tensor(x, 2, dims(dim), keepdim);
+export function norm(
+  x: Tensor,
+  { dim, keepdim = false, dtype }: ReduceOptions & { dtype?: FloatDType } = {},
+): Tensor {
+  const code = dtype === undefined ? null : dtypeCode(dtype);
+  return normOp.tensor(x, 2, dims(dim), keepdim, code);
 }
 
 /** Whether all elements hold (a boolean scalar) */

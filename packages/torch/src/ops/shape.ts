@@ -22,6 +22,8 @@ const sliceOp = new Operator('aten::slice', 'Tensor');
 const selectOp = new Operator('aten::select', 'int');
 const narrowOp = new Operator('aten::narrow');
 const indexSelectOp = new Operator('aten::index_select');
+const indexAddOp = new Operator('aten::index_add');
+const nonzeroOp = new Operator('aten::nonzero');
 const gatherOp = new Operator('aten::gather');
 const indexOp = new Operator('aten::index', 'Tensor');
 const flipOp = new Operator('aten::flip');
@@ -138,6 +140,16 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 /** The slices along `dim` that a one-dimensional int64 tensor names. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   return indexSelectOp.tensor(x, dim, index);
+}
+
+/** x with the slices of `source` added to those along `dim` that an int64 tensor names. */
+export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  return indexAddOp.tensor(x, dim, index, source);
+}
+
+/** The places of the elements that are not 0 in row-major order: int64 [n, rank of x]. */
+export function nonzero(x: Tensor): Tensor {
+  return nonzeroOp.tensor(x);
 }
 
 /** out[i, j, …] = x[…, index[i, j, …], …] along `dim` */

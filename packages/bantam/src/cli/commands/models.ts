@@ -3,8 +3,10 @@ import type { ModelSummary } from '../../models/index.js';
 import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { positiveInteger } from '../values.js';
+import { addUpcycle } from './models-upcycle.js';
+import { addConvert } from './models-convert.js';
 
-/** `bantam models list` and `bantam models show` */
+/** `bantam models list`, `bantam models show` and `bantam models upcycle` */
 export function addModels(program: Command): void {
   const models = program.command('models').description('list the model presets, or look into one');
   examples(models, [
@@ -14,6 +16,8 @@ export function addModels(program: Command): void {
   ]);
   addList(models);
   addShow(models);
+  addUpcycle(models);
+  addConvert(models);
 }
 
 function addList(models: Command): void {

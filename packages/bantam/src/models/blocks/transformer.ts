@@ -1,32 +1,30 @@
 import {
   add,
-  expand,
   full,
-  gather,
   LayerNorm,
   Mlp,
   Module,
   mul,
   MultiheadAttention,
-  narrow,
   Parameter,
+  reshape,
   scope,
   tensor,
-  unsqueeze,
+  where,
   type Activation,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { mlpWidth, type TransformerConfig } from './transformer-config.js';
-
-/** One place of each row of [B, L, W]: the same for all, or int64 [B, 1]. */
-export type Places = number | Tensor;
-
-/** The vectors at the given place of each row: [B, L, W] → [B, 1, W]. */
-export function takePlaces(x: Tensor, places: Places): Tensor {
-  if (typeof places === 'number') return narrow(x, 1, places, 1);
-  return gather(x, 1, expand(unsqueeze(places, -1), [-1, -1, x.dim(2)]));
-}
+import { MixtureOfExperts } from './mixture-of-experts.js';
+import { hasMixture } from './moe-config.js';
+import { takePlaces, type Places } from './places.js';
+import { SasPBlock } from './sas-p.js';
+import {
+  blockCount,
+  blockOfLayers,
+  mlpWidth,
+  type TransformerConfig,
+} from './transformer-config.js';
 
 /** x·γ with one factor per channel (Touvron et al. 2021, eq. 2). */
 export class LayerScale extends Module {
@@ -55,52 +53,73 @@ export interface TransformerOptions {
 export interface TransformerForwardOptions {
   /** Each token sees itself and those before it. Default false. */
   causal?: boolean;
+  /** Tokens that may be seen, boolean [B, L], one at least for every query. Default: all. */
+  visible?: Tensor | undefined;
   /** The only places whose output is needed; default: all. */
   places?: Places | undefined;
+  /** Takes what routers add to the loss of each row, [B], while they are trained. */
+  auxiliary?: Tensor[];
 }
 
 /**
  * A pre-norm residual block: y = x + attention(LN₁x), then y + MLP(LN₂y); each sum's second part by
- * its layer scale where there is one. Fields have OpenCLIP's names.
+ * its layer scale where there is one. Fields have OpenCLIP's names. Some blocks have a mixture of
+ * experts for an MLP.
  */
 export class ResidualBlock extends Module {
   ln_1: LayerNorm;
   attn: MultiheadAttention;
   ls_1: LayerScale | null;
   ln_2: LayerNorm;
-  mlp: Mlp;
+  mlp: Mlp | MixtureOfExperts;
   ls_2: LayerScale | null;
 
-  constructor({ config, heads, quickGelu, generator }: TransformerOptions) {
+  constructor({ config, heads, quickGelu, generator }: TransformerOptions, position: number) {
     super();
-    const { width, normEps: eps, lsInitValue: value } = config;
+    const { width, normEps: eps, lsInitValue: value, moe } = config;
     const activation = activationOf(quickGelu, config.geluTanh);
     this.ln_1 = new LayerNorm({ width, eps });
     this.attn = new MultiheadAttention({ width, heads, generator });
     this.ls_1 = value === null ? null : new LayerScale({ width, value });
     this.ln_2 = new LayerNorm({ width, eps });
-    this.mlp = new Mlp({ width, hidden: mlpWidth(config), activation, generator });
+    const mlp = { width, hidden: mlpWidth(config), activation, generator };
+    this.mlp = hasMixture(moe, position) ? new MixtureOfExperts({ ...mlp, moe }) : new Mlp(mlp);
     this.ls_2 = value === null ? null : new LayerScale({ width, value });
   }
 
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
-  forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
+  forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
+    const { causal = false, visible, places, auxiliary } = options;
     const normed = this.ln_1.forward(x);
     const attended = this.attn.forward(normed, {
       causal,
+      mask: visible && hiding(visible),
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
         positions: asPositions(places),
       }),
     });
     const y = add(places === undefined ? x : takePlaces(x, places), scaled(attended, this.ls_1));
-    return add(y, scaled(this.mlp.forward(this.ln_2.forward(y)), this.ls_2));
+    const inner = this.ln_2.forward(y);
+    const { mlp } = this;
+    const units = mlp instanceof Mlp ? mlp.forward(inner) : mlp.forward(inner, { auxiliary });
+    return add(y, scaled(units, this.ls_2));
   }
 }
 
 function activationOf(quickGelu: boolean, geluTanh: boolean): Activation {
   if (quickGelu) return 'quick-gelu';
   return geluTanh ? 'gelu-tanh' : 'gelu';
+}
+
+/** What scores of tokens take that may not be seen: −∞, [B, 1, 1, L]. */
+function hiding(visible: Tensor): Tensor {
+  const { device } = visible;
+  const [shown, hidden] = [0, -Infinity].map((value) => full([], value, { device })) as [
+    Tensor,
+    Tensor,
+  ];
+  return reshape(where(visible, shown, hidden), [visible.dim(0), 1, 1, visible.dim(1)]);
 }
 
 function asPositions(places: Places): Tensor {
@@ -111,29 +130,51 @@ function scaled(x: Tensor, scale: LayerScale | null): Tensor {
   return scale === null ? x : scale.forward(x);
 }
 
-/** Residual blocks one after the other. */
+/** Blocks one after the other, some of them several times in a row where layers share theirs. */
 export class Transformer extends Module {
-  resblocks: ResidualBlock[];
+  resblocks: (ResidualBlock | SasPBlock)[];
+  readonly config: TransformerConfig;
 
   constructor(options: TransformerOptions) {
     super();
-    this.resblocks = Array.from(
-      { length: options.config.layers },
-      () => new ResidualBlock(options),
-    );
+    this.config = options.config;
+    this.resblocks = [];
+    for (let position = 0; position < blockCount(options.config); position++) {
+      this.resblocks.push(createBlock(options, position, this.resblocks.at(-1)));
+    }
   }
 
   /**
-   * [B, L, W] → [B, L, W]. With `places`, [B, 1, W]: the last block then computes keys and values of
+   * [B, L, W] → [B, L, W]. With `places`, [B, 1, W]: the last layer then computes keys and values of
    * all tokens, but everything else for these places alone; their values are the same.
    */
-  forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
-    const last = this.resblocks.length - 1;
-    // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
-    return this.resblocks.reduce(
-      (y, block, i) =>
-        scope(() => block.forward(y, { causal, places: i === last ? places : undefined })),
-      x,
-    );
+  forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
+    const { places, auxiliary, ...others } = options;
+    const passed = blockOfLayers(this.config).flatMap((block) => this.resblocks[block] ?? []);
+    return passed.reduce((y, block, layer) => {
+      const last = layer === passed.length - 1;
+      // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
+      const { next, losses } = scope(() => {
+        const losses: Tensor[] = [];
+        const place = last ? places : undefined;
+        return { next: block.forward(y, { ...others, places: place, auxiliary: losses }), losses };
+      });
+      auxiliary?.push(...losses);
+      return next;
+    }, x);
   }
+}
+
+function createBlock(
+  options: TransformerOptions,
+  position: number,
+  before: ResidualBlock | SasPBlock | undefined,
+): ResidualBlock | SasPBlock {
+  const { config, heads, generator } = options;
+  const { block, normEps, shared, sharedLayers, width } = config;
+  if (block === 'pre-norm') return new ResidualBlock(options, position);
+  const sizes = { width, heads, hidden: mlpWidth(config), normEps, generator };
+  return shared === 'attention' && position % sharedLayers > 0 && before instanceof SasPBlock
+    ? new SasPBlock({ ...sizes, attention: before.attention })
+    : new SasPBlock({ ...sizes, ownValues: position === 0 });
 }

@@ -20,9 +20,11 @@ const sizes = [
 /** Members that OpenCLIP keeps in objects of their own: `norm_kwargs.eps`, `act_kwargs.approximate`. */
 const nested = ['normEps', 'geluTanh'];
 
+/** Members that OpenCLIP does not have. */
+const foreign = ['block', 'sharedLayers', 'shared', 'moe'];
+
 /** What OpenCLIP 3.3 also knows of transformers: its value that means what Bantam does. */
 const unsupportedTransformer = {
-  output_tokens: false,
   block_type: null,
   qk_norm: false,
   scaled_cosine_attn: false,
@@ -33,10 +35,10 @@ const unsupportedTransformer = {
   timm_model_name: null,
 };
 
-/** Without meaning unless a member that makes another kind of tower is set. */
+/** Without meaning for what a tower computes, unless a member that makes another kind of tower is set. */
 const idle = [
-  'attn_pooler_queries',
-  'attn_pooler_heads',
+  // What encode gives when it is asked for tokens.
+  'output_tokens',
   'timm_model_pretrained',
   'timm_pool',
   'timm_proj',
@@ -60,7 +62,7 @@ export function writeMembers<T extends object>(
 ): Record<string, unknown> {
   const written: Record<string, unknown> = {};
   for (const key of Object.keys(fields) as (keyof T & string)[]) {
-    if (nested.includes(key)) continue;
+    if ([...nested, ...foreign].includes(key)) continue;
     const isDefault = fields[key].fallback === values[key];
     if (sizes.includes(key) || !isDefault) written[snakeCase(key)] = values[key];
   }
@@ -129,7 +131,7 @@ export function readMembers<T>(
 ): Record<string, unknown> {
   const camelCase = new Map(
     Object.keys(fields)
-      .filter((key) => !nested.includes(key))
+      .filter((key) => ![...nested, ...foreign].includes(key))
       .map((key) => [snakeCase(key), key]),
   );
   const read: Record<string, unknown> = {};

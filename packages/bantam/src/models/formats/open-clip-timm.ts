@@ -12,11 +12,15 @@ export interface TimmTowers<Config> {
   readonly models: Readonly<Record<string, Partial<Config>>>;
   /** Values of `timm_pool` that mean the tower's own pooling. */
   readonly pools: readonly string[];
+  /** Values of `timm_proj` that the tower can have; default: `linear` and `mlp`. */
+  readonly projections?: readonly TimmHeadConfig['proj'][];
   /** Stochastic depth where `timm_drop_path` is absent; undefined: the tower has none. */
   readonly dropPath?: number;
+  /** The tower projects by itself (`timm_proj` null), not by OpenCLIP's head. Default false. */
+  readonly ownHead?: boolean;
 }
 
-type Timm = TimmHeadConfig & { readonly imageSize: number; readonly dropPath?: number };
+type Timm = Partial<TimmHeadConfig> & { readonly imageSize: number; readonly dropPath?: number };
 
 /**
  * The `vision_cfg` by which OpenCLIP builds a tower of timm; null where no name of timm's stands for
@@ -24,7 +28,7 @@ type Timm = TimmHeadConfig & { readonly imageSize: number; readonly dropPath?: n
  */
 export function writeTimmTower<Config extends Timm>(
   config: Config,
-  { models, pools, dropPath }: TimmTowers<Config>,
+  { models, pools, dropPath, ownHead = false }: TimmTowers<Config>,
 ): OpenClipTower | null {
   const [name] =
     Object.entries(models).find(([, members]) =>
@@ -35,8 +39,8 @@ export function writeTimmTower<Config extends Timm>(
     timm_model_name: name,
     timm_model_pretrained: false,
     timm_pool: pools[0],
-    timm_proj: config.proj,
-    ...(config.projBias && { timm_proj_bias: true }),
+    timm_proj: ownHead ? null : config.proj,
+    ...(!ownHead && config.projBias && { timm_proj_bias: true }),
     timm_drop: 0,
     ...(dropPath !== undefined && { timm_drop_path: config.dropPath }),
     image_size: config.imageSize,
@@ -54,7 +58,7 @@ function isEqual(a: unknown, b: unknown): boolean {
  */
 export function readTimmTower<Config extends Timm>(
   tower: OpenClipTower,
-  { models, pools, dropPath }: TimmTowers<Config>,
+  { models, pools, projections = ['linear', 'mlp'], dropPath, ownHead = false }: TimmTowers<Config>,
   missing: string[],
 ): Record<string, unknown> | null {
   const { timm_model_name: name, timm_pool: pool = 'avg', timm_proj: proj = 'linear' } = tower;
@@ -64,7 +68,10 @@ export function readTimmTower<Config extends Timm>(
     missing.push(`vision_cfg.${key} ${JSON.stringify(value)}`);
   };
   if (!pools.includes(String(pool))) ask('timm_pool', pool);
-  if (proj !== 'linear' && proj !== 'mlp') ask('timm_proj', proj);
+  const projects = ownHead
+    ? proj === null || proj === ''
+    : projections.some((known) => known === proj);
+  if (!projects) ask('timm_proj', proj);
   if (tower.timm_drop !== undefined && tower.timm_drop !== 0) ask('timm_drop', tower.timm_drop);
   const known = [
     'timm_model_name',
@@ -88,8 +95,7 @@ export function readTimmTower<Config extends Timm>(
   return {
     ...members,
     imageSize,
-    proj,
-    projBias: tower.timm_proj_bias ?? false,
+    ...(!ownHead && { proj, projBias: tower.timm_proj_bias ?? false }),
     ...(dropPath !== undefined && { dropPath: tower.timm_drop_path ?? dropPath }),
   };
 }

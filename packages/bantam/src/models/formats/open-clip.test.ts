@@ -7,7 +7,7 @@ import { modelConfig, presets } from '../presets/index.js';
 
 const plain = { embed_dim: 512, vision_cfg: {}, text_cfg: {} };
 
-/** A configuration in which no option has its default. */
+/** A configuration in which no option that OpenCLIP has is at its default. */
 const unusual: ModelConfig = {
   embedDim: 48,
   quickGelu: false,
@@ -25,10 +25,18 @@ const unusual: ModelConfig = {
     lsInitValue: 0.1,
     normEps: 1e-6,
     geluTanh: true,
+    block: 'pre-norm',
+    sharedLayers: 1,
+    shared: 'block',
+    moe: null,
     patchDropout: 0.5,
     noLnPre: true,
+    posEmbedType: 'sin_cos_2d',
     poolType: 'avg',
     finalLnAfterPool: true,
+    attentionalPool: true,
+    attnPoolerQueries: 5,
+    attnPoolerHeads: 3,
   },
   text: {
     type: 'transformer',
@@ -41,8 +49,14 @@ const unusual: ModelConfig = {
     lsInitValue: 1e-4,
     normEps: 1e-6,
     geluTanh: true,
+    block: 'pre-norm',
+    sharedLayers: 1,
+    shared: 'block',
+    moe: null,
     noCausalMask: true,
+    maskPadding: false,
     poolType: 'eos',
+    textEnd: 'argmax',
     padId: 1,
     eosId: 3,
     projType: 'linear',
@@ -92,8 +106,12 @@ describe('toOpenClip', () => {
       ls_init_value: 0.1,
       patch_dropout: 0.5,
       no_ln_pre: true,
+      pos_embed_type: 'sin_cos_2d',
       pool_type: 'avg',
       final_ln_after_pool: true,
+      attentional_pool: true,
+      attn_pooler_queries: 5,
+      attn_pooler_heads: 3,
       norm_kwargs: { eps: 1e-6 },
       act_kwargs: { approximate: 'tanh' },
     });
@@ -115,6 +133,20 @@ describe('toOpenClip', () => {
       'vocab_size',
       'width',
     ]);
+  });
+});
+
+describe('towers that OpenCLIP lacks', () => {
+  it('stand under the name bantam, and are read again', () => {
+    for (const text of [
+      { noCausalMask: true, maskPadding: true },
+      { poolType: 'mean', textEnd: 'eos' },
+    ] as const) {
+      const config = withChanges(modelConfig('ViT-Ti-16'), { text });
+      const written = toOpenClip(config);
+      assert.deepEqual(written.text_cfg, { bantam: config.text });
+      assert.deepEqual(fromOpenClip(written), config);
+    }
   });
 });
 

@@ -60,6 +60,11 @@ export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
   create: (options) => new ModifiedResNet(options),
   flops: (config, { embedDim }) =>
     stemFlops(config) + stagesFlops(config) + poolFlops(config, embedDim),
+  positions: {
+    name: 'attnpool.positional_embedding',
+    prefix: 1,
+    grid: ({ imageSize }) => imageSize / SHRINK,
+  },
   describe: ({ width, depths, imageSize }) =>
     `ModifiedResNet ${width} × ${depths.join('-')}, ${imageSize} px`,
   toOpenClip: ({ imageSize, width, depths, headWidth }) => ({

@@ -1,6 +1,5 @@
 import type { Linear } from '@bantam/torch';
 import {
-  activations,
   add,
   LayerNorm,
   Module,
@@ -15,31 +14,8 @@ import {
 import { dropPath } from '../blocks/drop-path.js';
 import { windowsPerEdge, type SwinStageSizes } from './swin-config.js';
 import { timmLinear } from './timm-init.js';
+import { TimmMlp } from './timm-mlp.js';
 import { WindowAttention } from './window-attention.js';
-
-/** W₂·GELU(W₁x + b₁) + b₂ under timm's names. */
-class TimmMlp extends Module {
-  fc1: Linear;
-  fc2: Linear;
-
-  constructor({
-    width,
-    hidden,
-    generator,
-  }: {
-    width: number;
-    hidden: number;
-    generator: Generator | null;
-  }) {
-    super();
-    this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
-    this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.fc2.forward(activations.gelu(this.fc1.forward(x)));
-  }
-}
 
 /** Options of {@link SwinBlock}. */
 export interface SwinBlockOptions {

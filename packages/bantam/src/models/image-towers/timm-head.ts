@@ -1,17 +1,17 @@
 import { gelu, Linear, Module, type Generator, type Tensor } from '@bantam/torch';
-import { flag, oneOf } from '../fields.js';
+import { flag, oneOf, type Fields } from '../fields.js';
 
 /** How OpenCLIP makes a feature of the pooled vector of one of timm's towers. */
 export interface TimmHeadConfig {
-  /** One matrix, or a hidden layer of twice the features' length with GELU. */
-  readonly proj: 'linear' | 'mlp';
+  /** One matrix, or a hidden layer of twice the features' length with GELU; none: it is the feature. */
+  readonly proj: 'linear' | 'mlp' | 'none';
   /** Whether the last matrix has a bias. */
   readonly projBias: boolean;
 }
 
-/** Members of {@link TimmHeadConfig}, with OpenCLIP's defaults. */
-export const timmHeadFields = {
-  proj: oneOf('linear', 'mlp'),
+/** Members of {@link TimmHeadConfig}, with OpenCLIP's defaults, for towers that need a projection. */
+export const timmHeadFields: Fields<TimmHeadConfig> = {
+  proj: oneOf<TimmHeadConfig['proj']>('linear', 'mlp'),
   projBias: flag(false),
 };
 
@@ -51,12 +51,14 @@ export class TimmHead extends Module {
   proj?: Linear;
   /** Present for `proj: 'mlp'`. */
   mlp?: HeadMlp;
-  readonly #last: Linear | HeadMlp;
+  readonly #last: Linear | HeadMlp | null;
 
   constructor(options: TimmHeadOptions) {
     super();
     const { config, width, embedDim, generator } = options;
-    if (config.proj === 'mlp') {
+    if (config.proj === 'none') {
+      this.#last = null;
+    } else if (config.proj === 'mlp') {
       this.#last = this.mlp = new HeadMlp(options);
     } else {
       const bias = config.projBias;
@@ -70,7 +72,7 @@ export class TimmHead extends Module {
   }
 
   forward(pooled: Tensor): Tensor {
-    return this.#last.forward(pooled);
+    return this.#last === null ? pooled : this.#last.forward(pooled);
   }
 }
 
@@ -79,5 +81,6 @@ export function timmHeadFlops(
   { proj }: TimmHeadConfig,
   { width, embedDim }: { width: number; embedDim: number },
 ): number {
+  if (proj === 'none') return 0;
   return proj === 'linear' ? 2 * width * embedDim : 4 * embedDim * (width + embedDim);
 }

@@ -5,17 +5,17 @@ import {
   expand,
   gather,
   LayerNorm,
-  linear,
   matmul,
   mean,
   Module,
   narrow,
   normalInit,
   Parameter,
-  permute,
   randn,
   reshape,
   select,
+  tensor,
+  TensorBuffer,
   to,
   topk,
   unsqueeze,
@@ -24,10 +24,39 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
+import { AttentionalPooler } from '../blocks/attentional-pooler.js';
+import { sinCosPositions } from '../blocks/sin-cos.js';
 import { Transformer } from '../blocks/transformer.js';
+import { embedPatches } from '../blocks/patches.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
-import { gridSize, keptPatches, visionHeads, type VitConfig } from './vit-config.js';
+import {
+  sumOf,
+  type Encoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type TowerOptions,
+} from '../tower.js';
+import { gridSize, keptPatches, poolers, visionHeads, type VitConfig } from './vit-config.js';
+
+/** A picture's vector [B, W], and those of its parts [B, L, W]. */
+interface Pooled {
+  pooled: Tensor;
+  parts: Tensor;
+}
+
+/** The first vector or the mean of the others, and the others. */
+function poolVectors(x: Tensor, poolType: 'tok' | 'avg'): Pooled {
+  const parts = narrow(x, 1, 1, x.dim(1) - 1);
+  return { pooled: poolType === 'tok' ? select(x, 1, 0) : mean(parts, { dim: 1 }), parts };
+}
+
+/** Fixed positions [1 + G², W], zero for the class token. */
+function fixedPositions(config: VitConfig): Tensor {
+  const grid = gridSize(config);
+  const { width } = config;
+  const patches = tensor(sinCosPositions(grid, width));
+  return cat([zeros([1, width]), reshape(patches, [grid ** 2, width])]);
+}
 
 /**
  * CLIP's image tower, a vision transformer (Radford et al. 2021, section 2.4; Dosovitskiy et al.
@@ -39,9 +68,12 @@ import { gridSize, keptPatches, visionHeads, type VitConfig } from './vit-config
 export class VisionTransformer extends Module implements ImageTower {
   conv1: Conv2d;
   classEmbedding: Parameter;
-  positionalEmbedding: Parameter;
+  /** Fixed positions are no parameter. */
+  positionalEmbedding: Parameter | TensorBuffer;
   lnPre: LayerNorm | null;
   transformer: Transformer;
+  attnPool: AttentionalPooler | null;
+  attnPoolContrastive: AttentionalPooler | null;
   lnPost: LayerNorm;
   proj: Parameter;
   readonly config: VitConfig;
@@ -62,7 +94,10 @@ export class VisionTransformer extends Module implements ImageTower {
       generator,
     });
     this.classEmbedding = drawn([width]);
-    this.positionalEmbedding = drawn([gridSize(config) ** 2 + 1, width]);
+    this.positionalEmbedding =
+      config.posEmbedType === 'learnable'
+        ? drawn([gridSize(config) ** 2 + 1, width])
+        : new TensorBuffer(fixedPositions(config));
     this.lnPre = config.noLnPre ? null : new LayerNorm({ width, eps });
     this.transformer = new Transformer({
       config,
@@ -70,30 +105,68 @@ export class VisionTransformer extends Module implements ImageTower {
       quickGelu,
       generator,
     });
-    this.lnPost = new LayerNorm({ width, eps });
-    this.proj = drawn([width, embedDim]);
+    const [pool = null, contrastive = null] = poolers(config, embedDim).map(
+      (sizes) => new AttentionalPooler({ ...sizes, generator }),
+    );
+    this.attnPool = pool;
+    this.attnPoolContrastive = contrastive;
+    const pooledWidth = pool === null ? width : embedDim;
+    this.lnPost = new LayerNorm({ width: pooledWidth, eps });
+    this.proj = drawn([pooledWidth, embedDim]);
   }
 
   /**
-   * Normalised pixels [B, 3, S, S] → features [B, embedDim].
+   * Normalised pixels [B, 3, S, S] → features [B, embedDim]. Tokens are the patches [B, L, width],
+   * or under attentional pooling what its queries found, [B, queries, embedDim], less the first where
+   * that is the feature's.
    *
    * @throws BantamError when the pixels are not of the model's image size.
    */
   encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
-    const { poolType, finalLnAfterPool } = this.config;
+    const { poolType } = this.config;
     const embedded = this.#embed(pixels, generator);
-    const classOnly = poolType === 'tok' && !tokens;
-    let x = this.transformer.forward(embedded, { places: classOnly ? 0 : undefined });
-    if (!finalLnAfterPool) x = this.lnPost.forward(x);
-    const patches = narrow(x, 1, 1, x.dim(1) - 1);
-    let pooled = poolType === 'tok' ? select(x, 1, 0) : mean(patches, { dim: 1 });
-    if (finalLnAfterPool) pooled = this.lnPost.forward(pooled);
-    return { pooled: matmul(pooled, this.proj), tokens: tokens ? patches : null };
+    const auxiliary: Tensor[] = [];
+    const classOnly = this.attnPool === null && poolType === 'tok' && !tokens;
+    const places = classOnly ? 0 : undefined;
+    const x = this.transformer.forward(embedded, { places, auxiliary });
+    const { pooled, parts } =
+      this.attnPool === null ? this.#pool(x) : this.#attend(x, this.attnPool, tokens);
+    return {
+      pooled: matmul(pooled, this.proj),
+      tokens: tokens ? parts : null,
+      auxiliaryLoss: sumOf(auxiliary),
+    };
+  }
+
+  /** From the blocks' output, the class token's vector or the mean of the patches'. */
+  #pool(output: Tensor): Pooled {
+    const { poolType, finalLnAfterPool } = this.config;
+    const x = finalLnAfterPool ? output : this.lnPost.forward(output);
+    const pooled = poolVectors(x, poolType);
+    return {
+      ...pooled,
+      pooled: finalLnAfterPool ? this.lnPost.forward(pooled.pooled) : pooled.pooled,
+    };
+  }
+
+  /** From the blocks' output, by queries. */
+  #attend(x: Tensor, pool: AttentionalPooler, tokens: boolean): Pooled {
+    const { attentionalPool, poolType } = this.config;
+    const contrastive = this.attnPoolContrastive;
+    if (contrastive === null) {
+      const first = poolType === 'tok' && !tokens;
+      return poolVectors(this.lnPost.forward(pool.forward(x, { first })), poolType);
+    }
+    const normed = this.lnPost.forward(x);
+    const cascaded = attentionalPool === 'cascade';
+    const parts = tokens || cascaded ? pool.forward(normed) : normed;
+    return { pooled: select(contrastive.forward(cascaded ? parts : normed), 1, 0), parts };
   }
 
   /** Class token and patches with their positions: [B, 1 + kept patches, W]. */
   #embed(pixels: Tensor, generator: Generator | undefined): Tensor {
-    const patches = this.#patches(pixels);
+    requirePixels(pixels, this.config);
+    const patches = embedPatches(pixels, this.conv1, this.config.patchSize);
     const { dtype } = patches;
     const [batch, count, width] = patches.shape as [number, number, number];
     const positions = to(this.positionalEmbedding, { dtype });
@@ -102,17 +175,6 @@ export class VisionTransformer extends Module implements ImageTower {
     const kept = this.#dropPatches(placed, generator);
     const x = cat([expand(classToken, [batch, 1, width]), kept], 1);
     return this.lnPre === null ? x : this.lnPre.forward(x);
-  }
-
-  /** The convolution whose stride is its kernel: each patch's pixels times one matrix. */
-  #patches(pixels: Tensor): Tensor {
-    const { patchSize, width } = this.config;
-    requirePixels(pixels, this.config);
-    const batch = pixels.dim(0);
-    const grid = gridSize(this.config);
-    const cut = reshape(pixels, [batch, 3, grid, patchSize, grid, patchSize]);
-    const rows = reshape(permute(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, 3 * patchSize ** 2]);
-    return linear(rows, reshape(this.conv1.weight, [width, 3 * patchSize ** 2]));
   }
 
   /** While training, a random subset of each picture's patches (Li et al. 2023, section 3). */

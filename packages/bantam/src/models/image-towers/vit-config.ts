@@ -1,4 +1,5 @@
 import type { TransformerConfig } from '../blocks/transformer-config.js';
+import type { AttentionalPoolerSizes } from '../blocks/attentional-pooler.js';
 import type { ImageTowerConfig } from '../tower.js';
 
 /** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
@@ -12,10 +13,22 @@ export interface VitConfig extends ImageTowerConfig, TransformerConfig {
   readonly patchDropout: number;
   /** Leave out the layer norm before the first block. */
   readonly noLnPre: boolean;
+  /** Positions that are learned, or fixed ones of sines and cosines. */
+  readonly posEmbedType: 'learnable' | 'sin_cos_2d';
   /** The picture's vector: the class token, or the mean of the patches. */
   readonly poolType: 'tok' | 'avg';
-  /** Pool first, then apply the last layer norm. */
+  /** Pool first, then apply the last layer norm; without effect under attentional pooling. */
   readonly finalLnAfterPool: boolean;
+  /**
+   * Pool by learned queries that attend to all tokens (CoCa, Yu et al. 2022): `true` has one set of
+   * queries, of which {@link poolType} makes the picture's vector; `parallel` and `cascade` have a
+   * query of its own for the vector, on the tokens or on the first set's output.
+   */
+  readonly attentionalPool: boolean | 'parallel' | 'cascade';
+  /** Number of queries of attentional pooling. */
+  readonly attnPoolerQueries: number;
+  /** Attention heads of attentional pooling. */
+  readonly attnPoolerHeads: number;
 }
 
 /** Patches along one edge of the picture. */
@@ -31,4 +44,15 @@ export function visionHeads({ width, headWidth }: VitConfig): number {
 /** Patches that a training step computes. */
 export function keptPatches(patches: number, { patchDropout }: VitConfig): number {
   return patchDropout === 0 ? patches : Math.max(1, Math.floor(patches * (1 - patchDropout)));
+}
+
+/** The poolers of attentional pooling: the one of many queries, and that of the feature alone. */
+export function poolers(
+  { width, attentionalPool, attnPoolerQueries, attnPoolerHeads }: VitConfig,
+  embedDim: number,
+): AttentionalPoolerSizes[] {
+  if (attentionalPool === false) return [];
+  const sizes = { width: embedDim, contextWidth: width, heads: attnPoolerHeads };
+  const many = { ...sizes, queries: attnPoolerQueries };
+  return attentionalPool === true ? [many] : [many, { ...sizes, queries: 1 }];
 }

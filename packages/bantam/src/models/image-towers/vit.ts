@@ -1,20 +1,46 @@
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
+import { BantamError } from '../../errors.js';
+import { attentionalPoolerFlops } from '../blocks/attentional-pooler.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, share } from '../fields.js';
+import { count, flag, oneOf, share, type Field } from '../fields.js';
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { ImageTowerKind } from '../tower.js';
-import { gridSize, keptPatches, type VitConfig } from './vit-config.js';
+import { gridSize, keptPatches, poolers, type VitConfig } from './vit-config.js';
 import { VisionTransformer } from './vision-transformer.js';
 
-/** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
-const unsupported = {
-  attentional_pool: false,
-  pos_embed_type: 'learnable',
+const attentionalPool: Field<VitConfig['attentionalPool']> = {
+  wanted: 'true, false, "parallel" or "cascade"',
+  accepts: (value) => [true, false, 'parallel', 'cascade'].some((known) => known === value),
+  fallback: false,
 };
+
+/** @throws BantamError where attentional pooling of this configuration cannot be. */
+function checkPooling(config: VitConfig, embedDim: number): void {
+  const { attentionalPool, attnPoolerHeads, attnPoolerQueries, poolType, width } = config;
+  if (attentionalPool === false) return;
+  if (embedDim % attnPoolerHeads !== 0) {
+    throw new BantamError(
+      `"embedDim" (${embedDim}) must be a multiple of "attnPoolerHeads" of "vision" (${attnPoolerHeads}).`,
+    );
+  }
+  if (attentionalPool === true) {
+    if (poolType === 'tok' || attnPoolerQueries > 1) return;
+    throw new BantamError(
+      '"poolType" "avg" of "vision" leaves the first query out; set "attnPoolerQueries" to more than 1.',
+    );
+  }
+  // The last layer norm stands before the pooling, and has the features' length.
+  if (width === embedDim) return;
+  throw new BantamError(
+    `With "attentionalPool" "${attentionalPool}" the width of "vision" (${width}) is the length of the features; set "embedDim" (${embedDim}) to it.`,
+  );
+}
 
 /** CLIP's own image tower. */
 export const vit: ImageTowerKind<VitConfig> = {
@@ -27,27 +53,46 @@ export const vit: ImageTowerKind<VitConfig> = {
     ...transformerFields,
     patchDropout: share(0),
     noLnPre: flag(false),
+    posEmbedType: oneOf('learnable', 'sin_cos_2d'),
     poolType: oneOf('tok', 'avg'),
     finalLnAfterPool: flag(false),
+    attentionalPool,
+    attnPoolerQueries: count(256),
+    attnPoolerHeads: count(8),
   },
-  check(config) {
+  check(config, { embedDim }) {
     requireMultiple(config, 'imageSize', 'patchSize', 'vision');
     requireMultiple(config, 'width', 'headWidth', 'vision');
     checkTransformer(config, 'vision');
+    if (config.posEmbedType === 'sin_cos_2d' && config.width % 4 !== 0) {
+      throw new BantamError(
+        `"width" of "vision" (${config.width}) must be a multiple of 4 for positions of sines and cosines.`,
+      );
+    }
+    checkPooling(config, embedDim);
   },
   create: (options) => new VisionTransformer(options),
   flops(config, { embedDim, training }) {
     const { width, patchSize } = config;
     const patches = gridSize(config) ** 2;
     const embedding = 2 * patches * width * 3 * patchSize ** 2;
-    const kept = training ? keptPatches(patches, config) : patches;
-    return embedding + transformerFlops(config, kept + 1) + 2 * width * embedDim;
+    const tokens = 1 + (training ? keptPatches(patches, config) : patches);
+    const blocks = embedding + transformerFlops(config, tokens);
+    if (config.attentionalPool === false) return blocks + 2 * width * embedDim;
+    const pooling = poolers(config, embedDim).map((sizes, i) =>
+      attentionalPoolerFlops(
+        sizes,
+        i > 0 && config.attentionalPool === 'cascade' ? config.attnPoolerQueries : tokens,
+      ),
+    );
+    return pooling.reduce((sum, part) => sum + part, blocks + 2 * embedDim ** 2);
   },
-  describe: ({ width, layers, patchSize, imageSize }) =>
-    `ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
-  toOpenClip: (config) => writeTransformer(config, vit.fields),
+  positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
+  describe: (config) =>
+    `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
+  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vit.fields) : null),
   fromOpenClip: (tower, missing) =>
     Boolean(tower.timm_model_name) || Array.isArray(tower.layers)
       ? null
-      : readTransformer(tower, 'vision_cfg', { fields: vit.fields, unsupported, missing }),
+      : readTransformer(tower, 'vision_cfg', { fields: vit.fields, unsupported: {}, missing }),
 };

@@ -1,6 +1,11 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { addConvNextPresets } from './convnext.js';
+import { addMixerPresets } from './mixer.js';
 import { findPreset, type Presets } from './presets.js';
+import { addMobileClipPresets } from './mobileclip.js';
 import { addResNetPresets } from './resnet.js';
+import { addSasPPresets } from './sas-p.js';
+import { addSiglipPresets } from './siglip.js';
 import { addSwinPresets } from './swin.js';
 import { addVitPresets } from './vit.js';
 
@@ -8,7 +13,12 @@ function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
   addResNetPresets(presets);
+  addConvNextPresets(presets);
+  addSiglipPresets(presets);
   addSwinPresets(presets);
+  addMixerPresets(presets);
+  addMobileClipPresets(presets);
+  addSasPPresets(presets);
   return presets;
 }
 

@@ -45,6 +45,63 @@ const pictograms: Readonly<Record<string, Size>> = {
   },
 };
 
+/** Sizes that OpenCLIP has with patches of 14 pixels, or of 16, alone. */
+const others: Readonly<Record<string, Size>> = {
+  'ViT-B-16-plus': { embedDim: 640, vision: { width: 896 }, text: { width: 640, heads: 10 } },
+  'ViT-g-14': {
+    embedDim: 1024,
+    vision: { width: 1408, layers: 40, headWidth: 88, mlpRatio: 4.3637, patchSize: 14 },
+    text: { width: 1024, heads: 16, layers: 24 },
+  },
+  'ViT-bigG-14': {
+    embedDim: 1280,
+    vision: { width: 1664, layers: 48, headWidth: 104, mlpRatio: 4.9231, patchSize: 14 },
+    text: { width: 1280, heads: 20, layers: 32 },
+  },
+  'ViT-e-14': {
+    embedDim: 1280,
+    vision: { width: 1792, layers: 56, headWidth: 112, mlpRatio: 8.5715, patchSize: 14 },
+    text: { width: 1280, heads: 20, layers: 36 },
+  },
+};
+
+/** CLIPA's towers (Li et al. 2023): mean pooling, no first norm, texts of BERT's word pieces. */
+const clipa: ModelConfigInput = {
+  vision: { noLnPre: true, poolType: 'avg', finalLnAfterPool: true },
+  text: {
+    contextLength: 32,
+    vocabSize: 32000,
+    hfTokenizerName: 'bert-base-uncased',
+    tokenizerKwargs: { strip_sep_token: true },
+    poolType: 'last',
+    noCausalMask: true,
+  },
+};
+
+/** Models that are others for pictures of another size. */
+const resized: readonly (readonly [name: string, from: string, imageSize: number])[] = [
+  ['ViT-B-32-256', 'ViT-B-32', 256],
+  ['ViT-B-16-plus-240', 'ViT-B-16-plus', 240],
+  ['ViT-L-14-280', 'ViT-L-14', 280],
+  ['ViT-L-14-336', 'ViT-L-14', 336],
+  ['ViT-L-16-320', 'ViT-L-16', 320],
+  ['ViT-H-14-378', 'ViT-H-14', 378],
+  ['ViT-L-14-CLIPA-336', 'ViT-L-14-CLIPA', 336],
+  ['ViT-H-14-CLIPA-336', 'ViT-H-14-CLIPA', 336],
+  ['ViT-bigG-14-CLIPA-336', 'ViT-bigG-14-CLIPA', 336],
+];
+
+/** Models that OpenCLIP has with OpenAI's activation too. */
+const quick = [
+  'ViT-B-32',
+  'ViT-B-16',
+  'ViT-L-14',
+  'ViT-L-14-336',
+  'ViT-H-14',
+  'ViT-H-14-378',
+  'ViT-bigG-14',
+];
+
 const alternatives: Readonly<Record<string, ModelConfigInput>> = {
   S: { embedDim: 256, text: { width: 256, heads: 4, layers: 10 } },
   M: { embedDim: 384, text: { width: 384, heads: 6 } },
@@ -71,9 +128,14 @@ export function addVitPresets(presets: Presets): void {
   }
   // OpenCLIP trained this one with layer scale.
   derive(presets, 'ViT-M-16-alt', 'ViT-M-16-alt', { vision: { lsInitValue: 1e-4 } });
-  derive(presets, 'ViT-B-32-256', 'ViT-B-32', { vision: { imageSize: 256 } });
-  derive(presets, 'ViT-L-14-336', 'ViT-L-14', { vision: { imageSize: 336 } });
-  for (const name of ['ViT-B-32', 'ViT-B-16', 'ViT-L-14']) {
-    derive(presets, `${name}-quickgelu`, name, { quickGelu: true });
+  for (const [name, size] of Object.entries(others)) presets.set(name, parseModelConfig(size));
+  for (const name of ['ViT-L-14', 'ViT-H-14', 'ViT-bigG-14']) {
+    derive(presets, `${name}-CLIPA`, name, clipa);
   }
+  for (const [name, from, imageSize] of resized)
+    derive(presets, name, from, { vision: { imageSize } });
+  derive(presets, 'ViT-B-32-plus-256', 'ViT-B-16-plus', {
+    vision: { patchSize: 32, imageSize: 256 },
+  });
+  for (const name of quick) derive(presets, `${name}-quickgelu`, name, { quickGelu: true });
 }

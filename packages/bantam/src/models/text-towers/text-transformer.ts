@@ -1,29 +1,46 @@
 import {
   add,
+  arange,
   argmax,
+  div,
   Embedding,
   eq,
   LayerNorm,
+  le,
   Linear,
   matmul,
   Module,
+  mul,
   narrow,
   normalInit,
   pad,
   Parameter,
   squeeze,
+  sum,
   to,
+  unsqueeze,
   zeros,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
-import { takePlaces, Transformer, type Places } from '../blocks/transformer.js';
-import type { Encoded, TextEncodeOptions, TextTower, TowerOptions } from '../tower.js';
+import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
+import { takePlaces, type Places } from '../blocks/places.js';
+import { ResidualBlock, Transformer } from '../blocks/transformer.js';
+import type { TransformerConfig } from '../blocks/transformer-config.js';
+import {
+  sumOf,
+  type Encoded,
+  type TextEncodeOptions,
+  type TextTower,
+  type TowerOptions,
+} from '../tower.js';
 import { needsContext, type TextTransformerConfig } from './transformer-config.js';
 
 /**
  * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
- * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's.
+ * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's, those
+ * of simplified blocks as these are defined.
  */
 export class TextTransformer extends Module implements TextTower {
   tokenEmbedding: Embedding;
@@ -35,7 +52,7 @@ export class TextTransformer extends Module implements TextTower {
 
   constructor({ config, embedDim, quickGelu, generator }: TowerOptions<TextTransformerConfig>) {
     super();
-    const { width, vocabSize, contextLength, heads, layers } = config;
+    const { width, vocabSize, contextLength, heads } = config;
     this.config = config;
     this.tokenEmbedding = new Embedding({ entries: vocabSize, width, generator: null });
     this.positionalEmbedding = new Parameter(zeros([contextLength, width]));
@@ -44,18 +61,11 @@ export class TextTransformer extends Module implements TextTower {
     this.textProjection = projection(config, embedDim);
 
     const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
-    const attention = width ** -0.5;
-    const residual = attention * (2 * layers) ** -0.5;
     draw(this.tokenEmbedding.weight, 0.02);
     draw(this.positionalEmbedding, 0.01);
-    for (const { attn, mlp } of this.transformer.resblocks) {
-      draw(attn.inProjWeight, attention);
-      draw(attn.outProj.weight, residual);
-      draw(mlp.cFc.weight, (2 * width) ** -0.5);
-      draw(mlp.cProj.weight, residual);
-    }
+    initTransformer(this.transformer, config, generator);
     const last = this.textProjection;
-    if (last !== null) draw(last instanceof Linear ? last.weight : last, attention);
+    if (last !== null) draw(last instanceof Linear ? last.weight : last, width ** -0.5);
   }
 
   /**
@@ -66,27 +76,42 @@ export class TextTransformer extends Module implements TextTower {
    * @throws BantamError when texts are longer than the context.
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
-    const { contextLength, noCausalMask } = this.config;
+    const { contextLength, noCausalMask, maskPadding, poolType } = this.config;
+    requireContext(ids, contextLength);
     const given = ids.dim(1);
-    if (given > contextLength) {
-      throw new BantamError(
-        `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
-      );
-    }
     const filled = this.#fillUp(ids);
-    const places = this.#places(filled);
+    const places = poolType === 'mean' ? undefined : this.#places(filled, poolType);
     const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
     const x = add(this.tokenEmbedding.forward(filled), positions);
+    const auxiliary: Tensor[] = [];
     const y = this.transformer.forward(x, {
       causal: !noCausalMask,
+      visible: maskPadding ? this.#isText(filled) : undefined,
       places: tokens ? undefined : places,
+      auxiliary,
     });
     const normed = this.lnFinal.forward(y);
-    const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
     return {
-      pooled: this.#project(pooled),
+      pooled: this.#project(this.#pool(normed, filled, places)),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
+      auxiliaryLoss: sumOf(auxiliary),
     };
+  }
+
+  /** From the vectors of all places, or of the one alone, that of each text: [B, W]. */
+  #pool(normed: Tensor, ids: Tensor, places: Places | undefined): Tensor {
+    if (places !== undefined) {
+      return squeeze(normed.dim(1) === ids.dim(1) ? takePlaces(normed, places) : normed, 1);
+    }
+    const counted = unsqueeze(to(this.#isText(ids), { dtype: normed.dtype }), -1);
+    return div(sum(mul(normed, counted), { dim: 1 }), sum(counted, { dim: 1 }));
+  }
+
+  /** Whether each place is one of the text, up to and with its end: [B, L]. */
+  #isText(ids: Tensor): Tensor {
+    const { textEnd, poolType } = this.config;
+    const end = this.#places(ids, poolType === 'eos' ? 'eos' : textEnd);
+    return le(arange(ids.dim(1), { device: ids.device }), end);
   }
 
   #fillUp(ids: Tensor): Tensor {
@@ -95,9 +120,11 @@ export class TextTransformer extends Module implements TextTower {
     return pad(ids, [0, missing], this.config.padId);
   }
 
-  /** Where the vector of each text stands. */
-  #places(ids: Tensor): Places {
-    switch (this.config.poolType) {
+  /** The place of each text that is first, last, or of an id: a number, or int64 [B, 1]. */
+  #places(ids: Tensor, which: 'argmax' | 'eos'): Tensor;
+  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places;
+  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places {
+    switch (which) {
       case 'first':
         return 0;
       case 'last':
@@ -125,4 +152,37 @@ function projection(config: TextTransformerConfig, embedDim: number): Parameter 
   if (projType === 'none') return null;
   if (!projBias) return new Parameter(zeros([width, embedDim]));
   return new Linear({ inFeatures: width, outFeatures: embedDim, generator: null });
+}
+
+/**
+ * Draws the weights of a text tower's residual blocks as OpenAI's and OpenCLIP's do; simplified blocks
+ * keep those that they start with.
+ */
+export function initTransformer(
+  { resblocks }: Transformer,
+  { width, layers }: TransformerConfig,
+  generator: Generator | null,
+): void {
+  const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
+  const attention = width ** -0.5;
+  const residual = attention * (2 * layers) ** -0.5;
+  for (const block of resblocks) {
+    if (!(block instanceof ResidualBlock)) continue;
+    const { attn, mlp } = block;
+    draw(attn.inProjWeight, attention);
+    draw(attn.outProj.weight, residual);
+    for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
+      draw(cFc.weight, (2 * width) ** -0.5);
+      draw(cProj.weight, residual);
+    }
+  }
+}
+
+/** @throws BantamError when texts [B, L] are longer than the context. */
+export function requireContext(ids: Tensor, contextLength: number): void {
+  const given = ids.dim(1);
+  if (given <= contextLength) return;
+  throw new BantamError(
+    `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
+  );
 }

@@ -1,6 +1,8 @@
 import { BantamError } from '../../errors.js';
 import {
   checkTransformer,
+  describeBlocks,
+  isPlain,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
@@ -9,7 +11,7 @@ import { count, flag, index, object, oneOf, optional, text } from '../fields.js'
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { TextTowerKind } from '../tower.js';
 import { TextTransformer } from './text-transformer.js';
-import { needsContext, type TextTransformerConfig } from './transformer-config.js';
+import { looksForEos, needsContext, type TextTransformerConfig } from './transformer-config.js';
 
 /** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
 const unsupported = {
@@ -28,7 +30,9 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     heads: count(8),
     ...transformerFields,
     noCausalMask: flag(false),
-    poolType: oneOf('argmax', 'first', 'last', 'eos'),
+    maskPadding: flag(false),
+    poolType: oneOf('argmax', 'first', 'last', 'eos', 'mean'),
+    textEnd: oneOf('argmax', 'eos'),
     padId: index(0),
     eosId: index(2),
     projType: oneOf('linear', 'none'),
@@ -45,8 +49,9 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
           `set "embedDim" (${embedDim}) to it, or "projType" to "linear".`,
       );
     }
+    checkPadding(config);
     for (const id of ['padId', 'eosId'] as const) {
-      const used = id === 'padId' ? needsContext(config) : config.poolType === 'eos';
+      const used = id === 'padId' ? needsContext(config) : looksForEos(config);
       if (!used || config[id] < config.vocabSize) continue;
       throw new BantamError(
         `"${id}" of "text" is ${config[id]}, but the ids of ${config.vocabSize} tokens end before it.`,
@@ -60,8 +65,29 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
-  describe: ({ width, layers }) => `text ${width} × ${layers}`,
-  toOpenClip: (config) => writeTransformer(config, textTransformer.fields),
-  fromOpenClip: (tower, missing) =>
-    readTransformer(tower, 'text_cfg', { fields: textTransformer.fields, unsupported, missing }),
+  positions: { name: 'positional_embedding' },
+  describe: (config) => `text ${describeBlocks(config)}`,
+  toOpenClip(config) {
+    const own = config.maskPadding || config.poolType === 'mean' || config.textEnd === 'eos';
+    return own || !isPlain(config) ? null : writeTransformer(config, textTransformer.fields);
+  },
+  fromOpenClip(tower, missing) {
+    const { maskPadding, textEnd, ...fields } = textTransformer.fields;
+    const read = readTransformer(tower, 'text_cfg', { fields, unsupported, missing });
+    return { ...read, maskPadding: maskPadding.fallback, textEnd: textEnd.fallback };
+  },
 };
+
+/** @throws BantamError where padding would count in spite of its mask, or is never seen anyway. */
+function checkPadding({ maskPadding, noCausalMask, poolType }: TextTransformerConfig): void {
+  if (!maskPadding) return;
+  if (!noCausalMask) {
+    throw new BantamError(
+      '"maskPadding" of "text" is without effect under a causal mask; set "noCausalMask" too, or leave it out.',
+    );
+  }
+  if (poolType !== 'last') return;
+  throw new BantamError(
+    '"poolType" "last" of "text" reads padding, which "maskPadding" hides; choose another one.',
+  );
+}

@@ -1,6 +1,7 @@
 import { exp, normalize, to, type Tensor } from '@bantam/torch';
 import { clipLoss } from '../../losses/index.js';
 import type { Strategy } from '../strategy.js';
+import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
 
 /** Unit length, in float32 whatever precision the towers ran in. */
 function toUnit(features: Tensor): Tensor {
@@ -9,20 +10,22 @@ function toUnit(features: Tensor): Tensor {
 
 /**
  * CLIP (Radford et al. 2021, section 2.3): one view of the image, the symmetric softmax contrastive
- * loss over all pairs of the batch, and a learned temperature.
+ * loss over all pairs of the batch, and a learned temperature; and what the towers' routers add.
  */
 export const clip: Strategy = {
   name: 'clip',
   views: (augment) => ({ image: augment }),
   encode({ images, ids }, { model, streams }) {
     if (images.image === undefined) throw new RangeError("The batch has no view 'image'.");
-    const image = model.encodeImage(images.image, { generator: streams.get('mask') });
-    return { image, text: model.encodeText(ids) };
+    const image = model.visual.encode(images.image, { generator: streams.get('mask') });
+    const text = model.text.encode(ids);
+    return { image: image.pooled, text: text.pooled, ...auxiliaryFeature([image, text]) };
   },
-  losses({ image, text }, model) {
+  losses({ image, text, auxiliary }, model) {
     if (image === undefined || text === undefined) throw new RangeError('Features are missing.');
     return {
       contrastive: clipLoss(toUnit(image), toUnit(text), exp(model.logitScale)),
+      ...auxiliaryLoss({ auxiliary }),
     };
   },
 };

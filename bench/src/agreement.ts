@@ -1,0 +1,79 @@
+import type { Checked, Precision } from './protocol.js';
+import { relativeDifference } from './statistics.js';
+
+/** How far two computations of the same thing may lie apart. */
+interface Tolerance {
+  /** Relative, of each loss of the first training steps. */
+  readonly loss: number;
+  /** Relative, of the gradient's norm in the first step. */
+  readonly gradNorm: number;
+  /** Absolute, of each component of features of length 1. */
+  readonly feature: number;
+  /** Absolute, of the channel means of pictures that were augmented at random. */
+  readonly channelMean: number;
+}
+
+/**
+ * fp32: rounding of sums in another order. bf16 keeps 8 bits of each product's result, and both
+ * sides round at different places.
+ */
+export const tolerances: Readonly<Record<Precision, Tolerance>> = {
+  fp32: { loss: 1e-5, gradNorm: 1e-3, feature: 2e-5, channelMean: 0.05 },
+  bf16: { loss: 5e-3, gradNorm: 2e-2, feature: 1e-2, channelMean: 0.05 },
+};
+
+/** What was compared. */
+export interface Agreement {
+  readonly agrees: boolean;
+  /** The largest difference of each quantity that both sides gave. */
+  readonly differences: Partial<Record<keyof Tolerance, number>>;
+}
+
+/** Float32 values from base64. */
+export function decodeFloats(text: string): Float32Array {
+  const bytes = Buffer.from(text, 'base64');
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+}
+
+/** Whether both sides computed the same on the same inputs, within the precision's tolerance. */
+export function compare(bantam: Checked, peer: Checked, precision: Precision): Agreement {
+  const differences: Partial<Record<keyof Tolerance, number>> = {};
+  if (bantam.losses !== undefined) {
+    differences.loss = largest(bantam.losses, peer.losses, relativeDifference);
+    // Later norms differ by what the first steps made of the weights.
+    const [ours = NaN] = bantam.gradNorms ?? [];
+    const [theirs = NaN] = peer.gradNorms ?? [];
+    differences.gradNorm = relativeDifference(ours, theirs);
+  }
+  const apart = (a: number, b: number): number => Math.abs(a - b);
+  if (bantam.features !== undefined) {
+    const [ours, theirs] = [bantam.features, peer.features ?? ''].map(decodeFloats);
+    differences.feature = largest(ours ?? [], theirs, apart);
+  }
+  if (bantam.channelMeans !== undefined) {
+    differences.channelMean = largest(bantam.channelMeans, peer.channelMeans, apart);
+  }
+  const tolerance = tolerances[precision];
+  const compared = Object.entries(differences) as [keyof Tolerance, number][];
+  return {
+    // A difference that is no number is none that is small enough.
+    agrees: compared.length > 0 && compared.every(([name, value]) => value <= tolerance[name]),
+    differences,
+  };
+}
+
+/** The largest difference of two lists; infinite for different lengths, NaN if one value is. */
+function largest(
+  ours: ArrayLike<number>,
+  theirs: ArrayLike<number> | undefined,
+  difference: (a: number, b: number) => number,
+): number {
+  if (ours.length === 0 || theirs?.length !== ours.length) return Infinity;
+  let most = 0;
+  for (let i = 0; i < ours.length; i++) {
+    const one = difference(ours[i] ?? NaN, theirs[i] ?? NaN);
+    if (Number.isNaN(one)) return NaN;
+    most = Math.max(most, one);
+  }
+  return most;
+}

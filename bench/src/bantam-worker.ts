@@ -1,0 +1,53 @@
+/** Bantam's side of the benchmark: does what `protocol.ts` says, one JSON line for each request. */
+import { createInterface } from 'node:readline';
+import { emptyCache, threads, torchVersion } from '@bantam/torch';
+import { presets } from 'bantam';
+import { measureMatrixRate } from '../../packages/bantam/dist/machine/matrix-rate.js';
+import { dtypeOf, openModelWorkload, type OpenWorkload } from './bantam-workloads.js';
+import { peakMemory, resetPeakMemory } from './peak-memory.js';
+import { prepare } from './prepare.js';
+import type { Request } from './protocol.js';
+
+let workload: OpenWorkload | undefined;
+
+function opened(): OpenWorkload {
+  if (workload === undefined) throw new RangeError('No workload is open.');
+  return workload;
+}
+
+async function answer(request: Request): Promise<object> {
+  switch (request.op) {
+    case 'prepare':
+      return prepare(request);
+    case 'open':
+      workload =
+        request.workload.kind === 'load'
+          ? await (await import('./bantam-loader.js')).openLoader(request.workload)
+          : await openModelWorkload(request.workload);
+      emptyCache();
+      resetPeakMemory();
+      return {};
+    case 'check':
+      return opened().check();
+    case 'run':
+      return opened().run(request.steps);
+    case 'memory':
+      return { peakBytes: peakMemory() };
+    case 'facts':
+      return { torch: torchVersion(), threads: threads(), presets: [...presets.keys()] };
+    case 'rate': {
+      const { seconds } = request;
+      return measureMatrixRate(dtypeOf(request.precision), { seconds });
+    }
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  let reply: object;
+  try {
+    reply = await answer(JSON.parse(line) as Request);
+  } catch (error) {
+    reply = { error: error instanceof Error ? error.message : String(error) };
+  }
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+}

@@ -1,0 +1,208 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadSafetensors, scope, type FloatDType } from '@bantam/torch';
+import {
+  createTrainer,
+  defaultTokenizerSettings,
+  defaultTrainSettings,
+  encodePixels,
+  encodeTexts,
+  loadModel,
+  type Batch,
+  type BatchStream,
+  type LoadedModel,
+  type StepReport,
+} from 'bantam';
+import type { Checked, ModelWorkload, Precision, Ran } from './protocol.js';
+
+/** Steps whose losses both sides compare. */
+const checkedSteps = 3;
+
+/** What a worker holds ready. */
+export interface OpenWorkload {
+  check(): Promise<Checked>;
+  run(steps: number): Promise<Ran>;
+}
+
+/** libtorch's name of a precision. */
+export function dtypeOf(precision: Precision): FloatDType {
+  return precision === 'bf16' ? 'bfloat16' : 'float32';
+}
+
+/** Makes a workload of the files that `prepare` wrote. */
+export async function openModelWorkload(workload: ModelWorkload): Promise<OpenWorkload> {
+  const batches = await readBatches(workload.folder);
+  if (workload.kind === 'train') return training(workload, batches);
+  const loaded = await loadModel(join(workload.folder, 'model'));
+  return workload.kind === 'image'
+    ? imageInference(loaded, batches, workload)
+    : textInference(loaded, batches, workload);
+}
+
+interface ReadyBatch {
+  readonly captions: readonly string[];
+  /** [size, edge, edge, 3] */
+  readonly pixels: Uint8Array<ArrayBuffer>;
+  readonly edge: number;
+}
+
+async function readBatches(folder: string): Promise<ReadyBatch[]> {
+  const captions = JSON.parse(await readFile(join(folder, 'captions.json'), 'utf8')) as string[];
+  return scope(() => {
+    const pixels = loadSafetensors(join(folder, 'batches.safetensors')).tensors.get('pixels');
+    if (pixels === undefined) throw new RangeError(`${folder} has no pixels.`);
+    const [count = 0, size = 0, edge = 0] = pixels.shape;
+    const all = pixels.toTypedArray() as Uint8Array<ArrayBuffer>;
+    const bytes = all.length / count;
+    return Array.from({ length: count }, (_, i) => ({
+      captions: captions.slice(i * size, (i + 1) * size),
+      pixels: all.slice(i * bytes, (i + 1) * bytes),
+      edge,
+    }));
+  });
+}
+
+function inTurn(batches: readonly ReadyBatch[], step: number): ReadyBatch {
+  const batch = batches[step % batches.length];
+  if (batch === undefined) throw new RangeError('There are no batches.');
+  return batch;
+}
+
+/** The batches in turn, as a loader would give them. */
+function readyLoader(batches: readonly ReadyBatch[]): BatchStream {
+  return {
+    waitSeconds: 0,
+    async *batches() {
+      for (let step = 0; ; step++) {
+        const { captions, pixels, edge } = inTurn(batches, step);
+        const batch: Batch = {
+          images: { image: pixels },
+          height: edge,
+          width: edge,
+          size: captions.length,
+          captions,
+          indices: Int32Array.from(captions, (_, i) => i),
+          keys: captions,
+          epoch: 0,
+          next: { epoch: 0, position: step },
+        };
+        yield await Promise.resolve(batch);
+      }
+    },
+  };
+}
+
+/** What `bantam train` does with each batch: the trainer's own loop. */
+async function training(
+  { folder, precision, optimizer }: ModelWorkload,
+  batches: readonly ReadyBatch[],
+): Promise<OpenWorkload> {
+  const {
+    config: model,
+    tokenizer,
+    preprocess,
+    model: unused,
+  } = await loadModel(join(folder, 'model'));
+  unused.dispose();
+  const config = {
+    model,
+    strategy: 'clip',
+    data: 'ready batches',
+    budget: '1e15 samples',
+    // The same stream drew the weights of the model directory.
+    seed: 0,
+    train: {
+      ...defaultTrainSettings,
+      ...optimizer,
+      batchSize: batches[0]?.captions.length ?? 1,
+      schedule: 'constant' as const,
+      warmup: 0,
+      clipNorm: 0,
+      precision,
+    },
+    tokenizer: { ...defaultTokenizerSettings },
+    preprocess,
+    augment: [],
+  };
+  const { trainer } = createTrainer(config, { tokenizer, loader: readyLoader(batches) });
+  const steps = trainer.run();
+  const step = async (): Promise<StepReport> => {
+    const { value } = await steps.next();
+    if (value === undefined) throw new RangeError('The trainer ended before the measurement.');
+    return value;
+  };
+  return {
+    async check() {
+      const reports: StepReport[] = [];
+      const times: number[] = [];
+      for (let i = 0; i < checkedSteps; i++) {
+        const start = performance.now();
+        reports.push(await step());
+        times.push((performance.now() - start) / 1000);
+      }
+      return {
+        losses: reports.map(({ loss }) => loss),
+        gradNorms: reports.map(({ gradNorm }) => gradNorm),
+        seconds: Math.min(...times),
+      };
+    },
+    run: (count) => timed(count, step),
+  };
+}
+
+/** What `bantam embed` and `bantam eval` do with each batch of pictures. */
+function imageInference(
+  loaded: LoadedModel,
+  batches: readonly ReadyBatch[],
+  { precision }: ModelWorkload,
+): OpenWorkload {
+  const encode = ({ pixels, captions, edge }: ReadyBatch) =>
+    encodePixels(
+      loaded,
+      { pixels, shape: [captions.length, edge, edge, 3] },
+      { precision: dtypeOf(precision) },
+    );
+  return inference(batches, (batch) => Promise.resolve(encode(batch)));
+}
+
+/** What `bantam embed` and `bantam eval` do with texts, tokenization included. */
+function textInference(
+  loaded: LoadedModel,
+  batches: readonly ReadyBatch[],
+  { precision }: ModelWorkload,
+): OpenWorkload {
+  return inference(batches, async ({ captions }) => {
+    const options = { precision: dtypeOf(precision), batchSize: captions.length };
+    using features = await encodeTexts(loaded, captions, options);
+    return features.toTypedArray() as Float32Array;
+  });
+}
+
+function inference(
+  batches: readonly ReadyBatch[],
+  encode: (batch: ReadyBatch) => Promise<Float32Array>,
+): OpenWorkload {
+  let next = 0;
+  const step = () => encode(inTurn(batches, next++));
+  return {
+    async check() {
+      await step();
+      next = 0;
+      const start = performance.now();
+      const features = await step();
+      return {
+        features: Buffer.from(features.buffer, features.byteOffset, features.byteLength).toString(
+          'base64',
+        ),
+        seconds: (performance.now() - start) / 1000,
+      };
+    },
+    run: (count) => timed(count, step),
+  };
+}
+
+async function timed(count: number, step: () => Promise<unknown>): Promise<Ran> {
+  const start = performance.now();
+  for (let i = 0; i < count; i++) await step();
+  return { seconds: (performance.now() - start) / 1000 };
+}

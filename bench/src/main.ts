@@ -1,0 +1,285 @@
+/** `npm run bench`: measures Bantam beside OpenCLIP; `--help` shows the commands. */
+import { appendFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Command, Option } from 'commander';
+import { explain } from '../../packages/bantam/dist/cli/failure.js';
+import { Progress } from '../../packages/bantam/dist/cli/progress.js';
+import { positiveInteger } from '../../packages/bantam/dist/cli/values.js';
+import { makeFolder } from '../../packages/bantam/dist/make-folder.js';
+import { cases, modelCase, selectCases } from './cases.js';
+import { setUpPeer } from './peer.js';
+import type { Precision } from './protocol.js';
+import { writeReport } from './report.js';
+import type { CaseResult, Results, SkippedCase } from './results.js';
+import { runCases, type RunCasesOptions } from './run-cases.js';
+import { fullGrid, measureScaling, smallGrid } from './scaling.js';
+import { openSession, type Session } from './session.js';
+import { measureStartup } from './startup.js';
+import { summary } from './summary.js';
+import { scalingTable, startupTable, zooTable } from './tables.js';
+
+const progress = new Progress();
+
+/** Options of all commands that measure. */
+interface MeasureFlags {
+  readonly json?: string;
+  readonly rounds: number;
+  readonly slice: number;
+  readonly batch: number;
+  readonly threads?: number;
+}
+
+function addMeasureFlags(command: Command, { rounds }: { rounds: number }): Command {
+  return command
+    .option('--rounds <n>', 'turns of each side', positiveInteger, rounds)
+    .option('--slice <seconds>', 'length of a turn, about', positiveInteger, 5)
+    .option('--batch <n>', 'samples in a step', positiveInteger, 64)
+    .option('--threads <n>', "threads of each side (default: the machine's cores)", positiveInteger)
+    .option('--json <file>', 'write everything that was measured to this file');
+}
+
+function examples(command: Command, lines: readonly string[]): Command {
+  const shown = lines.map((line) => `  npm run bench -- ${line}`).join('\n');
+  return command.addHelpText('after', `\nExamples:\n${shown}`);
+}
+
+/** The command to measure the same again, wherever its results were written. */
+function commandLine(args: readonly string[]): string {
+  const kept = args.filter((arg, i) => !arg.startsWith('--json') && args[i - 1] !== '--json');
+  return ['npm run bench --', ...kept].join(' ');
+}
+
+/** Fails before anything was measured where the results could not be written after it. */
+async function checkOutput({ json }: { json?: string }): Promise<void> {
+  if (json === undefined) return;
+  makeFolder(dirname(json));
+  await appendFile(json, '');
+}
+
+async function save(
+  session: Session,
+  { json }: { json?: string },
+  measured: Omit<Results, 'format' | 'commandLine' | 'date' | 'machine'>,
+): Promise<Results> {
+  const results: Results = {
+    format: 1,
+    commandLine: commandLine(process.argv.slice(2)),
+    date: new Date().toISOString(),
+    machine: session.machine,
+    ...measured,
+  };
+  if (json !== undefined) {
+    await writeFile(json, `${JSON.stringify(results, null, 1)}\n`);
+    progress.note(`written: ${json}`);
+  }
+  progress.done();
+  return results;
+}
+
+function runOptions(
+  session: Session,
+  { rounds, slice, batch, threads }: MeasureFlags,
+): Omit<RunCasesOptions, 'trials' | 'workers'> {
+  return {
+    ...session,
+    threads,
+    rounds,
+    sliceSeconds: slice,
+    batch,
+    onProgress: (name, what) => {
+      progress.update(name, what);
+    },
+    onResult: (result: CaseResult | SkippedCase) => {
+      progress.note(summary(result, session.machine.cores));
+    },
+  };
+}
+
+const program = new Command('npm run bench --')
+  .description('Measures Bantam beside its peer, OpenCLIP on PyTorch, on this machine.')
+  .configureOutput({ outputError: () => undefined })
+  .exitOverride();
+
+examples(
+  program
+    .command('setup')
+    .description("install the peer with pip into a virtual environment in Bantam's cache")
+    .action(async () => {
+      const onOutput = (text: string): void => {
+        const line = text.trim().split('\n').at(-1) ?? '';
+        progress.update('installing the peer', line);
+      };
+      const { python, existed } = await setUpPeer({ onOutput });
+      progress.done();
+      console.log(`${existed ? 'The peer was there already' : 'The peer is installed'}: ${python}`);
+    }),
+  ['setup'],
+);
+
+interface RunFlags extends MeasureFlags {
+  readonly cases: readonly string[];
+  readonly trials: RunCasesOptions['trials'];
+  readonly workers: number;
+  readonly peer: boolean;
+}
+
+function trialsOption(usual: RunCasesOptions['trials']): Option {
+  const what =
+    'try what makes the peer fastest, or take what mostly does; torch.compile takes minutes for each case';
+  return new Option('--trials <how>', what)
+    .choices(['none', 'best', 'with-compile'])
+    .default(usual);
+}
+
+examples(
+  addMeasureFlags(
+    program
+      .command('run')
+      .description('training steps, inference and loading, both sides in turn')
+      .option('--cases <glob...>', 'names of cases, * stands for any characters', ['*'])
+      .addOption(trialsOption('best'))
+      .option('--workers <n>', 'workers of each loader', positiveInteger, 2)
+      .option('--no-peer', 'measure Bantam alone'),
+    { rounds: 5 },
+  ).addHelpText('after', `\nCases:\n${cases.map(({ name }) => `  ${name}`).join('\n')}`),
+  ['run --json results.json', "run --cases 'train/ViT-B-32/*' load/csv --rounds 3"],
+).action(async (flags: RunFlags) => {
+  await checkOutput(flags);
+  const selected = selectCases(flags.cases);
+  const session = await openSession({ threads: flags.threads, withPeer: flags.peer });
+  const { trials, workers } = flags;
+  const outcome = await runCases(selected, { ...runOptions(session, flags), trials, workers });
+  await save(session, flags, { command: 'run', ...outcome });
+});
+
+interface ZooFlags extends MeasureFlags {
+  readonly models?: readonly string[];
+  readonly precision: Precision;
+  readonly trials: RunCasesOptions['trials'];
+  readonly peer: boolean;
+}
+
+function precisionOption(): Option {
+  return new Option('--precision <name>', 'what the towers compute in')
+    .choices(['bf16', 'fp32'])
+    .default('bf16');
+}
+
+examples(
+  addMeasureFlags(
+    program
+      .command('zoo')
+      .description("size and speed of many presets, beside OpenCLIP's where it has the model")
+      .option('--models <preset...>', 'presets (default: all)')
+      .addOption(precisionOption())
+      .addOption(trialsOption('none'))
+      .option('--no-peer', 'measure Bantam alone'),
+    { rounds: 2 },
+  ),
+  ['zoo --json zoo.json', 'zoo --models ViT-B-32 RN50 --precision fp32'],
+).action(async (flags: ZooFlags) => {
+  await checkOutput(flags);
+  const session = await openSession({ threads: flags.threads, withPeer: flags.peer });
+  const models = flags.models ?? session.bantam.presets;
+  const options = { ...runOptions(session, flags), trials: flags.trials, workers: 1 };
+  const results: CaseResult[] = [];
+  const skipped: SkippedCase[] = [];
+  for (const model of models) {
+    const shared = session.peer?.facts.models.includes(model) === true;
+    const kinds = ['train', 'image'] as const;
+    const outcome = await runCases(
+      kinds.map((kind) => modelCase(kind, model, flags.precision)),
+      { ...options, peer: shared ? session.peer : null },
+    );
+    results.push(...outcome.cases);
+    skipped.push(...outcome.skipped);
+  }
+  const measured = { command: 'zoo', cases: results, skipped } as const;
+  console.log(zooTable(await save(session, flags, measured)));
+});
+
+interface ScalingFlags extends Omit<MeasureFlags, 'threads'> {
+  readonly model: string;
+  readonly precision: Precision;
+  readonly full?: true;
+}
+
+examples(
+  program
+    .command('scaling')
+    .description('training speed and memory of Bantam by batch, image size, captions, threads')
+    .option('--model <preset>', 'model', 'ViT-B-32')
+    .addOption(precisionOption())
+    .option('--full', 'a grid for curves instead of a small one')
+    .option('--rounds <n>', 'turns of each point', positiveInteger, 3)
+    .option('--slice <seconds>', 'length of a turn, about', positiveInteger, 3)
+    .option('--batch <n>', 'samples in a step where the batch is not the axis', positiveInteger, 64)
+    .option('--json <file>', 'write everything that was measured to this file'),
+  ['scaling --full --json scaling.json', 'scaling --model ViT-Nano-16-64 --precision fp32'],
+).action(async (flags: ScalingFlags) => {
+  await checkOutput(flags);
+  const session = await openSession({ withPeer: false });
+  const { scaling, skipped } = await measureScaling({
+    ...flags,
+    sliceSeconds: flags.slice,
+    grid: flags.full === true ? fullGrid : smallGrid,
+    onProgress: (what) => {
+      progress.update('scaling', what);
+    },
+  });
+  for (const { name, reason } of skipped) progress.note(`${name}: skipped. ${reason}`);
+  await save(session, flags, { command: 'scaling', scaling, skipped });
+  console.log(scalingTable(scaling));
+});
+
+interface StartupFlags {
+  readonly models: readonly string[];
+  readonly rounds: number;
+  readonly batch: number;
+  readonly json?: string;
+}
+
+examples(
+  program
+    .command('startup')
+    .description('seconds from the start of bantam train to the end of its first step')
+    .option('--models <preset...>', 'models', ['ViT-Nano-16-64', 'ViT-B-32'])
+    .option('--rounds <n>', 'starts of each', positiveInteger, 5)
+    .option('--batch <n>', 'samples in a step', positiveInteger, 64)
+    .option('--json <file>', 'write everything that was measured to this file'),
+  ['startup --json startup.json'],
+).action(async (flags: StartupFlags) => {
+  await checkOutput(flags);
+  const session = await openSession({ withPeer: false });
+  const onProgress = (what: string): void => {
+    progress.update('startup', what);
+  };
+  const startup = await measureStartup({ ...flags, onProgress });
+  await save(session, flags, { command: 'startup', startup });
+  console.log(startupTable(startup));
+});
+
+examples(
+  program
+    .command('report')
+    .description("fill the documentation's tables and draw its pictures from results")
+    .argument('<files...>', 'what --json wrote')
+    .option('--docs <folder>', 'the documentation', 'docs'),
+  ['report results.json zoo.json'],
+).action(async (files: string[], { docs }: { docs: string }) => {
+  for (const path of await writeReport(files, docs)) console.log(`written: ${path}`);
+});
+
+// So that workers end with the benchmark.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => process.exit(signal === 'SIGINT' ? 130 : 143));
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  progress.done();
+  const { message, exitCode } = explain(error);
+  if (message !== '') process.stderr.write(`error: ${message}\n`);
+  process.exitCode = exitCode;
+}

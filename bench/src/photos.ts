@@ -1,0 +1,75 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { readCaptions } from './captions.js';
+
+/** Photographs that the repository has anyway, for tests of decoding. */
+const originals = fileURLToPath(new URL('../../packages/bantam/fixtures/data', import.meta.url));
+const names = ['astronaut.jpg', 'cat.jpg', 'coffee.jpg'];
+
+/** Longest edge of a picture in pixels. */
+const edge = 500;
+const smallEdge = 96;
+
+/** A picture's share of something, even over the pictures: the golden ratio's multiples. */
+function even(index: number, purpose: number): number {
+  return (index * 0.6180339887 + purpose * 0.7548776662) % 1;
+}
+
+/** What {@link makePhotos} wrote. */
+export interface Photos {
+  /** Columns `filepath` and `title`, separated by tabs, as OpenCLIP's loader has them by default. */
+  readonly table: string;
+  readonly bytes: number;
+}
+
+/**
+ * Writes JPEG files of about 500 pixels: cuts of the photographs, each of its own place, size and
+ * colours, with a caption each; always the same ones.
+ */
+export async function makePhotos(folder: string, count: number): Promise<Photos> {
+  await mkdir(folder, { recursive: true });
+  const sources = await Promise.all(names.map((name) => readFile(join(originals, name))));
+  const captions = await readCaptions();
+  const rows = ['filepath\ttitle'];
+  let bytes = 0;
+  for (let index = 0; index < count; index++) {
+    const file = join(folder, `${String(index).padStart(6, '0')}.jpg`);
+    const source = sources[index % sources.length] ?? Buffer.alloc(0);
+    await writeFile(file, await vary(source, index, edge));
+    bytes += (await stat(file)).size;
+    rows.push(`${file}\t${captions[index % captions.length] ?? ''}`);
+  }
+  const table = join(folder, 'pairs.tsv');
+  await writeFile(table, `${rows.join('\n')}\n`);
+  return { table, bytes };
+}
+
+/** Writes small JPEG files, one folder per photograph, as `folder:` sources have classes. */
+export async function makeClassFolders(folder: string, count: number): Promise<void> {
+  for (const [number, name] of names.entries()) {
+    const source = await readFile(join(originals, name));
+    const place = join(folder, name.replace('.jpg', ''));
+    await mkdir(place, { recursive: true });
+    for (let index = number; index < count; index += names.length) {
+      await writeFile(join(place, `${index}.jpg`), await vary(source, index, smallEdge));
+    }
+  }
+}
+
+async function vary(source: Buffer, index: number, size: number): Promise<Buffer> {
+  const { width, height } = await sharp(source).metadata();
+  const share = 0.75 + 0.25 * even(index, 1);
+  const [w, h] = [Math.round(width * share), Math.round(height * share)];
+  const left = Math.floor((width - w) * even(index, 2));
+  const top = Math.floor((height - h) * even(index, 3));
+  return sharp(source)
+    .extract({ left, top, width: w, height: h })
+    .flop(even(index, 4) < 0.5)
+    .resize(size, size, { fit: 'inside' })
+    .modulate({ hue: Math.round(360 * even(index, 5)), saturation: 0.7 + 0.6 * even(index, 6) })
+    .sharpen()
+    .jpeg({ quality: 92 })
+    .toBuffer();
+}

@@ -1,0 +1,137 @@
+/** What the orchestrator asks of a worker, one JSON line each, and what it gets back. */
+
+/** What a workload measures. */
+export type WorkloadKind = 'train' | 'image' | 'text' | 'load';
+
+/** What the towers compute in; `bf16` is autocast or bf16 weights, whichever suits. */
+export type Precision = 'fp32' | 'bf16';
+
+/** AdamW's numbers, the same on both sides. */
+export interface OptimizerNumbers {
+  readonly lr: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+}
+
+/** Work that a process holds ready: a model with its weights and some batches in a folder. */
+export interface ModelWorkload {
+  readonly kind: 'train' | 'image' | 'text';
+  readonly precision: Precision;
+  /** Made by the Bantam worker's `prepare`. */
+  readonly folder: string;
+  readonly optimizer: OptimizerNumbers;
+}
+
+/** Pictures from files to training batches; a step is an epoch. */
+export interface LoadWorkload {
+  readonly kind: 'load';
+  readonly format: LoadFormat;
+  /** The table, or the folder of shards. */
+  readonly data: string;
+  readonly shards: number;
+  readonly count: number;
+  readonly batch: number;
+  readonly size: number;
+  readonly workers: number;
+  /** CLIP's vocabulary file. */
+  readonly vocabulary: string;
+}
+
+/** A table of picture files, or their packed shards. */
+export type LoadFormat = 'csv' | 'wds';
+
+export type Workload = ModelWorkload | LoadWorkload;
+
+/** The peer's choices; each trial tries one of them. */
+export interface PeerSettings {
+  /** `bf16` keeps the weights themselves in bf16, for inference only; `fp32` autocasts. */
+  readonly weights: 'fp32' | 'bf16';
+  readonly fusedAdamW: boolean;
+  readonly compile: boolean;
+  readonly channelsLast: boolean;
+  /** Attention as plain products instead of the fused kernel. */
+  readonly mathAttention: boolean;
+  /** malloc keeps freed memory instead of returning it to the system. */
+  readonly keepMemory: boolean;
+}
+
+/** A model to write with batches of real captions. */
+export interface PrepareRequest {
+  readonly op: 'prepare';
+  readonly folder: string;
+  readonly model: string;
+  readonly imageSize?: number;
+  readonly batch: number;
+  /** Batches, used in turn. */
+  readonly batches: number;
+  /** Repeats each caption's words up to this many tokens; default: captions as they are. */
+  readonly captionTokens?: number;
+  /** CLIP's vocabulary file; null trains a tokenizer on the captions. */
+  readonly vocabulary: string | null;
+}
+
+export type Request =
+  | PrepareRequest
+  | { readonly op: 'open'; readonly workload: Workload; readonly settings?: PeerSettings }
+  | { readonly op: 'check' }
+  | { readonly op: 'run'; readonly steps: number }
+  | { readonly op: 'memory' }
+  | { readonly op: 'facts' }
+  | { readonly op: 'rate'; readonly precision: Precision; readonly seconds: number };
+
+/** What `prepare` made. */
+export interface Prepared {
+  readonly parameters: number;
+  /** Tokens of the captions, special tokens included. */
+  readonly tokens: {
+    readonly mean: number;
+    readonly longest: number;
+    readonly context: number;
+  };
+  /** Operations of a forward pass, per sample. */
+  readonly flops: {
+    readonly image: number;
+    /** At the captions' real lengths. */
+    readonly text: number;
+    /** At the whole context, as the peer computes it. */
+    readonly textPadded: number;
+  };
+}
+
+/** The first steps of a training workload, or the features of an inference workload's first batch. */
+export interface Checked {
+  /** Seconds of the fastest of these steps. */
+  readonly seconds: number;
+  readonly losses?: readonly number[];
+  readonly gradNorms?: readonly number[];
+  /** float32, little-endian, base64. */
+  readonly features?: string;
+  /** Mean of the loaded pixels of each channel, after normalisation. */
+  readonly channelMeans?: readonly number[];
+}
+
+export interface Ran {
+  readonly seconds: number;
+}
+
+export interface Memory {
+  /** Most resident memory since the workload was opened; null where the system does not tell. */
+  readonly peakBytes: number | null;
+}
+
+export interface PeerFacts {
+  readonly torch: string;
+  readonly openClip: string;
+  readonly threads: number;
+  readonly vocabulary: string;
+  /** Names of OpenCLIP's own models. */
+  readonly models: readonly string[];
+}
+
+export interface BantamFacts {
+  readonly torch: string;
+  readonly threads: number;
+  readonly presets: readonly string[];
+}

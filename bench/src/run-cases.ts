@@ -1,0 +1,173 @@
+import { join } from 'node:path';
+import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
+import { measureInTurn } from './measure.js';
+import type { BantamFacts, PeerFacts, Prepared, Workload } from './protocol.js';
+import { packer } from './peer.js';
+import { makePhotos } from './photos.js';
+import type { CaseResult, SkippedCase } from './results.js';
+import { runProgram } from './run-program.js';
+import { describeSettings } from './settings-text.js';
+import { startBantam, type SideOptions } from './sides.js';
+import { TemporaryFolder } from './temporary-folder.js';
+import { findBestSettings, usualSettings } from './trials.js';
+
+/** Options of {@link runCases}. */
+export interface RunCasesOptions extends SideOptions {
+  /** Null measures Bantam alone. */
+  readonly peer: { readonly python: string; readonly facts: PeerFacts } | null;
+  readonly bantam: BantamFacts;
+  readonly rounds: number;
+  readonly sliceSeconds: number;
+  /** Samples of a step. */
+  readonly batch: number;
+  /** Workers of each loader. */
+  readonly workers: number;
+  /** `best` looks for the peer's best settings, `with-compile` tries torch.compile as well. */
+  readonly trials: 'none' | 'best' | 'with-compile';
+  /** Told what is going on. */
+  readonly onProgress: (what: string, detail: string) => void;
+  /** Told of each case when it is done. */
+  readonly onResult: (result: CaseResult | SkippedCase) => void;
+}
+
+/** Batches that a workload goes through in turn. */
+const batchesInTurn = 3;
+
+/** Measures the cases one after the other; one that fails is skipped with its reason. */
+export async function runCases(
+  cases: readonly Case[],
+  options: RunCasesOptions,
+): Promise<{ cases: CaseResult[]; skipped: SkippedCase[] }> {
+  const results: CaseResult[] = [];
+  const skipped: SkippedCase[] = [];
+  for (const one of cases) {
+    const outcome = await runCase(one, options).catch((error: unknown) => ({
+      name: one.name,
+      reason: error instanceof Error ? error.message : String(error),
+    }));
+    options.onResult(outcome);
+    if ('reason' in outcome) skipped.push(outcome);
+    else results.push(outcome);
+  }
+  return { cases: results, skipped };
+}
+
+async function runCase(one: Case, options: RunCasesOptions): Promise<CaseResult | SkippedCase> {
+  if (one.kind !== 'load' && !options.bantam.presets.includes(one.model)) {
+    return { name: one.name, reason: `Bantam has no preset ${one.model} yet.` };
+  }
+  using folder = new TemporaryFolder();
+  options.onProgress(one.name, 'preparing');
+  return one.kind === 'load'
+    ? await runLoadCase(one, folder.path, options)
+    : await runModelCase(one, folder.path, options);
+}
+
+async function runModelCase(
+  { name, kind, model, precision }: ModelCase,
+  folder: string,
+  options: RunCasesOptions,
+): Promise<CaseResult> {
+  const { batch } = options;
+  const prepared = await prepareModel({ model, folder }, options);
+  const workload: Workload = { kind, precision, folder, optimizer };
+  return {
+    name,
+    kind,
+    model,
+    precision,
+    samplesPerStep: batch,
+    prepared,
+    ...(await measure(name, workload, { ...options, precision, rate: true })),
+  };
+}
+
+/** Pictures of an epoch of the load cases, and shards that they are packed into. */
+const photoCount = 1024;
+const shardCount = 4;
+
+async function runLoadCase(
+  { name, kind, format }: LoadCase,
+  folder: string,
+  options: RunCasesOptions,
+): Promise<CaseResult> {
+  const { peer } = options;
+  if (peer === null) throw new BantamError('The loaders are measured beside the peer only.');
+  const { table } = await makePhotos(folder, photoCount);
+  const data = format === 'csv' ? table : join(folder, 'shards');
+  if (format === 'wds') {
+    const packed = await runProgram(peer.python, [packer, table, data, String(shardCount)]);
+    if (packed.code !== 0) {
+      throw new BantamError(`The peer could not pack shards: ${packed.output.trim()}`);
+    }
+  }
+  const workload: Workload = {
+    kind,
+    format,
+    data,
+    shards: shardCount,
+    count: photoCount,
+    batch: 64,
+    size: 224,
+    workers: options.workers,
+    vocabulary: peer.facts.vocabulary,
+  };
+  // Pixels are 8 bits wide whatever the towers compute in.
+  const precision = 'fp32';
+  return {
+    name,
+    kind,
+    precision,
+    model: null,
+    samplesPerStep: photoCount,
+    prepared: null,
+    ...(await measure(name, workload, { ...options, precision, rate: false })),
+    // Bantam's workers are threads and the peer's are processes, so no figure compares.
+    peakBytes: { bantam: null, peer: null },
+  };
+}
+
+async function prepareModel(
+  { model, folder }: { model: string; folder: string },
+  options: RunCasesOptions,
+): Promise<Prepared> {
+  await using bantam = startBantam(options);
+  return await bantam.ask({
+    op: 'prepare',
+    folder,
+    model,
+    batch: options.batch,
+    batches: batchesInTurn,
+    vocabulary: options.peer?.facts.vocabulary ?? null,
+  });
+}
+
+/** Finds the peer's best settings, then measures in turn. */
+async function measure(
+  name: string,
+  workload: Workload,
+  options: RunCasesOptions & { precision: ModelCase['precision']; rate: boolean },
+): Promise<Pick<CaseResult, 'agreement' | 'trials' | 'settings' | 'rounds' | 'peakBytes'>> {
+  const { peer, trials: how, rounds, onProgress } = options;
+  const found =
+    peer === null || how === 'none'
+      ? { settings: usualSettings(workload), trials: [] }
+      : await findBestSettings(workload, {
+          ...options,
+          python: peer.python,
+          compile: how === 'with-compile',
+          onTrial: (settings) => {
+            onProgress(name, `trying the peer with ${describeSettings(settings)}`);
+          },
+        });
+  const measured = await measureInTurn({
+    ...options,
+    workload,
+    peer: peer && { python: peer.python, settings: found.settings },
+    onRound: (round) => {
+      onProgress(name, `round ${round + 1} of ${rounds}`);
+    },
+  });
+  return { ...measured, trials: found.trials, settings: peer && found.settings };
+}

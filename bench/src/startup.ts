@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { makeClassFolders } from './photos.js';
+import type { StartupResult } from './results.js';
+import { TemporaryFolder } from './temporary-folder.js';
+
+const executable = fileURLToPath(new URL('../../packages/bantam/bin/bantam.js', import.meta.url));
+
+/** Milliseconds between two looks at whether the first step was written down. */
+const interval = 5;
+
+/** Options of {@link measureStartup}. */
+export interface StartupOptions {
+  readonly models: readonly string[];
+  readonly rounds: number;
+  readonly batch: number;
+  readonly onProgress: (what: string) => void;
+}
+
+/**
+ * Seconds from the start of `bantam train` on a folder of small JPEG files until its first training
+ * step stands in `metrics.jsonl`.
+ */
+export async function measureStartup(options: StartupOptions): Promise<StartupResult[]> {
+  using folder = new TemporaryFolder();
+  const data = join(folder.path, 'pictures');
+  await makeClassFolders(data, 4 * options.batch);
+  const results: StartupResult[] = [];
+  for (const model of options.models) {
+    const seconds: number[] = [];
+    for (let round = 0; round < options.rounds; round++) {
+      options.onProgress(`${model}, start ${round + 1} of ${options.rounds}`);
+      const out = join(folder.path, `${model}-${round}`);
+      seconds.push(await timeFirstStep({ model, data, out, batch: options.batch }));
+    }
+    results.push({ model, seconds });
+  }
+  return results;
+}
+
+async function timeFirstStep({
+  model,
+  data,
+  out,
+  batch,
+}: {
+  model: string;
+  data: string;
+  out: string;
+  batch: number;
+}): Promise<number> {
+  const metrics = join(out, 'metrics.jsonl');
+  const args = ['train', '--model', model, '--data', `folder:${data}`, '--out', out];
+  const settings = ['--budget', '1h', '--set', `train.batchSize=${batch}`];
+  const start = performance.now();
+  const child = spawn(process.execPath, [executable, ...args, ...settings], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const ended = once(child, 'close');
+  try {
+    while (!existsSync(metrics) || statSync(metrics).size === 0) {
+      if (child.exitCode !== null) {
+        throw new BantamError(`bantam train ended before its first step: ${errors.trim()}`);
+      }
+      await sleep(interval);
+    }
+    return (performance.now() - start) / 1000;
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+  }
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { precise } from './format.js';
+import { ratioPicture, scalingPicture } from './pictures.js';
+import { fillPlaces, sections } from './report.js';
+import { measuredResults } from './results.test.helper.js';
+import { markdownTable, speedTable, trialTable, zooTable } from './tables.js';
+
+describe('tables', () => {
+  it('aligns columns as the formatter does', () => {
+    assert.equal(
+      markdownTable(['name', 'n'], [['a', '12345']]),
+      '| name |     n |\n| ---- | ----: |\n| a    | 12345 |',
+    );
+  });
+
+  it('shows three digits', () => {
+    assert.deepEqual([12345, 123.4, 12.34, 0.01234, null].map(precise), [
+      '12300',
+      '123',
+      '12.3',
+      '0.0123',
+      '',
+    ]);
+  });
+
+  it('has speeds, ratio with its range, share and memory', () => {
+    const row = speedTable(measuredResults).split('\n')[2] ?? '';
+    assert.deepEqual(
+      row.split('|').map((cell) => cell.trim()),
+      [
+        '',
+        'ViT-B-32',
+        'training step',
+        'bf16',
+        '25.0',
+        '10.0',
+        '**2.50×** (2.00 to 3.00×)',
+        '50 %',
+        '0.50',
+        'fused AdamW',
+        '',
+      ],
+    );
+  });
+
+  it('names the setting that was taken, and why one failed', () => {
+    const rows = trialTable(measuredResults).split('\n');
+    assert.match(rows[3] ?? '', /fused AdamW .* 1\.00 \| +taken/);
+    assert.match(rows[4] ?? '', /torch\.compile .*failed: no compiler/);
+  });
+
+  it('has one row per model of the zoo', () => {
+    const row = zooTable(measuredResults).split('\n')[2] ?? '';
+    assert.match(row, /`ViT-B-32` \| +151\.3 \| +9\.00 \| +25\.0 \| +10\.0 \| +2\.50×/);
+  });
+});
+
+describe('report', () => {
+  it('fills places that it has results for and leaves the others', () => {
+    const page =
+      'Text\n<!-- bench:run-skipped -->\nold\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n';
+    const filled = fillPlaces(page, sections(measuredResults));
+    assert.equal(
+      filled,
+      'Text\n<!-- bench:run-skipped -->\n\n- `train/RN50/bf16`: Bantam has no preset RN50 yet.\n\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n',
+    );
+    assert.equal(fillPlaces(filled, sections(measuredResults)), filled);
+  });
+
+  it('draws a bar per case, as long as its ratio', () => {
+    const picture = ratioPicture(measuredResults);
+    assert.match(picture, /^<svg xmlns=/);
+    const bars = [...picture.matchAll(/<rect [^>]*width="([\d.]+)"/g)];
+    // The axis ends at the highest ratio of a round, 3; the median is 2.5.
+    assert.deepEqual(
+      bars.map(([, width]) => Number(width)),
+      [Number(((430 * 2.5) / 3).toFixed(1))],
+    );
+    assert.match(picture, />2\.50×</);
+  });
+
+  it('draws speed and memory for each axis', () => {
+    const point = { axis: 'batch', model: 'ViT-B-32', precision: 'bf16' } as const;
+    const picture = scalingPicture([
+      { ...point, value: 16, samplesPerSecond: 10, peakBytes: 1e9 },
+      { ...point, value: 64, samplesPerSecond: 20, peakBytes: 3e9 },
+    ]);
+    assert.equal(picture.match(/<path class="main"/g)?.length, 2);
+  });
+});

@@ -1,0 +1,164 @@
+/** Markdown tables of results. */
+import { parameterMillions, precise, times } from './format.js';
+import { figuresOf } from './figures.js';
+import { describeSettings } from './settings-text.js';
+import type { CaseResult, MachineFacts, Results, ScalingPoint, StartupResult } from './results.js';
+import { median } from './statistics.js';
+
+/** A table with a header; columns of numbers are set flush right. */
+export function markdownTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  { left = 1 }: { left?: number } = {},
+): string {
+  const widths = header.map((title, column) =>
+    Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string => {
+    const padded = cells.map((cell, column) => {
+      const width = widths[column] ?? 0;
+      return column < left ? cell.padEnd(width) : cell.padStart(width);
+    });
+    return `| ${padded.join(' | ')} |`;
+  };
+  const rule = widths.map((width, column) =>
+    column < left ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`,
+  );
+  return [line(header), `| ${rule.join(' | ')} |`, ...rows.map(line)].join('\n');
+}
+
+const kinds: Readonly<Record<CaseResult['kind'], string>> = {
+  train: 'training step',
+  image: 'images',
+  text: 'captions',
+  load: 'loading',
+};
+
+/** `2 cores of a Xeon, 25 GB, libtorch 2.13.0` */
+export function machineLine(machine: MachineFacts): string {
+  const { cores, cpu, memoryBytes, platform, libtorch, peer, node, threads } = machine;
+  const parts = [
+    `${cpu}, ${cores} cores, ${threads} threads used`,
+    `${(memoryBytes / 1e9).toFixed(0)} GB of memory`,
+    `${platform}, Node.js ${node}, libtorch ${libtorch}`,
+    ...(peer === null ? [] : [`peer: ${peer}`]),
+  ];
+  return parts.join('; ');
+}
+
+/** Speed of both sides, one row per case. */
+export function speedTable({ cases = [], machine }: Results): string {
+  const rows = cases.map((result) => {
+    const { bantam, peer, ratio, share, memoryRatio } = figuresOf(result, machine.cores);
+    return [
+      result.kind === 'load' ? result.name.replace('load/', 'from ') : (result.model ?? ''),
+      kinds[result.kind],
+      result.kind === 'load' ? '' : result.precision,
+      precise(bantam),
+      precise(peer),
+      ratio === null
+        ? ''
+        : `**${times(ratio.median)}** (${precise(ratio.lowest)} to ${times(ratio.highest)})`,
+      share === null ? '' : `${(100 * share).toFixed(0)} %`,
+      memoryRatio === null ? '' : memoryRatio.toFixed(2),
+      describeSettings(result.settings),
+    ];
+  });
+  const header = [
+    'model',
+    'work',
+    'precision',
+    'Bantam, samples/s',
+    'peer, samples/s',
+    'ratio (range)',
+    'share of products',
+    'memory, ratio',
+    "peer's best",
+  ];
+  return markdownTable(header, rows, { left: 3 });
+}
+
+/** Peak memory of both sides. */
+export function memoryTable({ cases = [] }: Results): string {
+  const gigabytes = (bytes: number | null) => (bytes === null ? '' : (bytes / 1e9).toFixed(2));
+  const rows = cases.map(({ name, peakBytes }) => [
+    name,
+    gigabytes(peakBytes.bantam),
+    gigabytes(peakBytes.peer),
+  ]);
+  return markdownTable(['case', 'Bantam, GB', 'peer, GB'], rows);
+}
+
+/** The settings that were tried for the peer. */
+export function trialTable({ cases = [] }: Results): string {
+  const rows = cases.flatMap(({ name, trials, settings }) =>
+    trials.map((trial) => [
+      name,
+      describeSettings(trial.settings),
+      trial.seconds === null ? `failed: ${trial.error ?? ''}` : precise(trial.seconds),
+      JSON.stringify(trial.settings) === JSON.stringify(settings) ? 'taken' : '',
+    ]),
+  );
+  return markdownTable(['case', 'setting', 'seconds of a step', ''], rows, { left: 2 });
+}
+
+/** Models with their size and speed. */
+export function zooTable({ cases = [], machine }: Results): string {
+  const models = [...new Set(cases.flatMap(({ model }) => model ?? []))];
+  const rows = models.map((model) => {
+    const of = (kind: CaseResult['kind']) =>
+      cases.find((result) => result.model === model && result.kind === kind);
+    const cells = (['train', 'image'] as const).flatMap((kind) => {
+      const result = of(kind);
+      if (result === undefined) return ['', '', ''];
+      const { bantam, peer, ratio } = figuresOf(result, machine.cores);
+      return [precise(bantam), precise(peer), ratio === null ? '' : times(ratio.median)];
+    });
+    const prepared = (of('train') ?? of('image'))?.prepared ?? null;
+    return [
+      `\`${model}\``,
+      prepared === null ? '' : parameterMillions(prepared.parameters),
+      prepared === null ? '' : precise(prepared.flops.image / 1e9),
+      ...cells,
+    ];
+  });
+  const header = [
+    'preset',
+    'parameters, M',
+    'image, GFLOP',
+    'training, samples/s',
+    'OpenCLIP',
+    'ratio',
+    'images/s',
+    'OpenCLIP',
+    'ratio',
+  ];
+  return markdownTable(header, rows);
+}
+
+/** Speed and memory along each axis. */
+export function scalingTable(points: readonly ScalingPoint[]): string {
+  const rows = points.map(({ model, precision, axis, value, samplesPerSecond, peakBytes }) => [
+    model,
+    precision,
+    axis,
+    String(value),
+    precise(samplesPerSecond),
+    peakBytes === null ? '' : (peakBytes / 1e9).toFixed(2),
+  ]);
+  return markdownTable(
+    ['model', 'precision', 'axis', 'value', 'samples/s', 'peak memory, GB'],
+    rows,
+    { left: 3 },
+  );
+}
+
+/** Seconds to the first training step. */
+export function startupTable(results: readonly StartupResult[]): string {
+  const rows = results.map(({ model, seconds }) => [
+    model,
+    precise(median(seconds)),
+    `${precise(Math.min(...seconds))} to ${precise(Math.max(...seconds))}`,
+  ]);
+  return markdownTable(['model', 'seconds to the first step', 'range'], rows);
+}

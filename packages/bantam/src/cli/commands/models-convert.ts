@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { does, examples } from '../command.js';
+import { positiveInteger } from '../values.js';
+
+interface ConvertFlags {
+  readonly to: string;
+  readonly out: string;
+  readonly imageSize?: number;
+  readonly merges?: string;
+}
+
+/** `bantam models convert` */
+export function addConvert(models: Command): void {
+  const command = models
+    .command('convert')
+    .description('write a model directory in the format of another library')
+    .argument('<model-dir>', 'model directory of OpenCLIP, Hugging Face, OpenAI or Bantam')
+    .requiredOption('--to <format>', 'hugging-face, open-clip or openai')
+    .requiredOption('--out <dir>', 'new model directory')
+    .option('--image-size <pixels>', 'interpolate positions for other pictures', positiveInteger)
+    .option('--merges <file>', "OpenAI's vocabulary, where the directory has no tokenizer");
+  examples(command, [
+    'bantam models convert runs/first/model --to hugging-face --out first-hf',
+    'bantam models convert clip-vit-base-patch32 --to open-clip --out vit-b-32',
+  ]);
+  does(command, async ({ to, out, ...options }: ConvertFlags, source: string) => {
+    const { convertModel, describeModel } = await import('../../models/index.js');
+    const converted = await convertModel(source, out, { format: to, ...options });
+    const { config, withoutTokenizer } = converted;
+    const note = withoutTokenizer === null ? '' : `\nWithout a tokenizer: ${withoutTokenizer}`;
+    return {
+      text: `Converted ${source} (${describeModel(config)}) to ${to}: ${out}${note}`,
+      json: { out, format: to, ...converted },
+    };
+  });
+}

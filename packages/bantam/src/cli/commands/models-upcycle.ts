@@ -1,0 +1,55 @@
+import { Option, type Command } from 'commander';
+import { does, examples } from '../command.js';
+import { positiveInteger, wholeNumber } from '../values.js';
+
+interface UpcycleFlags {
+  readonly out: string;
+  readonly towers: 'both' | 'image' | 'text';
+  readonly experts: number;
+  readonly topK: number;
+  readonly every: number;
+  readonly seed: number;
+}
+
+/** `bantam models upcycle` */
+export function addUpcycle(models: Command): void {
+  const command = models
+    .command('upcycle')
+    .description(
+      'make a mixture-of-experts model, with the same features, of a dense one (CLIP-UP)',
+    )
+    .argument('<model>', 'model directory of the dense model')
+    .requiredOption('--out <dir>', 'model directory to write')
+    .addOption(
+      new Option('--towers <which>', 'towers that get mixtures')
+        .choices(['both', 'image', 'text'])
+        .default('both'),
+    )
+    .option('--experts <n>', 'MLPs of a mixture', positiveInteger, 8)
+    .option('--top-k <n>', 'experts that a token is sent to', positiveInteger, 2)
+    .option('--every <n>', 'the last of each so many blocks gets a mixture', positiveInteger, 2)
+    .option('--seed <n>', 'seed of the routers', wholeNumber, 0);
+  examples(command, [
+    'bantam models upcycle runs/first/model --out sparse',
+    'bantam models upcycle runs/first/model --out sparse --towers image --experts 4',
+  ]);
+  does(command, async ({ out, towers, seed, ...sizes }: UpcycleFlags, model: string) => {
+    const { Generator } = await import('@bantam/torch');
+    const { parameterCount, upcycleModel } = await import('../../models/index.js');
+    const { experts, topK, every } = sizes;
+    const moe = { experts, topK, every };
+    const config = await upcycleModel({
+      model,
+      out,
+      vision: towers === 'text' ? null : moe,
+      text: towers === 'image' ? null : moe,
+      generator: new Generator({ seed }),
+    });
+    const parameters = parameterCount(config);
+    const millions = (parameters.total / 1e6).toFixed(1);
+    return {
+      text: `Upcycled ${model} to ${millions}M parameters: ${out}`,
+      json: { out, config, parameters },
+    };
+  });
+}

@@ -1,0 +1,212 @@
+import {
+  add,
+  Conv2d,
+  gelu,
+  LayerNorm,
+  Module,
+  narrow,
+  Parameter,
+  scope,
+  squeeze,
+  truncatedNormalInit,
+  zeros,
+  expand,
+  type Generator,
+  type Linear,
+  type Tensor,
+} from '@bantam/torch';
+import { attend } from '../blocks/attend.js';
+import { embedPatches } from '../blocks/patches.js';
+import { mlpWidth } from '../blocks/transformer-config.js';
+import { requirePixels } from '../pixels.js';
+import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import { siglipGrid, type SiglipVitConfig } from './siglip-vit-config.js';
+import { TimmHead } from './timm-head.js';
+import { timmLinear } from './timm-init.js';
+
+/** What the parts of the tower are made from. */
+interface PartOptions {
+  config: SiglipVitConfig;
+  generator: Generator | null;
+}
+
+/** W₂·GELU(W₁·x + b₁) + b₂ under timm's names. */
+class SiglipMlp extends Module {
+  fc1: Linear;
+  fc2: Linear;
+  readonly #approximate: 'tanh' | 'none';
+
+  constructor({ config, generator }: PartOptions) {
+    super();
+    const { width, geluTanh } = config;
+    const hidden = mlpWidth(config);
+    this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
+    this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
+    this.#approximate = geluTanh ? 'tanh' : 'none';
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.fc2.forward(gelu(this.fc1.forward(x), { approximate: this.#approximate }));
+  }
+}
+
+/** Multi-head self-attention under timm's names. */
+class SiglipAttention extends Module {
+  qkv: Linear;
+  proj: Linear;
+  readonly #heads: number;
+
+  constructor({ config, generator }: PartOptions) {
+    super();
+    const { width, heads } = config;
+    this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, generator });
+    this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
+    this.#heads = heads;
+  }
+
+  /** [B, L, W] → [B, L, W] */
+  forward(x: Tensor): Tensor {
+    const width = x.dim(2);
+    const all = this.qkv.forward(x);
+    const part = (i: number) => narrow(all, 2, i * width, width);
+    return this.proj.forward(attend(part(0), part(1), part(2), this.#heads));
+  }
+}
+
+/** A pre-norm residual block: y = x + attention(LN₁x), then y + MLP(LN₂y). */
+class SiglipBlock extends Module {
+  norm1: LayerNorm;
+  attn: SiglipAttention;
+  norm2: LayerNorm;
+  mlp: SiglipMlp;
+
+  constructor(options: PartOptions) {
+    super();
+    const { width, normEps: eps } = options.config;
+    this.norm1 = new LayerNorm({ width, eps });
+    this.attn = new SiglipAttention(options);
+    this.norm2 = new LayerNorm({ width, eps });
+    this.mlp = new SiglipMlp(options);
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = add(x, this.attn.forward(this.norm1.forward(x)));
+    return add(y, this.mlp.forward(this.norm2.forward(y)));
+  }
+}
+
+/**
+ * Pooling by a learned query, then a residual MLP (Zhai et al. 2022, "Scaling Vision Transformers",
+ * section 3.2; Lee et al. 2019): y = proj(attention(latent, x)), then y + MLP(LN y).
+ */
+class AttentionPoolLatent extends Module {
+  latent: Parameter;
+  q: Linear;
+  kv: Linear;
+  proj: Linear;
+  norm: LayerNorm;
+  mlp: SiglipMlp;
+  readonly #heads: number;
+
+  constructor({ config, generator }: PartOptions) {
+    super();
+    const { width, heads, normEps: eps } = config;
+    const std = width ** -0.5;
+    this.latent = truncatedNormalInit(new Parameter(zeros([1, 1, width])), generator, {
+      std,
+      low: -2 * std,
+      high: 2 * std,
+    });
+    this.q = timmLinear({ inFeatures: width, outFeatures: width, generator });
+    this.kv = timmLinear({ inFeatures: width, outFeatures: 2 * width, generator });
+    this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
+    this.norm = new LayerNorm({ width, eps });
+    this.mlp = new SiglipMlp({ config, generator });
+    this.#heads = heads;
+  }
+
+  /** [B, L, W] → [B, W] */
+  forward(x: Tensor): Tensor {
+    const [batch, , width] = x.shape as [number, number, number];
+    const both = this.kv.forward(x);
+    const q = expand(this.q.forward(this.latent), [batch, 1, width]);
+    const [k, v] = [narrow(both, 2, 0, width), narrow(both, 2, width, width)];
+    const y = this.proj.forward(attend(q, k, v, this.#heads));
+    return squeeze(add(y, this.mlp.forward(this.norm.forward(y))), 1);
+  }
+}
+
+class PatchEmbed extends Module {
+  proj: Conv2d;
+
+  constructor({ config, generator }: PartOptions) {
+    super();
+    const { width, patchSize } = config;
+    this.proj = new Conv2d({
+      inChannels: 3,
+      outChannels: width,
+      kernel: patchSize,
+      stride: patchSize,
+      generator,
+    });
+  }
+}
+
+/** Patches with positions, blocks, layer norm and pooling, under timm's names. */
+class SiglipTrunk extends Module {
+  patchEmbed: PatchEmbed;
+  posEmbed: Parameter;
+  blocks: SiglipBlock[];
+  norm: LayerNorm;
+  attnPool: AttentionPoolLatent;
+  readonly #patchSize: number;
+
+  constructor(options: PartOptions) {
+    super();
+    const { config, generator } = options;
+    const { width, layers, normEps: eps, patchSize } = config;
+    this.patchEmbed = new PatchEmbed(options);
+    this.posEmbed = truncatedNormalInit(
+      new Parameter(zeros([1, siglipGrid(config) ** 2, width])),
+      generator,
+      { std: 0.02 },
+    );
+    this.blocks = Array.from({ length: layers }, () => new SiglipBlock(options));
+    this.norm = new LayerNorm({ width, eps });
+    this.attnPool = new AttentionPoolLatent(options);
+    this.#patchSize = patchSize;
+  }
+
+  /** [B, 3, S, S] → the patches' vectors [B, G², W] */
+  forward(pixels: Tensor): Tensor {
+    const patches = embedPatches(pixels, this.patchEmbed.proj, this.#patchSize);
+    const placed = add(patches, this.posEmbed);
+    return this.norm.forward(
+      this.blocks.reduce((x, block) => scope(() => block.forward(x)), placed),
+    );
+  }
+}
+
+/**
+ * SigLIP's image tower (Zhai et al. 2023): a vision transformer without class token, pooled by
+ * attention. Computes what timm's `vit_*_siglip_*` inside OpenCLIP computes.
+ */
+export class SiglipVisionTransformer extends Module implements ImageTower {
+  trunk: SiglipTrunk;
+  head: TimmHead;
+  readonly config: SiglipVitConfig;
+
+  constructor({ config, embedDim, generator }: TowerOptions<SiglipVitConfig>) {
+    super();
+    this.config = config;
+    this.trunk = new SiglipTrunk({ config, generator });
+    this.head = new TimmHead({ config, width: config.width, embedDim, generator });
+  }
+
+  encode(pixels: Tensor, { tokens = false }: ImageEncodeOptions = {}): Encoded {
+    requirePixels(pixels, this.config);
+    const patches = this.trunk.forward(pixels);
+    const pooled = this.head.forward(this.trunk.attnPool.forward(patches));
+    return { pooled, tokens: tokens ? patches : null };
+  }
+}

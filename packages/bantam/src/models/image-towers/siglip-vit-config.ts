@@ -1,0 +1,18 @@
+import type { plainBlocks, TransformerConfig } from '../blocks/transformer-config.js';
+import type { ImageTowerConfig } from '../tower.js';
+import type { TimmHeadConfig } from './timm-head.js';
+
+/** SigLIP's image tower: a vision transformer pooled by attention (Zhai et al. 2023). */
+export interface SiglipVitConfig
+  extends ImageTowerConfig, TimmHeadConfig, Omit<TransformerConfig, keyof typeof plainBlocks> {
+  readonly type: 'siglip-vit';
+  /** Edge of a square patch in pixels; what is left of the picture beyond whole patches is not seen. */
+  readonly patchSize: number;
+  /** Attention heads, of the pooling too. */
+  readonly heads: number;
+}
+
+/** Patches along one edge of the picture. */
+export function siglipGrid({ imageSize, patchSize }: SiglipVitConfig): number {
+  return Math.floor(imageSize / patchSize);
+}
