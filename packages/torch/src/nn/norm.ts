@@ -1,7 +1,8 @@
 import { noGrad } from '../autograd.js';
+import { batchNorm } from '../ops/batch-norm.js';
 import { ones, zeros } from '../ops/create.js';
 import { add_ } from '../ops/in-place.js';
-import { batchNorm, layerNorm } from '../ops/neural.js';
+import { layerNorm } from '../ops/neural.js';
 import type { Tensor } from '../tensor.js';
 import { Module } from './module.js';
 import { Parameter, TensorBuffer } from './parameter.js';
@@ -45,6 +46,14 @@ export interface BatchNorm2dLayerOptions {
   momentum?: number;
 }
 
+/** What {@link BatchNorm2d.forward} does behind the normalisation. */
+export interface BatchNorm2dForwardOptions {
+  /** Added to the result, of its shape. Default null. */
+  residual?: Tensor | null;
+  /** End with max(·, 0). Default false. */
+  relu?: boolean;
+}
+
 /**
  * (x − mean)/√(variance + eps)·weight + bias per channel of [N, C, H, W] (Ioffe and Szegedy 2015):
  * by the batch's statistics in training, by their running averages in evaluation.
@@ -69,7 +78,7 @@ export class BatchNorm2d extends Module {
     this.momentum = momentum;
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, { residual = null, relu = false }: BatchNorm2dForwardOptions = {}): Tensor {
     const { training } = this;
     if (training) noGrad(() => add_(this.numBatchesTracked, 1));
     return batchNorm(x, {
@@ -80,6 +89,8 @@ export class BatchNorm2d extends Module {
       training,
       momentum: this.momentum,
       eps: this.eps,
+      residual,
+      relu,
     });
   }
 }

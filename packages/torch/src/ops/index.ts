@@ -1,4 +1,5 @@
 export * from './arithmetic.js';
+export * from './batch-norm.js';
 export * from './compare.js';
 export * from './create.js';
 export * from './depthwise.js';

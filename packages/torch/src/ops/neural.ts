@@ -10,7 +10,6 @@ import { to } from './shape.js';
 const softmaxOp = new Operator('aten::softmax', 'int');
 const logSoftmaxOp = new Operator('aten::log_softmax', 'int');
 const layerNormOp = new Operator('aten::layer_norm');
-const batchNormOp = new Operator('aten::batch_norm');
 const reluOp = new Operator('aten::relu');
 const geluOp = new Operator('aten::gelu');
 const quickGeluOp = new Operator('bantam::quick_gelu');
@@ -45,36 +44,6 @@ export function layerNorm(
   { shape, weight = null, bias = null, eps = 1e-5 }: LayerNormOptions,
 ): Tensor {
   return layerNormOp.tensor(x, shape, weight, bias, eps, false);
-}
-
-/** Options of {@link batchNorm}. */
-export interface BatchNormOptions {
-  weight?: Tensor | null;
-  bias?: Tensor | null;
-  /** Changed in place while training. */
-  runningMean?: Tensor | null;
-  /** Changed in place while training (unbiased variance). */
-  runningVar?: Tensor | null;
-  /** Normalise with the batch's own statistics. */
-  training: boolean;
-  momentum?: number;
-  eps?: number;
-}
-
-/** (x − mean)/√(variance + eps)·weight + bias per channel of [N, C, *]. */
-export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-  const { weight, bias, runningMean, runningVar, training, momentum = 0.1, eps = 1e-5 } = options;
-  return batchNormOp.tensor(
-    x,
-    weight ?? null,
-    bias ?? null,
-    runningMean ?? null,
-    runningVar ?? null,
-    training,
-    momentum,
-    eps,
-    true,
-  );
 }
 
 /** max(x, 0) */

@@ -1,11 +1,9 @@
 import {
-  add,
   avgPool2d,
   BatchNorm2d,
   Conv2d,
   Module,
   normalInit,
-  relu,
   zerosInit,
   type Generator,
   type Tensor,
@@ -74,10 +72,10 @@ export class Bottleneck extends Module {
 
   /** [B, C, H, W] → [B, 4·width, H/stride, W/stride] */
   forward(x: Tensor): Tensor {
-    let y = relu(this.bn1.forward(this.conv1.forward(x)));
-    y = this.#shrink(relu(this.bn2.forward(this.conv2.forward(y))));
-    y = this.bn3.forward(this.conv3.forward(y));
-    return relu(add(y, this.#shortcut(x)));
+    const relu = true;
+    let y = this.bn1.forward(this.conv1.forward(x), { relu });
+    y = this.#shrink(this.bn2.forward(this.conv2.forward(y), { relu }));
+    return this.bn3.forward(this.conv3.forward(y), { residual: this.#shortcut(x), relu });
   }
 
   #shortcut(x: Tensor): Tensor {

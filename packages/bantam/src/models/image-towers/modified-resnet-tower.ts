@@ -1,7 +1,7 @@
 import {
   avgPool2d,
   BatchNorm2d,
-  relu,
+  channelsLast,
   Module,
   scope,
   type Conv2d,
@@ -76,9 +76,10 @@ export class ModifiedResNet extends Module implements ImageTower {
   /** [B, 3, S, S] → [B, width, S/4, S/4] */
   #stem(pixels: Tensor): Tensor {
     return scope(() => {
-      let x = relu(this.bn1.forward(this.conv1.forward(pixels)));
-      x = relu(this.bn2.forward(this.conv2.forward(x)));
-      x = relu(this.bn3.forward(this.conv3.forward(x)));
+      const relu = true;
+      let x = this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu });
+      x = this.bn2.forward(this.conv2.forward(x), { relu });
+      x = this.bn3.forward(this.conv3.forward(x), { relu });
       return avgPool2d(x, { kernel: 2 });
     });
   }

@@ -1,10 +1,10 @@
 import type { Conv2d } from '@bantam/torch';
 import {
   BatchNorm2d,
+  channelsLast,
   maxPool2d,
   mean,
   Module,
-  relu,
   scope,
   type Generator,
   type Tensor,
@@ -47,7 +47,7 @@ class ResNetTrunk extends Module {
   /** [B, 3, S, S] → [B, 32·width, ⌈S/32⌉, ⌈S/32⌉] */
   forward(pixels: Tensor): Tensor {
     const stem = scope(() =>
-      maxPool2d(relu(this.bn1.forward(this.conv1.forward(pixels))), {
+      maxPool2d(this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu: true }), {
         kernel: 3,
         stride: 2,
         padding: 1,
