@@ -86,15 +86,19 @@ export class ResidualBlock extends Module {
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
   forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
     const normed = this.ln_1.forward(x);
-    const attended = this.attn.forward(normed, {
+    const kept = places === undefined ? x : takePlaces(x, places);
+    const attention = {
       causal,
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
         positions: asPositions(places),
       }),
-    });
-    const y = add(places === undefined ? x : takePlaces(x, places), scaled(attended, this.ls_1));
-    return add(y, scaled(this.mlp.forward(this.ln_2.forward(y)), this.ls_2));
+    };
+    const y = summed(kept, this.ls_1, (residual) =>
+      this.attn.forward(normed, { ...attention, residual }),
+    );
+    const normed2 = this.ln_2.forward(y);
+    return summed(y, this.ls_2, (residual) => this.mlp.forward(normed2, { residual }));
   }
 }
 
@@ -107,8 +111,13 @@ function asPositions(places: Places): Tensor {
   return typeof places === 'number' ? tensor([[places]], { dtype: 'int64' }) : places;
 }
 
-function scaled(x: Tensor, scale: LayerScale | null): Tensor {
-  return scale === null ? x : scale.forward(x);
+/** x + scale·part: without a scale, the part's last product adds x itself. */
+function summed(
+  x: Tensor,
+  scale: LayerScale | null,
+  part: (residual: Tensor | undefined) => Tensor,
+): Tensor {
+  return scale === null ? part(x) : add(x, scale.forward(part(undefined)));
 }
 
 /** Residual blocks one after the other. */
