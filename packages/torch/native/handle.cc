@@ -2,20 +2,45 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
+
 namespace bantam {
 
 std::atomic<int64_t> live_tensors{0};
 
 namespace {
 
+constexpr int64_t kWindow = int64_t{256} << 20;
+
+/// Tells V8 how much memory its tensors keep alive. Every rise makes it collect garbage, so tensors
+/// that a scope frees soon are not mentioned: what counts is the least that was held while new
+/// tensors of half of what is held, and 256 MB more, came along.
+class HeldMemory {
+ public:
+  void change(Napi::Env env, int64_t bytes) {
+    held_ += bytes;
+    least_ = std::min(least_, held_);
+    if (bytes > 0) made_ += bytes;
+    if (made_ < kWindow + held_ / 2) return;
+    if (least_ != reported_) Napi::MemoryManagement::AdjustExternalMemory(env, least_ - reported_);
+    reported_ = least_;
+    least_ = held_;
+    made_ = 0;
+  }
+
+ private:
+  int64_t held_ = 0, least_ = 0, made_ = 0, reported_ = 0;
+};
+
+/// Each worker thread has a V8 of its own.
+thread_local HeldMemory held_memory;
+
 void release(Napi::Env env, TensorHandle* handle) {
   if (!handle->tensor.defined()) return;
   handle->tensor.reset();
   live_tensors -= 1;
-  if (handle->reported_bytes > 0) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, -handle->reported_bytes);
-    handle->reported_bytes = 0;
-  }
+  held_memory.change(env, -handle->held_bytes);
+  handle->held_bytes = 0;
 }
 
 template <typename Handle>
@@ -57,11 +82,11 @@ Napi::Value wrap_tensor(Napi::Env env, at::Tensor tensor) {
   if (!tensor.defined()) return env.Null();
   auto* handle = new TensorHandle{Tag::kTensor, std::move(tensor)};
   live_tensors += 1;
-  // A view keeps memory alive that its base has reported already, so only sole owners report.
+  // A view keeps memory alive that its base counts already, so only sole owners count.
   const auto& storage = handle->tensor.storage();
   if (storage && storage.use_count() == 1) {
-    handle->reported_bytes = static_cast<int64_t>(storage.nbytes());
-    Napi::MemoryManagement::AdjustExternalMemory(env, handle->reported_bytes);
+    handle->held_bytes = static_cast<int64_t>(storage.nbytes());
+    held_memory.change(env, handle->held_bytes);
   }
   return Napi::External<TensorHandle>::New(env, handle, [](Napi::Env env, TensorHandle* handle) {
     release(env, handle);

@@ -16,7 +16,7 @@ enum class Tag : uint32_t { kTensor = 0xBA47A3u, kGenerator = 0xBA47A4u };
 struct TensorHandle {
   Tag tag = Tag::kTensor;
   at::Tensor tensor;
-  int64_t reported_bytes = 0;  // what V8 was told that this handle keeps alive
+  int64_t held_bytes = 0;  // what this handle keeps alive, for V8
 };
 
 struct GeneratorHandle {

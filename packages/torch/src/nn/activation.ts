@@ -16,6 +16,14 @@ export const activations: Readonly<Record<Activation, (x: Tensor) => Tensor>> = 
   relu,
 };
 
+/** The activations' numbers in the operator `bantam::mlp`. */
+export const activationCode: Readonly<Record<Activation, number>> = {
+  gelu: 1,
+  'gelu-tanh': 2,
+  'quick-gelu': 3,
+  relu: 4,
+};
+
 /** x·Φ(x), exact or by the tanh approximation. */
 export class GELU extends Module {
   readonly approximate: 'none' | 'tanh';

@@ -3,7 +3,7 @@ import { add } from '../ops/arithmetic.js';
 import { gt, where } from '../ops/compare.js';
 import { arange, full, zeros } from '../ops/create.js';
 import { baddbmm, bmm, linear } from '../ops/matrix.js';
-import { scaledDotProductAttention, softmax } from '../ops/neural.js';
+import { scaledDotProductAttention, shortAttention, softmax } from '../ops/neural.js';
 import {
   expand,
   narrow,
@@ -40,6 +40,8 @@ export interface AttentionForwardOptions {
   queries?: Tensor | undefined;
   /** The places int64 [B, Lq] of the queries among the tokens of x: for `causal` with `queries`. */
   positions?: Tensor | undefined;
+  /** Added to the result: [B, Lq, W]. */
+  residual?: Tensor | undefined;
   /** Use libtorch's fused kernel. Default: where it is the faster one, see {@link fusedIsFaster}. */
   fused?: boolean;
 }
@@ -113,27 +115,38 @@ export class MultiheadAttention extends Module {
     this.heads = heads;
   }
 
-  /** Of q, k, v the ones from `start`, `count` of them, each [B, heads, L, d] as a view. */
-  #project(x: Tensor, start: number, count: number): Tensor[] {
-    const [batch, length, width] = x.shape as [number, number, number];
+  /** Of q, k, v the ones from `start`, `count` of them: [B, L, count·W]. */
+  #project(x: Tensor, start: number, count: number): Tensor {
+    const width = x.dim(2);
     const rows = (all: Tensor): Tensor =>
       count === 3 ? all : narrow(all, 0, start * width, count * width);
-    const projected = linear(x, rows(this.inProjWeight), rows(this.inProjBias));
-    const shape = [batch, length, count, this.heads, width / this.heads];
+    return linear(x, rows(this.inProjWeight), rows(this.inProjBias));
+  }
+
+  /** What {@link #project} gives, taken apart: each [B, heads, L, d] as a view. */
+  #split(projected: Tensor): Tensor[] {
+    const [batch, length, width] = projected.shape as [number, number, number];
+    const own = this.inProjWeight.dim(1);
+    const shape = [batch, length, width / own, this.heads, own / this.heads];
     return unbind(reshape(projected, shape), 2).map((part) => permute(part, [0, 2, 1, 3]));
   }
 
   forward(x: Tensor, options: AttentionForwardOptions = {}): Tensor {
-    const { causal = false, mask, queries, positions } = options;
+    const { causal = false, mask, queries, positions, residual } = options;
     if (causal && queries !== undefined && positions === undefined) {
       throw new TorchError('Causal attention for some queries needs their positions.');
     }
     const [batch, length, width] = x.shape as [number, number, number];
-    const [q, k, v] = (
+    const projected =
       queries === undefined
-        ? this.#project(x, 0, 3)
-        : [...this.#project(queries, 0, 1), ...this.#project(x, 1, 2)]
-    ) as [Tensor, Tensor, Tensor];
+        ? [this.#project(x, 0, 3)]
+        : [this.#project(queries, 0, 1), this.#project(x, 1, 2)];
+    const [joint] = projected;
+    if (queries === undefined && mask === undefined && options.fused === undefined && joint) {
+      const mixed = shortAttention(joint, { heads: this.heads, causal });
+      if (mixed !== null) return this.outProj.forward(mixed, { residual });
+    }
+    const [q, k, v] = projected.flatMap((part) => this.#split(part)) as [Tensor, Tensor, Tensor];
     const past = causal ? causalMask(length, x, queries && positions) : undefined;
     const summed = past && mask ? add(past, mask) : (past ?? mask);
     const bias = summed && to(summed, { dtype: q.dtype });
@@ -141,6 +154,7 @@ export class MultiheadAttention extends Module {
     const mixed = fused
       ? scaledDotProductAttention(q, k, v, { mask: bias ?? null })
       : productAttention(q, k, v, bias);
-    return this.outProj.forward(reshape(permute(mixed, [0, 2, 1, 3]), [batch, q.dim(2), width]));
+    const joined = reshape(permute(mixed, [0, 2, 1, 3]), [batch, q.dim(2), width]);
+    return this.outProj.forward(joined, { residual });
   }
 }

@@ -1,5 +1,5 @@
 import { zeros } from '../ops/create.js';
-import { linear } from '../ops/matrix.js';
+import { linear, type LinearOpOptions } from '../ops/matrix.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
@@ -29,7 +29,7 @@ export class Linear extends Module {
       : null;
   }
 
-  forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+  forward(x: Tensor, options: LinearOpOptions = {}): Tensor {
+    return linear(x, this.weight, this.bias, options);
   }
 }

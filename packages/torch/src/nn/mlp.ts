@@ -1,8 +1,12 @@
+import { Operator } from '../operator.js';
+import type { LinearOpOptions } from '../ops/matrix.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
-import { activations, type Activation } from './activation.js';
+import { activationCode, type Activation } from './activation.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
+
+const mlpOp = new Operator('bantam::mlp');
 
 /** Options of {@link Mlp}. */
 export interface MlpOptions {
@@ -27,7 +31,10 @@ export class Mlp extends Module {
     this.activation = activation;
   }
 
-  forward(x: Tensor): Tensor {
-    return this.cProj.forward(activations[this.activation](this.cFc.forward(x)));
+  /** One operator, so that what stands between the two products need not go through memory. */
+  forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
+    const { cFc, cProj } = this;
+    const code = activationCode[this.activation];
+    return mlpOp.tensor(x, cFc.weight, cFc.bias, cProj.weight, cProj.bias, residual, code);
   }
 }

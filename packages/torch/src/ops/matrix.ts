@@ -4,7 +4,7 @@ import type { Tensor } from '../tensor.js';
 
 const matmulOp = new Operator('aten::matmul');
 const bmmOp = new Operator('aten::bmm');
-const linearOp = new Operator('aten::linear');
+const linearOp = new Operator('bantam::linear');
 const baddbmmOp = new Operator('aten::baddbmm');
 const addmmOp = new Operator('aten::addmm');
 
@@ -18,9 +18,20 @@ export function bmm(a: Tensor, b: Tensor): Tensor {
   return bmmOp.tensor(a, b);
 }
 
+/** Options of {@link linear}. */
+export interface LinearOpOptions {
+  /** Added to the result: [*, out]. */
+  residual?: Tensor | undefined;
+}
+
 /** x·Wᵀ + b with x [*, in], W [out, in], b [out] → [*, out] */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
-  return linearOp.tensor(x, weight, bias ?? null);
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null,
+  { residual }: LinearOpOptions = {},
+): Tensor {
+  return linearOp.tensor(x, weight, bias ?? null, residual);
 }
 
 /** c + a·b for matrices */

@@ -17,6 +17,8 @@ const embeddingOp = new Operator('aten::embedding');
 const conv2dOp = new Operator('aten::conv2d');
 const convolutionOp = new Operator('aten::convolution');
 const crossEntropyOp = new Operator('aten::cross_entropy_loss');
+const shortAttentionOp = new Operator('bantam::attention');
+const shortAttentionAppliesOp = new Operator('bantam::attention_applies');
 const attentionOp = new Operator('aten::scaled_dot_product_attention');
 
 /** eˣ/Σeˣ along `dim` */
@@ -128,6 +130,26 @@ export function normalize(
   { dim = -1, eps = 1e-12 }: { dim?: number; eps?: number } = {},
 ): Tensor {
   return div(x, clamp(norm(x, { dim, keepdim: true }), { min: eps }));
+}
+
+/** Options of {@link shortAttention}. */
+export interface ShortAttentionOptions {
+  heads: number;
+  /** Each token sees itself and those before it. */
+  causal: boolean;
+}
+
+/**
+ * softmax(q·kᵀ/√d)·v per head from the joint projection [B, L, 3·W] of q, k and v → [B, L, W]: a
+ * kernel of our own that keeps a head in the caches, or null where it does not apply (it needs AMX,
+ * bfloat16, up to 512 tokens, and heads whose depth is a multiple of 32).
+ */
+export function shortAttention(
+  qkv: Tensor,
+  { heads, causal }: ShortAttentionOptions,
+): Tensor | null {
+  if (!shortAttentionAppliesOp.boolean(qkv, heads)) return null;
+  return shortAttentionOp.tensor(qkv, heads, causal);
 }
 
 /** Options of {@link scaledDotProductAttention}. */

@@ -91,19 +91,25 @@ export class ResidualBlock extends Module {
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
     const { causal = false, visible, places, auxiliary } = options;
     const normed = this.ln_1.forward(x);
-    const attended = this.attn.forward(normed, {
+    const kept = places === undefined ? x : takePlaces(x, places);
+    const attention = {
       causal,
       mask: visible && hiding(visible),
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
         positions: asPositions(places),
       }),
-    });
-    const y = add(places === undefined ? x : takePlaces(x, places), scaled(attended, this.ls_1));
+    };
+    const y = summed(kept, this.ls_1, (residual) =>
+      this.attn.forward(normed, { ...attention, residual }),
+    );
     const inner = this.ln_2.forward(y);
     const { mlp } = this;
-    const units = mlp instanceof Mlp ? mlp.forward(inner) : mlp.forward(inner, { auxiliary });
-    return add(y, scaled(units, this.ls_2));
+    if (mlp instanceof MixtureOfExperts) {
+      const mixed = mlp.forward(inner, { auxiliary });
+      return add(y, this.ls_2 === null ? mixed : this.ls_2.forward(mixed));
+    }
+    return summed(y, this.ls_2, (residual) => mlp.forward(inner, { residual }));
   }
 }
 
@@ -126,8 +132,13 @@ function asPositions(places: Places): Tensor {
   return typeof places === 'number' ? tensor([[places]], { dtype: 'int64' }) : places;
 }
 
-function scaled(x: Tensor, scale: LayerScale | null): Tensor {
-  return scale === null ? x : scale.forward(x);
+/** x + scale·part: without a scale, the part's last product adds x itself. */
+function summed(
+  x: Tensor,
+  scale: LayerScale | null,
+  part: (residual: Tensor | undefined) => Tensor,
+): Tensor {
+  return scale === null ? part(x) : add(x, scale.forward(part(undefined)));
 }
 
 /** Blocks one after the other, some of them several times in a row where layers share theirs. */

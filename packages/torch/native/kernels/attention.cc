@@ -1,0 +1,96 @@
+// bantam::attention: multi-head attention of what the joint projection of q, k and v gives, without
+// rearranging it in memory. Fast on AMX in bfloat16; elsewhere composed of libtorch's operators.
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "attention.h"
+#include "matrix.h"
+
+namespace bantam {
+namespace {
+
+at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
+  const int64_t batch = qkv.size(0), length = qkv.size(1), width = qkv.size(2) / 3, depth = width / heads;
+  const auto parts = qkv.view({batch, length, 3, heads, depth}).permute({2, 0, 3, 1, 4}).unbind(0);
+  auto scores = at::matmul(parts[0], parts[1].transpose(-2, -1)) * (1 / std::sqrt(static_cast<double>(depth)));
+  if (causal) {
+    const auto later = at::ones({length, length}, qkv.options().dtype(at::kBool)).triu(1);
+    scores = scores.masked_fill(later, -std::numeric_limits<double>::infinity());
+  }
+  return at::matmul(at::softmax(scores, -1), parts[2]).transpose(1, 2).reshape({batch, length, width});
+}
+
+/// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
+bool applies(const at::Tensor& qkv, int64_t heads) {
+#ifdef BANTAM_AMX
+  return matrix::available() && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 && qkv.dim() == 3 &&
+         qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength && qkv.size(2) % (96 * heads) == 0;
+#else
+  return false;
+#endif
+}
+
+#ifdef BANTAM_AMX
+
+gemm::Attention describe(const at::Tensor& qkv, int64_t heads, bool causal) {
+  gemm::Attention x;
+  x.batch = qkv.size(0);
+  x.length = qkv.size(1);
+  x.heads = heads;
+  x.depth = qkv.size(2) / 3 / heads;
+  x.scale = 1 / std::sqrt(static_cast<float>(x.depth));
+  x.causal = causal;
+  x.qkv = static_cast<const uint16_t*>(qkv.const_data_ptr());
+  return x;
+}
+
+struct FastAttention : torch::autograd::Function<FastAttention> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& qkv, int64_t heads,
+                            bool causal) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    context->saved_data["heads"] = heads;
+    context->saved_data["causal"] = causal;
+    context->save_for_backward({qkv});
+    auto out = at::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
+    auto x = describe(qkv, heads, causal);
+    x.out = static_cast<uint16_t*>(out.mutable_data_ptr());
+    gemm::attention_forward(x, matrix::run);
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto qkv = context->get_saved_variables()[0];
+    const int64_t heads = context->saved_data["heads"].toInt();
+    const bool causal = context->saved_data["causal"].toBool();
+    if (at::GradMode::is_enabled()) {
+      return {torch::autograd::grad({attention_plain(qkv, heads, causal)}, {qkv}, gradients, true, true)[0], {}, {}};
+    }
+    const auto dout = gradients[0].to(at::kBFloat16).contiguous();
+    auto dqkv = at::empty_like(qkv);
+    auto x = describe(qkv, heads, causal);
+    x.dout = static_cast<const uint16_t*>(dout.const_data_ptr());
+    x.dqkv = static_cast<uint16_t*>(dqkv.mutable_data_ptr());
+    gemm::attention_backward(x, matrix::run);
+    return {dqkv, {}, {}};
+  }
+};
+
+#endif  // BANTAM_AMX
+
+at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
+#ifdef BANTAM_AMX
+  if (applies(qkv, heads)) return FastAttention::apply(qkv, heads, causal);
+#endif
+  return attention_plain(qkv, heads, causal);
+}
+
+}  // namespace
+}  // namespace bantam
+
+TORCH_LIBRARY_FRAGMENT(bantam, library) {
+  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention);
+  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::applies);
+}

@@ -1,0 +1,213 @@
+// bantam::linear and bantam::mlp: x·Wᵀ + b and two of them with an activation between, each with the
+// residual that it is added to. In bfloat16 on AMX they run on the products of gemm.h, which read
+// float32 weights as they are and give float32 gradients, so that autocast copies no weights;
+// elsewhere they are libtorch's operators.
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "matrix.h"
+
+namespace bantam {
+namespace {
+
+using gemm::Activation;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor quick_gelu(const at::Tensor& x) {
+  static auto op = c10::Dispatcher::singleton()
+                       .findSchemaOrThrow("bantam::quick_gelu", "")
+                       .typed<at::Tensor(const at::Tensor&)>();
+  return op.call(x);
+}
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+    case Activation::quick_gelu:
+      return quick_gelu(x);
+    case Activation::relu:
+      return at::relu(x);
+    default:
+      return x;
+  }
+}
+
+at::Tensor linear_plain(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                        const std::optional<at::Tensor>& residual) {
+  auto y = at::linear(x, weight, bias);
+  return residual ? *residual + y : y;
+}
+
+at::Tensor mlp_plain(const at::Tensor& x, const at::Tensor& weight1, const std::optional<at::Tensor>& bias1,
+                     const at::Tensor& weight2, const std::optional<at::Tensor>& bias2,
+                     const std::optional<at::Tensor>& residual, Activation activation) {
+  return linear_plain(activate(at::linear(x, weight1, bias1), activation), weight2, bias2, residual);
+}
+
+#ifdef BANTAM_AMX
+
+/// Gradients of y = f(inputs) by libtorch's own operators, themselves differentiable.
+template <typename Function>
+variable_list plain_gradients(const at::Tensor& gradient, const variable_list& inputs, Function&& function) {
+  variable_list wanted;
+  for (const auto& input : inputs) {
+    if (input.defined() && input.requires_grad()) wanted.push_back(input);
+  }
+  if (wanted.empty()) return variable_list(inputs.size());
+  const auto y = function();
+  auto found = torch::autograd::grad({y}, wanted, {gradient.to(y.scalar_type())}, true, true, true);
+  variable_list gradients;
+  auto next = found.begin();
+  for (const auto& input : inputs) {
+    gradients.push_back(input.defined() && input.requires_grad() ? *next++ : at::Tensor());
+  }
+  return gradients;
+}
+
+/// The shape of x with another last dimension.
+std::vector<int64_t> with_width(const at::Tensor& x, int64_t width) {
+  auto shape = x.sizes().vec();
+  shape.back() = width;
+  return shape;
+}
+
+at::Tensor defined_or_none(const std::optional<at::Tensor>& x) { return x && x->defined() ? *x : at::Tensor(); }
+
+std::optional<at::Tensor> optional(const at::Tensor& x) {
+  return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt;
+}
+
+/// Runs `body` as if autocast were on in bfloat16, as it was in the forward pass.
+template <typename Body>
+auto under_autocast(Body&& body) {
+  const bool enabled = at::autocast::is_autocast_enabled(at::kCPU);
+  const auto dtype = at::autocast::get_autocast_dtype(at::kCPU);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  auto result = body();
+  at::autocast::set_autocast_enabled(at::kCPU, enabled);
+  at::autocast::set_autocast_dtype(at::kCPU, dtype);
+  return result;
+}
+
+struct Linear : torch::autograd::Function<Linear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    context->saved_data["residual"] = residual.has_value();
+    context->save_for_backward({x, weight, defined_or_none(bias)});
+    const bool wide = residual && residual->scalar_type() == at::kFloat;
+    auto y = at::empty(with_width(x, weight.size(0)), x.options().dtype(wide ? at::kFloat : at::kBFloat16));
+    matrix::forward(x, weight, bias, residual, y);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1], &bias = saved[2], &gradient = gradients[0];
+    if (at::GradMode::is_enabled()) {
+      auto result = plain_gradients(gradient, {x, weight, bias}, [&] {
+        return under_autocast([&] { return at::linear(x, weight, optional(bias)); });
+      });
+      result.push_back(context->saved_data["residual"].toBool() ? gradient : at::Tensor());
+      return result;
+    }
+    const auto dy = gradient.contiguous();
+    at::Tensor dx, dweight, dbias;
+    if (x.requires_grad()) dx = matrix::backward_input(dy, weight, x.options());
+    if (weight.requires_grad() || (bias.defined() && bias.requires_grad())) {
+      std::tie(dweight, dbias) = matrix::backward_weight(dy, x, weight, bias, Activation::none);
+    }
+    return {dx, dweight, dbias, context->saved_data["residual"].toBool() ? gradient : at::Tensor()};
+  }
+};
+
+struct Mlp : torch::autograd::Function<Mlp> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight1,
+                            const std::optional<at::Tensor>& bias1, const at::Tensor& weight2,
+                            const std::optional<at::Tensor>& bias2, const std::optional<at::Tensor>& residual,
+                            int64_t activation) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const auto options = x.options().dtype(at::kBFloat16);
+    const auto needs_gradient = [](const at::Tensor& t) { return t.defined() && t.requires_grad(); };
+    const bool training = needs_gradient(x) || needs_gradient(weight1) || needs_gradient(weight2) ||
+                          needs_gradient(defined_or_none(bias1)) || needs_gradient(defined_or_none(bias2));
+    const auto hidden = with_width(x, weight1.size(0));
+    at::Tensor pre;
+    if (training) pre = at::empty(hidden, options);
+    const bool wide = residual && residual->scalar_type() == at::kFloat;
+    auto y = at::empty(with_width(x, weight2.size(0)), options.dtype(wide ? at::kFloat : at::kBFloat16));
+    {
+      auto activated = at::empty(hidden, options);
+      matrix::forward(x, weight1, bias1, std::nullopt, activated, static_cast<Activation>(activation), pre);
+      matrix::forward(activated, weight2, bias2, residual, y);
+    }
+    context->saved_data["residual"] = residual.has_value();
+    context->saved_data["activation"] = activation;
+    context->save_for_backward({x, weight1, defined_or_none(bias1), weight2, defined_or_none(bias2), pre});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight1 = saved[1], &bias1 = saved[2], &weight2 = saved[3], &bias2 = saved[4],
+               &pre = saved[5], &gradient = gradients[0];
+    const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
+    if (at::GradMode::is_enabled()) {
+      auto result = plain_gradients(gradient, {x, weight1, bias1, weight2, bias2}, [&] {
+        return under_autocast(
+            [&] { return mlp_plain(x, weight1, optional(bias1), weight2, optional(bias2), std::nullopt, activation); });
+      });
+      result.push_back(context->saved_data["residual"].toBool() ? gradient : at::Tensor());
+      result.emplace_back();
+      return result;
+    }
+    const auto dy = gradient.contiguous();
+    at::Tensor dx, dweight1, dbias1, dweight2, dbias2;
+    std::tie(dweight2, dbias2) = matrix::backward_weight(dy, pre, weight2, bias2, activation);
+    const auto dpre = matrix::backward_input(dy, weight2, pre.options(), activation, pre);
+    if (x.requires_grad()) dx = matrix::backward_input(dpre, weight1, x.options());
+    std::tie(dweight1, dbias1) = matrix::backward_weight(dpre, x, weight1, bias1, Activation::none);
+    const auto dresidual = context->saved_data["residual"].toBool() ? gradient : at::Tensor();
+    return {dx, dweight1, dbias1, dweight2, dbias2, dresidual, at::Tensor()};
+  }
+};
+
+#endif  // BANTAM_AMX
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                  const std::optional<at::Tensor>& residual) {
+#ifdef BANTAM_AMX
+  if (matrix::applies(x, weight, bias, residual)) return Linear::apply(x.contiguous(), weight, bias, residual);
+#endif
+  return linear_plain(x, weight, bias, residual);
+}
+
+at::Tensor mlp(const at::Tensor& x, const at::Tensor& weight1, const std::optional<at::Tensor>& bias1,
+               const at::Tensor& weight2, const std::optional<at::Tensor>& bias2,
+               const std::optional<at::Tensor>& residual, int64_t activation) {
+#ifdef BANTAM_AMX
+  if (matrix::applies(x, weight1, bias1, std::nullopt) && matrix::applies(x, weight2, bias2, residual)) {
+    return Mlp::apply(x.contiguous(), weight1, bias1, weight2, bias2, residual, activation);
+  }
+#endif
+  return mlp_plain(x, weight1, bias1, weight2, bias2, residual, static_cast<Activation>(activation));
+}
+
+}  // namespace
+}  // namespace bantam
+
+TORCH_LIBRARY_FRAGMENT(bantam, library) {
+  library.def("linear(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None) -> Tensor", bantam::linear);
+  library.def(
+      "mlp(Tensor x, Tensor weight1, Tensor? bias1, Tensor weight2, Tensor? bias2, Tensor? residual, int activation) "
+      "-> Tensor",
+      bantam::mlp);
+}

@@ -1,0 +1,271 @@
+/** The matrix kernels of our own against the same operators in float32, and against differences. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { assertGradients, difference } from './fixture.test.helper.js';
+import {
+  abs,
+  activations,
+  autocast,
+  eye,
+  full,
+  Generator,
+  grad,
+  hasAmx,
+  linear,
+  max,
+  mul,
+  Operator,
+  permute,
+  randn,
+  reshape,
+  scaledDotProductAttention,
+  shortAttention,
+  sum,
+  to,
+  transpose,
+  unbind,
+  type Activation,
+  type FloatDType,
+  type Tensor,
+} from './index.js';
+import { activationCode } from './nn/activation.js';
+
+const generator = new Generator({ seed: 3 });
+const mlpOp = new Operator('bantam::mlp');
+
+interface MlpWeights {
+  w1: Tensor;
+  b1: Tensor;
+  w2: Tensor;
+  b2: Tensor;
+}
+
+/** Numbers that bfloat16 holds exactly, so that only what is computed can differ. */
+function exact(shape: readonly number[], scale = 1): Tensor {
+  return to(to(mul(randn(shape, generator), scale), { dtype: 'bfloat16' }), { dtype: 'float32' });
+}
+
+function leaf(values: Tensor, dtype: FloatDType): Tensor {
+  const copy = to(mul(values, 1), { dtype });
+  copy.requiresGrad = true;
+  return copy;
+}
+
+/** The largest |a − b|, relative to the largest |b|. */
+function relative(a: Tensor, b: Tensor): number {
+  return difference(to(a, { dtype: 'float32' }), b) / max(abs(b)).item();
+}
+
+/** f's result and gradients at leaves with these values, of the given types. */
+function run(
+  f: (...leaves: Tensor[]) => Tensor,
+  values: readonly Tensor[],
+  dtypes: readonly FloatDType[],
+  upstream: Tensor,
+): Tensor[] {
+  const leaves = values.map((value, i) => leaf(value, dtypes[i] ?? 'float32'));
+  const y = f(...leaves);
+  const gradients = grad([y], leaves, { gradOutputs: [to(upstream, { dtype: y.dtype })] });
+  return [y, ...gradients.map((gradient) => gradient ?? assert.fail())];
+}
+
+/** Compares f under autocast, or all in bfloat16, with f in float32. */
+function assertFast(
+  f: (...leaves: Tensor[]) => Tensor,
+  values: readonly Tensor[],
+  upstream: Tensor,
+  tolerance: number,
+): void {
+  const float32 = values.map((): FloatDType => 'float32');
+  const bfloat16 = values.map((): FloatDType => 'bfloat16');
+  const expected = run(f, values, float32, upstream);
+  const results = {
+    autocast: autocast('bfloat16', () => run(f, values, float32, upstream)),
+    'autocast of bfloat16': autocast('bfloat16', () =>
+      run(f, values, ['bfloat16', ...float32.slice(1)], upstream),
+    ),
+    bfloat16: run(f, values, bfloat16, upstream),
+  };
+  for (const [what, actual] of Object.entries(results)) {
+    for (const [i, tensor] of actual.entries()) {
+      const off = relative(tensor, expected[i] ?? assert.fail());
+      assert.ok(off < tolerance, `${what}: result ${i} is off by ${off}`);
+    }
+  }
+}
+
+// Full panels and ragged ones; few rows, many rows, and more than is worked on at a time along k.
+const shapes = [
+  { rows: [64], inputs: 64, outputs: 96 },
+  { rows: [5, 7], inputs: 70, outputs: 33 },
+  { rows: [1], inputs: 48, outputs: 200 },
+  { rows: [3, 500], inputs: 40, outputs: 24 },
+  { rows: [33], inputs: 1100, outputs: 65 },
+];
+
+describe('bantam::linear', () => {
+  for (const { rows, inputs, outputs } of shapes) {
+    it(`[${rows.join(', ')}, ${inputs}] → ${outputs} equals float32, gradients included`, () => {
+      const values = [exact([...rows, inputs]), exact([outputs, inputs], 0.1), exact([outputs])];
+      const upstream = exact([...rows, outputs]);
+      assertFast((x: Tensor, w: Tensor, b: Tensor) => linear(x, w, b), values, upstream, 0.01);
+    });
+  }
+
+  it('adds a residual and passes its gradient on', () => {
+    const values = [exact([6, 10, 40]), exact([72, 40], 0.1), exact([6, 10, 72])];
+    const f = (x: Tensor, w: Tensor, residual: Tensor): Tensor => linear(x, w, null, { residual });
+    assertFast(f, values, exact([6, 10, 72]), 0.01);
+  });
+
+  it('keeps a float32 residual in float32 and gives weights float32 gradients', () => {
+    const [x, w, residual] = [exact([4, 32]), exact([32, 32]), exact([4, 32])];
+    w.requiresGrad = true;
+    const y = autocast('bfloat16', () => linear(x, w, null, { residual }));
+    assert.equal(y.dtype, 'float32');
+    assert.equal(grad([sum(y)], [w])[0]?.dtype, 'float32');
+  });
+
+  it('has second derivatives under autocast', () => {
+    const [x, w] = [leaf(exact([4, 32]), 'float32'), leaf(exact([16, 32], 0.1), 'float32')];
+    const [dx] = autocast('bfloat16', () => grad([sum(linear(x, w))], [x], { createGraph: true }));
+    assert.ok(dx);
+    const [dw] = grad([sum(mul(dx, dx))], [w]);
+    // dx is the same in every row: the sum of w's rows.
+    const expected = grad([mul(sum(mul(sum(w, { dim: 0 }), sum(w, { dim: 0 }))), 4)], [w])[0];
+    assert.ok(dw && expected && relative(dw, expected) < 0.02);
+  });
+
+  it('refuses inputs of another width', () => {
+    for (const dtype of ['bfloat16', 'float32'] as const) {
+      assert.throws(() => autocast(dtype, () => linear(exact([4, 30]), exact([16, 32]))));
+    }
+  });
+
+  it('has the gradient of finite differences', () => {
+    const [x, w, b, residual] = [[3, 4], [5, 4], [5], [3, 5]].map((shape) =>
+      randn(shape, generator, { dtype: 'float64' }),
+    ) as [Tensor, Tensor, Tensor, Tensor];
+    const g = randn([3, 5], generator, { dtype: 'float64' });
+    assertGradients(() => sum(mul(linear(x, w, b, { residual }), g)), [x, w, b, residual]);
+  });
+});
+
+describe('bantam::mlp', () => {
+  const plain = (x: Tensor, { w1, b1, w2, b2 }: MlpWeights, activation: Activation): Tensor =>
+    linear(activations[activation](linear(x, w1, b1)), w2, b2);
+  const fused = (x: Tensor, { w1, b1, w2, b2 }: MlpWeights, activation: Activation): Tensor =>
+    mlpOp.tensor(x, w1, b1, w2, b2, null, activationCode[activation]);
+  const unnamed =
+    (f: typeof fused, activation: Activation) =>
+    (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor): Tensor =>
+      f(x, { w1, b1, w2, b2 }, activation);
+
+  for (const activation of Object.keys(activationCode) as Activation[]) {
+    for (const [rows, width, hidden] of [
+      [128, 64, 128],
+      [37, 50, 90],
+    ] as const) {
+      it(`${activation} [${rows}, ${width}] equals float32, gradients included`, () => {
+        const values = [
+          exact([rows, width]),
+          exact([hidden, width], 0.2),
+          exact([hidden]),
+          exact([width, hidden], 0.1),
+          exact([width]),
+        ];
+        const upstream = exact([rows, width]);
+        assertFast(unnamed(fused, activation), values, upstream, 0.02);
+        const [ours, theirs] = [fused, plain].map((f) =>
+          run(unnamed(f, activation), values, [], upstream),
+        );
+        for (const [i, tensor] of (ours ?? []).entries()) {
+          assert.ok(relative(tensor, theirs?.[i] ?? assert.fail()) < 1e-5);
+        }
+      });
+    }
+
+    it(`${activation} is accurate at all magnitudes`, () => {
+      const x = to(mul(randn([64, 64], generator), 4), { dtype: 'bfloat16' });
+      const identity = to(eye(64), { dtype: 'bfloat16' });
+      const y = mlpOp.tensor(x, identity, null, identity, null, null, activationCode[activation]);
+      const expected = activations[activation](to(x, { dtype: 'float64' })).toArray();
+      for (const [i, value] of y.toArray().entries()) {
+        const goal = expected[i] ?? NaN;
+        // One rounding to bfloat16, and what the approximations leave.
+        assert.ok(Math.abs(value - goal) <= 0.004 * Math.abs(goal) + 2e-5, `${value} for ${goal}`);
+      }
+    });
+  }
+
+  it('has the gradient of finite differences', () => {
+    const [x, w1, b1, w2, b2] = [[3, 4], [6, 4], [6], [4, 6], [4]].map((shape) =>
+      randn(shape, generator, { dtype: 'float64' }),
+    ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    const loss = (): Tensor => sum(fused(x, { w1, b1, w2, b2 }, 'quick-gelu'));
+    assertGradients(loss, [x, w1, b1, w2, b2]);
+  });
+
+  it('passes NaN on, both ways', () => {
+    const identity = to(eye(32), { dtype: 'bfloat16' });
+    for (const code of Object.values(activationCode)) {
+      const x = leaf(full([1, 32], NaN), 'bfloat16');
+      const y = mlpOp.tensor(x, identity, null, identity, null, null, code);
+      assert.ok(y.toArray().every(Number.isNaN));
+      const [dx] = grad([sum(y)], [x]);
+      assert.ok(
+        dx?.toArray().every((value) => Number.isNaN(value) || code === activationCode.relu),
+      );
+    }
+  });
+});
+
+describe('bantam::attention', () => {
+  /** libtorch's own attention from the joint projection. */
+  function reference(qkv: Tensor, heads: number, causal: boolean): Tensor {
+    const [batch, length, width] = qkv.shape as [number, number, number];
+    const parts = unbind(reshape(qkv, [batch, length, 3, heads, width / 3 / heads]), 2);
+    const [q, k, v] = parts.map((part) => transpose(part, 1, 2)) as [Tensor, Tensor, Tensor];
+    const mixed = scaledDotProductAttention(q, k, v, { causal });
+    return reshape(permute(mixed, [0, 2, 1, 3]), [batch, length, width / 3]);
+  }
+
+  for (const { batch, length, heads, depth, causal } of [
+    { batch: 2, length: 50, heads: 3, depth: 64, causal: false },
+    { batch: 17, length: 16, heads: 2, depth: 64, causal: true },
+    { batch: 1, length: 77, heads: 2, depth: 32, causal: true },
+    { batch: 1, length: 197, heads: 1, depth: 96, causal: false },
+  ]) {
+    it(`${length} tokens, depth ${depth}${causal ? ', causal' : ''} equals float32`, () => {
+      const qkv = exact([batch, length, 3 * heads * depth]);
+      const upstream = exact([batch, length, heads * depth]);
+      const f = (x: Tensor): Tensor =>
+        shortAttention(x, { heads, causal }) ?? reference(x, heads, causal);
+      const actual = run(f, [qkv], ['bfloat16'], upstream);
+      const expected = run(
+        (x: Tensor) => reference(x, heads, causal),
+        [qkv],
+        ['float32'],
+        upstream,
+      );
+      for (const [i, tensor] of actual.entries()) {
+        assert.ok(relative(tensor, expected[i] ?? assert.fail()) < 0.02);
+      }
+    });
+  }
+
+  it('applies to bfloat16 where there is AMX, and says where it does not', () => {
+    const qkv = exact([1, 4, 96]);
+    const options = { heads: 1, causal: false };
+    assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), options) !== null, hasAmx());
+    assert.equal(shortAttention(qkv, options), null);
+    assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), { ...options, heads: 2 }), null);
+  });
+
+  it('has the gradient of finite differences', () => {
+    const attention = new Operator('bantam::attention');
+    const qkv = randn([1, 3, 12], generator, { dtype: 'float64' });
+    const g = randn([1, 3, 4], generator, { dtype: 'float64' });
+    assertGradients(() => sum(mul(attention.tensor(qkv, 2, true), g)), [qkv]);
+  });
+});
