@@ -46,6 +46,16 @@ describe('bantam models', () => {
     assert.ok(model.flops.text > 5.9e9);
   });
 
+  it('measures presets on demand', async () => {
+    const [model] = (await bantamJson(['models', 'ViT-Pico', '--measure', '--batch', '4'])) as [
+      { rate: { batchSize: number; train: number; images: number; captions: number } },
+    ];
+    const { batchSize, train, images, captions } = model.rate;
+    assert.equal(batchSize, 4);
+    // A training step does what both towers do, and more.
+    assert.ok(train > 0 && images > train && captions > train, JSON.stringify(model.rate));
+  });
+
   it('shows a configuration and the structure that it makes', async () => {
     const { status, stdout } = await bantam(['models', 'show', 'ViT-B-32']);
     assert.equal(status, 0);

@@ -3,4 +3,5 @@ export { inspectCpu, type Cpu } from './cpu.js';
 export type { Engine } from './engine.js';
 export { inspectMachine, type InspectMachineOptions, type Machine } from './machine.js';
 export type { MatrixRate } from './matrix-rate.js';
+export { measureModelRate, type ModelRate, type ModelRateOptions } from './model-rate.js';
 export { rateOf, type Problem } from './verdicts.js';

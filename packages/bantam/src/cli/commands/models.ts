@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
-import type { ModelSummary } from '../../models/index.js';
+import type { ModelRate } from '../../machine/index.js';
+import type { ModelConfig, ModelSummary } from '../../models/index.js';
 import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
+import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addUpcycle } from './models-upcycle.js';
 import { addConvert } from './models-convert.js';
@@ -20,14 +22,24 @@ export function addModels(program: Command): void {
   addConvert(models);
 }
 
+interface ListFlags {
+  readonly tokens: number;
+  readonly measure?: true;
+  readonly batch: number;
+}
+
+type Row = ModelSummary & { readonly name: string; readonly rate?: ModelRate };
+
 function addList(models: Command): void {
   const list = models
     .command('list', { isDefault: true })
     .description('presets with their parameters, operations, and memory per training sample')
     .argument('[words...]', 'only presets whose names contain one of these')
-    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16);
-  examples(list, ['bantam models list', 'bantam models list convnext swin --json']);
-  does(list, async ({ tokens }: { tokens: number }, words: string[]) => {
+    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16)
+    .option('--measure', 'measure samples/s on this machine, some seconds for each preset')
+    .option('--batch <n>', 'samples in a step that is measured', positiveInteger, 32);
+  examples(list, ['bantam models list convnext swin --json', 'bantam models list Nano --measure']);
+  does(list, async ({ tokens, measure, batch }: ListFlags, words: string[]) => {
     const { presets, summarizeModel } = await import('../../models/index.js');
     const { UsageError } = await import('../../errors.js');
     const wanted = (name: string) =>
@@ -38,19 +50,33 @@ function addList(models: Command): void {
         `No preset has ${words.map((word) => `"${word}"`).join(' or ')} in its name; "bantam models" lists all ${presets.size}.`,
       );
     }
-    const summaries = found.map(([name, config]) => ({
-      name,
-      ...summarizeModel(config, { captionTokens: tokens }),
-    }));
-    return { text: listing(summaries, tokens), json: summaries };
+    const rows: Row[] = [];
+    const progress = new Progress();
+    for (const [name, config] of found) {
+      const row = { name, ...summarizeModel(config, { captionTokens: tokens }) };
+      if (measure) progress.update('measuring', name);
+      rows.push(measure ? { ...row, rate: await measured(config, tokens, batch) } : row);
+    }
+    progress.done();
+    return { text: listing(rows, tokens), json: rows };
   });
+}
+
+async function measured(config: ModelConfig, captionTokens: number, batchSize: number) {
+  const { measureModelRate } = await import('../../machine/index.js');
+  return measureModelRate(config, { captionTokens, batchSize });
 }
 
 const millions = (count: number) => (count / 1e6).toFixed(1);
 const billions = (count: number) => (count / 1e9).toPrecision(3);
 
-function listing(summaries: readonly ({ name: string } & ModelSummary)[], tokens: number): string {
-  const rows = summaries.map(({ name, embedDim, parameters, flops, activationBytes }) => [
+/** Samples/s with three digits, and no exponent for large ones. */
+function perSecond(rate: number): string {
+  return rate >= 100 ? rate.toFixed(0) : rate.toPrecision(3);
+}
+
+function listing(rows: readonly Row[], tokens: number): string {
+  const cells = rows.map(({ name, embedDim, parameters, flops, activationBytes, rate }) => [
     name,
     String(embedDim),
     millions(parameters.image),
@@ -58,11 +84,23 @@ function listing(summaries: readonly ({ name: string } & ModelSummary)[], tokens
     billions(flops.image),
     billions(flops.text),
     formatBytes(activationBytes.image + activationBytes.text),
+    ...(rate === undefined ? [] : [rate.train, rate.images, rate.captions].map(perSecond)),
   ]);
   const head = ['preset', 'features', 'image', 'text', 'image', 'caption', 'memory'];
   const units = ['', '', 'Mparams', 'Mparams', 'GFLOP', 'GFLOP', 'per sample'];
-  const note = `Operations of a forward pass, captions of ${tokens} tokens. Memory is what training in fp32 keeps for each sample of a batch; bf16 takes about half.`;
-  return `${formatTable([head, units, ...rows], { right: [1, 2, 3, 4, 5, 6] })}\n\n${note}`;
+  const [first] = rows;
+  if (first?.rate !== undefined) {
+    head.push('training', 'images', 'captions');
+    units.push('samples/s', 'per second', 'per second');
+  }
+  const notes = [
+    `Operations of a forward pass, captions of ${tokens} tokens. Memory is what training in fp32 keeps for each sample of a batch; bf16 takes about half.`,
+    ...(first?.rate === undefined
+      ? []
+      : [`Measured in ${first.rate.precision}, ${first.rate.batchSize} samples in a step.`]),
+  ];
+  const right = head.map((_, column) => column).slice(1);
+  return `${formatTable([head, units, ...cells], { right })}\n\n${notes.join('\n')}`;
 }
 
 function addShow(models: Command): void {

@@ -1,0 +1,183 @@
+import { noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
+import type { Batch } from '../data/index.js';
+import { preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
+import type { Tokenizer } from '../text/index.js';
+import {
+  createTrainer,
+  defaultTokenizerSettings,
+  defaultTrainSettings,
+  resolvePrecision,
+  type BatchStream,
+} from '../train/index.js';
+import { encodePixels } from '../eval/index.js';
+
+/** How fast a model runs on this machine. */
+export interface ModelRate {
+  readonly precision: FloatDType;
+  readonly batchSize: number;
+  /** Image-caption pairs a second in training, with data ready in memory. */
+  readonly train: number;
+  /** Pictures a second through the image tower, without gradients. */
+  readonly images: number;
+  /** Captions a second through the text tower, without gradients. */
+  readonly captions: number;
+}
+
+/** Options of {@link measureModelRate}. */
+export interface ModelRateOptions {
+  /** Default 32. */
+  batchSize?: number;
+  /** Tokens of each caption. Default 16. */
+  captionTokens?: number;
+  /** About how long each of the three is measured, after one run that warms up. Default 2. */
+  seconds?: number;
+  /** Default `auto`: what training would choose. */
+  precision?: 'auto' | 'fp32' | 'bf16';
+}
+
+/**
+ * Measures a model with random weights on grey noise: samples/s of the median step of
+ * `bantam train`'s own loop, and of both towers.
+ */
+export async function measureModelRate(
+  model: ModelConfig,
+  { batchSize = 32, captionTokens = 16, seconds = 2, precision = 'auto' }: ModelRateOptions = {},
+): Promise<ModelRate> {
+  const tokens = Math.min(captionTokens, model.text.contextLength);
+  const tokenizer = fixedLengthTokenizer(model, tokens);
+  const batch = noiseBatch(model.vision.imageSize, batchSize);
+  const config = {
+    model,
+    strategy: 'clip',
+    data: 'noise',
+    budget: '1e15 samples',
+    seed: 0,
+    train: { ...defaultTrainSettings, batchSize, precision },
+    tokenizer: { ...defaultTokenizerSettings },
+    preprocess: preprocessOf(model),
+    augment: [],
+  };
+  using setup = createTrainer(config, { tokenizer, loader: repeat(batch) });
+  const steps = setup.trainer.run();
+  const train = await medianSeconds(seconds, () => steps.next());
+  await steps.return();
+  setup.model.eval();
+  const dtype = resolvePrecision(precision);
+  const { images, captions } = await measureTowers(setup.model, {
+    batch,
+    tokenizer,
+    dtype,
+    seconds,
+    preprocess: config.preprocess,
+  });
+  const rate = (time: number) => batchSize / time;
+  return {
+    precision: dtype,
+    batchSize,
+    train: rate(train),
+    images: rate(images),
+    captions: rate(captions),
+  };
+}
+
+interface TowerInputs {
+  batch: Batch;
+  tokenizer: Tokenizer;
+  dtype: FloatDType;
+  seconds: number;
+  preprocess: ReturnType<typeof preprocessOf>;
+}
+
+/** Median seconds of a batch through each tower. */
+async function measureTowers(
+  model: Clip,
+  { batch, tokenizer, dtype, seconds, preprocess }: TowerInputs,
+): Promise<{ images: number; captions: number }> {
+  const { images: views, size, height, width } = batch;
+  const { image: pixels = new Uint8Array() } = views;
+  const { ids, shape } = tokenizer.encodeBatch(batch.captions);
+  const images = await medianSeconds(seconds, () =>
+    encodePixels(
+      { model, preprocess },
+      { pixels, shape: [size, height, width, 3] },
+      { precision: dtype },
+    ),
+  );
+  const captions = await medianSeconds(seconds, () => {
+    noGrad(() => {
+      scope(() => {
+        const rows = to(fromTypedArray(ids, { shape }), { device: model.logitScale.device });
+        autocast(dtype, () => model.encodeText(rows));
+      });
+    });
+  });
+  return { images, captions };
+}
+
+/** The median of the times that `run` takes, repeated for about `seconds` after a first time. */
+async function medianSeconds(seconds: number, run: () => unknown): Promise<number> {
+  await run();
+  const times: number[] = [];
+  const end = performance.now() + 1000 * seconds;
+  while (times.length < 2 || performance.now() < end) {
+    const start = performance.now();
+    await run();
+    times.push((performance.now() - start) / 1000);
+  }
+  return times.sort((a, b) => a - b)[times.length >> 1] ?? NaN;
+}
+
+/** Pictures of noise, every caption another one. */
+function noiseBatch(edge: number, size: number): Batch {
+  const pixels = new Uint8Array(size * edge * edge * 3);
+  // A linear congruential sequence: all that matters is that values differ.
+  let state = 1;
+  for (let i = 0; i < pixels.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    pixels[i] = state >>> 24;
+  }
+  const captions = Array.from({ length: size }, (_, i) => String(i));
+  return {
+    images: { image: pixels },
+    height: edge,
+    width: edge,
+    size,
+    captions,
+    indices: Int32Array.from(captions, Number),
+    keys: captions,
+    epoch: 0,
+    next: { epoch: 0, position: 0 },
+  };
+}
+
+function repeat(batch: Batch): BatchStream {
+  return {
+    waitSeconds: 0,
+    async *batches() {
+      for (;;) yield await Promise.resolve(batch);
+    },
+  };
+}
+
+/** Texts of one length: ids that follow from the text's number, and the highest id at the end. */
+function fixedLengthTokenizer({ text }: ModelConfig, length: number): Tokenizer {
+  const eotId = text.vocabSize - 1;
+  const encode = (caption: string): number[] =>
+    Array.from({ length }, (_, i) =>
+      i === length - 1 ? eotId : (Number(caption) * 31 + i) % eotId,
+    );
+  return {
+    vocabSize: text.vocabSize,
+    contextLength: text.contextLength,
+    sotId: -1,
+    eotId,
+    padId: 0,
+    encode,
+    encodeBatch: (texts) => ({
+      ids: BigInt64Array.from(texts.flatMap(encode), BigInt),
+      shape: [texts.length, length],
+    }),
+    decode: (ids) => Array.from(ids, String).join(' '),
+    save: () => Promise.reject(new RangeError('These texts are for measuring only.')),
+  };
+}
