@@ -100,7 +100,8 @@ class Training(Workload):
         autocast, attention = self.contexts()
         with attention:
             with autocast:
-                image, text, scale = self.forward(self.pixels[batch], self.ids[batch])
+                # Models of SigLIP give the logits' bias as well, which this loss has no use for.
+                image, text, scale, *_ = self.forward(self.pixels[batch], self.ids[batch])
                 loss = self.loss(image, text, scale)
             loss.backward()
         if measure:
