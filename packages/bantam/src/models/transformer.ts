@@ -85,8 +85,8 @@ export class ResidualBlock extends Module {
 
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
   forward(x: Tensor, { causal = false, places }: TransformerForwardOptions = {}): Tensor {
-    const normed = this.ln_1.forward(x);
-    const kept = places === undefined ? x : takePlaces(x, places);
+    const { normed, residual: all } = this.ln_1.branch(x);
+    const kept = places === undefined ? all : takePlaces(all, places);
     const attention = {
       causal,
       ...(places !== undefined && {
@@ -97,8 +97,10 @@ export class ResidualBlock extends Module {
     const y = summed(kept, this.ls_1, (residual) =>
       this.attn.forward(normed, { ...attention, residual }),
     );
-    const normed2 = this.ln_2.forward(y);
-    return summed(y, this.ls_2, (residual) => this.mlp.forward(normed2, { residual }));
+    const second = this.ln_2.branch(y);
+    return summed(second.residual, this.ls_2, (residual) =>
+      this.mlp.forward(second.normed, { residual }),
+    );
   }
 }
 
