@@ -5,6 +5,7 @@ import { assertGradients, difference } from './fixture.test.helper.js';
 import {
   abs,
   activations,
+  add,
   autocast,
   eye,
   full,
@@ -267,5 +268,74 @@ describe('bantam::attention', () => {
     const qkv = randn([1, 3, 12], generator, { dtype: 'float64' });
     const g = randn([1, 3, 4], generator, { dtype: 'float64' });
     assertGradients(() => sum(mul(attention.tensor(qkv, 2, true), g)), [qkv]);
+  });
+});
+
+describe('bantam::layer_norm', () => {
+  const fused = new Operator('bantam::layer_norm');
+  const plain = new Operator('aten::layer_norm');
+
+  /** ⟨norm(x), g⟩ + ⟨x, h⟩ by our kernel and by libtorch's; h is the residual's gradient. */
+  function losses(x: Tensor, w: Tensor, b: Tensor, [g, h]: [Tensor, Tensor]): [Tensor, Tensor] {
+    const [normed, residual] = fused.tensors(x, w, b, 1e-5) as [Tensor, Tensor];
+    const expected = plain.tensor(x, w.shape, w, b, 1e-5, false);
+    const loss = (y: Tensor, z: Tensor): Tensor => add(sum(mul(y, g)), sum(mul(z, h)));
+    return [loss(normed, residual), loss(expected, x)];
+  }
+
+  for (const [dtype, tolerance] of [
+    ['float32', 2e-6],
+    ['bfloat16', 0.01],
+  ] as const) {
+    for (const shape of [
+      [3, 50, 64],
+      [130, 45],
+    ]) {
+      it(`[${shape.join(', ')}] in ${dtype} equals libtorch in float32, gradients included`, () => {
+        const width = shape.at(-1) ?? 0;
+        const values = exact(shape);
+        const [w, b] = [leaf(exact([width]), 'float32'), leaf(exact([width]), 'float32')];
+        const upstream: [Tensor, Tensor] = [exact(shape), exact(shape)];
+        const [x, wide] = [leaf(values, dtype), leaf(values, 'float32')];
+        const actual = grad([losses(x, w, b, upstream)[0]], [x, w, b]);
+        const expected = grad([losses(wide, w, b, upstream)[1]], [wide, w, b]);
+        for (const [i, tensor] of actual.entries()) {
+          const goal = expected[i];
+          assert.ok(tensor && goal && relative(tensor, goal) < tolerance);
+        }
+        const [normed, residual] = fused.tensors(x, w, b, 1e-5) as [Tensor, Tensor];
+        assert.equal(normed.dtype, dtype);
+        assert.ok(relative(normed, plain.tensor(wide, w.shape, w, b, 1e-5, false)) < tolerance);
+        assert.deepEqual(residual.toArray(), x.toArray());
+      });
+    }
+  }
+
+  it('has second derivatives', () => {
+    const [x, w, b] = [
+      leaf(exact([4, 8]), 'float32'),
+      leaf(exact([8]), 'float32'),
+      leaf(exact([8]), 'float32'),
+    ];
+    const seconds = losses(x, w, b, [exact([4, 8]), exact([4, 8])]).map((loss) => {
+      const [dx] = grad([loss], [x], { createGraph: true });
+      assert.ok(dx);
+      return grad([sum(mul(dx, dx))], [x, w]);
+    });
+    for (const i of [0, 1]) {
+      const [ours, theirs] = [seconds[0]?.[i], seconds[1]?.[i]];
+      assert.ok(ours && theirs && relative(ours, theirs) < 1e-5);
+    }
+  });
+
+  it('has the gradient of finite differences', () => {
+    const [x, w, b] = [[2, 5], [5], [5]].map((shape) =>
+      randn(shape, generator, { dtype: 'float64' }),
+    ) as [Tensor, Tensor, Tensor];
+    const upstream = [
+      [2, 5],
+      [2, 5],
+    ].map((shape) => randn(shape, generator, { dtype: 'float64' })) as [Tensor, Tensor];
+    assertGradients(() => losses(x, w, b, upstream)[0], [x, w, b]);
   });
 });

@@ -2,14 +2,17 @@
 #pragma once
 
 #include <immintrin.h>
+#include <math.h>
 
 #include "gemm.h"
 
 namespace bantam::gemm {
+namespace {
 
-/// eˣ, relative error below 3e-7: x = n·ln2 + r, eʳ by its Taylor polynomial of degree 6.
-static inline __m512 exp16(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-104.0f), _mm512_min_ps(_mm512_set1_ps(88.7f), x));
+/// eˣ, relative error below 3e-7: x = n·ln2 + r, eʳ by its Taylor polynomial of degree 6. Below −80 it
+/// stays at e⁻⁸⁰: what is smaller soon has no normal form, and the processor is very slow with those.
+inline __m512 exp16(__m512 x) {
+  x = _mm512_max_ps(_mm512_set1_ps(-80.0f), _mm512_min_ps(_mm512_set1_ps(80.0f), x));
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
   // ln2 in two parts, the first with few bits, so that n·ln2 is exact.
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
@@ -24,100 +27,113 @@ static inline __m512 exp16(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
-/// 1/x for x of moderate size, relative error below 1e-7: an estimate and one step of Newton's.
-static inline __m512 reciprocal16(__m512 x) {
-  const __m512 y = _mm512_rcp14_ps(x);
-  return _mm512_mul_ps(y, _mm512_fnmadd_ps(x, y, _mm512_set1_ps(2.0f)));
-}
+/// The gate g of an activation x·g(x), or the activation's slope. Both have f(−x) = 1 − f(x), so the
+/// side x ≤ 0 is kept: for each of 32 intervals of −x the cubic through four points of the curve.
+/// Absolute error below 4e-6; x beyond the last interval has the value at its end.
+struct Curve {
+  alignas(64) float coefficients[4][32];
+  float limit;  // the end of the last interval
 
-/// σ(x) = 1/(1 + e⁻ˣ)
-static inline __m512 sigmoid16(__m512 x) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  return reciprocal16(_mm512_add_ps(one, exp16(_mm512_sub_ps(_mm512_setzero_ps(), x))));
-}
-
-/// Φ(x) and φ(x) of the normal distribution: Abramowitz and Stegun 7.1.26 for erf(|x|/√2), absolute
-/// error below 1.5e-7.
-static inline void normal16(__m512 x, __m512& cumulative, __m512& density) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  const __m512 size = _mm512_abs_ps(x);
-  const __m512 bell = exp16(_mm512_mul_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(-0.5f)));
-  const __m512 t = reciprocal16(_mm512_fmadd_ps(size, _mm512_set1_ps(0.3275911f * 0.70710678f), one));
-  __m512 p = _mm512_set1_ps(0.5f * 1.061405429f);
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.5f * -1.453152027f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.5f * 1.421413741f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.5f * -0.284496736f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.5f * 0.254829592f));
-  // Φ(−|x|); the other side is its complement.
-  const __m512 tail = _mm512_mul_ps(_mm512_mul_ps(p, t), bell);
-  const __mmask16 positive = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ);
-  cumulative = _mm512_mask_sub_ps(tail, positive, one, tail);
-  density = _mm512_mul_ps(bell, _mm512_set1_ps(0.39894228f));
-}
-
-constexpr float kTanhScale = 1.59576912f;  // 2√(2/π): ½(1 + tanh u) = σ(2u)
-constexpr float kTanhCubic = 0.044715f;
-constexpr float kQuick = 1.702f;
-
-static inline __m512 activate16(Activation activation, __m512 x) {
-  switch (activation) {
-    case Activation::gelu: {
-      __m512 cumulative, density;
-      normal16(x, cumulative, density);
-      return _mm512_mul_ps(x, cumulative);
+  /// Interpolates at Chebyshev's points, where the largest error is smallest.
+  Curve(double (*curve)(double), double end) : limit(static_cast<float>(end)) {
+    const double width = end / 32;
+    for (int i = 0; i < 32; ++i) {
+      double at[4], value[4];
+      for (int j = 0; j < 4; ++j) {
+        at[j] = 0.5 - 0.5 * cos((2 * j + 1) * 3.14159265358979323846 / 8);
+        value[j] = curve(-(i + at[j]) * width);
+      }
+      // Newton's divided differences, then in powers of the place within the interval.
+      for (int order = 1; order < 4; ++order) {
+        for (int j = 3; j >= order; --j) value[j] = (value[j] - value[j - 1]) / (at[j] - at[j - order]);
+      }
+      double power[4] = {value[3], 0, 0, 0};
+      for (int j = 2; j >= 0; --j) {
+        for (int k = 3; k > 0; --k) power[k] = power[k - 1] - at[j] * power[k];
+        power[0] = value[j] - at[j] * power[0];
+      }
+      for (int k = 0; k < 4; ++k) coefficients[k][i] = static_cast<float>(power[k]);
     }
-    case Activation::gelu_tanh: {
-      const __m512 square = _mm512_mul_ps(x, x);
-      const __m512 inner = _mm512_fmadd_ps(square, _mm512_set1_ps(kTanhScale * kTanhCubic), _mm512_set1_ps(kTanhScale));
-      return _mm512_mul_ps(x, sigmoid16(_mm512_mul_ps(x, inner)));
-    }
-    case Activation::quick_gelu:
-      return _mm512_mul_ps(x, sigmoid16(_mm512_mul_ps(x, _mm512_set1_ps(kQuick))));
-    case Activation::relu:
-      return _mm512_max_ps(_mm512_setzero_ps(), x);  // in this order NaN stays NaN
-    default:
-      return x;
   }
+
+  __m512 operator()(__m512 x) const {
+    // In this order of the operands NaN stays NaN.
+    const __m512 size = _mm512_min_ps(_mm512_set1_ps(limit * (1 - 1e-6f)), _mm512_abs_ps(x));
+    const __m512 place = _mm512_mul_ps(size, _mm512_set1_ps(32 / limit));
+    const __m512i interval = _mm512_cvttps_epi32(place);
+    const __m512 within = _mm512_sub_ps(place, _mm512_cvtepi32_ps(interval));
+    __m512 y = lookup(3, interval);
+    y = _mm512_fmadd_ps(y, within, lookup(2, interval));
+    y = _mm512_fmadd_ps(y, within, lookup(1, interval));
+    y = _mm512_fmadd_ps(y, within, lookup(0, interval));
+    const __mmask16 positive = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ);
+    return _mm512_mask_sub_ps(y, positive, _mm512_set1_ps(1.0f), y);
+  }
+
+ private:
+  __m512 lookup(int power, __m512i interval) const {
+    const float* row = coefficients[power];
+    return _mm512_permutex2var_ps(_mm512_load_ps(row), interval, _mm512_load_ps(row + 16));
+  }
+};
+
+struct Curves {
+  Curve gate, slope;
+};
+
+/// The curves of an activation that has some.
+inline const Curves& curves_of(Activation activation) {
+  static const Curves gelu = {
+      {[](double x) { return 0.5 * erfc(-x * 0.70710678118654752); }, 6},
+      {[](double x) {
+         return 0.5 * erfc(-x * 0.70710678118654752) + x * exp(-x * x / 2) * 0.39894228040143268;
+       },
+       6}};
+  // ½(1 + tanh u) = σ(2u) with u = √(2/π)·(x + 0.044715·x³)
+  static const Curves gelu_tanh = {
+      {[](double x) { return 1 / (1 + exp(-1.5957691216057308 * (x + 0.044715 * x * x * x))); }, 6},
+      {[](double x) {
+         const double gate = 1 / (1 + exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)));
+         return gate + x * gate * (1 - gate) * 1.5957691216057308 * (1 + 0.134145 * x * x);
+       },
+       6}};
+  static const Curves quick_gelu = {
+      {[](double x) { return 1 / (1 + exp(-1.702 * x)); }, 10},
+      {[](double x) {
+         const double gate = 1 / (1 + exp(-1.702 * x));
+         return gate + 1.702 * x * gate * (1 - gate);
+       },
+       10}};
+  switch (activation) {
+    case Activation::gelu_tanh:
+      return gelu_tanh;
+    case Activation::quick_gelu:
+      return quick_gelu;
+    default:
+      return gelu;
+  }
+}
+
+inline __m512 activate16(Activation activation, __m512 x) {
+  if (activation == Activation::relu) return _mm512_max_ps(_mm512_setzero_ps(), x);  // so NaN stays NaN
+  return _mm512_mul_ps(x, curves_of(activation).gate(x));
 }
 
 /// The activation's derivative.
-static inline __m512 slope16(Activation activation, __m512 x) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  switch (activation) {
-    case Activation::gelu: {
-      __m512 cumulative, density;
-      normal16(x, cumulative, density);
-      return _mm512_fmadd_ps(x, density, cumulative);
-    }
-    case Activation::gelu_tanh: {
-      const __m512 square = _mm512_mul_ps(x, x);
-      const __m512 inner = _mm512_fmadd_ps(square, _mm512_set1_ps(kTanhScale * kTanhCubic), _mm512_set1_ps(kTanhScale));
-      const __m512 gate = sigmoid16(_mm512_mul_ps(x, inner));
-      const __m512 inner_slope =
-          _mm512_fmadd_ps(square, _mm512_set1_ps(3 * kTanhScale * kTanhCubic), _mm512_set1_ps(kTanhScale));
-      const __m512 rest = _mm512_mul_ps(_mm512_mul_ps(x, inner_slope), _mm512_sub_ps(one, gate));
-      return _mm512_fmadd_ps(gate, rest, gate);
-    }
-    case Activation::quick_gelu: {
-      const __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(kQuick));
-      const __m512 gate = sigmoid16(scaled);
-      return _mm512_fmadd_ps(gate, _mm512_mul_ps(scaled, _mm512_sub_ps(one, gate)), gate);
-    }
-    case Activation::relu:
-      return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), one);
-    default:
-      return one;
-  }
+inline __m512 slope16(Activation activation, __m512 x) {
+  if (activation != Activation::relu) return curves_of(activation).slope(x);
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(1.0f));
 }
 
 /// 16 bfloat16 to float32.
-static inline __m512 widen16(__m256i x) {
+inline __m512 widen16(__m256i x) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 
 /// 32 float32 to bfloat16, to nearest even.
-static inline __m512i narrow32(__m512 low, __m512 high) {
+inline __m512i narrow32(__m512 low, __m512 high) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
 }
 
+}  // namespace
 }  // namespace bantam::gemm

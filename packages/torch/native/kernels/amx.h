@@ -20,16 +20,15 @@ inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/// How the tiles are cut: palette 1, then for each of eight tiles its bytes a row and its rows.
+alignas(64) constexpr uint8_t kTileConfig[64] = {1,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0,
+                                                 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
+                                                 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0,
+                                                 16, 16, 16, 16, 16, 16, 16, 16};
+
 /// Eight tiles of 16 rows and 64 bytes, for as long as this lives.
 struct Tiles {
-  Tiles() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    _tile_loadconfig(&config);
-  }
+  Tiles() { _tile_loadconfig(kTileConfig); }
   ~Tiles() { _tile_release(); }
 };
 
@@ -50,10 +49,17 @@ struct Scratch {
     return static_cast<uint16_t*>(data);
   }
 };
-/// c [32, 32] (+)= a·b for two panels over `steps` · 32 places along k. Meanwhile the lines from
-/// `ahead` on are fetched to the second-level cache, where that is not null.
+struct Nothing {
+  void operator()(int64_t) const {}
+};
+
+/// c [32, 32] (+)= a·b for two panels over `steps` · 32 places along k. meanwhile(step) is other work
+/// for the vector units while the matrix unit is busy with a step.
+template <typename Meanwhile = Nothing>
 inline void multiply_panels(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t c_stride,
-                            bool accumulate, const uint16_t* ahead = nullptr) {
+                            bool accumulate, Meanwhile&& meanwhile = {}) {
+  // The compiler does not know that loading a tile reads memory.
+  asm volatile("" ::: "memory");
   const int64_t bytes = c_stride * 4;
   float* lower = c + 16 * c_stride;
   if (accumulate) {
@@ -76,10 +82,7 @@ inline void multiply_panels(const uint16_t* a, const uint16_t* b, int64_t steps,
     _tile_loadd(5, a + kTile, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
-    if (ahead != nullptr) {
-      for (int64_t line = 0; line < kStep; line += kStep / 8) _mm_prefetch(ahead + line / 4, _MM_HINT_T1);
-      ahead += kStep / 4;
-    }
+    meanwhile(step);
   }
   _tile_stored(0, c, bytes);
   _tile_stored(1, c + 16, bytes);

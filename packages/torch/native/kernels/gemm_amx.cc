@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kChunk = 24;       // steps along k that are worked on at a time
 constexpr int64_t kInner = 8;        // … of which a panel is to stay in the first-level cache
 constexpr int64_t kCache = 5 << 18;  // bytes that a block may take of the second-level cache
+constexpr int64_t kGroup = 4;        // panels of the shared factor whose sums are finished together
 constexpr int64_t kStreamWide = 1 << 18;
 constexpr int64_t kStream = 8 << 20;  // bytes of a result from which on it is written past the caches
 
@@ -188,71 +189,93 @@ inline void write_row(uint16_t* target, uint32_t mask, bool stream, __m512i row)
   else _mm512_mask_storeu_epi16(target, mask, row);
 }
 
-/// Fetches what finish() will read and write: rows far apart, which the processor does not foresee.
-inline void prepare(const Product& p, int64_t row0, int64_t column0) {
-  const int64_t rows = smaller(kPanel, p.m - row0);
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = (row0 + i) * p.n + column0;
-    if (!streams(p)) {
-      __builtin_prefetch(static_cast<char*>(p.c) + at * (p.wide_c ? 4 : 2), 1);
-      if (p.pre != nullptr) __builtin_prefetch(p.pre + at, 1);
-    }
-    if (p.slope_at != nullptr) __builtin_prefetch(p.slope_at + at, 0);
-    if (p.residual.data != nullptr) {
-      const int64_t rest = (row0 + i) * p.residual.stride + column0;
-      __builtin_prefetch(static_cast<const char*>(p.residual.data) + rest * (p.residual.wide ? 4 : 2), 0);
-    }
+/// What is done to 32 numbers of a row of a·b before they are written.
+inline void finish(const Product& p, bool stream, int64_t row, int64_t column, const float* values) {
+  const uint32_t mask = first_bits(p.n - column);
+  const auto low_mask = static_cast<__mmask16>(mask), high_mask = static_cast<__mmask16>(mask >> 16);
+  const int64_t at = row * p.n + column;
+  __m512 low = _mm512_load_ps(values), high = _mm512_load_ps(values + 16);
+  if (p.bias != nullptr) {
+    low = _mm512_add_ps(low, _mm512_maskz_loadu_ps(low_mask, p.bias + column));
+    high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(high_mask, p.bias + column + 16));
+  }
+  if (p.residual.data != nullptr) {
+    __m512 low_rest, high_rest;
+    load_wide(p.residual, row, column, mask, low_rest, high_rest);
+    low = _mm512_add_ps(low, low_rest);
+    high = _mm512_add_ps(high, high_rest);
+  }
+  if (p.activation != Activation::none) {
+    // The activation of the rounded number, which is the one that the backward pass sees.
+    const __m512i pre = narrow32(low, high);
+    if (p.pre != nullptr) write_row(p.pre + at, mask, stream, pre);
+    low = activate16(p.activation, widen16(_mm512_castsi512_si256(pre)));
+    high = activate16(p.activation, widen16(_mm512_extracti64x4_epi64(pre, 1)));
+  }
+  if (p.slope != Activation::none) {
+    const __m512i x = _mm512_maskz_loadu_epi16(mask, p.slope_at + at);
+    low = _mm512_mul_ps(low, slope16(p.slope, widen16(_mm512_castsi512_si256(x))));
+    high = _mm512_mul_ps(high, slope16(p.slope, widen16(_mm512_extracti64x4_epi64(x, 1))));
+  }
+  if (!p.wide_c) {
+    write_row(static_cast<uint16_t*>(p.c) + at, mask, stream, narrow32(low, high));
+  } else if (stream) {
+    _mm512_stream_ps(static_cast<float*>(p.c) + at, low);
+    _mm512_stream_ps(static_cast<float*>(p.c) + at + 16, high);
+  } else {
+    _mm512_mask_storeu_ps(static_cast<float*>(p.c) + at, low_mask, low);
+    _mm512_mask_storeu_ps(static_cast<float*>(p.c) + at + 16, high_mask, high);
   }
 }
 
-/// What is done to a·b [32, 32] before it is written.
-inline void finish(const Product& p, int64_t row0, int64_t column0, const float* values) {
-  const int64_t rows = smaller(kPanel, p.m - row0);
-  const int64_t columns = smaller(kPanel, p.n - column0);
-  const uint32_t mask = first_bits(columns);
-  const auto low_mask = static_cast<__mmask16>(mask), high_mask = static_cast<__mmask16>(mask >> 16);
-  const bool stream = streams(p);
-  __m512 low_bias = _mm512_setzero_ps(), high_bias = low_bias;
-  if (p.bias != nullptr) {
-    low_bias = _mm512_maskz_loadu_ps(low_mask, p.bias + column0);
-    high_bias = _mm512_maskz_loadu_ps(high_mask, p.bias + column0 + 16);
+/// Sums that wait to be finished: rows of c over some columns. Each call finishes the share of them
+/// that belongs to one step of the products that follow, whose matrix unit is busy meanwhile.
+/// Several panels' columns are taken together, because memory is slow with short pieces of many rows.
+class Pending {
+ public:
+  /// `values` are blocks [32, 32]; from one panel of rows (or columns) to the next it is `row_stride`
+  /// (or `column_stride`) numbers.
+  Pending(const Product& p, int64_t row, int64_t rows, int64_t column, int64_t panels, const float* values,
+          int64_t row_stride, int64_t column_stride)
+      : p_(&p),
+        stream_(streams(p)),
+        row_(row),
+        rows_(smaller(rows, p.m - row)),
+        column_(column),
+        panels_(panels),
+        values_(values),
+        row_stride_(row_stride),
+        column_stride_(column_stride) {}
+  Pending() = default;
+
+  /// Spreads what is to be done over so many steps.
+  void spread(int64_t steps) { each_ = steps == 0 ? 0 : divide_up(rows_ << 8, steps); }
+
+  void operator()(int64_t) {
+    credit_ += each_;
+    for (; credit_ >= 256 && done_ < rows_; credit_ -= 256) finish_row();
   }
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = (row0 + i) * p.n + column0;
-    __m512 low = _mm512_add_ps(_mm512_load_ps(values + i * 32), low_bias);
-    __m512 high = _mm512_add_ps(_mm512_load_ps(values + i * 32 + 16), high_bias);
-    if (p.residual.data != nullptr) {
-      __m512 low_rest, high_rest;
-      load_wide(p.residual, row0 + i, column0, mask, low_rest, high_rest);
-      low = _mm512_add_ps(low, low_rest);
-      high = _mm512_add_ps(high, high_rest);
-    }
-    if (p.activation != Activation::none) {
-      // The activation of the rounded number, which is the one that the backward pass sees.
-      const __m512i pre = narrow32(low, high);
-      if (p.pre != nullptr) write_row(p.pre + at, mask, stream, pre);
-      low = activate16(p.activation, widen16(_mm512_castsi512_si256(pre)));
-      high = activate16(p.activation, widen16(_mm512_extracti64x4_epi64(pre, 1)));
-    }
-    if (p.slope != Activation::none) {
-      const __m512i x = _mm512_maskz_loadu_epi16(mask, p.slope_at + at);
-      low = _mm512_mul_ps(low, slope16(p.slope, widen16(_mm512_castsi512_si256(x))));
-      high = _mm512_mul_ps(high, slope16(p.slope, widen16(_mm512_extracti64x4_epi64(x, 1))));
-    }
-    if (p.wide_c) {
-      float* c = static_cast<float*>(p.c) + at;
-      if (stream) {
-        _mm512_stream_ps(c, low);
-        _mm512_stream_ps(c + 16, high);
-      } else {
-        _mm512_mask_storeu_ps(c, low_mask, low);
-        _mm512_mask_storeu_ps(c + 16, high_mask, high);
-      }
-    } else {
-      write_row(static_cast<uint16_t*>(p.c) + at, mask, stream, narrow32(low, high));
-    }
+
+  void flush() {
+    while (done_ < rows_) finish_row();
   }
-}
+
+ private:
+  void finish_row() {
+    const float* values = values_ + done_ / kPanel * row_stride_ + done_ % kPanel * kPanel;
+    for (int64_t i = 0; i < panels_; ++i) {
+      finish(*p_, stream_, row_ + done_, column_ + i * kPanel, values + i * column_stride_);
+    }
+    done_ += 1;
+  }
+
+  const Product* p_ = nullptr;
+  bool stream_ = false;
+  int64_t row_ = 0, rows_ = 0, column_ = 0, panels_ = 0;
+  const float* values_ = nullptr;
+  int64_t row_stride_ = 0, column_stride_ = 0;
+  int64_t each_ = 0, credit_ = 0, done_ = 0;
+};
 
 Operand operand_a(const Product& p) { return {p.a, p.m, p.k, true}; }
 Operand operand_b(const Product& p) { return {p.b, p.n, p.k, false}; }
@@ -279,7 +302,7 @@ Division divide(const Product& p, int64_t threads) {
   d.whole = steps <= kChunk * 4 / 3;
   d.chunk = d.whole ? steps : divide_up(steps, divide_up(steps, kChunk));
   d.inner = d.chunk <= 12 ? d.chunk : divide_up(d.chunk, divide_up(d.chunk, kInner));
-  const int64_t panel_bytes = d.chunk * kStep * 2 + (d.whole ? 1 : shared) * kPanel * kPanel * 4;
+  const int64_t panel_bytes = d.chunk * kStep * 2 + (d.whole ? 2 * kGroup : shared) * kPanel * kPanel * 4;
   int64_t most = larger(4, kCache / panel_bytes);
   int64_t blocks = divide_up(owned, smaller(most, 16));
   if (blocks > 1 || owned >= 2 * threads) blocks = divide_up(blocks, threads) * threads;
@@ -318,50 +341,75 @@ struct Work {
   const uint16_t* packed;
 };
 
+/// Multiplies and adds a panel of one factor with all owned ones, a few of its steps after the other.
+struct Sweep {
+  const Division* division;
+  const uint16_t* own;
+  int64_t count, chunk;
+
+  void operator()(const uint16_t* other, const uint16_t* ahead, bool accumulate, float* values, Pending& pending) const {
+    const Division& d = *division;
+    for (int64_t inner = 0; inner < chunk; inner += d.inner) {
+      const int64_t length = smaller(d.inner, chunk - inner);
+      for (int64_t i = 0; i < count; ++i) {
+        const uint16_t* mine = own + (i * chunk + inner) * kStep;
+        const uint16_t* theirs = other + inner * kStep;
+        // The lines of the panel that comes next, spread over the products of this one.
+        const uint16_t* next = ahead + (inner * count + i * length) * kStep / count;
+        multiply_panels(d.own_a ? mine : theirs, d.own_a ? theirs : mine, length, values + i * kPanel * kPanel, kPanel,
+                        accumulate || inner > 0, [&](int64_t step) {
+                          pending(step);
+                          for (int64_t line = 0; line < kStep / count; line += 32) {
+                            _mm_prefetch(next + step * kStep / count + line, _MM_HINT_T1);
+                          }
+                        });
+      }
+    }
+  }
+};
+
 void multiply_block(void* context, int64_t task) {
   const auto& work = *static_cast<const Work*>(context);
   const Product& p = *work.product;
   const Division& d = work.division;
   const int64_t steps = work.owned.steps();
-  const int64_t block = task / d.shared_blocks;
-  const int64_t first = block * d.block;
+  const int64_t first = task / d.shared_blocks * d.block;
   const int64_t count = smaller(d.block, work.owned.panels() - first);
   const int64_t begin = (task % d.shared_blocks) * d.shared_block;
   const int64_t end = smaller(begin + d.shared_block, work.shared.panels());
-  const int64_t kept = d.whole ? 1 : end - begin;
-  uint16_t* const own = scratch.get(count * d.chunk * kStep + kept * count * kPanel * kPanel * 2);
+  const int64_t sums = count * kPanel * kPanel;  // numbers for one shared panel
+  const int64_t kept = d.whole ? 2 * kGroup : end - begin;
+  uint16_t* const own = scratch.get(count * d.chunk * kStep + kept * sums * 2);
   float* const values = reinterpret_cast<float*>(own + count * d.chunk * kStep);
 
   const Tiles tiles;
+  Pending pending;
   for (int64_t step = 0; step < steps; step += d.chunk) {
     const int64_t chunk = smaller(d.chunk, steps - step);
-    const bool last_chunk = step + chunk == steps;
+    const bool last = step + chunk == steps;
     float* row_sums = d.own_a && begin == 0 && p.row_sums != nullptr ? p.row_sums + first * kPanel : nullptr;
     pack(work.owned, {first, count, step, chunk, own, chunk * kStep}, row_sums);
-    for (int64_t j = begin; j < end; ++j) {
-      const uint16_t* const other = work.packed + (j * steps + step) * kStep;
-      float* const kept_values = values + (d.whole ? 0 : j - begin) * count * kPanel * kPanel;
-      for (int64_t inner = 0; inner < chunk; inner += d.inner) {
-        const int64_t length = smaller(d.inner, chunk - inner);
-        const bool last = last_chunk && inner + length == chunk;
-        // What comes next: the rest of this panel, or the start of the following one.
-        const uint16_t* ahead = inner + length < chunk ? other + (inner + length) * kStep
-                                : j + 1 < end          ? other + steps * kStep
-                                                       : nullptr;
-        for (int64_t i = 0; i < count; ++i) {
-          const uint16_t* mine = own + (i * chunk + inner) * kStep;
-          const uint16_t* theirs = other + inner * kStep;
-          float* c = kept_values + i * kPanel * kPanel;
-          const uint16_t* fetch = ahead == nullptr || i >= 4 ? nullptr : ahead + i * length * kStep / 4;
-          const int64_t row = (d.own_a ? first + i : j) * kPanel, column = (d.own_a ? j : first + i) * kPanel;
-          if (last) prepare(p, row, column);
-          multiply_panels(d.own_a ? mine : theirs, d.own_a ? theirs : mine, length, c, kPanel,
-                          step + inner > 0, fetch);
-          if (last) finish(p, row, column, c);
-        }
+    const Sweep sweep{&d, own, count, chunk};
+    for (int64_t group = begin; group < end; group += kGroup) {
+      const int64_t panels = smaller(kGroup, end - group);
+      float* const group_values = values + (d.whole ? (group - begin) % (2 * kGroup) : group - begin) * sums;
+      pending.spread(panels * count * chunk);
+      for (int64_t j = group; j < group + panels; ++j) {
+        const uint16_t* other = work.packed + (j * steps + step) * kStep;
+        sweep(other, j + 1 < end ? other + steps * kStep : other, step > 0, group_values + (j - group) * sums, pending);
+      }
+      pending.flush();
+      if (!last) continue;
+      if (d.own_a) {
+        pending = {p,     first * kPanel, count * kPanel, group * kPanel, panels, group_values, kPanel * kPanel,
+                   sums};
+      } else {
+        pending = {p,    group * kPanel, panels * kPanel, first * kPanel, count, group_values, sums,
+                   kPanel * kPanel};
       }
     }
   }
+  pending.flush();
   _mm_sfence();
 }
 

@@ -2,10 +2,12 @@ import { noGrad } from '../autograd.js';
 import { batchNorm } from '../ops/batch-norm.js';
 import { ones, zeros } from '../ops/create.js';
 import { add_ } from '../ops/in-place.js';
-import { layerNorm } from '../ops/neural.js';
+import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
 import { Module } from './module.js';
 import { Parameter, TensorBuffer } from './parameter.js';
+
+const layerNormOp = new Operator('bantam::layer_norm');
 
 /** Options of {@link LayerNorm}. */
 export interface LayerNormLayerOptions {
@@ -32,8 +34,19 @@ export class LayerNorm extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const { weight, bias, eps } = this;
-    return layerNorm(x, { shape: weight.shape, weight, bias, eps });
+    return this.branch(x).normed;
+  }
+
+  /**
+   * The normalised x and x itself for a residual connection: taking it from here lets the backward
+   * pass add both gradients in one sweep over memory.
+   */
+  branch(x: Tensor): { normed: Tensor; residual: Tensor } {
+    const [normed, residual] = layerNormOp.tensors(x, this.weight, this.bias, this.eps) as [
+      Tensor,
+      Tensor,
+    ];
+    return { normed, residual };
   }
 }
 

@@ -90,8 +90,8 @@ export class ResidualBlock extends Module {
   /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
     const { causal = false, visible, places, auxiliary } = options;
-    const normed = this.ln_1.forward(x);
-    const kept = places === undefined ? x : takePlaces(x, places);
+    const { normed, residual: all } = this.ln_1.branch(x);
+    const kept = places === undefined ? all : takePlaces(all, places);
     const attention = {
       causal,
       mask: visible && hiding(visible),
@@ -103,13 +103,13 @@ export class ResidualBlock extends Module {
     const y = summed(kept, this.ls_1, (residual) =>
       this.attn.forward(normed, { ...attention, residual }),
     );
-    const inner = this.ln_2.forward(y);
+    const { normed: inner, residual: rest } = this.ln_2.branch(y);
     const { mlp } = this;
     if (mlp instanceof MixtureOfExperts) {
       const mixed = mlp.forward(inner, { auxiliary });
-      return add(y, this.ls_2 === null ? mixed : this.ls_2.forward(mixed));
+      return add(rest, this.ls_2 === null ? mixed : this.ls_2.forward(mixed));
     }
-    return summed(y, this.ls_2, (residual) => mlp.forward(inner, { residual }));
+    return summed(rest, this.ls_2, (residual) => mlp.forward(inner, { residual }));
   }
 }
 
