@@ -27,6 +27,9 @@ export async function saveTokenizer(
 ): Promise<TextConfig> {
   requireFit(tokenizer, config, 'The tokenizer');
   await tokenizer.save(directory);
+  // OpenCLIP has OpenAI's tokenizer itself, which fills up with id 0: features may depend on that, and
+  // the files can name only a special token, which 0 is not.
+  if (config.hfTokenizerName === null && isOpenAis(tokenizer)) return config;
   const clean = await writtenCleaning(directory);
   // OpenCLIP cleans texts in any case, and the least is white space.
   const isDefault = clean === undefined || clean === 'whitespace' || clean === 'none';
@@ -35,6 +38,12 @@ export async function saveTokenizer(
     hfTokenizerName: config.hfTokenizerName ?? 'bantam',
     tokenizerKwargs: isDefault ? config.tokenizerKwargs : { ...config.tokenizerKwargs, clean },
   };
+}
+
+/** Whether a tokenizer has OpenAI's vocabulary, which its ids of a text tell. */
+function isOpenAis(tokenizer: Tokenizer): boolean {
+  const ids = tokenizer.encode('a photo of a cat').join();
+  return tokenizer.padId === 0 && ids === '49406,320,1125,539,320,2368,49407';
 }
 
 /** The cleaning that Bantam's tokenizers note in their own member of `tokenizer_config.json`. */
