@@ -83,7 +83,8 @@ export interface Conv2dOptions {
   groups?: number;
 }
 
-function sides(value: PerSide): readonly number[] {
+/** Both sides, as operators take them. */
+export function sides(value: PerSide): readonly number[] {
   return typeof value === 'number' ? [value, value] : value;
 }
 

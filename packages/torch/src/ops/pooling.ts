@@ -1,7 +1,7 @@
 /** Operators that join neighbouring places of a map. */
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
-import type { PerSide } from './neural.js';
+import { sides, type PerSide } from './neural.js';
 
 const avgPoolOp = new Operator('aten::avg_pool2d');
 const maxPoolOp = new Operator('aten::max_pool2d');
@@ -13,10 +13,6 @@ export interface PoolOptions {
   stride?: PerSide;
   /** Places around the input, which count as 0 for a mean and are never the largest. Default 0. */
   padding?: PerSide;
-}
-
-function sides(value: PerSide): readonly number[] {
-  return typeof value === 'number' ? [value, value] : value;
 }
 
 /** The mean of each kernel's places: [N, C, H, W] → [N, C, H′, W′] */
