@@ -7,7 +7,13 @@ export {
   type ModelConfig,
   type ModelConfigInput,
 } from './config.js';
-export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
+export {
+  Clip,
+  createModel,
+  type CreateModelOptions,
+  type FeatureOptions,
+  type ImageFeatureOptions,
+} from './clip.js';
 export {
   convertModel,
   exportModel,
@@ -45,13 +51,22 @@ export { TextTransformer } from './text-towers/text-transformer.js';
 export type { TextTransformerConfig } from './text-towers/transformer-config.js';
 export type {
   Encoded,
+  ImageEncoded,
   ImageEncodeOptions,
   ImageTower,
   ImageTowerConfig,
+  ImageTowerKind,
+  PictureRules,
   TextEncodeOptions,
   TextTower,
   TextTowerConfig,
   TowerOptions,
 } from './tower.js';
-export { describeModel, preprocessOf, type TextConfig, type VisionConfig } from './towers.js';
+export {
+  describeModel,
+  imageTowerKind,
+  preprocessOf,
+  type TextConfig,
+  type VisionConfig,
+} from './towers.js';
 export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';

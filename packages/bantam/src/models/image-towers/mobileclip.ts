@@ -9,6 +9,7 @@ import {
   halved,
   largeKernel,
   mobileClipEnd,
+  mobileClipPictures,
   mobileClipStages,
   smallKernel,
   type MobileClipConfig,
@@ -113,6 +114,7 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
       }
     }
   },
+  ...mobileClipPictures,
   create: (options) => new MobileClipTower(options),
   flops(config, { embedDim }) {
     const { imageSize, widths, fused } = config;
