@@ -33,6 +33,7 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export { copyWeights, type CopyWeightsOptions, type TowerName } from './initialise.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
