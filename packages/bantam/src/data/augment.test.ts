@@ -179,6 +179,7 @@ describe('parseAugment', () => {
     assert.throws(() => parseAugment('crop-flop'), /"crop-flop" \(did you mean "crop-flip"\?\)/);
     assert.throws(() => parseAugment('toString'), /no augmentation "toString"/);
     assert.throws(() => parseAugment('[{"op":'), /not JSON/);
+    assert.throws(() => parseAugment('["flip"]'), /a list such as/);
     assert.throws(() => parseAugment('[{"op":"flop"}]'), /did you mean "flip"/);
   });
 });

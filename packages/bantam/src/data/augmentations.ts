@@ -86,12 +86,25 @@ export function parseAugment(text: string): ImageAugment {
       `There is no augmentation "${text}"${didYouMean(text, names)}; there are ${names.join(', ')}, or a JSON list of operations.`,
     );
   }
-  let augment: ImageAugment;
+  const steps = parseList(text);
+  if (!steps.every(isStep)) {
+    throw new UsageError(`An augmentation is a list such as [{"op":"flip"}], not ${text}.`);
+  }
+  const augment = steps as unknown as ImageAugment;
+  checkAugment(augment);
+  return augment;
+}
+
+function parseList(text: string): readonly unknown[] {
   try {
-    augment = JSON.parse(text) as ImageAugment;
+    return JSON.parse(text) as unknown[];
   } catch {
     throw new UsageError(`The augmentation is not JSON: ${text}`);
   }
-  checkAugment(augment);
-  return augment;
+}
+
+function isStep(value: unknown): value is { op: string } {
+  return (
+    typeof value === 'object' && value !== null && 'op' in value && typeof value.op === 'string'
+  );
 }

@@ -34,21 +34,39 @@ function blurRows(to: Uint8Array, from: Uint8Array, width: number, box: Box): vo
   const { radius, inner, outer } = box;
   const last = (width - 1) * 3;
   const reach = radius * 3;
+  // Where no place that is read lies beyond an edge.
+  const first = Math.min(reach + 3, last + 3);
+  const end = Math.max(last - reach, first);
   for (let row = 0; row < from.length; row += width * 3) {
     for (let c = row; c < row + 3; c++) {
       // The sum of the box around the place before the first; edges are repeated.
       let sum = (from[c] ?? 0) * (radius + 1);
       for (let x = 0; x < reach; x += 3) sum += from[c + Math.min(x, last)] ?? 0;
-      for (let x = 0; x <= last; x += 3) {
-        const left = from[c + Math.max(x - reach - 3, 0)] ?? 0;
-        const right = from[c + Math.min(x + reach + 3, last)] ?? 0;
+      const left = from[c] ?? 0;
+      for (let x = 0; x < first; x += 3) {
         sum += (from[c + Math.min(x + reach, last)] ?? 0) - left;
-        // Wraps around as unsigned 32 bits do, within which the result is.
-        const weighted = (Math.imul(sum, inner) + Math.imul(left + right, outer)) | 0;
-        to[c + x] = (weighted + 0x800000) >>> 24;
+        const far = left + (from[c + Math.min(x + reach + 3, last)] ?? 0);
+        to[c + x] = weigh(sum, inner, far, outer);
+      }
+      for (let i = c + first; i < c + end; i += 3) {
+        const before = from[i - reach - 3] ?? 0;
+        sum += (from[i + reach] ?? 0) - before;
+        to[i] = weigh(sum, inner, before + (from[i + reach + 3] ?? 0), outer);
+      }
+      const right = from[c + last] ?? 0;
+      for (let x = end; x <= last; x += 3) {
+        const before = from[c + x - reach - 3] ?? 0;
+        sum += (from[c + Math.min(x + reach, last)] ?? 0) - before;
+        to[c + x] = weigh(sum, inner, before + right, outer);
       }
     }
   }
+}
+
+/** The weighted mean, rounded; products wrap around as unsigned 32 bits, within which the sum is. */
+function weigh(sum: number, inner: number, far: number, outer: number): number {
+  const weighted = (Math.imul(sum, inner) + Math.imul(far, outer)) | 0;
+  return (weighted + 0x800000) >>> 24;
 }
 
 let sums = new Int32Array(0);
@@ -59,10 +77,11 @@ function blurColumns(to: Uint8Array, from: Uint8Array, width: number, box: Box):
   const last = from.length - stride;
   const reach = radius * stride;
   if (sums.length < stride) sums = new Int32Array(stride);
+  const running = sums;
   for (let i = 0; i < stride; i++) {
     let sum = (from[i] ?? 0) * (radius + 1);
     for (let y = 0; y < reach; y += stride) sum += from[Math.min(y, last) + i] ?? 0;
-    sums[i] = sum;
+    running[i] = sum;
   }
   for (let y = 0; y <= last; y += stride) {
     const before = Math.max(y - reach - stride, 0);
@@ -70,11 +89,10 @@ function blurColumns(to: Uint8Array, from: Uint8Array, width: number, box: Box):
     const entering = Math.min(y + reach, last);
     for (let i = 0; i < stride; i++) {
       const left = from[before + i] ?? 0;
-      const sum = (sums[i] ?? 0) + (from[entering + i] ?? 0) - left;
-      sums[i] = sum;
+      const sum = (running[i] ?? 0) + (from[entering + i] ?? 0) - left;
+      running[i] = sum;
       const far = left + (from[after + i] ?? 0);
-      const weighted = (Math.imul(sum, inner) + Math.imul(far, outer)) | 0;
-      to[y + i] = (weighted + 0x800000) >>> 24;
+      to[y + i] = weigh(sum, inner, far, outer);
     }
   }
 }
