@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { inflateSync } from 'node:zlib';
 import * as affine from './affine.js';
+import { augmentations } from './augmentations.js';
 import { adjustSharpness, gaussianBlur } from './blur.js';
 import * as colour from './colour.js';
 import type { Pixels } from './pixels.js';
@@ -109,7 +110,11 @@ describe("RandAugment's arguments", () => {
     });
   }
 
-  it("draws from as many operations as timm's", () => {
+  it("draws from as many operations as timm's, and applies each as often", () => {
     assert.equal(timmOps.length, expected.operations);
+    const stacked = augmentations['stacked-rand-augment'].find(({ op }) => op === 'rand-augment');
+    assert.ok(stacked && 'chance' in stacked);
+    assert.equal(stacked.chance, expected.chance);
+    assert.equal(stacked.operations, timmOps);
   });
 });
