@@ -1,5 +1,5 @@
 import { BantamError, UsageError } from '../errors.js';
-import type { ImageAugment } from '../data/index.js';
+import { parseAugment, type ImageAugment } from '../data/index.js';
 import type { ModelConfig, Preprocess } from '../models/index.js';
 import { didYouMean } from '../nearest.js';
 
@@ -96,7 +96,7 @@ const sections = ['train', 'tokenizer', 'model', 'augment', 'preprocess'] as con
 
 /**
  * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
- * `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a JSON list of operations.
+ * `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
  *
  * @throws UsageError that names the setting and the nearest known one.
  */
@@ -107,7 +107,7 @@ export function applySettings(
   const result = structuredClone(config);
   for (const [path, text] of Object.entries(settings)) {
     if (path === 'augment') {
-      result.augment = parseJson(path, text) as ImageAugment;
+      result.augment = parseAugment(text);
       continue;
     }
     const [section = '', ...names] = path.split('.');
