@@ -10,6 +10,7 @@ import {
   mul,
   narrow,
   noGrad,
+  scope,
   stack,
   sub,
   sum,
@@ -78,14 +79,17 @@ function chunkedClipLoss(
   const batch = inputs[0].dim(0);
   const groups = groupsOf(inputs[0], given);
   const rows = noGrad(() =>
-    logsumexp(stack(blocks.map((block) => logsumexp(logitsOf(...inputs, block), { dim: 1 }))), {
-      dim: 0,
-    }),
+    logsumexp(
+      stack(blocks.map((block) => scope(() => logsumexp(logitsOf(...inputs, block), { dim: 1 })))),
+      { dim: 0 },
+    ),
   );
   // Σ_j of each row's positives, for the target's weights
   const sizes = noGrad(() =>
     blocks
-      .map((block) => sum(to(positives(groups, block), { dtype: rows.dtype }), { dim: 1 }))
+      .map((block) =>
+        scope(() => sum(to(positives(groups, block), { dtype: rows.dtype }), { dim: 1 })),
+      )
       .reduce((a, b) => add(a, b)),
   );
   const total = blockWise(inputs, blocks, (block, [image, text, scale]) => {
