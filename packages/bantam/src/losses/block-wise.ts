@@ -18,10 +18,10 @@ import {
  * block outlives its turn: each one's gradients are taken at once. The result is
  * value + Σ⟨input, gradient⟩ − (the same, detached), so its backward pass hands the gradients on.
  */
-export function blockWise<Block>(
-  inputs: readonly Tensor[],
+export function blockWise<Block, Inputs extends readonly Tensor[]>(
+  inputs: Inputs,
   blocks: readonly Block[],
-  lossOf: (block: Block, inputs: readonly Tensor[]) => Tensor,
+  lossOf: (block: Block, inputs: Inputs) => Tensor,
 ): Tensor {
   return scope(() => {
     const leaves = inputs.map((input) => {
@@ -33,7 +33,7 @@ export function blockWise<Block>(
     const gradients = wanted.map((leaf) => zerosLike(leaf));
     const [first, ...values] = blocks.map((block) =>
       scope(() => {
-        const loss = enableGrad(() => lossOf(block, leaves));
+        const loss = enableGrad(() => lossOf(block, leaves as unknown as Inputs));
         if (wanted.length > 0) {
           grad([loss], wanted).forEach((part, i) => {
             const total = gradients[i];

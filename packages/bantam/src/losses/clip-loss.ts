@@ -93,7 +93,7 @@ function chunkedClipLoss(
       .reduce((a, b) => add(a, b)),
   );
   const total = blockWise(inputs, blocks, (block, [image, text, scale]) => {
-    const logits = logitsOf(image as Tensor, text as Tensor, scale as Tensor, block);
+    const logits = logitsOf(image, text, scale, block);
     const ownRows = sum(exp(sub(logsumexp(logits, { dim: 1 }), rows)));
     const columns = sum(logsumexp(logits, { dim: 0 }));
     const target = div(

@@ -42,9 +42,10 @@ export function sigLipLoss(
   const asTensor = (x: Tensor | number) =>
     typeof x === 'number' ? full([], x, { dtype, device }) : x;
   const inputs = [imageFeatures, textFeatures, asTensor(logitScale), asTensor(logitBias)] as const;
-  const lossOf = (block: Block, [x, y, t, b]: readonly Tensor[]): Tensor => {
-    const texts = transpose(narrow(y as Tensor, 0, block.start, block.length), 0, 1);
-    const logits = add(matmul(mul(x as Tensor, t as Tensor), texts), b as Tensor);
+  type Inputs = readonly [Tensor, Tensor, Tensor, Tensor];
+  const lossOf = (block: Block, [x, y, t, b]: Inputs): Tensor => {
+    const texts = transpose(narrow(y, 0, block.start, block.length), 0, 1);
+    const logits = add(matmul(mul(x, t), texts), b);
     return div(sum(softplus(where(positives(groups, block), neg(logits), logits))), batch);
   };
   const blocks = blocksOf(batch, chunk);
