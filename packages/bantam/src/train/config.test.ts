@@ -7,12 +7,15 @@ import {
   applySettings,
   defaultTokenizerSettings,
   defaultTrainSettings,
+  freshWeights,
   type TrainConfig,
 } from './config.js';
+import { parseStrategy } from './strategies/index.js';
 
 const config: TrainConfig = {
   model: modelConfig('ViT-S-32'),
-  strategy: 'clip',
+  init: freshWeights,
+  strategy: parseStrategy('clip'),
   data: 'folder:photos',
   budget: '5m',
   seed: 0,

@@ -8,7 +8,7 @@ import {
   transformerFlops,
 } from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, positive } from '../fields.js';
+import { count, flag, oneOf, positive } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { channelStatistics } from '../preprocess.js';
 import type { ImageTowerKind } from '../tower.js';

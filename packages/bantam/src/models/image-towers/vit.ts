@@ -9,7 +9,7 @@ import { BantamError } from '../../errors.js';
 import { attentionalPoolerFlops } from '../blocks/attentional-pooler.js';
 import { keptPatches } from '../blocks/patches.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, share, type Field } from '../fields.js';
+import { count, flag, oneOf, share, type Field } from '../../fields.js';
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { ImageTowerKind } from '../tower.js';
 import { gridSize, poolers, vitPictures, type VitConfig } from './vit-config.js';
