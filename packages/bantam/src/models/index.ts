@@ -24,7 +24,12 @@ export {
   type LoadedModel,
   type LoadModelOptions,
 } from './directory.js';
-export { activationBytes, countModelFlops, representationWidth, type DryRunOptions } from './dry-run.js';
+export {
+  activationBytes,
+  countModelFlops,
+  representationWidth,
+  type DryRunOptions,
+} from './dry-run.js';
 export {
   modelFlops,
   parameterCount,
