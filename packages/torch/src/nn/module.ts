@@ -2,6 +2,7 @@ import { noGrad } from '../autograd.js';
 import { isFloating, type FloatDType } from '../dtype.js';
 import { TorchError } from '../errors.js';
 import { copy_ } from '../ops/in-place.js';
+import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
@@ -14,11 +15,6 @@ export interface StateDictDifference {
   missing: string[];
   /** Names of the state dict that the module lacks. */
   unexpected: string[];
-}
-
-/** `inProjWeight` → `in_proj_weight`, `cFc` → `c_fc`, `conv1` → `conv1` */
-function snakeCase(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function join(prefix: string, name: string): string {
