@@ -8,17 +8,15 @@
  * Runs that are there are not repeated. Exit status 1 where a run failed or its
  * loss did not fall.
  */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { presets } from '../packages/bantam/dist/models/index.js';
 import { lineChart } from '../packages/bantam/dist/report/chart.js';
 import { smooth } from '../packages/bantam/dist/report/series.js';
-import { presets } from '../packages/bantam/dist/models/index.js';
+import { inLanes, mean, readRows, runBantam, settingArgs, threadsEach } from './shared/runs.js';
 
-const bin = fileURLToPath(new URL('../packages/bantam/bin/bantam.js', import.meta.url));
 const { values } = parseArgs({
   options: {
     budget: { type: 'string', default: '2m' },
@@ -51,14 +49,9 @@ async function trainTower(name) {
   if (existsSync(join(run, 'model'))) return;
   const args = ['train', '--model', name, '--data', 'emoji?split=train'];
   args.push('--out', run, '--budget', values.budget);
-  for (const [key, value] of Object.entries(settings)) args.push('--set', `${key}=${value}`);
-  const threads = Math.max(1, Math.floor(availableParallelism() / Number(values.jobs)));
-  const log = openSync(`${run}.log`, 'w');
-  const child = spawn(process.execPath, [bin, ...args], {
-    stdio: ['ignore', log, log],
-    env: { ...process.env, OMP_NUM_THREADS: String(threads) },
-  });
-  const status = await new Promise((resolve) => child.on('exit', resolve));
+  args.push(...settingArgs(settings));
+  const threads = threadsEach(Number(values.jobs));
+  const { status } = await runBantam(args, { log: `${run}.log`, threads });
   console.error(`${name}: ${status === 0 ? 'trained' : `failed, see ${run}.log`}`);
 }
 
@@ -68,10 +61,8 @@ async function trainTower(name) {
  * @param {string} name
  */
 function lossCurve(name) {
-  const file = join(values.out, name, 'metrics.jsonl');
-  if (!existsSync(file)) return [];
-  const rows = readFileSync(file, 'utf8').trim().split('\n');
-  return rows.map((row) => JSON.parse(row)).map(({ samples, loss }) => ({ x: samples, y: loss }));
+  const rows = readRows(join(values.out, name, 'metrics.jsonl'));
+  return rows.map(({ samples, loss }) => ({ x: samples, y: loss }));
 }
 
 const panel = { width: 330, height: 210, columns: 3 };
@@ -108,18 +99,8 @@ ${panels.join('\n')}
 `;
 }
 
-/** @param {readonly number[]} numbers */
-function mean(numbers) {
-  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
-}
-
 mkdirSync(values.out, { recursive: true });
-const waiting = [...towers];
-const lane = async () => {
-  for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
-    await trainTower(name);
-};
-await Promise.all(Array.from({ length: Number(values.jobs) }, lane));
+await inLanes(towers, Number(values.jobs), trainTower);
 
 const curves = towers.map((name) => ({ name, points: lossCurve(name) }));
 console.log('| tower | samples seen | loss of the first 10 steps | loss of the last 20 steps |');

@@ -2,12 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadSafetensors, scope, type FloatDType } from '@bantam/torch';
 import {
+  createStrategy,
   createTrainer,
   defaultTokenizerSettings,
   defaultTrainSettings,
   encodePixels,
   encodeTexts,
+  freshWeights,
   loadModel,
+  parseStrategy,
   type Batch,
   type BatchStream,
   type LoadedModel,
@@ -106,7 +109,8 @@ async function training(
   unused.dispose();
   const config = {
     model,
-    strategy: 'clip',
+    init: freshWeights,
+    strategy: parseStrategy('clip'),
     data: 'ready batches',
     budget: '1e15 samples',
     // The same stream drew the weights of the model directory.
@@ -124,7 +128,12 @@ async function training(
     preprocess,
     augment: [],
   };
-  const { trainer } = createTrainer(config, { tokenizer, loader: readyLoader(batches) });
+  const strategy = createStrategy(config, { samples: config.train.batchSize });
+  const { trainer } = createTrainer(config, {
+    strategy,
+    tokenizer,
+    loader: readyLoader(batches),
+  });
   const steps = trainer.run();
   const step = async (): Promise<StepReport> => {
     const { value } = await steps.next();

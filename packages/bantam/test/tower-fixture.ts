@@ -125,10 +125,10 @@ export function itEqualsTheReference({ fixture, create }: TowerParityOptions): v
   }
 }
 
-/** An image tower by its configuration, for features of 6 numbers, with random weights. */
-export function towerOf(vision: object): ImageTower {
+/** An image tower by its configuration, with random weights. */
+export function towerOf(vision: object, embedDim = 6): ImageTower {
   const text = { width: 64, heads: 1, layers: 1, vocabSize: 10, contextLength: 4 };
-  const config = parseModelConfig({ embedDim: 6, vision, text });
+  const config = parseModelConfig({ embedDim, vision, text });
   return createModel(config, { generator: new Generator({ seed: 1 }) }).visual;
 }
 

@@ -65,5 +65,8 @@ describe('RandomStreams', () => {
     const resumed = new RandomStreams({ seed: 3 });
     resumed.setState(state);
     assert.deepEqual([draw(resumed, 'mask'), draw(resumed, 'dropout')], next);
+    const first = draw(resumed, 'order');
+    resumed.setState(state);
+    assert.deepEqual(draw(resumed, 'order'), first, 'a stream that was not used yet starts anew');
   });
 });

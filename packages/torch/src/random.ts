@@ -62,8 +62,11 @@ export class RandomStreams {
     return Object.fromEntries([...this.#streams].map(([name, stream]) => [name, stream.state()]));
   }
 
-  /** Takes back what {@link state} gave. */
+  /** Takes back what {@link state} gave; streams that were not used then start anew. */
   setState(states: Readonly<Record<string, Uint8Array>>): void {
+    for (const name of this.#streams.keys()) {
+      if (!(name in states)) this.#streams.delete(name);
+    }
     for (const [name, state] of Object.entries(states)) this.get(name).setState(state);
   }
 }

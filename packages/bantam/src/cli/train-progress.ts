@@ -25,6 +25,9 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
           ].join(' · '),
         );
         break;
+      case 'preparing':
+        progress.update('preparing', event.message);
+        break;
       case 'note':
         progress.note(event.message);
         break;

@@ -1,11 +1,35 @@
+import {
+  rotate,
+  shearX,
+  shearY,
+  translateX,
+  translateY,
+  type AffineStyle,
+  type Rgb,
+} from './affine.js';
+import { adjustSharpness, gaussianBlur } from './blur.js';
 import * as colour from './colour.js';
 import { evalTransform } from './eval-transform.js';
 import { crop, type Box, type Pixels } from './pixels.js';
 import type { Draws } from './random.js';
+import { paperOps, randAugment, type RandAugmentParameters } from './rand-augment.js';
 import { resample } from './resample.js';
+import { autoContrast, equalize, posterize, solarize } from './tone.js';
 
 /** A range of two numbers, the lower first. */
 export type Range = readonly [number, number];
+
+/**
+ * How an affine operation reads between pixels, as PIL's `Image.transform` does (`either` draws one
+ * of the two for each picture), and the colour that comes in at the edges.
+ */
+export interface AffineParameters {
+  resampling: 'bilinear' | 'bicubic' | 'either';
+  fillColor: Rgb;
+}
+
+/** An affine operation by a uniform amount in [−most, most]. */
+type Affine = { p: number; most: number } & AffineParameters;
 
 /** The parameters of each operation; all are optional and have the defaults of {@link opTable}. */
 export interface OpParameters {
@@ -45,6 +69,30 @@ export interface OpParameters {
    * Nothing happens where less than the share `least` of the picture is dark.
    */
   'dark-strokes': { p: number; threshold: Range; least: number };
+  /** Gaussian blur by a standard deviation within `sigma`, in pixels of the target. */
+  'gaussian-blur': { p: number; sigma: Range };
+  /** Inverts the levels from `threshold` on. */
+  solarize: { p: number; threshold: number };
+  /** Keeps the upper `bits` of each level. */
+  posterize: { p: number; bits: number };
+  /** Stretches each channel to the whole range of levels. */
+  'auto-contrast': { p: number };
+  /** Flattens the histogram of each channel. */
+  equalize: { p: number };
+  /** Sharpness by a factor: below 1 smooths, above 1 sharpens. */
+  sharpness: { p: number; factor: Range };
+  /** Turns by up to `most` degrees either way. */
+  rotate: Affine;
+  /** Shifts each row by up to `most` of its distance from the top. */
+  'shear-x': Affine;
+  /** Shifts each column by up to `most` of its distance from the left. */
+  'shear-y': Affine;
+  /** Moves by up to the share `most` of the width. */
+  'translate-x': Affine;
+  /** Moves by up to the share `most` of the height. */
+  'translate-y': Affine;
+  /** `n` operations out of a list, all at one magnitude; {@link RandAugmentParameters}. */
+  'rand-augment': { p: number } & RandAugmentParameters & AffineParameters;
 }
 
 export type OpName = keyof OpParameters;
@@ -62,6 +110,28 @@ interface OpDefinition<P> {
   /** May write to the pixels that it is given, and return them, if `inPlace`. */
   readonly inPlace: boolean;
   readonly apply: (pixels: Pixels, parameters: P, context: OpContext) => Pixels;
+}
+
+const affineDefaults: AffineParameters = { resampling: 'either', fillColor: [128, 128, 128] };
+
+function affineOp(
+  most: number,
+  apply: (pixels: Pixels, amount: number, style: AffineStyle) => void,
+): OpDefinition<Affine> {
+  return {
+    defaults: { p: 1, most, ...affineDefaults },
+    inPlace: true,
+    apply: (pixels, parameters, { draws }) => {
+      const amount = draws.uniform(-parameters.most, parameters.most);
+      apply(pixels, amount, drawStyle(parameters, draws));
+      return pixels;
+    },
+  };
+}
+
+function drawStyle({ resampling, fillColor }: AffineParameters, draws: Draws): AffineStyle {
+  if (resampling !== 'either') return { resampling, fillColor };
+  return { resampling: draws.chance(0.5) ? 'bilinear' : 'bicubic', fillColor };
 }
 
 /** Every operation with its defaults. */
@@ -129,6 +199,64 @@ export const opTable: { readonly [N in OpName]: OpDefinition<OpParameters[N]> } 
     inPlace: true,
     apply: (pixels, { threshold, least }, { draws }) => {
       colour.keepDarkStrokes(pixels.data, draws.uniform(...threshold), least);
+      return pixels;
+    },
+  },
+  'gaussian-blur': {
+    defaults: { p: 0.5, sigma: [0.1, 2] },
+    inPlace: true,
+    apply: (pixels, { sigma }, { draws }) => {
+      gaussianBlur(pixels, draws.uniform(...sigma));
+      return pixels;
+    },
+  },
+  solarize: {
+    defaults: { p: 0.2, threshold: 128 },
+    inPlace: true,
+    apply: (pixels, { threshold }) => (solarize(pixels.data, threshold), pixels),
+  },
+  posterize: {
+    defaults: { p: 0.2, bits: 4 },
+    inPlace: true,
+    apply: (pixels, { bits }) => (posterize(pixels.data, bits), pixels),
+  },
+  'auto-contrast': {
+    defaults: { p: 0.2 },
+    inPlace: true,
+    apply: (pixels) => (autoContrast(pixels.data), pixels),
+  },
+  equalize: {
+    defaults: { p: 0.2 },
+    inPlace: true,
+    apply: (pixels) => (equalize(pixels.data), pixels),
+  },
+  sharpness: {
+    defaults: { p: 0.2, factor: [0.1, 1.9] },
+    inPlace: true,
+    apply: (pixels, { factor }, { draws }) => {
+      adjustSharpness(pixels, draws.uniform(...factor));
+      return pixels;
+    },
+  },
+  rotate: affineOp(30, rotate),
+  'shear-x': affineOp(0.3, shearX),
+  'shear-y': affineOp(0.3, shearY),
+  'translate-x': affineOp(0.45, translateX),
+  'translate-y': affineOp(0.45, translateY),
+  'rand-augment': {
+    defaults: {
+      p: 1,
+      n: 2,
+      magnitude: 10,
+      magnitudeStd: 0,
+      chance: 1,
+      operations: paperOps,
+      ...affineDefaults,
+    },
+    inPlace: true,
+    apply: (pixels, parameters, { draws }) => {
+      const style = (): AffineStyle => drawStyle(parameters, draws);
+      randAugment(pixels, parameters, { draws, style });
       return pixels;
     },
   },

@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../errors.js';
-import {
-  augmentImage,
-  checkAugment,
-  emojiAugment,
-  photoAugment,
-  resolveAugment,
-  type ImageAugment,
-} from './augment.js';
+import { augmentImage, checkAugment, resolveAugment, type ImageAugment } from './augment.js';
+import { augmentations, emojiAugment, parseAugment } from './augmentations.js';
 import type { Pixels } from './pixels.js';
 import { Draws } from './random.js';
 
@@ -33,7 +27,7 @@ const at = ({ width, data }: Pixels, x: number, y: number): number[] => [
 describe('augmentImage', () => {
   it('depends on the sample and the epoch, and gives the target size', () => {
     const pixels = square(40, 56);
-    for (const augment of [emojiAugment, photoAugment, []]) {
+    for (const augment of [...Object.values(augmentations), []]) {
       const { width, height, data } = augmented(pixels, augment);
       assert.deepEqual([width, height, data.length], [32, 32, 32 * 32 * 3]);
       assert.deepEqual(augmented(pixels, augment).data, data);
@@ -53,6 +47,18 @@ describe('augmentImage', () => {
       { op: 'dark-strokes', p: 1 },
       { op: 'edges', p: 1 },
       { op: 'grayscale', p: 1 },
+      { op: 'gaussian-blur', p: 1 },
+      { op: 'solarize', p: 1 },
+      { op: 'posterize', p: 1 },
+      { op: 'auto-contrast', p: 1 },
+      { op: 'equalize', p: 1 },
+      { op: 'sharpness', p: 1 },
+      { op: 'rotate' },
+      { op: 'shear-x' },
+      { op: 'shear-y' },
+      { op: 'translate-x' },
+      { op: 'translate-y' },
+      { op: 'rand-augment', n: 30 },
     ];
     for (const step of everything) augmented(pixels, [step]);
     augmented(pixels, everything);
@@ -115,6 +121,69 @@ describe('augmentImage', () => {
   });
 });
 
+describe('rand-augment', () => {
+  it('draws each operation as often as the others, and applies it with its chance', () => {
+    // Of a picture in one colour, these make four that can be told apart.
+    const flat = { width: 32, height: 32, data: new Uint8Array(32 * 32 * 3).fill(100) };
+    const operations = ['identity', 'invert', 'brightness', 'solarize-add'] as const;
+    const step = { op: 'rand-augment', n: 1, magnitude: 5, chance: 0.6, operations } as const;
+    const counts = new Map<number, number>();
+    for (let index = 0; index < 4000; index++) {
+      const level = augmented(flat, [step], index).data[0] ?? 0;
+      counts.set(level, (counts.get(level) ?? 0) + 1);
+    }
+    // Factor 1 at level 0.5 is no change, nor is what was left out.
+    assert.deepEqual(
+      [...counts.keys()].sort((a, b) => a - b),
+      [100, 155],
+    );
+    // 155 is 255 − 100 and 100 + 55.
+    assert.ok(Math.abs((counts.get(155) ?? 0) - 1200) < 120, JSON.stringify([...counts]));
+  });
+
+  it('spreads the magnitude normally and negates half of the time', () => {
+    // A white picture whose shift to either side shows as black columns.
+    const white = { width: 32, height: 32, data: new Uint8Array(32 * 32 * 3).fill(255) };
+    const step = {
+      op: 'rand-augment',
+      n: 1,
+      magnitude: 5,
+      magnitudeStd: 1,
+      resampling: 'bilinear',
+      operations: ['translate-x'],
+      fillColor: [0, 0, 0],
+    } as const;
+    const ways = Array.from({ length: 2000 }, (_, index) => {
+      const row = augmented(white, [step], index).data.subarray(0, 96);
+      const black = row.filter((value) => value === 0).length / 3;
+      return row[0] === 0 ? -black : black;
+    });
+    const left = ways.filter((way) => way > 0);
+    assert.ok(Math.abs(left.length - 1000) < 120, String(left.length));
+    // 0.5 · 0.45 · 32 pixels, and a tenth of 0.45 · 32 around it.
+    const sizes = ways.map(Math.abs);
+    const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+    const variance = sizes.reduce((sum, size) => sum + (size - mean) ** 2, 0) / sizes.length;
+    assert.ok(Math.abs(mean - 7.2) < 0.15, String(mean));
+    assert.ok(Math.abs(Math.sqrt(variance) - 1.47) < 0.15, String(variance));
+  });
+});
+
+describe('parseAugment', () => {
+  it('reads names and lists', () => {
+    assert.equal(parseAugment('crop-flip'), augmentations['crop-flip']);
+    assert.deepEqual(parseAugment(' [{"op":"flip"}]'), [{ op: 'flip' }]);
+  });
+
+  it('names the nearest name', () => {
+    assert.throws(() => parseAugment('crop-flop'), /"crop-flop" \(did you mean "crop-flip"\?\)/);
+    assert.throws(() => parseAugment('toString'), /no augmentation "toString"/);
+    assert.throws(() => parseAugment('[{"op":'), /not JSON/);
+    assert.throws(() => parseAugment('["flip"]'), /a list such as/);
+    assert.throws(() => parseAugment('[{"op":"flop"}]'), /did you mean "flip"/);
+  });
+});
+
 describe('checkAugment', () => {
   const refusal = (augment: unknown): string => {
     try {
@@ -127,7 +196,11 @@ describe('checkAugment', () => {
   };
 
   it('accepts the presets, as they are and spelt out', () => {
-    for (const augment of [emojiAugment, photoAugment]) checkAugment(resolveAugment(augment));
+    for (const augment of Object.values(augmentations)) {
+      const resolved = resolveAugment(augment);
+      checkAugment(resolved);
+      assert.deepEqual(JSON.parse(JSON.stringify(resolved)), resolved);
+    }
     assert.deepEqual(resolveAugment([{ op: 'flip' }]), [{ op: 'flip', p: 0.5 }]);
     assert.deepEqual(JSON.parse(JSON.stringify(emojiAugment)), emojiAugment);
   });
@@ -143,5 +216,9 @@ describe('checkAugment', () => {
     assert.match(refusal([{ op: 'edges', gain: [3, 1] }]), /lower first/);
     assert.match(refusal([{ op: 'resize', interpolation: 'area' }]), /bicubic or bilinear/);
     assert.match(refusal([{ op: 'shift', most: 'far' }]), /a number/);
+    assert.match(refusal([{ op: 'posterize', bits: 2.5 }]), /a whole number from 1 to 8/);
+    assert.match(refusal([{ op: 'rotate', fillColor: [1, 2] }]), /three levels/);
+    assert.match(refusal([{ op: 'rand-augment', operations: ['blur'] }]), /some of identity/);
+    assert.match(refusal([{ op: 'rand-augment', magnitude: 11 }]), /from 0 to 10/);
   });
 });

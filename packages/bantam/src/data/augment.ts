@@ -1,8 +1,9 @@
 import { BantamError } from '../errors.js';
-import { opTable, type OpName, type OpParameters } from './augment-ops.js';
+import { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
 import { evalTransform } from './eval-transform.js';
 import { didYouMean } from '../nearest.js';
 import type { Pixels } from './pixels.js';
+import { randOpNames } from './rand-augment.js';
 import type { Draws } from './random.js';
 
 /** One operation with the parameters that differ from its defaults. */
@@ -14,28 +15,10 @@ export type ImageOp = { [N in OpName]: { readonly op: N } & Partial<OpParameters
  */
 export type ImageAugment = readonly ImageOp[];
 
-/**
- * Training on emoji at 64 pixels: small changes of place, none of left and right, for names tell
- * them apart; and now and then no colour, or lines alone, for styles without colour.
- */
-export const emojiAugment: ImageAugment = [
-  { op: 'shift', most: 0.1 },
-  { op: 'dark-strokes', p: 0.1 },
-  { op: 'edges', p: 0.1 },
-  { op: 'grayscale', p: 0.1 },
-  { op: 'color-jitter', p: 0.3, brightness: 0.2, contrast: 0.2, saturation: 0.3, hue: 0.03 },
-];
-
-/** Training on photographs: OpenCLIP's default crop, and flips. */
-export const photoAugment: ImageAugment = [
-  { op: 'random-resized-crop', scale: [0.9, 1] },
-  { op: 'flip' },
-];
-
 /** The augmentation with every parameter spelt out. Throws as {@link checkAugment} does. */
 export function resolveAugment(augment: ImageAugment): ImageAugment {
   checkAugment(augment);
-  return augment.map((step) => ({ ...opTable[step.op].defaults, ...step }));
+  return augment.map((step) => ({ ...opTable[step.op].defaults, ...step }) as ImageOp);
 }
 
 /** Throws unless every operation and parameter is known, and each value of the right kind. */
@@ -68,7 +51,23 @@ export function checkAugment(augment: ImageAugment): void {
 const choices: Readonly<Record<string, readonly string[]>> = {
   interpolation: ['bicubic', 'bilinear'],
   resizeMode: ['shortest', 'squash'],
+  resampling: ['bilinear', 'bicubic', 'either'],
 };
+
+/** Least and greatest value of numbers that have them. */
+const bounds: Readonly<Record<string, Range>> = {
+  p: [0, 1],
+  chance: [0, 1],
+  least: [0, 1],
+  hue: [0, 0.5],
+  fill: [0, 255],
+  threshold: [0, 256],
+  magnitude: [0, 10],
+  bits: [1, 8],
+  n: [1, Infinity],
+};
+
+const isWhole: readonly string[] = ['bits', 'n'];
 
 /** What a value should have been, where it is not. */
 function requirement(key: string, value: unknown, example: unknown): string | undefined {
@@ -77,14 +76,32 @@ function requirement(key: string, value: unknown, example: unknown): string | un
     return typeof value === 'string' && known.includes(value) ? undefined : known.join(' or ');
   }
   if (Array.isArray(example)) {
-    const [low, high, ...rest] = Array.isArray(value) ? (value as unknown[]) : [];
-    const numbers = typeof low === 'number' && typeof high === 'number' && rest.length === 0;
+    const list: readonly unknown[] = Array.isArray(value) ? value : [];
+    if (key === 'operations') return listOfOperations(list);
+    const isNumber = (each: unknown): each is number => typeof each === 'number';
+    if (key === 'fillColor') {
+      const right = list.length === 3 && list.every((each) => isNumber(each) && isLevel(each));
+      return right ? undefined : 'three levels from 0 to 255';
+    }
+    const [low, high, ...rest] = list;
+    const numbers = isNumber(low) && isNumber(high) && rest.length === 0;
     return numbers && low > 0 && low <= high ? undefined : 'two positive numbers, lower first';
   }
-  const most =
-    key === 'p' || key === 'least' ? 1 : key === 'hue' ? 0.5 : key === 'fill' ? 255 : Infinity;
-  if (typeof value === 'number' && value >= 0 && value <= most) return undefined;
-  return most === Infinity ? 'a number from 0' : `a number from 0 to ${most}`;
+  const [least, most] = bounds[key] ?? [0, Infinity];
+  const whole = isWhole.includes(key);
+  const right = typeof value === 'number' && value >= least && value <= most;
+  if (right && (!whole || Number.isInteger(value))) return undefined;
+  const kind = whole ? 'a whole number' : 'a number';
+  return `${kind} from ${least}${most === Infinity ? '' : ` to ${most}`}`;
+}
+
+function isLevel(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 255;
+}
+
+function listOfOperations(list: readonly unknown[]): string | undefined {
+  const right = list.every((op) => typeof op === 'string' && randOpNames.includes(op));
+  return right && list.length > 0 ? undefined : `a list of some of ${randOpNames.join(', ')}`;
 }
 
 export interface AugmentContext {

@@ -18,9 +18,14 @@ function clampByte(value: number): number {
   return value < 0 ? 0 : value > 255 ? 255 : Math.trunc(value);
 }
 
+/** `from` + factor · (`to` − `from`) in the single precision of PIL's `Image.blend`. */
+export function blend(from: number, to: number, factor: number): number {
+  return clampByte(Math.fround(from + Math.fround(Math.fround(factor) * (to - from))));
+}
+
 /** Each channel times `factor`. */
 export function adjustBrightness(data: Uint8Array, factor: number): void {
-  const table = Uint8Array.from({ length: 256 }, (_, value) => clampByte(value * factor));
+  const table = Uint8Array.from({ length: 256 }, (_, value) => blend(0, value, factor));
   for (let i = 0; i < data.length; i++) data[i] = table[data[i] ?? 0] ?? 0;
 }
 
@@ -29,9 +34,7 @@ export function adjustContrast(data: Uint8Array, factor: number): void {
   let total = 0;
   for (let at = 0; at < data.length; at += 3) total += luma(data, at);
   const mean = Math.trunc(total / (data.length / 3) + 0.5);
-  const table = Uint8Array.from({ length: 256 }, (_, value) =>
-    clampByte(mean + factor * (value - mean)),
-  );
+  const table = Uint8Array.from({ length: 256 }, (_, value) => blend(mean, value, factor));
   for (let i = 0; i < data.length; i++) data[i] = table[data[i] ?? 0] ?? 0;
 }
 
@@ -39,7 +42,7 @@ export function adjustContrast(data: Uint8Array, factor: number): void {
 export function adjustSaturation(data: Uint8Array, factor: number): void {
   for (let at = 0; at < data.length; at += 3) {
     const grey = luma(data, at);
-    for (let i = at; i < at + 3; i++) data[i] = clampByte(grey + factor * ((data[i] ?? 0) - grey));
+    for (let i = at; i < at + 3; i++) data[i] = blend(grey, data[i] ?? 0, factor);
   }
 }
 

@@ -1,7 +1,9 @@
 import { dirname } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
 import { makeFolder } from '../make-folder.js';
+import { augmentImage, type ImageAugment } from './augment.js';
 import { decodeLocation } from './decode.js';
+import { Draws } from './random.js';
 import type { Source } from './source.js';
 
 export interface ContactSheetOptions {
@@ -13,6 +15,8 @@ export interface ContactSheetOptions {
   readonly columns?: number;
   /** Edge of a picture's square in pixels; 72 by default. */
   readonly cell?: number;
+  /** Shows each picture as the first epoch of training with seed 0 has it, at `cell` pixels. */
+  readonly augment?: ImageAugment;
 }
 
 /** Indices of `count` records, evenly spaced over a source of `size`. */
@@ -24,7 +28,7 @@ export function evenlySpaced(size: number, count: number): number[] {
 /** Writes a PNG with a grid of a source's pictures, whole, on cards. Broken ones stay blank. */
 export async function contactSheet(
   source: Source,
-  { path, count = 96, columns = 12, cell = 72 }: ContactSheetOptions,
+  { path, count = 96, columns = 12, cell = 72, augment }: ContactSheetOptions,
 ): Promise<void> {
   const indices = evenlySpaced(source.size, count);
   const across = Math.min(columns, indices.length);
@@ -35,7 +39,7 @@ export async function contactSheet(
     indices.map(async (index, place): Promise<OverlayOptions> => {
       const left = gap + (place % across) * pitch;
       const top = gap + Math.floor(place / across) * pitch;
-      return { input: await thumbnail(source, index, { cell, card }), left, top };
+      return { input: await thumbnail(source, index, { cell, card, augment }), left, top };
     }),
   );
   makeFolder(dirname(path));
@@ -56,13 +60,16 @@ export async function contactSheet(
 async function thumbnail(
   source: Source,
   index: number,
-  { cell, card }: { cell: number; card: number },
+  { cell, card, augment }: { cell: number; card: number; augment: ImageAugment | undefined },
 ): Promise<Buffer> {
   const corner = Math.round(card / 10);
   const paper = Buffer.from(
     `<svg width="${card}" height="${card}"><rect width="${card}" height="${card}" rx="${corner}" fill="#fff"/></svg>`,
   );
-  const picture = await decodeLocation(source.location(index)).catch(() => undefined);
+  const decoded = await decodeLocation(source.location(index)).catch(() => undefined);
+  const draws = new Draws({ seed: 0, purpose: 'augment/image', epoch: 0, index });
+  const picture =
+    decoded && augment ? augmentImage(decoded, augment, { size: cell, draws }) : decoded;
   if (picture === undefined) return sharp(paper).png().toBuffer();
   const { width, height, data } = picture;
   const margin = Math.floor((card - cell) / 2);

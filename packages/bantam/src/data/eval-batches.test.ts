@@ -126,4 +126,13 @@ describe('contactSheet', () => {
     const at = ((20 + 11) * info.width + 3 * 20 + 11) * info.channels;
     assert.deepEqual([...data.subarray(at, at + 3)], [130, 0, 0]);
   });
+
+  it('shows pictures as an augmentation makes them', async () => {
+    const path = join(directory, 'sheets', 'augmented.png');
+    const augment = [{ op: 'invert', p: 1 }] as const;
+    await contactSheet(source, { path, count: 25, columns: 10, cell: 16, augment });
+    const { data, info } = await sharp(path).raw().toBuffer({ resolveWithObject: true });
+    const at = ((20 + 11) * info.width + 3 * 20 + 11) * info.channels;
+    assert.deepEqual([...data.subarray(at, at + 3)], [125, 255, 255]);
+  });
 });

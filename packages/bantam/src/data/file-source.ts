@@ -1,5 +1,5 @@
 import { BantamError } from '../errors.js';
-import { photoAugment } from './augment.js';
+import { photoAugment } from './augmentations.js';
 import { readLocation } from './location.js';
 import {
   plainCaptions,

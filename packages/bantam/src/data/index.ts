@@ -1,13 +1,18 @@
 export {
   augmentImage,
   checkAugment,
-  emojiAugment,
-  photoAugment,
   resolveAugment,
   type AugmentContext,
   type ImageAugment,
   type ImageOp,
 } from './augment.js';
+export {
+  augmentations,
+  emojiAugment,
+  parseAugment,
+  photoAugment,
+  type AugmentationName,
+} from './augmentations.js';
 export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
 export { cacheDirectory } from './cache-dir.js';
 export { checkRecipe, drawCaption } from './captions.js';
@@ -44,6 +49,7 @@ export { packSource, type PackOptions, type PackSummary } from './pack.js';
 export type { Box, Pixels } from './pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './quarantine.js';
 export { Draws, type DrawKey } from './random.js';
+export { type RandAugmentParameters, type RandOp } from './rand-augment.js';
 export { resample, type ResampleOptions } from './resample.js';
 export {
   plainCaptions,

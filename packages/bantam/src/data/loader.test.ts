@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { BantamError } from '../errors.js';
-import { emojiAugment } from './augment.js';
+import { augmentations, emojiAugment } from './augmentations.js';
 import { Loader, type Batch, type LoaderOptions } from './loader.js';
 import { openSource } from './open-source.js';
 import { epochOrder, type Position } from './order.js';
@@ -45,7 +45,7 @@ after(async () => {
 
 const options = {
   batchSize: 16,
-  views: { image: emojiAugment, second: [{ op: 'flip' }] },
+  views: { image: emojiAugment, second: augmentations['stacked-rand-augment'] },
   size: 16,
   seed: 5,
 } satisfies LoaderOptions;

@@ -4,7 +4,7 @@ import { checkAugment, type ImageAugment } from './augment.js';
 import { checkRecipe, drawCaption } from './captions.js';
 import { epochOrder, samplesPerEpoch, type Position } from './order.js';
 import { PixelCache } from './pixel-cache.js';
-import { Producer, type Produced, type ProducerSettings } from './produce.js';
+import { Producer, type ProduceJob, type Produced, type ProducerSettings } from './produce.js';
 import { Quarantine, type QuarantineOptions } from './quarantine.js';
 import { Draws } from './random.js';
 import type { CaptionRecipe, Source } from './source.js';
@@ -12,7 +12,7 @@ import { WorkerPool } from './worker-pool.js';
 
 export interface LoaderOptions {
   readonly batchSize: number;
-  /** The views of each picture by name, e.g. `{ image: augment }`. */
+  /** The views of each picture by name, e.g. `{ image: augment }`; without any, none is read. */
   readonly views: Readonly<Record<string, ImageAugment>>;
   /** Edge of the pictures in pixels. */
   readonly size: number;
@@ -23,7 +23,12 @@ export interface LoaderOptions {
   readonly workers?: number;
   /** Batches made ahead of the one asked for; two per worker by default. */
   readonly prefetch?: number;
-  /** Whether an epoch's incomplete last batch is left out; true by default. */
+  /**
+   * Samples that belong together, a multiple of `batchSize`, so that batches are parts of it; the
+   * batch itself by default.
+   */
+  readonly unitSize?: number;
+  /** Whether an epoch's incomplete last unit is left out; true by default. */
   readonly dropLast?: boolean;
   /** Most memory for decoded pictures in bytes; an eighth of the machine's, up to 2 GiB. */
   readonly cacheBytes?: number;
@@ -80,11 +85,19 @@ export class Loader {
     checkRecipe(recipe);
     for (const augment of Object.values(views)) checkAugment(augment);
     this.samplesPerEpoch = samplesPerEpoch(source);
-    const batches = this.samplesPerEpoch / batchSize;
-    this.batchesPerEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
+    const { unitSize = batchSize } = options;
+    if (unitSize % batchSize !== 0) {
+      throw new BantamError(
+        `Batches of ${batchSize} samples are no parts of ${unitSize}; choose a size that divides it.`,
+      );
+    }
+    const units = this.samplesPerEpoch / unitSize;
+    this.batchesPerEpoch = dropLast
+      ? Math.floor(units) * (unitSize / batchSize)
+      : Math.ceil(this.samplesPerEpoch / batchSize);
     if (!(batchSize >= 1) || this.batchesPerEpoch < 1) {
       throw new BantamError(
-        `A batch of ${batchSize} does not fit the ${this.samplesPerEpoch} samples that an epoch of "${source.spec}" has; choose from 1 to ${this.samplesPerEpoch}.`,
+        `A batch of ${unitSize} does not fit the ${this.samplesPerEpoch} samples that an epoch of "${source.spec}" has; choose from 1 to ${this.samplesPerEpoch}.`,
       );
     }
     this.#source = source;
@@ -94,7 +107,7 @@ export class Loader {
     this.quarantine = new Quarantine(options.quarantine);
     const { seed, cacheBytes = Math.min(2 ** 31, totalmem() / 8) } = options;
     const cache = createCache(source, decodeSide, cacheBytes);
-    const settings: ProducerSettings = { views, size, seed, decodeSide, cache: cache?.memory };
+    const settings: ProducerSettings = { views, seed, decodeSide, cache: cache?.memory };
     this.#pool = workers > 0 ? new WorkerPool(workers, settings) : undefined;
     this.#producer = this.#pool ?? new Producer(settings);
     this.#prefetch = this.#pool === undefined ? 1 : (options.prefetch ?? 2 * workers);
@@ -105,14 +118,25 @@ export class Loader {
     return this.#waitSeconds;
   }
 
-  /** The batches from a position on, without end: epochs follow each other. */
-  async *batches(start: Partial<Position> = {}): AsyncGenerator<Batch, never, undefined> {
+  /** Leaves records out, as if they were broken. */
+  exclude(indices: Iterable<number>): void {
+    for (const index of indices) this.#broken.add(index);
+  }
+
+  /**
+   * The batches from a position on, without end: epochs follow each other. The pictures' `size` may
+   * be another than the options'.
+   */
+  async *batches(
+    start: Partial<Position> = {},
+    { size = this.#options.size }: { size?: number } = {},
+  ): AsyncGenerator<Batch, never, undefined> {
     const queue: Promise<Batch>[] = [];
     let cursor: Position = { epoch: start.epoch ?? 0, position: start.position ?? 0 };
     for (;;) {
       while (queue.length < Math.max(1, this.#prefetch)) {
         const place = this.#place(cursor);
-        const batch = this.#make(place);
+        const batch = this.#make(place, size);
         // Who awaits the batch hears of its failure; until then it must not end the process.
         batch.catch(() => undefined);
         queue.push(batch);
@@ -136,8 +160,10 @@ export class Loader {
 
   /** The place of the batch at a cursor: itself, or the start of the next epoch. */
   #place({ epoch, position }: Position): Position {
-    const left = this.samplesPerEpoch - position;
-    const enough = this.#dropLast ? this.#options.batchSize : 1;
+    const { batchSize, unitSize = batchSize } = this.#options;
+    // A unit is begun only where all of it follows.
+    const left = this.samplesPerEpoch - (position - (position % unitSize));
+    const enough = this.#dropLast ? unitSize : (position % unitSize) + 1;
     return left >= enough ? { epoch, position } : { epoch: epoch + 1, position: 0 };
   }
 
@@ -155,15 +181,15 @@ export class Loader {
     return order;
   }
 
-  async #make(place: Position): Promise<Batch> {
+  async #make(place: Position, size: number): Promise<Batch> {
     if (this.#closed) throw closedError();
     const { epoch, position } = place;
-    const { size, seed } = this.#options;
+    const { seed } = this.#options;
     const end = Math.min(position + this.#options.batchSize, this.samplesPerEpoch);
     const candidates = Array.from({ length: end - position }, (_, i) => {
       return new Candidates(this.#order(epoch), position + i);
     });
-    const { images } = await this.#fill(epoch, candidates);
+    const { images } = await this.#fill({ epoch, size }, candidates);
     const indices = Int32Array.from(candidates, ({ current }) => current);
     const records = Array.from(indices, (index) => this.#source.record(index));
     const captions = records.map((record, i) => {
@@ -184,9 +210,12 @@ export class Loader {
   }
 
   /** Produces the candidates' pictures, moving on to the next candidate where one is broken. */
-  async #fill(epoch: number, candidates: readonly Candidates[]): Promise<Produced> {
+  async #fill(
+    kind: Pick<ProduceJob, 'epoch' | 'size'>,
+    candidates: readonly Candidates[],
+  ): Promise<Produced> {
     for (const candidate of candidates) candidate.skip(this.#broken);
-    const produced = await this.#produce(epoch, candidates);
+    const produced = await this.#produce(kind, candidates);
     const failed = produced.failures.flatMap(({ place }) => candidates[place] ?? []);
     if (failed.length === 0) return produced;
     for (const { place, reason } of produced.failures) {
@@ -195,8 +224,8 @@ export class Loader {
       const seen = Math.min(this.#tried, this.#source.size);
       this.quarantine.add({ key: this.#source.record(index).key, reason }, seen);
     }
-    const replaced = await this.#fill(epoch, failed);
-    const bytes = this.#options.size ** 2 * 3;
+    const replaced = await this.#fill(kind, failed);
+    const bytes = kind.size ** 2 * 3;
     for (const [view, images] of Object.entries(produced.images)) {
       for (const [i, { place }] of produced.failures.entries()) {
         const pixels = replaced.images[view]?.subarray(i * bytes, (i + 1) * bytes);
@@ -206,12 +235,15 @@ export class Loader {
     return produced;
   }
 
-  #produce(epoch: number, candidates: readonly Candidates[]): Promise<Produced> {
+  #produce(
+    kind: Pick<ProduceJob, 'epoch' | 'size'>,
+    candidates: readonly Candidates[],
+  ): Promise<Produced> {
     this.#tried += candidates.length;
     const samples = candidates.map(({ current: index }) => {
       return { index, location: this.#source.location(index) };
     });
-    return this.#producer.produce({ epoch, samples });
+    return this.#producer.produce({ ...kind, samples });
   }
 }
 

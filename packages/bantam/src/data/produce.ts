@@ -9,7 +9,6 @@ import type { ImageLocation } from './source.js';
 /** What stays the same over a loader's life; plain data, for worker threads. */
 export interface ProducerSettings {
   readonly views: Readonly<Record<string, ImageAugment>>;
-  readonly size: number;
   readonly seed: number;
   /** Shortest side that files keep when they are halved while decoding. */
   readonly decodeSide: number;
@@ -19,6 +18,8 @@ export interface ProducerSettings {
 /** Pictures to make. */
 export interface ProduceJob {
   readonly epoch: number;
+  /** Edge of the pictures in pixels. */
+  readonly size: number;
   readonly samples: readonly { readonly index: number; readonly location: ImageLocation }[];
 }
 
@@ -44,8 +45,9 @@ export class Producer {
     this.#cache = settings.cache && new PixelCache(settings.cache);
   }
 
-  async produce({ epoch, samples }: ProduceJob): Promise<Produced> {
-    const { views, size, seed } = this.#settings;
+  async produce({ epoch, samples, size }: ProduceJob): Promise<Produced> {
+    const { views, seed } = this.#settings;
+    if (Object.keys(views).length === 0) return { images: {}, failures: [] };
     const bytes = size * size * 3;
     const images: Record<string, Uint8Array<ArrayBuffer>> = {};
     for (const view of Object.keys(views)) images[view] = new Uint8Array(samples.length * bytes);

@@ -105,6 +105,12 @@ export class Draws {
     return this.uniform() < probability;
   }
 
+  /** Normal with mean 0 and variance 1: Box and Muller's method. */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+
   /** One index of `weights`, with a probability proportional to its weight. */
   weighted(weights: readonly number[]): number {
     const total = weights.reduce((sum, weight) => sum + weight, 0);

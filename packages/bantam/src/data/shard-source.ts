@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { BantamError } from '../errors.js';
-import { photoAugment } from './augment.js';
+import { photoAugment } from './augmentations.js';
 import { cacheDirectory } from './cache-dir.js';
 import { usualCaptionNames } from './captions.js';
 import { folderTemplates } from './folder-source.js';

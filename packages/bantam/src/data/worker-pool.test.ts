@@ -6,12 +6,11 @@ import { WorkerPool } from './worker-pool.js';
 
 const settings: ProducerSettings = {
   views: { image: [] },
-  size: 8,
   seed: 1,
   decodeSide: 16,
   cache: undefined,
 };
-const job = { epoch: 0, samples: [] };
+const job = { epoch: 0, size: 8, samples: [] };
 
 /** A pool of one worker, and how its first job ends. */
 async function failure(changes: object): Promise<unknown> {

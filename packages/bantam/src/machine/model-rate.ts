@@ -3,7 +3,10 @@ import type { Batch } from '../data/index.js';
 import { preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import {
+  createStrategy,
   createTrainer,
+  freshWeights,
+  parseStrategy,
   defaultTokenizerSettings,
   defaultTrainSettings,
   resolvePrecision,
@@ -48,7 +51,8 @@ export async function measureModelRate(
   const batch = noiseBatch(model.vision.imageSize, batchSize);
   const config = {
     model,
-    strategy: 'clip',
+    init: freshWeights,
+    strategy: parseStrategy('clip'),
     data: 'noise',
     budget: '1e15 samples',
     seed: 0,
@@ -57,7 +61,8 @@ export async function measureModelRate(
     preprocess: preprocessOf(model),
     augment: [],
   };
-  using setup = createTrainer(config, { tokenizer, loader: repeat(batch) });
+  const strategy = createStrategy(config, { samples: batchSize });
+  using setup = createTrainer(config, { strategy, tokenizer, loader: repeat(batch) });
   const steps = setup.trainer.run();
   const train = await medianSeconds(seconds, () => steps.next());
   await steps.return();

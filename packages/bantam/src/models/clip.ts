@@ -1,6 +1,6 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
-import type { ImageTower, TextTower } from './tower.js';
+import type { ImageEncodeOptions, ImageTower, TextTower } from './tower.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Options of {@link createModel}. */
@@ -9,13 +9,17 @@ export interface CreateModelOptions {
   generator: Generator | null;
 }
 
-/** Options of {@link Clip.encodeImage} and {@link Clip.encodeText}. */
+/** Options of {@link Clip.encodeText}, and of {@link Clip.encodeImage} with more. */
 export interface FeatureOptions {
   /** Scale features to length 1. Default false. */
   normalize?: boolean;
   /** What a tower draws while it is trained, such as the patches that it leaves out. */
   generator?: Generator | undefined;
 }
+
+/** Options of {@link Clip.encodeImage}. */
+export interface ImageFeatureOptions
+  extends FeatureOptions, Pick<ImageEncodeOptions, 'patchDropout' | 'imageSize'> {}
 
 /**
  * CLIP (Radford et al. 2021): an image tower and a text tower whose features can be compared, and
@@ -47,9 +51,10 @@ export class Clip extends Module {
   }
 
   /** Features of normalised pixels: [B, 3, S, S] → [B, embedDim]. */
-  encodeImage(pixels: Tensor, options: FeatureOptions = {}): Tensor {
-    const { pooled } = this.visual.encode(pixels, { generator: options.generator });
-    return options.normalize === true ? normalize(pooled) : pooled;
+  encodeImage(pixels: Tensor, options: ImageFeatureOptions = {}): Tensor {
+    const { normalize: unit = false, ...encoding } = options;
+    const { pooled } = this.visual.encode(pixels, encoding);
+    return unit ? normalize(pooled) : pooled;
   }
 
   /** Features of token ids: int64 [B, L] → [B, embedDim]. */

@@ -1,4 +1,4 @@
-import { count, finite, flag, isObject, optional, readFields, type Fields } from './fields.js';
+import { count, finite, flag, isObject, optional, readFields, type Fields } from '../fields.js';
 import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
 
 /**

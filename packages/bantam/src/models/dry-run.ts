@@ -25,6 +25,14 @@ function withMetaModel<T>(config: ModelConfig, body: (model: Clip) => T): T {
   });
 }
 
+/** Length of {@link ImageEncoded.representation}. */
+export function representationWidth(config: ModelConfig): number {
+  return withMetaModel(config, (model) => {
+    const { representation } = model.eval().visual.encode(pixels(config, 1));
+    return representation.dim(1);
+  });
+}
+
 function pixels({ vision }: ModelConfig, batch: number): Tensor {
   return zeros([batch, 3, vision.imageSize, vision.imageSize]);
 }

@@ -1,6 +1,7 @@
 import { onDevice } from '@bantam/torch';
 import { createModel } from './clip.js';
 import type { ModelConfig } from './config.js';
+import { checkPatchDropout } from './pixels.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** One number for each tower. */
@@ -23,21 +24,32 @@ export interface ParameterCounts {
 export interface ModelFlopsOptions {
   /** Tokens of the caption; default: the whole context. */
   captionTokens?: number;
-  /** Leave out the patches that training with `patchDropout` leaves out. Default false. */
+  /** Leave out the patches that training with patch dropout leaves out. Default false. */
   training?: boolean;
+  /** Share of the patches that training leaves out; default: the configuration's. */
+  patchDropout?: number | undefined;
+  /** Edge of the pictures in pixels; default: the configuration's. */
+  imageSize?: number | undefined;
 }
 
 /**
  * Operations of one forward pass: 2 per multiply-add of matrix products, convolutions and
  * attention, as the model is defined (the last block of a transformer counts in full, though only
  * one of its tokens is computed). A training step takes about three times as many.
+ *
+ * @throws BantamError where the image tower cannot leave patches out, or read pictures of that size.
  */
 export function modelFlops(
   { embedDim, vision, text }: ModelConfig,
-  { captionTokens = text.contextLength, training = false }: ModelFlopsOptions = {},
+  options: ModelFlopsOptions = {},
 ): PerTower {
+  const { captionTokens = text.contextLength, training = false, patchDropout } = options;
+  const { imageSize = vision.imageSize } = options;
+  const kind = imageTowerKind(vision);
+  checkPatchDropout(patchDropout, vision, kind);
+  kind.checkImageSize(vision, imageSize);
   return {
-    image: imageTowerKind(vision).flops(vision, { embedDim, training }),
+    image: kind.flops({ ...vision, imageSize }, { embedDim, training, patchDropout }),
     text: textTowerKind(text).flops(text, { embedDim, tokens: captionTokens }),
   };
 }

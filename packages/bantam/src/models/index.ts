@@ -7,7 +7,13 @@ export {
   type ModelConfig,
   type ModelConfigInput,
 } from './config.js';
-export { Clip, createModel, type CreateModelOptions, type FeatureOptions } from './clip.js';
+export {
+  Clip,
+  createModel,
+  type CreateModelOptions,
+  type FeatureOptions,
+  type ImageFeatureOptions,
+} from './clip.js';
 export {
   convertModel,
   exportModel,
@@ -18,7 +24,12 @@ export {
   type LoadedModel,
   type LoadModelOptions,
 } from './directory.js';
-export { activationBytes, countModelFlops, type DryRunOptions } from './dry-run.js';
+export {
+  activationBytes,
+  countModelFlops,
+  representationWidth,
+  type DryRunOptions,
+} from './dry-run.js';
 export {
   modelFlops,
   parameterCount,
@@ -27,6 +38,7 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export { copyWeights, type CopyWeightsOptions, type TowerName } from './initialise.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
@@ -45,13 +57,22 @@ export { TextTransformer } from './text-towers/text-transformer.js';
 export type { TextTransformerConfig } from './text-towers/transformer-config.js';
 export type {
   Encoded,
+  ImageEncoded,
   ImageEncodeOptions,
   ImageTower,
   ImageTowerConfig,
+  ImageTowerKind,
+  PictureRules,
   TextEncodeOptions,
   TextTower,
   TextTowerConfig,
   TowerOptions,
 } from './tower.js';
-export { describeModel, preprocessOf, type TextConfig, type VisionConfig } from './towers.js';
+export {
+  describeModel,
+  imageTowerKind,
+  preprocessOf,
+  type TextConfig,
+  type VisionConfig,
+} from './towers.js';
 export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';

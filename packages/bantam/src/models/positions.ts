@@ -1,4 +1,5 @@
-import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
+import { permute, reshape, resize, to, type Tensor } from '@bantam/torch';
+import { resizeGrid } from './blocks/resize-grid.js';
 import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
@@ -18,8 +19,9 @@ export function resizePositions(
   };
   const { positions } = imageTowerKind(from.vision);
   if (positions !== undefined && from.vision.imageSize !== target.vision.imageSize) {
+    const { name, prefix } = positions;
     const grid = positions.grid(target.vision);
-    change(`visual.${positions.name}`, (table) => resizeGrid(table, positions.prefix, grid));
+    change(`visual.${name}`, (table) => resizeGrid(table, { prefix, grid }));
   }
   const tokens = textTowerKind(from.text).positions;
   const { contextLength } = target.text;
@@ -28,18 +30,6 @@ export function resizePositions(
     change(name, (table) => resizeList(table, contextLength));
   }
   return resized;
-}
-
-/** [P + G², W] or [1, P + G², W] with another G. */
-function resizeGrid(table: Tensor, prefix: number, grid: number): Tensor {
-  const [rows, width] = table.shape.slice(-2) as [number, number];
-  const flat = reshape(table, [rows, width]);
-  const old = Math.round(Math.sqrt(rows - prefix));
-  const square = reshape(narrow(flat, 0, prefix, old ** 2), [1, old, old, width]);
-  const image = resize(permute(square, [0, 3, 1, 2]), [grid, grid], { mode: 'bicubic' });
-  const list = reshape(permute(image, [0, 2, 3, 1]), [grid ** 2, width]);
-  const whole = prefix === 0 ? list : cat([narrow(flat, 0, 0, prefix), list]);
-  return reshape(whole, [...table.shape.slice(0, -2), prefix + grid ** 2, width]);
 }
 
 /** [L, W] with another L. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BantamError } from '../errors.js';
 import { readJson } from '../json-file.js';
 import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../text/index.js';
-import { isObject, oneOf } from './fields.js';
+import { isObject, oneOf } from '../fields.js';
 import type { TextConfig } from './towers.js';
 
 /** What a tokenizer's `save` writes. */

@@ -1,5 +1,5 @@
 import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
-import type { Fields } from './fields.js';
+import type { Fields } from '../fields.js';
 import type { Preprocess } from './preprocess.js';
 
 /** What a tower computes. */
@@ -18,6 +18,15 @@ export interface Encoded {
   auxiliaryLoss?: Tensor | undefined;
 }
 
+/** What an image tower computes. */
+export interface ImageEncoded extends Encoded {
+  /**
+   * The picture's vector before its projection into the space of the features, [B, W]; the feature
+   * itself where there is no projection.
+   */
+  representation: Tensor;
+}
+
 /** The sum of tensors of one shape; undefined where there are none. */
 export function sumOf(tensors: readonly Tensor[]): Tensor | undefined {
   const [first, ...rest] = tensors;
@@ -30,6 +39,17 @@ export interface ImageEncodeOptions {
   tokens?: boolean;
   /** What a tower draws while it is trained, such as the patches that it leaves out. */
   generator?: Generator | undefined;
+  /**
+   * Share of the patches that training leaves out of each picture (FLIP, Li et al. 2023), for towers
+   * that can. Default: the configuration's, or 0.
+   */
+  patchDropout?: number | undefined;
+  /**
+   * Edge of the pictures where it is not the configuration's, for towers that can read them with the
+   * weights that they have. Learned positions of patches are interpolated (bicubic, with antialias),
+   * fixed ones are those of the other grid.
+   */
+  imageSize?: number | undefined;
 }
 
 /** Options of {@link TextTower.encode}. */
@@ -42,8 +62,13 @@ export interface TextEncodeOptions {
 
 /** The part of a CLIP model that reads pictures. */
 export interface ImageTower extends Module {
-  /** Normalised pixels [B, 3, S, S] → features [B, embedDim]. */
-  encode(pixels: Tensor, options?: ImageEncodeOptions): Encoded;
+  /**
+   * Normalised pixels [B, 3, S, S] → features [B, embedDim].
+   *
+   * @throws BantamError where the pixels are not of the expected size, or the tower cannot do what is
+   * asked for.
+   */
+  encode(pixels: Tensor, options?: ImageEncodeOptions): ImageEncoded;
 }
 
 /** The part of a CLIP model that reads texts. */
@@ -90,6 +115,8 @@ export interface ImageFlopsOptions {
   embedDim: number;
   /** Count what a training step computes, without the patches that it leaves out. */
   training: boolean;
+  /** Share of the patches that it leaves out; default: the configuration's. */
+  patchDropout?: number | undefined;
 }
 
 /** What {@link TextTowerKind.flops} needs beside the configuration. */
@@ -145,13 +172,22 @@ interface TowerKind<Config, Tower, FlopsOptions, Positions> {
   fromOpenClip(tower: OpenClipTower, unsupported: string[]): Record<string, unknown> | null;
 }
 
+/** What pictures a kind of image tower reads. */
+export interface PictureRules<Config extends ImageTowerConfig> {
+  /** Whether training can leave patches out; absent: it cannot. */
+  readonly leavesPatchesOut?: true;
+  /**
+   * @throws BantamError where a tower of this configuration cannot read pictures of `imageSize` pixels
+   * with the weights that it has.
+   */
+  checkImageSize(config: Config, imageSize: number): void;
+}
+
 /** A kind of image tower. */
-export interface ImageTowerKind<Config extends ImageTowerConfig> extends TowerKind<
-  Config,
-  ImageTower,
-  ImageFlopsOptions,
-  PatchPositions<Config>
-> {
+export interface ImageTowerKind<Config extends ImageTowerConfig>
+  extends
+    TowerKind<Config, ImageTower, ImageFlopsOptions, PatchPositions<Config>>,
+    PictureRules<Config> {
   /** How its published models prepare pictures, where that is not as OpenAI's do. */
   readonly preprocess?: Partial<Preprocess>;
 }

@@ -18,16 +18,14 @@ export function loadWeights(
 ): void {
   const named = isMobileClip(weights) ? fromMobileClip(weights, model.config) : weights;
   const scalars = withScalars(named);
-  const differences = compare(model.stateDict(), scalars);
+  const differences = differencesOf(model.stateDict(), scalars);
   if (differences.length === 0) {
     model.loadStateDict(scalars);
     return;
   }
-  const [first = '', second, ...rest] = differences;
-  const more = rest.length === 0 ? '' : `, and ${rest.length} more differ`;
   throw new BantamError(
     `${source} holds another model than the configuration beside it describes ` +
-      `(${second === undefined ? first : `${first}; ${second}`}${more}); put configuration and weights of one model together.`,
+      `(${summarizeDifferences(differences)}); put configuration and weights of one model together.`,
   );
 }
 
@@ -55,7 +53,18 @@ function withScalars(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, 
   return scalars;
 }
 
-function compare(own: ReadonlyMap<string, Tensor>, given: ReadonlyMap<string, Tensor>): string[] {
+/** The first two of the differences, and how many more there are. */
+export function summarizeDifferences(differences: readonly string[]): string {
+  const [first = '', second, ...rest] = differences;
+  const more = rest.length === 0 ? '' : `, and ${rest.length} more differ`;
+  return `${second === undefined ? first : `${first}; ${second}`}${more}`;
+}
+
+/** What is missing, of another shape or left over among the given weights, in words. */
+export function differencesOf(
+  own: ReadonlyMap<string, Tensor>,
+  given: ReadonlyMap<string, Tensor>,
+): string[] {
   const list = ({ shape }: Tensor) => `[${shape.join(', ')}]`;
   const wrong = [...own].flatMap(([name, target]) => {
     const tensor = given.get(name);

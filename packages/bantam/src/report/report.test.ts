@@ -112,7 +112,15 @@ describe('lineChart', () => {
   });
 });
 
-const row = { epoch: 0, lr: 1e-3, logitScale: 14, gradNorm: 1, samplesPerSecond: 250, dataWait: 0 };
+const row = {
+  losses: {},
+  epoch: 0,
+  lr: 1e-3,
+  logitScale: 14,
+  gradNorm: 1,
+  samplesPerSecond: 250,
+  dataWait: 0,
+};
 const report: ReportData = {
   title: 'Run <script>alert(1)</script>',
   date: new Date('2026-01-05T12:00:00Z'),

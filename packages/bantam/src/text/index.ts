@@ -2,5 +2,12 @@ export { cleanText, type Cleaning } from './clean.js';
 export { clipTokenizer, type ClipTokenizerOptions } from './clip-tokenizer.js';
 export { fixText } from './fix-text.js';
 export { loadTokenizer, type LoadTokenizerOptions } from './load-tokenizer.js';
+export {
+  reductionMethods,
+  TextReducer,
+  type TextReducerOptions,
+  type TextReduction,
+  type Uniform,
+} from './reduce.js';
 export { trainTokenizer, type TrainTokenizerOptions } from './train-tokenizer.js';
 export type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { photoAugment } from '../data/index.js';
+import { augmentations, photoAugment } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { modelConfig, preprocessFor } from '../models/index.js';
 import {
   applySettings,
   defaultTokenizerSettings,
   defaultTrainSettings,
+  freshWeights,
   type TrainConfig,
 } from './config.js';
+import { parseStrategy } from './strategies/index.js';
 
 const config: TrainConfig = {
   model: modelConfig('ViT-S-32'),
-  strategy: 'clip',
+  init: freshWeights,
+  strategy: parseStrategy('clip'),
   data: 'folder:photos',
   budget: '5m',
   seed: 0,
@@ -37,6 +40,8 @@ describe('applySettings', () => {
     assert.deepEqual(changed.augment, [{ op: 'flip' }]);
     assert.equal(config.train.lr, 1e-3);
     assert.deepEqual(config.augment, photoAugment);
+    const named = applySettings(config, { augment: 'simclr' });
+    assert.deepEqual(named.augment, augmentations.simclr);
   });
 
   it('names the nearest setting for an unknown one', () => {

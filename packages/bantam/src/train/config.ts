@@ -1,12 +1,18 @@
 import { BantamError, UsageError } from '../errors.js';
-import type { ImageAugment } from '../data/index.js';
+import { parseAugment, type ImageAugment } from '../data/index.js';
 import type { ModelConfig, Preprocess } from '../models/index.js';
 import { didYouMean } from '../nearest.js';
+import type { StrategyConfig } from './strategies/index.js';
 
 /** The settings of training itself. */
 export interface TrainSettings {
   /** Pairs that are contrasted with each other in one step. */
   batchSize: number;
+  /**
+   * Samples that pass through the towers at once, a divisor of `batchSize`: a large batch on the
+   * memory of a small one, for one more forward pass. 0: the whole batch.
+   */
+  microBatch: number;
   /** Batches whose gradients are averaged before a step of the optimizer. */
   accumulate: number;
   /** Peak learning rate. */
@@ -45,10 +51,22 @@ export interface TokenizerSettings {
   contextLength: number;
 }
 
+/** Model directories that a run's first weights come from; empty: fresh weights. */
+export interface InitSettings {
+  /** Both towers, the temperature and the tokenizer. */
+  model: string;
+  /** The image tower; goes before {@link model}. */
+  image: string;
+}
+
+/** Fresh weights. */
+export const freshWeights: Readonly<InitSettings> = { model: '', image: '' };
+
 /** Everything that a run depends on, as `config.json` keeps it. */
 export interface TrainConfig {
   model: ModelConfig;
-  strategy: string;
+  init: InitSettings;
+  strategy: StrategyConfig;
   /** Source specification. */
   data: string;
   budget: string;
@@ -62,6 +80,7 @@ export interface TrainConfig {
 /** Settings that suit small models on small data; the learning rate is that of batch 256. */
 export const defaultTrainSettings: Readonly<TrainSettings> = {
   batchSize: 256,
+  microBatch: 0,
   accumulate: 1,
   lr: 1e-3,
   beta1: 0.9,
@@ -92,11 +111,19 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   'train.precision': ['auto', 'fp32', 'bf16'],
 };
 
-const sections = ['train', 'tokenizer', 'model', 'augment', 'preprocess'] as const;
+const sections = [
+  'train',
+  'strategy',
+  'init',
+  'tokenizer',
+  'model',
+  'augment',
+  'preprocess',
+] as const;
 
 /**
  * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
- * `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a JSON list of operations.
+ * `strategy.*`, `init.*`, `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
  *
  * @throws UsageError that names the setting and the nearest known one.
  */
@@ -107,7 +134,7 @@ export function applySettings(
   const result = structuredClone(config);
   for (const [path, text] of Object.entries(settings)) {
     if (path === 'augment') {
-      result.augment = parseJson(path, text) as ImageAugment;
+      result.augment = parseAugment(text);
       continue;
     }
     const [section = '', ...names] = path.split('.');
@@ -191,6 +218,7 @@ function parseJson(path: string, text: string): unknown {
 /** What each numeric setting must be. */
 const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][] = [
   ['batchSize', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
+  ['microBatch', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],
   ['accumulate', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['lr', (v) => v >= 0, 'at least 0'],
   ['beta1', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
@@ -213,6 +241,12 @@ export function checkSettings(config: TrainConfig): void {
     if (!holds(value)) {
       throw new UsageError(`The setting 'train.${name}' must be ${must}, not ${value}.`);
     }
+  }
+  const { batchSize, microBatch } = config.train;
+  if (microBatch > 0 && batchSize % microBatch !== 0) {
+    throw new UsageError(
+      `The setting 'train.microBatch' (${microBatch}) must divide 'train.batchSize' (${batchSize}).`,
+    );
   }
 }
 

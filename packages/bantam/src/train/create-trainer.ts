@@ -5,20 +5,24 @@ import {
   openClipDecayRules,
   parameterGroups,
   RandomStreams,
+  type ParameterGroup,
 } from '@bantam/torch';
 import { createModel, type Clip } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { parseBudget } from './budget.js';
 import type { TrainConfig } from './config.js';
 import { resolvePrecision } from './precision.js';
-import { strategyByName } from './strategies/index.js';
+import type { Strategy } from './strategy.js';
 import { Trainer, type BatchStream } from './trainer.js';
 
 /** Options of {@link createTrainer}. */
 export interface CreateTrainerOptions {
+  strategy: Strategy;
   tokenizer: Tokenizer;
   /** A `Loader`, or anything that gives ready batches with the strategy's views. */
   loader: BatchStream;
+  /** Puts trained weights in place of fresh ones. */
+  initialize?: (model: Clip) => void;
 }
 
 /** A trainer with the parts that its owner saves, describes and frees. */
@@ -33,12 +37,15 @@ export interface TrainerSetup extends Disposable {
 /** The trainer of a configuration: a model with fresh weights, its optimizer, streams and budget. */
 export function createTrainer(
   config: TrainConfig,
-  { tokenizer, loader }: CreateTrainerOptions,
+  { strategy, tokenizer, loader, initialize }: CreateTrainerOptions,
 ): TrainerSetup {
   const { train: settings, seed } = config;
   const streams = new RandomStreams({ seed });
   const model = createModel(config.model, { generator: streams.get('init') });
-  const groups = parameterGroups(model, openClipDecayRules);
+  initialize?.(model);
+  if (strategy.frozen !== undefined) model.freeze(strategy.frozen);
+  const rules = [...(strategy.rules ?? []), ...openClipDecayRules];
+  const groups = [...parameterGroups(model, rules), ...ownGroups(strategy)];
   const optimizer = new AdamW(groups, {
     lr: settings.lr,
     betas: [settings.beta1, settings.beta2],
@@ -48,7 +55,7 @@ export function createTrainer(
   const ema = settings.ema > 0 ? new Ema(model) : null;
   const trainer = new Trainer({
     config,
-    strategy: strategyByName(config.strategy),
+    strategy,
     model,
     tokenizer,
     loader,
@@ -67,6 +74,20 @@ export function createTrainer(
       ema?.[Symbol.dispose]();
       optimizer[Symbol.dispose]();
       model[Symbol.dispose]();
+      strategy.module?.[Symbol.dispose]();
+      strategy[Symbol.dispose]?.();
     },
   };
+}
+
+/** Parameters of the strategy's own. */
+function ownGroups({ module }: Strategy): ParameterGroup[] {
+  if (module === null) return [];
+  return parameterGroups(module, openClipDecayRules).map((group) => ({
+    ...group,
+    label: `strategy: ${group.label}`,
+    parameters: new Map(
+      [...group.parameters].map(([name, parameter]) => [`strategy.${name}`, parameter]),
+    ),
+  }));
 }

@@ -27,6 +27,8 @@ export type TrainEvent =
       progress: number;
       etaSeconds: number;
     }
+  /** What goes before training, such as the features of a locked tower; often. */
+  | { kind: 'preparing'; message: string }
   | { kind: 'checkpoint'; path: string; step: number }
   | { kind: 'note'; message: string };
 

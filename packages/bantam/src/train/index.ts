@@ -2,6 +2,8 @@
 export { budgetProgress, parseBudget, type Budget, type Spent } from './budget.js';
 export {
   applySettings,
+  freshWeights,
+  type InitSettings,
   defaultTokenizerSettings,
   defaultTrainSettings,
   type TokenizerSettings,
@@ -13,6 +15,22 @@ export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';
 export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
-export type { EncodeContext, Features, Losses, StepBatch, Strategy } from './strategy.js';
+export {
+  createStrategy,
+  parseStrategy,
+  strategies,
+  type StrategyConfig,
+} from './strategies/index.js';
+export type {
+  EncodeContext,
+  Features,
+  LossContext,
+  Losses,
+  Samples,
+  StepBatch,
+  Strategy,
+  StrategyKind,
+} from './strategy.js';
+export { resolveConfig, type RunOptions } from './resolve-config.js';
 export { resumeTraining, train, type TrainControl, type TrainOptions } from './train.js';
 export { Trainer, type BatchStream, type StepReport, type TrainerParts } from './trainer.js';

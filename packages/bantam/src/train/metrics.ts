@@ -9,6 +9,8 @@ export interface MetricsRow {
   samples: number;
   epoch: number;
   loss: number;
+  /** The losses of the strategy that add up to it. */
+  losses: Readonly<Record<string, number>>;
   lr: number;
   /** exp of the learned log temperature. */
   logitScale: number;
@@ -36,8 +38,9 @@ export class MetricsWriter {
   write(row: MetricsRow): void {
     appendFileSync(this.#path, `${JSON.stringify(row)}\n`);
     const wallTime = Date.now() / 1000;
-    const { step, ...values } = row;
-    for (const [name, value] of Object.entries(values)) {
+    const { step, losses, ...values } = row;
+    const parts = Object.entries(losses).map(([name, value]) => [`loss/${name}`, value] as const);
+    for (const [name, value] of [...Object.entries(values), ...parts]) {
       this.#events.scalar(`train/${name}`, value, step, wallTime);
     }
   }

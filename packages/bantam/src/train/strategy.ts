@@ -1,13 +1,33 @@
-import type { RandomStreams, Tensor } from '@bantam/torch';
-import type { ImageAugment } from '../data/index.js';
-import type { Clip } from '../models/index.js';
+import type {
+  FloatDType,
+  Generator,
+  GroupRule,
+  Module,
+  NamePattern,
+  RandomStreams,
+  Tensor,
+} from '@bantam/torch';
+import type { ImageAugment, Quarantine, Source } from '../data/index.js';
+import type { Fields } from '../fields.js';
+import type { Clip, ModelConfig, Preprocess } from '../models/index.js';
+import type { Phase } from './phases.js';
 
-/** A batch on the device: one tensor of pixels per view of the image, and the captions' ids. */
+/** Samples on the device: one tensor of pixels per view of the image, and the captions' ids. */
 export interface StepBatch {
   /** By view: normalised pixels, float32 [B, 3, H, W]. */
   readonly images: Readonly<Record<string, Tensor>>;
-  /** int64 [B, L], cut to the longest caption of the batch. */
+  /** int64 [B, L], cut to the longest caption. */
   readonly ids: Tensor;
+  /** Which samples of the source they are. */
+  readonly indices: Int32Array;
+}
+
+/** The samples that are contrasted with each other in one step. */
+export interface Samples {
+  /** Records of the source. */
+  readonly indices: Int32Array;
+  readonly captions: readonly string[];
+  readonly epoch: number;
 }
 
 /** What {@link Strategy.encode} works with. */
@@ -15,26 +35,105 @@ export interface EncodeContext {
   readonly model: Clip;
   /** Named random streams; what a strategy draws comes from `streams.get('mask')` and the like. */
   readonly streams: RandomStreams;
+  readonly phase: Phase;
+}
+
+/** What {@link Strategy.losses} works with. */
+export interface LossContext {
+  readonly model: Clip;
+  readonly samples: Samples;
+  /** Number of this step, from 1. */
+  readonly step: number;
+  /** Share of the budget used before this step, 0 … 1. */
+  readonly progress: number;
+  /** The type in which layers of the strategy's own may compute, under `autocast`. */
+  readonly precision: FloatDType;
 }
 
 /** Tensors by name that the losses are computed from, each with one row per sample. */
 export type Features = Readonly<Record<string, Tensor>>;
 
-/** The losses of a step by name; the trainer minimises their sum. */
+/** The losses of a step by name, scalars; the trainer minimises their sum. */
 export type Losses = Readonly<Record<string, Tensor>>;
+
+/** What {@link Strategy.prepare} works with. */
+export interface PrepareContext {
+  readonly model: Clip;
+  readonly source: Source;
+  readonly preprocess: Preprocess;
+  readonly precision: FloatDType;
+  /** The most pictures that are encoded at once. */
+  readonly batchSize: number;
+  /** Where pictures that cannot be read are counted. */
+  readonly quarantine: Quarantine;
+  /** Leaves records of the source out of the training. */
+  readonly exclude: (indices: Iterable<number>) => void;
+  /** Stops early, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears what is being done, in words. */
+  readonly onProgress: (message: string) => void;
+}
 
 /**
  * How to train: which views of image and text, how features are computed, which losses apply.
  *
- * Features and losses are apart so that a trainer can compute features in pieces (gradient cache)
- * and the loss over all of them. The trainer never asks for a strategy's name.
+ * Features and losses are apart, so that the trainer can compute features in pieces and the losses
+ * over all of them (gradient cache). The trainer never asks for a strategy's name.
  */
-export interface Strategy {
-  readonly name: string;
-  /** The views of each image by name, each with its augmentation; the loader makes them. */
+export interface Strategy extends Partial<Disposable> {
+  /** Weights and running estimates of its own, trained and saved beside the model's; null: none. */
+  readonly module: Module | null;
+  /** How {@link module}'s parameters are optimised; the default decay rules follow. */
+  readonly rules?: readonly GroupRule[];
+  /** Names of the model's parameters that stay as they are. */
+  readonly frozen?: readonly NamePattern[];
+  /** The parts of a training in order; their shares of the budget add up to 1. */
+  readonly phases: readonly Phase[];
+  /** The views of each image by name, each with its augmentation; without any, none is read. */
   views(augment: ImageAugment): Readonly<Record<string, ImageAugment>>;
+  /** Runs once before training, on a new model or a resumed one. */
+  prepare?(context: PrepareContext): Promise<void>;
   /** Runs under autocast. */
   encode(batch: StepBatch, context: EncodeContext): Features;
-  /** Runs in float32. */
-  losses(features: Features, model: Clip): Losses;
+  /** Runs in float32, once for each contrastive batch. */
+  losses(features: Features, context: LossContext): Losses;
+  /** The sum of the losses where all features are equal: what a collapsed model stays at; else null. */
+  collapsed(batch: number, model: Clip): number | null;
+  /** Runs after the optimizer's step, without gradients: keeps its own weights in their bounds. */
+  afterStep?(): void;
+  /** Floating-point operations of a training step per sample, forward and backward. */
+  flops(model: ModelConfig, cost: CostOptions): number;
+}
+
+/** What {@link Strategy.flops} depends on beside the model. */
+export interface CostOptions {
+  /** Tokens of the caption. */
+  readonly captionTokens: number;
+  readonly phase: Phase;
+}
+
+/** What a strategy is made for. */
+export interface StrategyOptions {
+  readonly model: ModelConfig;
+  /** Samples of the source. */
+  readonly samples: number;
+  /** Which towers start from trained weights. */
+  readonly trained: { readonly image: boolean };
+  /** Draws the initial weights of the strategy's own modules. */
+  readonly generator: Generator;
+}
+
+/** A kind of strategy: its settings with their defaults, and how they become one. */
+export interface StrategyKind<Settings extends object = object> {
+  /** The value of `type` in its settings. */
+  readonly type: string;
+  /** A few words for lists. */
+  readonly summary: string;
+  readonly fields: Fields<Settings>;
+  /** The augmentation in place of the source's own; undefined: the source's. */
+  augment?(settings: Settings): ImageAugment;
+  /** The model's configuration as the strategy needs it, such as a bias of the logits. */
+  adapt?(model: ModelConfig, settings: Settings): ModelConfig;
+  /** @throws BantamError where model and settings do not go together. */
+  create(settings: Settings, options: StrategyOptions): Strategy;
 }

@@ -1,6 +1,6 @@
 import { drawCaption, Draws, type Source } from '../data/index.js';
 import { loadTokenizer, trainTokenizer, type Tokenizer } from '../text/index.js';
-import type { TokenizerSettings } from './config.js';
+import type { TrainConfig } from './config.js';
 
 /**
  * The texts that a source's captions are drawn from: each record's captions, one caption drawn by
@@ -20,13 +20,14 @@ function* captionTexts(source: Source, seed: number): Generator<string> {
   }
 }
 
-/** The tokenizer that the settings name, or one trained on the source's captions. */
+/** The tokenizer that the settings name, that of the initial model, or one trained on the captions. */
 export async function prepareTokenizer(
-  settings: TokenizerSettings,
+  { tokenizer: settings, seed }: Pick<TrainConfig, 'tokenizer' | 'seed'>,
   source: Source,
-  seed: number,
+  initial: Tokenizer | undefined,
 ): Promise<Tokenizer> {
   const { path, vocabSize, contextLength } = settings;
   if (path !== '') return loadTokenizer(path, { contextLength });
+  if (initial !== undefined) return initial;
   return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
 }

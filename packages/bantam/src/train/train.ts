@@ -1,37 +1,22 @@
 import { writeFileSync } from 'node:fs';
-import {
-  Loader,
-  openSource,
-  resolveAugment,
-  type ImageAugment,
-  type Source,
-} from '../data/index.js';
+import { onDevice } from '@bantam/torch';
+import { Loader, openSource, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import {
-  describeModel,
-  modelConfig,
-  parseModelConfig,
-  preprocessOf,
-  saveModel,
-  type ModelConfig,
-} from '../models/index.js';
+import { describeModel, saveModel, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { parseBudget } from './budget.js';
 import { listCheckpoints, readCheckpoint, writeCheckpoint } from './checkpoint.js';
-import {
-  applySettings,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
-  type TrainConfig,
-} from './config.js';
+import { freshWeights, type TrainConfig, type TrainSettings } from './config.js';
 import { createTrainer } from './create-trainer.js';
 import type { TrainEvent, TrainResult } from './events.js';
+import { copyInitialWeights, loadInitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { resolvePrecision } from './precision.js';
+import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
-import { strategyByName } from './strategies/index.js';
+import { createStrategy } from './strategies/index.js';
 import { prepareTokenizer } from './tokenizer.js';
-import { checkpointParts, NonFiniteError, type Trainer } from './trainer.js';
+import { checkpointParts, loadSize, NonFiniteError, type Trainer } from './trainer.js';
 
 /** What {@link train} and {@link resumeTraining} report to and listen to. */
 export interface TrainControl {
@@ -41,64 +26,33 @@ export interface TrainControl {
 }
 
 /** Options of {@link train}. */
-export interface TrainOptions extends TrainControl {
-  /** A preset's name, or a configuration. */
-  model: string | ModelConfig;
-  /** Source specification, such as `emoji` or `csv:pairs.csv`. */
-  data: string;
+export interface TrainOptions extends RunOptions, TrainControl {
   /** The run directory; must not hold a run. */
   out: string;
-  /** When to stop, such as `5m` or `100ksamples`; see {@link parseBudget}. */
-  budget: string;
-  /** Default `clip`. */
-  strategy?: string;
-  /** Default 0. */
-  seed?: number;
-  /** A tokenizer's path; by default one is trained on the captions. */
-  tokenizer?: string;
-  /** Default: the source's own. */
-  augment?: ImageAugment;
-  /** Further settings by name, such as `{ 'train.lr': '1e-3' }`. */
-  settings?: Readonly<Record<string, string>>;
 }
 
 /**
- * Trains a model from scratch and saves it as a model directory in `out`, with metrics,
- * checkpoints and the whole configuration beside it.
+ * Trains a model and saves it as a model directory in `out`, with metrics, checkpoints and the whole
+ * configuration beside it.
  *
  * @throws UsageError for a wrong option; BantamError when data, folder or numbers fail.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { model, data, out, budget, seed = 0 } = options;
-  parseBudget(budget);
-  strategyByName(options.strategy ?? 'clip');
-  const named = typeof model === 'string' ? modelConfig(model) : model;
-  const source = await openSource(data);
-  const config = applySettings(
-    {
-      model: named,
-      strategy: options.strategy ?? 'clip',
-      data,
-      budget,
-      seed,
-      train: { ...defaultTrainSettings },
-      tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessOf(named),
-      augment: options.augment ?? source.augment,
-    },
-    options.settings ?? {},
-  );
-  // Whatever is wrong with the settings is said before there is a run.
-  config.model = parseModelConfig(config.model);
-  config.augment = resolveAugment(config.augment);
-  config.preprocess = { ...config.preprocess, size: config.model.vision.imageSize };
+  const { out, init = '', initImage = '' } = options;
+  parseBudget(options.budget);
+  const source = await openSource(options.data);
+  using initial = await loadInitialModels({ model: init, image: initImage });
+  const config = resolveConfig(options, { source, initial: initial.model?.config ?? null });
+  config.train.batchSize = fitBatch(config.train, source, options);
+  // A strategy that does not go with the model says so before there is a run.
+  onDevice('meta', () => createStrategy(config, { samples: source.size }));
   createRun(out);
-  const tokenizer = await prepareTokenizer(config.tokenizer, source, seed);
+  const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
+  config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
-  config.train.batchSize = fitBatch(config.train.batchSize, source, options);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return runTraining(out, config, source, tokenizer, options);
+  return await runTraining(out, config, source, tokenizer, options);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -119,17 +73,22 @@ function fitText(config: ModelConfig, { vocabSize, contextLength }: Tokenizer): 
 }
 
 /** A set smaller than the batch is one batch. */
-function fitBatch(batchSize: number, source: Source, { onEvent }: TrainControl): number {
-  const available = source.grouping?.count ?? source.size;
-  if (available >= batchSize) return batchSize;
+function fitBatch(
+  { batchSize, microBatch }: TrainSettings,
+  source: Source,
+  { onEvent }: TrainControl,
+): number {
+  const samples = source.grouping?.count ?? source.size;
+  if (samples >= batchSize) return batchSize;
+  const available = microBatch === 0 ? samples : samples - (samples % microBatch);
   if (available < 2) {
     throw new BantamError(
-      `${source.spec} has ${available} sample, but contrastive training needs at least 2; add images.`,
+      `${source.spec} has ${samples} sample, but contrastive training needs at least 2; add images.`,
     );
   }
   onEvent?.({
     kind: 'note',
-    message: `The batch is all ${available} samples of ${source.spec} instead of ${batchSize}.`,
+    message: `The batch is ${available} of the ${samples} samples of ${source.spec} instead of ${batchSize}.`,
   });
   return available;
 }
@@ -143,27 +102,49 @@ async function runTraining(
 ): Promise<TrainResult> {
   for (const message of source.notes ?? []) onEvent?.({ kind: 'note', message });
   const paths = runPaths(run);
-  const strategy = strategyByName(config.strategy);
   const { train: settings, seed } = config;
+  const strategy = createStrategy(config, { samples: source.size });
   const loader = new Loader(source, {
-    batchSize: settings.batchSize,
+    batchSize: loadSize(settings),
+    unitSize: settings.batchSize,
     views: strategy.views(config.augment),
     size: config.preprocess.size,
     seed,
     workers: settings.workers,
     quarantine: { path: paths.quarantine },
   });
-  using setup = createTrainer(config, { tokenizer, loader });
-  const { trainer, model, ema, groups } = setup;
   const latest = listCheckpoints(run).at(-1);
+  using initial = await loadInitialModels(latest === undefined ? config.init : freshWeights);
+  using setup = createTrainer(config, {
+    strategy,
+    tokenizer,
+    loader,
+    initialize: (model) => {
+      copyInitialWeights(initial, model, config.init);
+    },
+  });
+  const { trainer, model, ema, groups } = setup;
   if (latest !== undefined) {
-    const checkpoint = readCheckpoint(latest, checkpointParts(ema !== null));
+    const checkpoint = readCheckpoint(latest, checkpointParts({ ema, strategy }));
     trainer.restore(checkpoint);
     for (const part of Object.values(checkpoint.tensors)) {
       for (const tensor of part.values()) tensor.dispose();
     }
     onEvent?.({ kind: 'note', message: `Continuing from step ${trainer.step} (${latest}).` });
   }
+  await strategy.prepare?.({
+    model,
+    source,
+    preprocess: config.preprocess,
+    precision: resolvePrecision(settings.precision),
+    batchSize: Math.min(256, loadSize(settings)),
+    quarantine: loader.quarantine,
+    exclude: (indices) => {
+      loader.exclude(indices);
+    },
+    signal,
+    onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
+  });
   const metrics = new MetricsWriter(run, { resumedAt: trainer.step });
   onEvent?.({
     kind: 'start',
@@ -222,7 +203,7 @@ async function runTraining(
     model,
     tokenizer,
     preprocess: config.preprocess,
-    info: { strategy: config.strategy, data: config.data, seed, ...trainingFacts(trainer) },
+    info: { strategy: config.strategy.type, data: config.data, seed, ...trainingFacts(trainer) },
   });
   return { ...result, model: paths.model };
 }

@@ -1,14 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import {
-  add,
-  autocast,
   clamp_,
   clipGradNorm,
   emaDecay,
   type Device,
   type FloatDType,
   fromTypedArray,
-  mul,
   noGrad,
   schedule,
   scope,
@@ -18,10 +15,16 @@ import {
   type RandomStreams,
   type Tensor,
 } from '@bantam/torch';
-import type { Batch, Loader } from '../data/index.js';
+import { Draws, type Batch, type Loader } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import { modelFlops, normalizePixels, type Clip } from '../models/index.js';
-import type { Tokenizer } from '../text/index.js';
+import { normalizePixels, type Clip } from '../models/index.js';
+import {
+  TextReducer,
+  type EncodedBatch,
+  type TextReduction,
+  type Tokenizer,
+} from '../text/index.js';
+import { addGradients, type Piece } from './backward.js';
 import {
   budgetProgress,
   schedulePosition,
@@ -32,7 +35,8 @@ import {
 import type { Checkpoint, CheckpointState } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
-import type { Strategy } from './strategy.js';
+import { phaseAt, type Phase, type PhasePosition } from './phases.js';
+import type { Samples, StepBatch, Strategy } from './strategy.js';
 
 /** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
 export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
@@ -62,8 +66,15 @@ export interface StepReport extends MetricsRow {
 const maxLogitScale = Math.log(100);
 
 /** The parts of a checkpoint that hold tensors. */
-export const checkpointParts = (ema: boolean): string[] =>
-  ema ? ['model', 'optimizer', 'ema'] : ['model', 'optimizer'];
+export const checkpointParts = ({
+  ema,
+  strategy,
+}: Pick<TrainerParts, 'ema' | 'strategy'>): string[] => [
+  'model',
+  'optimizer',
+  ...(ema === null ? [] : ['ema']),
+  ...(strategy.module === null ? [] : ['strategy']),
+];
 
 /**
  * The training loop: batches → losses → gradients → optimizer, until the budget is used.
@@ -78,6 +89,8 @@ export class Trainer {
   #step = 0;
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
+  /** Of the present phase. */
+  #reducer: TextReducer | null = null;
 
   constructor(parts: TrainerParts) {
     this.#parts = parts;
@@ -101,17 +114,76 @@ export class Trainer {
 
   /** Trains until the budget is used or the consumer stops; yields after each optimizer step. */
   async *run(): AsyncGenerator<StepReport, void, undefined> {
-    const { budget, config, loader, optimizer } = this.#parts;
+    while (this.#progress < 1) yield* this.#runPhase(this.#phase());
+  }
+
+  /** The state to write, its tensors not copied. */
+  checkpoint(): Checkpoint {
+    const { model, optimizer, ema, strategy, streams } = this.#parts;
+    const states = Object.entries(streams.state());
+    const state: CheckpointState = {
+      step: this.#step,
+      spent: { ...this.#spent },
+      ...this.#next,
+      streams: Object.fromEntries(
+        states.map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
+      ),
+      loss: this.#loss,
+    };
+    const tensors = {
+      model: model.stateDict(),
+      optimizer: optimizer.state(),
+      ...(ema !== null && { ema: ema.state() }),
+      ...(strategy.module !== null && { strategy: strategy.module.stateDict() }),
+    };
+    return { state, tensors };
+  }
+
+  /** Takes back what {@link checkpoint} gave. */
+  restore({ state, tensors }: Checkpoint): void {
+    const { model, optimizer, ema, strategy, streams } = this.#parts;
+    const part = (name: string): ReadonlyMap<string, Tensor> => {
+      const found = tensors[name];
+      if (found === undefined) throw new RangeError(`The checkpoint has no part '${name}'.`);
+      return found;
+    };
+    model.loadStateDict(part('model'));
+    optimizer.loadState(part('optimizer'));
+    ema?.loadState(part('ema'));
+    strategy.module?.loadStateDict(part('strategy'));
+    streams.setState(
+      Object.fromEntries(
+        Object.entries(state.streams).map(([name, text]) => [name, Buffer.from(text, 'base64')]),
+      ),
+    );
+    this.#step = state.step;
+    this.#spent = { ...state.spent };
+    this.#next = { epoch: state.epoch, position: state.position };
+    this.#loss = state.loss;
+  }
+
+  get #progress(): number {
+    return budgetProgress(this.#parts.budget, this.#spent);
+  }
+
+  #phase(): PhasePosition {
+    return phaseAt(this.#parts.strategy.phases, this.#progress);
+  }
+
+  /** Steps until the phase's share of the budget is used. */
+  async *#runPhase({ phase, start, end }: PhasePosition): AsyncGenerator<StepReport> {
+    this.#reducer = null;
+    const { config, loader } = this.#parts;
+    const size = phase.imageSize ?? config.preprocess.size;
+    const perStep = loadsPerStep(config);
     let batches: Batch[] = [];
     let clock = performance.now();
     let waited = loader.waitSeconds;
-    if (budgetProgress(budget, this.#spent) >= 1) return;
-    for await (const batch of loader.batches(this.#next)) {
+    for await (const batch of loader.batches(this.#next, { size })) {
       batches.push(batch);
-      if (batches.length < config.train.accumulate) continue;
-      const lr = this.#learningRate();
-      const { loss, gradNorm } = this.#optimize(batches, lr);
-      optimizer.zeroGrad();
+      if (batches.length < perStep) continue;
+      const lr = this.#learningRate({ phase, start, end });
+      const { loss, losses, gradNorm } = this.#optimize(batches, phase, lr);
 
       const samples = batches.reduce((sum, { size }) => sum + size, 0);
       const now = performance.now();
@@ -130,62 +202,24 @@ export class Trainer {
         samples: this.#spent.samples,
         epoch: batch.epoch,
         loss,
+        losses,
         lr,
         logitScale: Math.exp(this.#parts.model.logitScale.item()),
         gradNorm,
         samplesPerSecond: samples / seconds,
         dataWait: Math.min(1, wait / seconds),
         seconds: this.#spent.seconds,
-        progress: budgetProgress(budget, this.#spent),
-        etaSeconds: secondsLeft(budget, this.#spent) ?? 0,
+        progress: this.#progress,
+        etaSeconds: secondsLeft(this.#parts.budget, this.#spent) ?? 0,
       };
-      if (budgetProgress(budget, this.#spent) >= 1) return;
+      if (this.#progress >= end) return;
       // Native work is synchronous: timers, signals and the loader's messages get their turn here.
       await setImmediate();
     }
   }
 
-  /** The state to write, its tensors not copied. */
-  checkpoint(): Checkpoint {
-    const { model, optimizer, ema, streams } = this.#parts;
-    const states = Object.entries(streams.state());
-    const state: CheckpointState = {
-      step: this.#step,
-      spent: { ...this.#spent },
-      ...this.#next,
-      streams: Object.fromEntries(
-        states.map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
-      ),
-      loss: this.#loss,
-    };
-    const tensors = { model: model.stateDict(), optimizer: optimizer.state() };
-    return { state, tensors: ema === null ? tensors : { ...tensors, ema: ema.state() } };
-  }
-
-  /** Takes back what {@link checkpoint} gave. */
-  restore({ state, tensors }: Checkpoint): void {
-    const { model, optimizer, ema, streams } = this.#parts;
-    const part = (name: string): ReadonlyMap<string, Tensor> => {
-      const found = tensors[name];
-      if (found === undefined) throw new RangeError(`The checkpoint has no part '${name}'.`);
-      return found;
-    };
-    model.loadStateDict(part('model'));
-    optimizer.loadState(part('optimizer'));
-    ema?.loadState(part('ema'));
-    streams.setState(
-      Object.fromEntries(
-        Object.entries(state.streams).map(([name, text]) => [name, Buffer.from(text, 'base64')]),
-      ),
-    );
-    this.#step = state.step;
-    this.#spent = { ...state.spent };
-    this.#next = { epoch: state.epoch, position: state.position };
-    this.#loss = state.loss;
-  }
-
-  /** The learning rate of the coming step. */
-  #learningRate(): number {
+  /** The learning rate of the coming step: every phase has a whole schedule of its own. */
+  #learningRate({ phase, start, end }: PhasePosition): number {
     const { budget, config } = this.#parts;
     const { train } = config;
     const { step, total } = schedulePosition(
@@ -193,66 +227,131 @@ export class Trainer {
       this.#spent,
       train.batchSize * train.accumulate,
     );
+    const length = (end - start) * total;
     const factor = schedule({
       kind: train.schedule,
-      total,
-      warmup: train.warmup * total,
-      cooldown: train.cooldown * total,
+      total: length,
+      warmup: train.warmup * length,
+      cooldown: train.cooldown * length,
     });
-    return train.lr * factor(step);
+    return train.lr * phase.lr * factor(step - start * total);
   }
 
-  /** Gradients of the mean loss over the batches, then one step of the optimizer. */
-  #optimize(batches: readonly Batch[], lr: number): { loss: number; gradNorm: number } {
-    const { config, ema, model, optimizer } = this.#parts;
+  /** Gradients of the mean loss over the contrastive batches, then one step of the optimizer. */
+  #optimize(
+    batches: readonly Batch[],
+    phase: Phase,
+    lr: number,
+  ): { loss: number; losses: Record<string, number>; gradNorm: number } {
+    const { config, ema, model, optimizer, strategy } = this.#parts;
     return scope(() => {
-      const losses = batches.map((batch) => this.#backward(batch, 1 / batches.length));
-      const loss = losses.reduce((sum, value) => sum + value, 0);
+      const losses = this.#addGradients(batches, phase);
+      const loss = Object.values(losses).reduce((sum, value) => sum + value, 0);
       const limit = config.train.clipNorm;
-      const gradNorm = clipGradNorm(model.parameters(), limit === 0 ? Infinity : limit);
+      const parameters = optimizer.groups.flatMap((group) => [...group.parameters.values()]);
+      const gradNorm = clipGradNorm(parameters, limit === 0 ? Infinity : limit);
       if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
         throw new NonFiniteError(this.#step + 1, loss, batches);
       }
       optimizer.step({ lr });
-      noGrad(() => clamp_(model.logitScale, { min: 0, max: maxLogitScale }));
+      optimizer.zeroGrad();
+      noGrad(() => {
+        clamp_(model.logitScale, { min: 0, max: maxLogitScale });
+        strategy.afterStep?.();
+      });
       ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
-      return { loss, gradNorm };
+      return { loss, losses, gradNorm };
     });
   }
 
-  /** Adds one batch's gradients, times `weight`; returns its loss, times `weight`. */
-  #backward(batch: Batch, weight: number): number {
-    const { config, model, precision, strategy, streams, tokenizer } = this.#parts;
-    return scope(() => {
-      const { ids, shape } = tokenizer.encodeBatch(batch.captions);
-      const stepBatch = {
-        images: Object.fromEntries(
-          Object.entries(batch.images).map(([view, pixels]) => [
-            view,
-            this.#pixels(pixels, batch, config),
-          ]),
-        ),
-        ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
-      };
-      const features = autocast(precision, () => strategy.encode(stepBatch, { model, streams }));
-      const parts = Object.values(strategy.losses(features, model));
-      const [first, ...rest] = parts;
-      if (first === undefined) throw new RangeError(`Strategy ${strategy.name} has no loss.`);
-      const loss = rest.reduce((sum, part) => add(sum, part), first);
-      const weighted = weight === 1 ? loss : mul(loss, weight);
-      weighted.backward();
-      const flops = modelFlops(config.model, { captionTokens: shape[1], training: true });
-      // A backward pass costs about twice its forward pass.
-      this.#spent.flops += 3 * batch.size * (flops.image + flops.text);
-      return weighted.item();
+  /** Adds the gradients of `accumulate` contrastive batches; returns their mean losses. */
+  #addGradients(batches: readonly Batch[], phase: Phase): Record<string, number> {
+    const { config, model, precision, strategy, streams } = this.#parts;
+    const { accumulate } = config.train;
+    const progress = this.#progress;
+    const perBatch = batches.length / accumulate;
+    const means: Record<string, number> = {};
+    for (let i = 0; i < accumulate; i++) {
+      const together = batches.slice(i * perBatch, (i + 1) * perBatch);
+      const losses = addGradients(
+        together.map((batch) => this.#piece(batch, phase)),
+        {
+          strategy,
+          encode: { model, streams, phase },
+          losses: {
+            model,
+            samples: samplesOf(together),
+            progress,
+            precision,
+            step: this.#step + 1,
+          },
+          weight: 1 / accumulate,
+        },
+      );
+      for (const [name, value] of Object.entries(losses)) {
+        means[name] = (means[name] ?? 0) + value / accumulate;
+      }
+    }
+    return means;
+  }
+
+  /** A loader's batch as tensors, made anew for each pass. */
+  #piece(batch: Batch, phase: Phase): Piece {
+    const { config, strategy, tokenizer } = this.#parts;
+    const { ids, shape } =
+      phase.text === null
+        ? tokenizer.encodeBatch(batch.captions)
+        : this.#reduced(batch, phase.text);
+    const cost = { captionTokens: shape[1], phase };
+    this.#spent.flops += batch.size * strategy.flops(config.model, cost);
+    const load = (): StepBatch => ({
+      images: Object.fromEntries(
+        Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
+      ),
+      ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
+      indices: batch.indices,
+    });
+    return { size: batch.size, load };
+  }
+
+  /** Shortened captions; what is left out is a function of seed, epoch and sample. */
+  #reduced({ captions, epoch, indices }: Batch, reduction: TextReduction): EncodedBatch {
+    const { config, tokenizer } = this.#parts;
+    this.#reducer ??= new TextReducer({ tokenizer, reduction });
+    return this.#reducer.encodeBatch(captions, (row) => {
+      const draws = new Draws({
+        seed: config.seed,
+        purpose: 'text',
+        epoch,
+        index: indices[row] ?? 0,
+      });
+      return () => draws.uniform();
     });
   }
 
-  #pixels(pixels: Uint8Array, { size, height, width }: Batch, config: TrainConfig): Tensor {
+  #pixels(pixels: Uint8Array, { size, height, width }: Batch): Tensor {
     // The loader's memory is reused after this step, and normalising copies it before.
     const raw = fromTypedArray(pixels, { shape: [size, height, width, 3], copy: false });
-    return normalizePixels(to(raw, { device: this.#device }), config.preprocess);
+    return normalizePixels(to(raw, { device: this.#device }), this.#parts.config.preprocess);
   }
+}
+
+/** Batches of the loader for one step: pieces of every contrastive batch. */
+function loadsPerStep({ train }: TrainConfig): number {
+  return train.accumulate * (train.batchSize / loadSize(train));
+}
+
+/** Samples that pass through the towers at once. */
+export function loadSize({ batchSize, microBatch }: TrainConfig['train']): number {
+  return microBatch === 0 ? batchSize : microBatch;
+}
+
+function samplesOf(batches: readonly Batch[]): Samples {
+  return {
+    indices: Int32Array.from(batches.flatMap(({ indices }) => [...indices])),
+    captions: batches.flatMap(({ captions }) => captions),
+    epoch: batches[0]?.epoch ?? 0,
+  };
 }
 
 /** The loss or the gradient is no number any more. */

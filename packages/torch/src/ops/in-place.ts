@@ -3,6 +3,7 @@ import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
 
 const copyOp = new Operator('aten::copy_');
+const indexCopyOp = new Operator('aten::index_copy_');
 const zeroOp = new Operator('aten::zero_');
 const fillOp = new Operator('aten::fill_', 'Scalar');
 const addTensor = new Operator('aten::add_', 'Tensor');
@@ -14,6 +15,12 @@ const clampOp = new Operator('aten::clamp_');
 /** x ← source, converted to x's type and broadcast to its shape */
 export function copy_(x: Tensor, source: Tensor): Tensor {
   copyOp.inPlace(x, source);
+  return x;
+}
+
+/** x[index[i]] ← source[i] along a dimension; the indices int64, each once. */
+export function indexCopy_(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  indexCopyOp.inPlace(x, dim, index, source);
   return x;
 }
 

@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander';
 import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.js';
+import { UsageError } from '../../errors.js';
 import { does, examples } from '../command.js';
 import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
@@ -52,21 +53,30 @@ function addInspect(data: Command): void {
     .command('inspect')
     .description('say what a data set holds: sizes, captions, duplicates, broken pictures')
     .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji')
-    .option('--sheet <file.png>', 'write a contact sheet of some of its pictures');
+    .option('--sheet <file.png>', 'write a contact sheet of some of its pictures')
+    .option('--augment <augmentation>', 'show them as training with this augmentation sees them');
   examples(inspect, [
     'bantam data inspect folder:photos --sheet photos.png',
+    'bantam data inspect emoji --sheet emoji.png --augment stacked-rand-augment',
     'bantam data inspect "csv:pairs.csv?image=file&caption=title"',
     'bantam data inspect "wds:shards/{00000..00019}.tar"',
   ]);
-  does(inspect, async ({ sheet }: { sheet?: string }, spec: string) => {
-    const { contactSheet, inspectSource, openSource } = await import('../../data/index.js');
+  does(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
+    const { contactSheet, inspectSource, openSource, parseAugment } =
+      await import('../../data/index.js');
+    const { sheet } = options;
+    if (options.augment !== undefined && sheet === undefined) {
+      throw new UsageError('--augment changes the contact sheet; give --sheet FILE.png as well.');
+    }
+    const augment = options.augment === undefined ? undefined : parseAugment(options.augment);
     const progress = new Progress();
     let summary: SourceSummary;
     try {
       const source = await openSource(spec, { onOpen: showOpening(progress) });
       progress.update('looking at', `${source.size} records`);
       summary = await inspectSource(source);
-      if (sheet !== undefined) await contactSheet(source, { path: sheet });
+      if (sheet !== undefined)
+        await contactSheet(source, { path: sheet, ...(augment && { augment }) });
     } finally {
       progress.done();
     }

@@ -30,7 +30,8 @@ export function addTokenizer(program: Command): void {
     const { openSource } = await import('../../data/index.js');
     const { prepareTokenizer } = await import('../../train/tokenizer.js');
     const source = await openSource(data);
-    const trained = await prepareTokenizer({ path: '', ...settings }, source, seed);
+    const options = { tokenizer: { path: '', ...settings }, seed };
+    const trained = await prepareTokenizer(options, source, undefined);
     await trained.save(out);
     const { vocabSize, contextLength } = trained;
     return {

@@ -14,6 +14,8 @@ interface TrainFlags {
   readonly out?: string;
   readonly budget?: string;
   readonly strategy?: string;
+  readonly init?: string;
+  readonly initImage?: string;
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
@@ -30,7 +32,12 @@ export function addTrain(program: Command): void {
     .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
     .option('--out <run>', 'folder of the run, made by this command')
     .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
-    .option('--strategy <name>', 'training strategy (default: clip)')
+    .option(
+      '--strategy <name>',
+      'clip, clip-da, slip, flip, clipa, lit, siglip or fastclip (default: clip)',
+    )
+    .option('--init <dir>', 'start from this model directory: weights and tokenizer')
+    .option('--init-image <dir>', "start from this model directory's image tower")
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
@@ -38,6 +45,8 @@ export function addTrain(program: Command): void {
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
+    'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
     'bantam train --resume runs/first',
   ]);
   does(command, async (flags: TrainFlags) => {
@@ -68,8 +77,9 @@ export function addTrain(program: Command): void {
 
 function trainOptions(flags: TrainFlags): TrainOptions {
   const { model, data, out, budget, precision, set = {}, ...rest } = flags;
-  if (model === undefined || data === undefined || out === undefined || budget === undefined) {
-    const missing = Object.entries({ model, data, out, budget })
+  const { init } = rest;
+  if (data === undefined || out === undefined || budget === undefined || !(model ?? init)) {
+    const missing = Object.entries({ model: model ?? init, data, out, budget })
       .filter(([, value]) => value === undefined)
       .map(([name]) => `--${name}`);
     throw new UsageError(
@@ -77,9 +87,11 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     );
   }
   const settings = precision === undefined ? set : { ...set, 'train.precision': precision };
-  const { strategy, seed, tokenizer } = rest;
+  const { strategy, initImage, seed, tokenizer } = rest;
   return {
-    model,
+    ...(model !== undefined && { model }),
+    ...(init !== undefined && { init }),
+    ...(initImage !== undefined && { initImage }),
     data,
     out,
     budget,

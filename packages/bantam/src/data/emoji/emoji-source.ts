@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { BantamError } from '../../errors.js';
 import { didYouMean } from '../../nearest.js';
-import { emojiAugment } from '../augment.js';
+import { emojiAugment } from '../augmentations.js';
 import { hashText } from '../random.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { CaptionRecipe, DataRecord, LabelSet, Source } from '../source.js';

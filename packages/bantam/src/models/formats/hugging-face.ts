@@ -4,7 +4,7 @@ import { saveSafetensors, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import { readJson } from '../../json-file.js';
 import type { Cleaning, Tokenizer } from '../../text/index.js';
-import { isObject } from '../fields.js';
+import { isObject } from '../../fields.js';
 import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { readTensors } from '../weights.js';

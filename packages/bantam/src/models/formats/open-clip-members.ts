@@ -1,6 +1,6 @@
 import { BantamError } from '../../errors.js';
 import { nearest } from '../../nearest.js';
-import { isObject, type Fields } from '../fields.js';
+import { isObject, type Fields } from '../../fields.js';
 import type { OpenClipTower } from '../tower.js';
 
 /** Always written, whatever OpenCLIP's default is, so that a reader sees the model's size. */

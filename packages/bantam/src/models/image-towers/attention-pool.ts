@@ -18,6 +18,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
+import { resizeGrid } from '../blocks/resize-grid.js';
 
 /** Options of {@link AttentionPool2d}. */
 export interface AttentionPoolOptions {
@@ -32,7 +33,7 @@ export interface AttentionPoolOptions {
 
 /**
  * Pools a map by attention (Radford et al. 2021, section 2.4): its mean asks, the mean and all places
- * answer, each with a learnt position: softmax(q·kᵀ/√d)·v per head, heads joined and projected.
+ * answer, each with a learnt position: softmax(q·kᵀ/√d)·v per head, heads joined, and a projection.
  */
 export class AttentionPool2d extends Module {
   positionalEmbedding: Parameter;
@@ -60,10 +61,14 @@ export class AttentionPool2d extends Module {
     this.#heads = heads;
   }
 
-  /** The map's places [B, L, W], row by row → [B, outFeatures]. */
-  forward(places: Tensor): Tensor {
+  /**
+   * The places [B, G², W] of a map, row by row → the heads' vectors [B, W], which `cProj` projects.
+   * Positions are interpolated where the grid is not the pool's own.
+   */
+  forward(places: Tensor, { grid }: { grid: number }): Tensor {
     const [batch, , width] = places.shape as [number, number, number];
-    const positions = to(this.positionalEmbedding, { dtype: places.dtype });
+    const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
+    const positions = to(own, { dtype: places.dtype });
     const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
     const heads = this.#heads;
     const split = (y: Tensor) => {
@@ -73,7 +78,6 @@ export class AttentionPool2d extends Module {
     const q = split(this.qProj.forward(narrow(x, 1, 0, 1)));
     const [k, v] = [split(this.kProj.forward(x)), split(this.vProj.forward(x))];
     const scores = bmm(mul(q, (width / heads) ** -0.5), transpose(k, 1, 2));
-    const mixed = reshape(bmm(softmax(scores, -1), v), [batch, width]);
-    return this.cProj.forward(mixed);
+    return reshape(bmm(softmax(scores, -1), v), [batch, width]);
   }
 }

@@ -1,5 +1,6 @@
+import { BantamError } from '../../errors.js';
 import { convSize } from '../layer-flops.js';
-import type { ImageTowerConfig } from '../tower.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 
 /** A ConvNeXt (Liu et al. 2022). */
@@ -49,3 +50,14 @@ export function convNextStages({
 export function convNextWidth({ width, depths }: ConvNextConfig): number {
   return width * 2 ** (depths.length - 1);
 }
+
+/** What pictures the tower reads. */
+export const convNextPictures: PictureRules<ConvNextConfig> = {
+  checkImageSize({ patchSize, depths }, imageSize) {
+    const least = patchSize * 2 ** (depths.length - 1);
+    if (imageSize >= least) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) leaves nothing of the last stage's map; with "patchSize" ${patchSize} it must be at least ${least}.`,
+    );
+  },
+};

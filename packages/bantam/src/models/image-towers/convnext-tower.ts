@@ -16,8 +16,9 @@ import {
 import { dropPath, dropPathRates } from '../blocks/drop-path.js';
 import { PatchConv } from '../blocks/patch-conv.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import {
+  convNextPictures,
   convNextStages,
   convNextWidth,
   depthwiseKernel,
@@ -195,11 +196,14 @@ export class ConvNext extends Module implements ImageTower {
     this.head = new TimmHead({ width: convNextWidth(config), embedDim, config, generator });
   }
 
-  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: convNextPictures, options });
+    const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
+    const representation = this.trunk.head.forward(map);
     return {
-      pooled: this.head.forward(this.trunk.head.forward(map)),
+      pooled: this.head.forward(representation),
+      representation,
       tokens: tokens ? reshape(map, [map.dim(0), -1, map.dim(3)]) : null,
     };
   }

@@ -1,9 +1,9 @@
-import { BantamError } from '../../errors.js';
-import { count, list, positive, share } from '../fields.js';
+import { count, list, positive, share } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops } from '../layer-flops.js';
 import type { ImageTowerKind } from '../tower.js';
 import {
+  convNextPictures,
   convNextStages,
   convNextWidth,
   depthwiseKernel,
@@ -56,13 +56,10 @@ export const convNext: ImageTowerKind<ConvNextConfig> = {
     dropPath: share(0),
     ...timmHeadFields,
   },
-  check({ imageSize, patchSize, depths }) {
-    const least = patchSize * 2 ** (depths.length - 1);
-    if (imageSize >= least) return;
-    throw new BantamError(
-      `"imageSize" of "vision" (${imageSize}) leaves nothing of the last stage's map; with "patchSize" ${patchSize} it must be at least ${least}.`,
-    );
+  check(config) {
+    convNextPictures.checkImageSize(config, config.imageSize);
   },
+  ...convNextPictures,
   create: (options) => new ConvNext(options),
   flops(config, { embedDim }) {
     const stages = convNextStages(config);

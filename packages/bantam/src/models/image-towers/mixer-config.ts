@@ -1,4 +1,5 @@
-import type { ImageTowerConfig } from '../tower.js';
+import { refuseOtherSizes } from '../pixels.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 
 /** An MLP-Mixer (Tolstikhin et al. 2021). */
@@ -35,3 +36,6 @@ export function mixerSizes(config: MixerConfig): MixerSizes {
     channelHidden: Math.floor(width * channelMlpRatio),
   };
 }
+
+/** What pictures the tower reads: the MLPs across patches have a weight for each patch. */
+export const mixerPictures: PictureRules<MixerConfig> = { checkImageSize: refuseOtherSizes };

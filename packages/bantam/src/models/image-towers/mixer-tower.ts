@@ -17,8 +17,8 @@ import {
 import { dropPath } from '../blocks/drop-path.js';
 import { PatchConv } from '../blocks/patch-conv.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
-import { mixerSizes, type MixerConfig } from './mixer-config.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import { mixerPictures, mixerSizes, type MixerConfig } from './mixer-config.js';
 import { TimmHead } from './timm-head.js';
 import { TimmMlp, type TimmMlpOptions } from './timm-mlp.js';
 
@@ -126,11 +126,14 @@ export class MlpMixer extends Module implements ImageTower {
     this.head = new TimmHead({ width: config.width, embedDim, config, generator });
   }
 
-  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: mixerPictures, options });
+    const { tokens = false, generator } = options;
     const patches = this.trunk.forward(pixels, generator);
+    const representation = mean(patches, { dim: 1 });
     return {
-      pooled: this.head.forward(mean(patches, { dim: 1 })),
+      pooled: this.head.forward(representation),
+      representation,
       tokens: tokens ? patches : null,
     };
   }

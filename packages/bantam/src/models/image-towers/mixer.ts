@@ -1,8 +1,8 @@
 import { requireMultiple } from '../check-sizes.js';
-import { count, positive, share } from '../fields.js';
+import { count, positive, share } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import type { ImageTowerKind } from '../tower.js';
-import { mixerSizes, type MixerConfig } from './mixer-config.js';
+import { mixerPictures, mixerSizes, type MixerConfig } from './mixer-config.js';
 import { MlpMixer } from './mixer-tower.js';
 import { timmHeadFields, timmHeadFlops } from './timm-head.js';
 
@@ -35,6 +35,7 @@ export const mixer: ImageTowerKind<MixerConfig> = {
   check(config) {
     requireMultiple(config, 'imageSize', 'patchSize', 'vision');
   },
+  ...mixerPictures,
   create: (options) => new MlpMixer(options),
   flops(config, { embedDim }) {
     const { patchSize, width, layers } = config;

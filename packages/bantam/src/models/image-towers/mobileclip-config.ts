@@ -1,5 +1,5 @@
 import { convSize } from '../layer-flops.js';
-import type { ImageTowerConfig } from '../tower.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 
 /** The hybrid image tower of MobileCLIP (Vasu et al. 2024, section 3.2), of the family of FastViT. */
 export interface MobileClipConfig extends ImageTowerConfig {
@@ -94,3 +94,8 @@ export function mobileClipEnd({ widths }: MobileClipConfig): {
   const width = 2 * inWidth;
   return { inWidth, width, squeeze: Math.max(1, Math.floor(width / 16 + 0.5)) };
 }
+
+/** What pictures the tower reads: of any size. */
+export const mobileClipPictures: PictureRules<MobileClipConfig> = {
+  checkImageSize: () => undefined,
+};

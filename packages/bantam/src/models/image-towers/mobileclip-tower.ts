@@ -12,9 +12,10 @@ import {
 import { dropPathRates } from '../blocks/drop-path.js';
 import { MobileOneBlock } from '../blocks/mobile-one.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import {
   mobileClipEnd,
+  mobileClipPictures,
   mobileClipStages,
   smallKernel,
   type MobileClipConfig,
@@ -102,11 +103,14 @@ export class MobileClipTower extends Module implements ImageTower {
     this.trunk = new MobileClipTrunk(options);
   }
 
-  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: mobileClipPictures, options });
+    const { tokens = false, generator } = options;
     const map = this.trunk.forward(channelsLast(pixels), generator);
+    const representation = mean(map, { dim: [2, 3] });
     return {
-      pooled: this.trunk.head.fc.forward(mean(map, { dim: [2, 3] })),
+      pooled: this.trunk.head.fc.forward(representation),
+      representation,
       tokens: tokens ? transpose(flatten(map, { start: 2 }), 1, 2) : null,
     };
   }

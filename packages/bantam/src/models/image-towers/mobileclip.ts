@@ -1,5 +1,5 @@
 import { BantamError } from '../../errors.js';
-import { count, flag, list, oneOf, positive, share } from '../fields.js';
+import { count, flag, list, oneOf, positive, share } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops } from '../layer-flops.js';
 import { channelStatistics } from '../preprocess.js';
@@ -9,6 +9,7 @@ import {
   halved,
   largeKernel,
   mobileClipEnd,
+  mobileClipPictures,
   mobileClipStages,
   smallKernel,
   type MobileClipConfig,
@@ -113,6 +114,7 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
       }
     }
   },
+  ...mobileClipPictures,
   create: (options) => new MobileClipTower(options),
   flops(config, { embedDim }) {
     const { imageSize, widths, fused } = config;

@@ -1,4 +1,5 @@
-import type { ImageTowerConfig } from '../tower.js';
+import { BantamError } from '../../errors.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 
 /** OpenAI's residual network with attention pooling (Radford et al. 2021, section 2.4). */
 export interface ModifiedResNetConfig extends ImageTowerConfig {
@@ -18,3 +19,13 @@ export const SHRINK = 32;
 export function mapWidth({ width }: ModifiedResNetConfig): number {
   return 32 * width;
 }
+
+/** What pictures the tower reads. */
+export const modifiedResNetPictures: PictureRules<ModifiedResNetConfig> = {
+  checkImageSize(_, imageSize) {
+    if (imageSize % SHRINK === 0) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) must be a multiple of ${SHRINK}, by which the tower shrinks pictures.`,
+    );
+  },
+};

@@ -8,10 +8,15 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { placesOf, requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { AttentionPool2d } from './attention-pool.js';
 import { bottlenecks, EXPANSION, plainConv, type Bottleneck } from './bottleneck.js';
-import { mapWidth, SHRINK, type ModifiedResNetConfig } from './modified-resnet-config.js';
+import {
+  mapWidth,
+  modifiedResNetPictures,
+  SHRINK,
+  type ModifiedResNetConfig,
+} from './modified-resnet-config.js';
 
 /**
  * OpenAI's ModifiedResNet (Radford et al. 2021, section 2.4): three convolutions and a pooling in
@@ -65,12 +70,18 @@ export class ModifiedResNet extends Module implements ImageTower {
     });
   }
 
-  encode(pixels: Tensor, { tokens = false }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    const { config } = this;
+    const imageSize = requirePixels(pixels, { config, rules: modifiedResNetPictures, options });
     const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
     const map = blocks.reduce((x, block) => scope(() => block.forward(x)), this.#stem(pixels));
     const places = placesOf(map);
-    return { pooled: this.attnpool.forward(places), tokens: tokens ? places : null };
+    const representation = this.attnpool.forward(places, { grid: imageSize / SHRINK });
+    return {
+      pooled: this.attnpool.cProj.forward(representation),
+      representation,
+      tokens: options.tokens === true ? places : null,
+    };
   }
 
   /** [B, 3, S, S] → [B, width, S/4, S/4] */

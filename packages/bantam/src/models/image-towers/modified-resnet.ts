@@ -1,10 +1,15 @@
 import { BantamError } from '../../errors.js';
-import { count, list } from '../fields.js';
+import { count, list } from '../../fields.js';
 import { readMembers } from '../formats/open-clip-members.js';
 import { convFlops } from '../layer-flops.js';
 import type { ImageTowerKind } from '../tower.js';
 import { bottleneckFlops, EXPANSION } from './bottleneck.js';
-import { mapWidth, SHRINK, type ModifiedResNetConfig } from './modified-resnet-config.js';
+import {
+  mapWidth,
+  modifiedResNetPictures,
+  SHRINK,
+  type ModifiedResNetConfig,
+} from './modified-resnet-config.js';
 import { ModifiedResNet } from './modified-resnet-tower.js';
 
 function stemFlops({ width, imageSize }: ModifiedResNetConfig): number {
@@ -47,16 +52,13 @@ export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
   },
   check(config) {
     const { imageSize, width, headWidth } = config;
-    if (imageSize % SHRINK !== 0) {
-      throw new BantamError(
-        `"imageSize" of "vision" (${imageSize}) must be a multiple of ${SHRINK}, by which the tower shrinks pictures.`,
-      );
-    }
+    modifiedResNetPictures.checkImageSize(config, imageSize);
     if (width % 2 === 0 && mapWidth(config) % headWidth === 0) return;
     throw new BantamError(
       `"width" of "vision" (${width}) must be even, and 32 times it a multiple of "headWidth" (${headWidth}).`,
     );
   },
+  ...modifiedResNetPictures,
   create: (options) => new ModifiedResNet(options),
   flops: (config, { embedDim }) =>
     stemFlops(config) + stagesFlops(config) + poolFlops(config, embedDim),

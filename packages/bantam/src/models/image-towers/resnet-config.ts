@@ -1,4 +1,4 @@
-import type { ImageTowerConfig } from '../tower.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 
 /** A residual network of bottlenecks with global average pooling (He et al. 2016). */
@@ -9,3 +9,6 @@ export interface ResNetConfig extends ImageTowerConfig, TimmHeadConfig {
   /** Blocks of each stage. */
   readonly depths: readonly number[];
 }
+
+/** What pictures the tower reads: of any size. */
+export const resNetPictures: PictureRules<ResNetConfig> = { checkImageSize: () => undefined };

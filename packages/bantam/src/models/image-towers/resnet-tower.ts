@@ -10,9 +10,9 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { placesOf, requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { bottlenecks, EXPANSION, heNormalInit, plainConv, type Bottleneck } from './bottleneck.js';
-import type { ResNetConfig } from './resnet-config.js';
+import { resNetPictures, type ResNetConfig } from './resnet-config.js';
 import { TimmHead } from './timm-head.js';
 
 /** Everything up to the last map, under timm's names. */
@@ -73,12 +73,14 @@ export class ResNet extends Module implements ImageTower {
     this.head = new TimmHead({ width: 32 * config.width, embedDim, config, generator });
   }
 
-  encode(pixels: Tensor, { tokens = false }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: resNetPictures, options });
     const map = this.trunk.forward(pixels);
+    const representation = mean(map, { dim: [2, 3] });
     return {
-      pooled: this.head.forward(mean(map, { dim: [2, 3] })),
-      tokens: tokens ? placesOf(map) : null,
+      pooled: this.head.forward(representation),
+      representation,
+      tokens: options.tokens === true ? placesOf(map) : null,
     };
   }
 }

@@ -1,9 +1,9 @@
-import { count, list } from '../fields.js';
+import { count, list } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops, convSize } from '../layer-flops.js';
 import type { ImageTowerKind } from '../tower.js';
 import { bottleneckFlops, EXPANSION } from './bottleneck.js';
-import type { ResNetConfig } from './resnet-config.js';
+import { resNetPictures, type ResNetConfig } from './resnet-config.js';
 import { ResNet } from './resnet-tower.js';
 import { timmHeadFields, timmHeadFlops } from './timm-head.js';
 
@@ -47,6 +47,7 @@ export const resNet: ImageTowerKind<ResNetConfig> = {
     ...timmHeadFields,
   },
   check: () => undefined,
+  ...resNetPictures,
   create: (options) => new ResNet(options),
   flops: (config, { embedDim }) =>
     trunkFlops(config) + timmHeadFlops(config, { width: 32 * config.width, embedDim }),

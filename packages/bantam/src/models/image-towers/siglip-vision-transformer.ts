@@ -16,11 +16,12 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { attend } from '../blocks/attend.js';
-import { embedPatches } from '../blocks/patches.js';
+import { dropPatches, embedPatches } from '../blocks/patches.js';
+import { resizeGrid } from '../blocks/resize-grid.js';
 import { mlpWidth } from '../blocks/transformer-config.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
-import { siglipGrid, type SiglipVitConfig } from './siglip-vit-config.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import { siglipGrid, siglipPictures, type SiglipVitConfig } from './siglip-vit-config.js';
 import { TimmHead } from './timm-head.js';
 import { timmLinear } from './timm-init.js';
 
@@ -159,12 +160,12 @@ class SiglipTrunk extends Module {
   blocks: SiglipBlock[];
   norm: LayerNorm;
   attnPool: AttentionPoolLatent;
-  readonly #patchSize: number;
+  readonly #config: SiglipVitConfig;
 
   constructor(options: PartOptions) {
     super();
     const { config, generator } = options;
-    const { width, layers, normEps: eps, patchSize } = config;
+    const { width, layers, normEps: eps } = config;
     this.patchEmbed = new PatchEmbed(options);
     this.posEmbed = truncatedNormalInit(
       new Parameter(zeros([1, siglipGrid(config) ** 2, width])),
@@ -174,16 +175,20 @@ class SiglipTrunk extends Module {
     this.blocks = Array.from({ length: layers }, () => new SiglipBlock(options));
     this.norm = new LayerNorm({ width, eps });
     this.attnPool = new AttentionPoolLatent(options);
-    this.#patchSize = patchSize;
+    this.#config = config;
   }
 
-  /** [B, 3, S, S] → the patches' vectors [B, G², W] */
-  forward(pixels: Tensor): Tensor {
-    const patches = embedPatches(pixels, this.patchEmbed.proj, this.#patchSize);
-    const placed = add(patches, this.posEmbed);
-    return this.norm.forward(
-      this.blocks.reduce((x, block) => scope(() => block.forward(x)), placed),
-    );
+  /** [B, 3, S, S] → the vectors of the patches, of those that are kept: [B, L, W] */
+  forward(pixels: Tensor, options: ImageEncodeOptions): Tensor {
+    const config = this.#config;
+    const imageSize = requirePixels(pixels, { config, rules: siglipPictures, options });
+    const { patchDropout = 0, generator } = options;
+    const { patchSize } = config;
+    const patches = embedPatches(pixels, this.patchEmbed.proj, patchSize);
+    const grid = siglipGrid({ imageSize, patchSize });
+    const placed = add(patches, resizeGrid(this.posEmbed, { prefix: 0, grid }));
+    const kept = dropPatches(placed, { share: this.training ? patchDropout : 0, generator });
+    return this.norm.forward(this.blocks.reduce((x, block) => scope(() => block.forward(x)), kept));
   }
 }
 
@@ -203,10 +208,13 @@ export class SiglipVisionTransformer extends Module implements ImageTower {
     this.head = new TimmHead({ config, width: config.width, embedDim, generator });
   }
 
-  encode(pixels: Tensor, { tokens = false }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
-    const patches = this.trunk.forward(pixels);
-    const pooled = this.head.forward(this.trunk.attnPool.forward(patches));
-    return { pooled, tokens: tokens ? patches : null };
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    const patches = this.trunk.forward(pixels, options);
+    const representation = this.trunk.attnPool.forward(patches);
+    return {
+      pooled: this.head.forward(representation),
+      representation,
+      tokens: options.tokens === true ? patches : null,
+    };
   }
 }

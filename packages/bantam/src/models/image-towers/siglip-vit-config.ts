@@ -1,5 +1,6 @@
 import type { plainBlocks, TransformerConfig } from '../blocks/transformer-config.js';
-import type { ImageTowerConfig } from '../tower.js';
+import { BantamError } from '../../errors.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 
 /** SigLIP's image tower: a vision transformer pooled by attention (Zhai et al. 2023). */
@@ -13,6 +14,20 @@ export interface SiglipVitConfig
 }
 
 /** Patches along one edge of the picture. */
-export function siglipGrid({ imageSize, patchSize }: SiglipVitConfig): number {
+export function siglipGrid({
+  imageSize,
+  patchSize,
+}: Pick<SiglipVitConfig, 'imageSize' | 'patchSize'>): number {
   return Math.floor(imageSize / patchSize);
 }
+
+/** What pictures the tower reads. */
+export const siglipPictures: PictureRules<SiglipVitConfig> = {
+  leavesPatchesOut: true,
+  checkImageSize({ patchSize }, imageSize) {
+    if (siglipGrid({ imageSize, patchSize }) >= 1) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) has no room for a patch of ${patchSize} pixels.`,
+    );
+  },
+};

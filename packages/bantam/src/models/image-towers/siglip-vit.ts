@@ -1,5 +1,6 @@
 import { BantamError } from '../../errors.js';
 import { attendFlops } from '../blocks/attend.js';
+import { keptPatches } from '../blocks/patches.js';
 import {
   checkTransformer,
   mlpWidth,
@@ -7,12 +8,12 @@ import {
   transformerFlops,
 } from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, positive } from '../fields.js';
+import { count, flag, oneOf, positive } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { channelStatistics } from '../preprocess.js';
 import type { ImageTowerKind } from '../tower.js';
 import { SiglipVisionTransformer } from './siglip-vision-transformer.js';
-import { siglipGrid, type SiglipVitConfig } from './siglip-vit-config.js';
+import { siglipGrid, siglipPictures, type SiglipVitConfig } from './siglip-vit-config.js';
 import { timmHeadFlops } from './timm-head.js';
 
 /** Sizes by timm's names for them. */
@@ -75,11 +76,7 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
   check(config, { embedDim }) {
     requireMultiple(config, 'width', 'heads', 'vision');
     checkTransformer({ ...plainBlocks, ...config }, 'vision');
-    if (siglipGrid(config) < 1) {
-      throw new BantamError(
-        `"imageSize" of "vision" (${config.imageSize}) has no room for a patch of ${config.patchSize} pixels.`,
-      );
-    }
+    siglipPictures.checkImageSize(config, config.imageSize);
     if (config.proj === 'none' && config.width !== embedDim) {
       throw new BantamError(
         `Without a projection the width of "vision" (${config.width}) is the length of the features; ` +
@@ -87,11 +84,13 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
       );
     }
   },
+  ...siglipPictures,
   create: (options) => new SiglipVisionTransformer(options),
-  flops(config, { embedDim }) {
+  flops(config, { embedDim, training, patchDropout = 0 }) {
     const { width, patchSize } = config;
-    const tokens = siglipGrid(config) ** 2;
-    const embedding = 2 * tokens * width * 3 * patchSize ** 2;
+    const patches = siglipGrid(config) ** 2;
+    const tokens = training ? keptPatches(patches, patchDropout) : patches;
+    const embedding = 2 * patches * width * 3 * patchSize ** 2;
     // Query and output of the pooling, keys and values of all tokens, the query's MLP.
     const pooling =
       4 * width ** 2 +

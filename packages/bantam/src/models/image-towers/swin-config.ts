@@ -1,4 +1,5 @@
-import type { ImageTowerConfig } from '../tower.js';
+import { refuseOtherSizes } from '../pixels.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 
 /** A Swin transformer (Liu et al. 2021). */
@@ -59,3 +60,9 @@ export function swinWidth({ width, depths }: SwinConfig): number {
 export function windowsPerEdge({ grid, window }: SwinStageSizes): number {
   return Math.ceil(grid / window);
 }
+
+/**
+ * What pictures the tower reads: in the last stages the windows are the whole map, and tables of
+ * relative positions of its size.
+ */
+export const swinPictures: PictureRules<SwinConfig> = { checkImageSize: refuseOtherSizes };

@@ -11,9 +11,15 @@ import {
 } from '@bantam/torch';
 import { dropPathRates } from '../blocks/drop-path.js';
 import { requirePixels } from '../pixels.js';
-import type { Encoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { PatchMerging, SwinBlock } from './swin-block.js';
-import { swinStages, swinWidth, type SwinConfig, type SwinStageSizes } from './swin-config.js';
+import {
+  swinPictures,
+  swinStages,
+  swinWidth,
+  type SwinConfig,
+  type SwinStageSizes,
+} from './swin-config.js';
 import { TimmHead } from './timm-head.js';
 
 /** Cuts the picture into patches: a convolution whose stride is its kernel, and layer norm. */
@@ -120,13 +126,16 @@ export class SwinTransformer extends Module implements ImageTower {
     this.head = new TimmHead({ width: swinWidth(config), embedDim, config, generator });
   }
 
-  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
-    requirePixels(pixels, this.config);
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: swinPictures, options });
+    const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
     const [batch, , , width] = map.shape as [number, number, number, number];
     const places = reshape(map, [batch, -1, width]);
+    const representation = mean(places, { dim: 1 });
     return {
-      pooled: this.head.forward(mean(places, { dim: 1 })),
+      pooled: this.head.forward(representation),
+      representation,
       tokens: tokens ? places : null,
     };
   }

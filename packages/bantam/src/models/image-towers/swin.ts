@@ -1,9 +1,10 @@
 import { BantamError } from '../../errors.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, list, positive, share } from '../fields.js';
+import { count, list, positive, share } from '../../fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import type { ImageTowerKind } from '../tower.js';
 import {
+  swinPictures,
   swinStages,
   swinWidth,
   windowsPerEdge,
@@ -70,6 +71,7 @@ export const swin: ImageTowerKind<SwinConfig> = {
       );
     }
   },
+  ...swinPictures,
   create: (options) => new SwinTransformer(options),
   flops(config, { embedDim }) {
     const stages = swinStages(config);

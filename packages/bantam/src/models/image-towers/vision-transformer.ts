@@ -3,7 +3,6 @@ import {
   cat,
   Conv2d,
   expand,
-  gather,
   LayerNorm,
   matmul,
   mean,
@@ -11,32 +10,28 @@ import {
   narrow,
   normalInit,
   Parameter,
-  randn,
   reshape,
   select,
   tensor,
   TensorBuffer,
   to,
-  topk,
-  unsqueeze,
   zeros,
-  type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
 import { AttentionalPooler } from '../blocks/attentional-pooler.js';
 import { sinCosPositions } from '../blocks/sin-cos.js';
 import { Transformer } from '../blocks/transformer.js';
-import { embedPatches } from '../blocks/patches.js';
+import { dropPatches, embedPatches } from '../blocks/patches.js';
+import { resizeGrid } from '../blocks/resize-grid.js';
 import { requirePixels } from '../pixels.js';
 import {
   sumOf,
-  type Encoded,
+  type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
   type TowerOptions,
 } from '../tower.js';
-import { gridSize, keptPatches, poolers, visionHeads, type VitConfig } from './vit-config.js';
+import { gridSize, poolers, visionHeads, vitPictures, type VitConfig } from './vit-config.js';
 
 /** A picture's vector [B, W], and those of its parts [B, L, W]. */
 interface Pooled {
@@ -120,11 +115,12 @@ export class VisionTransformer extends Module implements ImageTower {
    * or under attentional pooling what its queries found, [B, queries, embedDim], less the first where
    * that is the feature's.
    *
-   * @throws BantamError when the pixels are not of the model's image size.
+   * @throws BantamError when the pixels are not of the expected image size.
    */
-  encode(pixels: Tensor, { tokens = false, generator }: ImageEncodeOptions = {}): Encoded {
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    const { tokens = false } = options;
     const { poolType } = this.config;
-    const embedded = this.#embed(pixels, generator);
+    const embedded = this.#embed(pixels, options);
     const auxiliary: Tensor[] = [];
     const classOnly = this.attnPool === null && poolType === 'tok' && !tokens;
     const places = classOnly ? 0 : undefined;
@@ -133,6 +129,7 @@ export class VisionTransformer extends Module implements ImageTower {
       this.attnPool === null ? this.#pool(x) : this.#attend(x, this.attnPool, tokens);
     return {
       pooled: matmul(pooled, this.proj),
+      representation: pooled,
       tokens: tokens ? parts : null,
       auxiliaryLoss: sumOf(auxiliary),
     };
@@ -164,31 +161,28 @@ export class VisionTransformer extends Module implements ImageTower {
   }
 
   /** Class token and patches with their positions: [B, 1 + kept patches, W]. */
-  #embed(pixels: Tensor, generator: Generator | undefined): Tensor {
-    requirePixels(pixels, this.config);
-    const patches = embedPatches(pixels, this.conv1, this.config.patchSize);
+  #embed(pixels: Tensor, options: ImageEncodeOptions): Tensor {
+    const { config } = this;
+    const imageSize = requirePixels(pixels, { config, rules: vitPictures, options });
+    const { patchDropout = config.patchDropout, generator } = options;
+    const patches = embedPatches(pixels, this.conv1, config.patchSize);
     const { dtype } = patches;
     const [batch, count, width] = patches.shape as [number, number, number];
-    const positions = to(this.positionalEmbedding, { dtype });
+    const positions = to(this.#positions(imageSize), { dtype });
     const classToken = add(to(this.classEmbedding, { dtype }), select(positions, 0, 0));
     const placed = add(patches, narrow(positions, 0, 1, count));
-    const kept = this.#dropPatches(placed, generator);
+    const kept = dropPatches(placed, { share: this.training ? patchDropout : 0, generator });
     const x = cat([expand(classToken, [batch, 1, width]), kept], 1);
     return this.lnPre === null ? x : this.lnPre.forward(x);
   }
 
-  /** While training, a random subset of each picture's patches (Li et al. 2023, section 3). */
-  #dropPatches(patches: Tensor, generator: Generator | undefined): Tensor {
-    const { patchDropout } = this.config;
-    if (!this.training || patchDropout === 0) return patches;
-    if (generator === undefined) {
-      throw new BantamError(
-        'Patch dropout needs a random stream; pass a generator to encodeImage.',
-      );
+  /** The positions of class token and patches for pictures of that size, [1 + G², W]. */
+  #positions(imageSize: number): Tensor {
+    const own = this.positionalEmbedding;
+    const config = { ...this.config, imageSize };
+    if (imageSize === this.config.imageSize || config.posEmbedType === 'learnable') {
+      return resizeGrid(own, { prefix: 1, grid: gridSize(config) });
     }
-    const [batch, count, width] = patches.shape as [number, number, number];
-    const kept = keptPatches(count, this.config);
-    const { indices } = topk(randn([batch, count], generator, { device: patches.device }), kept);
-    return gather(patches, 1, expand(unsqueeze(indices, -1), [batch, kept, width]));
+    return to(fixedPositions(config), { device: own.device });
   }
 }

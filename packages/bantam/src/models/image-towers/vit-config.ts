@@ -1,6 +1,7 @@
 import type { TransformerConfig } from '../blocks/transformer-config.js';
 import type { AttentionalPoolerSizes } from '../blocks/attentional-pooler.js';
-import type { ImageTowerConfig } from '../tower.js';
+import { requireMultiple } from '../check-sizes.js';
+import type { ImageTowerConfig, PictureRules } from '../tower.js';
 
 /** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
 export interface VitConfig extends ImageTowerConfig, TransformerConfig {
@@ -41,10 +42,13 @@ export function visionHeads({ width, headWidth }: VitConfig): number {
   return width / headWidth;
 }
 
-/** Patches that a training step computes. */
-export function keptPatches(patches: number, { patchDropout }: VitConfig): number {
-  return patchDropout === 0 ? patches : Math.max(1, Math.floor(patches * (1 - patchDropout)));
-}
+/** What pictures the tower reads. */
+export const vitPictures: PictureRules<VitConfig> = {
+  leavesPatchesOut: true,
+  checkImageSize(config, imageSize) {
+    requireMultiple({ ...config, imageSize }, 'imageSize', 'patchSize', 'vision');
+  },
+};
 
 /** The poolers of attentional pooling: the one of many queries, and that of the feature alone. */
 export function poolers(

@@ -7,11 +7,12 @@ import {
 } from '../blocks/transformer-config.js';
 import { BantamError } from '../../errors.js';
 import { attentionalPoolerFlops } from '../blocks/attentional-pooler.js';
+import { keptPatches } from '../blocks/patches.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, share, type Field } from '../fields.js';
+import { count, flag, oneOf, share, type Field } from '../../fields.js';
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { ImageTowerKind } from '../tower.js';
-import { gridSize, keptPatches, poolers, type VitConfig } from './vit-config.js';
+import { gridSize, poolers, vitPictures, type VitConfig } from './vit-config.js';
 import { VisionTransformer } from './vision-transformer.js';
 
 const attentionalPool: Field<VitConfig['attentionalPool']> = {
@@ -61,7 +62,7 @@ export const vit: ImageTowerKind<VitConfig> = {
     attnPoolerHeads: count(8),
   },
   check(config, { embedDim }) {
-    requireMultiple(config, 'imageSize', 'patchSize', 'vision');
+    vitPictures.checkImageSize(config, config.imageSize);
     requireMultiple(config, 'width', 'headWidth', 'vision');
     checkTransformer(config, 'vision');
     if (config.posEmbedType === 'sin_cos_2d' && config.width % 4 !== 0) {
@@ -71,12 +72,13 @@ export const vit: ImageTowerKind<VitConfig> = {
     }
     checkPooling(config, embedDim);
   },
+  ...vitPictures,
   create: (options) => new VisionTransformer(options),
-  flops(config, { embedDim, training }) {
+  flops(config, { embedDim, training, patchDropout = config.patchDropout }) {
     const { width, patchSize } = config;
     const patches = gridSize(config) ** 2;
     const embedding = 2 * patches * width * 3 * patchSize ** 2;
-    const tokens = 1 + (training ? keptPatches(patches, config) : patches);
+    const tokens = 1 + (training ? keptPatches(patches, patchDropout) : patches);
     const blocks = embedding + transformerFlops(config, tokens);
     if (config.attentionalPool === false) return blocks + 2 * width * embedDim;
     const pooling = poolers(config, embedDim).map((sizes, i) =>

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { add, Generator, mean, RandomStreams, randn, scope, tensor } from '@bantam/torch';
 import { createModel, parseModelConfig, upcycle } from '../../models/index.js';
-import { clip } from './clip.js';
+import { freshWeights } from '../config.js';
+import { onePhase } from '../phases.js';
+import { createStrategy, parseStrategy } from './index.js';
 
 const config = parseModelConfig({
   embedDim: 12,
@@ -20,7 +22,21 @@ describe('clip', () => {
       const ids = tensor([[1, 4, 19], [1, 2, 19], [7, 5, 19]], { dtype: 'int64' }); // prettier-ignore
       const [plain, routed] = [dense, sparse].map((model) => {
         const streams = new RandomStreams({ seed: 0 });
-        return clip.losses(clip.encode({ images, ids }, { model, streams }), model);
+        const indices = Int32Array.of(0, 1, 2);
+        const samples = { indices, captions: ['a', 'b', 'c'], epoch: 0 };
+        const strategy = createStrategy(
+          { strategy: parseStrategy('clip'), model: config, init: freshWeights, seed: 0 },
+          { samples: 3 },
+        );
+        const context = { model, streams, phase: onePhase };
+        const features = strategy.encode({ images, ids, indices }, context);
+        return strategy.losses(features, {
+          model,
+          samples,
+          progress: 0,
+          precision: 'float32',
+          step: 1,
+        });
       });
       assert.deepEqual(Object.keys(plain ?? {}), ['contrastive']);
       assert.ok(routed?.auxiliary && routed.contrastive && plain?.contrastive);

@@ -1,31 +1,47 @@
-import { exp, normalize, to, type Tensor } from '@bantam/torch';
-import { clipLoss } from '../../losses/index.js';
-import type { Strategy } from '../strategy.js';
-import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
+import { augmentations, type ImageAugment } from '../../data/index.js';
+import { oneOf } from '../../fields.js';
+import type { StrategyKind } from '../strategy.js';
+import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
+import { pairStrategy } from './pair.js';
 
-/** Unit length, in float32 whatever precision the towers ran in. */
-function toUnit(features: Tensor): Tensor {
-  return normalize(to(features, { dtype: 'float32' }));
+/** CLIP (Radford et al. 2021): pictures and captions, contrasted within the batch. */
+export const clip: StrategyKind<ContrastiveSettings> = {
+  type: 'clip',
+  summary: 'contrasts pictures and captions within the batch',
+  fields: contrastiveFields(),
+  adapt: withLogits,
+  create: pairStrategy,
+};
+
+/** SigLIP (Zhai et al. 2023): CLIP with a sigmoid loss, every pair by itself. */
+export const siglip: StrategyKind<ContrastiveSettings> = {
+  ...clip,
+  type: 'siglip',
+  summary: 'CLIP with a loss that judges every pair by itself: for small batches',
+  fields: contrastiveFields('sigmoid'),
+};
+
+/** FastCLIP (Wei et al. 2024): CLIP whose loss is estimated over the whole data set. */
+export const fastclip: StrategyKind<ContrastiveSettings> = {
+  ...clip,
+  type: 'fastclip',
+  summary: 'CLIP with running estimates of the loss over the whole data set: for small batches',
+  fields: contrastiveFields('global'),
+};
+
+/** Settings of {@link clipDa}. */
+export interface ClipDaSettings extends ContrastiveSettings {
+  readonly augmentation: 'stacked-rand-augment' | 'rand-augment' | 'crop-flip';
 }
 
-/**
- * CLIP (Radford et al. 2021, section 2.3): one view of the image, the symmetric softmax contrastive
- * loss over all pairs of the batch, and a learned temperature; and what the towers' routers add.
- */
-export const clip: Strategy = {
-  name: 'clip',
-  views: (augment) => ({ image: augment }),
-  encode({ images, ids }, { model, streams }) {
-    if (images.image === undefined) throw new RangeError("The batch has no view 'image'.");
-    const image = model.visual.encode(images.image, { generator: streams.get('mask') });
-    const text = model.text.encode(ids);
-    return { image: image.pooled, text: text.pooled, ...auxiliaryFeature([image, text]) };
+/** CLIP with strong augmentation of the picture (Li et al. 2024, Scaling (Down) CLIP, section 6). */
+export const clipDa: StrategyKind<ClipDaSettings> = {
+  ...clip,
+  type: 'clip-da',
+  summary: 'CLIP with strong augmentation of the pictures',
+  fields: {
+    ...contrastiveFields(),
+    augmentation: oneOf('stacked-rand-augment', 'rand-augment', 'crop-flip'),
   },
-  losses({ image, text, auxiliary }, model) {
-    if (image === undefined || text === undefined) throw new RangeError('Features are missing.');
-    return {
-      contrastive: clipLoss(toUnit(image), toUnit(text), exp(model.logitScale)),
-      ...auxiliaryLoss({ auxiliary }),
-    };
-  },
+  augment: ({ augmentation }): ImageAugment => augmentations[augmentation],
 };

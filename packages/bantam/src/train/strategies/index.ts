@@ -1,18 +1,80 @@
+/** Every strategy. A new one is a file in this folder and a line here. */
+import { RandomStreams } from '@bantam/torch';
 import { UsageError } from '../../errors.js';
+import { readFields } from '../../fields.js';
 import { didYouMean } from '../../nearest.js';
-import type { Strategy } from '../strategy.js';
-import { clip } from './clip.js';
+import type { TrainConfig } from '../config.js';
+import type { Strategy, StrategyKind } from '../strategy.js';
+import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
+import { clipa, type ClipaSettings } from './clipa.js';
+import type { ContrastiveSettings } from './contrastive.js';
+import { flip, type FlipSettings } from './flip.js';
+import { lit, type LitSettings } from './lit.js';
+import { slip, type SlipSettings } from './slip.js';
 
-const strategies: readonly Strategy[] = [clip];
+/** A strategy with its settings, by its `type`; plain JSON. */
+export type StrategyConfig =
+  | ({ readonly type: 'clip' | 'siglip' | 'fastclip' } & ContrastiveSettings)
+  | ({ readonly type: 'clip-da' } & ClipDaSettings)
+  | ({ readonly type: 'slip' } & SlipSettings)
+  | ({ readonly type: 'flip' } & FlipSettings)
+  | ({ readonly type: 'lit' } & LitSettings)
+  | ({ readonly type: 'clipa' } & ClipaSettings);
 
-/** The strategy with that name; an unknown one is an error that names the nearest. */
-export function strategyByName(name: string): Strategy {
-  const found = strategies.find((strategy) => strategy.name === name);
-  if (found === undefined) {
-    const known = strategies.map((strategy) => strategy.name);
-    throw new UsageError(
-      `There is no strategy '${name}'${didYouMean(name, known)}; choose one of: ${known.join(', ')}.`,
-    );
-  }
-  return found;
+/** The kinds of strategies. */
+export const strategies: readonly StrategyKind[] = [
+  clip,
+  clipDa,
+  slip,
+  flip,
+  clipa,
+  lit,
+  siglip,
+  fastclip,
+];
+
+/** The kind of that name; an unknown one is an error that names the nearest. */
+export function strategyKind(type: string): StrategyKind {
+  const found = strategies.find((kind) => kind.type === type);
+  if (found !== undefined) return found;
+  const known = strategies.map((kind) => kind.type);
+  throw new UsageError(
+    `There is no strategy '${type}'${didYouMean(type, known)}; choose one of: ${known.join(', ')}.`,
+  );
+}
+
+/**
+ * Reads a strategy from JSON, or from its name alone: then every setting has its default.
+ *
+ * @throws UsageError for an unknown name; BantamError for an unknown setting or a value that is not
+ * accepted.
+ */
+export function parseStrategy(value: string | { readonly type: string }): StrategyConfig {
+  const { type, ...members } = typeof value === 'string' ? { type: value } : value;
+  const kind = strategyKind(type);
+  const settings = readFields<object>(members, kind.fields, `The strategy '${type}'`);
+  return { type: kind.type, ...settings } as StrategyConfig;
+}
+
+/** Options of {@link createStrategy}. */
+export interface CreateStrategyOptions {
+  /** Samples of the source. */
+  samples: number;
+}
+
+/**
+ * The strategy of a configuration, with fresh weights of its own.
+ *
+ * @throws BantamError where its settings and the model do not go together.
+ */
+export function createStrategy(
+  { strategy, model, init, seed }: Pick<TrainConfig, 'strategy' | 'model' | 'init' | 'seed'>,
+  { samples }: CreateStrategyOptions,
+): Strategy {
+  return strategyKind(strategy.type).create(strategy, {
+    model,
+    samples,
+    trained: { image: init.model !== '' || init.image !== '' },
+    generator: new RandomStreams({ seed }).get('strategy'),
+  });
 }

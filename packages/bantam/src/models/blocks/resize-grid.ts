@@ -1,0 +1,26 @@
+import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
+
+/** What {@link resizeGrid} changes. */
+export interface GridOptions {
+  /** P: rows before those of the grid, such as the class token's, which stay. */
+  prefix: number;
+  /** G′: places along one edge of the new grid. */
+  grid: number;
+}
+
+/**
+ * A table of the positions of a grid for another one, in float32: [P + G², W] → [P + G′², W], or the
+ * same with a first dimension of 1. Rows are interpolated bicubically, with antialias where the grid
+ * shrinks, as in OpenCLIP. A table of the new size comes back as it is.
+ */
+export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor {
+  const [rows, width] = table.shape.slice(-2) as [number, number];
+  if (rows === prefix + grid ** 2) return table;
+  const flat = reshape(to(table, { dtype: 'float32' }), [rows, width]);
+  const old = Math.round(Math.sqrt(rows - prefix));
+  const square = reshape(narrow(flat, 0, prefix, old ** 2), [1, old, old, width]);
+  const image = resize(permute(square, [0, 3, 1, 2]), [grid, grid], { mode: 'bicubic' });
+  const list = reshape(permute(image, [0, 2, 3, 1]), [grid ** 2, width]);
+  const whole = prefix === 0 ? list : cat([narrow(flat, 0, 0, prefix), list]);
+  return reshape(whole, [...table.shape.slice(0, -2), prefix + grid ** 2, width]);
+}

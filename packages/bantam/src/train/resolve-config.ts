@@ -1,0 +1,84 @@
+import { resolveAugment, type ImageAugment, type Source } from '../data/index.js';
+import { UsageError } from '../errors.js';
+import { modelConfig, parseModelConfig, preprocessOf, type ModelConfig } from '../models/index.js';
+import { parseBudget } from './budget.js';
+import {
+  applySettings,
+  defaultTokenizerSettings,
+  defaultTrainSettings,
+  type TrainConfig,
+} from './config.js';
+import { parseStrategy, strategyKind, type StrategyConfig } from './strategies/index.js';
+
+/** What a run is to be. */
+export interface RunOptions {
+  /** A preset's name, or a configuration; may be left out with {@link init}. */
+  model?: string | ModelConfig;
+  /** Source specification, such as `emoji` or `csv:pairs.csv`. */
+  data: string;
+  /** When to stop, such as `5m` or `100ksamples`; see {@link parseBudget}. */
+  budget: string;
+  /** A strategy's name, or a strategy with settings. Default `clip`. */
+  strategy?: string | StrategyConfig;
+  /** A model directory that weights and tokenizer are taken from. */
+  init?: string;
+  /** A model directory that the image tower's weights are taken from. */
+  initImage?: string;
+  /** Default 0. */
+  seed?: number;
+  /** A tokenizer's path; by default that of {@link init}, or one trained on the captions. */
+  tokenizer?: string;
+  /** Default: the strategy's, or the source's own. */
+  augment?: ImageAugment;
+  /** Further settings by name, such as `{ 'train.lr': '1e-3' }`. */
+  settings?: Readonly<Record<string, string>>;
+}
+
+/** What is known when {@link resolveConfig} is called. */
+export interface KnownParts {
+  source: Pick<Source, 'augment'>;
+  /** The configuration of the model that weights come from. */
+  initial: ModelConfig | null;
+}
+
+/**
+ * The whole configuration of a run, every default filled in.
+ *
+ * @throws UsageError or BantamError for whatever is wrong with it, before there is a run.
+ */
+export function resolveConfig(options: RunOptions, { source, initial }: KnownParts): TrainConfig {
+  const { data, budget, seed = 0 } = options;
+  parseBudget(budget);
+  const named = typeof options.model === 'string' ? modelConfig(options.model) : options.model;
+  const model = named ?? initial;
+  if (model === null) {
+    throw new UsageError('A run needs a model: name a preset, or a model directory to start from.');
+  }
+  const config = applySettings(
+    {
+      model,
+      init: { model: options.init ?? '', image: options.initImage ?? '' },
+      strategy: parseStrategy(options.strategy ?? 'clip'),
+      data,
+      budget,
+      seed,
+      train: { ...defaultTrainSettings },
+      tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
+      preprocess: preprocessOf(model),
+      augment: options.augment ?? [],
+    },
+    options.settings ?? {},
+  );
+  const strategy = parseStrategy(config.strategy);
+  const kind = strategyKind(strategy.type);
+  const parsed = parseModelConfig(config.model);
+  const augment =
+    config.augment.length > 0 ? config.augment : (kind.augment?.(strategy) ?? source.augment);
+  return {
+    ...config,
+    strategy,
+    model: kind.adapt?.(parsed, strategy) ?? parsed,
+    augment: resolveAugment(augment),
+    preprocess: { ...config.preprocess, size: parsed.vision.imageSize },
+  };
+}

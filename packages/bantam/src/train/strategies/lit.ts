@@ -1,0 +1,97 @@
+import {
+  autocast,
+  fromTypedArray,
+  indexCopy_,
+  indexSelect,
+  keep,
+  noGrad,
+  scope,
+  to,
+  zeros,
+  type Tensor,
+} from '@bantam/torch';
+import { setImmediate } from 'node:timers/promises';
+import { evalBatches } from '../../data/index.js';
+import { BantamError } from '../../errors.js';
+import { flag } from '../../fields.js';
+import { normalizePixels } from '../../models/index.js';
+import type { Strategy, StrategyKind } from '../strategy.js';
+import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
+import { pairStrategy, towerFlops } from './pair.js';
+
+/** Settings of {@link lit}. */
+export interface LitSettings extends ContrastiveSettings {
+  /**
+   * Compute the picture's features once, before training and without augmentation, and keep them in
+   * memory (4 bytes for each of the `embedDim` members); false: compute them for every augmented view.
+   */
+  readonly storeFeatures: boolean;
+}
+
+/**
+ * LiT (Zhai et al. 2022, section 3): the image tower comes trained and stays as it is, in evaluation
+ * mode; the text tower learns to read for it.
+ */
+export const lit: StrategyKind<LitSettings> = {
+  type: 'lit',
+  summary: 'a trained image tower stays as it is, the text tower learns to fit it',
+  fields: { ...contrastiveFields(), storeFeatures: flag(true) },
+  adapt: withLogits,
+  create(settings, options) {
+    if (!options.trained.image) {
+      throw new BantamError(
+        "The strategy 'lit' locks an image tower that is trained already; name the model directory that it comes from with --init-image, or --init for both towers.",
+      );
+    }
+    const pair = pairStrategy(settings, options);
+    const strategy: Strategy = {
+      ...pair,
+      frozen: ['visual.*'],
+      flops(model, cost) {
+        const { image, text } = towerFlops(model, cost);
+        return 3 * text + (settings.storeFeatures ? 0 : image);
+      },
+    };
+    return settings.storeFeatures ? withStoredFeatures(strategy) : strategy;
+  },
+};
+
+/** Pictures' features from memory instead of from the tower. */
+function withStoredFeatures(strategy: Strategy): Strategy {
+  let stored: Tensor | undefined;
+  return {
+    ...strategy,
+    views: () => ({}),
+    async prepare({ model, source, preprocess, precision, batchSize, signal, ...run }) {
+      const features = keep(zeros([source.size, model.config.embedDim]));
+      const missing = new Set(Array.from({ length: source.size }, (_, index) => index));
+      model.visual.eval();
+      for await (const batch of evalBatches(source, { preprocess, batchSize, ...run })) {
+        signal?.throwIfAborted();
+        scope(() => {
+          noGrad(() => {
+            const { size, height, width, images } = batch;
+            const raw = fromTypedArray(images, { shape: [size, height, width, 3] });
+            const pixels = normalizePixels(raw, preprocess);
+            const { pooled } = autocast(precision, () => model.visual.encode(pixels));
+            const places = fromTypedArray(BigInt64Array.from(batch.indices, BigInt));
+            indexCopy_(features, 0, places, to(pooled, { dtype: 'float32' }));
+          });
+        });
+        for (const index of batch.indices) missing.delete(index);
+        run.onProgress(`features of ${source.size - missing.size} of ${source.size} pictures`);
+        await setImmediate();
+      }
+      run.exclude(missing);
+      stored = features;
+    },
+    encode({ ids, indices }, { model }) {
+      if (stored === undefined) throw new RangeError('LiT was not prepared.');
+      const places = fromTypedArray(BigInt64Array.from(indices, BigInt));
+      return { image: indexSelect(stored, 0, places), text: model.text.encode(ids).pooled };
+    },
+    [Symbol.dispose]() {
+      stored?.dispose();
+    },
+  };
+}

@@ -1,0 +1,86 @@
+import { modelFlops, type ModelConfig } from '../../models/index.js';
+import { onePhase, type Phase } from '../phases.js';
+import type {
+  CostOptions,
+  EncodeContext,
+  Features,
+  Losses,
+  LossContext,
+  StepBatch,
+  Strategy,
+  StrategyOptions,
+} from '../strategy.js';
+import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
+import { createContrastive, type ContrastiveSettings } from './contrastive.js';
+import type { Tensor } from '@bantam/torch';
+import type { ImageEncoded } from '../../models/index.js';
+
+/** A tensor of a batch or of features that the strategy asked for. */
+export function present(named: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const found = named[name];
+  if (found === undefined) throw new RangeError(`There is no '${name}' among the tensors.`);
+  return found;
+}
+
+/** The image tower's output for one view, in the size and with the patches of the phase. */
+export function encodeView(
+  { images }: StepBatch,
+  view: string,
+  { model, streams, phase }: EncodeContext,
+): ImageEncoded {
+  return model.visual.encode(present(images, view), {
+    generator: streams.get('mask'),
+    ...(phase.patchDropout !== null && { patchDropout: phase.patchDropout }),
+    ...(phase.imageSize !== null && { imageSize: phase.imageSize }),
+  });
+}
+
+/** A caption's features, an image's, and what the towers' routers add. */
+export function pairFeatures(image: ImageEncoded, ids: Tensor, { model }: EncodeContext): Features {
+  const text = model.text.encode(ids);
+  return { image: image.pooled, text: text.pooled, ...auxiliaryFeature([image, text]) };
+}
+
+/** Operations of one pass of both towers. */
+export function towerFlops(
+  model: ModelConfig,
+  { captionTokens, phase }: CostOptions,
+): { image: number; text: number } {
+  return modelFlops(model, {
+    captionTokens,
+    training: true,
+    ...(phase.patchDropout !== null && { patchDropout: phase.patchDropout }),
+    ...(phase.imageSize !== null && { imageSize: phase.imageSize }),
+  });
+}
+
+/**
+ * One view of the image against its caption: what CLIP does (Radford et al. 2021, section 2.3), and
+ * what the strategies after it build on.
+ */
+export function pairStrategy(
+  settings: ContrastiveSettings,
+  options: StrategyOptions,
+  { phases = [onePhase] }: { phases?: readonly Phase[] } = {},
+): Strategy {
+  const contrastive = createContrastive(settings, options);
+  return {
+    ...contrastive,
+    phases,
+    views: (augment) => ({ image: augment }),
+    encode: (batch, context) =>
+      pairFeatures(encodeView(batch, 'image', context), batch.ids, context),
+    losses(features: Features, context: LossContext): Losses {
+      const [image, text] = [present(features, 'image'), present(features, 'text')];
+      return {
+        contrastive: contrastive.loss(image, text, context),
+        ...auxiliaryLoss({ auxiliary: features.auxiliary }),
+      };
+    },
+    flops(model, cost) {
+      const { image, text } = towerFlops(model, cost);
+      // A backward pass costs about twice its forward pass.
+      return 3 * (image + text);
+    },
+  };
+}

@@ -1,0 +1,143 @@
+import {
+  autocast,
+  BatchNorm2d,
+  Linear,
+  Module,
+  mul,
+  relu,
+  reshape,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { augmentations } from '../../data/index.js';
+import { atLeast, count, positive } from '../../fields.js';
+import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
+import { representationWidth } from '../../models/index.js';
+import type { StrategyKind } from '../strategy.js';
+import {
+  contrastiveFields,
+  inFullPrecision,
+  withLogits,
+  type ContrastiveSettings,
+} from './contrastive.js';
+import { encodeView, pairStrategy, present, towerFlops } from './pair.js';
+
+/** Settings of {@link slip}. */
+export interface SlipSettings extends ContrastiveSettings {
+  /** Factor of the self-supervised loss. */
+  readonly sslScale: number;
+  readonly sslTemperature: number;
+  /** Width of the head's two hidden layers. */
+  readonly headWidth: number;
+  /** Length of the vectors that the self-supervised loss compares. */
+  readonly headDim: number;
+}
+
+/** Widths of {@link SlipHead}. */
+interface HeadSizes {
+  input: number;
+  hidden: number;
+  output: number;
+}
+
+/** A linear layer, batch norm over the rows, and ReLU. */
+class HeadLayer extends Module {
+  linear: Linear;
+  bn: BatchNorm2d;
+
+  constructor(inFeatures: number, outFeatures: number, generator: Generator) {
+    super();
+    this.linear = new Linear({ inFeatures, outFeatures, generator });
+    this.bn = new BatchNorm2d({ channels: outFeatures });
+  }
+
+  forward(x: Tensor): Tensor {
+    const hidden = this.linear.forward(x);
+    const map = reshape(hidden, [...hidden.shape, 1, 1]);
+    return relu(reshape(this.bn.forward(map), hidden.shape));
+  }
+}
+
+/** The head between the image tower and the self-supervised loss (Mu et al. 2021, section 3). */
+export class SlipHead extends Module {
+  layers: HeadLayer[];
+  last: Linear;
+
+  constructor({ input, hidden, output }: HeadSizes, generator: Generator) {
+    super();
+    this.layers = [
+      new HeadLayer(input, hidden, generator),
+      new HeadLayer(hidden, hidden, generator),
+    ];
+    this.last = new Linear({ inFeatures: hidden, outFeatures: output, generator });
+  }
+
+  /** [B, input] → [B, output] */
+  forward(x: Tensor): Tensor {
+    return this.last.forward(this.layers.reduce((y, layer) => layer.forward(y), x));
+  }
+}
+
+/**
+ * SLIP (Mu et al. 2021): CLIP, and SimCLR on two more views of every picture, which a head of its own
+ * projects from the tower's representation. The head works on whole batches, so that it is exact
+ * with a gradient cache.
+ */
+export const slip: StrategyKind<SlipSettings> = {
+  type: 'slip',
+  summary: 'CLIP and a self-supervised loss on two more views: about twice the cost',
+  fields: {
+    ...contrastiveFields(),
+    sslScale: atLeast(0, 1),
+    sslTemperature: positive(0.1),
+    headWidth: count(4096),
+    headDim: count(256),
+  },
+  adapt: withLogits,
+  create(settings, options) {
+    const { sslScale, sslTemperature, headWidth, headDim } = settings;
+    const pair = pairStrategy(settings, options);
+    const sizes = { input: representationWidth(options.model), hidden: headWidth, output: headDim };
+    const head = new SlipHead(sizes, options.generator);
+    const headFlops = 2 * (sizes.input * headWidth + headWidth ** 2 + headWidth * headDim);
+    return {
+      ...pair,
+      module: pair.module === null ? head : new SlipModules(head, pair.module),
+      views: (augment) => ({
+        image: augment,
+        first: augmentations.simclr,
+        second: augmentations.simclr,
+      }),
+      encode: (batch, context) => ({
+        ...pair.encode(batch, context),
+        first: encodeView(batch, 'first', context).representation,
+        second: encodeView(batch, 'second', context).representation,
+      }),
+      losses(features, context) {
+        const project = (name: string): Tensor =>
+          inFullPrecision(autocast(context.precision, () => head.forward(present(features, name))));
+        const ssl = simclrLoss(project('first'), project('second'), {
+          temperature: sslTemperature,
+        });
+        return { ...pair.losses(features, context), ssl: mul(ssl, sslScale) };
+      },
+      collapsed(batch, model) {
+        const contrastive = pair.collapsed(batch, model);
+        return contrastive === null ? null : contrastive + sslScale * collapsedSimclrLoss(batch);
+      },
+      flops(model, cost) {
+        return pair.flops(model, cost) + 3 * 2 * (towerFlops(model, cost).image + headFlops);
+      },
+    };
+  },
+};
+
+/** The head, and what the contrastive loss keeps. */
+class SlipModules extends Module {
+  constructor(
+    public head: Module,
+    public contrastive: Module,
+  ) {
+    super();
+  }
+}
