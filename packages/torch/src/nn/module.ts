@@ -192,9 +192,21 @@ export abstract class Module {
     return this;
   }
 
-  /** Sets {@link training} here and in all modules below. */
+  /** Whether it has parameters, and none of them is learnt. */
+  get isFrozen(): boolean {
+    const parameters = this.parameters();
+    return parameters.length > 0 && parameters.every(({ requiresGrad }) => !requiresGrad);
+  }
+
+  /**
+   * Sets {@link training} here and in all modules below. Modules that are frozen as a whole, and
+   * all below them, stay in evaluation mode: their batch norms keep their statistics.
+   */
   train(mode = true): this {
-    for (const [, module] of this.#modules()) module.training = mode;
+    this.training = mode && !this.isFrozen;
+    for (const { member } of this.#members()) {
+      if (member instanceof Module) member.train(this.training);
+    }
     return this;
   }
 
@@ -214,15 +226,18 @@ export abstract class Module {
   }
 
   /**
-   * Stops gradients for the parameters whose names match; returns the names.
+   * Stops gradients for the parameters whose names match; returns the names. Modules that are then
+   * frozen as a whole go into evaluation mode, and {@link train} leaves them there.
    *
-   * @throws TorchError when a pattern matches nothing.
+   * @throws TorchError when a pattern matches nothing; it names the nearest name.
    */
   freeze(patterns: readonly NamePattern[]): string[] {
-    return this.#setRequiresGrad(patterns, false);
+    const names = this.#setRequiresGrad(patterns, false);
+    for (const [, module] of this.#modules()) if (module.isFrozen) module.eval();
+    return names;
   }
 
-  /** Takes {@link freeze} back. */
+  /** Takes {@link freeze} back; {@link train} then puts the modules into training mode again. */
   unfreeze(patterns: readonly NamePattern[]): string[] {
     return this.#setRequiresGrad(patterns, true);
   }
