@@ -6,6 +6,7 @@ export { countFlops } from './count-flops.js';
 export * from './dtype.js';
 export * from './machine.js';
 export * from './memory.js';
+export { nearest } from './nearest.js';
 export * from './nn/index.js';
 export { Operator, type Argument } from './operator.js';
 export * from './ops/index.js';

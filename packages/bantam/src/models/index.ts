@@ -40,6 +40,7 @@ export {
 export { fuseModel } from './fuse.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './initialise.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
 export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';

@@ -161,6 +161,12 @@ interface TowerKind<Config, Tower, FlopsOptions, Positions> {
    * size; absent: it has none, or none that could.
    */
   readonly positions?: Positions;
+  /**
+   * Finds the block of a parameter in its name within the tower: equal groups, equal block; a group
+   * that is absent counts as 0. Parameters that are listed before the first block are the stem's,
+   * those after the last one the head's.
+   */
+  readonly blocks: RegExp;
   /** A few words for people: `ViT 256 × 6, patch 16, 64 px`. */
   describe(config: Config): string;
   /** By what OpenCLIP builds the same tower; null where it has no such tower. */

@@ -20,8 +20,17 @@ export interface TrainSettings {
   beta1: number;
   beta2: number;
   eps: number;
-  /** AdamW's decay of weight matrices; gains, biases and positions do not decay. */
+  /** Which optimizer takes the steps. */
+  optimizer: 'adamw' | 'adafactor' | 'lion';
+  /**
+   * λ of θ ← θ − lr·λ·θ, of weight matrices; gains, biases and the temperature do not decay. It means
+   * the same for every optimizer.
+   */
   weightDecay: number;
+  /** The learning rate of each layer is this times that of the layer after it. 1: all alike. */
+  layerDecay: number;
+  /** Patterns of the names of parameters that stay as they are. */
+  freeze: readonly string[];
   schedule: 'cosine' | 'linear' | 'constant' | 'rsqrt';
   /** Share of the budget over which the learning rate rises. */
   warmup: number;
@@ -86,7 +95,10 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   beta1: 0.9,
   beta2: 0.98,
   eps: 1e-6,
+  optimizer: 'adamw',
   weightDecay: 0.2,
+  layerDecay: 1,
+  freeze: [],
   schedule: 'cosine',
   warmup: 0.1,
   cooldown: 0,
@@ -107,6 +119,7 @@ export const defaultTokenizerSettings: Readonly<TokenizerSettings> = {
 
 /** Allowed values of the settings that are names. */
 const choices: Readonly<Record<string, readonly string[]>> = {
+  'train.optimizer': ['adamw', 'adafactor', 'lion'],
   'train.schedule': ['cosine', 'linear', 'constant', 'rsqrt'],
   'train.precision': ['auto', 'fp32', 'bf16'],
 };
@@ -225,6 +238,7 @@ const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][
   ['beta2', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
   ['eps', (v) => v > 0, 'above 0'],
   ['weightDecay', (v) => v >= 0, 'at least 0'],
+  ['layerDecay', (v) => v > 0 && v <= 1, 'above 0 and at most 1'],
   ['warmup', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
   ['cooldown', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
   ['clipNorm', (v) => v >= 0, 'at least 0'],

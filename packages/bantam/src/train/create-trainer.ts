@@ -1,16 +1,17 @@
 import {
-  AdamW,
+  assertGroupsCover,
   describeGroups,
   Ema,
   openClipDecayRules,
   parameterGroups,
   RandomStreams,
-  type ParameterGroup,
+  type NamedModule,
 } from '@bantam/torch';
-import { createModel, type Clip } from '../models/index.js';
+import { createModel, layerDecay, type Clip } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { parseBudget } from './budget.js';
 import type { TrainConfig } from './config.js';
+import { createOptimizer } from './create-optimizer.js';
 import { resolvePrecision } from './precision.js';
 import type { Strategy } from './strategy.js';
 import { Trainer, type BatchStream } from './trainer.js';
@@ -43,15 +44,13 @@ export function createTrainer(
   const streams = new RandomStreams({ seed });
   const model = createModel(config.model, { generator: streams.get('init') });
   initialize?.(model);
-  if (strategy.frozen !== undefined) model.freeze(strategy.frozen);
+  model.freeze([...(strategy.frozen ?? []), ...settings.freeze]);
   const rules = [...(strategy.rules ?? []), ...openClipDecayRules];
-  const groups = [...parameterGroups(model, rules), ...ownGroups(strategy)];
-  const optimizer = new AdamW(groups, {
-    lr: settings.lr,
-    betas: [settings.beta1, settings.beta2],
-    eps: settings.eps,
-    weightDecay: settings.weightDecay,
-  });
+  const modules = modulesOf(model, strategy);
+  const lrScale = layerDecay(model, settings.layerDecay);
+  const groups = parameterGroups(modules, rules, { lrScale });
+  assertGroupsCover(groups, modules);
+  const optimizer = createOptimizer(settings, groups);
   const ema = settings.ema > 0 ? new Ema(model) : null;
   const trainer = new Trainer({
     config,
@@ -69,7 +68,7 @@ export function createTrainer(
     trainer,
     model,
     ema,
-    groups: describeGroups(groups),
+    groups: describeGroups(groups, modules),
     [Symbol.dispose]() {
       ema?.[Symbol.dispose]();
       optimizer[Symbol.dispose]();
@@ -80,14 +79,7 @@ export function createTrainer(
   };
 }
 
-/** Parameters of the strategy's own. */
-function ownGroups({ module }: Strategy): ParameterGroup[] {
-  if (module === null) return [];
-  return parameterGroups(module, openClipDecayRules).map((group) => ({
-    ...group,
-    label: `strategy: ${group.label}`,
-    parameters: new Map(
-      [...group.parameters].map(([name, parameter]) => [`strategy.${name}`, parameter]),
-    ),
-  }));
+/** What is trained: the model, and the strategy's own modules. */
+function modulesOf(model: Clip, { module }: Strategy): NamedModule[] {
+  return [{ module: model }, ...(module === null ? [] : [{ module, prefix: 'strategy.' }])];
 }

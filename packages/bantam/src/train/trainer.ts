@@ -10,8 +10,8 @@ import {
   schedule,
   scope,
   to,
-  type AdamW,
   type Ema,
+  type Optimizer,
   type RandomStreams,
   type Tensor,
 } from '@bantam/torch';
@@ -48,7 +48,7 @@ export interface TrainerParts {
   model: Clip;
   tokenizer: Tokenizer;
   loader: BatchStream;
-  optimizer: AdamW;
+  optimizer: Optimizer;
   ema: Ema | null;
   streams: RandomStreams;
   budget: Budget;

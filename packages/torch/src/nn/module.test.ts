@@ -155,7 +155,10 @@ describe('Module', () => {
       'visual.c_fc.weight',
       'logit_scale',
     ]);
-    assert.throws(() => pair.freeze(['visua']), { name: 'TorchError', message: /matches none/ });
+    assert.throws(() => pair.freeze(['visua']), {
+      name: 'TorchError',
+      message: /matches none of the \d+ parameter names \(did you mean 'visual'\?\)/,
+    });
     assert.throws(() => pair.freeze(['/(/']), { name: 'TorchError', message: /cannot be read/ });
   });
 
@@ -164,6 +167,31 @@ describe('Module', () => {
     assert.equal(pair.eval(), pair);
     assert.ok([...pair.namedModules().values()].every(({ training }) => !training));
     assert.ok([...pair.train().namedModules().values()].every(({ training }) => training));
+  });
+
+  it('keeps what is frozen as a whole in evaluation mode', () => {
+    const pair = new Pair();
+    pair.freeze(['visual', 'bn1', 'resblocks.0', 'in_proj_weight']);
+    const inTraining = (): string[] =>
+      [...pair.namedModules()].filter(([, { training }]) => training).map(([name]) => name);
+    const learning = [
+      '',
+      'text',
+      'text.resblocks.1',
+      'text.resblocks.1.ln_1',
+      'text.resblocks.1.c_fc',
+    ];
+    assert.deepEqual(inTraining(), learning);
+    pair.eval().train();
+    assert.deepEqual(inTraining(), learning);
+
+    const before = pair.bn1.runningMean.toArray();
+    pair.bn1.forward(ones([4, 2, 3, 3]));
+    assert.deepEqual(pair.bn1.runningMean.toArray(), before);
+    pair.unfreeze(['bn1']);
+    pair.train();
+    pair.bn1.forward(ones([4, 2, 3, 3]));
+    assert.notDeepEqual(pair.bn1.runningMean.toArray(), before);
   });
 
   it('converts floating-point members only, and keeps what is frozen', () => {

@@ -2,6 +2,7 @@ import { noGrad } from '../autograd.js';
 import { isFloating, type FloatDType } from '../dtype.js';
 import { TorchError } from '../errors.js';
 import { copy_ } from '../ops/in-place.js';
+import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
@@ -14,11 +15,6 @@ export interface StateDictDifference {
   missing: string[];
   /** Names of the state dict that the module lacks. */
   unexpected: string[];
-}
-
-/** `inProjWeight` → `in_proj_weight`, `cFc` → `c_fc`, `conv1` → `conv1` */
-function snakeCase(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function join(prefix: string, name: string): string {
@@ -196,9 +192,21 @@ export abstract class Module {
     return this;
   }
 
-  /** Sets {@link training} here and in all modules below. */
+  /** Whether it has parameters, and none of them is learnt. */
+  get isFrozen(): boolean {
+    const parameters = this.parameters();
+    return parameters.length > 0 && parameters.every(({ requiresGrad }) => !requiresGrad);
+  }
+
+  /**
+   * Sets {@link training} here and in all modules below. Modules that are frozen as a whole, and
+   * all below them, stay in evaluation mode: their batch norms keep their statistics.
+   */
   train(mode = true): this {
-    for (const [, module] of this.#modules()) module.training = mode;
+    this.training = mode && !this.isFrozen;
+    for (const { member } of this.#members()) {
+      if (member instanceof Module) member.train(this.training);
+    }
     return this;
   }
 
@@ -218,15 +226,18 @@ export abstract class Module {
   }
 
   /**
-   * Stops gradients for the parameters whose names match; returns the names.
+   * Stops gradients for the parameters whose names match; returns the names. Modules that are then
+   * frozen as a whole go into evaluation mode, and {@link train} leaves them there.
    *
-   * @throws TorchError when a pattern matches nothing.
+   * @throws TorchError when a pattern matches nothing; it names the nearest name.
    */
   freeze(patterns: readonly NamePattern[]): string[] {
-    return this.#setRequiresGrad(patterns, false);
+    const names = this.#setRequiresGrad(patterns, false);
+    for (const [, module] of this.#modules()) if (module.isFrozen) module.eval();
+    return names;
   }
 
-  /** Takes {@link freeze} back. */
+  /** Takes {@link freeze} back; {@link train} then puts the modules into training mode again. */
   unfreeze(patterns: readonly NamePattern[]): string[] {
     return this.#setRequiresGrad(patterns, true);
   }

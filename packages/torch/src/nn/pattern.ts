@@ -1,4 +1,5 @@
 import { TorchError } from '../errors.js';
+import { nearest } from '../nearest.js';
 
 /**
  * Names parameters by their dotted names. A string is a glob, in which `*` stands for any run of
@@ -35,10 +36,16 @@ export function nameMatcher(pattern: NamePattern): (name: string) => boolean {
   return (name) => regex.test(name);
 }
 
+/** A name and the modules around it: `a`, `a.b`, `a.b.c` for `a.b.c`. */
+function pathsTo(name: string): string[] {
+  const parts = name.split('.');
+  return parts.map((_, index) => parts.slice(0, index + 1).join('.'));
+}
+
 /**
  * The names that any of the patterns match.
  *
- * @throws TorchError when a pattern matches none of the names: it is a misspelling.
+ * @throws TorchError when a pattern matches none of the names: it is a misspelling. It names the nearest.
  */
 export function matchNames(
   patterns: readonly NamePattern[],
@@ -49,8 +56,10 @@ export function matchNames(
   for (const pattern of patterns) {
     const found = all.filter(nameMatcher(pattern));
     if (found.length === 0) {
+      const close = nearest(String(pattern), all.flatMap(pathsTo));
+      const hint = close === undefined ? '' : ` (did you mean '${close}'?)`;
       throw new TorchError(
-        `The pattern '${String(pattern)}' matches none of the ${all.length} parameter names (such as ${all.slice(0, 3).join(', ')}); correct it or leave it out.`,
+        `The pattern '${String(pattern)}' matches none of the ${all.length} parameter names${hint}; correct it or leave it out.`,
       );
     }
     for (const name of found) matched.add(name);

@@ -11,10 +11,6 @@ const addScalar = new Operator('aten::add_', 'Scalar');
 const mulTensor = new Operator('aten::mul_', 'Tensor');
 const mulScalar = new Operator('aten::mul_', 'Scalar');
 const clampOp = new Operator('aten::clamp_');
-const foreachMul = new Operator('aten::_foreach_mul_', 'Scalar');
-const foreachMulTensor = new Operator('aten::_foreach_mul_', 'Tensor');
-const foreachLerp = new Operator('aten::_foreach_lerp_', 'Scalar');
-const foreachNorm = new Operator('aten::_foreach_norm', 'Scalar');
 
 /** x ← source, converted to x's type and broadcast to its shape */
 export function copy_(x: Tensor, source: Tensor): Tensor {
@@ -58,20 +54,4 @@ export function mul_(x: Tensor, other: Tensor | number): Tensor {
 export function clamp_(x: Tensor, { min, max }: { min?: number; max?: number }): Tensor {
   clampOp.inPlace(x, min ?? null, max ?? null);
   return x;
-}
-
-/** x ← x·factor for every tensor of a list */
-export function mulEach_(tensors: readonly Tensor[], factor: Tensor | number): void {
-  if (typeof factor === 'number') foreachMul.inPlace(tensors, factor);
-  else foreachMulTensor.inPlace(tensors, factor);
-}
-
-/** a ← a + weight·(b − a) for every pair of two lists */
-export function lerpEach_(a: readonly Tensor[], b: readonly Tensor[], weight: number): void {
-  foreachLerp.inPlace(a, b, weight);
-}
-
-/** The L2 norm of every tensor of a list */
-export function normEach(tensors: readonly Tensor[]): Tensor[] {
-  return foreachNorm.tensors(tensors, 2);
 }

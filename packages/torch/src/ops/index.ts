@@ -3,6 +3,7 @@ export * from './batch-norm.js';
 export * from './compare.js';
 export * from './create.js';
 export * from './depthwise.js';
+export * from './each.js';
 export * from './in-place.js';
 export * from './matrix.js';
 export * from './neural.js';

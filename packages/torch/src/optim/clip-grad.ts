@@ -1,5 +1,5 @@
 import { noGrad } from '../autograd.js';
-import { mulEach_, normEach } from '../ops/in-place.js';
+import { mulEach_, normEach } from '../ops/each.js';
 import { norm } from '../ops/reduce.js';
 import { stack } from '../ops/shape.js';
 import { scope } from '../scope.js';

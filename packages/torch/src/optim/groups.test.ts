@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  assertGroupsCover,
   describeGroups,
   LayerNorm,
   Mlp,
@@ -23,7 +24,8 @@ const names = (groups: ReturnType<typeof parameterGroups>): string[][] =>
 
 describe('parameterGroups', () => {
   it('gives each parameter to the first rule that it meets', () => {
-    const groups = parameterGroups(new Tower(), [
+    const tower = new Tower();
+    const groups = parameterGroups(tower, [
       { match: 'mlp.c_fc', lrScale: 0.1 },
       { maxRank: 1, weightDecay: 0 },
       { match: '/embedding$/', weightDecay: 0 },
@@ -44,7 +46,7 @@ describe('parameterGroups', () => {
       ],
     );
     assert.equal(
-      describeGroups(groups).split('\n')[1],
+      describeGroups(groups, tower).split('\n')[1],
       'rank ≤ 1: 4 tensors, 25 weights, weight decay 0, learning rate × 1',
     );
   });
@@ -62,7 +64,12 @@ describe('parameterGroups', () => {
   it('skips what is frozen', () => {
     const tower = new Tower();
     tower.freeze(['mlp', 'ln_*', 'logit_scale']);
-    assert.deepEqual(names(parameterGroups(tower, [])), [['positional_embedding']]);
+    const groups = parameterGroups(tower, []);
+    assert.deepEqual(names(groups), [['positional_embedding']]);
+    assert.deepEqual(describeGroups(groups, tower).split('\n'), [
+      'the rest: 1 tensors, 32 weights, weight decay default, learning rate × 1',
+      'frozen: 7 tensors, 297 weights',
+    ]);
   });
 
   it('refuses a pattern that matches nothing', () => {
@@ -70,5 +77,75 @@ describe('parameterGroups', () => {
       name: 'TorchError',
       message: /'visual\.\*' matches none of the 8 parameter names/,
     });
+  });
+
+  it('takes several modules, and each shared parameter once', () => {
+    const tower = new Tower();
+    const mlp = new Mlp({ width: 8, hidden: 16, generator: null });
+    const groups = parameterGroups(
+      [
+        { module: tower },
+        { module: mlp, prefix: 'extra.' },
+        { module: tower.lnPre, prefix: 'ln.' },
+      ],
+      [{ match: 'extra', lrScale: 10 }],
+    );
+    assert.deepEqual(names(groups), [
+      ['extra.c_fc.weight', 'extra.c_fc.bias', 'extra.c_proj.weight', 'extra.c_proj.bias'],
+      [...tower.namedParameters().keys()],
+    ]);
+    assert.throws(() => parameterGroups([{ module: tower }, { module: new Tower() }], []), {
+      name: 'TorchError',
+      message: /Two parameters are named 'positional_embedding'/,
+    });
+  });
+
+  it('divides a rule by a factor of the name', () => {
+    const groups = parameterGroups(new Tower(), [{ maxRank: 1, lrScale: 0.5 }], {
+      lrScale: (name) => (name.startsWith('mlp') ? 0.1 : 1),
+    });
+    assert.deepEqual(
+      groups.map(({ label, lrScale, parameters }) => [label, lrScale, parameters.size]),
+      [
+        ['rank ≤ 1', 0.5, 3],
+        ['rank ≤ 1', 0.05, 2],
+        ['the rest', 1, 1],
+        ['the rest', 0.1, 2],
+      ],
+    );
+  });
+});
+
+describe('assertGroupsCover', () => {
+  it('accepts what parameterGroups gives', () => {
+    const tower = new Tower();
+    tower.freeze(['mlp']);
+    assertGroupsCover(parameterGroups(tower, openClipDecayRules), tower);
+  });
+
+  it('names what is left out, frozen too late, or in two groups', () => {
+    const tower = new Tower();
+    const groups = parameterGroups(tower, []);
+    assert.throws(
+      () => {
+        assertGroupsCover([...groups, ...groups], tower);
+      },
+      { name: 'TorchError', message: /'positional_embedding' is not frozen and is in 2 groups/ },
+    );
+    tower.freeze(['logit_scale']);
+    assert.throws(
+      () => {
+        assertGroupsCover(groups, tower);
+      },
+      { message: /'logit_scale' is frozen and is in 1 groups/ },
+    );
+    const without = parameterGroups(tower, []);
+    tower.unfreeze(['logit_scale']);
+    assert.throws(
+      () => {
+        assertGroupsCover(without, tower);
+      },
+      { message: /'logit_scale' is not frozen and is in 0 groups/ },
+    );
   });
 });

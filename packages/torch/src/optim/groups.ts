@@ -1,7 +1,7 @@
 import { TorchError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
-import { nameMatcher, type NamePattern } from '../nn/pattern.js';
+import { matchNames, nameMatcher, type NamePattern } from '../nn/pattern.js';
 
 /** Says how some parameters are optimised. */
 export interface GroupRule {
@@ -16,6 +16,16 @@ export interface GroupRule {
   /** Whether `match` may match no name at all. Default false: then it is a misspelling. */
   optional?: boolean;
 }
+
+/** A module whose parameters are named with something before them. */
+export interface NamedModule {
+  readonly module: Module;
+  /** `strategy.` makes `head.weight` into `strategy.head.weight`. Default: nothing. */
+  readonly prefix?: string;
+}
+
+/** One module, or several with different prefixes. */
+export type ModuleSource = Module | readonly NamedModule[];
 
 /** Parameters that are optimised alike. */
 export interface ParameterGroup {
@@ -44,52 +54,118 @@ function label({ match, maxRank }: GroupRule): string {
   return parts.length > 0 ? parts.join(', ') : 'any';
 }
 
-/**
- * Divides a module's parameters by rules: the first rule that a parameter meets takes it, and those
- * that meet none form the last group. Each parameter that is not frozen is in exactly one group;
- * groups without parameters are left out.
- *
- * @throws TorchError when a rule's pattern matches no name of the module.
- */
-export function parameterGroups(module: Module, rules: readonly GroupRule[]): ParameterGroup[] {
-  const named = module.namedParameters();
-  const groups = [...rules, {}].map((rule: GroupRule, index) => {
-    const matches = rule.match === undefined ? () => true : nameMatcher(rule.match);
-    if (rule.optional !== true && rule.match !== undefined && ![...named.keys()].some(matches)) {
-      throw new TorchError(
-        `The parameter rule '${String(rule.match)}' matches none of the ${named.size} parameter names; correct it or leave it out.`,
-      );
+/** The parameters of all modules by name; one that stands in several is listed once. */
+function allParameters(source: ModuleSource): Map<string, Parameter> {
+  const modules: readonly NamedModule[] = source instanceof Module ? [{ module: source }] : source;
+  const named = new Map<string, Parameter>();
+  const seen = new Set<Parameter>();
+  for (const { module, prefix = '' } of modules) {
+    for (const [path, parameter] of module.namedParameters()) {
+      if (seen.has(parameter)) continue;
+      seen.add(parameter);
+      const name = prefix + path;
+      if (named.has(name)) {
+        throw new TorchError(
+          `Two parameters are named '${name}'; give the modules different prefixes.`,
+        );
+      }
+      named.set(name, parameter);
     }
+  }
+  return named;
+}
+
+/** Options of {@link parameterGroups}. */
+export interface ParameterGroupsOptions {
+  /**
+   * A further factor of the learning rate by name, such as that of layer-wise decay: a rule's
+   * parameters are divided by it.
+   */
+  lrScale?: (name: string) => number;
+}
+
+/**
+ * Divides the parameters of modules by rules: the first rule that a parameter meets takes it, and
+ * those that meet none form the last group. Each parameter that is not frozen is in exactly one
+ * group; groups without parameters are left out.
+ *
+ * @throws TorchError when a rule's pattern matches no name, or two parameters have one name.
+ */
+export function parameterGroups(
+  source: ModuleSource,
+  rules: readonly GroupRule[],
+  { lrScale = () => 1 }: ParameterGroupsOptions = {},
+): ParameterGroup[] {
+  const named = allParameters(source);
+  const parts = [...rules, {}].map((rule: GroupRule, index) => {
+    const matches = rule.match === undefined ? () => true : nameMatcher(rule.match);
+    if (rule.match !== undefined && rule.optional !== true) matchNames([rule.match], named.keys());
     return {
       label: index === rules.length ? 'the rest' : label(rule),
-      parameters: new Map<string, Parameter>(),
-      weightDecay: rule.weightDecay,
-      lrScale: rule.lrScale ?? 1,
+      rule,
+      byScale: new Map<number, Map<string, Parameter>>(),
       takes: (name: string, { rank }: Parameter) =>
         rank <= (rule.maxRank ?? Infinity) && matches(name),
     };
   });
   for (const [name, parameter] of named) {
     if (!parameter.requiresGrad) continue;
-    groups.find(({ takes }) => takes(name, parameter))?.parameters.set(name, parameter);
+    const part = parts.find(({ takes }) => takes(name, parameter));
+    if (part === undefined) continue;
+    const scale = (part.rule.lrScale ?? 1) * lrScale(name);
+    const parameters = part.byScale.get(scale) ?? new Map<string, Parameter>();
+    part.byScale.set(scale, parameters.set(name, parameter));
   }
-  return groups
-    .filter(({ parameters }) => parameters.size > 0)
-    .map(({ label, parameters, weightDecay, lrScale }) => ({
+  return parts.flatMap(({ label, rule: { weightDecay }, byScale }) =>
+    [...byScale].map(([scale, parameters]) => ({
       label,
       parameters,
       weightDecay,
-      lrScale,
-    }));
+      lrScale: scale,
+    })),
+  );
 }
 
-/** One line per group: what made it, how many tensors and weights, decay and learning-rate factor. */
-export function describeGroups(groups: readonly ParameterGroup[]): string {
-  return groups
-    .map(({ label, parameters, weightDecay, lrScale }) => {
-      const weights = [...parameters.values()].reduce((sum, { size }) => sum + size, 0);
+/**
+ * Sees to it that every parameter of the modules is either frozen or in exactly one group.
+ *
+ * @throws TorchError that names the first one that is not.
+ */
+export function assertGroupsCover(groups: readonly ParameterGroup[], source: ModuleSource): void {
+  const grouped = new Map<Parameter, number>();
+  for (const { parameters } of groups) {
+    for (const parameter of parameters.values()) {
+      grouped.set(parameter, (grouped.get(parameter) ?? 0) + 1);
+    }
+  }
+  for (const [name, parameter] of allParameters(source)) {
+    const count = grouped.get(parameter) ?? 0;
+    if (count === (parameter.requiresGrad ? 1 : 0)) continue;
+    const kind = parameter.requiresGrad ? 'is not frozen' : 'is frozen';
+    throw new TorchError(
+      `The parameter '${name}' ${kind} and is in ${count} groups; freeze before the groups are made, and let them not overlap.`,
+    );
+  }
+}
+
+function describeParameters(parameters: Iterable<Parameter>): string {
+  const sizes = Array.from(parameters, ({ size }) => size);
+  const weights = sizes.reduce((sum, size) => sum + size, 0);
+  return `${sizes.length} tensors, ${weights.toLocaleString('en')} weights`;
+}
+
+/**
+ * One line per group: what made it, how many tensors and weights, decay and learning-rate factor;
+ * and a last one for what is frozen, where something is.
+ */
+export function describeGroups(groups: readonly ParameterGroup[], source: ModuleSource): string {
+  const frozen = [...allParameters(source).values()].filter(({ requiresGrad }) => !requiresGrad);
+  return [
+    ...groups.map(({ label, parameters, weightDecay, lrScale }) => {
       const decay = weightDecay === undefined ? 'default' : String(weightDecay);
-      return `${label}: ${parameters.size} tensors, ${weights.toLocaleString('en')} weights, weight decay ${decay}, learning rate × ${lrScale}`;
-    })
-    .join('\n');
+      const scale = Number(lrScale.toPrecision(4));
+      return `${label}: ${describeParameters(parameters.values())}, weight decay ${decay}, learning rate × ${scale}`;
+    }),
+    ...(frozen.length > 0 ? [`frozen: ${describeParameters(frozen)}`] : []),
+  ].join('\n');
 }

@@ -1,5 +1,5 @@
+import { nearest } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
-import { nearest } from '../../nearest.js';
 import { isObject, type Fields } from '../../fields.js';
 import type { OpenClipTower } from '../tower.js';
 

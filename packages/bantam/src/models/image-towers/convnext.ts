@@ -60,6 +60,7 @@ export const convNext: ImageTowerKind<ConvNextConfig> = {
     convNextPictures.checkImageSize(config, config.imageSize);
   },
   ...convNextPictures,
+  blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new ConvNext(options),
   flops(config, { embedDim }) {
     const stages = convNextStages(config);

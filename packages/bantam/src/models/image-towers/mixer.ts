@@ -36,6 +36,7 @@ export const mixer: ImageTowerKind<MixerConfig> = {
     requireMultiple(config, 'imageSize', 'patchSize', 'vision');
   },
   ...mixerPictures,
+  blocks: /^trunk\.blocks\.(\d+)\./,
   create: (options) => new MlpMixer(options),
   flops(config, { embedDim }) {
     const { patchSize, width, layers } = config;

@@ -115,6 +115,7 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
     }
   },
   ...mobileClipPictures,
+  blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new MobileClipTower(options),
   flops(config, { embedDim }) {
     const { imageSize, widths, fused } = config;

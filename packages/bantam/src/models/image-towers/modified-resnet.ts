@@ -59,6 +59,7 @@ export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
     );
   },
   ...modifiedResNetPictures,
+  blocks: /^layer(\d)\.(\d+)\./,
   create: (options) => new ModifiedResNet(options),
   flops: (config, { embedDim }) =>
     stemFlops(config) + stagesFlops(config) + poolFlops(config, embedDim),

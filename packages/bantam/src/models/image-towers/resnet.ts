@@ -48,6 +48,7 @@ export const resNet: ImageTowerKind<ResNetConfig> = {
   },
   check: () => undefined,
   ...resNetPictures,
+  blocks: /^trunk\.layer(\d)\.(\d+)\./,
   create: (options) => new ResNet(options),
   flops: (config, { embedDim }) =>
     trunkFlops(config) + timmHeadFlops(config, { width: 32 * config.width, embedDim }),

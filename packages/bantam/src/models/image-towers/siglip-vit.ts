@@ -85,6 +85,7 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
     }
   },
   ...siglipPictures,
+  blocks: /^trunk\.blocks\.(\d+)\./,
   create: (options) => new SiglipVisionTransformer(options),
   flops(config, { embedDim, training, patchDropout = 0 }) {
     const { width, patchSize } = config;

@@ -72,6 +72,7 @@ export const swin: ImageTowerKind<SwinConfig> = {
     }
   },
   ...swinPictures,
+  blocks: /^trunk\.layers\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new SwinTransformer(options),
   flops(config, { embedDim }) {
     const stages = swinStages(config);

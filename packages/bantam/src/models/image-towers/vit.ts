@@ -73,6 +73,7 @@ export const vit: ImageTowerKind<VitConfig> = {
     checkPooling(config, embedDim);
   },
   ...vitPictures,
+  blocks: /^transformer\.resblocks\.(\d+)\./,
   create: (options) => new VisionTransformer(options),
   flops(config, { embedDim, training, patchDropout = config.patchDropout }) {
     const { width, patchSize } = config;

@@ -48,6 +48,7 @@ export const mobileClipText: TextTowerKind<MobileClipTextConfig> = {
       );
     }
   },
+  blocks: /^(mixer_in|mixer_out|transformer\.resblocks\.\d+)\./,
   create: (options) => new MobileClipText(options),
   flops(config, { embedDim }) {
     const { contextLength, kernel, width } = config;

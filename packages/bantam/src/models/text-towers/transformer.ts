@@ -58,6 +58,7 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
       );
     }
   },
+  blocks: /^transformer\.resblocks\.(\d+)\./,
   create: (options) => new TextTransformer(options),
   flops(config, { embedDim, tokens }) {
     const { contextLength, projType, width } = config;
