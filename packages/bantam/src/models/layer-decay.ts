@@ -13,14 +13,8 @@ export interface LayerDepth {
 function towerDepths(tower: Module, blocks: RegExp): Map<Parameter, LayerDepth> {
   const named = [...tower.namedParameters()];
   const keys = named.map(([name]) => {
-    const match = blocks.exec(name);
-    return (
-      match &&
-      match
-        .slice(1)
-        .map((group: string | undefined) => group ?? '0')
-        .join()
-    );
+    const groups = blocks.exec(name)?.slice(1);
+    return groups?.map((group: string | undefined) => group ?? '0').join() ?? null;
   });
   const order = [...new Set(keys.filter((key) => key !== null))];
   const head = keys.findLastIndex((key) => key !== null) + 1;
