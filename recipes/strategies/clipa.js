@@ -2,8 +2,10 @@
  * CLIPA: pictures of half the edge and captions of eight tokens for nine tenths of the budget, then
  * full size.
  *
- *     node recipes/strategies.js --data emoji --recipe clipa
+ *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe clipa
  *
- * RESULT
+ * Result on photographs at the time of 24,064 samples of clip (docs/strategies.md): class of new
+ * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
+ * clipa: 45.9 ± 0.3 %, 82.5 ± 0.6 % (41600 samples)
  */
 export default [{ name: 'clipa', strategy: 'clipa', settings: {} }];

@@ -1,8 +1,10 @@
 /**
  * FastCLIP v3: the loss over the whole data set from running estimates.
  *
- *     node recipes/strategies.js --data emoji --recipe fastclip
+ *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe fastclip
  *
- * RESULT
+ * Result on photographs at the time of 24,064 samples of clip (docs/strategies.md): class of new
+ * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
+ * fastclip v3: 44.4 ± 1.4 %, 80.5 ± 0.7 % (23936 samples)
  */
 export default [{ name: 'fastclip v3', strategy: 'fastclip', settings: {} }];

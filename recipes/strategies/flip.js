@@ -1,8 +1,10 @@
 /**
  * FLIP: half of the patches for nine tenths of the budget, then all.
  *
- *     node recipes/strategies.js --data emoji --recipe flip
+ *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe flip
  *
- * RESULT
+ * Result on photographs at the time of 24,064 samples of clip (docs/strategies.md): class of new
+ * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
+ * flip: 45.5 ± 0.8 %, 81.2 ± 0.1 % (32128 samples)
  */
 export default [{ name: 'flip', strategy: 'flip', settings: {} }];

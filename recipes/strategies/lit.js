@@ -2,8 +2,10 @@
  * LiT: the text tower alone, anew, for the image tower of the clip run with the same seed, which has
  * to be there (the table's cost does not hold it).
  *
- *     node recipes/strategies.js --data emoji --recipe lit --recipe clip
+ *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe lit --recipe clip
  *
- * RESULT
+ * Result on photographs at the time of 24,064 samples of clip (docs/strategies.md): class of new
+ * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
+ * lit, tower of the clip run: 47.1 ± 0.9 %, 70.8 ± 17.0 % (114304 samples)
  */
 export default [{ name: 'lit, tower of the clip run', strategy: 'lit', settings: {} }];

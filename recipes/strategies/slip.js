@@ -1,9 +1,11 @@
 /**
  * SLIP, with a head that suits a tower of width 256.
  *
- *     node recipes/strategies.js --data emoji --recipe slip
+ *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe slip
  *
- * RESULT
+ * Result on photographs at the time of 24,064 samples of clip (docs/strategies.md): class of new
+ * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
+ * slip: 38.0 ± 0.9 %, 75.2 ± 0.9 % (9216 samples)
  */
 export default [
   {
