@@ -30,11 +30,15 @@ describe('applySettings', () => {
     const changed = applySettings(config, {
       'train.lr': '3e-4',
       'train.precision': 'fp32',
+      'train.optimizer': 'lion',
+      'train.freeze': '["visual"]',
       'model.vision.layers': '2',
       augment: '[{"op":"flip"}]',
     });
     assert.equal(changed.train.lr, 3e-4);
     assert.equal(changed.train.precision, 'fp32');
+    assert.equal(changed.train.optimizer, 'lion');
+    assert.deepEqual(changed.train.freeze, ['visual']);
     assert.ok(changed.model.vision.type === 'vit');
     assert.equal(changed.model.vision.layers, 2);
     assert.deepEqual(changed.augment, [{ op: 'flip' }]);
@@ -59,6 +63,10 @@ describe('applySettings', () => {
       { 'train.batchSize': '2.5' },
       { 'train.warmup': '2' },
       { 'train.schedule': 'cosin' },
+      { 'train.optimizer': 'adam' },
+      { 'train.layerDecay': '0' },
+      { 'train.freeze': '"visual"' },
+      { 'train.freeze': '[1]' },
       { augment: 'flip' },
     ]) {
       assert.throws(() => applySettings(config, settings), UsageError, JSON.stringify(settings));

@@ -256,7 +256,12 @@ export function checkSettings(config: TrainConfig): void {
       throw new UsageError(`The setting 'train.${name}' must be ${must}, not ${value}.`);
     }
   }
-  const { batchSize, microBatch } = config.train;
+  const { batchSize, microBatch, freeze } = config.train;
+  if (!Array.isArray(freeze) || !freeze.every((pattern) => typeof pattern === 'string')) {
+    throw new UsageError(
+      `The setting 'train.freeze' must be a list of patterns such as ["visual"], not ${JSON.stringify(freeze)}.`,
+    );
+  }
   if (microBatch > 0 && batchSize % microBatch !== 0) {
     throw new UsageError(
       `The setting 'train.microBatch' (${microBatch}) must divide 'train.batchSize' (${batchSize}).`,

@@ -114,6 +114,36 @@ describe('train', () => {
     assert.notDeepEqual(weights('masked'), weights('whole'));
   });
 
+  for (const optimizer of ['adafactor', 'lion']) {
+    it(`resumes ${optimizer} with decay by layer and a frozen tower`, async () => {
+      const settings = {
+        'train.optimizer': optimizer,
+        'train.layerDecay': '0.5',
+        'train.freeze': '["visual"]',
+        'train.ema': '0',
+      };
+      const groups: string[] = [];
+      const whole = await train(
+        options(optimizer, {
+          settings,
+          onEvent: (event) => {
+            if (event.kind === 'start') groups.push(event.groups);
+          },
+        }),
+      );
+      assert.match(groups.join(), /learning rate × 0\.25\n[^]*frozen: \d+ tensors/);
+      const stop = new AbortController();
+      const onEvent = (event: TrainEvent): void => {
+        if (event.kind === 'step' && event.step === 5) stop.abort();
+      };
+      const halves = `${optimizer}-halves`;
+      await train(options(halves, { settings, signal: stop.signal, onEvent }));
+      await resumeTraining(join(folder, halves));
+      assert.deepEqual(weights(halves), weights(optimizer));
+      assert.equal(whole.steps, 12);
+    });
+  }
+
   it('ends on a budget of operations too', async () => {
     const result = await train(options('flops', { budget: '1e8flops' }));
     assert.ok(result.steps > 1);
