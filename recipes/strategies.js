@@ -2,7 +2,7 @@
  * Which strategy gives the best model for a given time? Trains the same small model with every
  * strategy and several seeds, evaluates it, and prints a table of means and standard deviations.
  *
- *     node recipes/strategies.js --data emoji [--seeds 3] [--samples 36000] [--out runs/strategies]
+ *     node recipes/strategies.js --data emoji [--recipe slip]… [--seeds 3] [--samples 36000] [--out runs/strategies]
  *     node recipes/strategies.js --data photos --photos DIR
  *
  * `photos` takes a folder with one folder of pictures per class, named as CIFAR-10's; horses and
@@ -26,15 +26,24 @@ import {
   threadsEach,
 } from './shared/runs.js';
 import { photoData } from './shared/photos.js';
+import clip from './strategies/clip.js';
+import clipDa from './strategies/clip-da.js';
+import clipa from './strategies/clipa.js';
+import fastclip from './strategies/fastclip.js';
+import flip from './strategies/flip.js';
+import lit from './strategies/lit.js';
+import siglip from './strategies/siglip.js';
+import slip from './strategies/slip.js';
 
 const { values } = parseArgs({
   options: {
     data: { type: 'string', default: 'emoji' },
     photos: { type: 'string' },
     seeds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '3' },
     samples: { type: 'string', default: '36000' },
     out: { type: 'string', default: 'runs/strategies' },
-    only: { type: 'string', multiple: true },
+    recipe: { type: 'string', multiple: true },
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
@@ -50,20 +59,8 @@ const shared = {
   'tokenizer.contextLength': '16',
 };
 
-/** By its name in the table: what comes on top of the shared settings. */
-const strategies = {
-  clip: { strategy: 'clip' },
-  'clip, same caption positive': { strategy: 'clip', 'strategy.duplicates': 'positives' },
-  'clip-da, crop & flip': { strategy: 'clip-da', 'strategy.augmentation': 'crop-flip' },
-  'clip-da, RandAugment': { strategy: 'clip-da', 'strategy.augmentation': 'rand-augment' },
-  'clip-da, stacked RandAugment': { strategy: 'clip-da' },
-  slip: { strategy: 'slip', 'strategy.headWidth': '512', 'strategy.headDim': '128' },
-  flip: { strategy: 'flip' },
-  clipa: { strategy: 'clipa' },
-  siglip: { strategy: 'siglip' },
-  'fastclip v3': { strategy: 'fastclip' },
-  'lit, tower of the clip run': { strategy: 'lit' },
-};
+/** What is compared, by the file in `strategies/`: LiT last, for it starts from towers of `clip`. */
+const recipes = { clip, 'clip-da': clipDa, slip, flip, clipa, siglip, fastclip, lit };
 
 /** The data sets: what a model trains on, and what its columns in the table are. */
 const datasets = {
@@ -98,7 +95,8 @@ const datasets = {
 
 mkdirSync(out, { recursive: true });
 const { train, model, columns } = datasets[values.data]();
-const names = Object.keys(strategies).filter((name) => values.only?.includes(name) ?? true);
+const chosen = (values.recipe ?? Object.keys(recipes)).flatMap((name) => recipes[name]);
+const names = chosen.map(({ name }) => name);
 const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed);
 
 /**
@@ -108,7 +106,7 @@ const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed);
  * @param {{ run: string, budget: string, seed: number }} options
  */
 function trainArgs(name, { run, budget, seed }) {
-  const { strategy, ...settings } = strategies[name];
+  const { strategy, settings } = chosen.find((one) => one.name === name);
   const { name: preset, ...modelSettings } = model;
   const args = ['train', '--model', preset, '--data', train, '--out', run];
   args.push('--budget', budget, '--seed', String(seed), '--strategy', strategy);
@@ -141,16 +139,8 @@ async function secondsPerSample(name) {
   if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);
   const rows = readRows(join(run, 'metrics.jsonl'));
   rmSync(run, { recursive: true });
-  // The tuning that ends some strategies is a tenth of a training, but not of so short a run.
-  const steps = rows.slice(1).map((row, i) => row.seconds - rows[i].seconds);
-  return (
-    mean(
-      steps
-        .slice(4)
-        .toSorted((a, b) => a - b)
-        .slice(0, -3),
-    ) / batchSize
-  );
+  const [warm, last] = [rows[4], rows.at(-1)];
+  return (last.seconds - warm.seconds) / (last.samples - warm.samples);
 }
 
 /** Time per sample of each strategy as a ratio to clip's, measured in turn. */
@@ -160,7 +150,7 @@ async function measureCost() {
   for (const name of names) {
     if (known[name] !== undefined) continue;
     const ratios = [];
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < Number(values.rounds); round++) {
       const plain = await secondsPerSample('clip');
       ratios.push((await secondsPerSample(name)) / plain);
     }
@@ -201,13 +191,13 @@ function figures(run) {
   });
 }
 
-/** @param {readonly string[]} chosen */
-const tasks = (chosen) => seeds.flatMap((seed) => chosen.map((name) => ({ name, seed })));
-const lanes = (chosen, cost) =>
-  inLanes(tasks(chosen), Number(values.jobs), (task) => trainOne(task, cost));
+/** @param {readonly string[]} wanted */
+const tasks = (wanted) => wanted.flatMap((name) => seeds.map((seed) => ({ name, seed })));
+const lanes = (wanted, cost) =>
+  inLanes(tasks(wanted), Number(values.jobs), (task) => trainOne(task, cost));
 
 // LiT starts from towers of the clip runs.
-await lanes(['clip'], { clip: 1 });
+if (names.includes('clip')) await lanes(['clip'], { clip: 1 });
 const cost = await measureCost();
 await lanes(names, cost);
 

@@ -11,6 +11,7 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         progress.note(
           `Training ${event.model} (${millions}M parameters) on ${event.samples} samples: ${event.precision}, batch ${event.batchSize}, budget ${event.budget}, run ${event.run}`,
         );
+        progress.note(`Groups of parameters:\n${event.groups.replaceAll(/^/gm, '  ')}`);
         break;
       }
       case 'step':

@@ -13,16 +13,16 @@ export interface LayerDepth {
 function towerDepths(tower: Module, blocks: RegExp): Map<Parameter, LayerDepth> {
   const named = [...tower.namedParameters()];
   const keys = named.map(([name]) => {
-    const groups = blocks.exec(name)?.slice(1) as (string | undefined)[] | undefined;
-    return groups?.map((group) => group ?? '0').join();
+    const groups = blocks.exec(name)?.slice(1);
+    return groups?.map((group: string | undefined) => group ?? '0').join() ?? null;
   });
-  const order = [...new Set(keys.filter((key) => key !== undefined))];
-  const head = keys.findLastIndex((key) => key !== undefined) + 1;
+  const order = [...new Set(keys.filter((key) => key !== null))];
+  const head = keys.findLastIndex((key) => key !== null) + 1;
   const last = order.length + 1;
   return new Map(
     named.map(([, parameter], index) => {
-      const key = keys[index];
-      const depth = key === undefined ? (index < head ? 0 : last) : order.indexOf(key) + 1;
+      const key = keys[index] ?? null;
+      const depth = key === null ? (index < head ? 0 : last) : order.indexOf(key) + 1;
       return [parameter, { depth, last }];
     }),
   );

@@ -15,6 +15,7 @@ import { resolvePrecision } from './precision.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
 import { createStrategy } from './strategies/index.js';
+import { StuckLoss } from './stuck-loss.js';
 import { prepareTokenizer } from './tokenizer.js';
 import { checkpointParts, loadSize, NonFiniteError, type Trainer } from './trainer.js';
 
@@ -162,12 +163,16 @@ async function runTraining(
     const path = writeCheckpoint(run, trainer.checkpoint(), settings.keepCheckpoints);
     onEvent?.({ kind: 'checkpoint', path, step: trainer.step });
   };
+  const stuck = new StuckLoss();
   let saved = performance.now();
   let interrupted = false;
   try {
     for await (const { progress, etaSeconds, ...row } of trainer.run()) {
       metrics.write(row);
       onEvent?.({ kind: 'step', progress, etaSeconds, ...row });
+      const collapsed = strategy.collapsed(settings.batchSize, model);
+      const diagnosis = stuck.observe({ ...row, progress, collapsed });
+      if (diagnosis !== null) onEvent?.({ kind: 'note', message: diagnosis });
       if (signal?.aborted === true) {
         interrupted = progress < 1;
         break;

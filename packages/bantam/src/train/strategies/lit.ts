@@ -16,6 +16,7 @@ import { BantamError } from '../../errors.js';
 import { flag } from '../../fields.js';
 import { normalizePixels } from '../../models/index.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
+import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { pairStrategy, towerFlops } from './pair.js';
 
@@ -47,6 +48,11 @@ export const lit: StrategyKind<LitSettings> = {
     const strategy: Strategy = {
       ...pair,
       frozen: ['visual.*'],
+      encode(batch, context) {
+        // Batch norms of a locked tower neither move nor normalise by the batch.
+        context.model.visual.eval();
+        return pair.encode(batch, context);
+      },
       flops(model, cost) {
         const { image, text } = towerFlops(model, cost);
         return 3 * text + (settings.storeFeatures ? 0 : image);
@@ -88,7 +94,12 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     encode({ ids, indices }, { model }) {
       if (stored === undefined) throw new RangeError('LiT was not prepared.');
       const places = fromTypedArray(BigInt64Array.from(indices, BigInt));
-      return { image: indexSelect(stored, 0, places), text: model.text.encode(ids).pooled };
+      const text = model.text.encode(ids);
+      return {
+        image: indexSelect(stored, 0, places),
+        text: text.pooled,
+        ...auxiliaryFeature([text]),
+      };
     },
     [Symbol.dispose]() {
       stored?.dispose();
