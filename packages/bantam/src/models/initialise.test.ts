@@ -57,6 +57,21 @@ describe('copyWeights', () => {
     }),
   );
 
+  it(
+    'starts a bias that is new with the scale that goes with it',
+    run(() => {
+      const into = build(2, { initLogitBias: -10, initLogitScale: 2 });
+      copyWeights(build(1), into);
+      assert.equal(into.logitScale.item(), 2);
+      assert.equal(into.logitBias?.item(), -10);
+      assert.ok(equal(into.encodeText(ids()), build(1).encodeText(ids())));
+      const biased = build(3, { initLogitBias: -4, initLogitScale: 1 });
+      copyWeights(biased, into);
+      assert.equal(into.logitScale.item(), 1);
+      assert.equal(into.logitBias?.item(), -4);
+    }),
+  );
+
   for (const tower of ['visual', 'text'] as const) {
     it(
       `copies one tower alone: ${tower}`,

@@ -26,7 +26,8 @@ const free: readonly string[] = [
 /**
  * Copies the weights of a trained model, or of one of its towers, into a new one, to go on training
  * (fine-tuning; LiT, Zhai et al. 2022). Learned positions are interpolated where the image size or the
- * context differs. Afterwards the two share nothing.
+ * context differs; a bias of the logits that is new starts with its scale as the configuration says.
+ * Afterwards the two share nothing.
  *
  * @throws BantamError where the new model computes something else by these weights: it names the first
  * tensors that differ, or the first member of the configuration.
@@ -63,7 +64,11 @@ function weightsByTower(from: Clip, into: Clip): Record<TowerName | 'all', Weigh
   const [visual, text] = [towerWeights('visual'), towerWeights('text')];
   const named = (name: TowerName, entries: [string, Tensor][]): [string, Tensor][] =>
     entries.map(([key, value]) => [`${prefixes(into)[name]}${key}`, value]);
-  const scalars = [...resized].filter(([key]) => key.startsWith('logit_'));
+  // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
+  const anew = into.logitBias !== null && from.logitBias === null;
+  const scalars = [...(anew ? into.stateDict() : resized)].filter(([key]) =>
+    key.startsWith('logit_'),
+  );
   return {
     visual: new Map(visual),
     text: new Map(text),

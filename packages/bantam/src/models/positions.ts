@@ -17,8 +17,10 @@ export function resizePositions(
     const table = weights.get(name);
     if (table !== undefined) resized.set(name, body(to(table, { dtype: 'float32' })));
   };
-  const { positions } = imageTowerKind(from.vision);
-  if (positions !== undefined && from.vision.imageSize !== target.vision.imageSize) {
+  // Between towers of different kinds nothing fits, which whoever loads the weights says.
+  const { positions, type } = imageTowerKind(from.vision);
+  const sameKind = imageTowerKind(target.vision).type === type;
+  if (sameKind && positions !== undefined && from.vision.imageSize !== target.vision.imageSize) {
     const { name, prefix } = positions;
     const grid = positions.grid(target.vision);
     change(`visual.${name}`, (table) => resizeGrid(table, { prefix, grid }));

@@ -1,6 +1,7 @@
+import { onDevice } from '@bantam/torch';
 import { BantamError } from '../errors.js';
-import { copyWeights, loadModel, type Clip, type LoadedModel } from '../models/index.js';
-import type { InitSettings } from './config.js';
+import { copyWeights, createModel, loadModel, type Clip, type LoadedModel } from '../models/index.js';
+import type { InitSettings, TrainConfig } from './config.js';
 
 /** Trained models that a run's first weights come from. */
 export interface InitialModels extends Disposable {
@@ -44,4 +45,18 @@ export function copyInitialWeights(
   };
   copy(model, settings.model);
   copy(image, settings.image, 'visual');
+}
+
+/**
+ * Says before there is a run what {@link copyInitialWeights} would say.
+ *
+ * @throws BantamError where the weights do not fit the model of the configuration.
+ */
+export function checkInitialWeights(
+  initial: InitialModels,
+  { model, init }: Pick<TrainConfig, 'model' | 'init'>,
+): void {
+  if (initial.model === null && initial.image === null) return;
+  using into = onDevice('meta', () => createModel(model, { generator: null }));
+  copyInitialWeights(initial, into, init);
 }

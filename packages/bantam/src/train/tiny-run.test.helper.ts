@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { modelConfig, type ModelConfig } from '../models/index.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { writePictures } from './picture-folder.test.helper.js';
+import { parseStrategy, type StrategyConfig } from './strategies/index.js';
 import { resumeTraining, train, type TrainOptions } from './train.js';
 
 /** A model that trains in milliseconds. */
@@ -12,6 +13,16 @@ export const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
   vision: { imageSize: 16, patchSize: 4, width: 16, headWidth: 8, layers: 2 },
   text: { width: 16, heads: 2, layers: 1 },
 });
+
+/** A strategy's name with settings that differ from the defaults. */
+export type StrategySettings = Readonly<Record<string, string | number | boolean>> & {
+  readonly type: string;
+};
+
+/** A strategy, the settings that are not given by default. */
+export function strategyOf(settings: StrategySettings): StrategyConfig {
+  return parseStrategy(settings);
+}
 
 /** A folder of 20 small pictures in four classes, and the runs that train on them. */
 export class TinyRuns {

@@ -9,7 +9,7 @@ import { listCheckpoints, readCheckpoint, writeCheckpoint } from './checkpoint.j
 import { freshWeights, type TrainConfig, type TrainSettings } from './config.js';
 import { createTrainer } from './create-trainer.js';
 import type { TrainEvent, TrainResult } from './events.js';
-import { copyInitialWeights, loadInitialModels } from './initialize.js';
+import { checkInitialWeights, copyInitialWeights, loadInitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { resolvePrecision } from './precision.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
@@ -44,13 +44,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const source = await openSource(options.data);
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, { source, initial: initial.model?.config ?? null });
-  config.train.batchSize = fitBatch(config.train, source, options);
+  Object.assign(config.train, fitBatch(config.train, source, options));
   // A strategy that does not go with the model says so before there is a run.
   onDevice('meta', () => createStrategy(config, { samples: source.size }));
-  createRun(out);
   const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
   config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
+  checkInitialWeights(initial, config);
+  createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
   return await runTraining(out, config, source, tokenizer, options);
@@ -73,15 +74,16 @@ function fitText(config: ModelConfig, { vocabSize, contextLength }: Tokenizer): 
   return { ...config, text: { ...config.text, vocabSize, contextLength } };
 }
 
-/** A set smaller than the batch is one batch. */
+/** A set smaller than the batch is one batch; one smaller than its pieces is one piece. */
 function fitBatch(
   { batchSize, microBatch }: TrainSettings,
   source: Source,
   { onEvent }: TrainControl,
-): number {
+): Pick<TrainSettings, 'batchSize' | 'microBatch'> {
   const samples = source.grouping?.count ?? source.size;
-  if (samples >= batchSize) return batchSize;
-  const available = microBatch === 0 ? samples : samples - (samples % microBatch);
+  if (samples >= batchSize) return { batchSize, microBatch };
+  const piece = microBatch > samples ? 0 : microBatch;
+  const available = piece === 0 ? samples : samples - (samples % piece);
   if (available < 2) {
     throw new BantamError(
       `${source.spec} has ${samples} sample, but contrastive training needs at least 2; add images.`,
@@ -91,7 +93,7 @@ function fitBatch(
     kind: 'note',
     message: `The batch is ${available} of the ${samples} samples of ${source.spec} instead of ${batchSize}.`,
   });
-  return available;
+  return { batchSize: available, microBatch: piece };
 }
 
 async function runTraining(

@@ -4,7 +4,7 @@ import type { TextReduction } from '../../text/index.js';
 import { reducedThenFull } from '../phases.js';
 import type { StrategyKind } from '../strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
-import { tuningFields, type TuningSettings } from './flip.js';
+import { requireMasks, tuningFields, type TuningSettings } from './flip.js';
 import { pairStrategy } from './pair.js';
 
 /** Settings of {@link clipa}. */
@@ -43,6 +43,9 @@ export const clipa: StrategyKind<ClipaSettings> = {
     const length =
       settings.textLength === 0 ? Math.ceil(text.contextLength / 2) : settings.textLength;
     imageTowerKind(vision).checkImageSize(vision, imageSize);
+    if (settings.maskRatio > 0) {
+      requireMasks(`The strategy 'clipa' with "maskRatio" above 0`, options.model);
+    }
     const phases = reducedThenFull(
       {
         imageSize,

@@ -1,6 +1,6 @@
 import { BantamError } from '../../errors.js';
 import { positive, share, type Fields } from '../../fields.js';
-import { imageTowerKind } from '../../models/index.js';
+import { imageTowerKind, type ModelConfig } from '../../models/index.js';
 import { reducedThenFull } from '../phases.js';
 import type { StrategyKind } from '../strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
@@ -29,6 +29,14 @@ export interface FlipSettings extends ContrastiveSettings, TuningSettings {
   readonly maskRatio: number;
 }
 
+/** @throws BantamError where the image tower cannot leave patches out, as the strategy needs it. */
+export function requireMasks(strategy: string, { vision }: Pick<ModelConfig, 'vision'>): void {
+  if (imageTowerKind(vision).leavesPatchesOut === true) return;
+  throw new BantamError(
+    `${strategy} needs an image tower that can leave patches out, such as "vit", but this model has "${vision.type}"; choose another model or strategy.`,
+  );
+}
+
 /**
  * FLIP (Li et al. 2023, section 3): CLIP that leaves out a random share of each picture's patches,
  * and a short tuning with all of them at the end.
@@ -39,12 +47,7 @@ export const flip: StrategyKind<FlipSettings> = {
   fields: { ...contrastiveFields(), maskRatio: share(0.5), ...tuningFields },
   adapt: withLogits,
   create(settings, options) {
-    const { vision } = options.model;
-    if (imageTowerKind(vision).leavesPatchesOut !== true) {
-      throw new BantamError(
-        `The strategy 'flip' needs an image tower that can leave patches out, such as "vit", but this model has "${vision.type}"; choose another model or strategy.`,
-      );
-    }
+    requireMasks("The strategy 'flip'", options.model);
     const phases = reducedThenFull({ patchDropout: settings.maskRatio }, settings);
     return pairStrategy(settings, options, { phases });
   },

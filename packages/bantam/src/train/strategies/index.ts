@@ -52,7 +52,7 @@ export function strategyKind(type: string): StrategyKind {
 export function parseStrategy(value: string | { readonly type: string }): StrategyConfig {
   const { type, ...members } = typeof value === 'string' ? { type: value } : value;
   const kind = strategyKind(type);
-  const settings = readFields<object>(members, kind.fields, `The strategy '${type}'`);
+  const settings = readFields<object>(members, kind.fields, `strategy '${type}'`);
   return { type: kind.type, ...settings } as StrategyConfig;
 }
 

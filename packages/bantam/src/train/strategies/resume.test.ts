@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { TinyRuns } from '../tiny-run.test.helper.js';
+import { strategyOf, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
 import type { TrainOptions } from '../train.js';
 import { readMetrics } from '../metrics.js';
-import { parseStrategy } from './index.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());
@@ -14,7 +13,7 @@ after(() => {
 /** A run, and the steps after which it is interrupted; the twelve steps of a run are six epochs. */
 interface Case {
   name: string;
-  strategy: Readonly<Record<string, string | number | boolean>> & { type: string };
+  strategy: StrategySettings;
   stops: readonly number[];
   settings?: Record<string, string>;
   initImage?: boolean;
@@ -86,7 +85,7 @@ const cases: readonly Case[] = [
 
 describe('a run that was interrupted and resumed', () => {
   const optionsOf = ({ strategy, settings, initImage }: Case): Partial<TrainOptions> => ({
-    strategy: parseStrategy(strategy),
+    strategy: strategyOf(strategy),
     settings: { 'train.ema': '0.9', ...settings },
     ...(initImage === true && { initImage: runs.path('clip-whole', 'model') }),
   });

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { loadSafetensors, noGrad, zero_ } from '@bantam/torch';
+import { modelConfig, type ModelConfig } from '../../models/index.js';
+import { addGradients } from '../backward.js';
+import {
+  assertAllClose,
+  buffers,
+  createBench,
+  cut,
+  gradients,
+  maskless,
+  type Bench,
+} from '../gradients.test.helper.js';
+import { readMetrics } from '../metrics.js';
+import { strategyOf, TinyRuns, tiny } from '../tiny-run.test.helper.js';
+
+const runs = new TinyRuns();
+before(async () => {
+  await runs.make();
+  await runs.train('clip');
+});
+after(() => {
+  runs.remove();
+});
+
+/** One step's gradients, in pieces of these sizes. */
+function step(bench: Bench, { sizes = [8], at = 1 } = {}): Bench {
+  addGradients(cut(bench.batch, sizes), bench.options(at, 0.3));
+  return bench;
+}
+
+describe('slip', () => {
+  it('has the gradient of clip where its own loss counts nothing', () => {
+    const slip = step(createBench({ type: 'slip', sslScale: 0, headWidth: 10, headDim: 6 }, { config: maskless })); // prettier-ignore
+    const clip = step(createBench('clip', { config: maskless }));
+    const ofModel = new Map([...gradients(slip)].filter(([name]) => !name.startsWith('strategy.')));
+    assertAllClose(ofModel, gradients(clip), { tolerance: 1e-12, what: 'slip' });
+  });
+});
+
+describe('flip and clipa', () => {
+  it('are clip, bit for bit, where they leave nothing out', async () => {
+    for (const strategy of [
+      { type: 'flip', maskRatio: 0, tuneShare: 0 },
+      { type: 'clipa', imageSize: 16, textLength: 16, tuneShare: 0 },
+    ]) {
+      await runs.train(strategy.type, { strategy: strategyOf(strategy) });
+      assert.ok(runs.weights(strategy.type).equals(runs.weights('clip')), strategy.type);
+    }
+  });
+});
+
+describe('siglip', () => {
+  it('is the same in chunks', () => {
+    const [chunks, whole] = [3, 0].map((lossChunk) =>
+      step(createBench({ type: 'siglip', lossChunk }, { config: maskless })),
+    );
+    assert.ok(chunks && whole);
+    assertAllClose(gradients(chunks), gradients(whole), { tolerance: 1e-12, what: 'chunks' });
+  });
+
+  it('gives a model a bias where it has none, and starts from one that has none', async () => {
+    assert.equal(tiny.initLogitBias, null);
+    const init = runs.path('clip', 'model');
+    for (const options of [{}, { init }]) {
+      const { run } = await runs.train(`siglip ${Object.keys(options).join('')}`, {
+        ...options,
+        strategy: 'siglip',
+        budget: '8samples',
+      });
+      const [row] = readMetrics(run);
+      assert.ok(Math.abs((row?.logitScale ?? 0) - 10) < 0.1, 'starts at the scale of its bias');
+    }
+  });
+});
+
+describe('fastclip', () => {
+  const estimatesOf = (bench: Bench, name: string): number[] => buffers(bench).get(name) ?? [];
+
+  it('estimates the samples that were seen, and no others', () => {
+    for (const sizes of [[8], [3, 5]]) {
+      const bench = createBench({ type: 'fastclip' });
+      step(bench, { sizes });
+      const first = estimatesOf(bench, 'log_u_image');
+      const seen = [...bench.batch.indices];
+      for (const [sample, logU] of first.entries()) {
+        assert.equal(Number.isFinite(logU), seen.includes(sample), `sample ${sample}`);
+      }
+    }
+  });
+
+  it('keeps estimates where nothing changes: u is then its own next value', () => {
+    const bench = createBench({ type: 'fastclip' }, { config: maskless });
+    step(bench);
+    const first = estimatesOf(bench, 'log_u_text');
+    step(bench, { at: 2, sizes: [3, 5] });
+    for (const [i, logU] of estimatesOf(bench, 'log_u_text').entries()) {
+      assert.ok(Object.is(logU, first[i]) || Math.abs(logU - (first[i] ?? NaN)) < 1e-12);
+    }
+  });
+
+  it('mixes the present batch into the estimates by γ, once for each step', () => {
+    // Never seen: u = g. Seen: ln u moves to ln((1 − γ)·u + γ·g), whatever the number of pieces.
+    for (const sizes of [[8], [4, 4], [2, 2, 2, 2]]) {
+      const bench = createBench({ type: 'fastclip', gammaMin: 0.4 }, { config: maskless });
+      step(bench);
+      const g = estimatesOf(bench, 'log_u_image').map(Math.exp);
+      for (const [name, buffer] of bench.strategy.module?.namedBuffers() ?? []) {
+        if (name !== 'log_u_image') continue;
+        noGrad(() => zero_(buffer));
+      }
+      addGradients(cut(bench.batch, sizes), bench.options(2, 0.9));
+      const next = estimatesOf(bench, 'log_u_image');
+      for (const sample of bench.batch.indices) {
+        const expected = Math.log(0.6 + 0.4 * (g[sample] ?? NaN));
+        assert.ok(Math.abs((next[sample] ?? NaN) - expected) < 1e-9, `${sizes.join()}: ${sample}`);
+      }
+    }
+  });
+
+  it("moves the temperatures of the batch's samples alone (v2)", () => {
+    for (const sizes of [[8], [3, 5]]) {
+      const bench = createBench({ type: 'fastclip', version: 'v2' });
+      step(bench, { sizes });
+      noGrad(() => bench.strategy.afterStep?.());
+      for (const side of ['image', 'text']) {
+        const tau = estimatesOf(bench, `${side}.tau`);
+        for (const [sample, value] of tau.entries()) {
+          const moved = Math.abs(value - 0.07) > 1e-6;
+          assert.equal(moved, bench.batch.indices.includes(sample), `${side} ${sample}: ${value}`);
+        }
+      }
+    }
+  });
+
+  it('keeps the temperature of v1, and learns that of v3', async () => {
+    for (const [version, learns] of [['v1', false], ['v3', true]] as const) { // prettier-ignore
+      const strategy = strategyOf({ type: 'fastclip', version });
+      const { run } = await runs.train(version, { strategy, settings: { 'train.lr': '0.01' } });
+      const scale = readMetrics(run).at(-1)?.logitScale ?? NaN;
+      assert.equal(Math.abs(scale - 1 / 0.07) > 1e-3, learns, `${version}: ${scale}`);
+    }
+  });
+
+  it('updates estimates under accumulation, too', async () => {
+    const { run } = await runs.train('accumulated', {
+      strategy: 'fastclip',
+      budget: '16samples',
+      settings: { 'train.accumulate': '2', 'train.microBatch': '2' },
+    });
+    assert.equal(readMetrics(run).length, 1);
+    const path = runs.path('accumulated', 'checkpoints', 'step-00000001', 'strategy.safetensors');
+    const { tensors } = loadSafetensors(path);
+    const logU = tensors.get('log_u_image')?.toArray() ?? [];
+    for (const tensor of tensors.values()) tensor.dispose();
+    assert.equal(logU.length, 20);
+    assert.equal(logU.filter(Number.isFinite).length, 16);
+  });
+});
+
+describe('lit', () => {
+  it('learns the same from stored features where pictures are not augmented', async () => {
+    const runsOf = async (name: string, settings: object, pieces = '0'): Promise<void> => {
+      await runs.train(name, {
+        strategy: strategyOf({ type: 'lit', ...settings }),
+        initImage: runs.path('clip', 'model'),
+        augment: [{ op: 'resize' }],
+        settings: { 'train.microBatch': pieces },
+      });
+    };
+    await runsOf('stored', {});
+    await runsOf('stored in pieces', {}, '2');
+    await runsOf('computed', { storeFeatures: false });
+    const losses = (name: string) => readMetrics(runs.path(name)).map(({ loss }) => loss);
+    const expected = losses('computed');
+    assert.equal(expected.length, 12);
+    for (const name of ['stored', 'stored in pieces']) {
+      for (const [i, loss] of losses(name).entries()) {
+        assert.ok(Math.abs(loss - (expected[i] ?? NaN)) < 1e-5, `${name}, step ${i + 1}: ${loss}`);
+      }
+      assert.ok(Math.abs((losses(name)[0] ?? NaN) - (expected[0] ?? NaN)) < 1e-6, name);
+    }
+  });
+
+  it('leaves the image tower as it is bit for bit, batch norms included', async () => {
+    const model: ModelConfig = modelConfig('ResNet-Nano-64', {
+      embedDim: 16,
+      vision: { imageSize: 32, width: 8, depths: [1, 1, 1, 1] },
+      text: { width: 16, heads: 2, layers: 1 },
+    });
+    await runs.train('resnet', { model });
+    const weightsOf = (name: string): Map<string, string> => {
+      const path = runs.path(name, 'model', 'open_clip_model.safetensors');
+      const { tensors } = loadSafetensors(path);
+      const bytes = [...tensors].map(([key, tensor]): [string, string] => {
+        const text = Array.from(tensor.toTypedArray(), String).join();
+        tensor.dispose();
+        return [key, text];
+      });
+      return new Map(bytes);
+    };
+    const before = weightsOf('resnet');
+    for (const storeFeatures of [true, false]) {
+      const name = `locked ${storeFeatures}`;
+      await runs.train(name, {
+        model,
+        strategy: strategyOf({ type: 'lit', storeFeatures }),
+        initImage: runs.path('resnet', 'model'),
+        settings: { 'train.ema': '0.9', 'train.microBatch': '4' },
+      });
+      const after = weightsOf(name);
+      const changed = [...before].filter(([key, value]) => after.get(key) !== value);
+      assert.ok(changed.length > 10, 'the text tower learns');
+      assert.deepEqual(changed.filter(([key]) => key.startsWith('visual.')).map(([key]) => key), []); // prettier-ignore
+      assert.ok([...before.keys()].some((key) => key.endsWith('running_mean')));
+    }
+  });
+});
