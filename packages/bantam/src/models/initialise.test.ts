@@ -68,7 +68,7 @@ describe('copyWeights', () => {
       const biased = build(3, { initLogitBias: -4, initLogitScale: 1 });
       copyWeights(biased, into);
       assert.equal(into.logitScale.item(), 1);
-      assert.equal(into.logitBias?.item(), -4);
+      assert.equal(into.logitBias.item(), -4);
     }),
   );
 

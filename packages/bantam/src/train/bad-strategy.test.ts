@@ -34,13 +34,11 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     }),
     /^The strategy 'clipa' with "maskRatio" above 0 needs an image tower that can leave patches out/,
   ],
-  ...['Mixer', 'Swin'].map(
-    (name): [string, () => Partial<TrainOptions>, RegExp] => [
-      `clipa on a ${name}`,
-      () => ({ strategy: 'clipa', model: `${name}-Nano-64` }),
-      /^A tower of the type "(mixer|swin)" takes pictures of the size that it was made for only, 64 pixels, not 32; take a tower of another type\.$/,
-    ],
-  ),
+  ...['Mixer', 'Swin'].map((name): [string, () => Partial<TrainOptions>, RegExp] => [
+    `clipa on a ${name}`,
+    () => ({ strategy: 'clipa', model: `${name}-Nano-64` }),
+    /^A tower of the type "(mixer|swin)" takes pictures of the size that it was made for only, 64 pixels, not 32; take a tower of another type\.$/,
+  ]),
   [
     'clipa on pictures that hold no whole patches',
     () => ({ strategy: strategyOf({ type: 'clipa', imageSize: 7 }) }),

@@ -1,6 +1,12 @@
 import { onDevice } from '@bantam/torch';
 import { BantamError } from '../errors.js';
-import { copyWeights, createModel, loadModel, type Clip, type LoadedModel } from '../models/index.js';
+import {
+  copyWeights,
+  createModel,
+  loadModel,
+  type Clip,
+  type LoadedModel,
+} from '../models/index.js';
 import type { InitSettings, TrainConfig } from './config.js';
 
 /** Trained models that a run's first weights come from. */

@@ -32,7 +32,7 @@ describe('phaseAt', () => {
     assert.equal(phases[1]?.patchDropout, 0);
     const resized = reducedThenFull({ imageSize: 8 }, { tuneShare: 0.5, tuneLr: 1 });
     assert.equal(resized[1]?.patchDropout, null);
-    assert.equal(resized[1]?.imageSize, null);
+    assert.equal(resized[1].imageSize, null);
   });
 });
 
@@ -97,7 +97,7 @@ describe('a training in phases', () => {
           const { indices, width, images } = batch;
           assert.equal(width, size);
           assert.equal(images.image?.length, 4 * size * size * 3);
-          seen.push([...indices], Buffer.from(images.image ?? []).toString('base64'));
+          seen.push([...indices], Buffer.from(images.image).toString('base64'));
           next = batch.next;
           if (--left === 0) break;
         }

@@ -135,7 +135,11 @@ describe('fastclip', () => {
   });
 
   it('keeps the temperature of v1, and learns that of v3', async () => {
-    for (const [version, learns] of [['v1', false], ['v3', true]] as const) { // prettier-ignore
+    for (const [version, learns] of [
+      ['v1', false],
+      ['v3', true],
+    ] as const) {
+      // prettier-ignore
       const strategy = strategyOf({ type: 'fastclip', version });
       const { run } = await runs.train(version, { strategy, settings: { 'train.lr': '0.01' } });
       const scale = readMetrics(run).at(-1)?.logitScale ?? NaN;
