@@ -38,7 +38,7 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
-export { copyWeights, type CopyWeightsOptions, type TowerName } from './initialise.js';
+export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
 export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
 export { modelFormats } from './formats/index.js';

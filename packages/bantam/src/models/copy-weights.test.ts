@@ -17,7 +17,7 @@ import { BantamError } from '../errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { loadModel, saveModel } from './directory.js';
-import { copyWeights, type CopyWeightsOptions } from './initialise.js';
+import { copyWeights, type CopyWeightsOptions } from './copy-weights.js';
 import { preprocessFor } from './preprocess.js';
 
 const config = parseModelConfig({
@@ -89,7 +89,7 @@ describe('copyWeights', () => {
   }
 
   it('interpolates positions as loadModel does', async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'bantam-initialise-'));
+    const directory = await mkdtemp(join(tmpdir(), 'bantam-copy-weights-'));
     const from = build(1);
     await saveModel(directory, { config, model: from, preprocess: preprocessFor(16) });
     const { model } = await loadModel(directory, { imageSize: 24, contextLength: 6 });
