@@ -1,4 +1,4 @@
-import { resolveAugment, type ImageAugment, type Source } from '../data/index.js';
+import { resolveAugment, type ImageAugment } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { modelConfig, parseModelConfig, preprocessOf, type ModelConfig } from '../models/index.js';
 import { parseBudget } from './budget.js';
@@ -34,19 +34,14 @@ export interface RunOptions {
   settings?: Readonly<Record<string, string>>;
 }
 
-/** What is known when {@link resolveConfig} is called. */
-export interface KnownParts {
-  source: Pick<Source, 'augment'>;
-  /** The configuration of the model that weights come from. */
-  initial: ModelConfig | null;
-}
-
 /**
- * The whole configuration of a run, every default filled in.
+ * The whole configuration of a run, every default filled in but for the augmentation, which is empty
+ * where it is to be the source's own.
  *
- * @throws UsageError or BantamError for whatever is wrong with it, before there is a run.
+ * @param initial - The configuration of the model that weights come from
+ * @throws UsageError or BantamError for whatever is wrong with it, before any data are read.
  */
-export function resolveConfig(options: RunOptions, { source, initial }: KnownParts): TrainConfig {
+export function resolveConfig(options: RunOptions, initial: ModelConfig | null): TrainConfig {
   const { data, budget, seed = 0 } = options;
   parseBudget(budget);
   const named = typeof options.model === 'string' ? modelConfig(options.model) : options.model;
@@ -72,8 +67,7 @@ export function resolveConfig(options: RunOptions, { source, initial }: KnownPar
   const strategy = parseStrategy(config.strategy);
   const kind = strategyKind(strategy.type);
   const parsed = parseModelConfig(config.model);
-  const augment =
-    config.augment.length > 0 ? config.augment : (kind.augment?.(strategy) ?? source.augment);
+  const augment = config.augment.length > 0 ? config.augment : (kind.augment?.(strategy) ?? []);
   return {
     ...config,
     strategy,

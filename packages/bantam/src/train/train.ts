@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { onDevice } from '@bantam/torch';
-import { Loader, openSource, type Source } from '../data/index.js';
+import { Loader, openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
 import { describeModel, saveModel, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
-import { parseBudget } from './budget.js';
 import { listCheckpoints, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { freshWeights, type TrainConfig, type TrainSettings } from './config.js';
 import { createTrainer } from './create-trainer.js';
@@ -40,10 +39,10 @@ export interface TrainOptions extends RunOptions, TrainControl {
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out, init = '', initImage = '' } = options;
-  parseBudget(options.budget);
-  const source = await openSource(options.data);
   using initial = await loadInitialModels({ model: init, image: initImage });
-  const config = resolveConfig(options, { source, initial: initial.model?.config ?? null });
+  const config = resolveConfig(options, initial.model?.config ?? null);
+  const source = await openSource(options.data);
+  if (config.augment.length === 0) config.augment = resolveAugment(source.augment);
   Object.assign(config.train, fitBatch(config.train, source, options));
   // A strategy that does not go with the model says so before there is a run.
   onDevice('meta', () => createStrategy(config, { samples: source.size }));
