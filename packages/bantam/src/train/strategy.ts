@@ -127,8 +127,6 @@ export interface StrategyOptions {
 export interface StrategyKind<Settings extends object = object> {
   /** The value of `type` in its settings. */
   readonly type: string;
-  /** A few words for lists. */
-  readonly summary: string;
   readonly fields: Fields<Settings>;
   /** The augmentation in place of the source's own; undefined: the source's. */
   augment?(settings: Settings): ImageAugment;

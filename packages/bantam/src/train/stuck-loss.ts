@@ -22,7 +22,7 @@ export interface ObservedStep {
 }
 
 /**
- * Notices that all features have become equal, of which a training does not recover: over 20 steps
+ * Notices that all features have become equal, of which a training hardly recovers: over 20 steps
  * the mean loss is within 0.5 % of that of equal features, and no gradient is above 1 % of the
  * largest so far. A healthy training too begins near that loss, but with large gradients.
  */

@@ -7,7 +7,6 @@ import { pairStrategy } from './pair.js';
 /** CLIP (Radford et al. 2021): pictures and captions, contrasted within the batch. */
 export const clip: StrategyKind<ContrastiveSettings> = {
   type: 'clip',
-  summary: 'contrasts pictures and captions within the batch',
   fields: contrastiveFields(),
   adapt: withLogits,
   create: pairStrategy,
@@ -17,7 +16,6 @@ export const clip: StrategyKind<ContrastiveSettings> = {
 export const siglip: StrategyKind<ContrastiveSettings> = {
   ...clip,
   type: 'siglip',
-  summary: 'CLIP with a loss that judges every pair by itself: for small batches',
   fields: contrastiveFields('sigmoid'),
 };
 
@@ -25,7 +23,6 @@ export const siglip: StrategyKind<ContrastiveSettings> = {
 export const fastclip: StrategyKind<ContrastiveSettings> = {
   ...clip,
   type: 'fastclip',
-  summary: 'CLIP with running estimates of the loss over the whole data set: for small batches',
   fields: contrastiveFields('global'),
 };
 
@@ -38,7 +35,6 @@ export interface ClipDaSettings extends ContrastiveSettings {
 export const clipDa: StrategyKind<ClipDaSettings> = {
   ...clip,
   type: 'clip-da',
-  summary: 'CLIP with strong augmentation of the pictures',
   fields: {
     ...contrastiveFields(),
     augmentation: oneOf('stacked-rand-augment', 'rand-augment', 'crop-flip'),

@@ -34,7 +34,6 @@ const fields: Fields<ClipaSettings> = {
  */
 export const clipa: StrategyKind<ClipaSettings> = {
   type: 'clipa',
-  summary: 'CLIP on smaller pictures and shorter captions, then a short tuning at full length',
   fields,
   adapt: withLogits,
   create(settings, options) {

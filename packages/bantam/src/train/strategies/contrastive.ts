@@ -1,4 +1,4 @@
-import { exp, fromTypedArray, normalize, to, type Tensor } from '@bantam/torch';
+import { exp, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import { index, oneOf, type Fields } from '../../fields.js';
 import {
@@ -8,7 +8,8 @@ import {
   sigLipLoss,
 } from '../../losses/index.js';
 import type { Clip, ModelConfig } from '../../models/index.js';
-import type { LossContext, Samples, Strategy, StrategyOptions } from '../strategy.js';
+import type { LossContext, Strategy, StrategyOptions } from '../strategy.js';
+import { captionGroups, toUnit } from './features.js';
 import {
   createGlobalContrastive,
   globalFields,
@@ -107,29 +108,4 @@ function biasOf({ logitBias }: Clip): Tensor {
   throw new BantamError(
     'The sigmoid loss needs a bias of the logits; set model.initLogitBias, such as to -10.',
   );
-}
-
-/** At least float32, whatever precision the towers ran in. */
-export function inFullPrecision(features: Tensor): Tensor {
-  return features.dtype === 'float64' ? features : to(features, { dtype: 'float32' });
-}
-
-/** Unit length, in full precision. */
-export function toUnit(features: Tensor): Tensor {
-  return normalize(inFullPrecision(features));
-}
-
-/**
- * Numbers the samples so that equal captions have equal numbers, int64 [B]; undefined where all
- * differ.
- */
-export function captionGroups({ captions }: Samples): Tensor | undefined {
-  const numbers = new Map<string, number>();
-  const groups = captions.map((caption) => {
-    const number = numbers.get(caption) ?? numbers.size;
-    numbers.set(caption, number);
-    return BigInt(number);
-  });
-  if (numbers.size === captions.length) return undefined;
-  return fromTypedArray(BigInt64Array.from(groups));
 }

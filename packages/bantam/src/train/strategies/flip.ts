@@ -43,7 +43,6 @@ export function requireMasks(strategy: string, { vision }: Pick<ModelConfig, 'vi
  */
 export const flip: StrategyKind<FlipSettings> = {
   type: 'flip',
-  summary: 'CLIP that leaves out half of the patches, then a short tuning with all',
   fields: { ...contrastiveFields(), maskRatio: share(0.5), ...tuningFields },
   adapt: withLogits,
   create(settings, options) {

@@ -1,6 +1,5 @@
 import {
   exp,
-  fromTypedArray,
   full,
   indexCopy_,
   indexSelect,
@@ -15,7 +14,8 @@ import {
 import { atLeast, oneOf, positive, type Fields } from '../../fields.js';
 import { globalContrastiveLoss } from '../../losses/index.js';
 import type { LossContext, StrategyOptions } from '../strategy.js';
-import { toUnit, type Contrastive } from './contrastive.js';
+import type { Contrastive } from './contrastive.js';
+import { indexTensor, toUnit } from './features.js';
 import { SampleTemperatures } from './sample-temperatures.js';
 
 /** Settings of FastCLIP's loss; without effect under other losses. */
@@ -113,7 +113,7 @@ export function createGlobalContrastive(
     module: estimates,
     rules,
     loss(image, text, context) {
-      const indices = fromTypedArray(BigInt64Array.from(context.samples.indices, BigInt));
+      const indices = indexTensor(context.samples.indices);
       const { logUImage, logUText } = estimates;
       const { loss, logU } = globalContrastiveLoss(toUnit(image), toUnit(text), {
         logU: [indexSelect(logUImage, 0, indices), indexSelect(logUText, 0, indices)],

@@ -18,6 +18,7 @@ import { normalizePixels } from '../../models/index.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
+import { indexTensor } from './features.js';
 import { pairStrategy, towerFlops } from './pair.js';
 
 /** Settings of {@link lit}. */
@@ -35,7 +36,6 @@ export interface LitSettings extends ContrastiveSettings {
  */
 export const lit: StrategyKind<LitSettings> = {
   type: 'lit',
-  summary: 'a trained image tower stays as it is, the text tower learns to fit it',
   fields: { ...contrastiveFields(), storeFeatures: flag(true) },
   adapt: withLogits,
   create(settings, options) {
@@ -48,11 +48,6 @@ export const lit: StrategyKind<LitSettings> = {
     const strategy: Strategy = {
       ...pair,
       frozen: ['visual.*'],
-      encode(batch, context) {
-        // Batch norms of a locked tower neither move nor normalise by the batch.
-        context.model.visual.eval();
-        return pair.encode(batch, context);
-      },
       flops(model, cost) {
         const { image, text } = towerFlops(model, cost);
         return 3 * text + (settings.storeFeatures ? 0 : image);
@@ -71,7 +66,6 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     async prepare({ model, source, preprocess, precision, batchSize, signal, ...run }) {
       const features = keep(zeros([source.size, model.config.embedDim]));
       const missing = new Set(Array.from({ length: source.size }, (_, index) => index));
-      model.visual.eval();
       for await (const batch of evalBatches(source, { preprocess, batchSize, ...run })) {
         signal?.throwIfAborted();
         scope(() => {
@@ -80,7 +74,7 @@ function withStoredFeatures(strategy: Strategy): Strategy {
             const raw = fromTypedArray(images, { shape: [size, height, width, 3] });
             const pixels = normalizePixels(raw, preprocess);
             const { pooled } = autocast(precision, () => model.visual.encode(pixels));
-            const places = fromTypedArray(BigInt64Array.from(batch.indices, BigInt));
+            const places = indexTensor(batch.indices);
             indexCopy_(features, 0, places, to(pooled, { dtype: 'float32' }));
           });
         });
@@ -93,7 +87,7 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     },
     encode({ ids, indices }, { model }) {
       if (stored === undefined) throw new RangeError('LiT was not prepared.');
-      const places = fromTypedArray(BigInt64Array.from(indices, BigInt));
+      const places = indexTensor(indices);
       const text = model.text.encode(ids);
       return {
         image: indexSelect(stored, 0, places),

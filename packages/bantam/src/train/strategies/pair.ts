@@ -1,4 +1,5 @@
-import { modelFlops, type ModelConfig } from '../../models/index.js';
+import type { Tensor } from '@bantam/torch';
+import { modelFlops, type ImageEncoded, type ModelConfig } from '../../models/index.js';
 import { onePhase, type Phase } from '../phases.js';
 import type {
   CostOptions,
@@ -12,14 +13,20 @@ import type {
 } from '../strategy.js';
 import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
 import { createContrastive, type ContrastiveSettings } from './contrastive.js';
-import type { Tensor } from '@bantam/torch';
-import type { ImageEncoded } from '../../models/index.js';
 
 /** A tensor of a batch or of features that the strategy asked for. */
 export function present(named: Readonly<Record<string, Tensor>>, name: string): Tensor {
   const found = named[name];
   if (found === undefined) throw new RangeError(`There is no '${name}' among the tensors.`);
   return found;
+}
+
+/** What a phase asks of the image tower; its configuration's own where nothing. */
+function imageOptions({ patchDropout, imageSize }: Phase) {
+  return {
+    ...(patchDropout !== null && { patchDropout }),
+    ...(imageSize !== null && { imageSize }),
+  };
 }
 
 /** The image tower's output for one view, in the size and with the patches of the phase. */
@@ -30,8 +37,7 @@ export function encodeView(
 ): ImageEncoded {
   return model.visual.encode(present(images, view), {
     generator: streams.get('mask'),
-    ...(phase.patchDropout !== null && { patchDropout: phase.patchDropout }),
-    ...(phase.imageSize !== null && { imageSize: phase.imageSize }),
+    ...imageOptions(phase),
   });
 }
 
@@ -46,12 +52,7 @@ export function towerFlops(
   model: ModelConfig,
   { captionTokens, phase }: CostOptions,
 ): { image: number; text: number } {
-  return modelFlops(model, {
-    captionTokens,
-    training: true,
-    ...(phase.patchDropout !== null && { patchDropout: phase.patchDropout }),
-    ...(phase.imageSize !== null && { imageSize: phase.imageSize }),
-  });
+  return modelFlops(model, { captionTokens, training: true, ...imageOptions(phase) });
 }
 
 /**

@@ -14,12 +14,8 @@ import { atLeast, count, positive } from '../../fields.js';
 import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
 import { representationWidth } from '../../models/index.js';
 import type { StrategyKind } from '../strategy.js';
-import {
-  contrastiveFields,
-  inFullPrecision,
-  withLogits,
-  type ContrastiveSettings,
-} from './contrastive.js';
+import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
+import { inFullPrecision } from './features.js';
 import { encodeView, pairStrategy, present, towerFlops } from './pair.js';
 
 /** Settings of {@link slip}. */
@@ -85,7 +81,6 @@ export class SlipHead extends Module {
  */
 export const slip: StrategyKind<SlipSettings> = {
   type: 'slip',
-  summary: 'CLIP and a self-supervised loss on two more views: about twice the cost',
   fields: {
     ...contrastiveFields(),
     sslScale: atLeast(0, 1),
