@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import { strategies } from '../dist/train/index.js';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
 const commands = [
@@ -21,6 +22,13 @@ const commands = [
   ['embed'],
   ['search'],
 ];
+
+describe('bantam train --help', () => {
+  it('names every strategy, though it loads none', async () => {
+    const { stdout } = await bantam(['train', '--help']);
+    for (const { type } of strategies) assert.match(stdout, new RegExp(`\\b${type}\\b(?!-)`));
+  });
+});
 
 describe('bantam', () => {
   it('has help with an example for each command', async () => {
