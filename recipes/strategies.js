@@ -9,7 +9,7 @@
  * trucks are held out. `clip` sees `--samples` samples; every other strategy as many as take the same
  * time, by its speed beside clip's: short runs of both in turn, one thread each, before anything is
  * trained. So other work on the machine does not change the outcome. Runs that are there are not
- * repeated. On two idle cores of the Sapphire Rapids kind: about an hour for each data set.
+ * repeated. `--rounds` is how often each speed is measured; measure on an idle machine.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
