@@ -5,25 +5,29 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../../packages/bantam/bin/bantam.js', import.meta.url));
+const meter = new URL('processor-time.js', import.meta.url).href;
 
 /**
- * Runs one `bantam` command with its messages in a file; resolves to its exit status and output.
+ * Runs one `bantam` command with its messages in a file; resolves to its exit status, its output and
+ * the processor seconds of all of its threads.
  *
  * @param {readonly string[]} args
  * @param {{ log: string, threads?: number }} options
- * @returns {Promise<{ status: number | null, output: string }>}
+ * @returns {Promise<{ status: number | null, output: string, processorSeconds: number }>}
  */
 export async function runBantam(args, { log, threads = 1 }) {
   const file = openSync(log, 'w');
-  const child = spawn(process.execPath, [bin, ...args], {
-    stdio: ['ignore', 'pipe', file],
+  const child = spawn(process.execPath, ['--import', meter, bin, ...args], {
+    stdio: ['ignore', 'pipe', file, 'pipe'],
     env: { ...process.env, OMP_NUM_THREADS: String(threads) },
   });
   let output = '';
+  let seconds = '';
   child.stdout.on('data', (text) => (output += text));
+  child.stdio[3].on('data', (text) => (seconds += text));
   const status = await new Promise((resolve) => child.on('close', resolve));
   closeSync(file);
-  return { status, output };
+  return { status, output, processorSeconds: Number(seconds) };
 }
 
 /**

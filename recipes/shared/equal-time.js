@@ -1,0 +1,161 @@
+/** Trains candidates for the time that the first of them takes, with several seeds, and compares. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inLanes, mean, median, readRows, runBantam, spread, threadsEach } from './runs.js';
+
+/**
+ * One row of a comparison.
+ *
+ * @typedef {object} Candidate
+ * @property {string} name
+ * @property {(seed: number) => readonly string[]} args of `bantam train`, but for --out, --budget and --seed
+ */
+
+/**
+ * One figure of a comparison: title, data, task and metric of `bantam eval`.
+ *
+ * @typedef {readonly [title: string, spec: string, task: string, metric: string]} Column
+ */
+
+/**
+ * @typedef {object} Comparison
+ * @property {string} out folder of the runs; those that are there are not repeated
+ * @property {readonly Candidate[]} candidates
+ * @property {Candidate} reference whose time all have, and which is trained first
+ * @property {readonly Column[]} columns
+ * @property {number} seeds
+ * @property {number} samples that the reference sees
+ * @property {number} batchSize
+ * @property {number} rounds how often each candidate's speed is measured beside the reference's
+ * @property {number} jobs runs at a time
+ */
+
+/**
+ * The folder of a run.
+ *
+ * @param {string} out
+ * @param {string} name
+ * @param {number | string} seed
+ */
+export function runOf(out, name, seed) {
+  return join(out, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${seed}`);
+}
+
+/**
+ * The reference sees `samples` samples, every other candidate as many as take the same processor time,
+ * data threads included: measured on short runs of both in turn, one thread each, before anything but
+ * the reference is trained. So other work on the machine changes the outcome little.
+ *
+ * @param {Comparison} comparison
+ * @returns {Promise<string>} a table of means and standard deviations, Markdown
+ */
+export async function compareAtEqualTime(comparison) {
+  const { out, candidates, reference, columns, seeds } = comparison;
+  mkdirSync(out, { recursive: true });
+  const lanes = (wanted, cost) => {
+    const tasks = wanted.flatMap((one) =>
+      Array.from({ length: seeds }, (_, seed) => ({ candidate: one, seed })),
+    );
+    return inLanes(tasks, comparison.jobs, (task) => trainOne(comparison, task, cost));
+  };
+  // Others may start from what the reference learned.
+  await lanes([reference], { [reference.name]: 1 });
+  const cost = await measureCost(comparison);
+  await lanes(candidates, cost);
+
+  const rows = candidates.map(({ name }) => {
+    const figures = Array.from({ length: seeds }, (_, seed) =>
+      figuresOf(columns, runOf(out, name, seed)),
+    );
+    const cells = columns.map((_, i) => {
+      const numbers = figures.map((row) => row[i].value);
+      return `${mean(numbers).toFixed(1)} ± ${spread(numbers).toFixed(1)} %`;
+    });
+    const samples = readRows(join(runOf(out, name, 0), 'metrics.jsonl')).at(-1)?.samples ?? 0;
+    return `| ${[name, cost[name].toFixed(2), samples, ...cells].join(' | ')} |`;
+  });
+  const chances = figuresOf(columns, runOf(out, reference.name, 0)).map(
+    ({ chance }) => `${chance.toFixed(1)} %`,
+  );
+  return [
+    `|  | time per sample | samples | ${columns.map(([title]) => title).join(' | ')} |`,
+    `| --- | ---: | ---: |${columns.map(() => ' ---: |').join('')}`,
+    ...rows,
+    `| chance | | | ${chances.join(' | ')} |`,
+  ].join('\n');
+}
+
+/** Processor seconds of a training of so many steps, all of its threads together. */
+async function processorSeconds({ out, batchSize }, { name, args }, steps) {
+  const run = runOf(out, name, 'speed');
+  rmSync(run, { recursive: true, force: true });
+  const budget = `${batchSize * steps}samples`;
+  const { status, processorSeconds: seconds } = await runBantam(
+    ['train', ...args(0), '--out', run, '--budget', budget, '--seed', '0'],
+    { log: `${run}.log` },
+  );
+  if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);
+  rmSync(run, { recursive: true });
+  return seconds;
+}
+
+/** Processor seconds of twenty steps, without what goes before and after them. */
+async function stepCost(comparison, candidate) {
+  const short = await processorSeconds(comparison, candidate, 5);
+  return (await processorSeconds(comparison, candidate, 25)) - short;
+}
+
+/** Time per sample of each candidate as a ratio to the reference's, measured in turn. */
+async function measureCost(comparison) {
+  const { out, candidates, reference, rounds } = comparison;
+  const file = join(out, 'cost.json');
+  const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { [reference.name]: 1 };
+  for (const candidate of candidates) {
+    if (known[candidate.name] !== undefined) continue;
+    const ratios = [];
+    for (let round = 0; round < rounds; round++) {
+      const plain = await stepCost(comparison, reference);
+      ratios.push((await stepCost(comparison, candidate)) / plain);
+    }
+    known[candidate.name] = median(ratios);
+    const list = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
+    console.error(`${candidate.name}: ${list} times the time of ${reference.name}`);
+    writeFileSync(file, `${JSON.stringify(known, null, 2)}\n`);
+  }
+  return known;
+}
+
+/** Trains and evaluates one candidate with one seed. */
+async function trainOne({ out, columns, samples, batchSize, jobs }, { candidate, seed }, cost) {
+  const { name, args } = candidate;
+  const run = runOf(out, name, seed);
+  const threads = threadsEach(jobs);
+  if (!existsSync(join(run, 'model'))) {
+    rmSync(run, { recursive: true, force: true });
+    const budget = `${Math.round(samples / cost[name] / batchSize) * batchSize}samples`;
+    const { status } = await runBantam(
+      ['train', ...args(seed), '--out', run, '--budget', budget, '--seed', String(seed)],
+      { log: `${run}.log`, threads },
+    );
+    if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);
+  }
+  if (!existsSync(join(run, 'evaluation.json'))) {
+    const specs = [...new Set(columns.map(([, spec]) => spec))];
+    const { status, output } = await runBantam(
+      ['eval', '--model', join(run, 'model'), '--data', ...specs, '--json'],
+      { log: `${run}.eval.log`, threads },
+    );
+    if (status !== 0) throw new Error(`The evaluation of ${run} failed, see ${run}.eval.log`);
+    writeFileSync(join(run, 'evaluation.json'), output);
+  }
+  console.error(`${name}, seed ${seed}: done`);
+}
+
+/** The figures of one run, by column, in per cent. */
+function figuresOf(columns, run) {
+  const results = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'));
+  return columns.map(([, spec, task, metric]) => {
+    const { metrics, chance } = results.find((one) => one.spec === spec && one.task === task);
+    return { value: 100 * metrics[metric], chance: 100 * chance[metric] };
+  });
+}
