@@ -7,10 +7,12 @@ import { fileURLToPath } from 'node:url';
 import {
   abs,
   equal,
+  fromTypedArray,
   Generator,
   loadSafetensors,
   max,
   noGrad,
+  randn,
   saveSafetensors,
   scope,
   sub,
@@ -21,8 +23,10 @@ import {
   createModel,
   exportModel,
   loadModel,
+  modelConfig,
   parseModelConfig,
   preprocessFor,
+  preprocessOf,
   saveModel,
 } from '../dist/models/index.js';
 import { bantam } from './bantam.js';
@@ -260,6 +264,42 @@ describe("OpenAI's format", () => {
 });
 
 describe('bantam models convert', () => {
+  const saved = async (name: string, preset: string) => {
+    const config = modelConfig(preset);
+    const model = createModel(config, { generator: new Generator({ seed: 6 }) });
+    const directory = join(root, name);
+    await saveModel(directory, { config, model, preprocess: preprocessOf(config) });
+    return directory;
+  };
+
+  it('merges branches for inference', async () => {
+    const [from, to] = [await saved('branches', 'SiCLIP-Nano-64'), join(root, 'merged')];
+    const { status, stderr } = await bantam(['models', 'convert', from, '--to', 'open-clip', '--fused', '--out', to]); // prettier-ignore
+    assert.equal(status, 0, stderr);
+    const [plain, merged] = [await loadModel(from), await loadModel(to)];
+    assert.deepEqual([merged.config.vision, merged.config.text].map((tower) => 'fused' in tower && tower.fused), [true, true]); // prettier-ignore
+    assert.ok((await weightsOf(to)).size < (await weightsOf(from)).size);
+    scope(() => {
+      noGrad(() => {
+        const pixels = randn([2, 3, 64, 64], new Generator({ seed: 1 }));
+        const ids = fromTypedArray(BigInt64Array.of(1n, 5n, 9n, 2n), { shape: [1, 4] });
+        const pairs = [plain, merged].map(({ model }) => [
+          model.encodeImage(pixels, { normalize: true }),
+          model.encodeText(ids, { normalize: true }),
+        ]);
+        assertNear(pairs[1]?.[0] ?? assert.fail(), pairs[0]?.[0]);
+        assertNear(pairs[1]?.[1] ?? assert.fail(), pairs[0]?.[1]);
+      });
+    });
+  });
+
+  it('says that a model has no branches to merge', async () => {
+    const from = await saved('plain', 'ViT-Nano-16-64');
+    const { status, stderr } = await bantam(['models', 'convert', from, '--to', 'open-clip', '--fused', '--out', join(root, 'none')]); // prettier-ignore
+    assert.equal(status, 1);
+    assert.match(stderr, /Neither tower of this model has branches to merge/);
+  });
+
   it('writes the other format, and says what is missing', async () => {
     const out = join(root, 'converted');
     const { status, stdout, stderr } = await bantam([

@@ -6,6 +6,7 @@ import { withChanges, type ModelConfig } from './config.js';
 import { isFolder, writeFolder } from './files.js';
 import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { formatOf, modelFormat } from './formats/index.js';
+import { fuseModel } from './fuse.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
 import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
@@ -37,10 +38,16 @@ export interface LoadModelOptions {
   contextLength?: number;
 }
 
-/** Options of {@link exportModel} and {@link convertModel}. */
+/** Options of {@link exportModel}. */
 export interface ExportModelOptions {
   /** Name of the format: `open-clip`, `hugging-face`, `openai`, … */
   format: string;
+}
+
+/** Options of {@link convertModel}. */
+export interface ConvertModelOptions extends ExportModelOptions, LoadModelOptions {
+  /** Merge branches and batch norms for faster inference, see {@link fuseModel}. Default false. */
+  fused?: boolean;
 }
 
 /**
@@ -135,18 +142,21 @@ export interface ConvertedModel {
 
 /**
  * Reads a model directory and writes it in another format, or in its own with positions for another
- * image size. Where its tokenizer cannot be read, the new directory has none.
+ * image size or with merged branches. Where its tokenizer cannot be read, the new directory has none.
  *
  * @throws BantamError where one of the two cannot be done.
  */
 export async function convertModel(
   source: string,
   target: string,
-  { format, ...options }: ExportModelOptions & LoadModelOptions,
+  { format, fused = false, ...options }: ConvertModelOptions,
 ): Promise<ConvertedModel> {
   const loaded = await loadModel(source, options);
-  const { config, preprocess, info } = loaded;
-  using model = loaded.model;
+  const { preprocess, info } = loaded;
+  using own = loaded.model;
+  using merged = fused ? fuseModel(own) : null;
+  const model = merged ?? own;
+  const { config } = model;
   const tokenizer = attempt(() => loaded.tokenizer);
   const found = tokenizer instanceof BantamError ? {} : { tokenizer };
   await exportModel(target, { config, model, preprocess, info, ...found }, { format });

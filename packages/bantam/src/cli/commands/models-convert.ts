@@ -7,21 +7,24 @@ interface ConvertFlags {
   readonly out: string;
   readonly imageSize?: number;
   readonly merges?: string;
+  readonly fused?: true;
 }
 
 /** `bantam models convert` */
 export function addConvert(models: Command): void {
   const command = models
     .command('convert')
-    .description('write a model directory in the format of another library')
+    .description('write a model directory in the format of another library, or for inference')
     .argument('<model-dir>', 'model directory of OpenCLIP, Hugging Face, OpenAI or Bantam')
     .requiredOption('--to <format>', 'hugging-face, open-clip or openai')
     .requiredOption('--out <dir>', 'new model directory')
     .option('--image-size <pixels>', 'interpolate positions for other pictures', positiveInteger)
+    .option('--fused', 'merge branches and batch norms: faster inference (MobileCLIP, SiCLIP)')
     .option('--merges <file>', "OpenAI's vocabulary, where the directory has no tokenizer");
   examples(command, [
     'bantam models convert runs/first/model --to hugging-face --out first-hf',
     'bantam models convert clip-vit-base-patch32 --to open-clip --out vit-b-32',
+    'bantam models convert runs/siclip/model --to open-clip --fused --out siclip-fused',
   ]);
   does(command, async ({ to, out, ...options }: ConvertFlags, source: string) => {
     const { convertModel, describeModel } = await import('../../models/index.js');
