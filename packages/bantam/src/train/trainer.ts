@@ -302,7 +302,8 @@ export class Trainer {
       phase.text === null
         ? tokenizer.encodeBatch(batch.captions)
         : this.#reduced(batch, phase.text);
-    const cost = { captionTokens: shape[1], phase };
+    const forwardPasses = loadSize(config.train) < config.train.batchSize ? 2 : 1;
+    const cost = { captionTokens: shape[1], phase, forwardPasses };
     this.#spent.flops += batch.size * strategy.flops(config.model, cost);
     const load = (): StepBatch => ({
       images: Object.fromEntries(
