@@ -1,36 +1,27 @@
 import {
   add,
-  arange,
-  crossEntropy,
+  add_,
   div,
-  exp,
-  full,
+  exp_,
   logsumexp,
-  matmul,
   mul,
-  narrow,
-  noGrad,
+  neg,
   scope,
   stack,
   sub,
   sum,
-  to,
-  transpose,
+  unsqueeze,
   type Tensor,
 } from '@bantam/torch';
-import { blockWise } from './block-wise.js';
-import { blocksOf, groupsOf, positives, type Block, type PairwiseOptions } from './options.js';
-
-/** s·X·Yᵀ for a block of texts [B, length] */
-function logitsOf(image: Tensor, text: Tensor, scale: Tensor, { start, length }: Block): Tensor {
-  return matmul(mul(image, scale), transpose(narrow(text, 0, start, length), 0, 1));
-}
-
-/** The target distribution's columns of a block: uniform over the positives of each row. */
-function targetOf(groups: Tensor, block: Block, like: Tensor): Tensor {
-  const all = to(positives(groups, { start: 0, length: groups.dim(0) }), { dtype: like.dtype });
-  return div(narrow(all, 1, block.start, block.length), sum(all, { dim: 1, keepdim: true }));
-}
+import {
+  logitGradients,
+  logitsOf,
+  scalarLike,
+  withGradients,
+  type Computed,
+  type LogitInputs,
+} from './logits.js';
+import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './options.js';
 
 /**
  * The symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3):
@@ -48,61 +39,49 @@ export function clipLoss(
   logitScale: Tensor | number,
   { groups, chunk }: PairwiseOptions = {},
 ): Tensor {
-  const { device, dtype } = imageFeatures;
-  const batch = imageFeatures.dim(0);
-  const blocks = blocksOf(batch, chunk);
-  if (blocks.length > 1) {
-    const scale =
-      typeof logitScale === 'number' ? full([], logitScale, { dtype, device }) : logitScale;
-    return chunkedClipLoss([imageFeatures, textFeatures, scale], blocks, groups);
-  }
-  const logits = matmul(mul(imageFeatures, logitScale), transpose(textFeatures, 0, 1));
-  const target =
-    groups === undefined
-      ? arange(batch, { device })
-      : targetOf(groupsOf(imageFeatures, groups), { start: 0, length: batch }, logits);
-  const toText = crossEntropy(logits, target);
-  const toImage = crossEntropy(transpose(logits, 0, 1), target);
-  return mul(add(toText, toImage), 0.5);
+  return scope(() => {
+    const batch = imageFeatures.dim(0);
+    const scale = scalarLike(imageFeatures, logitScale);
+    const inputs = [imageFeatures, textFeatures, scale] as const;
+    const blocks = blocksOf(batch, chunk);
+    const normalisers = withGradients(inputs, (wanted) => meanNormaliser(inputs, blocks, wanted));
+    // Σ_ij T_ij·x_i·y_j is Σ_i of x_i and the mean of its positives.
+    const { sums, sizes } = positivesOf(textFeatures, groups);
+    const own = mul(sum(mul(imageFeatures, div(sums, sizes))), scale);
+    return sub(normalisers, div(own, batch));
+  });
 }
 
 /**
- * The same over blocks of texts. With r_i = ln Σ_j e^l_ij over all blocks, known from a first pass,
- * Σ_i exp(ln Σ_{j in block} e^l_ij − r_i) has the gradient of Σ_i r_i's part in the block; these terms
- * add up to B, which is taken off again.
+ * ½·(mean_i r_i + mean_j c_j), with r_i = ln Σ_j e^l_ij and c_j = ln Σ_i e^l_ij. Its gradient with
+ * respect to l_ij is (e^(l_ij − r_i) + e^(l_ij − c_j)) / 2B. Only after the last block is r known: where
+ * there are several, the logits are computed twice.
  */
-function chunkedClipLoss(
-  inputs: readonly [Tensor, Tensor, Tensor],
-  blocks: readonly Block[],
-  given: Tensor | undefined,
-): Tensor {
+function meanNormaliser(inputs: LogitInputs, blocks: readonly Block[], wanted: boolean): Computed {
   const batch = inputs[0].dim(0);
-  const groups = groupsOf(inputs[0], given);
-  const rows = noGrad(() =>
-    logsumexp(
-      stack(blocks.map((block) => scope(() => logsumexp(logitsOf(...inputs, block), { dim: 1 })))),
-      { dim: 0 },
-    ),
+  const computed = blocks.map((block) =>
+    scope(() => {
+      const logits = logitsOf(inputs, block);
+      return {
+        ...block,
+        rowParts: logsumexp(logits, { dim: 1 }),
+        columns: logsumexp(logits, { dim: 0 }),
+        logits: blocks.length === 1 ? logits : null,
+      };
+    }),
   );
-  // Σ_j of each row's positives, for the target's weights
-  const sizes = noGrad(() =>
-    blocks
-      .map((block) =>
-        scope(() => sum(to(positives(groups, block), { dtype: rows.dtype }), { dim: 1 })),
-      )
-      .reduce((a, b) => add(a, b)),
-  );
-  const total = blockWise(inputs, blocks, (block, [image, text, scale]) => {
-    const logits = logitsOf(image, text, scale, block);
-    const ownRows = sum(exp(sub(logsumexp(logits, { dim: 1 }), rows)));
-    const columns = sum(logsumexp(logits, { dim: 0 }));
-    const target = div(
-      to(positives(groups, block), { dtype: rows.dtype }),
-      transpose(stack([sizes]), 0, 1),
-    );
-    return sub(div(add(ownRows, columns), 2 * batch), div(sum(mul(target, logits)), batch));
+  const rows = logsumexp(stack(computed.map(({ rowParts }) => rowParts)), { dim: 0 });
+  const total = computed.reduce((value, { columns }) => add(value, sum(columns)), sum(rows));
+  const value = div(total, 2 * batch);
+  if (!wanted) return { value, gradients: [] };
+  const share = Math.log(2 * batch);
+  const rowShift = neg(unsqueeze(add(rows, share), 1));
+  const gradients = logitGradients(inputs, computed, ({ columns, logits, ...block }) => {
+    const fresh = logits ?? logitsOf(inputs, block);
+    const ofColumns = exp_(sub(fresh, add(columns, share)));
+    return add_(exp_(add_(fresh, rowShift)), ofColumns);
   });
-  return add(total, div(sum(sub(rows, 1)), 2 * batch));
+  return { value, gradients };
 }
 
 /** {@link clipLoss} where all features are equal, whatever the scale and the groups: ln B. */

@@ -1,4 +1,4 @@
-import { arange, eq, narrow, unsqueeze, type Tensor } from '@bantam/torch';
+import { fromTypedArray, indexAdd, indexSelect, ones, to, zeros, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 
 /** Options of the losses over all pairs of image and text of a batch. */
@@ -10,7 +10,8 @@ export interface PairwiseOptions {
   groups?: Tensor | undefined;
   /**
    * Work through so many texts at a time, so that [B, chunk] logits are in memory, never [B, B];
-   * value and gradients are the same, each logit is computed once more for it. Default: all at once.
+   * value and gradients are the same. Default: all at once up to a batch of 2048; beyond it, as many
+   * as keep within the logits of that batch.
    */
   chunk?: number | undefined;
 }
@@ -21,8 +22,14 @@ export interface Block {
   readonly length: number;
 }
 
+/** The most logits at a time where no chunk is given: 16 MB in float32. */
+const defaultLogits = 2048 ** 2;
+
 /** The rows of a batch in blocks of `chunk`, the last of which may be shorter. */
-export function blocksOf(batch: number, chunk: number = batch): Block[] {
+export function blocksOf(
+  batch: number,
+  chunk: number = Math.max(1, Math.floor(defaultLogits / batch)),
+): Block[] {
   if (!Number.isInteger(chunk) || chunk < 1) {
     throw new BantamError(`The loss's chunk is ${chunk}; give a whole number of rows from 1 up.`);
   }
@@ -32,19 +39,35 @@ export function blocksOf(batch: number, chunk: number = batch): Block[] {
   });
 }
 
-/** The group of each row: those given, or its place. */
-export function groupsOf(features: Tensor, groups: Tensor | undefined): Tensor {
+/** What each row's positives are together. */
+export interface Positives {
+  /** Σ of the features over the rows of its group [B, D]. */
+  readonly sums: Tensor;
+  /** Rows of its group [B, 1]. */
+  readonly sizes: Tensor;
+}
+
+/** The positives of each row; without groups, the row alone. */
+export function positivesOf(features: Tensor, groups: Tensor | undefined): Positives {
+  const { dtype, device } = features;
   const batch = features.dim(0);
-  if (groups === undefined) return arange(batch, { device: features.device });
+  const one = ones([batch, 1], { dtype, device });
+  if (groups === undefined) return { sums: features, sizes: one };
   if (groups.rank !== 1 || groups.dim(0) !== batch) {
     throw new BantamError(
       `The loss got groups of shape [${groups.shape.join(', ')}] for ${batch} pairs; give one number per pair.`,
     );
   }
-  return groups;
-}
-
-/** Whether image i and text j of the block are positives: boolean [B, length]. */
-export function positives(groups: Tensor, { start, length }: Block): Tensor {
-  return eq(unsqueeze(groups, 1), unsqueeze(narrow(groups, 0, start, length), 0));
+  const places = new Map<string, bigint>();
+  const placed = Array.from(groups.toTypedArray(), (group: number | bigint) => {
+    const place = places.get(String(group)) ?? BigInt(places.size);
+    places.set(String(group), place);
+    return place;
+  });
+  const rows = to(fromTypedArray(BigInt64Array.from(placed)), { device });
+  const perRow = (x: Tensor): Tensor => {
+    const perGroup = indexAdd(zeros([places.size, x.dim(1)], { dtype, device }), 0, rows, x);
+    return indexSelect(perGroup, 0, rows);
+  };
+  return { sums: perRow(features), sizes: perRow(one) };
 }

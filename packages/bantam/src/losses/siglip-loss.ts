@@ -1,19 +1,26 @@
 import {
   add,
+  add_,
   div,
-  full,
-  matmul,
   mul,
-  narrow,
-  neg,
+  mul_,
+  scope,
+  sigmoid_,
   softplus,
+  sub,
   sum,
-  transpose,
-  where,
+  zerosLike,
   type Tensor,
 } from '@bantam/torch';
-import { blockWise } from './block-wise.js';
-import { blocksOf, groupsOf, positives, type Block, type PairwiseOptions } from './options.js';
+import {
+  logitGradients,
+  logitsOf,
+  scalarLike,
+  withGradients,
+  type Computed,
+  type LogitInputs,
+} from './logits.js';
+import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './options.js';
 
 /** Options of {@link sigLipLoss}. */
 export interface SigLipOptions extends PairwiseOptions {
@@ -34,24 +41,35 @@ export interface SigLipOptions extends PairwiseOptions {
 export function sigLipLoss(
   imageFeatures: Tensor,
   textFeatures: Tensor,
-  { logitScale, logitBias, groups: given, chunk }: SigLipOptions,
+  { logitScale, logitBias, groups, chunk }: SigLipOptions,
 ): Tensor {
-  const { device, dtype } = imageFeatures;
-  const batch = imageFeatures.dim(0);
-  const groups = groupsOf(imageFeatures, given);
-  const asTensor = (x: Tensor | number) =>
-    typeof x === 'number' ? full([], x, { dtype, device }) : x;
-  const inputs = [imageFeatures, textFeatures, asTensor(logitScale), asTensor(logitBias)] as const;
-  type Inputs = readonly [Tensor, Tensor, Tensor, Tensor];
-  const lossOf = (block: Block, [x, y, t, b]: Inputs): Tensor => {
-    const texts = transpose(narrow(y, 0, block.start, block.length), 0, 1);
-    const logits = add(matmul(mul(x, t), texts), b);
-    return div(sum(softplus(where(positives(groups, block), neg(logits), logits))), batch);
-  };
-  const blocks = blocksOf(batch, chunk);
-  const [only] = blocks;
-  if (blocks.length === 1 && only !== undefined) return lossOf(only, inputs);
-  return blockWise(inputs, blocks, lossOf);
+  return scope(() => {
+    const batch = imageFeatures.dim(0);
+    const scale = scalarLike(imageFeatures, logitScale);
+    const bias = scalarLike(imageFeatures, logitBias);
+    const inputs = [imageFeatures, textFeatures, scale] as const;
+    const blocks = blocksOf(batch, chunk);
+    const asNegatives = withGradients([...inputs, bias], () => negativesLoss(inputs, bias, blocks));
+    // −ln σ(l) is −ln σ(−l) − l, and Σ_ij l_ij over positives is Σ_i of x_i and the sum of its positives.
+    const { sums, sizes } = positivesOf(textFeatures, groups);
+    const own = add(mul(sum(mul(imageFeatures, sums)), scale), mul(sum(sizes), bias));
+    return sub(asNegatives, div(own, batch));
+  });
+}
+
+/** −(1/B)·Σ_ij ln σ(−l_ij), whose gradient with respect to l_ij is σ(l_ij)/B. */
+function negativesLoss(inputs: LogitInputs, bias: Tensor, blocks: readonly Block[]): Computed {
+  const batch = inputs[0].dim(0);
+  const value = zerosLike(bias);
+  const ofBias = zerosLike(bias);
+  const ofLogits = logitGradients(inputs, blocks, (block) => {
+    const logits = add_(logitsOf(inputs, block), bias);
+    add_(value, sum(softplus(logits)));
+    const gradient = mul_(sigmoid_(logits), 1 / batch);
+    add_(ofBias, sum(gradient));
+    return gradient;
+  });
+  return { value: div(value, batch), gradients: [...ofLogits, ofBias] };
 }
 
 /** {@link sigLipLoss} where all features are equal and no two pairs share a group. */

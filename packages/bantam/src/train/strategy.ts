@@ -110,6 +110,8 @@ export interface CostOptions {
   /** Tokens of the caption. */
   readonly captionTokens: number;
   readonly phase: Phase;
+  /** Forward passes of the towers for one backward pass: 2 with a gradient cache, else 1. */
+  readonly forwardPasses: number;
 }
 
 /** What a strategy is made for. */

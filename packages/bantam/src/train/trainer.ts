@@ -29,7 +29,7 @@ import type { Checkpoint, CheckpointState } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from './phases.js';
-import { loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
+import { loadSize, loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
 import type { Strategy } from './strategy.js';
 
 /** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
@@ -290,7 +290,9 @@ export class Trainer {
   #piece(batch: Batch, phase: Phase): Piece {
     const { config, strategy } = this.#parts;
     const { captionTokens, ...piece } = this.#pieces.make(batch, phase);
-    this.#spent.flops += batch.size * strategy.flops(config.model, { captionTokens, phase });
+    const forwardPasses = loadSize(config.train) < config.train.batchSize ? 2 : 1;
+    const cost = { captionTokens, phase, forwardPasses };
+    this.#spent.flops += batch.size * strategy.flops(config.model, cost);
     return piece;
   }
 }

@@ -10,7 +10,10 @@ const addTensor = new Operator('aten::add_', 'Tensor');
 const addScalar = new Operator('aten::add_', 'Scalar');
 const mulTensor = new Operator('aten::mul_', 'Tensor');
 const mulScalar = new Operator('aten::mul_', 'Scalar');
+const expOp = new Operator('aten::exp_');
+const sigmoidOp = new Operator('aten::sigmoid_');
 const clampOp = new Operator('aten::clamp_');
+const addmmOp = new Operator('aten::addmm_');
 
 /** x ← source, converted to x's type and broadcast to its shape */
 export function copy_(x: Tensor, source: Tensor): Tensor {
@@ -48,6 +51,24 @@ export function mul_(x: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'number') mulScalar.inPlace(x, other);
   else mulTensor.inPlace(x, other);
   return x;
+}
+
+/** x ← eˣ */
+export function exp_(x: Tensor): Tensor {
+  expOp.inPlace(x);
+  return x;
+}
+
+/** x ← 1/(1 + e⁻ˣ) */
+export function sigmoid_(x: Tensor): Tensor {
+  sigmoidOp.inPlace(x);
+  return x;
+}
+
+/** c ← c + a·b for matrices */
+export function addmm_(c: Tensor, a: Tensor, b: Tensor): Tensor {
+  addmmOp.inPlace(c, a, b);
+  return c;
 }
 
 /** x ← x limited to [min, max] */

@@ -3,7 +3,7 @@ import type { Encoded } from '../../models/index.js';
 import type { Features, Losses } from '../strategy.js';
 
 /** What towers add to the loss, one value per sample, as a feature; nothing where they add nothing. */
-export function auxiliaryFeature(encoded: readonly Encoded[]): Features {
+export function auxiliaryFeature(encoded: readonly Pick<Encoded, 'auxiliaryLoss'>[]): Features {
   const [first, ...rest] = encoded.flatMap(({ auxiliaryLoss }) => auxiliaryLoss ?? []);
   return first === undefined ? {} : { auxiliary: rest.reduce(add, first) };
 }

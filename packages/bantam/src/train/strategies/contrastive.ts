@@ -25,7 +25,10 @@ export interface ContrastiveSettings extends GlobalSettings {
   readonly loss: 'softmax' | 'sigmoid' | 'global';
   /** What pictures with the same caption are to each other within a batch. */
   readonly duplicates: 'negatives' | 'positives';
-  /** Captions whose logits are in memory at a time; 0: all. For batches of many thousands. */
+  /**
+   * Captions whose logits are in memory at a time; 0: all, in batches beyond 2048 as many as keep
+   * within 16 MB.
+   */
   readonly lossChunk: number;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { loadSafetensors, noGrad, zero_ } from '@bantam/torch';
-import { modelConfig, type ModelConfig } from '../../models/index.js';
+import { Generator, loadSafetensors, mean, noGrad, scope, zero_ } from '@bantam/torch';
+import { createModel, modelConfig, upcycle, type ModelConfig } from '../../models/index.js';
 import { addGradients } from '../backward.js';
 import {
   assertAllClose,
@@ -36,6 +36,24 @@ describe('slip', () => {
     const clip = step(createBench('clip', { config: maskless }));
     const ofModel = new Map([...gradients(slip)].filter(([name]) => !name.startsWith('strategy.')));
     assertAllClose(ofModel, gradients(clip), { tolerance: 1e-12, what: 'slip' });
+  });
+
+  it("adds the routers' losses of all its views", () => {
+    scope(() => {
+      const generator = new Generator({ seed: 6 });
+      const dense = createModel(maskless, { generator });
+      const model = upcycle(dense, { vision: { experts: 3 }, text: { experts: 3 }, generator });
+      const slip = { type: 'slip', headWidth: 10, headDim: 6 };
+      const bench = createBench(slip, { config: model.config, dtype: 'float32', model });
+      const { batch, strategy } = bench;
+      const { encode, losses } = bench.options(1, 0);
+      const found = strategy.losses(strategy.encode(batch, encode), losses).auxiliary?.item();
+      const passes = [...Object.values(batch.images).map((view) => model.visual.encode(view)), model.text.encode(batch.ids)]; // prettier-ignore
+      assert.equal(passes.length, 4);
+      const expected = passes.map(({ auxiliaryLoss }) => auxiliaryLoss && mean(auxiliaryLoss));
+      const sum = expected.reduce((total, loss) => total + (loss?.item() ?? NaN), 0);
+      assert.ok(Math.abs((found ?? NaN) - sum) < 1e-6, `${found}, not ${sum}`);
+    });
   });
 });
 

@@ -19,7 +19,7 @@ import type { Strategy, StrategyKind } from '../strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { indexTensor } from './features.js';
-import { pairStrategy, towerFlops } from './pair.js';
+import { pairStrategy, towerFlops, trainedPasses } from './pair.js';
 
 /** Settings of {@link lit}. */
 export interface LitSettings extends ContrastiveSettings {
@@ -50,7 +50,8 @@ export const lit: StrategyKind<LitSettings> = {
       frozen: ['visual.*'],
       flops(model, cost) {
         const { image, text } = towerFlops(model, cost);
-        return 3 * text + (settings.storeFeatures ? 0 : image);
+        const locked = settings.storeFeatures ? 0 : cost.forwardPasses * image;
+        return trainedPasses(cost) * text + locked;
       },
     };
     return settings.storeFeatures ? withStoredFeatures(strategy) : strategy;

@@ -50,9 +50,14 @@ export function pairFeatures(image: ImageEncoded, ids: Tensor, { model }: Encode
 /** Operations of one pass of both towers. */
 export function towerFlops(
   model: ModelConfig,
-  { captionTokens, phase }: CostOptions,
+  { captionTokens, phase }: Pick<CostOptions, 'captionTokens' | 'phase'>,
 ): { image: number; text: number } {
   return modelFlops(model, { captionTokens, training: true, ...imageOptions(phase) });
+}
+
+/** Passes of a trained tower: a backward pass costs about two forward passes. */
+export function trainedPasses({ forwardPasses }: Pick<CostOptions, 'forwardPasses'>): number {
+  return forwardPasses + 2;
 }
 
 /**
@@ -80,8 +85,7 @@ export function pairStrategy(
     },
     flops(model, cost) {
       const { image, text } = towerFlops(model, cost);
-      // A backward pass costs about twice its forward pass.
-      return 3 * (image + text);
+      return trainedPasses(cost) * (image + text);
     },
   };
 }

@@ -14,9 +14,10 @@ import { atLeast, count, positive } from '../../fields.js';
 import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
 import { representationWidth } from '../../models/index.js';
 import type { StrategyKind } from '../strategy.js';
+import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { inFullPrecision } from './features.js';
-import { encodeView, pairStrategy, present, towerFlops } from './pair.js';
+import { encodeView, pairStrategy, present, towerFlops, trainedPasses } from './pair.js';
 
 /** Settings of {@link slip}. */
 export interface SlipSettings extends ContrastiveSettings {
@@ -103,11 +104,17 @@ export const slip: StrategyKind<SlipSettings> = {
         first: augmentations.simclr,
         second: augmentations.simclr,
       }),
-      encode: (batch, context) => ({
-        ...pair.encode(batch, context),
-        first: encodeView(batch, 'first', context).representation,
-        second: encodeView(batch, 'second', context).representation,
-      }),
+      encode(batch, context) {
+        const features = pair.encode(batch, context);
+        const first = encodeView(batch, 'first', context);
+        const second = encodeView(batch, 'second', context);
+        return {
+          ...features,
+          first: first.representation,
+          second: second.representation,
+          ...auxiliaryFeature([{ auxiliaryLoss: features.auxiliary }, first, second]),
+        };
+      },
       losses(features, context) {
         const project = (name: string): Tensor =>
           inFullPrecision(autocast(context.precision, () => head.forward(present(features, name))));
@@ -121,7 +128,10 @@ export const slip: StrategyKind<SlipSettings> = {
         return contrastive === null ? null : contrastive + sslScale * collapsedSimclrLoss(batch);
       },
       flops(model, cost) {
-        return pair.flops(model, cost) + 3 * 2 * (towerFlops(model, cost).image + headFlops);
+        const { image } = towerFlops(model, cost);
+        // The head works on whole batches: one forward pass, whatever the towers need.
+        const view = trainedPasses(cost) * image + trainedPasses({ forwardPasses: 1 }) * headFlops;
+        return pair.flops(model, cost) + 2 * view;
       },
     };
   },

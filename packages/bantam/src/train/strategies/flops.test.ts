@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { modelFlops } from '../../models/index.js';
+import { createBench, maskless } from '../gradients.test.helper.js';
+import { onePhase } from '../phases.js';
+import { TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+
+const runs = new TinyRuns();
+before(() => runs.make());
+after(() => {
+  runs.remove();
+});
+
+/** Operations of a step per sample. */
+function costOf(settings: StrategySettings, forwardPasses: number): number {
+  const { phase, strategy } = createBench(settings, { config: maskless });
+  return strategy.flops(maskless, { captionTokens: 4, phase, forwardPasses });
+}
+
+describe('flops', () => {
+  const { image, text } = modelFlops(maskless, { captionTokens: 4, training: true });
+  // Products with 16·10 + 10·10 + 10·6 weights, for each of two views.
+  const heads = 2 * 2 * (160 + 100 + 60);
+  const slip = { type: 'slip', headWidth: 10, headDim: 6 };
+  for (const { settings, expected } of [
+    { settings: { type: 'clip' }, expected: [3 * (image + text), 4 * (image + text)] },
+    {
+      settings: slip,
+      expected: [3 * (3 * image + text + heads), 4 * (3 * image + text) + 3 * heads],
+    },
+    {
+      settings: { type: 'lit', storeFeatures: false },
+      expected: [image + 3 * text, 2 * image + 4 * text],
+    },
+    { settings: { type: 'lit' }, expected: [3 * text, 4 * text] },
+  ]) {
+    it(`counts the passes of ${JSON.stringify(settings)}, one more forward with a cache`, () => {
+      assert.deepEqual([costOf(settings, 1), costOf(settings, 2)], expected);
+    });
+  }
+
+  it('counts the shorter work of a phase', () => {
+    const { strategy } = createBench('flip', { config: maskless });
+    const cost = { captionTokens: 4, forwardPasses: 1 };
+    const [reduced, tuning] = strategy.phases.map((phase) => strategy.flops(maskless, { ...cost, phase })); // prettier-ignore
+    assert.ok((reduced ?? NaN) < 0.8 * (tuning ?? NaN));
+    assert.equal(tuning, strategy.flops(maskless, { ...cost, phase: onePhase }));
+  });
+
+  it('makes a budget of operations pay for the forward pass of a gradient cache', async () => {
+    const budget = '4e8flops';
+    const plain = await runs.train('plain', { budget });
+    const pieces = await runs.train('pieces', { budget, settings: { 'train.microBatch': '4' } });
+    const ratio = pieces.samples / plain.samples;
+    assert.ok(plain.steps > 10);
+    assert.ok(Math.abs(ratio - 3 / 4) < 0.08, `${pieces.samples} of ${plain.samples}`);
+  });
+});
