@@ -6,15 +6,19 @@ import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
+import { addCaption } from './data-caption.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
-  const data = program.command('data').description('get data sets, look into them, pack them');
+  const data = program
+    .command('data')
+    .description('get data sets, look into them, pack them, caption them');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
   addInspect(data);
   addPack(data);
+  addCaption(data);
 }
 
 function addGet(data: Command): void {
