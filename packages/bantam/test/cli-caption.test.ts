@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { CaptionSummary } from '../src/data/index.js';
 import { bantam, bantamJson, expectFailure, start } from './bantam.js';
-import { drawShapes, temporaryFolder } from './shapes.js';
+import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
 import { captionsOf, serveVision, type Asked, type VisionServer } from './vision-server.js';
 
 const cwd = await temporaryFolder();
@@ -175,5 +175,22 @@ describe('bantam data caption', () => {
     ]);
     assert.equal(read('whole.jsonl'), whole);
     assert.equal(read('notes.txt'), 'these are my notes');
+  });
+});
+
+describe('synthetic captions', () => {
+  it('are shown, and trained on with the share that is said', async () => {
+    const data = 'folder:shapes?captions=whole.jsonl&synthetic=0.25';
+    const shown = await bantam(['data', 'inspect', data], { cwd, env });
+    assert.match(shown.stdout, /^synthetic +72 captions of 24 records, by endpoint:eye$/m);
+    assert.match(shown.stdout, /\n {2}real: a photo of a .*\n {2}synthetic: picture \d+, told as/);
+    const options = ['--data', data, '--out', 'run', '--budget', '48samples'];
+    const trained = await bantam(['train', ...tinyModel, ...options], { cwd, env });
+    assert.equal(trained.status, 0, trained.stderr);
+    assert.match(trained.stderr, /^24 of 24 records have synthetic.* with probability 0\.25\.$/m);
+    await fails(
+      ['data', 'inspect', 'csv:shapes/pairs.csv?captions=parts.jsonl&synthetic=lots'],
+      /"lots" in .* is no number from 0 to 1/,
+    );
   });
 });

@@ -58,6 +58,7 @@ export {
   type LabelSummary,
   type SourceSummary,
   type Spread,
+  type SyntheticSummary,
 } from './inspect.js';
 export { Loader, type Batch, type LoaderOptions } from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';

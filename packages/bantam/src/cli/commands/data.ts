@@ -129,6 +129,7 @@ function brokenLine({ key, reason }: QuarantinedSample): string {
 
 function describe({
   captions,
+  synthetic,
   images,
   labels,
   licences,
@@ -140,6 +141,14 @@ function describe({
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],
     ['captions', `${captions.count}, ${captions.duplicates} of them repeated`],
     ['caption length', `${range(captions.words)} words, ${range(captions.characters)} characters`],
+    ...(synthetic === undefined
+      ? []
+      : [
+          [
+            'synthetic',
+            `${synthetic.captions} captions of ${synthetic.records} records, by ${synthetic.sources.join(', ')}`,
+          ],
+        ]),
     ['width', `${range(images.width)} pixels, of ${images.decoded} pictures`],
     ['height', `${range(images.height)} pixels`],
     ['equal pictures', `${images.duplicates} of ${images.compared}`],
@@ -151,5 +160,9 @@ function describe({
     ...licences.map(({ part, licence, attribution }) => [part, `${licence}, ${attribution}`]),
   ];
   const broken = images.broken.map(brokenLine);
-  return [formatTable(facts), ...notes, ...broken].join('\n');
+  const examples = (synthetic?.examples ?? []).map(({ key, captions: [real = ''], ...told }) => {
+    const texts = (told.synthetic ?? []).map(({ text }) => `\n  synthetic: ${text}`);
+    return `${key}\n  real: ${real}${texts.join('')}`;
+  });
+  return [formatTable(facts), ...notes, ...broken, ...examples].join('\n');
 }
