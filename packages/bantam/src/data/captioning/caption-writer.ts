@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, openSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BantamError } from '../../errors.js';
 import { makeFolder } from '../../make-folder.js';
@@ -38,9 +38,13 @@ export class CaptionWriter {
   static async open(path: string, header: CaptionHeader): Promise<CaptionWriter> {
     const first = `${JSON.stringify(header)}\n`;
     try {
-      if (!existsSync(path)) {
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found === undefined) {
         makeFolder(dirname(path));
         return new CaptionWriter(path, { keys: [], notes: [], begin: first });
+      }
+      if (!found.isFile()) {
+        throw new BantamError(`"${path}" is no ordinary file; name another one for the captions.`);
       }
       const { headers, captions, wholeBytes, cutOff, unterminated } = await readCaptionFile(path);
       const isBegun =
