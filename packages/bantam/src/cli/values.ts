@@ -18,6 +18,24 @@ export function positiveInteger(text: string): number {
   return value;
 }
 
+/** Reads an option's value as a number above 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError('It must be a number above 0');
+  }
+  return value;
+}
+
+/** Reads an option's value as a number of at least 0. */
+export function atLeastZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a number of at least 0');
+  }
+  return value;
+}
+
 /** Adds the `name=value` of a repeatable option to those before it. */
 export function namedValues(
   pair: string,

@@ -15,6 +15,23 @@ export {
 } from './augmentations.js';
 export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
 export { cacheDirectory } from './cache-dir.js';
+export {
+  captionSource,
+  type CaptionProgress,
+  type CaptionSourceOptions,
+  type CaptionSummary,
+} from './captioning/caption-source.js';
+export type {
+  Captioner,
+  CaptionOutcome,
+  CaptionPicture,
+  CaptionRequest,
+} from './captioning/captioner.js';
+export {
+  captionPrompt,
+  EndpointCaptioner,
+  type EndpointCaptionerOptions,
+} from './captioning/endpoint-captioner.js';
 export { checkRecipe, drawCaption } from './captions.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { decodeImage, decodeLocation, type DecodeOptions } from './decode.js';
@@ -41,6 +58,7 @@ export {
   type LabelSummary,
   type SourceSummary,
   type Spread,
+  type SyntheticSummary,
 } from './inspect.js';
 export { Loader, type Batch, type LoaderOptions } from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';
@@ -62,4 +80,5 @@ export {
   type LicenceNotice,
   type OpenProgress,
   type Source,
+  type SyntheticCaption,
 } from './source.js';

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import { syntheticShare } from './captions.js';
 import { evenlySpaced } from './contact-sheet.js';
 import { decodeLocation } from './decode.js';
 import { readLocation } from './location.js';
 import { samplesPerEpoch } from './order.js';
 import type { QuarantinedSample } from './quarantine.js';
-import type { LicenceNotice, Source } from './source.js';
+import type { DataRecord, LicenceNotice, Source } from './source.js';
 
 /** Least, middle and greatest of some numbers. */
 export interface Spread {
@@ -22,6 +23,19 @@ export interface LabelSummary {
   readonly smallest: { readonly name: string; readonly records: number };
 }
 
+/** What models wrote about a source's pictures. */
+export interface SyntheticSummary {
+  /** Records that have synthetic captions. */
+  readonly records: number;
+  readonly captions: number;
+  /** Their captioners. */
+  readonly sources: readonly string[];
+  /** Chance that training draws one where there are any. */
+  readonly share: number;
+  /** Some records with both kinds of captions, evenly spaced. */
+  readonly examples: readonly Pick<DataRecord, 'key' | 'captions' | 'synthetic'>[];
+}
+
 export interface SourceSummary {
   readonly spec: string;
   readonly records: number;
@@ -33,6 +47,8 @@ export interface SourceSummary {
     /** Captions that repeat an earlier one. */
     readonly duplicates: number;
   };
+  /** Absent where there are no synthetic captions. */
+  readonly synthetic?: SyntheticSummary;
   readonly images: {
     /** Pictures that were decoded for what follows. */
     readonly decoded: number;
@@ -61,7 +77,8 @@ export async function inspectSource(
   source: Source,
   { decode = 500, compare = 30_000 }: InspectOptions = {},
 ): Promise<SourceSummary> {
-  const captions = Array.from({ length: source.size }, (_, i) => source.record(i).captions).flat();
+  const records = Array.from({ length: source.size }, (_, i) => source.record(i));
+  const captions = records.flatMap((record) => record.captions);
   return {
     spec: source.spec,
     records: source.size,
@@ -72,6 +89,7 @@ export async function inspectSource(
       words: spread(captions.map((caption) => caption.split(/\s+/).filter(Boolean).length)),
       duplicates: captions.length - new Set(captions).size,
     },
+    ...summariseSynthetic(source, records),
     images: {
       ...(await decodeSome(source, evenlySpaced(source.size, decode))),
       ...(await compareSome(source, evenlySpaced(source.size, compare))),
@@ -79,6 +97,25 @@ export async function inspectSource(
     labels: summariseLabels(source),
     licences: source.licences,
     notes: source.notes ?? [],
+  };
+}
+
+function summariseSynthetic(
+  { recipe }: Source,
+  records: readonly DataRecord[],
+): Pick<SourceSummary, 'synthetic'> {
+  const told = records.filter(({ synthetic }) => synthetic !== undefined);
+  if (told.length === 0) return {};
+  const written = told.flatMap(({ synthetic = [] }) => synthetic);
+  const examples = evenlySpaced(told.length, 3).flatMap((place) => told[place] ?? []);
+  return {
+    synthetic: {
+      records: told.length,
+      captions: written.length,
+      sources: [...new Set(written.map(({ source }) => source))],
+      share: recipe.synthetic ?? syntheticShare,
+      examples: examples.map(({ key, captions, synthetic = [] }) => ({ key, captions, synthetic })),
+    },
   };
 }
 

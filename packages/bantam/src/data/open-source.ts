@@ -1,4 +1,5 @@
 import { BantamError } from '../errors.js';
+import { addSyntheticCaptions } from './captioning/synthetic-captions.js';
 import { openEmoji } from './emoji/emoji-source.js';
 import { openFolder } from './folder-source.js';
 import { didYouMean } from '../nearest.js';
@@ -26,7 +27,8 @@ const openers: ReadonlyMap<string, Opener> = new Map([
 /**
  * Opens a data set by its specification: `emoji[?style=…&split=…&skin=…]`,
  * `csv:FILE[?image=COLUMN&caption=COLUMN&label=COLUMN&sep=CHARACTER]`, `folder:DIRECTORY` or
- * `wds:SHARDS[?text=EXTENSION&caption=FIELD&label=FIELD&classes=FILE]`.
+ * `wds:SHARDS[?text=EXTENSION&caption=FIELD&label=FIELD&classes=FILE]`; each also takes
+ * `captions=FILE.jsonl&synthetic=SHARE`, see {@link addSyntheticCaptions}.
  * Throws a {@link BantamError} that names what exists where something does not.
  */
 export async function openSource(text: string, options: OpenSourceOptions = {}): Promise<Source> {
@@ -40,5 +42,5 @@ export async function openSource(text: string, options: OpenSourceOptions = {}):
   }
   const source = await open(spec, options);
   if (source.size === 0) throw new BantamError(`The data set "${text}" is empty.`);
-  return source;
+  return addSyntheticCaptions(source, spec);
 }

@@ -35,7 +35,8 @@ const manifestFile = 'pack.json';
 /**
  * Writes a source as tar shards in webdataset's layout, `00000.tar` and so on, in the source's
  * order. A sample is its picture's file as it is (PNG where it is no JPEG, PNG or WebP), its first
- * caption as `.txt`, its label as `.cls`, and key, captions, label and metadata as `.json`.
+ * caption as `.txt`, its label as `.cls`, and key, captions (synthetic
+ * ones as well), label and metadata as `.json`.
  *
  * A shard is written beside its place and renamed when it is whole. After a run that was ended at any
  * moment, the same call writes what is missing; a folder with shards of other data is refused.
@@ -158,8 +159,14 @@ function extensionOf(bytes: Uint8Array): string | undefined {
 
 /** A sample's members, one behind the other. */
 function sampleBytes(record: DataRecord, { extension, bytes }: PackedPicture, index: number) {
-  const { key, captions, label, meta } = record;
-  const facts = { ...meta, key, captions, ...(label !== undefined && { label }) };
+  const { key, captions, synthetic, label, meta } = record;
+  const facts = {
+    ...meta,
+    key,
+    captions,
+    ...(synthetic && { synthetic }),
+    ...(label !== undefined && { label }),
+  };
   const members: readonly [string, Uint8Array][] = [
     [extension, bytes],
     ['txt', Buffer.from(captions[0] ?? '')],

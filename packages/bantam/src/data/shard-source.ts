@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { BantamError } from '../errors.js';
 import { photoAugment } from './augmentations.js';
 import { cacheDirectory } from './cache-dir.js';
+import { isSyntheticCaption } from './captioning/caption-file.js';
 import { usualCaptionNames } from './captions.js';
 import { folderTemplates } from './folder-source.js';
 import { readLocation } from './location.js';
@@ -35,7 +36,8 @@ interface Fields {
  * for patterns. The picture is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
  * `text` is the extension of the caption's member (`txt`), `caption` a field of `.json` instead, a
  * text or a list of texts, `label` a field of `.json` that is the class instead of `.cls`, and
- * `classes` a file with a class's name in each line, which `.cls` counts from 0.
+ * `classes` a file with a class's name in each line, which `.cls` counts from 0. A list
+ * `synthetic` of `.json` holds synthetic captions, as packing writes them.
  */
 export async function openShards(
   spec: SourceSpec,
@@ -154,9 +156,12 @@ function readSample(index: ShardIndex, sample: number, fields: Fields): DataReco
   const named = label === undefined || label === '' ? undefined : className(label, fields);
   const captions = captionsOf(members, json, fields);
   const made = folderTemplates.map((template) => template.replace('{}', named ?? ''));
+  const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
+  const synthetic = listed.filter(isSyntheticCaption);
   return {
     key,
     captions: captions.length > 0 ? captions : named === undefined ? [] : made,
+    ...(synthetic.length > 0 && { synthetic }),
     ...(named !== undefined && { label: named }),
     meta: metaOf(json, [
       ...usualCaptionNames,

@@ -6,10 +6,19 @@ export interface DataRecord {
   readonly key: string;
   /** The captions of the picture, the plainest first; never empty. */
   readonly captions: readonly string[];
+  /** Captions that a model wrote, for training alone; see {@link CaptionRecipe.synthetic}. */
+  readonly synthetic?: readonly SyntheticCaption[];
   /** Name of the sample's class, where the source has classes. */
   readonly label?: string;
   /** Further named facts, such as the art style of an emoji or the other columns of a table. */
   readonly meta: Readonly<Record<string, string>>;
+}
+
+/** A caption that a model wrote. */
+export interface SyntheticCaption {
+  readonly text: string;
+  /** The captioner: `coca:NAME` or `endpoint:MODEL`. */
+  readonly source: string;
 }
 
 /** Where the bytes of a picture are: plain data, so that worker threads can be told. */
@@ -43,6 +52,11 @@ export interface Grouping {
 /** How a training caption is made of a record; see {@link drawCaption}. */
 export interface CaptionRecipe {
   readonly forms: readonly CaptionForm[];
+  /**
+   * Chance that one of the record's synthetic captions is drawn instead of a form, where it has any;
+   * 0.5 by default, which is ours.
+   */
+  readonly synthetic?: number;
 }
 
 /** One form of caption, drawn with a chance proportional to `weight`. */

@@ -3,13 +3,14 @@ import { loadTokenizer, trainTokenizer, type Tokenizer } from '../text/index.js'
 import type { TrainConfig } from './config.js';
 
 /**
- * The texts that a source's captions are drawn from: each record's captions, one caption drawn by
- * the recipe, and every prompt of the source's label sets.
+ * The texts that a source's captions are drawn from: each record's captions, synthetic ones as
+ * well, one caption drawn by the recipe, and every prompt of the source's label sets.
  */
 function* captionTexts(source: Source, seed: number): Generator<string> {
   for (let index = 0; index < source.size; index++) {
     const record = source.record(index);
     yield* record.captions;
+    for (const { text } of record.synthetic ?? []) yield text;
     const draws = new Draws({ seed, purpose: 'tokenizer', epoch: 0, index });
     yield drawCaption(record, source.recipe, draws);
   }

@@ -6,15 +6,19 @@ import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
+import { addCaption } from './data-caption.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
-  const data = program.command('data').description('get data sets, look into them, pack them');
+  const data = program
+    .command('data')
+    .description('get data sets, look into them, pack them, caption them');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
   addInspect(data);
   addPack(data);
+  addCaption(data);
 }
 
 function addGet(data: Command): void {
@@ -125,6 +129,7 @@ function brokenLine({ key, reason }: QuarantinedSample): string {
 
 function describe({
   captions,
+  synthetic,
   images,
   labels,
   licences,
@@ -136,6 +141,14 @@ function describe({
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],
     ['captions', `${captions.count}, ${captions.duplicates} of them repeated`],
     ['caption length', `${range(captions.words)} words, ${range(captions.characters)} characters`],
+    ...(synthetic === undefined
+      ? []
+      : [
+          [
+            'synthetic',
+            `${synthetic.captions} captions of ${synthetic.records} records, by ${synthetic.sources.join(', ')}`,
+          ],
+        ]),
     ['width', `${range(images.width)} pixels, of ${images.decoded} pictures`],
     ['height', `${range(images.height)} pixels`],
     ['equal pictures', `${images.duplicates} of ${images.compared}`],
@@ -147,5 +160,9 @@ function describe({
     ...licences.map(({ part, licence, attribution }) => [part, `${licence}, ${attribution}`]),
   ];
   const broken = images.broken.map(brokenLine);
-  return [formatTable(facts), ...notes, ...broken].join('\n');
+  const examples = (synthetic?.examples ?? []).map(({ key, captions: [real = ''], ...told }) => {
+    const texts = (told.synthetic ?? []).map(({ text }) => `\n  synthetic: ${text}`);
+    return `${key}\n  real: ${real}${texts.join('')}`;
+  });
+  return [formatTable(facts), ...notes, ...broken, ...examples].join('\n');
 }

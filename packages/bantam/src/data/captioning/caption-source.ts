@@ -1,0 +1,156 @@
+import { rmSync } from 'node:fs';
+import { BantamError } from '../../errors.js';
+import { decodeImage } from '../decode.js';
+import { readLocation } from '../location.js';
+import { Quarantine, type QuarantinedSample, type QuarantineOptions } from '../quarantine.js';
+import type { ImageLocation, Source } from '../source.js';
+import type { CaptionHeader } from './caption-file.js';
+import { CaptionWriter } from './caption-writer.js';
+import type { Captioner, CaptionPicture } from './captioner.js';
+
+/** How far captioning has come. */
+export interface CaptionProgress {
+  /** Pictures that this run has captioned or skipped. */
+  readonly done: number;
+  /** Pictures that were without captions when this run began. */
+  readonly total: number;
+}
+
+export interface CaptionSourceOptions {
+  /** The caption file; one that was begun with the same settings is gone on with. */
+  readonly out: string;
+  /** Captions of each picture; 3 by default. */
+  readonly count?: number;
+  /** 0 by default. */
+  readonly seed?: number;
+  /** Captions only this many pictures, the source's first. */
+  readonly limit?: number;
+  /** How many broken pictures stop the run; they are named in `OUT.quarantine.jsonl`. */
+  readonly quarantine?: Omit<QuarantineOptions, 'path'>;
+  /** Asks for an end after what is done. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CaptionProgress) => void;
+  /** Hears what users should know, such as a line of the file that was cut off. */
+  readonly onNote?: (note: string) => void;
+}
+
+export interface CaptionSummary {
+  readonly out: string;
+  readonly captioner: string;
+  /** Pictures that were asked for: the source's, or `limit`. */
+  readonly pictures: number;
+  /** Pictures with captions of an earlier run. */
+  readonly kept: number;
+  /** Pictures with captions of this run. */
+  readonly written: number;
+  /** Captions of this run. */
+  readonly captions: number;
+  /** Pictures without captions: broken ones, and those without a usable answer. */
+  readonly skipped: readonly QuarantinedSample[];
+  readonly interrupted: boolean;
+}
+
+/**
+ * Writes captions of a source's pictures to a file, a line for each picture, in the source's order.
+ * Each line is in the file as soon as it is known. After a run that was ended at any moment, the same
+ * call goes on: it takes the pictures that have no captions yet. Pictures that are broken, or for
+ * which the captioner finds nothing, are named in `OUT.quarantine.jsonl` and tried again by the
+ * next call.
+ *
+ * @throws BantamError when the captioner cannot go on, the file was made with other settings or
+ * cannot be written, or too many pictures are broken; captions that are written stay.
+ */
+export async function captionSource(
+  source: Source,
+  captioner: Captioner,
+  {
+    out,
+    count = 3,
+    seed = 0,
+    limit = source.size,
+    quarantine: limits,
+    signal,
+    onProgress,
+    onNote,
+  }: CaptionSourceOptions,
+): Promise<CaptionSummary> {
+  const header: CaptionHeader = {
+    bantam: 'captions',
+    format: 1,
+    data: source.spec,
+    captioner: captioner.source,
+    settings: { count, seed, ...captioner.settings },
+  };
+  const writer = await CaptionWriter.open(out, header);
+  for (const note of writer.notes) onNote?.(note);
+  const pictures = Math.min(limit, source.size);
+  const missing = Array.from({ length: pictures }, (_, index) => index).filter(
+    (index) => !writer.keys.has(source.record(index).key),
+  );
+  const path = `${out}.quarantine.jsonl`;
+  // All of the pictures that it names are tried again.
+  rmSync(path, { force: true });
+  const quarantine = new Quarantine({ ...limits, path });
+  let written = 0;
+  let captions = 0;
+  const told = (): void =>
+    onProgress?.({ done: written + quarantine.count, total: missing.length });
+  let tried = 0;
+  async function* readable(): AsyncGenerator<CaptionPicture> {
+    for (const index of missing) {
+      if (signal?.aborted) return;
+      tried++;
+      const { key } = source.record(index);
+      try {
+        yield await readPicture(key, source.location(index));
+      } catch (error) {
+        quarantine.add({ key, reason: error instanceof Error ? error.message : '' }, tried);
+      }
+    }
+  }
+  try {
+    told();
+    const request = { count, seed, ...(signal && { signal }) };
+    for await (const outcome of captioner.caption(readable(), request)) {
+      if ('reason' in outcome) quarantine.add(outcome, tried);
+      else {
+        const { key, captions: texts } = outcome;
+        writer.append({ key, captions: texts.map((text) => ({ text, source: header.captioner })) });
+        written++;
+        captions += texts.length;
+      }
+      told();
+    }
+  } catch (error) {
+    throw error instanceof BantamError ? stopped(error, writer, written) : error;
+  } finally {
+    writer.close();
+  }
+  return {
+    out,
+    captioner: captioner.source,
+    pictures,
+    kept: pictures - missing.length,
+    written,
+    captions,
+    skipped: quarantine.samples,
+    interrupted: signal?.aborted === true && written + quarantine.count < missing.length,
+  };
+}
+
+async function readPicture(key: string, location: ImageLocation): Promise<CaptionPicture> {
+  const bytes = await readLocation(location);
+  const { raw } = location;
+  if (raw !== undefined) return { key, pixels: { ...raw, data: bytes } };
+  return { key, pixels: await decodeImage(bytes), file: bytes };
+}
+
+/** The error that ends a run, with what remains of it. */
+function stopped({ message }: BantamError, { path, keys }: CaptionWriter, written: number) {
+  const kept = keys.size + written;
+  if (kept === 0) return new BantamError(message);
+  const pictures = kept === 1 ? '1 picture' : `${kept} pictures`;
+  return new BantamError(
+    `${message.replace(/\.$/, '')}; the captions of ${pictures} are kept in "${path}", and the same command goes on after them.`,
+  );
+}

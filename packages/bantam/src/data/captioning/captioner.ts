@@ -1,0 +1,40 @@
+import type { Pixels } from '../pixels.js';
+
+/** A picture to caption. */
+export interface CaptionPicture {
+  readonly key: string;
+  readonly pixels: Pixels;
+  /** The picture's file, where it is one. */
+  readonly file?: Uint8Array;
+}
+
+/** The captions of a picture, or the reason why there are none. */
+export type CaptionOutcome =
+  | { readonly key: string; readonly captions: readonly string[] }
+  | { readonly key: string; readonly reason: string };
+
+export interface CaptionRequest {
+  /** Captions of a picture; there may be fewer, as equal ones count once, but never none. */
+  readonly count: number;
+  readonly seed: number;
+  /** Asks for an end: work that is not done is dropped, and the stream ends. */
+  readonly signal?: AbortSignal;
+}
+
+/** What writes captions of pictures. */
+export interface Captioner {
+  /** Its name in the captions: `coca:NAME` or `endpoint:MODEL`. */
+  readonly source: string;
+  /** All that its captions depend on beside picture, `count` and `seed`. */
+  readonly settings: Readonly<Record<string, string | number>>;
+  /**
+   * Captions pictures in their order. A picture's captions depend on the picture, its key, `count`
+   * and `seed`, never on those before it.
+   *
+   * @throws BantamError when it cannot go on; the outcomes until then hold.
+   */
+  caption(
+    pictures: AsyncIterable<CaptionPicture>,
+    request: CaptionRequest,
+  ): AsyncGenerator<CaptionOutcome, void, undefined>;
+}
