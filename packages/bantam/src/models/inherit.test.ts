@@ -177,7 +177,8 @@ describe('inheritWeights', () => {
     const [into, fresh] = [build(config, 2), build(config, 2)];
     assert.throws(
       () => inheritWeights(from, into, { method: 'module' }),
-      (error) => error instanceof BantamError && error.message.includes('Nothing of the teacher fits'),
+      (error) =>
+        error instanceof BantamError && error.message.includes('Nothing of the teacher fits'),
     );
     for (const [key, value] of into.stateDict()) {
       assert.ok(equal(value, fresh.stateDict().get(key) ?? assert.fail(key)), key);
