@@ -52,7 +52,7 @@ export interface RunOptions {
  */
 export function resolveConfig(
   options: RunOptions,
-  initial: Pick<LoadedModel, 'config' | 'info'> | null,
+  initial: Pick<LoadedModel, 'config' | 'info' | 'preprocess'> | null,
 ): TrainConfig {
   const { data, budget, seed = 0 } = options;
   parseBudget(budget);
@@ -71,7 +71,7 @@ export function resolveConfig(
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessOf(model),
+      preprocess: initial?.preprocess ?? preprocessOf(model),
       augment: options.augment ?? [],
     },
     options.settings ?? {},
