@@ -40,6 +40,22 @@ export {
 export { fuseModel } from './fuse.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export { inheritModel, type InheritedModel, type InheritModelOptions } from './inherit-model.js';
+export {
+  inheritWeights,
+  type Inheritance,
+  type InheritedLayers,
+  type InheritedParameter,
+  type InheritMethod,
+  type InheritOptions,
+} from './inherit.js';
+export {
+  inheritanceRecord,
+  inheritedParts,
+  inheritedPatterns,
+  type InheritanceRecord,
+  type InheritedPart,
+} from './inheritance.js';
 export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
@@ -50,7 +66,7 @@ export { VisionTransformer } from './image-towers/vision-transformer.js';
 export type { VitConfig } from './image-towers/vit-config.js';
 export { normalizePixels } from './pixels.js';
 export * from './preprocess.js';
-export { modelConfig, presets } from './presets/index.js';
+export { modelConfig, presets, readModelConfig } from './presets/index.js';
 export { formatModelStructure, summarizeModel, type ModelSummary } from './summary.js';
 export type { MobileClipTextConfig } from './text-towers/mobileclip-config.js';
 export { MobileClipText } from './text-towers/mobileclip-transformer.js';

@@ -4,7 +4,7 @@ import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /**
- * Weights with positions for another image size or context. Those of patches are interpolated on
+ * Weights with positions for another grid of patches or context. Those of patches are interpolated on
  * their grid (bicubic, with antialias when it shrinks), those of tokens linearly, as in OpenCLIP;
  * rows of class tokens stay.
  */
@@ -20,9 +20,9 @@ export function resizePositions(
   // Between towers of different kinds nothing fits, which whoever loads the weights says.
   const { positions, type } = imageTowerKind(from.vision);
   const sameKind = imageTowerKind(target.vision).type === type;
-  if (sameKind && positions !== undefined && from.vision.imageSize !== target.vision.imageSize) {
+  const grid = sameKind ? positions?.grid(target.vision) : undefined;
+  if (positions !== undefined && grid !== undefined && grid !== positions.grid(from.vision)) {
     const { name, prefix } = positions;
-    const grid = positions.grid(target.vision);
     change(`visual.${name}`, (table) => resizeGrid(table, { prefix, grid }));
   }
   const tokens = textTowerKind(from.text).positions;

@@ -160,6 +160,25 @@ export function applySettings(
   return result;
 }
 
+/**
+ * Applies the `model.*` of {@link applySettings} to a model's configuration alone.
+ *
+ * @throws UsageError that names the setting and the nearest known one.
+ */
+export function applyModelSettings(
+  model: ModelConfig,
+  settings: Readonly<Record<string, string>>,
+): ModelConfig {
+  const tree: Tree = { model: structuredClone(model) };
+  const known = leaves(tree, '');
+  for (const [path, text] of Object.entries(settings)) {
+    const [section, ...names] = path.split('.');
+    if (section !== 'model' || names.length === 0) throw unknown(path, known);
+    assign(tree, ['model', ...names], path, text, known);
+  }
+  return parseModelConfig(tree.model);
+}
+
 type Tree = Record<string, unknown>;
 
 function leaves(tree: Tree, prefix: string): string[] {

@@ -1,6 +1,7 @@
 /** Training: strategies, the trainer, checkpoints, budgets. */
 export { budgetProgress, parseBudget, type Budget, type Spent } from './budget.js';
 export {
+  applyModelSettings,
   applySettings,
   freshWeights,
   type InitSettings,

@@ -1,6 +1,13 @@
 import { resolveAugment, type ImageAugment } from '../data/index.js';
 import { UsageError } from '../errors.js';
-import { modelConfig, parseModelConfig, preprocessOf, type ModelConfig } from '../models/index.js';
+import {
+  inheritedPatterns,
+  modelConfig,
+  parseModelConfig,
+  preprocessOf,
+  type LoadedModel,
+  type ModelConfig,
+} from '../models/index.js';
 import { parseBudget } from './budget.js';
 import {
   applySettings,
@@ -24,6 +31,8 @@ export interface RunOptions {
   init?: string;
   /** A model directory that the image tower's weights are taken from. */
   initImage?: string;
+  /** Freeze what {@link init} has of its teacher, so that only the rest learns. Default false. */
+  freezeInherited?: boolean;
   /** Default 0. */
   seed?: number;
   /** A tokenizer's path; by default that of {@link init}, or one trained on the captions. */
@@ -38,14 +47,17 @@ export interface RunOptions {
  * The whole configuration of a run, every default filled in but for the augmentation, which is empty
  * where it is to be the source's own.
  *
- * @param initial - The configuration of the model that weights come from
+ * @param initial - The model that weights come from
  * @throws UsageError or BantamError for whatever is wrong with it, before any data are read.
  */
-export function resolveConfig(options: RunOptions, initial: ModelConfig | null): TrainConfig {
+export function resolveConfig(
+  options: RunOptions,
+  initial: Pick<LoadedModel, 'config' | 'info' | 'preprocess'> | null,
+): TrainConfig {
   const { data, budget, seed = 0 } = options;
   parseBudget(budget);
   const named = typeof options.model === 'string' ? modelConfig(options.model) : options.model;
-  const model = named ?? initial;
+  const model = named ?? initial?.config ?? null;
   if (model === null) {
     throw new UsageError('A run needs a model: name a preset, or a model directory to start from.');
   }
@@ -59,7 +71,7 @@ export function resolveConfig(options: RunOptions, initial: ModelConfig | null):
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      preprocess: preprocessOf(model),
+      preprocess: initial?.preprocess ?? preprocessOf(model),
       augment: options.augment ?? [],
     },
     options.settings ?? {},
@@ -68,11 +80,24 @@ export function resolveConfig(options: RunOptions, initial: ModelConfig | null):
   const kind = strategyKind(strategy.type);
   const parsed = parseModelConfig(config.model);
   const augment = config.augment.length > 0 ? config.augment : (kind.augment?.(strategy) ?? []);
+  const freeze = options.freezeInherited === true ? frozenOf(options, initial) : [];
   return {
     ...config,
+    train: { ...config.train, freeze: [...config.train.freeze, ...freeze] },
     strategy,
     model: kind.adapt?.(parsed, strategy) ?? parsed,
     augment: resolveAugment(augment),
     preprocess: { ...config.preprocess, size: parsed.vision.imageSize },
   };
+}
+
+/** @throws UsageError where the initial model has nothing that is whole of a teacher. */
+function frozenOf({ init }: RunOptions, initial: Pick<LoadedModel, 'info'> | null): string[] {
+  const patterns = initial === null ? null : inheritedPatterns(initial.info);
+  if (patterns !== null && patterns.length > 0) return patterns;
+  throw new UsageError(
+    patterns === null
+      ? `--freeze-inherited needs --init with a model that "bantam models inherit" wrote${init === undefined ? '' : `, which ${init} is not`}.`
+      : `--freeze-inherited would freeze nothing, as ${init} has only slices of its teacher; leave it out.`,
+  );
 }

@@ -28,7 +28,7 @@ export interface TrainOptions extends RunOptions, TrainControl {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out, init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
-  const config = resolveConfig(options, initial.model?.config ?? null);
+  const config = resolveConfig(options, initial.model);
   const source = await openSource(options.data);
   if (config.augment.length === 0) config.augment = resolveAugment(source.augment);
   Object.assign(config.train, fitBatch(config.train, source, options));

@@ -7,7 +7,8 @@ import type { Tensor } from '../tensor.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
 
-type Member = Parameter | TensorBuffer | Module;
+/** What a {@link Module} holds. */
+export type ModuleMember = Parameter | TensorBuffer | Module;
 
 /** What {@link Module.loadStateDict} found to differ. */
 export interface StateDictDifference {
@@ -28,7 +29,7 @@ function listing(items: readonly string[], what: string): string[] {
   return [`${items.length} ${what} (${shown})`];
 }
 
-function isMember(value: unknown): value is Member {
+function isMember(value: unknown): value is ModuleMember {
   return value instanceof Parameter || value instanceof TensorBuffer || value instanceof Module;
 }
 
@@ -48,13 +49,18 @@ export abstract class Module {
   }
 
   /** Own members with their names, and where in the object they stand. */
-  #members(): { name: string; hoisted: boolean; member: Member; set: (value: Member) => void }[] {
+  #members(): {
+    name: string;
+    hoisted: boolean;
+    member: ModuleMember;
+    set: (value: ModuleMember) => void;
+  }[] {
     const holders = Object.entries(this) as [string, unknown][];
     return holders.flatMap(([field, value]) => {
       const hoisted = this.hoisted.includes(field);
       const name = snakeCase(field);
       if (isMember(value)) {
-        const set = (next: Member): void => {
+        const set = (next: ModuleMember): void => {
           Object.assign(this, { [field]: next });
         };
         return [{ name, hoisted, member: value, set }];
@@ -62,7 +68,7 @@ export abstract class Module {
       if (!Array.isArray(value)) return [];
       const items = value as unknown[];
       return items.flatMap((member, index) => {
-        const set = (next: Member): void => {
+        const set = (next: ModuleMember): void => {
           items[index] = next;
         };
         return isMember(member) ? [{ name: `${name}.${index}`, hoisted, member, set }] : [];
@@ -83,6 +89,11 @@ export abstract class Module {
     for (const { name, member } of this.#members()) {
       if (member instanceof Module) yield* member.#modules(join(prefix, name));
     }
+  }
+
+  /** Its own parameters, buffers and children by name, without what these hold. */
+  ownMembers(): Map<string, ModuleMember> {
+    return new Map(this.#members().map(({ name, member }) => [name, member]));
   }
 
   /** The parameters by name; one that stands at several places is listed once. */

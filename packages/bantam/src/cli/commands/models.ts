@@ -5,10 +5,11 @@ import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
-import { addUpcycle } from './models-upcycle.js';
 import { addConvert } from './models-convert.js';
+import { addInherit } from './models-inherit.js';
+import { addUpcycle } from './models-upcycle.js';
 
-/** `bantam models list`, `bantam models show` and `bantam models upcycle` */
+/** `bantam models` and what is below it */
 export function addModels(program: Command): void {
   const models = program.command('models').description('list the model presets, or look into one');
   examples(models, [
@@ -19,6 +20,7 @@ export function addModels(program: Command): void {
   addList(models);
   addShow(models);
   addUpcycle(models);
+  addInherit(models);
   addConvert(models);
 }
 

@@ -16,6 +16,7 @@ interface TrainFlags {
   readonly strategy?: string;
   readonly init?: string;
   readonly initImage?: string;
+  readonly freezeInherited?: true;
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
@@ -38,6 +39,7 @@ export function addTrain(program: Command): void {
     )
     .option('--init <dir>', 'start from this model directory: weights and tokenizer')
     .option('--init-image <dir>', "start from this model directory's image tower")
+    .option('--freeze-inherited', 'keep what --init has of its teacher (bantam models inherit)')
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
@@ -87,11 +89,12 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     );
   }
   const settings = precision === undefined ? set : { ...set, 'train.precision': precision };
-  const { strategy, initImage, seed, tokenizer } = rest;
+  const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
   return {
     ...(model !== undefined && { model }),
     ...(init !== undefined && { init }),
     ...(initImage !== undefined && { initImage }),
+    ...(freezeInherited !== undefined && { freezeInherited }),
     data,
     out,
     budget,

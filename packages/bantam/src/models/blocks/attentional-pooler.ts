@@ -43,11 +43,11 @@ class CrossAttention extends Module {
   vProjWeight: Parameter | null;
   inProjBias: Parameter;
   outProj: Linear;
-  readonly #sizes: AttentionalPoolerSizes;
+  readonly width: number;
+  readonly heads: number;
 
-  constructor({ generator, ...sizes }: AttentionalPoolerOptions) {
+  constructor({ generator, width, contextWidth, heads }: AttentionalPoolerOptions) {
     super();
-    const { width, contextWidth } = sizes;
     const matrix = (shape: readonly number[]) =>
       xavierUniformInit(new Parameter(zeros(shape)), generator);
     const joint = width === contextWidth;
@@ -58,19 +58,19 @@ class CrossAttention extends Module {
     this.inProjBias = new Parameter(zeros([3 * width]));
     this.outProj = new Linear({ inFeatures: width, outFeatures: width, generator });
     zerosInit(this.outProj.bias);
-    this.#sizes = sizes;
+    this.width = width;
+    this.heads = heads;
   }
 
   /** Queries [Q, W], the same for all of x [B, L, C] → [B, Q, W]. */
   forward(queries: Tensor, x: Tensor): Tensor {
-    const { heads } = this.#sizes;
     const q = expand(unsqueeze(this.#project(queries, 0), 0), [x.dim(0), -1, -1]);
-    return this.outProj.forward(attend(q, this.#project(x, 1), this.#project(x, 2), heads));
+    return this.outProj.forward(attend(q, this.#project(x, 1), this.#project(x, 2), this.heads));
   }
 
   /** The query (0), key (1) or value (2) of each vector. */
   #project(x: Tensor, part: 0 | 1 | 2): Tensor {
-    const { width } = this.#sizes;
+    const { width } = this;
     const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight][part] ?? null;
     const rows = (all: Tensor) => narrow(all, 0, part * width, width);
     const weight = this.inProjWeight === null ? own : rows(this.inProjWeight);

@@ -41,7 +41,7 @@ export class AttentionPool2d extends Module {
   qProj: Linear;
   vProj: Linear;
   cProj: Linear;
-  readonly #heads: number;
+  readonly heads: number;
 
   constructor({ grid, width, heads, outFeatures, generator }: AttentionPoolOptions) {
     super();
@@ -58,7 +58,7 @@ export class AttentionPool2d extends Module {
     this.qProj = linear(width);
     this.vProj = linear(width);
     this.cProj = linear(outFeatures);
-    this.#heads = heads;
+    this.heads = heads;
   }
 
   /**
@@ -70,7 +70,7 @@ export class AttentionPool2d extends Module {
     const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
     const positions = to(own, { dtype: places.dtype });
     const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
-    const heads = this.#heads;
+    const { heads } = this;
     const split = (y: Tensor) => {
       const parts = reshape(y, [batch, y.dim(1), heads, width / heads]);
       return reshape(permute(parts, [0, 2, 1, 3]), [batch * heads, y.dim(1), width / heads]);

@@ -65,21 +65,21 @@ export function createMobileClipBlock(options: MobileClipBlockOptions): MobileCl
 class MapAttention extends Module {
   qkv: Linear;
   proj: Linear;
-  readonly #headWidth: number;
+  readonly heads: number;
 
   constructor({ config, stage, generator }: MobileClipBlockOptions) {
     super();
     const { width } = stage;
     this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, bias: false, generator });
     this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.#headWidth = config.headWidth;
+    this.heads = width / config.headWidth;
   }
 
   /** [B, W, G, G] → [B, W, G, G] */
   forward(x: Tensor): Tensor {
     const [batch, width, ...edges] = x.shape as [number, number, number, number];
-    const depth = this.#headWidth;
-    const heads = width / depth;
+    const { heads } = this;
+    const depth = width / heads;
     const places = transpose(reshape(x, [batch, width, -1]), 1, 2);
     const length = places.dim(1);
     const parts = reshape(this.qkv.forward(places), [batch, length, 3, heads, depth]);

@@ -35,7 +35,7 @@ interface PartOptions {
 class SiglipMlp extends Module {
   fc1: Linear;
   fc2: Linear;
-  readonly #approximate: 'tanh' | 'none';
+  readonly approximate: 'tanh' | 'none';
 
   constructor({ config, generator }: PartOptions) {
     super();
@@ -43,11 +43,11 @@ class SiglipMlp extends Module {
     const hidden = mlpWidth(config);
     this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
     this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
-    this.#approximate = geluTanh ? 'tanh' : 'none';
+    this.approximate = geluTanh ? 'tanh' : 'none';
   }
 
   forward(x: Tensor): Tensor {
-    return this.fc2.forward(gelu(this.fc1.forward(x), { approximate: this.#approximate }));
+    return this.fc2.forward(gelu(this.fc1.forward(x), { approximate: this.approximate }));
   }
 }
 
@@ -55,14 +55,14 @@ class SiglipMlp extends Module {
 class SiglipAttention extends Module {
   qkv: Linear;
   proj: Linear;
-  readonly #heads: number;
+  readonly heads: number;
 
   constructor({ config, generator }: PartOptions) {
     super();
     const { width, heads } = config;
     this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, generator });
     this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.#heads = heads;
+    this.heads = heads;
   }
 
   /** [B, L, W] → [B, L, W] */
@@ -70,7 +70,7 @@ class SiglipAttention extends Module {
     const width = x.dim(2);
     const all = this.qkv.forward(x);
     const part = (i: number) => narrow(all, 2, i * width, width);
-    return this.proj.forward(attend(part(0), part(1), part(2), this.#heads));
+    return this.proj.forward(attend(part(0), part(1), part(2), this.heads));
   }
 }
 
@@ -107,7 +107,7 @@ class AttentionPoolLatent extends Module {
   proj: Linear;
   norm: LayerNorm;
   mlp: SiglipMlp;
-  readonly #heads: number;
+  readonly heads: number;
 
   constructor({ config, generator }: PartOptions) {
     super();
@@ -123,7 +123,7 @@ class AttentionPoolLatent extends Module {
     this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
     this.norm = new LayerNorm({ width, eps });
     this.mlp = new SiglipMlp({ config, generator });
-    this.#heads = heads;
+    this.heads = heads;
   }
 
   /** [B, L, W] → [B, W] */
@@ -132,7 +132,7 @@ class AttentionPoolLatent extends Module {
     const both = this.kv.forward(x);
     const q = expand(this.q.forward(this.latent), [batch, 1, width]);
     const [k, v] = [narrow(both, 2, 0, width), narrow(both, 2, width, width)];
-    const y = this.proj.forward(attend(q, k, v, this.#heads));
+    const y = this.proj.forward(attend(q, k, v, this.heads));
     return squeeze(add(y, this.mlp.forward(this.norm.forward(y))), 1);
   }
 }

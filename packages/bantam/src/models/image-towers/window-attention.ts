@@ -74,7 +74,7 @@ export class WindowAttention extends Module {
   relativePositionBiasTable: Parameter;
   qkv: Linear;
   proj: Linear;
-  readonly #heads: number;
+  readonly heads: number;
   readonly relativePositionIndex: TensorBuffer;
   readonly attnMask: TensorBuffer | null;
 
@@ -88,7 +88,7 @@ export class WindowAttention extends Module {
     );
     this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, generator });
     this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.#heads = heads;
+    this.heads = heads;
     const buffer = (values: Tensor) => new TensorBuffer(values, { persistent: false });
     this.relativePositionIndex = buffer(tensor(relativePositions(window), { dtype: 'int64' }));
     this.attnMask = shifted && shift > 0 ? buffer(tensor(shiftMask(stage))) : null;
@@ -97,7 +97,7 @@ export class WindowAttention extends Module {
   /** Windows [B·N, L, W], the N windows of a picture in a row → [B·N, L, W]. */
   forward(x: Tensor): Tensor {
     const [windows, length, width] = x.shape as [number, number, number];
-    const heads = this.#heads;
+    const { heads } = this;
     const depth = width / heads;
     const parts = reshape(this.qkv.forward(x), [windows, length, 3, heads, depth]);
     const [q, k, v] = unbind(permute(parts, [2, 0, 3, 1, 4]), 0).map((part) =>
@@ -115,7 +115,7 @@ export class WindowAttention extends Module {
   /** What is added to the scores: [heads, L, L], with a mask [N·heads, L, L]. */
   #bias(length: number): Tensor {
     const rows = indexSelect(this.relativePositionBiasTable, 0, this.relativePositionIndex);
-    const bias = permute(reshape(rows, [length, length, this.#heads]), [2, 0, 1]);
+    const bias = permute(reshape(rows, [length, length, this.heads]), [2, 0, 1]);
     if (this.attnMask === null) return bias;
     const masked = add(unsqueeze(bias, 0), unsqueeze(this.attnMask, 1));
     return reshape(masked, [-1, length, length]);
