@@ -16,13 +16,16 @@ import {
 /**
  * Σ of `lossOf(block, inputs)`, a scalar each, with the same gradients as their plain sum, of which no
  * block outlives its turn: each one's gradients are taken at once. The result is
- * value + Σ⟨input, gradient⟩ − (the same, detached), so its backward pass hands the gradients on.
+ * value + Σ⟨input, gradient⟩ − (the same, detached), so its backward pass hands the gradients on. A
+ * single block is computed as it is.
  */
 export function blockWise<Block, Inputs extends readonly Tensor[]>(
   inputs: Inputs,
   blocks: readonly Block[],
   lossOf: (block: Block, inputs: Inputs) => Tensor,
 ): Tensor {
+  const [only, ...others] = blocks;
+  if (only !== undefined && others.length === 0) return lossOf(only, inputs);
   return scope(() => {
     const leaves = inputs.map((input) => {
       const leaf = detach(input);

@@ -4,7 +4,6 @@ import {
   crossEntropy,
   div,
   exp,
-  full,
   logsumexp,
   matmul,
   mul,
@@ -19,7 +18,14 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { blockWise } from './block-wise.js';
-import { blocksOf, groupsOf, positives, type Block, type PairwiseOptions } from './options.js';
+import {
+  blocksOf,
+  groupsOf,
+  positives,
+  scalar,
+  type Block,
+  type PairwiseOptions,
+} from './options.js';
 
 /** s·X·Yᵀ for a block of texts [B, length] */
 function logitsOf(image: Tensor, text: Tensor, scale: Tensor, { start, length }: Block): Tensor {
@@ -48,12 +54,11 @@ export function clipLoss(
   logitScale: Tensor | number,
   { groups, chunk }: PairwiseOptions = {},
 ): Tensor {
-  const { device, dtype } = imageFeatures;
+  const { device } = imageFeatures;
   const batch = imageFeatures.dim(0);
   const blocks = blocksOf(batch, chunk);
   if (blocks.length > 1) {
-    const scale =
-      typeof logitScale === 'number' ? full([], logitScale, { dtype, device }) : logitScale;
+    const scale = scalar(logitScale, imageFeatures);
     return chunkedClipLoss([imageFeatures, textFeatures, scale], blocks, groups);
   }
   const logits = matmul(mul(imageFeatures, logitScale), transpose(textFeatures, 0, 1));

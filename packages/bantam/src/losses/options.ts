@@ -1,4 +1,4 @@
-import { arange, eq, narrow, unsqueeze, type Tensor } from '@bantam/torch';
+import { arange, eq, full, narrow, unsqueeze, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 
 /** Options of the losses over all pairs of image and text of a batch. */
@@ -15,7 +15,21 @@ export interface PairwiseOptions {
   chunk?: number | undefined;
 }
 
-/** A run of text rows. */
+/** Features of a batch of pairs, each row of length 1. */
+export interface PairFeatures {
+  /** X [B, D] */
+  readonly image: Tensor;
+  /** Y [B, D] */
+  readonly text: Tensor;
+}
+
+/** Features with the factor that makes their cosines logits. */
+export interface ScaledFeatures extends PairFeatures {
+  /** s, the exponential of a learned parameter, or a fixed number. */
+  readonly logitScale: Tensor | number;
+}
+
+/** A run of rows. */
 export interface Block {
   readonly start: number;
   readonly length: number;
@@ -47,4 +61,9 @@ export function groupsOf(features: Tensor, groups: Tensor | undefined): Tensor {
 /** Whether image i and text j of the block are positives: boolean [B, length]. */
 export function positives(groups: Tensor, { start, length }: Block): Tensor {
   return eq(unsqueeze(groups, 1), unsqueeze(narrow(groups, 0, start, length), 0));
+}
+
+/** A number as a scalar beside features; a tensor as it is. */
+export function scalar(value: Tensor | number, { dtype, device }: Tensor): Tensor {
+  return typeof value === 'number' ? full([], value, { dtype, device }) : value;
 }

@@ -1,7 +1,6 @@
 import {
   add,
   div,
-  full,
   matmul,
   mul,
   narrow,
@@ -13,7 +12,14 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { blockWise } from './block-wise.js';
-import { blocksOf, groupsOf, positives, type Block, type PairwiseOptions } from './options.js';
+import {
+  blocksOf,
+  groupsOf,
+  positives,
+  scalar,
+  type Block,
+  type PairwiseOptions,
+} from './options.js';
 
 /** Options of {@link sigLipLoss}. */
 export interface SigLipOptions extends PairwiseOptions {
@@ -36,22 +42,17 @@ export function sigLipLoss(
   textFeatures: Tensor,
   { logitScale, logitBias, groups: given, chunk }: SigLipOptions,
 ): Tensor {
-  const { device, dtype } = imageFeatures;
   const batch = imageFeatures.dim(0);
   const groups = groupsOf(imageFeatures, given);
-  const asTensor = (x: Tensor | number) =>
-    typeof x === 'number' ? full([], x, { dtype, device }) : x;
-  const inputs = [imageFeatures, textFeatures, asTensor(logitScale), asTensor(logitBias)] as const;
+  const [scale, bias] = [scalar(logitScale, imageFeatures), scalar(logitBias, imageFeatures)];
   type Inputs = readonly [Tensor, Tensor, Tensor, Tensor];
   const lossOf = (block: Block, [x, y, t, b]: Inputs): Tensor => {
     const texts = transpose(narrow(y, 0, block.start, block.length), 0, 1);
     const logits = add(matmul(mul(x, t), texts), b);
     return div(sum(softplus(where(positives(groups, block), neg(logits), logits))), batch);
   };
-  const blocks = blocksOf(batch, chunk);
-  const [only] = blocks;
-  if (blocks.length === 1 && only !== undefined) return lossOf(only, inputs);
-  return blockWise(inputs, blocks, lossOf);
+  const inputs: Inputs = [imageFeatures, textFeatures, scale, bias];
+  return blockWise(inputs, blocksOf(batch, chunk), lossOf);
 }
 
 /** {@link sigLipLoss} where all features are equal and no two pairs share a group. */
