@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { augmentations, photoAugment } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../errors.js';
 import { modelConfig, preprocessFor } from '../models/index.js';
 import {
   applySettings,
   defaultTokenizerSettings,
   defaultTrainSettings,
   freshWeights,
+  parseTrainConfig,
   type TrainConfig,
 } from './config.js';
 import { parseStrategy } from './strategies/index.js';
@@ -56,6 +57,13 @@ describe('applySettings', () => {
     assert.throws(() => applySettings(config, { lr: '1' }), UsageError);
   });
 
+  it('says where first weights are named', () => {
+    assert.throws(
+      () => applySettings(config, { 'init.image': 'runs/first/model' }),
+      (error) => error instanceof UsageError && error.message.includes('--init-image'),
+    );
+  });
+
   it('refuses values of the wrong kind or out of range', () => {
     for (const settings of [
       { 'train.lr': 'fast' },
@@ -68,8 +76,37 @@ describe('applySettings', () => {
       { 'train.freeze': '"visual"' },
       { 'train.freeze': '[1]' },
       { augment: 'flip' },
+      { 'init.model': 'runs/first/model' },
     ]) {
       assert.throws(() => applySettings(config, settings), UsageError, JSON.stringify(settings));
     }
+  });
+});
+
+describe('parseTrainConfig', () => {
+  it('reads what was saved', () => {
+    assert.deepEqual(parseTrainConfig(JSON.stringify(config), 'config.json'), config);
+  });
+
+  it('fills in settings that did not exist when it was saved', () => {
+    const { accumulate, ema, ...train } = { ...config.train, lr: 2e-3 };
+    const { path, ...tokenizer } = config.tokenizer;
+    const { init, ...rest } = config;
+    const older = { ...rest, strategy: { type: 'clip' }, train, tokenizer };
+    const filled = { ...config, train: { ...train, accumulate, ema }, tokenizer: { ...tokenizer, path }, init }; // prettier-ignore
+    assert.deepEqual(parseTrainConfig(JSON.stringify(older), 'config.json'), filled);
+    const half = { ...config, init: { model: 'runs/first/model' } };
+    assert.deepEqual(parseTrainConfig(JSON.stringify(half), 'config.json').init, {
+      model: 'runs/first/model',
+      image: '',
+    });
+  });
+
+  it('refuses what is no configuration, and settings that are not known', () => {
+    for (const text of ['', '[]', 'null', '{}', '{"model":{},"strategy":{},"train":1}']) {
+      assert.throws(() => parseTrainConfig(text, 'config.json'), /config\.json is not the conf/);
+    }
+    const later = { ...config, strategy: { type: 'clip', depth: 3 } };
+    assert.throws(() => parseTrainConfig(JSON.stringify(later), 'config.json'), BantamError);
   });
 });

@@ -1,8 +1,9 @@
 import { BantamError, UsageError } from '../errors.js';
 import { parseAugment, type ImageAugment } from '../data/index.js';
-import type { ModelConfig, Preprocess } from '../models/index.js';
+import { parseModelConfig, type ModelConfig, type Preprocess } from '../models/index.js';
+import { isObject } from '../fields.js';
 import { didYouMean } from '../nearest.js';
-import type { StrategyConfig } from './strategies/index.js';
+import { parseStrategy, type StrategyConfig } from './strategies/index.js';
 
 /** The settings of training itself. */
 export interface TrainSettings {
@@ -124,19 +125,11 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   'train.precision': ['auto', 'fp32', 'bf16'],
 };
 
-const sections = [
-  'train',
-  'strategy',
-  'init',
-  'tokenizer',
-  'model',
-  'augment',
-  'preprocess',
-] as const;
+const sections = ['train', 'strategy', 'tokenizer', 'model', 'augment', 'preprocess'] as const;
 
 /**
  * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
- * `strategy.*`, `init.*`, `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
+ * `strategy.*`, `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
  *
  * @throws UsageError that names the setting and the nearest known one.
  */
@@ -151,6 +144,11 @@ export function applySettings(
       continue;
     }
     const [section = '', ...names] = path.split('.');
+    if (section === 'init') {
+      throw new UsageError(
+        `First weights are no setting, so '${path}' cannot be set; name their model directory with --init, or with --init-image for the image tower alone.`,
+      );
+    }
     if (!(sections as readonly string[]).includes(section) || names.length === 0) {
       throw new UsageError(
         `There is no setting '${path}'${didYouMean(path, settingNames(config))}; settings are written section.name=value.`,
@@ -164,20 +162,16 @@ export function applySettings(
 
 type Tree = Record<string, unknown>;
 
-function isTree(value: unknown): value is Tree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function leaves(tree: Tree, prefix: string): string[] {
   return Object.entries(tree).flatMap(([name, value]) =>
-    isTree(value) ? leaves(value, `${prefix}${name}.`) : [`${prefix}${name}`],
+    isObject(value) ? leaves(value, `${prefix}${name}.`) : [`${prefix}${name}`],
   );
 }
 
 function settingNames(config: TrainConfig): string[] {
   return sections.flatMap((section) => {
     const part: unknown = config[section];
-    return isTree(part) ? leaves(part, `${section}.`) : [section];
+    return isObject(part) ? leaves(part, `${section}.`) : [section];
   });
 }
 
@@ -193,7 +187,7 @@ function assign(
   let parent = tree;
   for (const name of parents) {
     const next = parent[name];
-    if (!isTree(next)) throw unknown(path, known);
+    if (!isObject(next)) throw unknown(path, known);
     parent = next;
   }
   if (!(last in parent)) throw unknown(path, known);
@@ -269,14 +263,36 @@ export function checkSettings(config: TrainConfig): void {
   }
 }
 
-/** Reads a `config.json` that {@link TrainConfig} was saved as. */
+/**
+ * Reads a `config.json` that {@link TrainConfig} was saved as. A setting that did not exist when it
+ * was saved has its default, which stands for what was done before.
+ *
+ * @throws BantamError when it is something else, or has settings that are not known.
+ */
 export function parseTrainConfig(text: string, path: string): TrainConfig {
-  try {
-    const config = JSON.parse(text) as TrainConfig;
-    checkSettings(config);
-    return config;
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
+  const saved = readSaved(text);
+  if (saved === null) {
     throw new BantamError(`${path} is not the configuration of a run; start the run anew.`);
+  }
+  const config: TrainConfig = {
+    ...saved,
+    model: parseModelConfig(saved.model),
+    init: { ...freshWeights, ...saved.init },
+    strategy: parseStrategy(saved.strategy),
+    train: { ...defaultTrainSettings, ...saved.train },
+    tokenizer: { ...defaultTokenizerSettings, ...saved.tokenizer },
+  };
+  checkSettings(config);
+  return config;
+}
+
+function readSaved(text: string): TrainConfig | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isObject(value)) return null;
+    const whole = ['model', 'strategy', 'train'].every((name) => isObject(value[name]));
+    return whole ? (value as unknown as TrainConfig) : null;
+  } catch {
+    return null;
   }
 }

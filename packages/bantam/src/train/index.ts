@@ -32,5 +32,6 @@ export type {
   StrategyKind,
 } from './strategy.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
-export { resumeTraining, train, type TrainControl, type TrainOptions } from './train.js';
+export type { TrainControl } from './run-training.js';
+export { resumeTraining, train, type TrainOptions } from './train.js';
 export { Trainer, type BatchStream, type StepReport, type TrainerParts } from './trainer.js';

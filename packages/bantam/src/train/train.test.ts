@@ -95,6 +95,23 @@ describe('train', () => {
     );
   });
 
+  it('does not count as training time what its consumer does between steps', async () => {
+    let [began, ended, consumed] = [0, 0, 0];
+    const { seconds } = await train(
+      options('slow-consumer', {
+        onEvent: ({ kind }) => {
+          const start = performance.now();
+          if (kind === 'start') began = start;
+          if (kind !== 'step') return;
+          while (performance.now() < start + 20);
+          ended = performance.now();
+          consumed += ended - start;
+        },
+      }),
+    );
+    assert.ok(1000 * seconds + consumed < ended - began, `${seconds} s`);
+  });
+
   it('averages gradients over accumulated batches', async () => {
     const result = await train(options('accumulated', { settings: { 'train.accumulate': '3' } }));
     assert.equal(result.steps, 4);

@@ -1,29 +1,17 @@
-import { writeFileSync } from 'node:fs';
 import { onDevice } from '@bantam/torch';
-import { Loader, openSource, resolveAugment, type Source } from '../data/index.js';
+import { openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import { describeModel, saveModel, type ModelConfig } from '../models/index.js';
+import type { ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
-import { listCheckpoints, readCheckpoint, writeCheckpoint } from './checkpoint.js';
-import { freshWeights, type TrainConfig, type TrainSettings } from './config.js';
-import { createTrainer } from './create-trainer.js';
-import type { TrainEvent, TrainResult } from './events.js';
-import { checkInitialWeights, copyInitialWeights, loadInitialModels } from './initialize.js';
-import { MetricsWriter } from './metrics.js';
-import { resolvePrecision } from './precision.js';
+import { listCheckpoints } from './checkpoint.js';
+import { freshWeights, type TrainSettings } from './config.js';
+import type { TrainResult } from './events.js';
+import { checkInitialWeights, loadInitialModels } from './initialize.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
+import { runTraining, type TrainControl } from './run-training.js';
 import { createStrategy } from './strategies/index.js';
-import { StuckLoss } from './stuck-loss.js';
 import { prepareTokenizer } from './tokenizer.js';
-import { checkpointParts, loadSize, NonFiniteError, type Trainer } from './trainer.js';
-
-/** What {@link train} and {@link resumeTraining} report to and listen to. */
-export interface TrainControl {
-  /** Stops training after the current step, with a checkpoint. */
-  signal?: AbortSignal;
-  onEvent?: (event: TrainEvent) => void;
-}
 
 /** Options of {@link train}. */
 export interface TrainOptions extends RunOptions, TrainControl {
@@ -53,7 +41,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return await runTraining(out, config, source, tokenizer, options);
+  return await runTraining({ run: out, config, source, tokenizer, initial }, options);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -65,7 +53,9 @@ export async function resumeTraining(
   const source = await openSource(config.data);
   const { contextLength } = config.tokenizer;
   const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
-  return runTraining(run, config, source, tokenizer, control);
+  const checkpoint = listCheckpoints(run).at(-1);
+  using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
+  return await runTraining({ run, config, source, tokenizer, initial, checkpoint }, control);
 }
 
 /** The configuration with the tokenizer's vocabulary and context. */
@@ -93,127 +83,4 @@ function fitBatch(
     message: `The batch is ${available} of the ${samples} samples of ${source.spec} instead of ${batchSize}.`,
   });
   return { batchSize: available, microBatch: piece };
-}
-
-async function runTraining(
-  run: string,
-  config: TrainConfig,
-  source: Source,
-  tokenizer: Tokenizer,
-  { signal, onEvent }: TrainControl,
-): Promise<TrainResult> {
-  for (const message of source.notes ?? []) onEvent?.({ kind: 'note', message });
-  const paths = runPaths(run);
-  const { train: settings, seed } = config;
-  const strategy = createStrategy(config, { samples: source.size });
-  const loader = new Loader(source, {
-    batchSize: loadSize(settings),
-    unitSize: settings.batchSize,
-    views: strategy.views(config.augment),
-    size: config.preprocess.size,
-    seed,
-    workers: settings.workers,
-    quarantine: { path: paths.quarantine },
-  });
-  const latest = listCheckpoints(run).at(-1);
-  using initial = await loadInitialModels(latest === undefined ? config.init : freshWeights);
-  using setup = createTrainer(config, {
-    strategy,
-    tokenizer,
-    loader,
-    initialize: (model) => {
-      copyInitialWeights(initial, model, config.init);
-    },
-  });
-  const { trainer, model, ema, groups } = setup;
-  if (latest !== undefined) {
-    const checkpoint = readCheckpoint(latest, checkpointParts({ ema, strategy }));
-    trainer.restore(checkpoint);
-    for (const part of Object.values(checkpoint.tensors)) {
-      for (const tensor of part.values()) tensor.dispose();
-    }
-    onEvent?.({ kind: 'note', message: `Continuing from step ${trainer.step} (${latest}).` });
-  }
-  await strategy.prepare?.({
-    model,
-    source,
-    preprocess: config.preprocess,
-    precision: resolvePrecision(settings.precision),
-    batchSize: Math.min(256, loadSize(settings)),
-    quarantine: loader.quarantine,
-    exclude: (indices) => {
-      loader.exclude(indices);
-    },
-    signal,
-    onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
-  });
-  const metrics = new MetricsWriter(run, { resumedAt: trainer.step });
-  onEvent?.({
-    kind: 'start',
-    run,
-    model: describeModel(config.model),
-    parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
-    samples: source.size,
-    precision: resolvePrecision(settings.precision),
-    batchSize: settings.batchSize,
-    budget: config.budget,
-    groups,
-  });
-
-  const save = (): void => {
-    const path = writeCheckpoint(run, trainer.checkpoint(), settings.keepCheckpoints);
-    onEvent?.({ kind: 'checkpoint', path, step: trainer.step });
-  };
-  const stuck = new StuckLoss();
-  let saved = performance.now();
-  let interrupted = false;
-  try {
-    for await (const { progress, etaSeconds, ...row } of trainer.run()) {
-      metrics.write(row);
-      onEvent?.({ kind: 'step', progress, etaSeconds, ...row });
-      const collapsed = strategy.collapsed(settings.batchSize, model);
-      const diagnosis = stuck.observe({ ...row, progress, collapsed });
-      if (diagnosis !== null) onEvent?.({ kind: 'note', message: diagnosis });
-      if (signal?.aborted === true) {
-        interrupted = progress < 1;
-        break;
-      }
-      if (performance.now() - saved > settings.checkpointMinutes * 60_000) {
-        save();
-        saved = performance.now();
-      }
-    }
-  } catch (error) {
-    if (error instanceof NonFiniteError) {
-      writeFileSync(paths.nonFinite, `${JSON.stringify(error.keys, null, 2)}\n`);
-    }
-    throw error;
-  } finally {
-    metrics.close();
-    await loader.close();
-  }
-  save();
-  const result: TrainResult = {
-    run,
-    steps: trainer.step,
-    samples: trainer.spent.samples,
-    seconds: trainer.spent.seconds,
-    loss: trainer.loss,
-    interrupted,
-    quarantined: loader.quarantine.count,
-  };
-  if (interrupted) return result;
-  if (ema !== null) model.loadStateDict(ema.state());
-  await saveModel(paths.model, {
-    config: config.model,
-    model,
-    tokenizer,
-    preprocess: config.preprocess,
-    info: { strategy: config.strategy.type, data: config.data, seed, ...trainingFacts(trainer) },
-  });
-  return { ...result, model: paths.model };
-}
-
-function trainingFacts({ step, spent }: Trainer): Record<string, number> {
-  return { steps: step, samplesSeen: spent.samples, trainingSeconds: spent.seconds };
 }

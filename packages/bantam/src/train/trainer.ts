@@ -3,27 +3,20 @@ import {
   clamp_,
   clipGradNorm,
   emaDecay,
-  type Device,
-  type FloatDType,
-  fromTypedArray,
   noGrad,
   schedule,
   scope,
-  to,
+  type Device,
   type Ema,
+  type FloatDType,
   type Optimizer,
   type RandomStreams,
   type Tensor,
 } from '@bantam/torch';
-import { Draws, type Batch, type Loader } from '../data/index.js';
+import type { Batch, Loader } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import { normalizePixels, type Clip } from '../models/index.js';
-import {
-  TextReducer,
-  type EncodedBatch,
-  type TextReduction,
-  type Tokenizer,
-} from '../text/index.js';
+import type { Clip } from '../models/index.js';
+import type { Tokenizer } from '../text/index.js';
 import { addGradients, type Piece } from './backward.js';
 import {
   budgetProgress,
@@ -36,7 +29,8 @@ import type { Checkpoint, CheckpointState } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from './phases.js';
-import type { Samples, StepBatch, Strategy } from './strategy.js';
+import { loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
+import type { Strategy } from './strategy.js';
 
 /** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
 export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
@@ -84,17 +78,16 @@ export const checkpointParts = ({
  */
 export class Trainer {
   readonly #parts: TrainerParts;
-  readonly #device: Device;
+  readonly #pieces: PieceMaker;
   #spent: Spent = { seconds: 0, samples: 0, flops: 0 };
   #step = 0;
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
-  /** Of the present phase. */
-  #reducer: TextReducer | null = null;
 
   constructor(parts: TrainerParts) {
     this.#parts = parts;
-    this.#device = parts.device ?? 'cpu';
+    const { config, tokenizer, device = 'cpu' } = parts;
+    this.#pieces = new PieceMaker({ config, tokenizer, device });
   }
 
   /** Optimizer steps done so far. */
@@ -172,10 +165,9 @@ export class Trainer {
 
   /** Steps until the phase's share of the budget is used. */
   async *#runPhase({ phase, start, end }: PhasePosition): AsyncGenerator<StepReport> {
-    this.#reducer = null;
     const { config, loader } = this.#parts;
     const size = phase.imageSize ?? config.preprocess.size;
-    const perStep = loadsPerStep(config);
+    const perStep = loadsPerStep(config.train);
     let batches: Batch[] = [];
     let clock = performance.now();
     let waited = loader.waitSeconds;
@@ -186,9 +178,7 @@ export class Trainer {
       const { loss, losses, gradNorm } = this.#optimize(batches, phase, lr);
 
       const samples = batches.reduce((sum, { size }) => sum + size, 0);
-      const now = performance.now();
-      const seconds = (now - clock) / 1000;
-      clock = now;
+      const seconds = (performance.now() - clock) / 1000;
       const wait = loader.waitSeconds - waited;
       waited = loader.waitSeconds;
       this.#step += 1;
@@ -213,6 +203,8 @@ export class Trainer {
         etaSeconds: secondsLeft(this.#parts.budget, this.#spent) ?? 0,
       };
       if (this.#progress >= end) return;
+      // What the consumer did meanwhile, such as saving, is no training.
+      clock = performance.now();
       // Native work is synchronous: timers, signals and the loader's messages get their turn here.
       await setImmediate();
     }
@@ -295,63 +287,12 @@ export class Trainer {
     return means;
   }
 
-  /** A loader's batch as tensors, made anew for each pass. */
   #piece(batch: Batch, phase: Phase): Piece {
-    const { config, strategy, tokenizer } = this.#parts;
-    const { ids, shape } =
-      phase.text === null
-        ? tokenizer.encodeBatch(batch.captions)
-        : this.#reduced(batch, phase.text);
-    const cost = { captionTokens: shape[1], phase };
-    this.#spent.flops += batch.size * strategy.flops(config.model, cost);
-    const load = (): StepBatch => ({
-      images: Object.fromEntries(
-        Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
-      ),
-      ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
-      indices: batch.indices,
-    });
-    return { size: batch.size, load };
+    const { config, strategy } = this.#parts;
+    const { captionTokens, ...piece } = this.#pieces.make(batch, phase);
+    this.#spent.flops += batch.size * strategy.flops(config.model, { captionTokens, phase });
+    return piece;
   }
-
-  /** Shortened captions; what is left out is a function of seed, epoch and sample. */
-  #reduced({ captions, epoch, indices }: Batch, reduction: TextReduction): EncodedBatch {
-    const { config, tokenizer } = this.#parts;
-    this.#reducer ??= new TextReducer({ tokenizer, reduction });
-    return this.#reducer.encodeBatch(captions, (row) => {
-      const draws = new Draws({
-        seed: config.seed,
-        purpose: 'text',
-        epoch,
-        index: indices[row] ?? 0,
-      });
-      return () => draws.uniform();
-    });
-  }
-
-  #pixels(pixels: Uint8Array, { size, height, width }: Batch): Tensor {
-    // The loader's memory is reused after this step, and normalising copies it before.
-    const raw = fromTypedArray(pixels, { shape: [size, height, width, 3], copy: false });
-    return normalizePixels(to(raw, { device: this.#device }), this.#parts.config.preprocess);
-  }
-}
-
-/** Batches of the loader for one step: pieces of every contrastive batch. */
-function loadsPerStep({ train }: TrainConfig): number {
-  return train.accumulate * (train.batchSize / loadSize(train));
-}
-
-/** Samples that pass through the towers at once. */
-export function loadSize({ batchSize, microBatch }: TrainConfig['train']): number {
-  return microBatch === 0 ? batchSize : microBatch;
-}
-
-function samplesOf(batches: readonly Batch[]): Samples {
-  return {
-    indices: Int32Array.from(batches.flatMap(({ indices }) => [...indices])),
-    captions: batches.flatMap(({ captions }) => captions),
-    epoch: batches[0]?.epoch ?? 0,
-  };
 }
 
 /** The loss or the gradient is no number any more. */
