@@ -95,6 +95,19 @@ export function list<T>(
   };
 }
 
+/** A list of any length; an absent one is empty. */
+export function listOf<T>({ wanted, accepts, read }: Field<T>): Field<readonly T[]> {
+  return {
+    wanted: `a list, each item ${wanted}`,
+    accepts: (value) => Array.isArray(value) && value.every(accepts),
+    fallback: [],
+    ...(read && {
+      read: (value, where) =>
+        (value as readonly unknown[]).map((item, i) => read(item, `item ${i + 1} of ${where}`)),
+    }),
+  };
+}
+
 /** A field that may also be null, which an absent member is. */
 export function optional<T>({ wanted, accepts, read }: Field<T>): Field<T | null> {
   return {

@@ -3,7 +3,6 @@ import {
   detach,
   exp,
   eye,
-  full,
   div,
   isFinite,
   logsumexp,
@@ -22,6 +21,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../errors.js';
+import { scalarLike } from './logits.js';
 
 /** Options of {@link globalContrastiveLoss}. */
 export interface GlobalContrastiveOptions {
@@ -59,13 +59,11 @@ export function globalContrastiveLoss(
 ): GlobalContrastiveResult {
   const batch = image.dim(0);
   if (batch < 2) throw new BantamError('The global contrastive loss needs two pairs or more.');
-  const { dtype, device } = image;
-  const asTensor = (x: Tensor | number) =>
-    typeof x === 'number' ? full([], x, { dtype, device }) : x;
+  const { device } = image;
   const [tauImage, tauText] =
     typeof temperature === 'object' && 'length' in temperature
       ? temperature
-      : [asTensor(temperature), asTensor(temperature)];
+      : [scalarLike(image, temperature), scalarLike(image, temperature)];
   const similarities = matmul(image, transpose(text, 0, 1));
   const own = unsqueeze(sum(mul(image, text), { dim: 1 }), 1);
   const diagonal = to(eye(batch, { device }), { dtype: 'bool' });

@@ -16,7 +16,21 @@ export interface PairwiseOptions {
   chunk?: number | undefined;
 }
 
-/** A run of text rows. */
+/** Features of a batch of pairs, each row of length 1. */
+export interface PairFeatures {
+  /** X [B, D] */
+  readonly image: Tensor;
+  /** Y [B, D] */
+  readonly text: Tensor;
+}
+
+/** Features with the factor that makes their cosines logits. */
+export interface ScaledFeatures extends PairFeatures {
+  /** s, the exponential of a learned parameter, or a fixed number. */
+  readonly logitScale: Tensor | number;
+}
+
+/** A run of rows. */
 export interface Block {
   readonly start: number;
   readonly length: number;
@@ -39,6 +53,14 @@ export function blocksOf(
   });
 }
 
+/** @throws BantamError unless there is one number per pair. */
+export function checkGroups(groups: Tensor, batch: number): void {
+  if (groups.rank === 1 && groups.dim(0) === batch) return;
+  throw new BantamError(
+    `The loss got groups of shape [${groups.shape.join(', ')}] for ${batch} pairs; give one number per pair.`,
+  );
+}
+
 /** What each row's positives are together. */
 export interface Positives {
   /** Σ of the features over the rows of its group [B, D]. */
@@ -53,11 +75,7 @@ export function positivesOf(features: Tensor, groups: Tensor | undefined): Posit
   const batch = features.dim(0);
   const one = ones([batch, 1], { dtype, device });
   if (groups === undefined) return { sums: features, sizes: one };
-  if (groups.rank !== 1 || groups.dim(0) !== batch) {
-    throw new BantamError(
-      `The loss got groups of shape [${groups.shape.join(', ')}] for ${batch} pairs; give one number per pair.`,
-    );
-  }
+  checkGroups(groups, batch);
   const places = new Map<string, bigint>();
   const placed = Array.from(groups.toTypedArray(), (group: number | bigint) => {
     const place = places.get(String(group)) ?? BigInt(places.size);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Generator, noGrad, copy_, tensor } from '@bantam/torch';
-import { createModel, upcycle } from '../models/index.js';
+import { channelStatistics, createModel, upcycle } from '../models/index.js';
 import { addGradients } from './backward.js';
+import type { Strategy } from './strategy.js';
 import {
   addWithWholeGraph,
   assertAllClose,
@@ -14,6 +15,7 @@ import {
   residual,
   type Bench,
 } from './gradients.test.helper.js';
+import { createTeacherModel } from './teacher.test.helper.js';
 
 /** Every loss with its variants. */
 const losses = [
@@ -34,7 +36,17 @@ const kinds = [
   { type: 'clipa' },
   { type: 'clipa', imageSize: 12, maskRatio: 0.3 },
   { type: 'lit', storeFeatures: false },
+  { type: 'distill', teachers: ['like the student', 'of another width and size'] },
+  { type: 'siclip', teachers: ['like the student'], negatives: 'assignment' },
 ];
+
+/** In the order in which strategies name them. */
+const teachers = [
+  createTeacherModel({ seed: 11 }),
+  createTeacherModel({ seed: 12, embedDim: 9, imageSize: 20, preprocess: channelStatistics.unit }),
+];
+const modelsOf = (kind: { teachers?: readonly string[] }) =>
+  teachers.slice(0, kind.teachers?.length ?? 0);
 
 const partitions = [
   [4, 4],
@@ -85,7 +97,7 @@ describe('addGradients', () => {
       for (const loss of losses) {
         for (const sizes of partitions) {
           const both = compare(
-            () => createBench({ ...kind, ...loss }),
+            () => createBench({ ...kind, ...loss }, { models: modelsOf(kind) }),
             [inPieces(sizes), withWholeGraph(sizes)],
           );
           const what = JSON.stringify({ ...loss, sizes });
@@ -102,7 +114,8 @@ describe('addGradients', () => {
   for (const kind of kinds.filter(({ type, maskRatio }) => type !== 'flip' && !maskRatio)) {
     it(`in pieces is the whole batch where nothing is masked: ${JSON.stringify(kind)}`, () => {
       for (const loss of losses) {
-        const make = () => createBench({ ...kind, ...loss }, { config: maskless });
+        const make = () =>
+          createBench({ ...kind, ...loss }, { config: maskless, models: modelsOf(kind) });
         // Positions are interpolated in single precision.
         const tolerance = kind.type === 'clipa' ? 1e-6 : 1e-9;
         assertSame(compare(make, [inPieces([3, 1, 4]), plain]), tolerance, loss.loss);
@@ -175,6 +188,30 @@ describe('addGradients', () => {
         values?.some((x) => x !== 0),
         name,
       );
+  });
+
+  it('asks for targets once per piece, without gradient', () => {
+    for (const sizes of [[8], ...partitions]) {
+      const bench = createBench(
+        { type: 'distill', teachers: ['one'] },
+        { models: teachers.slice(0, 1) },
+      );
+      const asked: number[] = [];
+      const targets: Strategy['targets'] = (batch, context) => {
+        asked.push(batch.captions.length);
+        const made = bench.strategy.targets?.(batch, context) ?? {};
+        for (const target of Object.values(made)) assert.equal(target.requiresGrad, false);
+        return made;
+      };
+      const options = bench.options(1, 0);
+      addGradients(cut(bench.batch, sizes), {
+        ...options,
+        strategy: { ...bench.strategy, targets },
+      });
+      assert.deepEqual(asked, sizes);
+    }
+    const learnt = teachers.flatMap(({ model }) => model.parameters()).filter(({ grad }) => grad);
+    assert.deepEqual(learnt, [], 'teachers get no gradient');
   });
 
   it('returns the same losses by name', () => {

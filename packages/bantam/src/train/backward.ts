@@ -47,7 +47,8 @@ export interface Piece {
  * 2021, section 3): features without graph, the losses over all features and their gradients, then
  * each piece's features again with graph, with those gradients backwards through them. Random
  * streams are set back in between, so both passes draw the same; temperature and whatever else only
- * the losses use get their gradient once. Batch norms normalise by the piece at hand.
+ * the losses use get their gradient once, and targets are computed once. Batch norms normalise by the
+ * piece at hand.
  */
 export function addGradients(
   pieces: readonly Piece[],
@@ -57,15 +58,30 @@ export function addGradients(
   if (piece === undefined) return {};
   return scope(() => {
     if (more.length > 0) return addInPieces(pieces, options);
-    const features = encodePiece(piece, options);
+    const batch = piece.load();
+    const features = { ...encode(batch, options), ...targetsOf(batch, options) };
     const losses = options.strategy.losses(features, options.losses);
     total(losses, options).backward();
     return values(losses);
   });
 }
 
-function encodePiece(piece: Piece, { strategy, encode, losses }: GradientOptions): Features {
-  return autocast(losses.precision, () => strategy.encode(piece.load(), encode));
+function encode(batch: StepBatch, { strategy, encode, losses }: GradientOptions): Features {
+  return autocast(losses.precision, () => strategy.encode(batch, encode));
+}
+
+function targetsOf(batch: StepBatch, { strategy, encode, losses }: GradientOptions): Features {
+  return noGrad(() =>
+    scope(() => autocast(losses.precision, () => strategy.targets?.(batch, encode) ?? {})),
+  );
+}
+
+/** The rows of all pieces, by name. */
+function joined(parts: readonly Features[]): Features {
+  const names = Object.keys(parts[0] ?? {});
+  return Object.fromEntries(
+    names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
+  );
 }
 
 function total(losses: Losses, { weight }: GradientOptions): Tensor {
@@ -87,22 +103,20 @@ function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record
   const parts = noGrad(() =>
     pieces.map((piece) => {
       states.push(streams.state());
-      return scope(() => encodePiece(piece, options));
+      return scope(() => {
+        const batch = piece.load();
+        return { features: encode(batch, options), targets: targetsOf(batch, options) };
+      });
     }),
   );
   // Statistics that training keeps see every piece once: in the second pass.
   noGrad(() => {
     for (const { buffer, before } of kept) copy_(buffer, before);
   });
-  const whole = Object.fromEntries(
-    Object.keys(parts[0] ?? {}).map((name) => {
-      const rows = parts.flatMap((part) => part[name] ?? []);
-      const leaf = detach(cat(rows));
-      leaf.requiresGrad = true;
-      return [name, leaf] as const;
-    }),
-  );
-  const losses = strategy.losses(whole, options.losses);
+  const whole = joined(parts.map(({ features }) => features));
+  for (const feature of Object.values(whole)) feature.requiresGrad = true;
+  const targets = joined(parts.map(({ targets }) => targets));
+  const losses = strategy.losses({ ...whole, ...targets }, options.losses);
   total(losses, options).backward();
   let start = 0;
   for (const [i, piece] of pieces.entries()) {
@@ -110,7 +124,7 @@ function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record
     start += piece.size;
     scope(() => {
       streams.setState(states[i] ?? {});
-      const again = Object.entries(encodePiece(piece, options)).flatMap(([name, feature]) => {
+      const again = Object.entries(encode(piece.load(), options)).flatMap(([name, feature]) => {
         const gradient = whole[name]?.grad;
         if (!feature.requiresGrad || gradient === undefined || gradient === null) return [];
         return [{ feature, gradient: narrow(gradient, 0, first, piece.size) }];

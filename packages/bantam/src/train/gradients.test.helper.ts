@@ -4,6 +4,7 @@ import {
   cat,
   Generator,
   narrow,
+  noGrad,
   randn,
   RandomStreams,
   scope,
@@ -11,7 +12,15 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
-import { createModel, parseModelConfig, type Clip, type ModelConfig } from '../models/index.js';
+import {
+  createModel,
+  parseModelConfig,
+  preprocessFor,
+  type Clip,
+  type LoadedModel,
+  type ModelConfig,
+} from '../models/index.js';
+import type { Tokenizer } from '../text/index.js';
 import type { GradientOptions, Piece } from './backward.js';
 import { onePhase, type Phase } from './phases.js';
 import {
@@ -62,25 +71,36 @@ export interface BenchOptions {
   dtype?: 'float64' | 'float32';
   /** In place of a new model. */
   model?: Clip;
+  /** For strategies that work with some. */
+  models?: readonly LoadedModel[];
+  /** Encodes the captions; default: ids that stand for none. */
+  tokenizer?: Tokenizer;
 }
 
 /** A model, a strategy and a batch of eight for them. */
 export function createBench(
   settings: string | StrategyConfig | { type: string },
-  { config = masked, dtype = 'float64', model: given }: BenchOptions = {},
+  { config = masked, dtype = 'float64', model: given, models = [], tokenizer }: BenchOptions = {},
 ): Bench {
   const parsed = parseStrategy(settings);
   const adapted = strategyKind(parsed.type).adapt?.(config, parsed) ?? config;
   const model = given ?? createModel(adapted, { generator: new Generator({ seed: 1 }) }).to(dtype);
   const strategy = createStrategy(
-    { strategy: parsed, model: adapted, init: { model: 'trained', image: '' }, seed: 0 },
-    { samples: 10 },
+    {
+      strategy: parsed,
+      model: adapted,
+      init: { model: 'trained', image: '' },
+      seed: 0,
+      preprocess: preprocessFor(adapted.vision.imageSize),
+    },
+    { samples: 10, models },
   );
   strategy.module?.to(dtype);
   if (strategy.frozen !== undefined) model.freeze(strategy.frozen);
   const streams = new RandomStreams({ seed: 3 });
   const phase = strategy.phases[0] ?? onePhase;
-  const batch = createBatch(strategy, phase.imageSize ?? config.vision.imageSize, dtype);
+  const size = phase.imageSize ?? config.vision.imageSize;
+  const batch = createBatch(strategy, { size, dtype, tokenizer });
   return {
     model,
     strategy,
@@ -102,9 +122,14 @@ export function createBench(
   };
 }
 
-function createBatch(strategy: Strategy, size: number, dtype: FloatDType): StepBatch {
+function createBatch(
+  strategy: Strategy,
+  { size, dtype, tokenizer }: { size: number; dtype: FloatDType; tokenizer: Tokenizer | undefined },
+): StepBatch {
   const generator = new Generator({ seed: 2 });
-  const rows = captions.map((_, i) => [1, 4 + i, 3 + ((i * 7) % 11), 19]);
+  const rows = captions.map(
+    (caption, i) => tokenizer?.encode(caption) ?? [1, 4 + i, 3 + ((i * 7) % 11), 19],
+  );
   return {
     images: Object.fromEntries(
       Object.keys(strategy.views([])).map((view) => [
@@ -113,12 +138,16 @@ function createBatch(strategy: Strategy, size: number, dtype: FloatDType): StepB
       ]),
     ),
     ids: tensor(rows, { dtype: 'int64' }),
+    captions,
     indices: Int32Array.of(3, 0, 9, 5, 7, 1, 2, 8),
   };
 }
 
 /** The batch in pieces of the given sizes. */
-export function cut({ images, ids, indices }: StepBatch, sizes: readonly number[]): Piece[] {
+export function cut(
+  { images, ids, captions, indices }: StepBatch,
+  sizes: readonly number[],
+): Piece[] {
   let end = 0;
   return sizes.map((size) => {
     const start = end;
@@ -128,7 +157,8 @@ export function cut({ images, ids, indices }: StepBatch, sizes: readonly number[
         Object.entries(images).map(([view, pixels]) => [view, narrow(pixels, 0, start, size)]),
       ),
       ids: narrow(ids, 0, start, size),
-      indices: indices.slice(start, end),
+      captions: captions.slice(start, start + size),
+      indices: indices.slice(start, start + size),
     });
     return { size, load };
   });
@@ -138,7 +168,10 @@ export function cut({ images, ids, indices }: StepBatch, sizes: readonly number[
 export function addWithWholeGraph(pieces: readonly Piece[], options: GradientOptions): void {
   scope(() => {
     const { strategy, encode, losses, weight } = options;
-    const parts = pieces.map((piece) => strategy.encode(piece.load(), encode));
+    const parts = pieces.map((piece) => ({
+      ...strategy.encode(piece.load(), encode),
+      ...noGrad(() => strategy.targets?.(piece.load(), encode)),
+    }));
     const names = Object.keys(parts[0] ?? {});
     const features: Features = Object.fromEntries(
       names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),

@@ -25,6 +25,7 @@ function peakBytes(settings: { type: string }, batch: number, size: number): num
           views.map((view) => [view, randn([size, 3, edge, edge], generator)]),
         ),
         ids: tensor(rows, { dtype: 'int64' }),
+        captions: rows.map(() => ''),
         indices: new Int32Array(size),
       };
     };

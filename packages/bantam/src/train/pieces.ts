@@ -57,6 +57,7 @@ export class PieceMaker {
         Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
       ),
       ids: to(fromTypedArray(ids, { shape }), { device }),
+      captions: batch.captions,
       indices: batch.indices,
     });
     return { size: batch.size, captionTokens: shape[1], load };

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { Loader, type Source } from '../data/index.js';
-import { describeModel, saveModel } from '../models/index.js';
+import { describeModel, saveModel, type LoadedModel } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
@@ -32,6 +32,8 @@ export interface Run {
   readonly tokenizer: Tokenizer;
   /** Freed as soon as their weights are copied. */
   readonly initial: InitialModels;
+  /** Those that the strategy works with. */
+  readonly models: readonly LoadedModel[];
   /** The checkpoint to go on from. */
   readonly checkpoint?: string | undefined;
 }
@@ -44,9 +46,9 @@ interface Session extends Run, TrainControl, Omit<TrainerSetup, keyof Disposable
 
 /** Trains until the budget is used or the signal comes, with metrics and checkpoints on the way. */
 export async function runTraining(run: Run, control: TrainControl): Promise<TrainResult> {
-  const { config, source, tokenizer, initial } = run;
+  const { config, source, tokenizer, initial, models } = run;
   for (const message of source.notes ?? []) control.onEvent?.({ kind: 'note', message });
-  const strategy = createStrategy(config, { samples: source.size });
+  const strategy = createStrategy(config, { samples: source.size, models });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),
     unitSize: config.train.batchSize,

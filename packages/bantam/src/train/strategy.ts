@@ -9,7 +9,7 @@ import type {
 } from '@bantam/torch';
 import type { ImageAugment, Quarantine, Source } from '../data/index.js';
 import type { Fields } from '../fields.js';
-import type { Clip, ModelConfig, Preprocess } from '../models/index.js';
+import type { Clip, LoadedModel, ModelConfig, Preprocess } from '../models/index.js';
 import type { Phase } from './phases.js';
 
 /** Samples on the device: one tensor of pixels per view of the image, and the captions' ids. */
@@ -18,6 +18,7 @@ export interface StepBatch {
   readonly images: Readonly<Record<string, Tensor>>;
   /** int64 [B, L], cut to the longest caption. */
   readonly ids: Tensor;
+  readonly captions: readonly string[];
   /** Which samples of the source they are. */
   readonly indices: Int32Array;
 }
@@ -95,7 +96,13 @@ export interface Strategy extends Partial<Disposable> {
   prepare?(context: PrepareContext): Promise<void>;
   /** Runs under autocast. */
   encode(batch: StepBatch, context: EncodeContext): Features;
-  /** Runs in float32, once for each contrastive batch. */
+  /**
+   * Tensors without gradient that the losses compare features with, such as a teacher's; they are
+   * added to the features under names of their own. Runs under autocast, once for each piece of a
+   * batch, also where {@link encode} runs twice.
+   */
+  targets?(batch: StepBatch, context: EncodeContext): Features;
+  /** Runs in float32, once for each contrastive batch; features hold the targets, too. */
   losses(features: Features, context: LossContext): Losses;
   /** The sum of the losses where all features are equal: what a collapsed model stays at; else null. */
   collapsed(batch: number, model: Clip): number | null;
@@ -119,6 +126,10 @@ export interface StrategyOptions {
   readonly model: ModelConfig;
   /** Samples of the source. */
   readonly samples: number;
+  /** How the pictures of the run are prepared. */
+  readonly preprocess: Preprocess;
+  /** The models in the directories of {@link StrategyKind.models}, in evaluation mode; the run's own. */
+  readonly models: readonly LoadedModel[];
   /** Which towers start from trained weights. */
   readonly trained: { readonly image: boolean };
   /** Draws the initial weights of the strategy's own modules. */
@@ -134,6 +145,8 @@ export interface StrategyKind<Settings extends object = object> {
   augment?(settings: Settings): ImageAugment;
   /** The model's configuration as the strategy needs it, such as a bias of the logits. */
   adapt?(model: ModelConfig, settings: Settings): ModelConfig;
+  /** Directories of trained models that the strategy works with, such as teachers. */
+  models?(settings: Settings): readonly string[];
   /** @throws BantamError where model and settings do not go together. */
   create(settings: Settings, options: StrategyOptions): Strategy;
 }

@@ -15,7 +15,7 @@ export const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
 });
 
 /** A strategy's name with settings that differ from the defaults. */
-export type StrategySettings = Readonly<Record<string, string | number | boolean>> & {
+export type StrategySettings = Readonly<Record<string, unknown>> & {
   readonly type: string;
 };
 

@@ -11,6 +11,7 @@ import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
 import { runTraining, type TrainControl } from './run-training.js';
 import { createStrategy } from './strategies/index.js';
+import { loadStrategyModels } from './strategy-models.js';
 import { prepareTokenizer } from './tokenizer.js';
 
 /** Options of {@link train}. */
@@ -29,11 +30,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out, init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, initial.model);
+  using strategyModels = await loadStrategyModels(config.strategy);
+  const { models } = strategyModels;
   const source = await openSource(options.data);
   if (config.augment.length === 0) config.augment = resolveAugment(source.augment);
   Object.assign(config.train, fitBatch(config.train, source, options));
   // A strategy that does not go with the model says so before there is a run.
-  onDevice('meta', () => createStrategy(config, { samples: source.size }));
+  onDevice('meta', () => createStrategy(config, { samples: source.size, models }));
   const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
   config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
@@ -41,7 +44,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return await runTraining({ run: out, config, source, tokenizer, initial }, options);
+  return await runTraining({ run: out, config, source, tokenizer, initial, models }, options);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -55,7 +58,12 @@ export async function resumeTraining(
   const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
-  return await runTraining({ run, config, source, tokenizer, initial, checkpoint }, control);
+  using strategyModels = await loadStrategyModels(config.strategy);
+  const { models } = strategyModels;
+  return await runTraining(
+    { run, config, source, tokenizer, initial, models, checkpoint },
+    control,
+  );
 }
 
 /** The configuration with the tokenizer's vocabulary and context. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { add, Generator, mean, RandomStreams, randn, scope, tensor } from '@bantam/torch';
-import { createModel, parseModelConfig, upcycle } from '../../models/index.js';
+import { createModel, parseModelConfig, preprocessFor, upcycle } from '../../models/index.js';
 import { freshWeights } from '../config.js';
 import { onePhase } from '../phases.js';
 import { createStrategy, parseStrategy } from './index.js';
@@ -23,13 +23,20 @@ describe('clip', () => {
       const [plain, routed] = [dense, sparse].map((model) => {
         const streams = new RandomStreams({ seed: 0 });
         const indices = Int32Array.of(0, 1, 2);
-        const samples = { indices, captions: ['a', 'b', 'c'], epoch: 0 };
+        const captions = ['a', 'b', 'c'];
+        const samples = { indices, captions, epoch: 0 };
         const strategy = createStrategy(
-          { strategy: parseStrategy('clip'), model: config, init: freshWeights, seed: 0 },
+          {
+            strategy: parseStrategy('clip'),
+            model: config,
+            init: freshWeights,
+            seed: 0,
+            preprocess: preprocessFor(16),
+          },
           { samples: 3 },
         );
         const context = { model, streams, phase: onePhase };
-        const features = strategy.encode({ images, ids, indices }, context);
+        const features = strategy.encode({ images, ids, captions, indices }, context);
         return strategy.losses(features, {
           model,
           samples,

@@ -2,14 +2,17 @@
 import { RandomStreams } from '@bantam/torch';
 import { UsageError } from '../../errors.js';
 import { readFields } from '../../fields.js';
+import type { LoadedModel } from '../../models/index.js';
 import { didYouMean } from '../../nearest.js';
 import type { TrainConfig } from '../config.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
 import { clipa, type ClipaSettings } from './clipa.js';
 import type { ContrastiveSettings } from './contrastive.js';
+import { distill, type DistillSettings } from './distill.js';
 import { flip, type FlipSettings } from './flip.js';
 import { lit, type LitSettings } from './lit.js';
+import { siclip, type SiclipSettings } from './siclip.js';
 import { slip, type SlipSettings } from './slip.js';
 
 /** A strategy with its settings, by its `type`; plain JSON. */
@@ -19,7 +22,9 @@ export type StrategyConfig =
   | ({ readonly type: 'slip' } & SlipSettings)
   | ({ readonly type: 'flip' } & FlipSettings)
   | ({ readonly type: 'lit' } & LitSettings)
-  | ({ readonly type: 'clipa' } & ClipaSettings);
+  | ({ readonly type: 'clipa' } & ClipaSettings)
+  | ({ readonly type: 'distill' } & DistillSettings)
+  | ({ readonly type: 'siclip' } & SiclipSettings);
 
 /** The kinds of strategies. */
 export const strategies: readonly StrategyKind[] = [
@@ -31,6 +36,8 @@ export const strategies: readonly StrategyKind[] = [
   lit,
   siglip,
   fastclip,
+  distill,
+  siclip,
 ];
 
 /** The kind of that name; an unknown one is an error that names the nearest. */
@@ -56,10 +63,18 @@ export function parseStrategy(value: string | { readonly type: string }): Strate
   return { type: kind.type, ...settings } as StrategyConfig;
 }
 
+/** What of a run's configuration {@link createStrategy} goes by. */
+export type StrategyParts = Pick<
+  TrainConfig,
+  'strategy' | 'model' | 'init' | 'seed' | 'preprocess'
+>;
+
 /** Options of {@link createStrategy}. */
 export interface CreateStrategyOptions {
   /** Samples of the source. */
   samples: number;
+  /** The models that the strategy works with, see `loadStrategyModels`. Default: none. */
+  models?: readonly LoadedModel[];
 }
 
 /**
@@ -68,12 +83,14 @@ export interface CreateStrategyOptions {
  * @throws BantamError where its settings and the model do not go together.
  */
 export function createStrategy(
-  { strategy, model, init, seed }: Pick<TrainConfig, 'strategy' | 'model' | 'init' | 'seed'>,
-  { samples }: CreateStrategyOptions,
+  { strategy, model, init, seed, preprocess }: StrategyParts,
+  { samples, models = [] }: CreateStrategyOptions,
 ): Strategy {
   return strategyKind(strategy.type).create(strategy, {
     model,
     samples,
+    preprocess,
+    models,
     trained: { image: init.model !== '' || init.image !== '' },
     generator: new RandomStreams({ seed }).get('strategy'),
   });

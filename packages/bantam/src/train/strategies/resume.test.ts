@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { strategyOf, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+import { modelConfig } from '../../models/index.js';
+import { strategyOf, tiny, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
 import type { TrainOptions } from '../train.js';
 import { readMetrics } from '../metrics.js';
 
 const runs = new TinyRuns();
-before(() => runs.make());
+const teachers = {
+  alike: tiny,
+  // Of another width and size.
+  other: modelConfig('ViT-Pico-8-64', {
+    embedDim: 24,
+    vision: { imageSize: 24, patchSize: 8, width: 16, headWidth: 8, layers: 1 },
+    text: { width: 16, heads: 2, layers: 1 },
+  }),
+} as const;
+before(async () => {
+  await runs.make();
+  for (const [name, model] of Object.entries(teachers)) {
+    await runs.train(name, { model, budget: '24samples' });
+  }
+});
 after(() => {
   runs.remove();
 });
@@ -17,6 +32,7 @@ interface Case {
   stops: readonly number[];
   settings?: Record<string, string>;
   initImage?: boolean;
+  teachers?: readonly (keyof typeof teachers)[];
 }
 
 const inPieces = { 'train.microBatch': '4', 'train.accumulate': '2' };
@@ -75,6 +91,40 @@ const cases: readonly Case[] = [
     strategy: { ...slip, loss: 'global', version: 'v2' },
     stops: [7],
   },
+  { name: 'distill', strategy: { type: 'distill' }, stops: [5], teachers: ['alike'] },
+  {
+    name: 'distill by projections, around a stage',
+    strategy: {
+      type: 'distill',
+      stages: [
+        { share: 0.5, contrastive: 0 },
+        { share: 0.25, lr: 0.5, feature: 0, interactive: 0 },
+        { share: 0.25, relation: 0, feature: 0, interactive: 0 },
+      ],
+    },
+    stops: [5, 6, 8, 10],
+    teachers: ['other', 'alike'],
+  },
+  {
+    name: 'distill by projections, in pieces',
+    strategy: { type: 'distill', loss: 'sigmoid', teacherScale: 50 },
+    stops: [3],
+    settings: inPieces,
+    teachers: ['other'],
+  },
+  {
+    name: 'siclip',
+    strategy: { type: 'siclip', negatives: 'assignment', combine: 'product-and-both' },
+    stops: [4],
+    teachers: ['other'],
+  },
+  {
+    name: 'siclip in pieces, with the global loss',
+    strategy: { type: 'siclip', loss: 'global', version: 'v2' },
+    stops: [2],
+    settings: inPieces,
+    teachers: ['alike'],
+  },
   {
     name: 'duplicates as positives',
     strategy: { type: 'clip', duplicates: 'positives', lossChunk: 4 },
@@ -84,10 +134,13 @@ const cases: readonly Case[] = [
 ];
 
 describe('a run that was interrupted and resumed', () => {
-  const optionsOf = ({ strategy, settings, initImage }: Case): Partial<TrainOptions> => ({
-    strategy: strategyOf(strategy),
-    settings: { 'train.ema': '0.9', ...settings },
-    ...(initImage === true && { initImage: runs.path('clip-whole', 'model') }),
+  const optionsOf = (one: Case): Partial<TrainOptions> => ({
+    strategy: strategyOf({
+      ...one.strategy,
+      ...(one.teachers && { teachers: one.teachers.map((name) => runs.path(name, 'model')) }),
+    }),
+    settings: { 'train.ema': '0.9', ...one.settings },
+    ...(one.initImage === true && { initImage: runs.path('clip-whole', 'model') }),
   });
   for (const one of cases) {
     it(`ends with the same bytes: ${one.name}`, async () => {
@@ -98,7 +151,10 @@ describe('a run that was interrupted and resumed', () => {
       assert.equal(resumed.steps, steps);
       assert.ok(runs.weights(parts).equals(runs.weights(whole)), 'weights');
       const expected = runs.checkpoint(whole);
-      assert.equal(expected.has('strategy.safetensors'), /slip|fastclip/.test(one.name));
+      assert.equal(
+        expected.has('strategy.safetensors'),
+        /slip|fastclip|siclip|projections/.test(one.name),
+      );
       const actual = runs.checkpoint(parts);
       assert.deepEqual([...actual.keys()], [...expected.keys()]);
       for (const [part, bytes] of expected) assert.ok(actual.get(part)?.equals(bytes), part);

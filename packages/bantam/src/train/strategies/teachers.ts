@@ -1,0 +1,115 @@
+import {
+  add,
+  clamp,
+  div,
+  fromTypedArray,
+  mul,
+  resize,
+  sub,
+  tensor,
+  to,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../../errors.js';
+import { modelFlops, type LoadedModel, type Preprocess } from '../../models/index.js';
+import type { CostOptions, Features, StepBatch } from '../strategy.js';
+import { present } from './pair.js';
+
+/** A trained model that another learns from: frozen, in evaluation mode. */
+export interface Teacher {
+  readonly embedDim: number;
+  /** The factor of its own that makes its cosines logits. */
+  readonly logitScale: number;
+  /** Features of the batch's pictures and captions, by its own tokenizer and preprocessing. */
+  encode(batch: StepBatch): { image: Tensor; text: Tensor };
+  /** Operations of one forward pass for a sample. */
+  flops(cost: CostOptions): number;
+}
+
+/** Options of {@link createTeacher}. */
+export interface TeacherOptions {
+  /** The model's directory, for messages. */
+  readonly directory: string;
+  /** How the pixels of the batch were prepared. */
+  readonly preprocess: Preprocess;
+}
+
+/** @throws BantamError where the model has no tokenizer that can be read. */
+export function createTeacher(
+  loaded: LoadedModel,
+  { directory, preprocess }: TeacherOptions,
+): Teacher {
+  const { config, model } = loaded;
+  const tokenizer = tokenizerOf(loaded, directory);
+  return {
+    embedDim: config.embedDim,
+    logitScale: Math.exp(model.logitScale.item()),
+    encode(batch) {
+      const pixels = present(batch.images, 'image');
+      const { ids, shape } = tokenizer.encodeBatch(batch.captions);
+      return {
+        image: model.encodeImage(preparedFor(loaded.preprocess, pixels, preprocess)),
+        text: model.encodeText(to(fromTypedArray(ids, { shape }), { device: pixels.device })),
+      };
+    },
+    flops({ captionTokens }) {
+      // Its tokenizer may need a few more or less than the student's.
+      const tokens = Math.min(captionTokens, config.text.contextLength);
+      const { image, text } = modelFlops(config, { captionTokens: tokens });
+      return image + text;
+    },
+  };
+}
+
+function tokenizerOf(loaded: LoadedModel, directory: string): LoadedModel['tokenizer'] {
+  try {
+    return loaded.tokenizer;
+  } catch (error) {
+    if (!(error instanceof BantamError)) throw error;
+    throw new BantamError(
+      `The model in ${directory} cannot be a teacher, which reads captions by itself. ${error.message}`,
+    );
+  }
+}
+
+/**
+ * Pixels [B, 3, S, S] that were prepared in one way as another wants them: by its mean and deviation,
+ * and resized to its size (bicubic, with antialias, kept within black and white) where that differs.
+ */
+export function preparedFor(wanted: Preprocess, pixels: Tensor, given: Preprocess): Tensor {
+  const sameSize = pixels.dim(3) === wanted.size;
+  const sameStatistics = [wanted.mean, wanted.std].join() === [given.mean, given.std].join();
+  if (sameSize && sameStatistics) return pixels;
+  const { dtype, device } = pixels;
+  const perChannel = (values: readonly number[]): Tensor =>
+    tensor(
+      values.map((value) => [[value]]),
+      { dtype: dtype === 'float64' ? dtype : 'float32', device },
+    );
+  const shades = add(mul(pixels, perChannel(given.std)), perChannel(given.mean));
+  const sized = sameSize
+    ? shades
+    : clamp(resize(shades, [wanted.size, wanted.size], { mode: 'bicubic' }), { min: 0, max: 1 });
+  return div(sub(sized, perChannel(wanted.mean)), perChannel(wanted.std));
+}
+
+/** The teachers' features under names that {@link teacherFeatures} knows. */
+export function encodeTeachers(teachers: readonly Teacher[], batch: StepBatch): Features {
+  return Object.fromEntries(
+    teachers.flatMap((teacher, place) => {
+      const { image, text } = teacher.encode(batch);
+      return [[`teacher${place}.image`, image] as const, [`teacher${place}.text`, text] as const];
+    }),
+  );
+}
+
+/** What {@link encodeTeachers} gave for the teacher at that place. */
+export function teacherFeatures(
+  features: Features,
+  place: number,
+): { image: Tensor; text: Tensor } {
+  return {
+    image: present(features, `teacher${place}.image`),
+    text: present(features, `teacher${place}.text`),
+  };
+}
