@@ -1,7 +1,7 @@
 /** Trains candidates for the time that the first of them takes, with several seeds, and compares. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { inLanes, mean, median, readRows, runBantam, spread, threadsEach } from './runs.js';
+import { inLanes, mean, readRows, runBantam, spread, threadsEach } from './runs.js';
 
 /**
  * One row of a comparison.
@@ -105,21 +105,24 @@ async function stepCost(comparison, candidate) {
   return (await processorSeconds(comparison, candidate, 25)) - short;
 }
 
-/** Time per sample of each candidate as a ratio to the reference's, measured in turn. */
+/**
+ * Time per sample of each candidate as a ratio to the reference's: both are measured in turn, and the
+ * least of each counts, for other work on the machine only ever adds.
+ */
 async function measureCost(comparison) {
   const { out, candidates, reference, rounds } = comparison;
   const file = join(out, 'cost.json');
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { [reference.name]: 1 };
   for (const candidate of candidates) {
     if (known[candidate.name] !== undefined) continue;
-    const ratios = [];
+    const [plain, own] = [[], []];
     for (let round = 0; round < rounds; round++) {
-      const plain = await stepCost(comparison, reference);
-      ratios.push((await stepCost(comparison, candidate)) / plain);
+      plain.push(await stepCost(comparison, reference));
+      own.push(await stepCost(comparison, candidate));
     }
-    known[candidate.name] = median(ratios);
-    const list = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
-    console.error(`${candidate.name}: ${list} times the time of ${reference.name}`);
+    known[candidate.name] = Math.min(...own) / Math.min(...plain);
+    const list = (seconds) => seconds.map((each) => each.toFixed(1)).join(', ');
+    console.error(`${candidate.name}: ${list(own)} s beside ${list(plain)} s of ${reference.name}`);
     writeFileSync(file, `${JSON.stringify(known, null, 2)}\n`);
   }
   return known;

@@ -9,7 +9,7 @@ const meter = new URL('processor-time.js', import.meta.url).href;
 
 /**
  * Runs one `bantam` command with its messages in a file; resolves to its exit status, its output and
- * the processor seconds of all of its threads.
+ * the processor seconds of all of its threads, the system's left out.
  *
  * @param {readonly string[]} args
  * @param {{ log: string, threads?: number }} options
@@ -88,11 +88,4 @@ export function spread(numbers) {
   const centre = mean(numbers);
   const squares = numbers.map((number) => (number - centre) ** 2);
   return Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / (numbers.length - 1));
-}
-
-/** @param {readonly number[]} numbers */
-export function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
