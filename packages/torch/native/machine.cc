@@ -25,6 +25,13 @@ Napi::Value has_amx(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), at::cpu::init_amx());
 }
 
+Napi::Value has_avx512_bf16(const Napi::CallbackInfo& info) {
+  // Other architectures' maps do not have the key.
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  const auto found = capabilities.find("avx512_bf16");
+  return Napi::Boolean::New(info.Env(), found != capabilities.end() && found->second.toBool());
+}
+
 Napi::Value get_threads(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), at::get_num_threads());
 }
@@ -51,6 +58,7 @@ void init_machine(Napi::Env env, Napi::Object exports) {
   exports["buildConfig"] = Napi::Function::New(env, build_config);
   exports["cpuCapability"] = Napi::Function::New(env, cpu_capability);
   exports["hasAmx"] = Napi::Function::New(env, has_amx);
+  exports["hasAvx512Bf16"] = Napi::Function::New(env, has_avx512_bf16);
   exports["getThreads"] = Napi::Function::New(env, get_threads);
   exports["setThreads"] = Napi::Function::New(env, set_threads);
   exports["loadCuda"] = Napi::Function::New(env, load_cuda);

@@ -22,6 +22,11 @@ export function hasAmx(): boolean {
   return native.hasAmx();
 }
 
+/** Whether the processor has vector instructions for products of bfloat16 (AVX512-BF16). */
+export function hasAvx512Bf16(): boolean {
+  return native.hasAvx512Bf16();
+}
+
 /** Number of threads that one operator uses. */
 export function threads(): number {
   return native.getThreads();

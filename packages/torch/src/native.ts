@@ -93,6 +93,7 @@ export interface Native {
   buildConfig(): string;
   cpuCapability(): string;
   hasAmx(): boolean;
+  hasAvx512Bf16(): boolean;
   getThreads(): number;
   setThreads(threads: number): void;
   loadCuda(): string | null;

@@ -8,6 +8,7 @@ import {
   type Device,
   type FloatDType,
 } from '@bantam/torch';
+import { resolvePrecision } from '../train/index.js';
 import type { Cpu } from './cpu.js';
 import { measureMatrixRate, type MatrixRate } from './matrix-rate.js';
 
@@ -20,6 +21,8 @@ export interface Engine {
   readonly capability: string;
   /** Whether matrix units (AMX) are there and open to this process. */
   readonly amx: boolean;
+  /** What training computes in with `--precision auto`. */
+  readonly precision: FloatDType;
   readonly threads: number;
   readonly devices: readonly Device[];
   readonly rates: readonly MatrixRate[];
@@ -43,6 +46,7 @@ export async function inspectEngine(
     build: torchBuild(),
     capability: cpuCapability(),
     amx: hasAmx(),
+    precision: resolvePrecision('auto'),
     threads: threads(),
     devices: hasCuda() ? ['cpu', 'cuda'] : ['cpu'],
     rates,

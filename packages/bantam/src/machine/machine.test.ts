@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'node:test';
+import { hasAvx512Bf16, type FloatDType } from '@bantam/torch';
 import { inspectMachine } from './machine.js';
 import { problems, rateOf, verdicts } from './verdicts.js';
 
@@ -40,13 +41,30 @@ describe('problems', () => {
 });
 
 describe('verdicts', () => {
-  it('compares bf16 to fp32', () => {
-    const { engine } = machine;
-    assert.ok(engine);
-    const rates = [
-      { dtype: 'float32' as const, size: 1, gflops: 100 },
-      { dtype: 'bfloat16' as const, size: 1, gflops: 610 },
-    ];
-    assert.match(verdicts({ engine: { ...engine, rates } })[0] ?? '', /6\.1 times as fast as fp32/);
+  const { engine } = machine;
+  assert.ok(engine);
+
+  it('compares bf16 to fp32, and says so where training would take the slower one', () => {
+    const verdict = (bf16: number, precision: FloatDType) => {
+      const rates = [
+        { dtype: 'float32' as const, size: 1, gflops: 100 },
+        { dtype: 'bfloat16' as const, size: 1, gflops: bf16 },
+      ];
+      return verdicts({ engine: { ...engine, rates, precision } })[0] ?? '';
+    };
+    assert.match(verdict(610, 'bfloat16'), /6\.1 times as fast as fp32 here: training takes bf16/);
+    assert.match(verdict(610, 'float32'), /train with --precision bf16/);
+    assert.match(verdict(50, 'bfloat16'), /0\.5 times .* train with --precision fp32/);
+    assert.match(verdict(50, 'float32'), /training takes fp32/);
+  });
+
+  it('takes bf16 where the processor has instructions for its products', () => {
+    const { cpu } = machine;
+    const vector = cpu.vector.includes('avx512_bf16');
+    // The system's list of instructions, where it has one, beside what libtorch found.
+    if (process.platform === 'linux' && process.arch === 'x64') {
+      assert.equal(hasAvx512Bf16(), vector);
+    }
+    assert.equal(engine.precision === 'bfloat16', engine.amx || vector);
   });
 });

@@ -25,9 +25,12 @@ export function verdicts(machine: Pick<Machine, 'engine'>): string[] {
   const bf16 = rateOf(machine, 'bfloat16');
   if (engine === undefined || fp32 === undefined || bf16 === undefined) return [];
   const ratio = bf16 / fp32;
+  const [faster, dtype] = ratio > 1 ? ['bf16', 'bfloat16'] : ['fp32', 'float32'];
   return [
     `bf16 multiplies matrices ${ratio.toFixed(1)} times as fast as fp32 here: ${
-      ratio > 1 ? 'train in bf16.' : 'train with --precision fp32.'
+      engine.precision === dtype
+        ? `training takes ${faster} by itself.`
+        : `train with --precision ${faster}.`
     }`,
     engine.devices.includes('cuda')
       ? 'A CUDA device is there; Bantam trains on the processor.'

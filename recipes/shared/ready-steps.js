@@ -1,0 +1,149 @@
+/** Training steps on batches that are in memory, for measuring what a strategy costs. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  createStrategy,
+  createTrainer,
+  Quarantine,
+  resolveConfig,
+  resolvePrecision,
+  trainTokenizer,
+} from '../../packages/bantam/dist/index.js';
+import { readCaptions } from '../../bench/dist/captions.js';
+
+/** Bytes that look random: a linear congruential sequence. */
+function noise(length) {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  let state = 1;
+  for (let i = 0; i < words.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    words[i] = state ^ (state >>> 15);
+  }
+  return new Uint8Array(words.buffer, 0, length);
+}
+
+/**
+ * The batches of one step over and over, in pieces as a loader gives them: noise for pictures, every
+ * piece with its own; the benchmark's captions, the same in every piece, so that none is longer.
+ */
+function readyBatches({ batchSize, pieceSize, views, captions }) {
+  const pixelsOf = new Map();
+  const pieceOf = (piece, size) => {
+    const start = piece * pieceSize;
+    const rows = Array.from({ length: pieceSize }, (_, i) => start + i);
+    const images = views.map((view) => {
+      const key = `${view} ${piece} ${size}`;
+      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(pieceSize * size * size * 3));
+      return [view, pixelsOf.get(key)];
+    });
+    return {
+      images: Object.fromEntries(images),
+      height: size,
+      width: size,
+      size: pieceSize,
+      captions: rows.map((_, i) => captions[i % captions.length]),
+      indices: Int32Array.from(rows),
+      keys: rows.map(String),
+      epoch: 0,
+      next: { epoch: 0, position: 0 },
+    };
+  };
+  return {
+    waitSeconds: 0,
+    async *batches(_, { size }) {
+      for (let piece = 0; ; piece = (piece + 1) % (batchSize / pieceSize)) {
+        yield await Promise.resolve(pieceOf(piece, size));
+      }
+    },
+  };
+}
+
+/** As many pictures of noise as a batch has, for a strategy that reads them before training. */
+function noiseSource(folder, samples, size) {
+  const path = join(folder, 'noise.rgb');
+  writeFileSync(path, noise(size * size * 3));
+  return {
+    spec: 'noise',
+    size: samples,
+    record: (index) => ({ key: String(index), captions: ['noise'], meta: {} }),
+    location: () => ({ path, raw: { width: size, height: size } }),
+  };
+}
+
+/**
+ * A training in the first part of its strategy, ready to go.
+ *
+ * @param {object} options
+ * @param {string} options.model a preset's name
+ * @param {string} [options.strategy] default `clip`
+ * @param {number} options.batchSize
+ * @param {number} [options.microBatch] default: the whole batch
+ * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
+ * @param {Readonly<Record<string, string>>} [options.settings] further settings
+ * @param {string} options.folder for what a strategy reads before training
+ * @returns {Promise<{
+ *   precision: string,
+ *   embedDim: number,
+ *   step: () => Promise<number>,
+ *   flopsPerSample: () => number,
+ *   close: () => void,
+ * }>} `step` gives the seconds of one step of the optimizer
+ */
+export async function readySteps({
+  model,
+  strategy: type = 'clip',
+  batchSize,
+  microBatch = 0,
+  precision = 'auto',
+  settings = {},
+  folder,
+}) {
+  const config = resolveConfig(
+    {
+      model,
+      data: 'noise',
+      budget: '1e15samples',
+      strategy: type,
+      // The weights of the locked tower have no part in its cost.
+      ...(type === 'lit' && { initImage: 'fresh weights' }),
+      settings: {
+        'train.batchSize': String(batchSize),
+        'train.microBatch': String(microBatch),
+        'train.precision': precision,
+        ...settings,
+      },
+    },
+    null,
+  );
+  const captions = await readCaptions();
+  const { vocabSize, contextLength } = config.model.text;
+  const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
+  const strategy = createStrategy(config, { samples: batchSize });
+  const pieceSize = microBatch === 0 ? batchSize : microBatch;
+  const views = Object.keys(strategy.views(config.augment));
+  const loader = readyBatches({ batchSize, pieceSize, views, captions });
+  const setup = createTrainer(config, { strategy, tokenizer, loader });
+  const dtype = resolvePrecision(precision);
+  await strategy.prepare?.({
+    model: setup.model,
+    source: noiseSource(folder, batchSize, config.preprocess.size),
+    preprocess: config.preprocess,
+    precision: dtype,
+    batchSize: pieceSize,
+    quarantine: new Quarantine(),
+    exclude: () => undefined,
+    onProgress: () => undefined,
+  });
+  const steps = setup.trainer.run();
+  return {
+    precision: dtype,
+    embedDim: config.model.embedDim,
+    async step() {
+      const start = performance.now();
+      await steps.next();
+      return (performance.now() - start) / 1000;
+    },
+    flopsPerSample: () => setup.trainer.spent.flops / setup.trainer.spent.samples,
+    close: () => setup[Symbol.dispose](),
+  };
+}
