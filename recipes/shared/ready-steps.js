@@ -1,6 +1,7 @@
 /** Training steps on batches that are in memory, for measuring what a strategy costs. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import {
   createStrategy,
   createTrainer,

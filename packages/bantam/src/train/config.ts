@@ -41,7 +41,7 @@ export interface TrainSettings {
   clipNorm: number;
   /** Decay of the moving average of the weights that is evaluated and saved; 0: none. */
   ema: number;
-  /** `auto` is bf16 where the processor has matrix units for it, else fp32. */
+  /** `auto` is bf16 where the processor has instructions for its products, else fp32. */
   precision: 'auto' | 'fp32' | 'bf16';
   /** Minutes between checkpoints. */
   checkpointMinutes: number;
