@@ -119,7 +119,7 @@ export async function readySteps({
   const captions = await readCaptions();
   const { vocabSize, contextLength } = config.model.text;
   const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
-  const strategy = createStrategy(config, { samples: batchSize });
+  const strategy = createStrategy(config, { samples: batchSize, models: [] });
   const pieceSize = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
   const loader = readyBatches({ batchSize, pieceSize, views, captions });

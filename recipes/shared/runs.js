@@ -89,3 +89,10 @@ export function spread(numbers) {
   const squares = numbers.map((number) => (number - centre) ** 2);
   return Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / (numbers.length - 1));
 }
+
+/** @param {readonly number[]} numbers */
+export function median(numbers) {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
