@@ -57,6 +57,15 @@ describe('bad training options', () => {
         2,
       ),
       fails([...training({}), '--strategy', 'clap'], /strategy.*clap/, 2),
+      fails(
+        [...training({}), '--teacher', 'run/model'],
+        /^error: The strategy 'clip' has no teachers; leave out --teacher, or choose --strategy distill or siclip\.$/m,
+        2,
+      ),
+      fails(
+        [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
+        /The strategy 'distill' cannot use the model in gone\. There is no folder gone/,
+      ),
       fails(training({ out: 'file/run' }), /file\/run cannot be written/),
       fails(training({ out: '/proc/run' }), /\/proc\/run cannot be written/),
       fails(['train', '--resume', 'nowhere'], /no run to resume in nowhere/),

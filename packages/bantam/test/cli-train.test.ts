@@ -64,6 +64,19 @@ describe('a training run', () => {
     assert.ok(Number(retrieval?.metrics['image_retrieval_recall@1']) >= 0.9);
   });
 
+  it('teaches a smaller model, which keeps what it learnt from in its configuration', async () => {
+    const small = ['--set', 'model.embedDim=24', '--set', 'model.vision.layers=1'];
+    const args = [...tinyModel, ...small, '--data', 'folder:train', '--budget', '480samples'];
+    args.push('--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'run/model');
+    const student = await bantamJson(['train', ...args, '--out', 'student'], options);
+    assert.equal((student as Record<string, unknown>).samples, 480);
+    const config = JSON.parse(readFileSync(join(cwd, 'student', 'config.json'), 'utf8')) as {
+      strategy: Record<string, unknown>;
+    };
+    assert.equal(config.strategy.type, 'distill');
+    assert.deepEqual(config.strategy.teachers, ['run/model', 'run/model']);
+  });
+
   it('evaluates the tasks and data sets that are asked for', async () => {
     const results = (await bantamJson(
       ['eval', '--model=run/model', '--data', 'folder:test', 'folder:train', '--tasks=retrieval'],

@@ -45,3 +45,8 @@ export function namedValues(
   if (equals < 1) throw new InvalidArgumentError('It must be written name=value');
   return { ...before, [pair.slice(0, equals)]: pair.slice(equals + 1) };
 }
+
+/** Adds the value of a repeatable option to those before it. */
+export function listed(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}

@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { BantamError } from '../errors.js';
 import { modelConfig } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { readRunConfig } from './run-directory.js';
 import { strategyOf, TinyRuns, tiny } from './tiny-run.test.helper.js';
-import type { TrainOptions } from './train.js';
+import type { StrategyConfig } from './strategies/index.js';
+import { resumeTraining, type TrainOptions } from './train.js';
 
 const runs = new TinyRuns();
 before(async () => {
   await runs.make();
   await runs.train('trained', { budget: '8samples' });
+  const damaged = (name: string, file: string): void => {
+    cpSync(runs.path('trained', 'model'), runs.path(name), { recursive: true });
+    rmSync(runs.path(name, file));
+  };
+  damaged('no weights', 'open_clip_model.safetensors');
+  damaged('no tokenizer', 'tokenizer.json');
 });
 after(() => {
   runs.remove();
@@ -52,7 +59,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   [
     'an unknown strategy',
     () => ({ strategy: 'flipp' }),
-    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*fastclip\.$/,
+    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*siclip\.$/,
   ],
   [
     'an unknown setting of a strategy',
@@ -106,7 +113,67 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     }),
     /^The weights in .*model cannot start this run\. The weights are of another image tower than /,
   ],
+  [
+    'distillation without a teacher',
+    () => ({ strategy: 'distill' }),
+    /^The strategy 'distill' learns from a teacher; name its model directory with --teacher, or set the weights feature, relation, interactive to 0\.$/,
+  ],
+  [
+    'a teacher that is not there',
+    () => ({ strategy: taughtBy('nowhere') }),
+    /^The strategy 'distill' cannot use the model in .*nowhere\. There is no folder .*nowhere; name a model directory/,
+  ],
+  [
+    'a teacher without weights',
+    () => ({ strategy: taughtBy('no weights', { type: 'siclip' }) }),
+    /^The strategy 'siclip' cannot use the model in .*no weights\. .*no weights has no open_clip_model\.safetensors; name a complete model directory\.$/,
+  ],
+  [
+    'a teacher that cannot read',
+    () => ({ strategy: taughtBy('no tokenizer') }),
+    /^The model in .*no tokenizer cannot be a teacher, which reads captions by itself\. .*no tokenizer has no tokenizer\.json/,
+  ],
+  [
+    'stages that are not the whole training',
+    () => ({
+      strategy: taughtBy('trained/model', { stages: [{ share: 0.5 }, { share: 0.4, feature: 0 }] }),
+    }),
+    /^The shares of the "stages" of strategy 'distill' add up to 0\.9; they must add up to 1\.$/,
+  ],
+  [
+    'a stage without a loss',
+    () => ({
+      strategy: taughtBy('trained/model', {
+        stages: [
+          { share: 0.5 },
+          { share: 0.5, contrastive: 0, feature: 0, relation: 0, interactive: 0 },
+        ],
+      }),
+    }),
+    /^In stage 2 of strategy 'distill' every loss has the weight 0; give one of contrastive, .* a weight\.$/,
+  ],
+  [
+    'a setting that stages do not have',
+    () => ({
+      strategy: 'siclip',
+      settings: { 'strategy.stages': '[{"share": 0.5}, {"shares": 0.5}]' },
+    }),
+    /^item 2 of "stages" of strategy 'siclip' has no setting "shares" \(did you mean "share"\?\)\.$/,
+  ],
+  [
+    'negatives that there are not',
+    () => ({ strategy: 'siclip', settings: { 'strategy.negatives': 'softest' } }),
+    /^"negatives" of strategy 'siclip' is "softest"; it must be "hardest" or "assignment"\.$/,
+  ],
 ];
+
+/** A strategy with a teacher from this folder of the runs. */
+function taughtBy(
+  teacher: string,
+  settings: Readonly<Record<string, unknown>> = {},
+): StrategyConfig {
+  return strategyOf({ type: 'distill', teachers: [runs.path(teacher)], ...settings });
+}
 
 describe('a training that cannot be', () => {
   for (const [name, options, message] of refusals) {
@@ -120,6 +187,34 @@ describe('a training that cannot be', () => {
       assert.equal(existsSync(runs.path('refused')), false);
     });
   }
+});
+
+describe('a run whose teacher is gone', () => {
+  it('says so when it is resumed, and goes on when the teacher is back', async () => {
+    const [teacher, elsewhere] = [runs.path('teacher'), runs.path('elsewhere')];
+    cpSync(runs.path('trained', 'model'), teacher, { recursive: true });
+    const controller = new AbortController();
+    const { run } = await runs.train('orphan', {
+      strategy: taughtBy('teacher'),
+      budget: '24samples',
+      signal: controller.signal,
+      onEvent: ({ kind }) => {
+        if (kind === 'step') controller.abort();
+      },
+    });
+    renameSync(teacher, elsewhere);
+    await assert.rejects(resumeTraining(run), (error) => {
+      assert.ok(error instanceof BantamError, String(error));
+      assert.match(
+        error.message,
+        /^The strategy 'distill' cannot use the model in .*teacher\. There/,
+      );
+      return true;
+    });
+    renameSync(elsewhere, teacher);
+    const { steps } = await resumeTraining(run);
+    assert.equal(steps, 3);
+  });
 });
 
 describe('a training that is fitted', () => {

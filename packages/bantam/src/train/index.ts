@@ -22,6 +22,7 @@ export {
   strategies,
   type StrategyConfig,
 } from './strategies/index.js';
+export { loadStrategyModels, type StrategyModels } from './strategy-models.js';
 export type {
   EncodeContext,
   Features,

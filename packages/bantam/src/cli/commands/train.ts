@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../errors.js';
-import type { TrainOptions, TrainResult } from '../../train/index.js';
+import type { StrategyKind, TrainOptions, TrainResult } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
-import { namedValues, wholeNumber } from '../values.js';
+import { listed, namedValues, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly model?: string;
@@ -17,6 +17,7 @@ interface TrainFlags {
   readonly init?: string;
   readonly initImage?: string;
   readonly freezeInherited?: true;
+  readonly teacher?: readonly string[];
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
@@ -35,11 +36,16 @@ export function addTrain(program: Command): void {
     .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
     .option(
       '--strategy <name>',
-      'clip, clip-da, slip, flip, clipa, lit, siglip or fastclip (default: clip)',
+      'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill or siclip (default: clip)',
     )
     .option('--init <dir>', 'start from this model directory: weights and tokenizer')
     .option('--init-image <dir>', "start from this model directory's image tower")
     .option('--freeze-inherited', 'keep what --init has of its teacher (bantam models inherit)')
+    .option(
+      '--teacher <dir>',
+      'learn from the model in this directory, too (distill, siclip); repeatable',
+      listed,
+    )
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
@@ -48,6 +54,7 @@ export function addTrain(program: Command): void {
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
     'bantam train --resume runs/first',
   ]);
@@ -59,7 +66,8 @@ export function addTrain(program: Command): void {
       );
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
-    const { resumeTraining, train } = await import('../../train/index.js');
+    const { resumeTraining, strategies, train } = await import('../../train/index.js');
+    if (fresh.teacher !== undefined) requireStudent(fresh.strategy, strategies);
     const progress = new Progress();
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
@@ -88,8 +96,12 @@ function trainOptions(flags: TrainFlags): TrainOptions {
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
   }
-  const settings = precision === undefined ? set : { ...set, 'train.precision': precision };
-  const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
+  const { strategy, initImage, freezeInherited, seed, teacher, tokenizer } = rest;
+  const settings = {
+    ...set,
+    ...(precision !== undefined && { 'train.precision': precision }),
+    ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
+  };
   return {
     ...(model !== undefined && { model }),
     ...(init !== undefined && { init }),
@@ -103,6 +115,15 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     ...(seed !== undefined && { seed }),
     ...(tokenizer !== undefined && { tokenizer }),
   };
+}
+
+/** @throws UsageError where the strategy has no use for a teacher. */
+function requireStudent(strategy = 'clip', strategies: readonly StrategyKind[]): void {
+  const students = strategies.filter(({ fields }) => 'teachers' in fields).map(({ type }) => type);
+  if (students.includes(strategy)) return;
+  throw new UsageError(
+    `The strategy '${strategy}' has no teachers; leave out --teacher, or choose --strategy ${students.join(' or ')}.`,
+  );
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */

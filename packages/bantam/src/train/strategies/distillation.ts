@@ -31,12 +31,12 @@ export interface DistillationSettings extends ContrastiveSettings, Weights<Disti
   readonly teacherScale: number;
 }
 
-/** The factors of CLIP-KD (Yang et al. 2023, section 4.1). */
+/** The factors of CLIP-KD (Yang et al. 2023, section 4.1); that of its features is for {@link featureLoss}. */
 export const distillationFields: Fields<DistillationSettings> = {
   ...contrastiveFields(),
   teachers: listOf(text()),
   contrastive: atLeast(0, 1),
-  feature: atLeast(0, 2000),
+  feature: atLeast(0, 4),
   relation: atLeast(0, 1),
   interactive: atLeast(0, 1),
   teacherScale: atLeast(0, 0),
