@@ -53,6 +53,7 @@ const unusual: ModelConfig = {
     sharedLayers: 1,
     shared: 'block',
     moe: null,
+    embedCls: true,
     noCausalMask: true,
     maskPadding: false,
     poolType: 'eos',
@@ -64,11 +65,16 @@ const unusual: ModelConfig = {
     hfTokenizerName: 'bert-base-uncased',
     tokenizerKwargs: { clean: 'lower' },
   },
+  decoder: null,
 };
+
+const captioning = modelConfig('coca_ViT-B-32', {
+  decoder: { layers: 2, heads: 4, lsInitValue: 0.1 },
+});
 
 describe('toOpenClip', () => {
   it('writes what fromOpenClip reads, for every preset and every option', () => {
-    for (const config of [...presets.values(), unusual]) {
+    for (const config of [...presets.values(), unusual, captioning]) {
       const written = JSON.parse(JSON.stringify(toOpenClip(config))) as unknown;
       assert.deepEqual(fromOpenClip(written), config);
     }
@@ -181,11 +187,11 @@ describe('fromOpenClip', () => {
       'towers of other kinds, all named at once',
       {
         ...plain,
-        multimodal_cfg: { width: 8 },
+        multimodal_cfg: { width: 8, context_length: 60 },
         vision_cfg: { qk_norm: true },
         text_cfg: { hf_model_name: 'roberta-base', act_kwargs: { alpha: 1 } },
       },
-      /no models with model_cfg\.multimodal_cfg, vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha;/,
+      /no models with vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha, multimodal_cfg\.width 8, multimodal_cfg\.context_length 60;/,
     ],
     ['a wrong value', { ...plain, text_cfg: { heads: 'many' } }, /"heads" of .* is "many"/],
   ];
