@@ -5,17 +5,13 @@ import { decoderFlops, imageTokens } from './decoder/decoder-config.js';
 import { checkPatchDropout } from './pixels.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
-/** One number for each tower. */
+/** One number for each tower, and for the decoder where there is one. */
 export interface PerTower {
   /** Per image. */
   image: number;
   /** Per caption. */
   text: number;
-}
-
-/** Operations of a model's parts. */
-export interface ModelFlops extends PerTower {
-  /** Of the decoder, per caption; absent: there is none. */
+  /** Per image with its caption. */
   decoder?: number;
 }
 
@@ -51,7 +47,7 @@ export interface ModelFlopsOptions {
 export function modelFlops(
   { embedDim, vision, text, decoder }: ModelConfig,
   options: ModelFlopsOptions = {},
-): ModelFlops {
+): PerTower {
   const { captionTokens = text.contextLength, training = false, patchDropout } = options;
   const { imageSize = vision.imageSize } = options;
   const kind = imageTowerKind(vision);

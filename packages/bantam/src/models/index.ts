@@ -35,7 +35,6 @@ export {
 export {
   modelFlops,
   parameterCount,
-  type ModelFlops,
   type ModelFlopsOptions,
   type ParameterCounts,
   type PerTower,

@@ -124,6 +124,7 @@ describe('toOpenClip', () => {
     assert.deepEqual(Object.keys(text_cfg as object).sort(), [
       'act_kwargs',
       'context_length',
+      'embed_cls',
       'eos_id',
       'heads',
       'hf_tokenizer_name',
@@ -139,6 +140,22 @@ describe('toOpenClip', () => {
       'vocab_size',
       'width',
     ]);
+  });
+});
+
+describe("a decoder's configuration", () => {
+  it('asks OpenCLIP for the tokens of both towers', () => {
+    const { vision_cfg, text_cfg, multimodal_cfg } = toOpenClip(captioning);
+    assert.ok((vision_cfg as { output_tokens: boolean }).output_tokens);
+    assert.ok((text_cfg as { output_tokens: boolean }).output_tokens);
+    assert.deepEqual(multimodal_cfg, {
+      context_length: 76,
+      vocab_size: 49408,
+      width: 512,
+      layers: 2,
+      heads: 4,
+      ls_init_value: 0.1,
+    });
   });
 });
 

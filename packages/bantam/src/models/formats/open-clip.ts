@@ -20,10 +20,12 @@ const unsupportedTop = {
  */
 export function toOpenClip(config: ModelConfig): OpenClipModelConfig {
   const { vision, text, decoder, ...top } = config;
+  const tower = (written: OpenClipTower | null) =>
+    decoder !== null && written !== null ? { ...written, output_tokens: true } : written;
   return {
     ...writeMembers(top, topFields),
-    vision_cfg: imageTowerKind(vision).toOpenClip(vision) ?? { bantam: vision },
-    text_cfg: textTowerKind(text).toOpenClip(text) ?? { bantam: text },
+    vision_cfg: tower(imageTowerKind(vision).toOpenClip(vision)) ?? { bantam: vision },
+    text_cfg: tower(textTowerKind(text).toOpenClip(text)) ?? { bantam: text },
     ...(decoder !== null && { multimodal_cfg: writeDecoder(decoder, text) }),
   };
 }

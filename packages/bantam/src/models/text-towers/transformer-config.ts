@@ -55,6 +55,14 @@ export function needsContext({
   return !embedCls && ((noCausalMask && !maskPadding) || poolType === 'last');
 }
 
+/** How many places a text of so many tokens takes in the blocks. */
+export function computedPlaces(config: TextTransformerConfig, tokens: number): number {
+  const { contextLength, embedCls } = config;
+  if (needsContext(config)) return contextLength;
+  // The class token, and the first place of the padding where there is one.
+  return embedCls ? Math.min(tokens + 1, contextLength) + 1 : tokens;
+}
+
 /** Whether features depend on which id it is that fills texts up. */
 export function readsPadding(config: TextTransformerConfig): boolean {
   return config.embedCls || needsContext(config);

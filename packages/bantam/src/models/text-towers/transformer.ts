@@ -12,8 +12,8 @@ import { readTransformer, writeTransformer } from '../formats/open-clip-members.
 import type { TextTowerKind } from '../tower.js';
 import { TextTransformer } from './text-transformer.js';
 import {
+  computedPlaces,
   looksForEos,
-  needsContext,
   readsPadding,
   type TextTransformerConfig,
 } from './transformer-config.js';
@@ -66,8 +66,8 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
   blocks: /^transformer\.resblocks\.(\d+)\./,
   create: (options) => new TextTransformer(options),
   flops(config, { embedDim, tokens }) {
-    const { contextLength, projType, width } = config;
-    const places = needsContext(config) ? contextLength : tokens + Number(config.embedCls);
+    const { projType, width } = config;
+    const places = computedPlaces(config, tokens);
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
