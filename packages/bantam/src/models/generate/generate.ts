@@ -6,7 +6,7 @@ import { beamSearch } from './beam-search.js';
 import { CaptionWriter } from './caption-writer.js';
 import { constrainLogits, drawToken, filterLogits } from './next-token.js';
 
-/** How captions are written; the members of a {@link generateIds} that do not depend on a tokenizer. */
+/** How captions are written. */
 export interface GenerateOptions {
   /**
    * `greedy`: the most likely token each time. `sample`: one drawn by its probability. `beam`: the
@@ -47,8 +47,7 @@ export interface CaptionEnds {
 }
 
 type Settings = Required<Omit<GenerateOptions, 'generator'>> &
-  Pick<GenerateOptions, 'generator'> &
-  CaptionEnds;
+  CaptionEnds & { readonly generator: Generator | undefined };
 
 /**
  * Token ids of captions for normalised pixels [B, 3, S, S]: for each picture `count` lists, which begin
@@ -106,21 +105,47 @@ export function generateCaptions(
   return ids.map((captions) => captions.map((caption) => tokenizer.decode(caption)));
 }
 
-function checked(model: Clip, options: GenerateOptions & CaptionEnds): Settings {
-  const { count = 1 } = options;
-  const settings = {
-    method: 'greedy',
+function checked(
+  { config }: Clip,
+  { generator, ...options }: GenerateOptions & CaptionEnds,
+): Settings {
+  const { count = 1, method = 'greedy' } = options;
+  const settings: Settings = {
     minTokens: 2,
+    maxTokens: Math.min(30, config.text.contextLength),
     repetitionPenalty: 1,
     temperature: 1,
     topK: 0,
     topP: 1,
+    beams: Math.max(4, count),
     scores: 'log-probability',
     ...options,
+    method,
     count,
-    maxTokens: options.maxTokens ?? Math.min(30, model.config.text.contextLength),
-    beams: options.beams ?? Math.max(4, count),
-  } as const;
+    generator: method === 'sample' ? generator : undefined,
+  };
+  const { beams, maxTokens, minTokens, temperature, topP } = settings;
+  const wrong: [boolean, string][] = [
+    [
+      method === 'greedy' && count > 1,
+      `The method "greedy" writes one caption for a picture, not ${count}; choose "sample" or "beam" for more.`,
+    ],
+    [
+      method === 'sample' && generator === undefined,
+      'The method "sample" needs a "generator" to draw from.',
+    ],
+    [
+      method === 'beam' && beams < count,
+      `Of ${beams} beams no ${count} captions can come; raise "beams", or lower "count".`,
+    ],
+    [
+      minTokens >= maxTokens,
+      `Captions of up to ${maxTokens} tokens cannot have ${minTokens} before their end; lower "minTokens", or raise "maxTokens".`,
+    ],
+    [!(temperature > 0), `"temperature" is ${temperature}; it must be above 0.`],
+    [!(topP > 0 && topP <= 1), `"topP" is ${topP}; it must be above 0 and at most 1.`],
+  ];
+  for (const [is, message] of wrong) if (is) throw new BantamError(message);
   return settings;
 }
 
@@ -148,7 +173,7 @@ function writeTokens(writer: CaptionWriter, pictures: number, settings: Settings
 
 function nextTokens(writer: CaptionWriter, ids: Tensor, settings: Settings): Tensor {
   const logits = constrainLogits(writer.next(ids), ids, settings);
-  const { method, temperature, generator } = settings;
-  if (method === 'greedy' || generator === undefined) return argmax(logits, { dim: 1 });
+  const { temperature, generator } = settings;
+  if (generator === undefined) return argmax(logits, { dim: 1 });
   return drawToken(filterLogits(logits, settings), temperature, generator);
 }
