@@ -9,7 +9,7 @@ import { formatOf, modelFormat } from './formats/index.js';
 import { fuseModel } from './fuse.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
-import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
+import { isTextTransformer, readsPadding } from './text-towers/transformer-config.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -180,6 +180,6 @@ function attempt(read: () => Tokenizer): Tokenizer | BantamError {
 function paddedAs(config: ModelConfig, tokenizer: Tokenizer | BantamError): ModelConfig {
   const { text } = config;
   if (tokenizer instanceof BantamError) return config;
-  if (!isTextTransformer(text) || !needsContext(text)) return config;
+  if (!isTextTransformer(text) || !readsPadding(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
 }
