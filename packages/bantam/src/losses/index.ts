@@ -1,3 +1,4 @@
+export { captionCosts, captionLoss, type CaptionCosts } from './caption-loss.js';
 export { clipLoss, collapsedClipLoss } from './clip-loss.js';
 export {
   collapsedGlobalContrastiveLoss,

@@ -8,7 +8,7 @@ import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { formatOf, modelFormat } from './formats/index.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
-import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
+import { isTextTransformer, readsPadding } from './text-towers/transformer-config.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -170,6 +170,6 @@ function attempt(read: () => Tokenizer): Tokenizer | BantamError {
 function paddedAs(config: ModelConfig, tokenizer: Tokenizer | BantamError): ModelConfig {
   const { text } = config;
   if (tokenizer instanceof BantamError) return config;
-  if (!isTextTransformer(text) || !needsContext(text)) return config;
+  if (!isTextTransformer(text) || !readsPadding(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
 }

@@ -14,6 +14,8 @@ export {
   type FeatureOptions,
   type ImageFeatureOptions,
 } from './clip.js';
+export type { DecoderConfig } from './decoder/decoder-config.js';
+export { MultimodalDecoder } from './decoder/multimodal-decoder.js';
 export {
   convertModel,
   exportModel,
@@ -40,6 +42,13 @@ export {
 export { fuseModel } from './fuse.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
+export {
+  generateCaptions,
+  generateIds,
+  type CaptionEnds,
+  type GenerateCaptionsOptions,
+  type GenerateOptions,
+} from './generate/generate.js';
 export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';

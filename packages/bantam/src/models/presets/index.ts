@@ -1,4 +1,5 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { addCoCaPresets } from './coca.js';
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
 import { addNanoPresets } from './nano.js';
@@ -21,6 +22,7 @@ function buildPresets(): Presets {
   addMobileClipPresets(presets);
   addSasPPresets(presets);
   addNanoPresets(presets);
+  addCoCaPresets(presets);
   return presets;
 }
 
