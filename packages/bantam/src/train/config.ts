@@ -43,6 +43,8 @@ export interface TrainSettings {
   ema: number;
   /** `auto` is bf16 where the processor has instructions for its products, else fp32. */
   precision: 'auto' | 'fp32' | 'bf16';
+  /** Steps in a row without a finite loss after which the last checkpoint's weights come back. */
+  maxSkips: number;
   /** Minutes between checkpoints. */
   checkpointMinutes: number;
   /** Checkpoints kept, the newest ones. */
@@ -106,6 +108,7 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   clipNorm: 1,
   ema: 0,
   precision: 'auto',
+  maxSkips: 3,
   checkpointMinutes: 5,
   keepCheckpoints: 2,
   workers: 1,
@@ -256,6 +259,7 @@ const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][
   ['cooldown', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
   ['clipNorm', (v) => v >= 0, 'at least 0'],
   ['ema', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
+  ['maxSkips', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['checkpointMinutes', (v) => v > 0, 'above 0'],
   ['keepCheckpoints', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['workers', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],

@@ -47,4 +47,6 @@ export interface TrainResult {
   interrupted: boolean;
   /** Broken samples that were skipped; `quarantine.jsonl` names them. */
   quarantined: number;
+  /** Steps that were left out as loss or gradient were not finite; `non-finite.jsonl` names them. */
+  skipped: number;
 }

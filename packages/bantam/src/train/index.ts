@@ -35,4 +35,11 @@ export type {
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
 export { resumeTraining, train, type TrainOptions } from './train.js';
-export { Trainer, type BatchStream, type StepReport, type TrainerParts } from './trainer.js';
+export {
+  Trainer,
+  type BatchStream,
+  type SkippedStep,
+  type StepReport,
+  type TakenStep,
+  type TrainerParts,
+} from './trainer.js';

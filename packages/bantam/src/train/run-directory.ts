@@ -11,7 +11,7 @@ export const runPaths = (run: string) => ({
   tokenizer: join(run, 'tokenizer'),
   model: join(run, 'model'),
   quarantine: join(run, 'quarantine.jsonl'),
-  nonFinite: join(run, 'non-finite.json'),
+  nonFinite: join(run, 'non-finite.jsonl'),
 });
 
 /**

@@ -1,8 +1,7 @@
-import { writeFileSync } from 'node:fs';
 import { Loader, type Source } from '../data/index.js';
 import { describeModel, saveModel, type LoadedModel } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
-import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { listCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import { createTrainer, type TrainerSetup } from './create-trainer.js';
 import type { TrainEvent, TrainResult } from './events.js';
@@ -10,11 +9,12 @@ import { copyInitialWeights, type InitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { loadSize } from './pieces.js';
 import { resolvePrecision } from './precision.js';
+import { Recovery } from './recovery.js';
 import { runPaths } from './run-directory.js';
 import { createStrategy } from './strategies/index.js';
 import type { Strategy } from './strategy.js';
 import { StuckLoss } from './stuck-loss.js';
-import { checkpointParts, NonFiniteError } from './trainer.js';
+import { checkpointParts } from './trainer.js';
 
 /** What `train()` and `resumeTraining()` report to and listen to. */
 export interface TrainControl {
@@ -42,12 +42,14 @@ export interface Run {
 interface Session extends Run, TrainControl, Omit<TrainerSetup, keyof Disposable> {
   readonly strategy: Strategy;
   readonly loader: Loader;
+  readonly note: (message: string) => void;
 }
 
 /** Trains until the budget is used or the signal comes, with metrics and checkpoints on the way. */
 export async function runTraining(run: Run, control: TrainControl): Promise<TrainResult> {
   const { config, source, tokenizer, initial, models } = run;
-  for (const message of source.notes ?? []) control.onEvent?.({ kind: 'note', message });
+  const note = (message: string): void => control.onEvent?.({ kind: 'note', message });
+  source.notes?.forEach(note);
   const strategy = createStrategy(config, { samples: source.size, models });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),
@@ -68,27 +70,58 @@ export async function runTraining(run: Run, control: TrainControl): Promise<Trai
         initial[Symbol.dispose]();
       },
     });
-    const session = { ...run, ...control, ...setup, strategy, loader };
-    restore(session);
+    const session = { ...run, ...control, ...setup, strategy, loader, note };
+    resume(session);
     await prepare(session);
     announce(session);
-    const interrupted = await takeSteps(session);
-    saveCheckpoint(session);
-    const result = { ...resultOf(session), interrupted };
+    const recovery = createRecovery(session);
+    const interrupted = await takeSteps(session, recovery);
+    const result = { ...resultOf(session), skipped: recovery.count, interrupted };
     return interrupted ? result : { ...result, model: await saveTrained(session) };
   } finally {
     await loader.close();
   }
 }
 
-function restore({ checkpoint: path, trainer, ema, strategy, onEvent }: Session): void {
-  if (path === undefined) return;
+/** Goes on from the run's checkpoint, where there is one. */
+function resume(session: Session): void {
+  const { checkpoint, trainer, note } = session;
+  if (checkpoint === undefined) return;
+  withCheckpoint(session, checkpoint, (read) => {
+    trainer.restore(read);
+  });
+  note(`Continuing from step ${trainer.step} (${checkpoint}).`);
+}
+
+/** Reads a checkpoint for a while. */
+function withCheckpoint(
+  { ema, strategy }: Session,
+  path: string,
+  use: (checkpoint: Checkpoint) => void,
+): void {
   const checkpoint = readCheckpoint(path, checkpointParts({ ema, strategy }));
-  trainer.restore(checkpoint);
+  use(checkpoint);
   for (const part of Object.values(checkpoint.tensors)) {
     for (const tensor of part.values()) tensor.dispose();
   }
-  onEvent?.({ kind: 'note', message: `Continuing from step ${trainer.step} (${path}).` });
+}
+
+function createRecovery(session: Session): Recovery {
+  const { run, config, trainer, note } = session;
+  return new Recovery({
+    path: runPaths(run).nonFinite,
+    resumedAt: trainer.spent.samples,
+    maxSkips: config.train.maxSkips,
+    onNote: note,
+    rollBack: () => {
+      const path = listCheckpoints(run).at(-1);
+      if (path === undefined) return null;
+      withCheckpoint(session, path, ({ tensors }) => {
+        trainer.restoreWeights(tensors);
+      });
+      return path;
+    },
+  });
 }
 
 async function prepare(session: Session): Promise<void> {
@@ -122,43 +155,51 @@ function announce({ run, config, source, model, groups, onEvent }: Session): voi
   });
 }
 
-/** Drives the trainer; returns whether the signal came before the budget was used. */
-async function takeSteps(session: Session): Promise<boolean> {
-  const { run, config, strategy, model, trainer, signal, onEvent } = session;
+/**
+ * Drives the trainer, and saves a checkpoint at the end; returns whether the signal came before the
+ * budget was used.
+ */
+async function takeSteps(session: Session, recovery: Recovery): Promise<boolean> {
+  const { run, config, strategy, model, trainer, signal, onEvent, note } = session;
   const { batchSize, checkpointMinutes } = config.train;
   const metrics = new MetricsWriter(run, { resumedAt: trainer.step });
   const stuck = new StuckLoss();
   let saved = performance.now();
   try {
-    for await (const { progress, etaSeconds, ...row } of trainer.run()) {
-      metrics.write(row);
-      onEvent?.({ kind: 'step', progress, etaSeconds, ...row });
-      const collapsed = strategy.collapsed(batchSize, model);
-      const diagnosis = stuck.observe({ ...row, progress, collapsed });
-      if (diagnosis !== null) onEvent?.({ kind: 'note', message: diagnosis });
-      if (signal?.aborted === true) return progress < 1;
+    for await (const report of trainer.run()) {
+      if (report.kind === 'skip') {
+        recovery.skip(report);
+      } else {
+        const { row, progress, etaSeconds } = report;
+        recovery.take();
+        metrics.write(row);
+        onEvent?.({ kind: 'step', progress, etaSeconds, ...row });
+        const collapsed = strategy.collapsed(batchSize, model);
+        const diagnosis = stuck.observe({ ...row, progress, collapsed });
+        if (diagnosis !== null) note(diagnosis);
+      }
+      if (signal?.aborted === true) break;
       if (performance.now() - saved > checkpointMinutes * 60_000) {
-        saveCheckpoint(session);
+        saveCheckpoint(session, recovery);
         saved = performance.now();
       }
     }
-    return false;
-  } catch (error) {
-    if (error instanceof NonFiniteError) {
-      writeFileSync(runPaths(run).nonFinite, `${JSON.stringify(error.keys, null, 2)}\n`);
-    }
-    throw error;
   } finally {
     metrics.close();
   }
+  saveCheckpoint(session, recovery);
+  return trainer.progress < 1;
 }
 
-function saveCheckpoint({ run, config, trainer, onEvent }: Session): void {
+/** Saves a checkpoint. It never holds weights that are not finite: those before come back first. */
+function saveCheckpoint(session: Session, recovery: Recovery): void {
+  const { run, config, trainer, onEvent } = session;
+  if (!trainer.hasFiniteWeights()) recovery.goBack('the weights are not finite', trainer.step);
   const path = writeCheckpoint(run, trainer.checkpoint(), config.train.keepCheckpoints);
   onEvent?.({ kind: 'checkpoint', path, step: trainer.step });
 }
 
-function resultOf({ run, trainer, loader }: Session): Omit<TrainResult, 'interrupted'> {
+function resultOf({ run, trainer, loader }: Session): Omit<TrainResult, 'interrupted' | 'skipped'> {
   const { step, spent, loss } = trainer;
   return {
     run,

@@ -106,13 +106,23 @@ function trainOptions(flags: TrainFlags): TrainOptions {
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-function describe({ run, model, steps, samples, seconds, loss, quarantined }: TrainResult): string {
+function describe({ run, model, steps, samples, seconds, loss, ...left }: TrainResult): string {
   if (model === undefined) {
     throw new BantamError(
       `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
     );
   }
-  const counted = quarantined === 1 ? '1 broken sample was' : `${quarantined} broken samples were`;
-  const broken = quarantined === 0 ? '' : `\n${counted} skipped: ${run}/quarantine.jsonl`;
-  return `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}${broken}\nModel: ${model}`;
+  const lines = [
+    `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
+    ...counted(left.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
+    ...counted(left.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
+    `Model: ${model}`,
+  ];
+  return lines.join('\n');
+}
+
+/** A line about what was left out; none where nothing was. */
+function counted(count: number, [one, many]: readonly [string, string], file: string): string[] {
+  if (count === 0) return [];
+  return [`${count === 1 ? `1 ${one} was` : `${count} ${many} were`} skipped: ${file}`];
 }
