@@ -4,6 +4,11 @@ import { parseModelConfig, type ModelConfig, type Preprocess } from '../models/i
 import { isObject } from '../fields.js';
 import { didYouMean } from '../nearest.js';
 import { parseStrategy, type StrategyConfig } from './strategies/index.js';
+import {
+  checkValidation,
+  defaultValidationSettings,
+  type ValidationSettings,
+} from './validation-settings.js';
 
 /** The settings of training itself. */
 export interface TrainSettings {
@@ -85,9 +90,13 @@ export interface TrainConfig {
   seed: number;
   train: TrainSettings;
   tokenizer: TokenizerSettings;
+  validation: ValidationSettings;
   preprocess: Preprocess;
   augment: ImageAugment;
 }
+
+/** What a trainer goes by. */
+export type TrainerConfig = Omit<TrainConfig, 'validation'>;
 
 /** Settings that suit small models on small data; the learning rate is that of batch 256. */
 export const defaultTrainSettings: Readonly<TrainSettings> = {
@@ -128,11 +137,19 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   'train.precision': ['auto', 'fp32', 'bf16'],
 };
 
-const sections = ['train', 'strategy', 'tokenizer', 'model', 'augment', 'preprocess'] as const;
+const sections = [
+  'train',
+  'strategy',
+  'tokenizer',
+  'validation',
+  'model',
+  'augment',
+  'preprocess',
+] as const;
 
 /**
  * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
- * `strategy.*`, `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
+ * `strategy.*`, `tokenizer.*`, `validation.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
  *
  * @throws UsageError that names the setting and the nearest known one.
  */
@@ -273,6 +290,7 @@ export function checkSettings(config: TrainConfig): void {
       throw new UsageError(`The setting 'train.${name}' must be ${must}, not ${value}.`);
     }
   }
+  checkValidation(config.validation);
   const { batchSize, microBatch, freeze } = config.train;
   if (!Array.isArray(freeze) || !freeze.every((pattern) => typeof pattern === 'string')) {
     throw new UsageError(
@@ -304,6 +322,7 @@ export function parseTrainConfig(text: string, path: string): TrainConfig {
     strategy: parseStrategy(saved.strategy),
     train: { ...defaultTrainSettings, ...saved.train },
     tokenizer: { ...defaultTokenizerSettings, ...saved.tokenizer },
+    validation: { ...defaultValidationSettings, ...saved.validation },
   };
   checkSettings(config);
   return config;

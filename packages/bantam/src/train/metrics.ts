@@ -45,6 +45,11 @@ export class MetricsWriter {
     }
   }
 
+  /** A value of its own, for TensorBoard. */
+  scalar(name: string, value: number, step: number): void {
+    this.#events.scalar(name, value, step, Date.now() / 1000);
+  }
+
   close(): void {
     this.#events.close();
   }

@@ -29,7 +29,7 @@ import {
   type Spent,
 } from './budget.js';
 import type { Checkpoint, CheckpointState } from './checkpoint.js';
-import type { TrainConfig } from './config.js';
+import type { TrainerConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from './phases.js';
 import { loadSize, loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
@@ -40,7 +40,7 @@ export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
 
 /** Everything that a {@link Trainer} works on; `createTrainer()` puts it together. */
 export interface TrainerParts {
-  config: TrainConfig;
+  config: TrainerConfig;
   strategy: Strategy;
   model: Clip;
   tokenizer: Tokenizer;

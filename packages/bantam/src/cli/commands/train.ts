@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../errors.js';
-import type { TrainOptions, TrainResult } from '../../train/index.js';
+import type { TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
@@ -20,6 +20,8 @@ interface TrainFlags {
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
+  readonly validate?: string;
+  readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly resume?: string;
 }
@@ -43,12 +45,15 @@ export function addTrain(program: Command): void {
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
+    .option('--validate <spec>', 'measure on these data on the way, and keep the best weights')
+    .option('--patience <n>', 'end after so many validations without a better value', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
     'bantam train --resume runs/first',
   ]);
   does(command, async (flags: TrainFlags) => {
@@ -59,11 +64,13 @@ export function addTrain(program: Command): void {
       );
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
+    const { openValidator } = await import('../../eval/index.js');
     const { resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress),
+      openValidator,
     };
     try {
       const result =
@@ -78,7 +85,7 @@ export function addTrain(program: Command): void {
 }
 
 function trainOptions(flags: TrainFlags): TrainOptions {
-  const { model, data, out, budget, precision, set = {}, ...rest } = flags;
+  const { model, data, out, budget, precision, validate, patience, set = {}, ...rest } = flags;
   const { init } = rest;
   if (data === undefined || out === undefined || budget === undefined || !(model ?? init)) {
     const missing = Object.entries({ model: model ?? init, data, out, budget })
@@ -88,7 +95,12 @@ function trainOptions(flags: TrainFlags): TrainOptions {
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
   }
-  const settings = precision === undefined ? set : { ...set, 'train.precision': precision };
+  const settings = {
+    ...set,
+    ...(precision !== undefined && { 'train.precision': precision }),
+    ...(validate !== undefined && { 'validation.data': validate }),
+    ...(patience !== undefined && { 'validation.patience': String(patience) }),
+  };
   const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
   return {
     ...(model !== undefined && { model }),
@@ -106,7 +118,7 @@ function trainOptions(flags: TrainFlags): TrainOptions {
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-function describe({ run, model, steps, samples, seconds, loss, ...left }: TrainResult): string {
+function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainResult): string {
   if (model === undefined) {
     throw new BantamError(
       `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
@@ -114,11 +126,16 @@ function describe({ run, model, steps, samples, seconds, loss, ...left }: TrainR
   }
   const lines = [
     `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
-    ...counted(left.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
-    ...counted(left.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
+    ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
+    ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
+    ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),
     `Model: ${model}`,
   ];
   return lines.join('\n');
+}
+
+function describeBest({ metric, value, step }: ValidationRow): string {
+  return `Best validation: ${metric} ${value.toFixed(4)} at step ${step}, whose weights the model has`;
 }
 
 /** A line about what was left out; none where nothing was. */
