@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -72,6 +72,22 @@ describe('bad training options', () => {
       fails(['quickstart', '--budget', '0'], /budget '0' leaves nothing/, 2),
     ]);
     await assert.rejects(() => rm(at('new/config.json')), /ENOENT/);
+  });
+});
+
+describe('a training that diverges', () => {
+  it('ends in one sentence that names the batch and the remedy', async () => {
+    const rate = ['train.lr=1e30', 'train.warmup=0'].flatMap((setting) => ['--set', setting]);
+    await fails(
+      [...training({ out: 'diverged', budget: '480samples' }), ...rate],
+      /stopped at step 2: .* lower train\.lr, or without the samples that diverged\/non-finite\.jsonl names\.$/,
+    );
+    const lines = readFileSync(at('diverged/non-finite.jsonl'), 'utf8').trim().split('\n');
+    assert.equal((JSON.parse(lines.at(-1) ?? '') as { keys: string[] }).keys.length, 24);
+    assert.deepEqual(
+      ['model', 'checkpoints'].filter((name) => existsSync(at(join('diverged', name)))),
+      [],
+    );
   });
 });
 

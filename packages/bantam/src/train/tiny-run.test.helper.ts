@@ -77,6 +77,7 @@ export class TinyRuns {
       const controller = new AbortController();
       const control = {
         signal: controller.signal,
+        ...(changes.openValidator !== undefined && { openValidator: changes.openValidator }),
         onEvent: (event: TrainEvent): void => {
           if (event.kind === 'step' && event.step === stop) controller.abort();
         },

@@ -13,6 +13,7 @@ import { runTraining, type TrainControl } from './run-training.js';
 import { createStrategy } from './strategies/index.js';
 import { loadStrategyModels } from './strategy-models.js';
 import { prepareTokenizer } from './tokenizer.js';
+import { validatorOf } from './validation.js';
 
 /** Options of {@link train}. */
 export interface TrainOptions extends RunOptions, TrainControl {
@@ -30,6 +31,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out, init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, initial.model);
+  const validator = await validatorOf(config, options.openValidator);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models } = strategyModels;
   const source = await openSource(options.data);
@@ -44,7 +46,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return await runTraining({ run: out, config, source, tokenizer, initial, models }, options);
+  const run = { run: out, config, source, tokenizer, validator, initial, models };
+  return await runTraining(run, options);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -56,14 +59,13 @@ export async function resumeTraining(
   const source = await openSource(config.data);
   const { contextLength } = config.tokenizer;
   const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
+  const validator = await validatorOf(config, control.openValidator);
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models } = strategyModels;
-  return await runTraining(
-    { run, config, source, tokenizer, initial, models, checkpoint },
-    control,
-  );
+  const resumed = { run, config, source, tokenizer, validator, initial, models, checkpoint };
+  return await runTraining(resumed, control);
 }
 
 /** The configuration with the tokenizer's vocabulary and context. */
