@@ -21,9 +21,11 @@ import { settingArgs } from './shared/runs.js';
 import clip from './strategies/clip.js';
 import clipDa from './strategies/clip-da.js';
 import clipa from './strategies/clipa.js';
+import distill from './strategies/distill.js';
 import fastclip from './strategies/fastclip.js';
 import flip from './strategies/flip.js';
 import lit from './strategies/lit.js';
+import siclip from './strategies/siclip.js';
 import siglip from './strategies/siglip.js';
 import slip from './strategies/slip.js';
 
@@ -51,8 +53,19 @@ const shared = {
   'tokenizer.contextLength': '16',
 };
 
-/** What is compared, by the file in `strategies/`: LiT last, for it starts from towers of `clip`. */
-const recipes = { clip, 'clip-da': clipDa, slip, flip, clipa, siglip, fastclip, lit };
+/** What is compared, by the file in `strategies/`: last what starts from models of `clip`. */
+const recipes = {
+  clip,
+  'clip-da': clipDa,
+  slip,
+  flip,
+  clipa,
+  siglip,
+  fastclip,
+  lit,
+  distill,
+  siclip,
+};
 
 /** The data sets: what a model trains on, and what its columns in the table are. */
 const datasets = {
@@ -85,14 +98,15 @@ const { train, model, columns } = await datasets[values.data]();
 const { name: preset, ...modelSettings } = model;
 
 /** A row of the table, of what a file in `strategies/` holds. */
-const candidate = ({ name, strategy, settings }) => ({
+const candidate = ({ name, strategy, settings, taught = false }) => ({
   name,
   args: (seed) => {
     const args = ['--model', preset, '--data', train, '--strategy', strategy];
     args.push(...settingArgs({ ...shared, ...modelSettings, ...settings }));
-    if (strategy !== 'lit') return args;
-    const tower = join(runOf(out, 'clip', seed), 'model');
-    return [...args, '--init-image', tower, '--tokenizer', tower];
+    const trained = join(runOf(out, 'clip', seed), 'model');
+    if (strategy === 'lit') args.push('--init-image', trained, '--tokenizer', trained);
+    if (taught) args.push('--teacher', trained);
+    return args;
   },
 });
 

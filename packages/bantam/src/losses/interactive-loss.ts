@@ -23,12 +23,12 @@ import {
 } from './options.js';
 
 /**
- * Interactive contrast of CLIP-KD (Yang et al. 2023, 2307.12732, section 3.2): the student's images
+ * Interactive contrast of CLIP-KD (Yang et al. 2023, 2307.12732): the student's images
  * against the teacher's texts and its texts against the teacher's images,
  * ½·[CE(s·X·Ŷᵀ, T) + CE(s·Y·X̂ᵀ, T)], with T as in `clipLoss`. With the student as its own teacher it
  * has `clipLoss`'s value.
  *
- * @param student - X, Y and s; s is the student's, as the paper has one temperature
+ * @param student - X, Y and s; CLIP-KD's code learns a factor for this loss alone
  * @param teacher - X̂, Ŷ of the same width; gets no gradient
  * @returns a scalar
  */

@@ -30,12 +30,13 @@ function logMean(logs: readonly Tensor[]): Tensor {
 }
 
 /**
- * Distillation of contrastive relations: ½·[KL(P ‖ softmax(s·X·Yᵀ)) + KL(Pᵀ ‖ softmax(s·Y·Xᵀ))], the
- * mean over rows, where P = (1/K)·Σ_k softmax(s_k·A_k·B_kᵀ) is the mean of K teachers after the softmax
- * (MobileCLIP, Vasu et al. 2024, 2311.17049, equation 3), in each direction by itself. With one teacher
- * it is CLIP-KD's relation loss (2307.12732, section 3.2), with a fixed teacher's scale of 50 TinyCLIP's
- * affinity mimicking (Wu et al. 2023, 2309.12314, equation 2). Those take the cross-entropy, which is
- * larger by P's entropy and has the same gradient; the divergence is 0 where student and teacher agree.
+ * Distillation of contrastive relations: ½·[KL(P ‖ softmax(s·X·Yᵀ)) + KL(Q ‖ softmax(s·Y·Xᵀ))], the mean
+ * over rows, where P = (1/K)·Σ_k softmax(s_k·A_k·B_kᵀ) and Q = (1/K)·Σ_k softmax(s_k·B_k·A_kᵀ) are means of
+ * K teachers after the softmax (MobileCLIP, Vasu et al. 2024, 2311.17049). With one teacher it is
+ * CLIP-KD's relation loss (Yang et al. 2023, 2307.12732), with a fixed scale of 50 for the teacher
+ * TinyCLIP's affinity mimicking (Wu et al. 2023, 2309.12314). MobileCLIP and TinyCLIP take the
+ * cross-entropy, which is larger by the entropy of P and Q and has the same gradient; the divergence is
+ * 0 where student and teacher agree.
  *
  * @param teachers - one or more, of any widths; they get no gradient
  * @param options - `chunk`: rows whose logits are in memory at a time

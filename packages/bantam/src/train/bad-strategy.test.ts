@@ -189,7 +189,7 @@ describe('a training that cannot be', () => {
   }
 });
 
-describe('a run whose teacher is gone', () => {
+describe('a run whose teacher is gone, or another', () => {
   it('says so when it is resumed, and goes on when the teacher is back', async () => {
     const [teacher, elsewhere] = [runs.path('teacher'), runs.path('elsewhere')];
     cpSync(runs.path('trained', 'model'), teacher, { recursive: true });
@@ -211,6 +211,13 @@ describe('a run whose teacher is gone', () => {
       );
       return true;
     });
+    await runs.train('other', { budget: '8samples', seed: 3 });
+    cpSync(runs.path('other', 'model'), teacher, { recursive: true });
+    await assert.rejects(
+      resumeTraining(run),
+      /^BantamError: The model in .*teacher is not the teacher that this run began with; put that one back/,
+    );
+    rmSync(teacher, { recursive: true });
     renameSync(elsewhere, teacher);
     const { steps } = await resumeTraining(run);
     assert.equal(steps, 3);

@@ -94,17 +94,19 @@ describe('distill', () => {
   it('counts the forward pass of its teachers, in the stages that have any use for them', () => {
     const teacher = createTeacherModel({ seed: 4 });
     const stages = [{ share: 0.5 }, { share: 0.5, ...none, contrastive: 1 }];
-    const { strategy, model, batch, options } = createBench(
+    const bench = createBench(
       { type: 'distill', teachers: ['teacher'], stages } as { type: string },
       { config: smallConfig(), models: [teacher], tokenizer: smallTokenizer },
     );
+    const { strategy, model, batch } = bench;
+    const { encode } = bench.options(1, 0);
     const flops = strategy.phases.map((phase) =>
-      strategy.flops(model.config, { captionTokens: 5, phase }),
+      strategy.flops(model.config, { captionTokens: 5, phase, forwardPasses: 1 }),
     ) as [number, number];
     // Student and teacher are of one configuration: three passes, and one more.
     assert.ok(Math.abs(flops[0] / flops[1] - 4 / 3) < 1e-12, flops.join());
     const targets = strategy.phases.map((phase) =>
-      scope(() => Object.keys(strategy.targets?.(batch, { ...options(1, 0).encode, phase }) ?? {})),
+      scope(() => Object.keys(strategy.targets?.(batch, { ...encode, phase }) ?? {})),
     );
     assert.deepEqual(targets, [['teacher0.image', 'teacher0.text'], []]);
   });

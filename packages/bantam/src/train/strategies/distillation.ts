@@ -1,4 +1,15 @@
-import { add, div, exp, Linear, Module, mul, type Generator, type Tensor } from '@bantam/torch';
+import {
+  add,
+  div,
+  exp,
+  Linear,
+  Module,
+  mul,
+  tensor,
+  TensorBuffer,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import { atLeast, listOf, text, type Fields } from '../../fields.js';
 import {
@@ -31,7 +42,7 @@ export interface DistillationSettings extends ContrastiveSettings, Weights<Disti
   readonly teacherScale: number;
 }
 
-/** The factors of CLIP-KD (Yang et al. 2023, section 4.1); that of its features is for {@link featureLoss}. */
+/** The factors of CLIP-KD (Yang et al. 2023), as {@link featureLoss} measures features. */
 export const distillationFields: Fields<DistillationSettings> = {
   ...contrastiveFields(),
   teachers: listOf(text()),
@@ -63,14 +74,31 @@ class Projection extends Module {
   }
 }
 
-/** What a student's strategy learns beside the model. */
+/** What a student's strategy learns beside the model, and which teachers it began with. */
 class StudentModules extends Module {
+  /** Their fingerprints. */
+  teachers: TensorBuffer;
+
   constructor(
+    teachers: readonly Teacher[],
     /** One for each teacher; null where it has the student's width. */
     public projections: (Projection | null)[],
     public contrastive: Module | null,
   ) {
     super();
+    const fingerprints = teachers.map(({ fingerprint }) => fingerprint);
+    this.teachers = new TensorBuffer(tensor(fingerprints, { dtype: 'int64' }));
+  }
+
+  /** @throws BantamError where a checkpoint is of other teachers. */
+  check(teachers: readonly Teacher[]): void {
+    const known = this.teachers.toArray();
+    for (const [i, { fingerprint, directory }] of teachers.entries()) {
+      if (known[i] === fingerprint) continue;
+      throw new BantamError(
+        `The model in ${directory} is not the teacher that this run began with; put that one back to go on, or start a new run.`,
+      );
+    }
   }
 }
 
@@ -108,11 +136,14 @@ export function distillation(
   );
   const isTaught = (weights: Weights<DistillationLoss>): boolean =>
     taught.some((loss) => weights[loss] > 0);
+  const own = teachers.length === 0 ? null : new StudentModules(teachers, projections, pair.module);
   return {
     ...pair,
-    module: projections.some((projection) => projection !== null)
-      ? new StudentModules(projections, pair.module)
-      : pair.module,
+    module: own ?? pair.module,
+    async prepare(context) {
+      own?.check(teachers);
+      await pair.prepare?.(context);
+    },
     targets: (batch, { phase }) =>
       isTaught(stages.of(phase)) ? encodeTeachers(teachers, batch) : {},
     losses(features, context) {
@@ -140,9 +171,9 @@ export function distillation(
     },
     collapsed: () => null,
     flops(model, cost) {
-      const own = pair.flops(model, cost);
-      if (!isTaught(stages.of(cost.phase))) return own;
-      return teachers.reduce((sum, teacher) => sum + teacher.flops(cost), own);
+      const student = pair.flops(model, cost);
+      if (!isTaught(stages.of(cost.phase))) return student;
+      return teachers.reduce((sum, teacher) => sum + teacher.flops(cost), student);
     },
   };
 }
@@ -207,10 +238,11 @@ function taughtLosses(
   };
 }
 
-function meanOf(values: readonly [Tensor, ...Tensor[]] | readonly Tensor[]): Tensor {
-  const [first, ...rest] = values;
-  if (first === undefined) throw new RangeError('There is no teacher.');
-  return rest.length === 0 ? first : div(rest.reduce(add, first), values.length);
+function meanOf(values: readonly Tensor[]): Tensor {
+  return div(
+    values.reduce((sum, value) => add(sum, value)),
+    values.length,
+  );
 }
 
 /** The losses that count, times their factors. */

@@ -153,7 +153,7 @@ describe('a run that was interrupted and resumed', () => {
       const expected = runs.checkpoint(whole);
       assert.equal(
         expected.has('strategy.safetensors'),
-        /slip|fastclip|siclip|projections/.test(one.name),
+        /slip|fastclip|siclip|distill/.test(one.name),
       );
       const actual = runs.checkpoint(parts);
       assert.deepEqual([...actual.keys()], [...expected.keys()]);

@@ -2,16 +2,20 @@ import {
   add,
   clamp,
   div,
+  flatten,
   fromTypedArray,
   mul,
+  narrow,
   resize,
+  scope,
   sub,
   tensor,
   to,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
-import { modelFlops, type LoadedModel, type Preprocess } from '../../models/index.js';
+import { modelFlops, type Clip, type LoadedModel, type Preprocess } from '../../models/index.js';
+import { crc32c } from '../crc32c.js';
 import type { CostOptions, Features, StepBatch } from '../strategy.js';
 import { present } from './pair.js';
 
@@ -20,6 +24,10 @@ export interface Teacher {
   readonly embedDim: number;
   /** The factor of its own that makes its cosines logits. */
   readonly logitScale: number;
+  /** The model's directory. */
+  readonly directory: string;
+  /** Tells its weights from others. */
+  readonly fingerprint: number;
   /** Features of the batch's pictures and captions, by its own tokenizer and preprocessing. */
   encode(batch: StepBatch): { image: Tensor; text: Tensor };
   /** Operations of one forward pass for a sample. */
@@ -44,6 +52,8 @@ export function createTeacher(
   return {
     embedDim: config.embedDim,
     logitScale: Math.exp(model.logitScale.item()),
+    directory,
+    fingerprint: fingerprintOf(model),
     encode(batch) {
       const pixels = present(batch.images, 'image');
       const { ids, shape } = tokenizer.encodeBatch(batch.captions);
@@ -59,6 +69,14 @@ export function createTeacher(
       return image + text;
     },
   };
+}
+
+/** A checksum of the first number of every parameter: hardly any training leaves it as it is. */
+function fingerprintOf(model: Clip): number {
+  const first = scope(() =>
+    model.parameters().map((parameter) => narrow(flatten(parameter), 0, 0, 1).item()),
+  );
+  return crc32c(new Uint8Array(Float64Array.from(first).buffer));
 }
 
 function tokenizerOf(loaded: LoadedModel, directory: string): LoadedModel['tokenizer'] {
