@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Generator, noGrad, copy_, tensor } from '@bantam/torch';
-import { createModel, upcycle } from '../models/index.js';
+import { createModel, upcycle, type ModelConfig } from '../models/index.js';
 import { addGradients } from './backward.js';
 import {
   addWithWholeGraph,
   assertAllClose,
   buffers,
+  captioning,
   createBench,
   cut,
   gradients,
+  masked,
   maskless,
   residual,
   type Bench,
@@ -34,7 +36,13 @@ const kinds = [
   { type: 'clipa' },
   { type: 'clipa', imageSize: 12, maskRatio: 0.3 },
   { type: 'lit', storeFeatures: false },
+  { type: 'coca' },
 ];
+
+/** A model that the strategy can train. */
+function modelFor({ type }: { type: string }, config: ModelConfig): ModelConfig {
+  return type === 'coca' ? captioning(config) : config;
+}
 
 const partitions = [
   [4, 4],
@@ -85,7 +93,7 @@ describe('addGradients', () => {
       for (const loss of losses) {
         for (const sizes of partitions) {
           const both = compare(
-            () => createBench({ ...kind, ...loss }),
+            () => createBench({ ...kind, ...loss }, { config: modelFor(kind, masked) }),
             [inPieces(sizes), withWholeGraph(sizes)],
           );
           const what = JSON.stringify({ ...loss, sizes });
@@ -102,7 +110,7 @@ describe('addGradients', () => {
   for (const kind of kinds.filter(({ type, maskRatio }) => type !== 'flip' && !maskRatio)) {
     it(`in pieces is the whole batch where nothing is masked: ${JSON.stringify(kind)}`, () => {
       for (const loss of losses) {
-        const make = () => createBench({ ...kind, ...loss }, { config: maskless });
+        const make = () => createBench({ ...kind, ...loss }, { config: modelFor(kind, maskless) });
         // Positions are interpolated in single precision.
         const tolerance = kind.type === 'clipa' ? 1e-6 : 1e-9;
         assertSame(compare(make, [inPieces([3, 1, 4]), plain]), tolerance, loss.loss);

@@ -35,6 +35,18 @@ export const maskless: ModelConfig = {
   vision: { ...masked.vision, patchDropout: 0 } as ModelConfig['vision'],
 };
 
+/** The same with a decoder that writes captions. */
+export function captioning(config: ModelConfig): ModelConfig {
+  return parseModelConfig({
+    ...config,
+    embedDim: 16,
+    customText: true,
+    vision: { ...config.vision, attentionalPool: true, attnPoolerQueries: 4, attnPoolerHeads: 2 },
+    text: { ...config.text, embedCls: true },
+    decoder: { layers: 2, heads: 2 },
+  });
+}
+
 /** An image tower with batch norms. */
 export const residual: ModelConfig = parseModelConfig({
   embedDim: 12,
@@ -104,7 +116,10 @@ export function createBench(
 
 function createBatch(strategy: Strategy, size: number, dtype: FloatDType): StepBatch {
   const generator = new Generator({ seed: 2 });
-  const rows = captions.map((_, i) => [1, 4 + i, 3 + ((i * 7) % 11), 19]);
+  // Some captions are shorter than others.
+  const rows = captions.map((_, i) =>
+    i % 3 === 1 ? [1, 4 + i, 19, 0] : [1, 4 + i, 3 + ((i * 7) % 11), 19],
+  );
   return {
     images: Object.fromEntries(
       Object.keys(strategy.views([])).map((view) => [

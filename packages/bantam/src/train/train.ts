@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { onDevice } from '@bantam/torch';
 import { Loader, openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import { describeModel, saveModel, type ModelConfig } from '../models/index.js';
+import { describeModel, paddedAs, saveModel, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { listCheckpoints, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { freshWeights, type TrainConfig, type TrainSettings } from './config.js';
@@ -68,9 +68,10 @@ export async function resumeTraining(
   return runTraining(run, config, source, tokenizer, control);
 }
 
-/** The configuration with the tokenizer's vocabulary and context. */
-function fitText(config: ModelConfig, { vocabSize, contextLength }: Tokenizer): ModelConfig {
-  return { ...config, text: { ...config.text, vocabSize, contextLength } };
+/** The configuration with the tokenizer's vocabulary, context and padding. */
+function fitText(config: ModelConfig, tokenizer: Tokenizer): ModelConfig {
+  const { vocabSize, contextLength } = tokenizer;
+  return paddedAs({ ...config, text: { ...config.text, vocabSize, contextLength } }, tokenizer);
 }
 
 /** A set smaller than the batch is one batch; one smaller than its pieces is one piece. */

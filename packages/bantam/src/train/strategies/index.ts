@@ -7,6 +7,7 @@ import type { TrainConfig } from '../config.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
 import { clipa, type ClipaSettings } from './clipa.js';
+import { coca, type CocaSettings } from './coca.js';
 import type { ContrastiveSettings } from './contrastive.js';
 import { flip, type FlipSettings } from './flip.js';
 import { lit, type LitSettings } from './lit.js';
@@ -19,7 +20,8 @@ export type StrategyConfig =
   | ({ readonly type: 'slip' } & SlipSettings)
   | ({ readonly type: 'flip' } & FlipSettings)
   | ({ readonly type: 'lit' } & LitSettings)
-  | ({ readonly type: 'clipa' } & ClipaSettings);
+  | ({ readonly type: 'clipa' } & ClipaSettings)
+  | ({ readonly type: 'coca' } & CocaSettings);
 
 /** The kinds of strategies. */
 export const strategies: readonly StrategyKind[] = [
@@ -31,6 +33,7 @@ export const strategies: readonly StrategyKind[] = [
   lit,
   siglip,
   fastclip,
+  coca,
 ];
 
 /** The kind of that name; an unknown one is an error that names the nearest. */

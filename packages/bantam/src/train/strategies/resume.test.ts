@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { strategyOf, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+import { strategyOf, tinyCoca, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
 import type { TrainOptions } from '../train.js';
 import { readMetrics } from '../metrics.js';
 
@@ -17,6 +17,8 @@ interface Case {
   stops: readonly number[];
   settings?: Record<string, string>;
   initImage?: boolean;
+  /** Trains a model with a decoder. */
+  captions?: boolean;
 }
 
 const inPieces = { 'train.microBatch': '4', 'train.accumulate': '2' };
@@ -58,6 +60,14 @@ const cases: readonly Case[] = [
     initImage: true,
     settings: { 'train.microBatch': '4' },
   },
+  { name: 'coca', strategy: { type: 'coca' }, stops: [5], captions: true },
+  {
+    name: 'coca in pieces',
+    strategy: { type: 'coca', captionWeight: 1 },
+    stops: [2, 7],
+    settings: inPieces,
+    captions: true,
+  },
   { name: 'siglip', strategy: { type: 'siglip' }, stops: [5] },
   ...['v1', 'v2', 'v3'].map((version) => ({
     name: `fastclip ${version}`,
@@ -84,9 +94,10 @@ const cases: readonly Case[] = [
 ];
 
 describe('a run that was interrupted and resumed', () => {
-  const optionsOf = ({ strategy, settings, initImage }: Case): Partial<TrainOptions> => ({
+  const optionsOf = ({ strategy, settings, initImage, captions }: Case): Partial<TrainOptions> => ({
     strategy: strategyOf(strategy),
     settings: { 'train.ema': '0.9', ...settings },
+    ...(captions === true && { model: tinyCoca }),
     ...(initImage === true && { initImage: runs.path('clip-whole', 'model') }),
   });
   for (const one of cases) {
