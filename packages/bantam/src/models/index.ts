@@ -20,6 +20,7 @@ export {
   convertModel,
   exportModel,
   loadModel,
+  paddedAs,
   saveModel,
   type ConvertedModel,
   type ExportModelOptions,

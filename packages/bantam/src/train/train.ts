@@ -1,7 +1,7 @@
 import { onDevice } from '@bantam/torch';
 import { openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { listCheckpoints } from './checkpoint.js';
 import { freshWeights, type TrainSettings } from './config.js';
@@ -68,9 +68,10 @@ export async function resumeTraining(
   return await runTraining(resumed, control);
 }
 
-/** The configuration with the tokenizer's vocabulary and context. */
-function fitText(config: ModelConfig, { vocabSize, contextLength }: Tokenizer): ModelConfig {
-  return { ...config, text: { ...config.text, vocabSize, contextLength } };
+/** The configuration with the tokenizer's vocabulary, context and padding. */
+function fitText(config: ModelConfig, tokenizer: Tokenizer): ModelConfig {
+  const { vocabSize, contextLength } = tokenizer;
+  return paddedAs({ ...config, text: { ...config.text, vocabSize, contextLength } }, tokenizer);
 }
 
 /** A set smaller than the batch is one batch; one smaller than its pieces is one piece. */

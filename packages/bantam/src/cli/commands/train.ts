@@ -38,7 +38,7 @@ export function addTrain(program: Command): void {
     .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
     .option(
       '--strategy <name>',
-      'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill or siclip (default: clip)',
+      'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill, siclip or coca (default: clip)',
     )
     .option('--init <dir>', 'start from this model directory: weights and tokenizer')
     .option('--init-image <dir>', "start from this model directory's image tower")
