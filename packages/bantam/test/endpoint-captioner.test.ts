@@ -22,8 +22,8 @@ const files = await Promise.all(
 const [file = Buffer.of()] = files;
 
 async function* pictures(count: number): AsyncGenerator<CaptionPicture> {
-  for (const [i, file] of files.slice(0, count).entries()) {
-    yield { key: `${i}.png`, pixels: await decodeImage(file), file };
+  for (const [index, file] of files.slice(0, count).entries()) {
+    yield { index, key: `${index}.png`, pixels: await decodeImage(file), file };
   }
 }
 
@@ -158,7 +158,7 @@ describe('EndpointCaptioner', () => {
       const imageSize = name === 'large' ? 32 : 40;
       const captioner = new EndpointCaptioner({ url: server.url, model: 'eye', imageSize });
       const bytes = kinds[name];
-      const picture = { key: name, file: bytes, pixels: await decodeImage(bytes) };
+      const picture = { index: 0, key: name, file: bytes, pixels: await decodeImage(bytes) };
       const one = (async function* () {
         yield await Promise.resolve(picture);
       })();

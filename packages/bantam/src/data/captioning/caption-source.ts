@@ -87,6 +87,7 @@ export async function captionSource(
   const missing = Array.from({ length: pictures }, (_, index) => index).filter(
     (index) => !writer.keys.has(source.record(index).key),
   );
+  const wanted = new Set(missing.map((index) => source.record(index).key));
   const path = `${out}.quarantine.jsonl`;
   // All of the pictures that it names are tried again.
   rmSync(path, { force: true });
@@ -97,13 +98,14 @@ export async function captionSource(
     onProgress?.({ done: written + quarantine.count, total: missing.length });
   let tried = 0;
   async function* readable(): AsyncGenerator<CaptionPicture> {
-    for (const index of missing) {
+    for (const index of withCompany(missing, captioner, source)) {
       if (signal?.aborted) return;
-      tried++;
       const { key } = source.record(index);
+      if (wanted.has(key)) tried++;
       try {
-        yield await readPicture(key, source.location(index));
+        yield { index, key, ...(await readPicture(source.location(index))) };
       } catch (error) {
+        if (!wanted.has(key)) continue;
         quarantine.add({ key, reason: error instanceof Error ? error.message : '' }, tried);
       }
     }
@@ -112,6 +114,7 @@ export async function captionSource(
     told();
     const request = { count, seed, ...(signal && { signal }) };
     for await (const outcome of captioner.caption(readable(), request)) {
+      if (!wanted.has(outcome.key)) continue;
       if ('reason' in outcome) quarantine.add(outcome, tried);
       else {
         const { key, captions: texts } = outcome;
@@ -144,11 +147,25 @@ export async function captionSource(
   };
 }
 
-async function readPicture(key: string, location: ImageLocation): Promise<CaptionPicture> {
+/** These pictures and those that are captioned together with them, in the source's order. */
+function withCompany(
+  indices: readonly number[],
+  { together }: Captioner,
+  { size }: Source,
+): number[] {
+  const starts = new Set(indices.map((index) => index - (index % together)));
+  return [...starts].flatMap((start) =>
+    Array.from({ length: Math.min(together, size - start) }, (_, i) => start + i),
+  );
+}
+
+async function readPicture(
+  location: ImageLocation,
+): Promise<Pick<CaptionPicture, 'pixels' | 'file'>> {
   const bytes = await readLocation(location);
   const { raw } = location;
-  if (raw !== undefined) return { key, pixels: { ...raw, data: bytes } };
-  return { key, pixels: await decodeImage(bytes), file: bytes };
+  if (raw !== undefined) return { pixels: { ...raw, data: bytes } };
+  return { pixels: await decodeImage(bytes), file: bytes };
 }
 
 /** The error that ends a run, with what remains of it. */

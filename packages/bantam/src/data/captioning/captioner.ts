@@ -3,6 +3,8 @@ import { Draws } from '../random.js';
 
 /** A picture to caption. */
 export interface CaptionPicture {
+  /** Its place in the source. */
+  readonly index: number;
   readonly key: string;
   readonly pixels: Pixels;
   /** The picture's file, where it is one. */
@@ -29,8 +31,14 @@ export interface Captioner {
   /** All that its captions depend on beside picture, `count` and `seed`. */
   readonly settings: Readonly<Record<string, string | number>>;
   /**
+   * Pictures that are captioned together: so many in a row of the source, beginning at a multiple of
+   * this number. They come to {@link caption} as a whole, that each picture is in the same company
+   * whenever it is captioned.
+   */
+  readonly together: number;
+  /**
    * Captions pictures in their order. A picture's captions depend on the picture, its key, `count`
-   * and `seed`, never on those before it.
+   * and `seed`, and in the rounding of sums on those it is {@link together} with; never on others.
    *
    * @throws BantamError when it cannot go on; the outcomes until then hold.
    */

@@ -42,11 +42,12 @@ export interface CocaCaptionerOptions {
 type Generation = Omit<GenerateOptions, 'count' | 'generator'>;
 
 /**
- * A CoCa model of a directory. Pictures go through it one by one, each with a random stream of its
- * own: what a picture is called does not depend on others, down to the order of additions.
+ * A CoCa model of a directory. Pictures go through it in batches that are always the same, each with
+ * a random stream of its own.
  */
 export class CocaCaptioner implements Captioner {
   readonly source: string;
+  readonly together = 16;
   readonly settings: Readonly<Record<string, string | number>>;
   readonly #loaded: LoadedModel;
   readonly #generation: Generation;
@@ -113,28 +114,55 @@ export class CocaCaptioner implements Captioner {
         `A greedy search finds one caption, not ${count}; ask for 1, or choose sample or beam.`,
       );
     }
+    let batch: CaptionPicture[] = [];
+    const place = ({ index }: CaptionPicture) => Math.floor(index / this.together);
     for await (const picture of pictures) {
-      // Signals and progress get their turn.
-      await setImmediate();
-      if (signal?.aborted) return;
-      const { key } = picture;
-      const texts = this.#generate(picture, { count, seed }).map((text) => text.trim());
+      const [first = picture] = batch;
+      if (place(first) !== place(picture)) {
+        yield* this.#captionBatch(batch, { count, seed });
+        batch = [];
+        // Signals and progress get their turn.
+        await setImmediate();
+      }
+      batch.push(picture);
+    }
+    // After an abort the batch may lack pictures, and its captions would be others.
+    if (signal?.aborted !== true && batch.length > 0)
+      yield* this.#captionBatch(batch, { count, seed });
+  }
+
+  *#captionBatch(
+    batch: readonly CaptionPicture[],
+    request: CaptionRequest,
+  ): Iterable<CaptionOutcome> {
+    const all = this.#generate(batch, request);
+    for (const [i, { key }] of batch.entries()) {
+      const texts = (all[i] ?? []).map((text) => text.trim());
       const captions = [...new Set(texts)].filter((text) => text !== '');
       if (captions.length > 0) yield { key, captions };
       else yield { key, reason: 'the model gave no words' };
     }
   }
 
-  #generate({ key, pixels }: CaptionPicture, { count, seed }: CaptionRequest): readonly string[] {
+  #generate(batch: readonly CaptionPicture[], { count, seed }: CaptionRequest): string[][] {
     const { model, preprocess, tokenizer } = this.#loaded;
-    const { width, height, data } = evalTransform(pixels, preprocess);
-    const generator = new Generator({ seed: pictureDraws(seed, key).bits() });
+    const { size } = preprocess;
+    const bytes = new Uint8Array(batch.length * size * size * 3);
+    for (const [i, { pixels }] of batch.entries()) {
+      bytes.set(evalTransform(pixels, preprocess).data, i * size * size * 3);
+    }
+    const generator = batch.map(
+      ({ key }) => new Generator({ seed: pictureDraws(seed, key).bits() }),
+    );
     return scope(() => {
-      const raw = fromTypedArray(data, { shape: [1, height, width, 3] });
+      const raw = fromTypedArray(bytes, { shape: [batch.length, size, size, 3] });
       const normalized = normalizePixels(to(raw, { device: model.logitScale.device }), preprocess);
-      const options = { ...this.#generation, tokenizer, count, generator };
-      const [captions = []] = generateCaptions(model, normalized, options);
-      return captions;
+      return generateCaptions(model, normalized, {
+        ...this.#generation,
+        tokenizer,
+        count,
+        generator,
+      });
     });
   }
 }

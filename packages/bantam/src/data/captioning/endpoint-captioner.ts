@@ -56,6 +56,7 @@ type Failed = Extract<ChatAnswer, { failure: string }>;
  */
 export class EndpointCaptioner implements Captioner {
   readonly source: string;
+  readonly together = 1;
   readonly settings: Readonly<Record<string, string | number>>;
   readonly #client: ChatClient;
   readonly #concurrency: number;

@@ -27,8 +27,8 @@ export interface GenerateOptions {
   topK?: number;
   /** `sample` draws from the fewest tokens whose probabilities add up to this. Default 1. */
   topP?: number;
-  /** What `sample` draws from. */
-  generator?: Generator;
+  /** What `sample` draws from: one generator for all pictures, or one for each. */
+  generator?: Generator | readonly Generator[];
   /** Captions that `beam` follows at a time, {@link count} at least. Default 4, or `count`. */
   beams?: number;
   /**
@@ -47,7 +47,7 @@ export interface CaptionEnds {
 }
 
 type Settings = Required<Omit<GenerateOptions, 'generator'>> &
-  CaptionEnds & { readonly generator: Generator | undefined };
+  CaptionEnds & { readonly generators: readonly Generator[] };
 
 /**
  * Token ids of captions for normalised pixels [B, 3, S, S]: for each picture `count` lists, which begin
@@ -61,14 +61,14 @@ export function generateIds(
   pixels: Tensor,
   { startId, endId, padId, ...options }: GenerateOptions & CaptionEnds,
 ): number[][][] {
-  const settings = checked(model, { startId, endId, padId, ...options });
+  const pictures = pixels.dim(0);
+  const settings = checked(model, pictures, { startId, endId, padId, ...options });
   const { training } = model;
   model.eval();
   try {
     return noGrad(() =>
       scope(() => {
         using writer = new CaptionWriter(model, pixels, settings);
-        const pictures = pixels.dim(0);
         return settings.method === 'beam'
           ? beamSearch(writer, { pictures, ...settings })
           : writeTokens(writer, pictures, settings);
@@ -107,7 +107,8 @@ export function generateCaptions(
 
 function checked(
   { config }: Clip,
-  { generator, ...options }: GenerateOptions & CaptionEnds,
+  pictures: number,
+  { generator = [], ...options }: GenerateOptions & CaptionEnds,
 ): Settings {
   const { count = 1, method = 'greedy' } = options;
   const settings: Settings = {
@@ -122,17 +123,17 @@ function checked(
     ...options,
     method,
     count,
-    generator: method === 'sample' ? generator : undefined,
+    generators: method === 'sample' ? [generator].flat() : [],
   };
-  const { beams, maxTokens, minTokens, temperature, topP } = settings;
+  const { beams, generators, maxTokens, minTokens, temperature, topP } = settings;
   const wrong: [boolean, string][] = [
     [
       method === 'greedy' && count > 1,
       `The method "greedy" writes one caption for a picture, not ${count}; choose "sample" or "beam" for more.`,
     ],
     [
-      method === 'sample' && generator === undefined,
-      'The method "sample" needs a "generator" to draw from.',
+      method === 'sample' && generators.length !== 1 && generators.length !== pictures,
+      `The method "sample" needs a "generator" to draw from, or one for each of the ${pictures} pictures.`,
     ],
     [
       method === 'beam' && beams < count,
@@ -173,7 +174,7 @@ function writeTokens(writer: CaptionWriter, pictures: number, settings: Settings
 
 function nextTokens(writer: CaptionWriter, ids: Tensor, settings: Settings): Tensor {
   const logits = constrainLogits(writer.next(ids), ids, settings);
-  const { temperature, generator } = settings;
-  if (generator === undefined) return argmax(logits, { dim: 1 });
-  return drawToken(filterLogits(logits, settings), temperature, generator);
+  const { temperature, generators } = settings;
+  if (generators.length === 0) return argmax(logits, { dim: 1 });
+  return drawToken(filterLogits(logits, settings), temperature, generators);
 }

@@ -1,6 +1,7 @@
 import {
   arange,
   argmax,
+  cat,
   clamp,
   cumsum,
   div,
@@ -89,9 +90,17 @@ function keepNucleus(logits: Tensor, share: number): Tensor {
 
 /**
  * One token for each row of logits [N, V] from softmax(logits/temperature): the largest of
- * logits/temperature − ln(−ln u) with u uniform (Gumbel 1954). int64 [N].
+ * logits/temperature − ln(−ln u) with u uniform (Gumbel 1954). int64 [N]. Each generator draws for as
+ * many rows as the others.
  */
-export function drawToken(logits: Tensor, temperature: number, generator: Generator): Tensor {
-  const uniform = clamp(rand(logits.shape, generator, { device: logits.device }), { min: 1e-20 });
+export function drawToken(
+  logits: Tensor,
+  temperature: number,
+  generators: readonly Generator[],
+): Tensor {
+  const [rows, vocabulary] = logits.shape as [number, number];
+  const shape = [rows / generators.length, vocabulary];
+  const drawn = generators.map((generator) => rand(shape, generator, { device: logits.device }));
+  const uniform = clamp(cat(drawn), { min: 1e-20 });
   return argmax(sub(div(logits, temperature), log(neg(log(uniform)))), { dim: 1 });
 }
