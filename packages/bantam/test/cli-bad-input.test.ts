@@ -21,6 +21,10 @@ function training(change: Partial<Record<'model' | 'data' | 'out' | 'budget', st
   return ['train', ...tinyModel, ...named];
 }
 
+function validation(data: string, metric = 'image_retrieval_recall@1'): string[] {
+  return ['--validate', data, '--set', `validation.metric=${metric}`];
+}
+
 before(async () => {
   await drawShapes(at('shapes'), { each: 4 });
   await bantamJson(training({ out: 'run' }), { cwd, env });
@@ -66,6 +70,12 @@ describe('bad training options', () => {
         [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
         /The strategy 'distill' cannot use the model in gone\. There is no folder gone/,
       ),
+      fails([...training({}), '--set', 'init.model=run/model'], /name their .* --init, or/, 2),
+      fails([...training({}), '--patience', '3'], /no data .* name them with --validate SPEC/, 2),
+      fails([...training({}), ...validation('folder:nowhere')], /"nowhere" cannot be read/),
+      fails([...training({}), ...validation('folder:shapes', 'acc2')], /"acc2" .* one of acc1,/, 2),
+      fails([...training({}), ...validation('csv:shapes/pairs.csv', 'acc1')], /has no classes/),
+      fails(['train', '--resume=run', '--validate=folder:shapes'], /leave out --validate/, 2),
       fails(training({ out: 'file/run' }), /file\/run cannot be written/),
       fails(training({ out: '/proc/run' }), /\/proc\/run cannot be written/),
       fails(['train', '--resume', 'nowhere'], /no run to resume in nowhere/),
