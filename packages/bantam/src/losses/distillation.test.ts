@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Generator, mul, normalize, randn, scope, sum, tensor, type Tensor } from '@bantam/torch';
+import {
+  emptyCache,
+  Generator,
+  memoryStats,
+  mul,
+  normalize,
+  randn,
+  resetPeakBytes,
+  scope,
+  sum,
+  tensor,
+  type Tensor,
+} from '@bantam/torch';
 import { clipLoss } from './clip-loss.js';
 import { featureLoss } from './feature-loss.js';
 import { hardNegatives } from './hard-negatives.js';
@@ -101,6 +113,31 @@ describe('interactiveLoss', () => {
         for (const chunk of [undefined, 4]) {
           near(interactiveLoss(student, student, { ...options, chunk }).item(), expected);
         }
+      }
+    });
+  });
+});
+
+describe('relationLoss and interactiveLoss', () => {
+  it('keep no matrix of all pairs when they go in blocks', () => {
+    const batch = 1024;
+    const peak = (loss: (chunk: number) => Tensor, chunk: number): number =>
+      scope(() => {
+        emptyCache();
+        const before = memoryStats().liveBytes;
+        resetPeakBytes();
+        loss(chunk).backward();
+        return memoryStats().peakBytes - before;
+      });
+    scope(() => {
+      const [student, teacher] = [pairs(1, batch), pairs(3, batch)];
+      for (const loss of [
+        (chunk: number) => relationLoss(student, [teacher], { chunk }),
+        (chunk: number) => interactiveLoss(student, teacher, { chunk }),
+      ]) {
+        const [whole, parts] = [peak(loss, batch), peak(loss, 32)];
+        assert.ok(whole > 8 * batch * batch, `${whole}`);
+        assert.ok(parts < 5 * batch * batch, `${parts} of ${whole}`);
       }
     });
   });

@@ -2,25 +2,23 @@ import {
   add,
   detach,
   div,
+  exp,
   logsumexp,
-  matmul,
   mul,
-  narrow,
   sub,
   sum,
-  transpose,
+  unsqueeze,
   type Tensor,
 } from '@bantam/torch';
-import { blockWise } from './block-wise.js';
 import { scalarLike } from './logits.js';
 import {
   blocksOf,
   positivesOf,
-  type Block,
   type PairFeatures,
   type PairwiseOptions,
   type ScaledFeatures,
 } from './options.js';
+import { rowWise } from './row-wise.js';
 
 /**
  * Interactive contrast of CLIP-KD (Yang et al. 2023, 2307.12732): the student's images
@@ -40,16 +38,14 @@ export function interactiveLoss(
   const batch = image.dim(0);
   const scale = scalarLike(image, logitScale);
   const [images, texts] = [detach(teacher.image), detach(teacher.text)];
-  type Inputs = readonly [Tensor, Tensor, Tensor];
-  const normalisersOf = ({ start, length }: Block, [x, y, s]: Inputs): Tensor => {
-    const side = (own: Tensor, other: Tensor): Tensor => {
-      const logits = matmul(mul(narrow(own, 0, start, length), s), transpose(other, 0, 1));
-      return sum(logsumexp(logits, { dim: 1 }));
-    };
-    return add(side(x, texts), side(y, images));
-  };
-  const inputs: Inputs = [image, text, scale];
-  const normalisers = blockWise(inputs, blocksOf(batch, chunk), normalisersOf);
+  const blocks = blocksOf(batch, chunk);
+  const normalisersOf = (own: Tensor, other: Tensor): Tensor =>
+    rowWise([own, other, scale], blocks, (logits) => {
+      const normalisers = logsumexp(logits, { dim: 1 });
+      const gradient = exp(sub(logits, unsqueeze(normalisers, 1)));
+      return { value: sum(normalisers), gradient };
+    });
+  const normalisers = add(normalisersOf(image, texts), normalisersOf(text, images));
   // Σ_j T_ij·x_i·ŷ_j is x_i times the mean of its positives.
   const matched = (own: Tensor, other: Tensor): Tensor => {
     const { sums, sizes } = positivesOf(other, groups);

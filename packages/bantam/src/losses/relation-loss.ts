@@ -7,7 +7,7 @@ import {
   matmul,
   mul,
   narrow,
-  noGrad,
+  scope,
   stack,
   sub,
   sum,
@@ -15,9 +15,9 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../errors.js';
-import { blockWise } from './block-wise.js';
 import { scalarLike } from './logits.js';
 import { blocksOf, type Block, type PairwiseOptions, type ScaledFeatures } from './options.js';
+import { rowWise } from './row-wise.js';
 
 /** ln softmax(s·a·bᵀ) of a block of rows of a: [length, B]. */
 function logRows(a: Tensor, b: Tensor, scale: Tensor | number, { start, length }: Block): Tensor {
@@ -49,20 +49,23 @@ export function relationLoss(
 ): Tensor {
   if (teachers.length === 0) throw new BantamError('The relation loss needs a teacher.');
   const batch = image.dim(0);
-  type Inputs = readonly [Tensor, Tensor, Tensor];
-  const lossOf = (block: Block, [x, y, scale]: Inputs): Tensor => {
-    const divergence = (student: Tensor, targets: readonly Tensor[]): Tensor => {
-      const target = logMean(targets);
-      return sum(mul(exp(target), sub(target, student)));
-    };
-    const targets = noGrad(() => ({
-      toText: teachers.map((one) => logRows(one.image, one.text, one.logitScale, block)),
-      toImage: teachers.map((one) => logRows(one.text, one.image, one.logitScale, block)),
-    }));
-    const toText = divergence(logRows(x, y, scale, block), targets.toText);
-    const toImage = divergence(logRows(y, x, scale, block), targets.toImage);
-    return div(add(toText, toImage), 2 * batch);
-  };
-  const inputs: Inputs = [image, text, scalarLike(image, logitScale)];
-  return blockWise(inputs, blocksOf(batch, chunk), lossOf);
+  const blocks = blocksOf(batch, chunk);
+  const scale = scalarLike(image, logitScale);
+  const divergence = (a: Tensor, b: Tensor, targetOf: (block: Block) => Tensor): Tensor =>
+    rowWise([a, b, scale], blocks, (logits, block) => {
+      const target = scope(() => targetOf(block));
+      const own = logSoftmax(logits, 1);
+      const wanted = exp(target);
+      return {
+        value: scope(() => sum(mul(wanted, sub(target, own)))),
+        gradient: sub(exp(own), wanted),
+      };
+    });
+  const toText = divergence(image, text, (block) =>
+    logMean(teachers.map((one) => logRows(one.image, one.text, one.logitScale, block))),
+  );
+  const toImage = divergence(text, image, (block) =>
+    logMean(teachers.map((one) => logRows(one.text, one.image, one.logitScale, block))),
+  );
+  return div(add(toText, toImage), 2 * batch);
 }
