@@ -22,7 +22,7 @@ interface Beam {
   readonly score: number;
 }
 
-/** What beams are sorted by, less than any sum of scores. */
+/** Score of a beam that is none yet: less than any sum. */
 const NEVER = -1e9;
 
 /** The best whole captions of a picture so far, by their score for each token. */
@@ -112,16 +112,20 @@ function bestOf(
   open: readonly (readonly Beam[])[],
   options: BeamSearchOptions,
 ): Candidate[][] {
+  const { device } = writer;
   const beams = open.flat();
   const ids = tensor(
     beams.map((beam) => [...beam.ids]),
-    { dtype: 'int64' },
+    { dtype: 'int64', device },
   );
   const logits = writer.next(ids);
   const scores = options.scores === 'logit' ? logits : logSoftmax(logits, 1);
   const sums = add(
     constrainLogits(scores, ids, options),
-    tensor(beams.map(({ score }) => [score])),
+    tensor(
+      beams.map(({ score }) => [score]),
+      { device },
+    ),
   );
   const vocabulary = logits.dim(1);
   const ranked = topk(reshape(sums, [open.length, -1]), 2 * options.beams);

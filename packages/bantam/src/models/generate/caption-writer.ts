@@ -1,4 +1,14 @@
-import { add, arange, mul, select, tensor, unsqueeze, reshape, type Tensor } from '@bantam/torch';
+import {
+  add,
+  arange,
+  mul,
+  select,
+  tensor,
+  unsqueeze,
+  reshape,
+  type Device,
+  type Tensor,
+} from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import type { KeysAndValues } from '../blocks/cross-attention.js';
 import { KeyValueCache } from '../blocks/key-value-cache.js';
@@ -17,6 +27,8 @@ export interface CaptionWriterOptions {
  * earlier tokens are kept, and those of the picture are computed once for all its captions.
  */
 export class CaptionWriter implements Disposable {
+  /** Where ids must be. */
+  readonly device: Device;
   readonly #text: TextTransformer;
   readonly #decoder: MultimodalDecoder;
   readonly #image: readonly KeysAndValues[];
@@ -42,6 +54,7 @@ export class CaptionWriter implements Disposable {
     }
     const { tokens } = model.visual.encode(pixels, { tokens: true });
     if (tokens === null) throw new RangeError('The image tower gave no tokens.');
+    this.device = tokens.device;
     this.#text = text;
     this.#decoder = textDecoder;
     this.#image = textDecoder.read(tokens);
@@ -63,9 +76,10 @@ export class CaptionWriter implements Disposable {
 
   /** Goes on with other captions in place of those so far: `rows` [B·n] are their places among them. */
   reorder(rows: readonly number[]): void {
-    const places = unsqueeze(tensor(rows, { dtype: 'int64' }), 1);
+    const { device } = this;
+    const places = unsqueeze(tensor(rows, { dtype: 'int64', device }), 1);
     const reorder = (caches: readonly KeyValueCache[], heads: number) => {
-      const all = reshape(add(mul(places, heads), arange(heads)), [-1]);
+      const all = reshape(add(mul(places, heads), arange(heads, { device })), [-1]);
       for (const cache of caches) cache.reorder(all);
     };
     reorder(this.#textCaches, this.#text.config.heads);

@@ -161,7 +161,13 @@ function writeTokens(writer: CaptionWriter, pictures: number, settings: Settings
     const chosen =
       length + 1 === maxTokens
         ? rows.map(() => endId)
-        : scope(() => nextTokens(writer, tensor(rows, { dtype: 'int64' }), settings).toArray());
+        : scope(() =>
+            nextTokens(
+              writer,
+              tensor(rows, { dtype: 'int64', device: writer.device }),
+              settings,
+            ).toArray(),
+          );
     for (const [row, ids] of captions.entries()) {
       const open = isOpen(ids);
       const token = Number(chosen[row]);
