@@ -10,6 +10,7 @@ import { copyInitialWeights, type InitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { loadSize } from './pieces.js';
 import { resolvePrecision } from './precision.js';
+import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { runPaths } from './run-directory.js';
 import { createStrategy } from './strategies/index.js';
 import type { Strategy } from './strategy.js';
@@ -34,6 +35,7 @@ export interface Run {
   readonly initial: InitialModels;
   /** Those that the strategy works with. */
   readonly models: readonly LoadedModel[];
+  readonly reinforced: ReinforcedSet | null;
   /** The checkpoint to go on from. */
   readonly checkpoint?: string | undefined;
 }
@@ -46,9 +48,9 @@ interface Session extends Run, TrainControl, Omit<TrainerSetup, keyof Disposable
 
 /** Trains until the budget is used or the signal comes, with metrics and checkpoints on the way. */
 export async function runTraining(run: Run, control: TrainControl): Promise<TrainResult> {
-  const { config, source, tokenizer, initial, models } = run;
+  const { config, source, tokenizer, initial, models, reinforced } = run;
   for (const message of source.notes ?? []) control.onEvent?.({ kind: 'note', message });
-  const strategy = createStrategy(config, { samples: source.size, models });
+  const strategy = createStrategy(config, { samples: source.size, models, reinforced });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),
     unitSize: config.train.batchSize,
@@ -56,6 +58,7 @@ export async function runTraining(run: Run, control: TrainControl): Promise<Trai
     size: config.preprocess.size,
     seed: config.seed,
     workers: config.train.workers,
+    ...(strategy.replay && { replay: strategy.replay }),
     quarantine: { path: runPaths(run.run).quarantine },
   });
   try {

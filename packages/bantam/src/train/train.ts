@@ -31,12 +31,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, initial.model);
   using strategyModels = await loadStrategyModels(config.strategy);
-  const { models } = strategyModels;
+  const { models, reinforced } = strategyModels;
   const source = await openSource(options.data);
-  if (config.augment.length === 0) config.augment = resolveAugment(source.augment);
+  if (config.augment.length === 0) {
+    config.augment = reinforced?.augment ?? resolveAugment(source.augment);
+  }
+  reinforced?.check(source, config.augment);
   Object.assign(config.train, fitBatch(config.train, source, options));
   // A strategy that does not go with the model says so before there is a run.
-  onDevice('meta', () => createStrategy(config, { samples: source.size, models }));
+  onDevice('meta', () => createStrategy(config, { samples: source.size, models, reinforced }));
   const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
   config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
@@ -44,7 +47,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return await runTraining({ run: out, config, source, tokenizer, initial, models }, options);
+  return await runTraining(
+    { run: out, config, source, tokenizer, initial, models, reinforced },
+    options,
+  );
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -59,9 +65,10 @@ export async function resumeTraining(
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
   using strategyModels = await loadStrategyModels(config.strategy);
-  const { models } = strategyModels;
+  const { models, reinforced } = strategyModels;
+  reinforced?.check(source, config.augment);
   return await runTraining(
-    { run, config, source, tokenizer, initial, models, checkpoint },
+    { run, config, source, tokenizer, initial, models, reinforced, checkpoint },
     control,
   );
 }

@@ -18,6 +18,7 @@ interface TrainFlags {
   readonly initImage?: string;
   readonly freezeInherited?: true;
   readonly teacher?: readonly string[];
+  readonly reinforced?: string;
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
@@ -46,6 +47,10 @@ export function addTrain(program: Command): void {
       'learn from the model in this directory, too (distill, siclip); repeatable',
       listed,
     )
+    .option(
+      '--reinforced <folder>',
+      'learn from what teachers said in this set (bantam data reinforce), in place of --teacher',
+    )
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
@@ -67,7 +72,9 @@ export function addTrain(program: Command): void {
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
     const { resumeTraining, strategies, train } = await import('../../train/index.js');
-    if (fresh.teacher !== undefined) requireStudent(fresh.strategy, strategies);
+    for (const name of ['teacher', 'reinforced'] as const) {
+      if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
+    }
     const progress = new Progress();
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
@@ -96,11 +103,12 @@ function trainOptions(flags: TrainFlags): TrainOptions {
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
   }
-  const { strategy, initImage, freezeInherited, seed, teacher, tokenizer } = rest;
+  const { strategy, initImage, freezeInherited, seed, teacher, reinforced, tokenizer } = rest;
   const settings = {
     ...set,
     ...(precision !== undefined && { 'train.precision': precision }),
     ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
+    ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
   };
   return {
     ...(model !== undefined && { model }),
@@ -118,11 +126,15 @@ function trainOptions(flags: TrainFlags): TrainOptions {
 }
 
 /** @throws UsageError where the strategy has no use for a teacher. */
-function requireStudent(strategy = 'clip', strategies: readonly StrategyKind[]): void {
+function requireStudent(
+  flag: 'teacher' | 'reinforced',
+  strategy = 'clip',
+  strategies: readonly StrategyKind[],
+): void {
   const students = strategies.filter(({ fields }) => 'teachers' in fields).map(({ type }) => type);
   if (students.includes(strategy)) return;
   throw new UsageError(
-    `The strategy '${strategy}' has no teachers; leave out --teacher, or choose --strategy ${students.join(' or ')}.`,
+    `The strategy '${strategy}' has no teachers; leave out --${flag}, or choose --strategy ${students.join(' or ')}.`,
   );
 }
 
