@@ -59,8 +59,8 @@ export function flag(fallback: boolean): Field<boolean> {
 }
 
 /** Any text. */
-export function text(): Field<string> {
-  return field('a text', (value) => typeof value === 'string');
+export function text(fallback?: string): Field<string> {
+  return field('a text', (value) => typeof value === 'string', fallback);
 }
 
 /** A JSON object. */

@@ -62,7 +62,7 @@ export {
   type Spread,
   type SyntheticSummary,
 } from './inspect.js';
-export { Loader, type Batch, type LoaderOptions } from './loader.js';
+export { Loader, usualDecodeSide, type Batch, type LoaderOptions } from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './order.js';
 export { packSource, type PackOptions, type PackSummary } from './pack.js';
@@ -70,6 +70,14 @@ export type { Box, Pixels } from './pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './quarantine.js';
 export { Draws, type DrawKey } from './random.js';
 export { type RandAugmentParameters, type RandOp } from './rand-augment.js';
+export {
+  replayBatches,
+  replayCaptions,
+  type Replay,
+  type ReplayBatch,
+  type ReplayBatchesOptions,
+  type Replayed,
+} from './replay.js';
 export { resample, type ResampleOptions } from './resample.js';
 export {
   plainCaptions,

@@ -4,9 +4,10 @@ import { checkAugment, type ImageAugment } from './augment.js';
 import { checkRecipe, drawCaption } from './captions.js';
 import { epochOrder, samplesPerEpoch, type Position } from './order.js';
 import { PixelCache } from './pixel-cache.js';
-import { Producer, type ProduceJob, type Produced, type ProducerSettings } from './produce.js';
+import { Producer, type Produced, type ProducerSettings } from './produce.js';
 import { Quarantine, type QuarantineOptions } from './quarantine.js';
 import { Draws } from './random.js';
+import { drawReplay, type Replay, type Replayed } from './replay.js';
 import type { CaptionRecipe, Source } from './source.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -32,8 +33,13 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   /** Most memory for decoded pictures in bytes; an eighth of the machine's, up to 2 GiB. */
   readonly cacheBytes?: number;
-  /** Shortest side that files keep when they are halved while decoding; 1.5 times `size` by default. */
+  /**
+   * Shortest side that files keep when they are halved while decoding; that of `replay`, or 1.5 times
+   * `size` by default.
+   */
   readonly decodeSide?: number;
+  /** Draws from a fixed number of views and captions of each record instead of ever new ones. */
+  readonly replay?: Replay;
   readonly quarantine?: QuarantineOptions;
 }
 
@@ -50,14 +56,16 @@ export interface Batch {
   readonly indices: Int32Array;
   readonly keys: readonly string[];
   readonly epoch: number;
+  /** Which of the views and captions of {@link LoaderOptions.replay} they are. */
+  readonly replayed?: Replayed;
   /** Where to start to get the batches that follow this one. */
   readonly next: Position;
 }
 
 /**
  * Endless batches of augmented pictures and captions. Every batch is a pure function of the
- * source, the options' `seed`, `batchSize`, `views`, `size`, `decodeSide` and `recipe`, and its
- * {@link Position}: neither the number of workers nor where the stream was started matters. A
+ * source, the options' `seed`, `batchSize`, `views`, `size`, `decodeSide`, `replay` and `recipe`,
+ * and its  * {@link Position}: neither the number of workers nor where the stream was started matters. A
  * broken sample is quarantined, and the one half an epoch further takes its place.
  */
 export class Loader {
@@ -80,8 +88,8 @@ export class Loader {
 
   constructor(source: Source, options: LoaderOptions) {
     const { batchSize, views, size, recipe = source.recipe, dropLast = true } = options;
-    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = Math.ceil(size * 1.5) } =
-      options;
+    const { workers = availableParallelism() < 8 ? 1 : 2, replay } = options;
+    const { decodeSide = replay?.decodeSide ?? usualDecodeSide(size) } = options;
     checkRecipe(recipe);
     for (const augment of Object.values(views)) checkAugment(augment);
     this.samplesPerEpoch = samplesPerEpoch(source);
@@ -107,7 +115,12 @@ export class Loader {
     this.quarantine = new Quarantine(options.quarantine);
     const { seed, cacheBytes = Math.min(2 ** 31, totalmem() / 8) } = options;
     const cache = createCache(source, decodeSide, cacheBytes);
-    const settings: ProducerSettings = { views, seed, decodeSide, cache: cache?.memory };
+    const settings: ProducerSettings = {
+      views,
+      seed: replay?.seed ?? seed,
+      decodeSide,
+      cache: cache?.memory,
+    };
     this.#pool = workers > 0 ? new WorkerPool(workers, settings) : undefined;
     this.#producer = this.#pool ?? new Producer(settings);
     this.#prefetch = this.#pool === undefined ? 1 : (options.prefetch ?? 2 * workers);
@@ -184,7 +197,7 @@ export class Loader {
   async #make(place: Position, size: number): Promise<Batch> {
     if (this.#closed) throw closedError();
     const { epoch, position } = place;
-    const { seed } = this.#options;
+    const { seed, replay } = this.#options;
     const end = Math.min(position + this.#options.batchSize, this.samplesPerEpoch);
     const candidates = Array.from({ length: end - position }, (_, i) => {
       return new Candidates(this.#order(epoch), position + i);
@@ -192,8 +205,14 @@ export class Loader {
     const { images } = await this.#fill({ epoch, size }, candidates);
     const indices = Int32Array.from(candidates, ({ current }) => current);
     const records = Array.from(indices, (index) => this.#source.record(index));
+    const replayed = replay && drawReplay(replay, { seed, epoch, indices });
     const captions = records.map((record, i) => {
-      const draws = new Draws({ seed, purpose: 'caption', epoch, index: indices[i] ?? 0 });
+      const draws = new Draws({
+        seed: replay?.seed ?? seed,
+        purpose: 'caption',
+        epoch: replayed?.captions[i] ?? epoch,
+        index: indices[i] ?? 0,
+      });
       return drawCaption(record, this.#recipe, draws);
     });
     return {
@@ -205,13 +224,14 @@ export class Loader {
       indices,
       keys: records.map(({ key }) => key),
       epoch,
+      ...(replayed && { replayed }),
       next: this.#after(place),
     };
   }
 
   /** Produces the candidates' pictures, moving on to the next candidate where one is broken. */
   async #fill(
-    kind: Pick<ProduceJob, 'epoch' | 'size'>,
+    kind: { readonly epoch: number; readonly size: number },
     candidates: readonly Candidates[],
   ): Promise<Produced> {
     for (const candidate of candidates) candidate.skip(this.#broken);
@@ -236,14 +256,18 @@ export class Loader {
   }
 
   #produce(
-    kind: Pick<ProduceJob, 'epoch' | 'size'>,
+    { epoch, size }: { readonly epoch: number; readonly size: number },
     candidates: readonly Candidates[],
   ): Promise<Produced> {
     this.#tried += candidates.length;
-    const samples = candidates.map(({ current: index }) => {
-      return { index, location: this.#source.location(index) };
+    const { seed, replay } = this.#options;
+    const indices = Int32Array.from(candidates, ({ current }) => current);
+    const replayed = replay && drawReplay(replay, { seed, epoch, indices });
+    const samples = Array.from(indices, (index, i) => {
+      const location = this.#source.location(index);
+      return { index, location, epochs: [replayed?.views[i] ?? epoch] };
     });
-    return this.#producer.produce({ ...kind, samples });
+    return this.#producer.produce({ size, samples });
   }
 }
 
@@ -269,6 +293,11 @@ class Candidates {
       }
     }
   }
+}
+
+/** {@link LoaderOptions.decodeSide} for pictures of a size: crops of them need not be enlarged. */
+export function usualDecodeSide(size: number): number {
+  return Math.ceil(size * 1.5);
 }
 
 function closedError(): BantamError {

@@ -15,12 +15,19 @@ export interface ProducerSettings {
   readonly cache: PixelCacheMemory | undefined;
 }
 
+/** A record whose views are made. */
+export interface ProduceSample {
+  readonly index: number;
+  readonly location: ImageLocation;
+  /** The epochs that it is augmented for, a picture of each view for each of them. */
+  readonly epochs: readonly number[];
+}
+
 /** Pictures to make. */
 export interface ProduceJob {
-  readonly epoch: number;
   /** Edge of the pictures in pixels. */
   readonly size: number;
-  readonly samples: readonly { readonly index: number; readonly location: ImageLocation }[];
+  readonly samples: readonly ProduceSample[];
 }
 
 /** A sample whose picture could not be read or decoded, by its place in the job. */
@@ -30,7 +37,7 @@ export interface ProduceFailure {
 }
 
 export interface Produced {
-  /** Pixels of each view: [samples, size, size, 3]; zero where a sample failed. */
+  /** Pixels of each view: [epochs of all samples, size, size, 3]; zero where a sample failed. */
   readonly images: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
   readonly failures: readonly ProduceFailure[];
 }
@@ -45,14 +52,23 @@ export class Producer {
     this.#cache = settings.cache && new PixelCache(settings.cache);
   }
 
-  async produce({ epoch, samples, size }: ProduceJob): Promise<Produced> {
+  async produce({ samples, size }: ProduceJob): Promise<Produced> {
     const { views, seed } = this.#settings;
     if (Object.keys(views).length === 0) return { images: {}, failures: [] };
     const bytes = size * size * 3;
+    const firstRows: number[] = [];
+    let rows = 0;
+    for (const { epochs } of samples) {
+      firstRows.push(rows);
+      rows += epochs.length;
+    }
     const images: Record<string, Uint8Array<ArrayBuffer>> = {};
-    for (const view of Object.keys(views)) images[view] = new Uint8Array(samples.length * bytes);
+    for (const view of Object.keys(views)) images[view] = new Uint8Array(rows * bytes);
     const failures: ProduceFailure[] = [];
-    const make = async (place: number, index: number, location: ImageLocation): Promise<void> => {
+    const make = async (
+      place: number,
+      { index, location, epochs }: ProduceSample,
+    ): Promise<void> => {
       let pixels: Pixels | undefined;
       try {
         pixels = this.#cache?.get(index);
@@ -68,17 +84,20 @@ export class Producer {
         return;
       }
       for (const [view, augment] of Object.entries(views)) {
-        const draws = new Draws({ seed, purpose: `augment/${view}`, epoch, index });
-        const target = images[view]?.subarray(place * bytes, (place + 1) * bytes);
-        if (target === undefined) continue;
-        const { data } = augmentImage(pixels, augment, { size, draws, target });
-        if (data.byteOffset !== target.byteOffset || data.buffer !== target.buffer)
-          target.set(data);
+        for (const [i, epoch] of epochs.entries()) {
+          const draws = new Draws({ seed, purpose: `augment/${view}`, epoch, index });
+          const row = (firstRows[place] ?? 0) + i;
+          const target = images[view]?.subarray(row * bytes, (row + 1) * bytes);
+          if (target === undefined) continue;
+          const { data } = augmentImage(pixels, augment, { size, draws, target });
+          if (data.byteOffset !== target.byteOffset || data.buffer !== target.buffer)
+            target.set(data);
+        }
       }
     };
     const tasks = samples.entries();
     const lane = async (): Promise<void> => {
-      for (const [place, { index, location }] of tasks) await make(place, index, location);
+      for (const [place, sample] of tasks) await make(place, sample);
     };
     // A few at once keep the decoder's threads busy while pixels of others are augmented.
     await Promise.all(Array.from({ length: 4 }, lane));

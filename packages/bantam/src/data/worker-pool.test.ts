@@ -10,7 +10,7 @@ const settings: ProducerSettings = {
   decodeSide: 16,
   cache: undefined,
 };
-const job = { epoch: 0, size: 8, samples: [] };
+const job = { size: 8, samples: [] };
 
 /** A pool of one worker, and how its first job ends. */
 async function failure(changes: object): Promise<unknown> {

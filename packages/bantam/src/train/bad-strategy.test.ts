@@ -121,7 +121,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   [
     'distillation without a teacher',
     () => ({ strategy: 'distill' }),
-    /^The strategy 'distill' learns from a teacher; name its model directory with --teacher, or set the weights feature, relation, interactive to 0\.$/,
+    /^The strategy 'distill' learns from a teacher; name its model directory with --teacher, or a reinforced set with --reinforced, or set the weights feature, relation, interactive to 0\.$/,
   ],
   [
     'a teacher that is not there',
@@ -220,7 +220,7 @@ describe('a run whose teacher is gone, or another', () => {
     cpSync(runs.path('other', 'model'), teacher, { recursive: true });
     await assert.rejects(
       resumeTraining(run),
-      /^BantamError: The model in .*teacher is not the teacher that this run began with; put that one back/,
+      /^BantamError: What is in .*teacher is not the teacher that this run began with; put that one back/,
     );
     rmSync(teacher, { recursive: true });
     renameSync(elsewhere, teacher);

@@ -23,6 +23,7 @@ import {
 import type { Tokenizer } from '../text/index.js';
 import type { GradientOptions, Piece } from './backward.js';
 import { onePhase, type Phase } from './phases.js';
+import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import {
   createStrategy,
   parseStrategy,
@@ -85,6 +86,8 @@ export interface BenchOptions {
   model?: Clip;
   /** For strategies that work with some. */
   models?: readonly LoadedModel[];
+  /** For strategies that learn from one. */
+  reinforced?: ReinforcedSet;
   /** Encodes the captions; default: ids that stand for none. */
   tokenizer?: Tokenizer;
 }
@@ -92,7 +95,14 @@ export interface BenchOptions {
 /** A model, a strategy and a batch of eight for them. */
 export function createBench(
   settings: string | StrategyConfig | { type: string },
-  { config = masked, dtype = 'float64', model: given, models = [], tokenizer }: BenchOptions = {},
+  {
+    config = masked,
+    dtype = 'float64',
+    model: given,
+    models = [],
+    reinforced,
+    tokenizer,
+  }: BenchOptions = {},
 ): Bench {
   const parsed = parseStrategy(settings);
   const adapted = strategyKind(parsed.type).adapt?.(config, parsed) ?? config;
@@ -105,7 +115,7 @@ export function createBench(
       seed: 0,
       preprocess: preprocessFor(adapted.vision.imageSize),
     },
-    { samples: 10, models },
+    { samples: 10, models, ...(reinforced && { reinforced }) },
   );
   strategy.module?.to(dtype);
   if (strategy.frozen !== undefined) model.freeze(strategy.frozen);

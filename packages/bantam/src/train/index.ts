@@ -42,6 +42,14 @@ export {
   type ValidationRow,
   type Validator,
 } from './validation.js';
+export {
+  reinforceSource,
+  type ReinforceOptions,
+  type ReinforceProgress,
+  type ReinforceSummary,
+} from './reinforced/reinforce-source.js';
+export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
+export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
 export { resumeTraining, train, type TrainOptions } from './train.js';

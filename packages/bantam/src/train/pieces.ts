@@ -59,6 +59,7 @@ export class PieceMaker {
       ids: to(fromTypedArray(ids, { shape }), { device }),
       captions: batch.captions,
       indices: batch.indices,
+      ...(batch.replayed && { replayed: batch.replayed }),
     });
     return { size: batch.size, captionTokens: shape[1], load };
   }

@@ -11,6 +11,7 @@ import { saveTrained } from './model-directory.js';
 import { loadSize } from './pieces.js';
 import { resolvePrecision } from './precision.js';
 import { Recovery } from './recovery.js';
+import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { runPaths } from './run-directory.js';
 import { createStrategy } from './strategies/index.js';
 import type { Strategy } from './strategy.js';
@@ -40,6 +41,7 @@ export interface Run {
   readonly initial: InitialModels;
   /** Those that the strategy works with. */
   readonly models: readonly LoadedModel[];
+  readonly reinforced: ReinforcedSet | null;
   /** The checkpoint to go on from. */
   readonly checkpoint?: string | undefined;
 }
@@ -55,13 +57,13 @@ interface Session extends Run, Omit<TrainerSetup, keyof Disposable> {
 
 /** Trains until the budget is used or the signal comes, with metrics and checkpoints on the way. */
 export async function runTraining(run: Run, control: TrainControl): Promise<TrainResult> {
-  const { config, source, tokenizer, initial, models } = run;
+  const { config, source, tokenizer, initial, models, reinforced } = run;
   const emit = (event: TrainEvent): void => control.onEvent?.(event);
   const note = (message: string): void => {
     emit({ kind: 'note', message });
   };
   source.notes?.forEach(note);
-  const strategy = createStrategy(config, { samples: source.size, models });
+  const strategy = createStrategy(config, { samples: source.size, models, reinforced });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),
     unitSize: config.train.batchSize,
@@ -69,6 +71,7 @@ export async function runTraining(run: Run, control: TrainControl): Promise<Trai
     size: config.preprocess.size,
     seed: config.seed,
     workers: config.train.workers,
+    ...(strategy.replay && { replay: strategy.replay }),
     quarantine: { path: runPaths(run.run).quarantine },
   });
   try {

@@ -1,35 +1,36 @@
-import { BantamError } from '../errors.js';
-import { loadModel, type LoadedModel } from '../models/index.js';
+import { loadModels, type LoadedModels } from './load-models.js';
+import { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { strategyKind, type StrategyConfig } from './strategies/index.js';
 
-/** The trained models that a strategy works with. */
-export interface StrategyModels extends Disposable {
-  readonly models: readonly LoadedModel[];
+/** The trained models and the reinforced set that a strategy works with. */
+export interface StrategyModels extends LoadedModels {
+  readonly reinforced: ReinforcedSet | null;
 }
 
 /**
- * Reads the model directories that the strategy's settings name.
+ * Reads the model directories and the reinforced set that the strategy's settings name.
  *
  * @throws BantamError where one of them is missing or damaged.
  */
 export async function loadStrategyModels(strategy: StrategyConfig): Promise<StrategyModels> {
-  const models: LoadedModel[] = [];
-  const loaded = {
-    models,
-    [Symbol.dispose]() {
-      for (const { model } of models.splice(0)) model.dispose();
-    },
-  };
-  for (const directory of strategyKind(strategy.type).models?.(strategy) ?? []) {
-    try {
-      models.push(await loadModel(directory));
-    } catch (error) {
-      loaded[Symbol.dispose]();
-      if (!(error instanceof BantamError)) throw error;
-      throw new BantamError(
-        `The strategy '${strategy.type}' cannot use the model in ${directory}. ${error.message}`,
-      );
-    }
+  const kind = strategyKind(strategy.type);
+  const loaded = await loadModels(
+    kind.models?.(strategy) ?? [],
+    (directory) => `The strategy '${strategy.type}' cannot use the model in ${directory}`,
+  );
+  const folder = kind.reinforced?.(strategy) ?? '';
+  try {
+    const reinforced = folder === '' ? null : await ReinforcedSet.open(folder);
+    return {
+      ...loaded,
+      reinforced,
+      [Symbol.dispose]() {
+        reinforced?.[Symbol.dispose]();
+        loaded[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    loaded[Symbol.dispose]();
+    throw error;
   }
-  return loaded;
 }

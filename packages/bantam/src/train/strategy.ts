@@ -7,10 +7,11 @@ import type {
   RandomStreams,
   Tensor,
 } from '@bantam/torch';
-import type { ImageAugment, Quarantine, Source } from '../data/index.js';
+import type { ImageAugment, Quarantine, Replay, Replayed, Source } from '../data/index.js';
 import type { Fields } from '../fields.js';
 import type { Clip, LoadedModel, ModelConfig, Preprocess } from '../models/index.js';
 import type { Phase } from './phases.js';
+import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 
 /** Samples on the device: one tensor of pixels per view of the image, and the captions' ids. */
 export interface StepBatch {
@@ -21,6 +22,8 @@ export interface StepBatch {
   readonly captions: readonly string[];
   /** Which samples of the source they are. */
   readonly indices: Int32Array;
+  /** Which of the views and captions of {@link Strategy.replay} they are. */
+  readonly replayed?: Replayed;
 }
 
 /** The samples that are contrasted with each other in one step. */
@@ -92,6 +95,8 @@ export interface Strategy extends Partial<Disposable> {
   readonly phases: readonly Phase[];
   /** The views of each image by name, each with its augmentation; without any, none is read. */
   views(augment: ImageAugment): Readonly<Record<string, ImageAugment>>;
+  /** Which views and captions of the samples come again and again; without it, ever new ones come. */
+  readonly replay?: Replay;
   /** Runs once before training, on a new model or a resumed one. */
   prepare?(context: PrepareContext): Promise<void>;
   /** Runs under autocast. */
@@ -135,6 +140,8 @@ export interface StrategyOptions {
   readonly preprocess: Preprocess;
   /** The models in the directories of {@link StrategyKind.models}, in evaluation mode; the run's own. */
   readonly models: readonly LoadedModel[];
+  /** The set in the folder of {@link StrategyKind.reinforced}; the run's own. */
+  readonly reinforced: ReinforcedSet | null;
   /** Which towers start from trained weights. */
   readonly trained: { readonly image: boolean };
   /** Draws the initial weights of the strategy's own modules. */
@@ -152,6 +159,8 @@ export interface StrategyKind<Settings extends object = object> {
   adapt?(model: ModelConfig, settings: Settings): ModelConfig;
   /** Directories of trained models that the strategy works with, such as teachers. */
   models?(settings: Settings): readonly string[];
+  /** The folder of a reinforced set that the strategy learns from; empty: none. */
+  reinforced?(settings: Settings): string;
   /** @throws BantamError where model and settings do not go together. */
   create(settings: Settings, options: StrategyOptions): Strategy;
 }

@@ -33,12 +33,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const config = resolveConfig(options, initial.model);
   const validator = await validatorOf(config, options.openValidator);
   using strategyModels = await loadStrategyModels(config.strategy);
-  const { models } = strategyModels;
+  const { models, reinforced } = strategyModels;
   const source = await openSource(options.data);
-  if (config.augment.length === 0) config.augment = resolveAugment(source.augment);
+  if (config.augment.length === 0) {
+    config.augment = reinforced?.augment ?? resolveAugment(source.augment);
+  }
+  reinforced?.check(source, config.augment);
   Object.assign(config.train, fitBatch(config.train, source, options));
   // A strategy that does not go with the model says so before there is a run.
-  onDevice('meta', () => createStrategy(config, { samples: source.size, models }));
+  onDevice('meta', () => createStrategy(config, { samples: source.size, models, reinforced }));
   const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
   config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
@@ -46,7 +49,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  const run = { run: out, config, source, tokenizer, validator, initial, models };
+  const run = { run: out, config, source, tokenizer, validator, initial, models, reinforced };
   return await runTraining(run, options);
 }
 
@@ -63,9 +66,10 @@ export async function resumeTraining(
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
   using strategyModels = await loadStrategyModels(config.strategy);
-  const { models } = strategyModels;
-  const resumed = { run, config, source, tokenizer, validator, initial, models, checkpoint };
-  return await runTraining(resumed, control);
+  const { models, reinforced } = strategyModels;
+  reinforced?.check(source, config.augment);
+  const loaded = { config, source, tokenizer, validator, initial, models, reinforced };
+  return await runTraining({ run, ...loaded, checkpoint }, control);
 }
 
 /** The configuration with the tokenizer's vocabulary, context and padding. */

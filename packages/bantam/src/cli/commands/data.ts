@@ -7,18 +7,20 @@ import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addCaption } from './data-caption.js';
+import { addReinforce } from './data-reinforce.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
   const data = program
     .command('data')
-    .description('get data sets, look into them, pack them, caption them');
+    .description('get data sets, look into them, pack, caption and reinforce them');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
   addInspect(data);
   addPack(data);
   addCaption(data);
+  addReinforce(data);
 }
 
 function addGet(data: Command): void {

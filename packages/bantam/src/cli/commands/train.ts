@@ -18,6 +18,7 @@ interface TrainFlags {
   readonly initImage?: string;
   readonly freezeInherited?: true;
   readonly teacher?: readonly string[];
+  readonly reinforced?: string;
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
@@ -48,6 +49,10 @@ export function addTrain(program: Command): void {
       'learn from the model in this directory, too (distill, siclip); repeatable',
       listed,
     )
+    .option(
+      '--reinforced <folder>',
+      'learn from what teachers said in this set (bantam data reinforce), in place of --teacher',
+    )
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
@@ -73,7 +78,9 @@ export function addTrain(program: Command): void {
     const options = resume === undefined ? trainOptions(fresh) : undefined;
     const { openValidator } = await import('../../eval/index.js');
     const { resumeTraining, strategies, train } = await import('../../train/index.js');
-    if (fresh.teacher !== undefined) requireStudent(fresh.strategy, strategies);
+    for (const name of ['teacher', 'reinforced'] as const) {
+      if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
+    }
     const progress = new Progress();
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
@@ -102,6 +109,7 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     validate,
     patience,
     teacher,
+    reinforced,
     set = {},
     ...rest
   } = flags;
@@ -120,6 +128,7 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
     ...(validate !== undefined && { 'validation.data': validate }),
     ...(patience !== undefined && { 'validation.patience': String(patience) }),
+    ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
   };
   const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
   return {
@@ -138,11 +147,15 @@ function trainOptions(flags: TrainFlags): TrainOptions {
 }
 
 /** @throws UsageError where the strategy has no use for a teacher. */
-function requireStudent(strategy = 'clip', strategies: readonly StrategyKind[]): void {
+function requireStudent(
+  flag: 'teacher' | 'reinforced',
+  strategy = 'clip',
+  strategies: readonly StrategyKind[],
+): void {
   const students = strategies.filter(({ fields }) => 'teachers' in fields).map(({ type }) => type);
   if (students.includes(strategy)) return;
   throw new UsageError(
-    `The strategy '${strategy}' has no teachers; leave out --teacher, or choose --strategy ${students.join(' or ')}.`,
+    `The strategy '${strategy}' has no teachers; leave out --${flag}, or choose --strategy ${students.join(' or ')}.`,
   );
 }
 

@@ -5,6 +5,7 @@ import {
   distillation,
   distillationFields,
   distillationLosses,
+  reinforcedOf,
   teachersOf,
   type DistillationLoss,
   type DistillationSettings,
@@ -35,6 +36,7 @@ export const distill: StrategyKind<DistillSettings> = {
   },
   adapt: withLogits,
   models: teachersOf,
+  reinforced: reinforcedOf,
   create: (settings, options) =>
     distillation(settings, options, {
       name: 'distill',

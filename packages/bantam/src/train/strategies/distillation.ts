@@ -24,6 +24,7 @@ import { contrastiveFields, type ContrastiveSettings } from './contrastive.js';
 import { captionGroups, toUnit } from './features.js';
 import { pairStrategy, present } from './pair.js';
 import type { Stages, Weights } from './stages.js';
+import { storedTeachers } from './stored-teachers.js';
 import { createTeacher, encodeTeachers, teacherFeatures, type Teacher } from './teachers.js';
 
 /** The losses of a student with teachers. */
@@ -38,6 +39,8 @@ export const distillationLosses: readonly DistillationLoss[] = ['contrastive', .
 export interface DistillationSettings extends ContrastiveSettings, Weights<DistillationLoss> {
   /** Model directories of the teachers. */
   readonly teachers: readonly string[];
+  /** Folder of a reinforced set, in place of teachers; empty: none. */
+  readonly reinforced: string;
   /** The scale of the teachers' logits in the relation loss; 0: each teacher's own. */
   readonly teacherScale: number;
 }
@@ -46,6 +49,7 @@ export interface DistillationSettings extends ContrastiveSettings, Weights<Disti
 export const distillationFields: Fields<DistillationSettings> = {
   ...contrastiveFields(),
   teachers: listOf(text()),
+  reinforced: text(''),
   contrastive: atLeast(0, 1),
   feature: atLeast(0, 4),
   relation: atLeast(0, 1),
@@ -56,6 +60,11 @@ export const distillationFields: Fields<DistillationSettings> = {
 /** Which models a strategy with these settings loads. */
 export function teachersOf({ teachers }: DistillationSettings): readonly string[] {
   return teachers;
+}
+
+/** Which reinforced set a strategy with these settings learns from. */
+export function reinforcedOf({ reinforced }: DistillationSettings): string {
+  return reinforced;
 }
 
 /** A student's features in the space of a teacher of another width. */
@@ -96,7 +105,7 @@ class StudentModules extends Module {
     for (const [i, { fingerprint, directory }] of teachers.entries()) {
       if (known[i] === fingerprint) continue;
       throw new BantamError(
-        `The model in ${directory} is not the teacher that this run began with; put that one back to go on, or start a new run.`,
+        `What is in ${directory} is not the teacher that this run began with; put that one back to go on, or start a new run.`,
       );
     }
   }
@@ -125,9 +134,10 @@ export function distillation(
   const teachers = createTeachers(settings, options, name);
   if (teachers.length === 0 && stages.uses(...taught)) {
     throw new BantamError(
-      `The strategy '${name}' learns from a teacher; name its model directory with --teacher, or set the weights ${taught.join(', ')} to 0.`,
+      `The strategy '${name}' learns from a teacher; name its model directory with --teacher, or a reinforced set with --reinforced, or set the weights ${taught.join(', ')} to 0.`,
     );
   }
+  const { reinforced } = options;
   const { embedDim } = options.model;
   const projections = teachers.map((teacher) =>
     teacher.embedDim === embedDim
@@ -139,9 +149,11 @@ export function distillation(
   const own = teachers.length === 0 ? null : new StudentModules(teachers, projections, pair.module);
   return {
     ...pair,
+    ...(reinforced && { replay: reinforced.replay }),
     module: own ?? pair.module,
     async prepare(context) {
       own?.check(teachers);
+      if (reinforced !== null) context.exclude(reinforced.broken);
       await pair.prepare?.(context);
     },
     targets: (batch, { phase }) =>
@@ -180,10 +192,16 @@ export function distillation(
 
 function createTeachers(
   settings: DistillationSettings,
-  { models, preprocess }: StrategyOptions,
+  { models, reinforced, preprocess }: StrategyOptions,
   name: string,
 ): Teacher[] {
   const directories = teachersOf(settings);
+  if (reinforced !== null) {
+    if (directories.length === 0) return storedTeachers(reinforced);
+    throw new BantamError(
+      `The strategy '${name}' learns from teachers or from a reinforced set that holds what they said; leave out --teacher or --reinforced.`,
+    );
+  }
   if (models.length !== directories.length) {
     throw new RangeError(
       `'${name}' has ${directories.length} teachers, but got ${models.length} models.`,

@@ -5,6 +5,7 @@ import { readFields } from '../../fields.js';
 import type { LoadedModel } from '../../models/index.js';
 import { didYouMean } from '../../nearest.js';
 import type { TrainConfig } from '../config.js';
+import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
 import { clipa, type ClipaSettings } from './clipa.js';
@@ -78,6 +79,8 @@ export interface CreateStrategyOptions {
   samples: number;
   /** The models that the strategy works with, see `loadStrategyModels`. Default: none. */
   models?: readonly LoadedModel[];
+  /** The reinforced set that the strategy learns from. Default: none. */
+  reinforced?: ReinforcedSet | null;
 }
 
 /**
@@ -87,13 +90,14 @@ export interface CreateStrategyOptions {
  */
 export function createStrategy(
   { strategy, model, init, seed, preprocess }: StrategyParts,
-  { samples, models = [] }: CreateStrategyOptions,
+  { samples, models = [], reinforced = null }: CreateStrategyOptions,
 ): Strategy {
   return strategyKind(strategy.type).create(strategy, {
     model,
     samples,
     preprocess,
     models,
+    reinforced,
     trained: { image: init.model !== '' || init.image !== '' },
     generator: new RandomStreams({ seed }).get('strategy'),
   });

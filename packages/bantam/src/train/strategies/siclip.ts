@@ -7,6 +7,7 @@ import {
   distillation,
   distillationFields,
   distillationLosses,
+  reinforcedOf,
   teachersOf,
   weighted,
   type DistillationLoss,
@@ -63,6 +64,7 @@ export const siclip: StrategyKind<SiclipSettings> = {
   },
   adapt: withLogits,
   models: teachersOf,
+  reinforced: reinforcedOf,
   create(settings, options) {
     const { negatives, combine } = settings;
     const stages = createStages('siclip', settings, [...distillationLosses, 'matching']);

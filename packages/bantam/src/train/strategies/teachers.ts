@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
+import type { PairFeatures } from '../../losses/index.js';
 import { modelFlops, type Clip, type LoadedModel, type Preprocess } from '../../models/index.js';
 import { crc32c } from '../crc32c.js';
 import type { CostOptions, Features, StepBatch } from '../strategy.js';
@@ -24,14 +25,22 @@ export interface Teacher {
   readonly embedDim: number;
   /** The factor of its own that makes its cosines logits. */
   readonly logitScale: number;
-  /** The model's directory. */
+  /** The model's directory, or that of the reinforced set that stands for it. */
   readonly directory: string;
-  /** Tells its weights from others. */
+  /** Tells its weights from others, or its set. */
   readonly fingerprint: number;
-  /** Features of the batch's pictures and captions, by its own tokenizer and preprocessing. */
-  encode(batch: StepBatch): { image: Tensor; text: Tensor };
+  /** Features of the batch's pictures and captions. */
+  encode(batch: StepBatch): PairFeatures;
   /** Operations of one forward pass for a sample. */
   flops(cost: CostOptions): number;
+}
+
+/** A teacher that computes: by its own tokenizer and preprocessing. */
+export interface TeacherModel extends Teacher {
+  /** Features [B, D] of normalised pixels. */
+  encodeImages(pixels: Tensor): Tensor;
+  /** Features [B, D] of captions. */
+  encodeTexts(captions: readonly string[]): Tensor;
 }
 
 /** Options of {@link createTeacher}. */
@@ -46,22 +55,27 @@ export interface TeacherOptions {
 export function createTeacher(
   loaded: LoadedModel,
   { directory, preprocess }: TeacherOptions,
-): Teacher {
+): TeacherModel {
   const { config, model } = loaded;
   const tokenizer = tokenizerOf(loaded, directory);
+  const encodeImages = (pixels: Tensor): Tensor =>
+    model.encodeImage(preparedFor(loaded.preprocess, pixels, preprocess));
+  const encodeTexts = (captions: readonly string[]): Tensor => {
+    const { ids, shape } = tokenizer.encodeBatch(captions);
+    const { device } = model.logitScale;
+    return model.encodeText(to(fromTypedArray(ids, { shape }), { device }));
+  };
   return {
     embedDim: config.embedDim,
     logitScale: Math.exp(model.logitScale.item()),
     directory,
     fingerprint: fingerprintOf(model),
-    encode(batch) {
-      const pixels = present(batch.images, 'image');
-      const { ids, shape } = tokenizer.encodeBatch(batch.captions);
-      return {
-        image: model.encodeImage(preparedFor(loaded.preprocess, pixels, preprocess)),
-        text: model.encodeText(to(fromTypedArray(ids, { shape }), { device: pixels.device })),
-      };
-    },
+    encodeImages,
+    encodeTexts,
+    encode: ({ images, captions }) => ({
+      image: encodeImages(present(images, 'image')),
+      text: encodeTexts(captions),
+    }),
     flops({ captionTokens }) {
       // Its tokenizer may need a few more or less than the student's.
       const tokens = Math.min(captionTokens, config.text.contextLength);
@@ -122,10 +136,7 @@ export function encodeTeachers(teachers: readonly Teacher[], batch: StepBatch): 
 }
 
 /** What {@link encodeTeachers} gave for the teacher at that place. */
-export function teacherFeatures(
-  features: Features,
-  place: number,
-): { image: Tensor; text: Tensor } {
+export function teacherFeatures(features: Features, place: number): PairFeatures {
   return {
     image: present(features, `teacher${place}.image`),
     text: present(features, `teacher${place}.text`),

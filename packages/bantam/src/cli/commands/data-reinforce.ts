@@ -1,0 +1,115 @@
+import { Option, type Command } from 'commander';
+import type { ReinforceProgress, ReinforceSummary } from '../../train/index.js';
+import { BantamError } from '../../errors.js';
+import { does, examples } from '../command.js';
+import { showOpening } from '../data-progress.js';
+import { stopOnInterrupt } from '../interrupt.js';
+import { formatCount, Progress } from '../progress.js';
+import { listed, positiveInteger, wholeNumber } from '../values.js';
+
+interface ReinforceFlags {
+  readonly data: string;
+  readonly teacher: readonly string[];
+  readonly out: string;
+  readonly augmentations?: number;
+  readonly captions?: number;
+  readonly augment?: string;
+  readonly size?: number;
+  readonly seed?: number;
+  readonly batch?: number;
+  readonly precision?: 'auto' | 'fp32' | 'bf16';
+  readonly store?: 'fp32' | 'bf16';
+  readonly block?: number;
+}
+
+/** `bantam data reinforce` */
+export function addReinforce(data: Command): void {
+  const reinforce = data
+    .command('reinforce')
+    .description('store what teachers say about views and captions of a data set, to distil from')
+    .requiredOption(
+      '--data <spec>',
+      'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji',
+    )
+    .requiredOption('--teacher <dir>', "a teacher's model directory; repeatable", listed)
+    .requiredOption('--out <folder>', 'folder for the set; one that was begun is gone on with')
+    .option('--augmentations <n>', 'views of each picture (default: 8)', positiveInteger)
+    .option('--captions <n>', 'captions of each record, drawn (default: 4)', positiveInteger)
+    .option('--augment <augmentation>', "a name or a JSON list (default: the data set's own)")
+    .option(
+      '--size <pixels>',
+      "edge of the pictures that the teachers see (default: the largest teacher's)",
+      positiveInteger,
+    )
+    .option('--seed <n>', 'seed of the views and captions (default: 0)', wholeNumber)
+    .option('--batch <n>', 'pictures or captions at a time (default: 64)', positiveInteger)
+    .addOption(
+      new Option('--precision <name>', 'what the teachers compute in (default: auto)').choices([
+        'auto',
+        'fp32',
+        'bf16',
+      ]),
+    )
+    .addOption(
+      new Option('--store <name>', 'what the features are stored in (default: bf16)').choices([
+        'bf16',
+        'fp32',
+      ]),
+    )
+    .option('--block <n>', 'records of a file (default: 256)', positiveInteger);
+  examples(reinforce, [
+    'bantam data reinforce --data csv:pairs.csv --teacher models/ViT-B-32 --out pairs-reinforced',
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --reinforced pairs-reinforced',
+  ]);
+  does(
+    reinforce,
+    async ({ data: spec, teacher, batch, block, augment, ...flags }: ReinforceFlags) => {
+      const { openSource, parseAugment } = await import('../../data/index.js');
+      const parsed = augment === undefined ? undefined : parseAugment(augment);
+      const { reinforceSource } = await import('../../train/index.js');
+      const progress = new Progress();
+      try {
+        const source = await openSource(spec, { onOpen: showOpening(progress) });
+        for (const note of source.notes ?? []) progress.note(note);
+        progress.update('loading', teacher.join(', '));
+        const summary = await reinforceSource(source, {
+          ...flags,
+          teachers: teacher,
+          ...(parsed !== undefined && { augment: parsed }),
+          ...(batch !== undefined && { batchSize: batch }),
+          ...(block !== undefined && { blockSize: block }),
+          signal: stopOnInterrupt('ending after the blocks that are written'),
+          onProgress: showReinforcing(progress),
+        });
+        return { text: describe(summary, spec), json: summary };
+      } finally {
+        progress.done();
+      }
+    },
+  );
+}
+
+function showReinforcing(progress: Progress): (state: ReinforceProgress) => void {
+  const start = Date.now();
+  return ({ done, total }) => {
+    const seconds = (Date.now() - start) / 1000;
+    const rate = seconds > 0 ? ` · ${(done / seconds).toPrecision(2)} records/s` : '';
+    progress.update('reinforcing', `${formatCount(done, total, start)}${rate}`);
+  };
+}
+
+/** @throws BantamError for a run that was interrupted: its work is not done. */
+function describe(summary: ReinforceSummary, spec: string): string {
+  const { out, records, kept, written, augmentations, captions, broken, interrupted } = summary;
+  if (interrupted) {
+    throw new BantamError(
+      `The making of the reinforced set was interrupted after ${kept + written} of ${records} records, which are in "${out}"; run the same command again to go on.`,
+    );
+  }
+  const before = kept === 0 ? '' : ` (${kept} were there)`;
+  return [
+    ...broken.map(({ key, reason }) => `Broken: ${key}: ${reason}`),
+    `${augmentations} views and ${captions} captions of ${written} records written${before}: ${out}`,
+    `Train from them with --data "${spec}" --strategy distill --reinforced ${out}`,
+  ].join('\n');
+}
