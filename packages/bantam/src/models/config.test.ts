@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../errors.js';
 import { mlpWidth } from './blocks/transformer-config.js';
-import { parseModelConfig, withChanges } from './config.js';
+import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { gridSize, visionHeads } from './image-towers/vit-config.js';
 import { modelConfig } from './presets/index.js';
 
@@ -54,6 +54,58 @@ describe('parseModelConfig', () => {
     for (const [part, message] of wrong) {
       refused(() => parseModelConfig({ embedDim: 8, ...part }), message);
     }
+  });
+});
+
+describe("a decoder's configuration", () => {
+  const coca = modelConfig('coca_ViT-Nano-16-64');
+
+  it('is changed by members, taken away by null, and otherwise kept', () => {
+    const { decoder } = coca;
+    assert.deepEqual(withChanges(coca, { decoder: { layers: 1 } }).decoder, {
+      ...decoder,
+      layers: 1,
+    });
+    assert.equal(withChanges(coca, { decoder: null }).decoder, null);
+    assert.deepEqual(withChanges(coca, { quickGelu: true }).decoder, decoder);
+    assert.equal(withChanges(modelConfig('ViT-S-16'), { quickGelu: true }).decoder, null);
+  });
+
+  it('is refused in a model that it does not fit', () => {
+    const wrong: [ModelConfigInput, RegExp][] = [
+      [
+        { customText: false },
+        /"decoder" keeps its text parameters under "text\."; set "customText"/,
+      ],
+      [
+        { vision: { type: 'mixer', imageSize: 64 } },
+        /reads the tokens of a "vision" of type "vit", not "mixer"/,
+      ],
+      [{ text: { noCausalMask: true } }, /needs a "text" of type "transformer" with a causal mask/],
+      [{ text: { block: 'sas-p' } }, /with a causal mask and plain blocks/],
+      [
+        { text: { maskPadding: true } },
+        /"maskPadding" of "text" is without effect beside "embedCls"/,
+      ],
+      [{ text: { padId: 4096 } }, /"padId" of "text" is 4096/],
+      [
+        { text: { width: 96 } },
+        /as wide as "text" \(96\), but the picture's tokens have a width of 192/,
+      ],
+      [
+        { decoder: { heads: 5 } },
+        /"width" of "text" \(192\) must be a multiple of "heads" of "decoder" \(5\)/,
+      ],
+      [
+        { vision: { attnPoolerQueries: 1 } },
+        /no token of the picture to read; set "attnPoolerQueries"/,
+      ],
+    ];
+    for (const [changes, message] of wrong) refused(() => withChanges(coca, changes), message);
+    refused(
+      () => parseModelConfig({ ...coca, decoder: { layer: 2 } }),
+      /"decoder" of The model configuration has no setting "layer" \(did you mean "layers"\?\)/,
+    );
   });
 });
 

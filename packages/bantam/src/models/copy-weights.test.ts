@@ -12,6 +12,7 @@ import {
   noGrad,
   randn,
   scope,
+  select,
 } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import { createModel, type Clip } from './clip.js';
@@ -39,7 +40,39 @@ const run = (body: () => void) => () => {
   });
 };
 
+/** A model that writes captions. */
+const captioning: ModelConfigInput = {
+  embedDim: 16,
+  customText: true,
+  vision: { attentionalPool: true, attnPoolerQueries: 4, attnPoolerHeads: 2 },
+  text: { embedCls: true },
+  decoder: { layers: 1, heads: 2 },
+};
+
 describe('copyWeights', () => {
+  it(
+    'copies a decoder, and texts with a class token to a longer context',
+    run(() => {
+      const longer = { ...captioning, text: { embedCls: true, contextLength: 12 } };
+      const [from, into] = [build(1, captioning), build(2, longer)];
+      copyWeights(from, into);
+      const own = into.stateDict();
+      for (const [name, weight] of from.stateDict()) {
+        if (name.startsWith('text_decoder.'))
+          assert.ok(equal(own.get(name) ?? weight, weight), name);
+      }
+      const positions = (model: Clip) => model.stateDict().get('text.positional_embedding');
+      const [old, wide] = [positions(from), positions(into)];
+      assert.ok(old && wide);
+      assert.deepEqual(wide.shape, [13, 16]);
+      assert.ok(equal(select(wide, 0, 12), select(old, 0, 8)), 'the class token keeps its place');
+      const other = build(3, { ...captioning, decoder: { layers: 1, heads: 4 } });
+      assert.throws(() => {
+        copyWeights(from, other);
+      }, /another "heads" of "decoder"/);
+    }),
+  );
+
   it(
     'copies a whole model, temperature included, whatever its parameters are called',
     run(() => {
