@@ -14,7 +14,7 @@ import {
   type Batch,
   type BatchStream,
   type LoadedModel,
-  type StepReport,
+  type MetricsRow,
 } from 'bantam';
 import type { Checked, ModelWorkload, Precision, Ran } from './protocol.js';
 
@@ -135,14 +135,14 @@ async function training(
     loader: readyLoader(batches),
   });
   const steps = trainer.run();
-  const step = async (): Promise<StepReport> => {
+  const step = async (): Promise<MetricsRow> => {
     const { value } = await steps.next();
-    if (value === undefined) throw new RangeError('The trainer ended before the measurement.');
-    return value;
+    if (value?.kind !== 'step') throw new RangeError('The trainer took no step to measure.');
+    return value.row;
   };
   return {
     async check() {
-      const reports: StepReport[] = [];
+      const reports: MetricsRow[] = [];
       const times: number[] = [];
       for (let i = 0; i < checkedSteps; i++) {
         const start = performance.now();

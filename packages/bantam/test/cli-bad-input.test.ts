@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -19,6 +19,10 @@ function training(change: Partial<Record<'model' | 'data' | 'out' | 'budget', st
   const options = { data: 'folder:shapes', out: 'new', budget: '48samples', ...change };
   const named = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
   return ['train', ...tinyModel, ...named];
+}
+
+function validation(data: string, metric = 'image_retrieval_recall@1'): string[] {
+  return ['--validate', data, '--set', `validation.metric=${metric}`];
 }
 
 before(async () => {
@@ -66,12 +70,34 @@ describe('bad training options', () => {
         [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
         /The strategy 'distill' cannot use the model in gone\. There is no folder gone/,
       ),
+      fails([...training({}), '--set', 'init.model=run/model'], /name their .* --init, or/, 2),
+      fails([...training({}), '--patience', '3'], /no data .* name them with --validate SPEC/, 2),
+      fails([...training({}), ...validation('folder:nowhere')], /"nowhere" cannot be read/),
+      fails([...training({}), ...validation('folder:shapes', 'acc2')], /"acc2" .* one of acc1,/, 2),
+      fails([...training({}), ...validation('csv:shapes/pairs.csv', 'acc1')], /has no classes/),
+      fails(['train', '--resume=run', '--validate=folder:shapes'], /leave out --validate/, 2),
       fails(training({ out: 'file/run' }), /file\/run cannot be written/),
       fails(training({ out: '/proc/run' }), /\/proc\/run cannot be written/),
       fails(['train', '--resume', 'nowhere'], /no run to resume in nowhere/),
       fails(['quickstart', '--budget', '0'], /budget '0' leaves nothing/, 2),
     ]);
     await assert.rejects(() => rm(at('new/config.json')), /ENOENT/);
+  });
+});
+
+describe('a training that diverges', () => {
+  it('ends in one sentence that names the batch and the remedy', async () => {
+    const rate = ['train.lr=1e30', 'train.warmup=0'].flatMap((setting) => ['--set', setting]);
+    await fails(
+      [...training({ out: 'diverged', budget: '480samples' }), ...rate],
+      /stopped at step 2: .* lower train\.lr, or without the samples that diverged\/non-finite\.jsonl names\.$/,
+    );
+    const lines = readFileSync(at('diverged/non-finite.jsonl'), 'utf8').trim().split('\n');
+    assert.equal((JSON.parse(lines.at(-1) ?? '') as { keys: string[] }).keys.length, 24);
+    assert.deepEqual(
+      ['model', 'checkpoints'].filter((name) => existsSync(at(join('diverged', name)))),
+      [],
+    );
   });
 });
 

@@ -158,8 +158,13 @@ describe('bantam data caption', () => {
         other('--count', '2', '--prompt', 'What?'),
         /"whole\.jsonl" was made with count 3, prompt "Write.*", but now count 2, prompt "What\?" is asked for/,
       ),
+      fails(other('--method', 'beam'), /--method belongs to --model, not to --endpoint/, 2),
       fails(other('--endpoint', 'localhost:1'), /"localhost:1" is not http/, 2),
-      fails([...captioning('x').slice(0, 6)], /needs --endpoint URL and --endpoint-model/, 2),
+      fails(
+        [...captioning('x').slice(0, 6)],
+        /needs one captioner: --model DIR .* or --endpoint URL/,
+        2,
+      ),
     ]);
     assert.equal(read('whole.jsonl'), whole);
   });

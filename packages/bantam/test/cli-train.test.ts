@@ -165,6 +165,29 @@ describe('a training run', () => {
   });
 });
 
+describe('a training run with validations', () => {
+  it('says how they went, and its model scores what the best did', async () => {
+    await drawShapes(join(cwd, 'small'), { each: 2 });
+    const args = ['train', ...tinyModel, '--data', 'folder:small', '--budget', '240samples'];
+    const measured = ['--validate', 'folder:small', '--set', 'validation.metric=acc1'];
+    const { status, stdout, stderr } = await bantam(
+      [...args, '--out', 'best', ...measured, '--set', 'validation.every=0.5'],
+      options,
+    );
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^Validation at step 5: acc1 0\.\d+, the best so far$/m);
+    const [, value = ''] = /^Best validation: acc1 (\S+) at step \d+/m.exec(stdout) ?? [];
+    const evaluate = ['eval', '--model=best/model', '--data=folder:small', '--tasks=zero-shot'];
+    const [result] = (await bantamJson(evaluate, options)) as { metrics: { acc1: number } }[];
+    assert.equal(result?.metrics.acc1.toFixed(4), value);
+    const lines = readFileSync(join(cwd, 'best', 'validation.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    assert.equal(lines.length, 2);
+    assert.ok(existsSync(join(cwd, 'best', 'best', 'open_clip_model.safetensors')));
+  });
+});
+
 describe('a training run with broken pictures', () => {
   it('skips them, counts them and names them', async () => {
     await drawShapes(join(cwd, 'broken'), { each: 9 });

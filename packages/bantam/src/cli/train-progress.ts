@@ -29,6 +29,14 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
       case 'preparing':
         progress.update('preparing', event.message);
         break;
+      case 'validating':
+        progress.update('validating', event.message);
+        break;
+      case 'validation':
+        progress.note(
+          `Validation at step ${event.step}: ${event.metric} ${event.value.toFixed(4)}${event.best ? ', the best so far' : ''}`,
+        );
+        break;
       case 'note':
         progress.note(event.message);
         break;

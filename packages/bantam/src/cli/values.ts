@@ -27,6 +27,15 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** Reads an option's value as a number above 0, at most 1. */
+export function positiveShare(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a number above 0, at most 1');
+  }
+  return value;
+}
+
 /** Reads an option's value as a number of at least 0. */
 export function atLeastZero(text: string): number {
   const value = Number(text);

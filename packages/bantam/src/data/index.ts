@@ -27,6 +27,8 @@ export type {
   CaptionPicture,
   CaptionRequest,
 } from './captioning/captioner.js';
+export type { CocaCaptioner, CocaCaptionerOptions } from './captioning/coca-captioner.js';
+export { loadCocaCaptioner } from './captioning/load-coca-captioner.js';
 export {
   captionPrompt,
   EndpointCaptioner,

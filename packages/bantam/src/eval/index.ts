@@ -60,3 +60,4 @@ export {
   type ZeroShotInput,
   type ZeroShotResult,
 } from './zero-shot.js';
+export { openValidator, taskMetrics } from './validator.js';

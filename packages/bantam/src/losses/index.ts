@@ -1,4 +1,5 @@
 export { assign } from './assignment.js';
+export { captionCosts, captionLoss, type CaptionCosts } from './caption-loss.js';
 export { clipLoss, collapsedClipLoss } from './clip-loss.js';
 export { featureLoss } from './feature-loss.js';
 export {

@@ -1,5 +1,6 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
+import { MultimodalDecoder } from './decoder/multimodal-decoder.js';
 import type { ImageEncodeOptions, ImageTower, TextTower } from './tower.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
@@ -23,11 +24,14 @@ export interface ImageFeatureOptions
 
 /**
  * CLIP (Radford et al. 2021): an image tower and a text tower whose features can be compared, and
- * the temperature of the comparison. Parameters have OpenCLIP's names.
+ * the temperature of the comparison; CoCa (Yu et al. 2022) with a decoder that writes captions.
+ * Parameters have OpenCLIP's names.
  */
 export class Clip extends Module {
   visual: ImageTower;
   text: TextTower;
+  /** What writes captions; null: nothing. */
+  textDecoder: MultimodalDecoder | null;
   /** ln of the factor by which cosines become logits. */
   logitScale: Parameter;
   /** Added to the logits by the pairwise sigmoid loss; null: none. */
@@ -36,11 +40,16 @@ export class Clip extends Module {
 
   constructor(config: ModelConfig, { generator }: CreateModelOptions) {
     super();
-    const { embedDim, quickGelu, vision, text, initLogitScale, initLogitBias } = config;
+    const { embedDim, quickGelu, vision, text, decoder, initLogitScale, initLogitBias } = config;
     const shared = { embedDim, quickGelu, generator };
     this.config = config;
     this.visual = imageTowerKind(vision).create({ config: vision, ...shared });
     this.text = textTowerKind(text).create({ config: text, ...shared });
+    const { width, vocabSize } = text;
+    this.textDecoder =
+      decoder === null
+        ? null
+        : new MultimodalDecoder({ config: decoder, width, vocabSize, quickGelu, generator });
     this.logitScale = new Parameter(full([], initLogitScale));
     this.logitBias = initLogitBias === null ? null : new Parameter(full([], initLogitBias));
   }

@@ -1,4 +1,14 @@
-import { count, finite, flag, isObject, optional, readFields, type Fields } from '../fields.js';
+import {
+  count,
+  finite,
+  flag,
+  isObject,
+  optional,
+  readFields,
+  section,
+  type Fields,
+} from '../fields.js';
+import { checkDecoder, decoderFields, type DecoderConfig } from './decoder/decoder-config.js';
 import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
 
 /**
@@ -18,16 +28,22 @@ export interface ModelConfig {
   readonly initLogitBias: number | null;
   readonly vision: VisionConfig;
   readonly text: TextConfig;
+  /** What writes captions (CoCa, Yu et al. 2022); null: nothing. */
+  readonly decoder: DecoderConfig | null;
 }
 
+/** The members of {@link ModelConfig} that are no part of the model of their own. */
+type TopConfig = Omit<ModelConfig, 'vision' | 'text' | 'decoder'>;
+
 /** A configuration with only what differs from the defaults. */
-export type ModelConfigInput = Partial<Omit<ModelConfig, 'vision' | 'text'>> & {
+export type ModelConfigInput = Partial<TopConfig> & {
   readonly vision?: Partial<VisionConfig>;
   readonly text?: Partial<TextConfig>;
+  readonly decoder?: Partial<DecoderConfig> | null;
 };
 
-/** Members of {@link ModelConfig} beside its towers, with OpenCLIP's defaults. */
-export const topFields: Fields<Omit<ModelConfig, 'vision' | 'text'>> = {
+/** Members of {@link ModelConfig} beside its towers and decoder, with OpenCLIP's defaults. */
+export const topFields: Fields<TopConfig> = {
   embedDim: count(),
   quickGelu: flag(false),
   customText: flag(false),
@@ -48,9 +64,10 @@ export function parseModelConfig(value: unknown): ModelConfig {
     vision: { wanted: 'an object', accepts: isObject, fallback: {} },
     text: { wanted: 'an object', accepts: isObject, fallback: {} },
   };
+  const decoder = optional(section(decoderFields));
   const top = readFields<Omit<ModelConfig, 'vision' | 'text'> & { vision: object; text: object }>(
     value,
-    { ...topFields, ...towers },
+    { ...topFields, ...towers, decoder },
     where,
   );
   const config: ModelConfig = {
@@ -60,6 +77,7 @@ export function parseModelConfig(value: unknown): ModelConfig {
   };
   imageTowerKind(config.vision).check(config.vision, config);
   textTowerKind(config.text).check(config.text, config);
+  checkDecoder(config);
   return config;
 }
 
@@ -83,6 +101,10 @@ export function withChanges(config: ModelConfig, changes: ModelConfigInput): Mod
     ...changes,
     vision: merged(config.vision, changes.vision),
     text: merged(config.text, changes.text),
+    decoder:
+      changes.decoder === null
+        ? null
+        : (changes.decoder ?? config.decoder) && { ...config.decoder, ...changes.decoder },
   });
 }
 

@@ -69,10 +69,11 @@ function weightsByTower(from: Clip, into: Clip): Record<TowerName | 'all', Weigh
   const scalars = [...(anew ? into.stateDict() : resized)].filter(([key]) =>
     key.startsWith('logit_'),
   );
+  const decoder = [...resized].filter(([key]) => key.startsWith('text_decoder.'));
   return {
     visual: new Map(visual),
     text: new Map(text),
-    all: new Map([...named('visual', visual), ...named('text', text), ...scalars]),
+    all: new Map([...named('visual', visual), ...named('text', text), ...decoder, ...scalars]),
   };
 }
 
@@ -101,7 +102,7 @@ function requireSame(
 
 /** The first member of the configurations that differs, as `"headWidth" of "vision"`. */
 function firstDifference(from: Clip, into: Clip, tower?: TowerName): string | undefined {
-  const { vision, text, quickGelu } = from.config;
+  const { vision, text, decoder, quickGelu } = from.config;
   const { config } = into;
   // Of the image towers, ViTs alone have the activation of the model.
   const usesGelu = tower !== 'visual' || vision.type === 'vit';
@@ -115,6 +116,7 @@ function firstDifference(from: Clip, into: Clip, tower?: TowerName): string | un
   return (
     (quickGelu === config.quickGelu || !usesGelu ? undefined : '"quickGelu"') ??
     (tower === 'text' ? undefined : differing(vision, config.vision, 'vision')) ??
-    (tower === 'visual' ? undefined : differing(text, config.text, 'text'))
+    (tower === 'visual' ? undefined : differing(text, config.text, 'text')) ??
+    (tower === undefined ? differing(decoder ?? {}, config.decoder ?? {}, 'decoder') : undefined)
   );
 }

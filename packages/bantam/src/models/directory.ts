@@ -9,7 +9,7 @@ import { formatOf, modelFormat } from './formats/index.js';
 import { fuseModel } from './fuse.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
-import { isTextTransformer, needsContext } from './text-towers/transformer-config.js';
+import { isTextTransformer, readsPadding } from './text-towers/transformer-config.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -98,7 +98,8 @@ export async function loadModel(
   const { clean, ...files } = await format.load(directory);
   const wanted = resized(files.config, options);
   const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
-  const config = paddedAs(wanted, attempt(tokenizer));
+  const own = attempt(tokenizer);
+  const config = own instanceof BantamError ? wanted : paddedAs(wanted, own);
   return {
     config,
     model: build(config, files).eval(),
@@ -177,9 +178,8 @@ function attempt(read: () => Tokenizer): Tokenizer | BantamError {
 }
 
 /** The configuration with the tokenizer's padding, which OpenCLIP's files do not tell. */
-function paddedAs(config: ModelConfig, tokenizer: Tokenizer | BantamError): ModelConfig {
+export function paddedAs(config: ModelConfig, tokenizer: Tokenizer): ModelConfig {
   const { text } = config;
-  if (tokenizer instanceof BantamError) return config;
-  if (!isTextTransformer(text) || !needsContext(text)) return config;
+  if (!isTextTransformer(text) || !readsPadding(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
 }

@@ -10,10 +10,13 @@ describe('modelFlops', () => {
   for (const [name, config] of presets) {
     it(`counts ${name} as a run of the model does`, () => {
       const options = { captionTokens: 9 };
-      const { image, text } = modelFlops(config, options);
+      const { image, text, decoder = 0 } = modelFlops(config, options);
       const counted = countModelFlops(config, options);
       assert.ok(Math.abs(image / counted.image - 1) < 1e-6, `image: ${image}, ${counted.image}`);
       assert.ok(Math.abs(text / counted.text - 1) < 1e-6, `text: ${text}, ${counted.text}`);
+      const { decoder: run = 0 } = counted;
+      assert.equal(decoder > 0, config.decoder !== null);
+      assert.ok(Math.abs(decoder - run) <= 1e-6 * run, `decoder: ${decoder}, ${run}`);
     });
   }
 

@@ -9,6 +9,7 @@ import {
 } from '@bantam/torch';
 import { createModel, type Clip } from './clip.js';
 import type { ModelConfig } from './config.js';
+import { imageTokens } from './decoder/decoder-config.js';
 import type { PerTower } from './flops.js';
 
 /** Options of {@link countModelFlops} and {@link activationBytes}. */
@@ -31,6 +32,17 @@ export function representationWidth(config: ModelConfig): number {
     const { representation } = model.eval().visual.encode(pixels(config, 1));
     return representation.dim(1);
   });
+}
+
+/** Runs the decoder on texts and pictures of such a model. */
+function decode(
+  { textDecoder, config }: Clip,
+  { batch, captionTokens }: { batch: number; captionTokens: number },
+): Tensor {
+  if (textDecoder === null) throw new RangeError('There is no decoder.');
+  const { count, width } = imageTokens(config);
+  const vectors = (tokens: number) => zeros([batch, tokens, width]);
+  return textDecoder.forward(vectors(captionTokens), vectors(count));
 }
 
 function pixels({ vision }: ModelConfig, batch: number): Tensor {
@@ -57,6 +69,11 @@ export function countModelFlops(
       }),
       text: countFlops(() => {
         scope(() => void model.text.encode(ids(1, captionTokens), { tokens: true }));
+      }),
+      ...(config.decoder !== null && {
+        decoder: countFlops(() => {
+          scope(() => void decode(model, { batch: 1, captionTokens }));
+        }),
       }),
     };
   });
@@ -88,6 +105,9 @@ export function activationBytes(
     return {
       image: kept((batch) => model.visual.encode(pixels(config, batch), { generator }).pooled),
       text: kept((batch) => model.text.encode(ids(batch, captionTokens), { generator }).pooled),
+      ...(config.decoder !== null && {
+        decoder: kept((batch) => decode(model, { batch, captionTokens })),
+      }),
     };
   });
 }

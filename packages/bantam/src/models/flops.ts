@@ -1,22 +1,27 @@
 import { onDevice } from '@bantam/torch';
 import { createModel } from './clip.js';
 import type { ModelConfig } from './config.js';
+import { decoderFlops, imageTokens } from './decoder/decoder-config.js';
 import { checkPatchDropout } from './pixels.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
-/** One number for each tower. */
+/** One number for each tower, and for the decoder where there is one. */
 export interface PerTower {
   /** Per image. */
   image: number;
   /** Per caption. */
   text: number;
+  /** Per image with its caption. */
+  decoder?: number;
 }
 
 /** Numbers of parameters. */
 export interface ParameterCounts {
   image: number;
   text: number;
-  /** Both towers, the logit scale, and the logits' bias where there is one. */
+  /** Of the decoder; absent: there is none. */
+  decoder?: number;
+  /** All of them, the logit scale, and the logits' bias where there is one. */
   total: number;
 }
 
@@ -40,7 +45,7 @@ export interface ModelFlopsOptions {
  * @throws BantamError where the image tower cannot leave patches out, or read pictures of that size.
  */
 export function modelFlops(
-  { embedDim, vision, text }: ModelConfig,
+  { embedDim, vision, text, decoder }: ModelConfig,
   options: ModelFlopsOptions = {},
 ): PerTower {
   const { captionTokens = text.contextLength, training = false, patchDropout } = options;
@@ -51,6 +56,13 @@ export function modelFlops(
   return {
     image: kind.flops({ ...vision, imageSize }, { embedDim, training, patchDropout }),
     text: textTowerKind(text).flops(text, { embedDim, tokens: captionTokens }),
+    ...(decoder !== null && {
+      decoder: decoderFlops(decoder, {
+        ...text,
+        tokens: captionTokens,
+        imageTokens: imageTokens({ embedDim, vision: { ...vision, imageSize } }).count,
+      }),
+    }),
   };
 }
 
@@ -59,5 +71,11 @@ export function parameterCount(config: ModelConfig): ParameterCounts {
   using model = onDevice('meta', () => createModel(config, { generator: null }));
   const size = (module: { parameters(): { size: number }[] }) =>
     module.parameters().reduce((sum, parameter) => sum + parameter.size, 0);
-  return { image: size(model.visual), text: size(model.text), total: size(model) };
+  const { visual, text, textDecoder } = model;
+  return {
+    image: size(visual),
+    text: size(text),
+    ...(textDecoder !== null && { decoder: size(textDecoder) }),
+    total: size(model),
+  };
 }

@@ -14,10 +14,13 @@ export {
   type FeatureOptions,
   type ImageFeatureOptions,
 } from './clip.js';
+export type { DecoderConfig } from './decoder/decoder-config.js';
+export { MultimodalDecoder } from './decoder/multimodal-decoder.js';
 export {
   convertModel,
   exportModel,
   loadModel,
+  paddedAs,
   saveModel,
   type ConvertedModel,
   type ExportModelOptions,
@@ -56,6 +59,13 @@ export {
   type InheritanceRecord,
   type InheritedPart,
 } from './inheritance.js';
+export {
+  generateCaptions,
+  generateIds,
+  type CaptionEnds,
+  type GenerateCaptionsOptions,
+  type GenerateOptions,
+} from './generate/generate.js';
 export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
 export { modelFormats } from './formats/index.js';
 export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';

@@ -11,7 +11,7 @@ import {
   scope,
   type Module,
 } from '@bantam/torch';
-import { createModel } from './clip.js';
+import { createModel, type Clip } from './clip.js';
 import { layerDecay, layerDepths } from './layer-decay.js';
 import { modelConfig, presets } from './presets/index.js';
 
@@ -39,6 +39,12 @@ function readingOrder(root: Module, run: () => void): Set<Parameter> {
   return new Set(read);
 }
 
+function decoderRun({ textDecoder, config }: Clip): { tower: Module; run: () => void }[] {
+  if (textDecoder === null) return [];
+  const tokens = randn([2, 5, config.text.width], new Generator({ seed: 3 }));
+  return [{ tower: textDecoder, run: () => void textDecoder.forward(tokens, tokens) }];
+}
+
 describe('layerDepths', () => {
   for (const preset of nano) {
     it(`rises along the forward pass of ${preset}`, () => {
@@ -59,6 +65,7 @@ describe('layerDepths', () => {
         const towers = [
           { tower: model.visual, run: () => model.encodeImage(pixels) },
           { tower: model.text, run: () => model.encodeText(ids) },
+          ...decoderRun(model),
         ];
         const counted = new Set<string>();
         for (const { tower, run } of towers) {
@@ -75,10 +82,11 @@ describe('layerDepths', () => {
             seen.push(found.depth);
           }
           const last = Math.max(...seen);
-          // Stem, head, and every block between them.
+          // Stem, but for the decoder, head, and every block between them.
+          const all = [...Array(last + 1).keys()];
           assert.deepEqual(
             [...new Set(seen)].sort((a, b) => a - b),
-            [...Array(last + 1).keys()],
+            tower === model.textDecoder ? all.slice(1) : all,
           );
           let deepest = 0;
           for (const parameter of order) {

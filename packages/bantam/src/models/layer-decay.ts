@@ -28,15 +28,20 @@ function towerDepths(tower: Module, blocks: RegExp): Map<Parameter, LayerDepth> 
   );
 }
 
+/** A layer of the decoder is two blocks. */
+const decoderLayers = /^(?:resblocks|cross_attn)\.(\d+)\./;
+
 /**
- * The depth of every parameter of both towers by its name in the model; weights that several blocks
- * share have the first one's. Parameters of neither tower, such as the temperature, have none.
+ * The depth of every parameter of both towers and of the decoder by its name in the model; weights that
+ * several blocks share have the first one's. Parameters of none, such as the temperature, have none.
  */
 export function layerDepths(model: Clip): Map<string, LayerDepth> {
   const { vision, text } = model.config;
+  const decoder = model.textDecoder;
   const depths = new Map([
     ...towerDepths(model.visual, imageTowerKind(vision).blocks),
     ...towerDepths(model.text, textTowerKind(text).blocks),
+    ...(decoder === null ? [] : towerDepths(decoder, decoderLayers)),
   ]);
   return new Map(
     [...model.namedParameters()].flatMap(([name, parameter]) => {
@@ -48,7 +53,7 @@ export function layerDepths(model: Clip): Map<string, LayerDepth> {
 
 /**
  * Layer-wise decay of the learning rate, for `parameterGroups`: decay^(last − depth) by the name of
- * a parameter, where each tower counts its own layers; 1 for what is in neither tower. BEiT (Bao et
+ * a parameter, where each tower counts its own layers; the decoder too; 1 for what is in none. BEiT (Bao et
  * al. 2022) is fine-tuned so, and EVA-CLIP (Sun et al. 2023) trained.
  */
 export function layerDecay(model: Clip, decay: number): (name: string) => number {

@@ -1,4 +1,4 @@
-import { permute, reshape, resize, to, type Tensor } from '@bantam/torch';
+import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
 import { resizeGrid } from './blocks/resize-grid.js';
 import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
@@ -29,7 +29,12 @@ export function resizePositions(
   const { contextLength } = target.text;
   if (tokens !== undefined && from.text.contextLength !== contextLength) {
     const name = from.customText ? `text.${tokens.name}` : tokens.name;
-    change(name, (table) => resizeList(table, contextLength));
+    const suffix = tokens.suffix(from.text);
+    change(name, (table) => {
+      const rows = table.dim(0) - suffix;
+      const line = resizeList(narrow(table, 0, 0, rows), contextLength);
+      return suffix === 0 ? line : cat([line, narrow(table, 0, rows, suffix)]);
+    });
   }
   return resized;
 }

@@ -136,10 +136,12 @@ export interface PatchPositions<Config> {
   grid(config: Config): number;
 }
 
-/** A table of the positions of tokens, [L, W]. */
-export interface TokenPositions {
+/** A table of the positions of tokens, [L + S, W]. */
+export interface TokenPositions<Config> {
   /** Its name in the tower's state dict. */
   readonly name: string;
+  /** S: rows behind those of the context, such as a class token's. */
+  suffix(config: Config): number;
 }
 
 /** A tower's `vision_cfg` or `text_cfg` in OpenCLIP. */
@@ -203,5 +205,5 @@ export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<
   Config,
   TextTower,
   TextFlopsOptions,
-  TokenPositions
+  TokenPositions<Config>
 >;

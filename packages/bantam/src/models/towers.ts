@@ -66,15 +66,18 @@ export function textTowerKind(config: { type: unknown }): TextTowerKind<TextConf
   return byType(textTowerKinds, config.type, 'text');
 }
 
-/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4` */
+/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4`, and `; decoder × 3` where there is one. */
 export function describeModel({
   vision,
   text,
+  decoder,
 }: {
   vision: VisionConfig;
   text: TextConfig;
+  decoder: { layers: number } | null;
 }): string {
-  return `${imageTowerKind(vision).describe(vision)}; ${textTowerKind(text).describe(text)}`;
+  const towers = `${imageTowerKind(vision).describe(vision)}; ${textTowerKind(text).describe(text)}`;
+  return decoder === null ? towers : `${towers}; decoder × ${decoder.layers}`;
 }
 
 /** How the published models with such an image tower want their pictures. */

@@ -11,7 +11,7 @@ import {
 import { inspectCpu } from '../machine/index.js';
 import { loadModel, parameterCount } from '../models/index.js';
 import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.js';
-import { readMetrics, readRunConfig, resolvePrecision } from '../train/index.js';
+import { readMetrics, readRunConfig, readValidations, resolvePrecision } from '../train/index.js';
 import { quickstartPaths } from './files.js';
 import { nextSteps } from './next-steps.js';
 import type { QuickstartRecipe } from './recipe.js';
@@ -52,6 +52,7 @@ export async function evaluateQuickstart({
     date: new Date(),
     run: await runFacts(out, recipe),
     metrics: readMetrics(out),
+    validations: readValidations(out),
     next: nextSteps(out),
     ...gathered,
   });

@@ -1,6 +1,6 @@
 import type { LicenceNotice } from '../data/index.js';
 import type { EvaluationResult } from '../eval/index.js';
-import type { MetricsRow } from '../train/index.js';
+import type { MetricsRow, ValidationRow } from '../train/index.js';
 
 /** What was trained, on what, for how long. */
 export interface RunFacts {
@@ -69,6 +69,8 @@ export interface ReportData {
   readonly run: RunFacts;
   /** Rows of `metrics.jsonl`. */
   readonly metrics: readonly MetricsRow[];
+  /** Rows of `validation.jsonl`; none by default. */
+  readonly validations?: readonly ValidationRow[];
   readonly results: readonly EvaluationResult[];
   readonly searches: readonly SearchExample[];
   readonly confusions: readonly ConfusionExample[];

@@ -165,6 +165,19 @@ describe('renderReport', () => {
     assert.doesNotMatch(renderReport({ ...report, metrics: [] }), /id="training"/);
   });
 
+  it('shows the curve of validations where there are some', () => {
+    const validations = [0.2, 0.3].map((value, i) => ({
+      step: i,
+      samples: 256 * i,
+      progress: i / 2,
+      metric: 'acc1',
+      value,
+      best: true,
+    }));
+    assert.match(renderReport({ ...report, validations }), /acc1 of the validations/);
+    assert.doesNotMatch(renderReport(report), /of the validations/);
+  });
+
   it('shows an evaluation with its pictures', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bantam-report-'));
     try {

@@ -1,4 +1,4 @@
-import type { MetricsRow } from '../train/index.js';
+import type { MetricsRow, ValidationRow } from '../train/index.js';
 import { lineChart, type LineChartOptions } from './chart.js';
 import { markup, type Content, type Markup } from './markup.js';
 import { compact } from './numbers.js';
@@ -11,7 +11,7 @@ const smoothing = 1 / 60;
 const small = { width: 270, height: 170, xName: 'samples seen' } as const;
 
 /** The curves of training: the loss, large, and what explains it, small. */
-export function trainingSection({ metrics, run }: ReportData): Content {
+export function trainingSection({ metrics, validations = [], run }: ReportData): Content {
   if (metrics.length < 2) return null;
   const curve = (value: (row: MetricsRow) => number): Point[] =>
     metrics.map((row) => ({ x: row.samples, y: value(row) }));
@@ -20,6 +20,7 @@ export function trainingSection({ metrics, run }: ReportData): Content {
   const first = smooth(loss, halfLife).at(-1);
   const chance = Math.log(run.batchSize);
   const charts: (LineChartOptions & { heading: string })[] = [
+    ...validationChart(validations),
     {
       ...small,
       heading: 'Learning rate',
@@ -77,6 +78,23 @@ export function trainingSection({ metrics, run }: ReportData): Content {
       markup`<div class="card"><h3>${heading}</h3>${lineChart(options)}</div>`,
   )}</div>
 </section>`;
+}
+
+/** The curve of the validations; none where there are too few for one. */
+function validationChart(
+  validations: readonly ValidationRow[],
+): (LineChartOptions & { heading: string })[] {
+  const metric = validations[0]?.metric;
+  if (metric === undefined || validations.length < 2) return [];
+  const points = validations.map(({ samples, value }) => ({ x: samples, y: value }));
+  return [
+    {
+      ...small,
+      heading: 'Validation',
+      title: `${metric} of the validations by samples seen`,
+      series: [{ name: metric, points }],
+    },
+  ];
 }
 
 function lossChart(points: readonly Point[], halfLife: number, chance: number): Markup {

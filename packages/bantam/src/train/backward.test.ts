@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Generator, noGrad, copy_, tensor } from '@bantam/torch';
-import { channelStatistics, createModel, upcycle } from '../models/index.js';
+import { channelStatistics, createModel, upcycle, type ModelConfig } from '../models/index.js';
 import { addGradients } from './backward.js';
 import type { Strategy } from './strategy.js';
 import {
   addWithWholeGraph,
   assertAllClose,
   buffers,
+  captioning,
   createBench,
   cut,
   gradients,
+  masked,
   maskless,
   residual,
   type Bench,
@@ -38,6 +40,7 @@ const kinds = [
   { type: 'lit', storeFeatures: false },
   { type: 'distill', teachers: ['like the student', 'of another width and size'] },
   { type: 'siclip', teachers: ['like the student'], negatives: 'assignment' },
+  { type: 'coca' },
 ];
 
 /** In the order in which strategies name them. */
@@ -47,6 +50,11 @@ const teachers = [
 ];
 const modelsOf = (kind: { teachers?: readonly string[] }) =>
   teachers.slice(0, kind.teachers?.length ?? 0);
+
+/** A model that the strategy can train. */
+function modelFor({ type }: { type: string }, config: ModelConfig): ModelConfig {
+  return type === 'coca' ? captioning(config) : config;
+}
 
 const partitions = [
   [4, 4],
@@ -97,7 +105,11 @@ describe('addGradients', () => {
       for (const loss of losses) {
         for (const sizes of partitions) {
           const both = compare(
-            () => createBench({ ...kind, ...loss }, { models: modelsOf(kind) }),
+            () =>
+              createBench(
+                { ...kind, ...loss },
+                { config: modelFor(kind, masked), models: modelsOf(kind) },
+              ),
             [inPieces(sizes), withWholeGraph(sizes)],
           );
           const what = JSON.stringify({ ...loss, sizes });
@@ -115,7 +127,10 @@ describe('addGradients', () => {
     it(`in pieces is the whole batch where nothing is masked: ${JSON.stringify(kind)}`, () => {
       for (const loss of losses) {
         const make = () =>
-          createBench({ ...kind, ...loss }, { config: maskless, models: modelsOf(kind) });
+          createBench(
+            { ...kind, ...loss },
+            { config: modelFor(kind, maskless), models: modelsOf(kind) },
+          );
         // Positions are interpolated in single precision.
         const tolerance = kind.type === 'clipa' ? 1e-6 : 1e-9;
         assertSame(compare(make, [inPieces([3, 1, 4]), plain]), tolerance, loss.loss);

@@ -3,17 +3,14 @@ import {
   autocast,
   backward,
   cat,
-  clone,
-  copy_,
-  detach,
   mul,
   narrow,
   noGrad,
   scope,
-  type Module,
   type RandomStreams,
   type Tensor,
 } from '@bantam/torch';
+import { BufferSnapshot } from './buffer-snapshot.js';
 import type {
   EncodeContext,
   Features,
@@ -98,7 +95,7 @@ function values(losses: Losses): Record<string, number> {
 function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record<string, number> {
   const { strategy } = options;
   const { model, streams } = options.encode;
-  const kept = runningBuffers(model);
+  const buffers = new BufferSnapshot([model]);
   const states: ReturnType<RandomStreams['state']>[] = [];
   const parts = noGrad(() =>
     pieces.map((piece) => {
@@ -110,9 +107,7 @@ function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record
     }),
   );
   // Statistics that training keeps see every piece once: in the second pass.
-  noGrad(() => {
-    for (const { buffer, before } of kept) copy_(buffer, before);
-  });
+  buffers.restore();
   const whole = joined(parts.map(({ features }) => features));
   for (const feature of Object.values(whole)) feature.requiresGrad = true;
   const targets = joined(parts.map(({ targets }) => targets));
@@ -137,12 +132,4 @@ function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record
     });
   }
   return values(losses);
-}
-
-function runningBuffers(model: Module): { buffer: Tensor; before: Tensor }[] {
-  return noGrad(() =>
-    [...model.namedBuffers().values()]
-      .filter(({ persistent }) => persistent)
-      .map((buffer) => ({ buffer, before: clone(detach(buffer)) })),
-  );
 }

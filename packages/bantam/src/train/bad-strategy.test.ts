@@ -57,9 +57,14 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     /^The strategy 'lit' locks an image tower that is trained already; name .* --init-image, or --init for both towers\.$/,
   ],
   [
+    'coca on a model without a decoder',
+    () => ({ strategy: 'coca' }),
+    /^The strategy 'coca' needs a model with a decoder, which writes captions; take a preset that has one, such as "coca_ViT-Nano-16-64"\.$/,
+  ],
+  [
     'an unknown strategy',
     () => ({ strategy: 'flipp' }),
-    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*siclip\.$/,
+    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*coca\.$/,
   ],
   [
     'an unknown setting of a strategy',

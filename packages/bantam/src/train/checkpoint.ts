@@ -21,7 +21,8 @@ export interface CheckpointState {
   position: number;
   /** States of the random streams by name, base64. */
   streams: Record<string, string>;
-  loss: number;
+  /** Mean loss of the latest steps; null before the first. */
+  loss: number | null;
 }
 
 /** The parts of a checkpoint; each part is one safetensors file. */

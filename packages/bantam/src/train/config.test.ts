@@ -11,6 +11,7 @@ import {
   parseTrainConfig,
   type TrainConfig,
 } from './config.js';
+import { defaultValidationSettings } from './validation-settings.js';
 import { parseStrategy } from './strategies/index.js';
 
 const config: TrainConfig = {
@@ -22,6 +23,7 @@ const config: TrainConfig = {
   seed: 0,
   train: { ...defaultTrainSettings },
   tokenizer: { ...defaultTokenizerSettings },
+  validation: { ...defaultValidationSettings },
   preprocess: preprocessFor(224),
   augment: photoAugment,
 };

@@ -4,6 +4,11 @@ import { parseModelConfig, type ModelConfig, type Preprocess } from '../models/i
 import { isObject } from '../fields.js';
 import { didYouMean } from '../nearest.js';
 import { parseStrategy, type StrategyConfig } from './strategies/index.js';
+import {
+  checkValidation,
+  defaultValidationSettings,
+  type ValidationSettings,
+} from './validation-settings.js';
 
 /** The settings of training itself. */
 export interface TrainSettings {
@@ -43,6 +48,8 @@ export interface TrainSettings {
   ema: number;
   /** `auto` is bf16 where the processor has instructions for its products, else fp32. */
   precision: 'auto' | 'fp32' | 'bf16';
+  /** Steps in a row without a finite loss after which the last checkpoint's weights come back. */
+  maxSkips: number;
   /** Minutes between checkpoints. */
   checkpointMinutes: number;
   /** Checkpoints kept, the newest ones. */
@@ -83,9 +90,13 @@ export interface TrainConfig {
   seed: number;
   train: TrainSettings;
   tokenizer: TokenizerSettings;
+  validation: ValidationSettings;
   preprocess: Preprocess;
   augment: ImageAugment;
 }
+
+/** What a trainer goes by. */
+export type TrainerConfig = Omit<TrainConfig, 'validation'>;
 
 /** Settings that suit small models on small data; the learning rate is that of batch 256. */
 export const defaultTrainSettings: Readonly<TrainSettings> = {
@@ -106,6 +117,7 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   clipNorm: 1,
   ema: 0,
   precision: 'auto',
+  maxSkips: 3,
   checkpointMinutes: 5,
   keepCheckpoints: 2,
   workers: 1,
@@ -125,11 +137,19 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   'train.precision': ['auto', 'fp32', 'bf16'],
 };
 
-const sections = ['train', 'strategy', 'tokenizer', 'model', 'augment', 'preprocess'] as const;
+const sections = [
+  'train',
+  'strategy',
+  'tokenizer',
+  'validation',
+  'model',
+  'augment',
+  'preprocess',
+] as const;
 
 /**
  * Applies `--set section.name=value` to a configuration: numbers and names of `train.*`,
- * `strategy.*`, `tokenizer.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
+ * `strategy.*`, `tokenizer.*`, `validation.*`, `model.*` and `preprocess.*`; `augment` takes a name or a JSON list of operations.
  *
  * @throws UsageError that names the setting and the nearest known one.
  */
@@ -256,6 +276,7 @@ const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][
   ['cooldown', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'],
   ['clipNorm', (v) => v >= 0, 'at least 0'],
   ['ema', (v) => v >= 0 && v < 1, 'at least 0 and below 1'],
+  ['maxSkips', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['checkpointMinutes', (v) => v > 0, 'above 0'],
   ['keepCheckpoints', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['workers', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],
@@ -269,6 +290,7 @@ export function checkSettings(config: TrainConfig): void {
       throw new UsageError(`The setting 'train.${name}' must be ${must}, not ${value}.`);
     }
   }
+  checkValidation(config.validation);
   const { batchSize, microBatch, freeze } = config.train;
   if (!Array.isArray(freeze) || !freeze.every((pattern) => typeof pattern === 'string')) {
     throw new UsageError(
@@ -300,6 +322,7 @@ export function parseTrainConfig(text: string, path: string): TrainConfig {
     strategy: parseStrategy(saved.strategy),
     train: { ...defaultTrainSettings, ...saved.train },
     tokenizer: { ...defaultTokenizerSettings, ...saved.tokenizer },
+    validation: { ...defaultValidationSettings, ...saved.validation },
   };
   checkSettings(config);
   return config;

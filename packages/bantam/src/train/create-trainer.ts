@@ -10,7 +10,7 @@ import {
 import { createModel, layerDecay, type Clip } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { parseBudget } from './budget.js';
-import type { TrainConfig } from './config.js';
+import type { TrainerConfig } from './config.js';
 import { createOptimizer } from './create-optimizer.js';
 import { resolvePrecision } from './precision.js';
 import type { Strategy } from './strategy.js';
@@ -37,7 +37,7 @@ export interface TrainerSetup extends Disposable {
 
 /** The trainer of a configuration: a model with fresh weights, its optimizer, streams and budget. */
 export function createTrainer(
-  config: TrainConfig,
+  config: TrainerConfig,
   { strategy, tokenizer, loader, initialize }: CreateTrainerOptions,
 ): TrainerSetup {
   const { train: settings, seed } = config;

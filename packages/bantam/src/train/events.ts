@@ -1,3 +1,5 @@
+import type { ValidationRow } from './validation.js';
+
 /** What a training run reports while it goes on. */
 export type TrainEvent =
   | {
@@ -30,6 +32,9 @@ export type TrainEvent =
   /** What goes before training, such as the features of a locked tower; often. */
   | { kind: 'preparing'; message: string }
   | { kind: 'checkpoint'; path: string; step: number }
+  /** What a validation is doing; often. */
+  | { kind: 'validating'; message: string }
+  | ({ kind: 'validation' } & ValidationRow)
   | { kind: 'note'; message: string };
 
 /** What a training run came to. */
@@ -45,6 +50,12 @@ export interface TrainResult {
   /** Mean loss of the last steps. */
   loss: number;
   interrupted: boolean;
+  /** The best validation, whose weights {@link model} has; absent where there was none. */
+  validation?: ValidationRow;
+  /** Whether validations without a better value ended it before its budget was used. */
+  stoppedEarly: boolean;
   /** Broken samples that were skipped; `quarantine.jsonl` names them. */
   quarantined: number;
+  /** Steps that were left out as loss or gradient were not finite; `non-finite.jsonl` names them. */
+  skipped: number;
 }

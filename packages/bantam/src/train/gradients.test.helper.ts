@@ -45,6 +45,18 @@ export const maskless: ModelConfig = {
   vision: { ...masked.vision, patchDropout: 0 } as ModelConfig['vision'],
 };
 
+/** The same with a decoder that writes captions. */
+export function captioning(config: ModelConfig): ModelConfig {
+  return parseModelConfig({
+    ...config,
+    embedDim: 16,
+    customText: true,
+    vision: { ...config.vision, attentionalPool: true, attnPoolerQueries: 4, attnPoolerHeads: 2 },
+    text: { ...config.text, embedCls: true },
+    decoder: { layers: 2, heads: 2 },
+  });
+}
+
 /** An image tower with batch norms. */
 export const residual: ModelConfig = parseModelConfig({
   embedDim: 12,
@@ -137,8 +149,11 @@ function createBatch(
   { size, dtype, tokenizer }: { size: number; dtype: FloatDType; tokenizer: Tokenizer | undefined },
 ): StepBatch {
   const generator = new Generator({ seed: 2 });
+  // Some captions are shorter than others.
   const rows = captions.map(
-    (caption, i) => tokenizer?.encode(caption) ?? [1, 4 + i, 3 + ((i * 7) % 11), 19],
+    (caption, i) =>
+      tokenizer?.encode(caption) ??
+      (i % 3 === 1 ? [1, 4 + i, 19, 0] : [1, 4 + i, 3 + ((i * 7) % 11), 19]),
   );
   return {
     images: Object.fromEntries(

@@ -9,6 +9,7 @@ export {
   defaultTrainSettings,
   type TokenizerSettings,
   type TrainConfig,
+  type TrainerConfig,
   type TrainSettings,
 } from './config.js';
 export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
@@ -41,7 +42,22 @@ export {
 } from './reinforced/reinforce-source.js';
 export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
 export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
+export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
+export {
+  readValidations,
+  type MeasureOptions,
+  type OpenValidator,
+  type ValidationRow,
+  type Validator,
+} from './validation.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
 export { resumeTraining, train, type TrainOptions } from './train.js';
-export { Trainer, type BatchStream, type StepReport, type TrainerParts } from './trainer.js';
+export {
+  Trainer,
+  type BatchStream,
+  type SkippedStep,
+  type StepReport,
+  type TakenStep,
+  type TrainerParts,
+} from './trainer.js';

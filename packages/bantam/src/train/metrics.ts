@@ -1,5 +1,5 @@
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { appendJsonLine, keepJsonLines, readJsonLines } from './json-lines.js';
 import { EventWriter } from './tensorboard.js';
 
 /** One row of `metrics.jsonl`. */
@@ -30,19 +30,24 @@ export class MetricsWriter {
 
   /** Rows of steps after `resumedAt` are dropped: training will write them again. */
   constructor(run: string, { resumedAt }: { resumedAt: number }) {
-    this.#path = join(run, 'metrics.jsonl');
-    keepRowsUpTo(this.#path, resumedAt);
+    this.#path = metricsPath(run);
+    keepJsonLines<MetricsRow>(this.#path, ({ step }) => step <= resumedAt);
     this.#events = new EventWriter(join(run, 'tensorboard'), { startStep: resumedAt + 1 });
   }
 
   write(row: MetricsRow): void {
-    appendFileSync(this.#path, `${JSON.stringify(row)}\n`);
+    appendJsonLine(this.#path, row);
     const wallTime = Date.now() / 1000;
     const { step, losses, ...values } = row;
     const parts = Object.entries(losses).map(([name, value]) => [`loss/${name}`, value] as const);
     for (const [name, value] of [...Object.entries(values), ...parts]) {
       this.#events.scalar(`train/${name}`, value, step, wallTime);
     }
+  }
+
+  /** A value of its own, for TensorBoard. */
+  scalar(name: string, value: number, step: number): void {
+    this.#events.scalar(name, value, step, Date.now() / 1000);
   }
 
   close(): void {
@@ -52,32 +57,9 @@ export class MetricsWriter {
 
 /** The rows of a run; a last line that a crash cut off is left out. */
 export function readMetrics(run: string): MetricsRow[] {
-  const path = join(run, 'metrics.jsonl');
-  if (!existsSync(path)) return [];
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      try {
-        return [JSON.parse(line) as MetricsRow];
-      } catch {
-        return [];
-      }
-    });
+  return readJsonLines(metricsPath(run));
 }
 
-function keepRowsUpTo(path: string, step: number): void {
-  if (!existsSync(path)) return;
-  const text = readFileSync(path, 'utf8')
-    .split('\n')
-    .filter((line) => {
-      try {
-        return (JSON.parse(line) as MetricsRow).step <= step;
-      } catch {
-        return false;
-      }
-    })
-    .map((line) => `${line}\n`)
-    .join('');
-  writeFileSync(`${path}.tmp`, text);
-  renameSync(`${path}.tmp`, path);
+function metricsPath(run: string): string {
+  return join(run, 'metrics.jsonl');
 }

@@ -16,6 +16,7 @@ import {
   type TrainConfig,
 } from './config.js';
 import { parseStrategy, strategyKind, type StrategyConfig } from './strategies/index.js';
+import { defaultValidationSettings } from './validation-settings.js';
 
 /** What a run is to be. */
 export interface RunOptions {
@@ -71,6 +72,7 @@ export function resolveConfig(
       seed,
       train: { ...defaultTrainSettings },
       tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
+      validation: { ...defaultValidationSettings },
       preprocess: initial?.preprocess ?? preprocessOf(model),
       augment: options.augment ?? [],
     },

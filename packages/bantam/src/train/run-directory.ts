@@ -10,8 +10,10 @@ export const runPaths = (run: string) => ({
   config: join(run, 'config.json'),
   tokenizer: join(run, 'tokenizer'),
   model: join(run, 'model'),
+  best: join(run, 'best'),
+  validation: join(run, 'validation.jsonl'),
   quarantine: join(run, 'quarantine.jsonl'),
-  nonFinite: join(run, 'non-finite.json'),
+  nonFinite: join(run, 'non-finite.jsonl'),
 });
 
 /**

@@ -1,27 +1,32 @@
-import { writeFileSync } from 'node:fs';
 import { Loader, type Source } from '../data/index.js';
-import { describeModel, saveModel, type LoadedModel } from '../models/index.js';
+import { describeModel, type LoadedModel } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
-import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { listCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import { createTrainer, type TrainerSetup } from './create-trainer.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { copyInitialWeights, type InitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
+import { saveTrained } from './model-directory.js';
 import { loadSize } from './pieces.js';
 import { resolvePrecision } from './precision.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';
+import { Recovery } from './recovery.js';
 import { runPaths } from './run-directory.js';
 import { createStrategy } from './strategies/index.js';
 import type { Strategy } from './strategy.js';
 import { StuckLoss } from './stuck-loss.js';
-import { checkpointParts, NonFiniteError } from './trainer.js';
+import { checkpointParts, type StepReport } from './trainer.js';
+import { validate } from './validate.js';
+import { ValidationHistory, type OpenValidator, type Validator } from './validation.js';
 
 /** What `train()` and `resumeTraining()` report to and listen to. */
 export interface TrainControl {
   /** Stops training after the current step, with a checkpoint. */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
+  /** What measures for `validation.*`, such as evaluation's `openValidator`. */
+  openValidator?: OpenValidator;
 }
 
 /** A run with everything that its configuration names. */
@@ -31,6 +36,7 @@ export interface Run {
   readonly config: TrainConfig;
   readonly source: Source;
   readonly tokenizer: Tokenizer;
+  readonly validator: Validator | null;
   /** Freed as soon as their weights are copied. */
   readonly initial: InitialModels;
   /** Those that the strategy works with. */
@@ -41,15 +47,22 @@ export interface Run {
 }
 
 /** What a run works with while it lasts. */
-interface Session extends Run, TrainControl, Omit<TrainerSetup, keyof Disposable> {
+interface Session extends Run, Omit<TrainerSetup, keyof Disposable> {
   readonly strategy: Strategy;
   readonly loader: Loader;
+  readonly signal: AbortSignal | undefined;
+  readonly emit: (event: TrainEvent) => void;
+  readonly note: (message: string) => void;
 }
 
 /** Trains until the budget is used or the signal comes, with metrics and checkpoints on the way. */
 export async function runTraining(run: Run, control: TrainControl): Promise<TrainResult> {
   const { config, source, tokenizer, initial, models, reinforced } = run;
-  for (const message of source.notes ?? []) control.onEvent?.({ kind: 'note', message });
+  const emit = (event: TrainEvent): void => control.onEvent?.(event);
+  const note = (message: string): void => {
+    emit({ kind: 'note', message });
+  };
+  source.notes?.forEach(note);
   const strategy = createStrategy(config, { samples: source.size, models, reinforced });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),
@@ -71,31 +84,66 @@ export async function runTraining(run: Run, control: TrainControl): Promise<Trai
         initial[Symbol.dispose]();
       },
     });
-    const session = { ...run, ...control, ...setup, strategy, loader };
-    restore(session);
+    const session = { ...run, ...setup, strategy, loader, signal: control.signal, emit, note };
+    resume(session);
     await prepare(session);
     announce(session);
-    const interrupted = await takeSteps(session);
-    saveCheckpoint(session);
-    const result = { ...resultOf(session), interrupted };
-    return interrupted ? result : { ...result, model: await saveTrained(session) };
+    const recovery = createRecovery(session);
+    const history = createHistory(session);
+    const end = await takeSteps(session, recovery, history);
+    const best = history?.best ?? null;
+    const result: TrainResult = { ...resultOf(session), ...end, skipped: recovery.count };
+    if (best !== null) result.validation = best;
+    if (!end.interrupted) result.model = await saveTrained(session, { best: best !== null });
+    return result;
   } finally {
     await loader.close();
   }
 }
 
-function restore({ checkpoint: path, trainer, ema, strategy, onEvent }: Session): void {
-  if (path === undefined) return;
+/** Goes on from the run's checkpoint, where there is one. */
+function resume(session: Session): void {
+  const { checkpoint, trainer, note } = session;
+  if (checkpoint === undefined) return;
+  withCheckpoint(session, checkpoint, (read) => {
+    trainer.restore(read);
+  });
+  note(`Continuing from step ${trainer.step} (${checkpoint}).`);
+}
+
+/** Reads a checkpoint for a while. */
+function withCheckpoint(
+  { ema, strategy }: Session,
+  path: string,
+  use: (checkpoint: Checkpoint) => void,
+): void {
   const checkpoint = readCheckpoint(path, checkpointParts({ ema, strategy }));
-  trainer.restore(checkpoint);
+  use(checkpoint);
   for (const part of Object.values(checkpoint.tensors)) {
     for (const tensor of part.values()) tensor.dispose();
   }
-  onEvent?.({ kind: 'note', message: `Continuing from step ${trainer.step} (${path}).` });
+}
+
+function createRecovery(session: Session): Recovery {
+  const { run, config, trainer, note } = session;
+  return new Recovery({
+    path: runPaths(run).nonFinite,
+    resumedAt: trainer.spent.samples,
+    maxSkips: config.train.maxSkips,
+    onNote: note,
+    rollBack: () => {
+      const path = listCheckpoints(run).at(-1);
+      if (path === undefined) return null;
+      withCheckpoint(session, path, ({ tensors }) => {
+        trainer.restoreWeights(tensors);
+      });
+      return path;
+    },
+  });
 }
 
 async function prepare(session: Session): Promise<void> {
-  const { config, source, strategy, loader, model, signal, onEvent } = session;
+  const { config, source, strategy, loader, model, signal, emit } = session;
   await strategy.prepare?.({
     model,
     source,
@@ -107,12 +155,14 @@ async function prepare(session: Session): Promise<void> {
       loader.exclude(indices);
     },
     signal,
-    onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
+    onProgress: (message) => {
+      emit({ kind: 'preparing', message });
+    },
   });
 }
 
-function announce({ run, config, source, model, groups, onEvent }: Session): void {
-  onEvent?.({
+function announce({ run, config, source, model, groups, emit }: Session): void {
+  emit({
     kind: 'start',
     run,
     model: describeModel(config.model),
@@ -125,43 +175,94 @@ function announce({ run, config, source, model, groups, onEvent }: Session): voi
   });
 }
 
-/** Drives the trainer; returns whether the signal came before the budget was used. */
-async function takeSteps(session: Session): Promise<boolean> {
-  const { run, config, strategy, model, trainer, signal, onEvent } = session;
-  const { batchSize, checkpointMinutes } = config.train;
+function createHistory(session: Session): ValidationHistory | null {
+  const { run, config, trainer, validator } = session;
+  if (validator === null) return null;
+  return new ValidationHistory({
+    run,
+    resumedAt: trainer.step,
+    settings: config.validation,
+    lowerIsBetter: validator.lowerIsBetter,
+  });
+}
+
+/** Drives the trainer to the end of the run or its interruption, and saves a checkpoint there. */
+async function takeSteps(
+  session: Session,
+  recovery: Recovery,
+  history: ValidationHistory | null,
+): Promise<Pick<TrainResult, 'interrupted' | 'stoppedEarly'>> {
+  const { run, config, trainer, validator, signal, emit, note } = session;
   const metrics = new MetricsWriter(run, { resumedAt: trainer.step });
-  const stuck = new StuckLoss();
+  const hear = stepListener(session, { metrics, recovery });
   let saved = performance.now();
+  const save = (): void => {
+    saveCheckpoint(session, recovery);
+    saved = performance.now();
+  };
+  const validateIfDue = async (): Promise<void> => {
+    if (validator === null || history?.due(trainer.progress) !== true) return;
+    // What is resumed later has this validation before or behind it, never other weights.
+    save();
+    const { metric, value, step } = await validate(session, { validator, history, emit });
+    metrics.scalar(`validation/${metric}`, value, step);
+  };
+  const exhausted = (): boolean => history?.exhausted === true;
   try {
-    for await (const { progress, etaSeconds, ...row } of trainer.run()) {
-      metrics.write(row);
-      onEvent?.({ kind: 'step', progress, etaSeconds, ...row });
-      const collapsed = strategy.collapsed(batchSize, model);
-      const diagnosis = stuck.observe({ ...row, progress, collapsed });
-      if (diagnosis !== null) onEvent?.({ kind: 'note', message: diagnosis });
-      if (signal?.aborted === true) return progress < 1;
-      if (performance.now() - saved > checkpointMinutes * 60_000) {
-        saveCheckpoint(session);
-        saved = performance.now();
+    // One that an interruption left undone.
+    await validateIfDue();
+    if (!exhausted()) {
+      for await (const report of trainer.run()) {
+        hear(report);
+        if (signal?.aborted === true && trainer.progress < 1) break;
+        await validateIfDue();
+        if (exhausted()) break;
+        if (performance.now() - saved > config.train.checkpointMinutes * 60_000) save();
       }
     }
-    return false;
-  } catch (error) {
-    if (error instanceof NonFiniteError) {
-      writeFileSync(runPaths(run).nonFinite, `${JSON.stringify(error.keys, null, 2)}\n`);
-    }
-    throw error;
   } finally {
     metrics.close();
   }
+  save();
+  const stoppedEarly = exhausted() && trainer.progress < 1;
+  if (stoppedEarly && history !== null) note(history.farewell());
+  return { stoppedEarly, interrupted: trainer.progress < 1 && !stoppedEarly };
 }
 
-function saveCheckpoint({ run, config, trainer, onEvent }: Session): void {
+/** What is done about each step. */
+function stepListener(
+  { config, strategy, model, emit, note }: Session,
+  { metrics, recovery }: { metrics: MetricsWriter; recovery: Recovery },
+): (report: StepReport) => void {
+  const stuck = new StuckLoss();
+  return (report) => {
+    if (report.kind === 'skip') {
+      recovery.skip(report);
+      return;
+    }
+    const { row, progress, etaSeconds } = report;
+    recovery.take();
+    metrics.write(row);
+    emit({ kind: 'step', progress, etaSeconds, ...row });
+    const collapsed = strategy.collapsed(config.train.batchSize, model);
+    const diagnosis = stuck.observe({ ...row, progress, collapsed });
+    if (diagnosis !== null) note(diagnosis);
+  };
+}
+
+/** Saves a checkpoint. It never holds weights that are not finite: those before come back first. */
+function saveCheckpoint(session: Session, recovery: Recovery): void {
+  const { run, config, trainer, emit } = session;
+  if (!trainer.hasFiniteWeights()) recovery.goBack('the weights are not finite', trainer.step);
   const path = writeCheckpoint(run, trainer.checkpoint(), config.train.keepCheckpoints);
-  onEvent?.({ kind: 'checkpoint', path, step: trainer.step });
+  emit({ kind: 'checkpoint', path, step: trainer.step });
 }
 
-function resultOf({ run, trainer, loader }: Session): Omit<TrainResult, 'interrupted'> {
+function resultOf({
+  run,
+  trainer,
+  loader,
+}: Session): Omit<TrainResult, 'interrupted' | 'stoppedEarly' | 'skipped'> {
   const { step, spent, loss } = trainer;
   return {
     run,
@@ -171,26 +272,4 @@ function resultOf({ run, trainer, loader }: Session): Omit<TrainResult, 'interru
     loss,
     quarantined: loader.quarantine.count,
   };
-}
-
-/** Saves the model directory of a finished run; returns its path. */
-async function saveTrained(session: Session): Promise<string> {
-  const { run, config, tokenizer, model, ema, trainer } = session;
-  if (ema !== null) model.loadStateDict(ema.state());
-  const path = runPaths(run).model;
-  await saveModel(path, {
-    config: config.model,
-    model,
-    tokenizer,
-    preprocess: config.preprocess,
-    info: {
-      strategy: config.strategy.type,
-      data: config.data,
-      seed: config.seed,
-      steps: trainer.step,
-      samplesSeen: trainer.spent.samples,
-      trainingSeconds: trainer.spent.seconds,
-    },
-  });
-  return path;
 }

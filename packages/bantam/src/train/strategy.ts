@@ -113,6 +113,11 @@ export interface Strategy extends Partial<Disposable> {
   collapsed(batch: number, model: Clip): number | null;
   /** Runs after the optimizer's step, without gradients: keeps its own weights in their bounds. */
   afterStep?(): void;
+  /**
+   * Runs in place of {@link afterStep} where loss or gradient are not finite: forgets what waits for
+   * the step. The trainer gives {@link module}'s buffers the values back that they had before.
+   */
+  afterSkip?(): void;
   /** Floating-point operations of a training step per sample, forward and backward. */
   flops(model: ModelConfig, cost: CostOptions): number;
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { modelConfig, type ModelConfig } from '../models/index.js';
+import { modelConfig, withChanges, type ModelConfig } from '../models/index.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import { writePictures } from './picture-folder.test.helper.js';
 import { parseStrategy, type StrategyConfig } from './strategies/index.js';
@@ -12,6 +12,14 @@ export const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
   embedDim: 16,
   vision: { imageSize: 16, patchSize: 4, width: 16, headWidth: 8, layers: 2 },
   text: { width: 16, heads: 2, layers: 1 },
+});
+
+/** The same with a decoder that writes captions. */
+export const tinyCoca: ModelConfig = withChanges(tiny, {
+  customText: true,
+  vision: { attentionalPool: true, attnPoolerQueries: 5, attnPoolerHeads: 2 },
+  text: { embedCls: true },
+  decoder: { layers: 1, heads: 2 },
 });
 
 /** A strategy's name with settings that differ from the defaults. */
@@ -77,6 +85,7 @@ export class TinyRuns {
       const controller = new AbortController();
       const control = {
         signal: controller.signal,
+        ...(changes.openValidator !== undefined && { openValidator: changes.openValidator }),
         onEvent: (event: TrainEvent): void => {
           if (event.kind === 'step' && event.step === stop) controller.abort();
         },

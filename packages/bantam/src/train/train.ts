@@ -1,7 +1,7 @@
 import { onDevice } from '@bantam/torch';
 import { openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { listCheckpoints } from './checkpoint.js';
 import { freshWeights, type TrainSettings } from './config.js';
@@ -13,6 +13,7 @@ import { runTraining, type TrainControl } from './run-training.js';
 import { createStrategy } from './strategies/index.js';
 import { loadStrategyModels } from './strategy-models.js';
 import { prepareTokenizer } from './tokenizer.js';
+import { validatorOf } from './validation.js';
 
 /** Options of {@link train}. */
 export interface TrainOptions extends RunOptions, TrainControl {
@@ -30,6 +31,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out, init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, initial.model);
+  const validator = await validatorOf(config, options.openValidator);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models, reinforced } = strategyModels;
   const source = await openSource(options.data);
@@ -47,10 +49,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, config);
-  return await runTraining(
-    { run: out, config, source, tokenizer, initial, models, reinforced },
-    options,
-  );
+  const run = { run: out, config, source, tokenizer, validator, initial, models, reinforced };
+  return await runTraining(run, options);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -62,20 +62,20 @@ export async function resumeTraining(
   const source = await openSource(config.data);
   const { contextLength } = config.tokenizer;
   const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
+  const validator = await validatorOf(config, control.openValidator);
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models, reinforced } = strategyModels;
   reinforced?.check(source, config.augment);
-  return await runTraining(
-    { run, config, source, tokenizer, initial, models, reinforced, checkpoint },
-    control,
-  );
+  const parts = { source, tokenizer, validator, initial, models, reinforced, checkpoint };
+  return await runTraining({ run, config, ...parts }, control);
 }
 
-/** The configuration with the tokenizer's vocabulary and context. */
-function fitText(config: ModelConfig, { vocabSize, contextLength }: Tokenizer): ModelConfig {
-  return { ...config, text: { ...config.text, vocabSize, contextLength } };
+/** The configuration with the tokenizer's vocabulary, context and padding. */
+function fitText(config: ModelConfig, tokenizer: Tokenizer): ModelConfig {
+  const { vocabSize, contextLength } = tokenizer;
+  return paddedAs({ ...config, text: { ...config.text, vocabSize, contextLength } }, tokenizer);
 }
 
 /** A set smaller than the batch is one batch; one smaller than its pieces is one piece. */

@@ -4,8 +4,11 @@ import {
   clipGradNorm,
   emaDecay,
   noGrad,
+  norm,
+  normEach,
   schedule,
   scope,
+  stack,
   type Device,
   type Ema,
   type FloatDType,
@@ -14,10 +17,10 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import type { Batch, Loader } from '../data/index.js';
-import { BantamError } from '../errors.js';
 import type { Clip } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { addGradients, type Piece } from './backward.js';
+import { BufferSnapshot } from './buffer-snapshot.js';
 import {
   budgetProgress,
   schedulePosition,
@@ -26,7 +29,7 @@ import {
   type Spent,
 } from './budget.js';
 import type { Checkpoint, CheckpointState } from './checkpoint.js';
-import type { TrainConfig } from './config.js';
+import type { TrainerConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from './phases.js';
 import { loadSize, loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
@@ -37,7 +40,7 @@ export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
 
 /** Everything that a {@link Trainer} works on; `createTrainer()` puts it together. */
 export interface TrainerParts {
-  config: TrainConfig;
+  config: TrainerConfig;
   strategy: Strategy;
   model: Clip;
   tokenizer: Tokenizer;
@@ -50,10 +53,37 @@ export interface TrainerParts {
   device?: Device;
 }
 
+/** A step that the optimizer took. */
+export interface TakenStep {
+  readonly kind: 'step';
+  readonly row: MetricsRow;
+  readonly progress: number;
+  readonly etaSeconds: number;
+}
+
+/** A step that was left out, as its loss or gradient is not finite. */
+export interface SkippedStep {
+  readonly kind: 'skip';
+  /** Number of the step that it would have been. */
+  readonly step: number;
+  /** Samples seen, with those of this one. */
+  readonly samples: number;
+  readonly loss: number;
+  readonly gradNorm: number;
+  /** Keys of its samples. */
+  readonly keys: readonly string[];
+}
+
 /** What one step reports. */
-export interface StepReport extends MetricsRow {
-  progress: number;
-  etaSeconds: number;
+export type StepReport = TakenStep | SkippedStep;
+
+/** What came of a step's batches. */
+interface StepResult {
+  readonly loss: number;
+  readonly losses: Readonly<Record<string, number>>;
+  readonly gradNorm: number;
+  /** Whether the optimizer took the step. */
+  readonly taken: boolean;
 }
 
 /** Upper bound of the learned log temperature: the scale stays at most 100 (CLIP, section 2.4). */
@@ -107,7 +137,7 @@ export class Trainer {
 
   /** Trains until the budget is used or the consumer stops; yields after each optimizer step. */
   async *run(): AsyncGenerator<StepReport, void, undefined> {
-    while (this.#progress < 1) yield* this.#runPhase(this.#phase());
+    while (this.progress < 1) yield* this.#runPhase(this.#phase());
   }
 
   /** The state to write, its tensors not copied. */
@@ -121,7 +151,7 @@ export class Trainer {
       streams: Object.fromEntries(
         states.map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
       ),
-      loss: this.#loss,
+      loss: Number.isNaN(this.#loss) ? null : this.#loss,
     };
     const tensors = {
       model: model.stateDict(),
@@ -134,7 +164,25 @@ export class Trainer {
 
   /** Takes back what {@link checkpoint} gave. */
   restore({ state, tensors }: Checkpoint): void {
-    const { model, optimizer, ema, strategy, streams } = this.#parts;
+    this.restoreWeights(tensors);
+    this.#parts.streams.setState(
+      Object.fromEntries(
+        Object.entries(state.streams).map(([name, text]) => [name, Buffer.from(text, 'base64')]),
+      ),
+    );
+    this.#step = state.step;
+    this.#spent = { ...state.spent };
+    this.#next = { epoch: state.epoch, position: state.position };
+    this.#loss = state.loss ?? NaN;
+  }
+
+  /**
+   * Takes back the tensors of {@link checkpoint} alone, of model, optimizer, EMA and strategy. What
+   * was used of the budget, the number of the step, the random streams and the place in the data
+   * stay as they are, so training goes on with samples that it has not seen since.
+   */
+  restoreWeights(tensors: Checkpoint['tensors']): void {
+    const { model, optimizer, ema, strategy } = this.#parts;
     const part = (name: string): ReadonlyMap<string, Tensor> => {
       const found = tensors[name];
       if (found === undefined) throw new RangeError(`The checkpoint has no part '${name}'.`);
@@ -144,23 +192,21 @@ export class Trainer {
     optimizer.loadState(part('optimizer'));
     ema?.loadState(part('ema'));
     strategy.module?.loadStateDict(part('strategy'));
-    streams.setState(
-      Object.fromEntries(
-        Object.entries(state.streams).map(([name, text]) => [name, Buffer.from(text, 'base64')]),
-      ),
-    );
-    this.#step = state.step;
-    this.#spent = { ...state.spent };
-    this.#next = { epoch: state.epoch, position: state.position };
-    this.#loss = state.loss;
   }
 
-  get #progress(): number {
+  /** Whether every weight of the model is finite, and small enough for their norm to be. */
+  hasFiniteWeights(): boolean {
+    const weights = this.#parts.model.parameters();
+    return noGrad(() => scope(() => Number.isFinite(norm(stack(normEach(weights))).item())));
+  }
+
+  /** Share of the budget that is used, 0 … 1. */
+  get progress(): number {
     return budgetProgress(this.#parts.budget, this.#spent);
   }
 
   #phase(): PhasePosition {
-    return phaseAt(this.#parts.strategy.phases, this.#progress);
+    return phaseAt(this.#parts.strategy.phases, this.progress);
   }
 
   /** Steps until the phase's share of the budget is used. */
@@ -175,34 +221,40 @@ export class Trainer {
       batches.push(batch);
       if (batches.length < perStep) continue;
       const lr = this.#learningRate({ phase, start, end });
-      const { loss, losses, gradNorm } = this.#optimize(batches, phase, lr);
+      const { loss, losses, gradNorm, taken } = this.#optimize(batches, phase, lr);
 
       const samples = batches.reduce((sum, { size }) => sum + size, 0);
+      const keys = batches.flatMap((batch) => batch.keys);
       const seconds = (performance.now() - clock) / 1000;
       const wait = loader.waitSeconds - waited;
       waited = loader.waitSeconds;
-      this.#step += 1;
       this.#spent.seconds += seconds;
       this.#spent.samples += samples;
       this.#next = batch.next;
-      this.#loss = Number.isNaN(this.#loss) ? loss : 0.9 * this.#loss + 0.1 * loss;
       batches = [];
-      yield {
-        step: this.#step,
-        samples: this.#spent.samples,
-        epoch: batch.epoch,
-        loss,
-        losses,
-        lr,
-        logitScale: Math.exp(this.#parts.model.logitScale.item()),
-        gradNorm,
-        samplesPerSecond: samples / seconds,
-        dataWait: Math.min(1, wait / seconds),
-        seconds: this.#spent.seconds,
-        progress: this.#progress,
-        etaSeconds: secondsLeft(this.#parts.budget, this.#spent) ?? 0,
-      };
-      if (this.#progress >= end) return;
+      if (taken) {
+        this.#step += 1;
+        this.#loss = Number.isNaN(this.#loss) ? loss : 0.9 * this.#loss + 0.1 * loss;
+        const row = {
+          step: this.#step,
+          samples: this.#spent.samples,
+          epoch: batch.epoch,
+          loss,
+          losses,
+          lr,
+          logitScale: Math.exp(this.#parts.model.logitScale.item()),
+          gradNorm,
+          samplesPerSecond: samples / seconds,
+          dataWait: Math.min(1, wait / seconds),
+          seconds: this.#spent.seconds,
+        };
+        const etaSeconds = secondsLeft(this.#parts.budget, this.#spent) ?? 0;
+        yield { kind: 'step', row, progress: this.progress, etaSeconds };
+      } else {
+        const step = this.#step + 1;
+        yield { kind: 'skip', step, samples: this.#spent.samples, loss, gradNorm, keys };
+      }
+      if (this.progress >= end) return;
       // What the consumer did meanwhile, such as saving, is no training.
       clock = performance.now();
       // Native work is synchronous: timers, signals and the loader's messages get their turn here.
@@ -229,30 +281,33 @@ export class Trainer {
     return train.lr * phase.lr * factor(step - start * total);
   }
 
-  /** Gradients of the mean loss over the contrastive batches, then one step of the optimizer. */
-  #optimize(
-    batches: readonly Batch[],
-    phase: Phase,
-    lr: number,
-  ): { loss: number; losses: Record<string, number>; gradNorm: number } {
+  /**
+   * Gradients of the mean loss over the contrastive batches, then one step of the optimizer. Where
+   * loss or gradient are not finite no step is taken, and all is as before.
+   */
+  #optimize(batches: readonly Batch[], phase: Phase, lr: number): StepResult {
     const { config, ema, model, optimizer, strategy } = this.#parts;
     return scope(() => {
+      const buffers = new BufferSnapshot([model, ...(strategy.module ? [strategy.module] : [])]);
       const losses = this.#addGradients(batches, phase);
       const loss = Object.values(losses).reduce((sum, value) => sum + value, 0);
       const limit = config.train.clipNorm;
       const parameters = optimizer.groups.flatMap((group) => [...group.parameters.values()]);
       const gradNorm = clipGradNorm(parameters, limit === 0 ? Infinity : limit);
-      if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
-        throw new NonFiniteError(this.#step + 1, loss, batches);
+      const taken = Number.isFinite(loss) && Number.isFinite(gradNorm);
+      if (taken) {
+        optimizer.step({ lr });
+        noGrad(() => {
+          clamp_(model.logitScale, { min: 0, max: maxLogitScale });
+          strategy.afterStep?.();
+        });
+        ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
+      } else {
+        buffers.restore();
+        strategy.afterSkip?.();
       }
-      optimizer.step({ lr });
       optimizer.zeroGrad();
-      noGrad(() => {
-        clamp_(model.logitScale, { min: 0, max: maxLogitScale });
-        strategy.afterStep?.();
-      });
-      ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
-      return { loss, losses, gradNorm };
+      return { loss, losses, gradNorm, taken };
     });
   }
 
@@ -260,7 +315,7 @@ export class Trainer {
   #addGradients(batches: readonly Batch[], phase: Phase): Record<string, number> {
     const { config, model, precision, strategy, streams } = this.#parts;
     const { accumulate } = config.train;
-    const progress = this.#progress;
+    const progress = this.progress;
     const perBatch = batches.length / accumulate;
     const means: Record<string, number> = {};
     for (let i = 0; i < accumulate; i++) {
@@ -294,19 +349,5 @@ export class Trainer {
     const cost = { captionTokens, phase, forwardPasses };
     this.#spent.flops += batch.size * strategy.flops(config.model, cost);
     return piece;
-  }
-}
-
-/** The loss or the gradient is no number any more. */
-export class NonFiniteError extends BantamError {
-  override readonly name = 'NonFiniteError';
-  /** Keys of the samples of the step. */
-  readonly keys: readonly string[];
-
-  constructor(step: number, loss: number, batches: readonly Batch[]) {
-    super(
-      `Training met a loss or gradient that is not finite in step ${step} (loss ${loss}); its samples are listed in non-finite.json: check them, or lower train.lr.`,
-    );
-    this.keys = batches.flatMap((batch) => batch.keys);
   }
 }

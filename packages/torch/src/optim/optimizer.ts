@@ -123,6 +123,11 @@ export abstract class GroupOptimizer<State extends object> implements Optimizer 
   loadState(state: ReadonlyMap<string, Tensor>): void {
     const left = new Set(state.keys());
     const saved = new Set([...left].map((key) => key.slice(0, key.lastIndexOf('.'))));
+    for (const [name, own] of this.#states) {
+      if (saved.has(name)) continue;
+      for (const [, tensor] of namedTensors(name, own)) tensor.dispose();
+      this.#states.delete(name);
+    }
     for (const { parameters } of this.groups) {
       for (const [name, parameter] of parameters) {
         if (!saved.has(name)) continue;

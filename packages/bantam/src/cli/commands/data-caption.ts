@@ -1,30 +1,41 @@
 import { Option, type Command } from 'commander';
-import type { Captioner, CaptionProgress, CaptionSummary } from '../../data/index.js';
+import type {
+  Captioner,
+  CaptionProgress,
+  CaptionSummary,
+  CocaCaptionerOptions,
+  EndpointCaptionerOptions,
+} from '../../data/index.js';
 import { BantamError, UsageError } from '../../errors.js';
 import { does, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
-import { atLeastZero, positiveInteger, positiveNumber, wholeNumber } from '../values.js';
+import {
+  atLeastZero,
+  positiveInteger,
+  positiveNumber,
+  positiveShare,
+  wholeNumber,
+} from '../values.js';
 
-interface CaptionFlags {
+interface CaptionFlags
+  extends CocaCaptionerOptions, Omit<EndpointCaptionerOptions, 'url' | 'model' | 'key'> {
   readonly data: string;
   readonly out: string;
   readonly count: number;
   readonly seed: number;
   readonly limit?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly maxTokens?: number;
+  readonly model?: string;
   readonly endpoint?: string;
   readonly endpointModel?: string;
-  readonly prompt?: string;
-  readonly imageSize?: number;
-  readonly concurrency?: number;
-  readonly timeout?: number;
-  readonly retries?: number;
 }
+
+/** Options that only one kind of captioner has. */
+const ownOptions = {
+  '--model': ['method', 'beams'],
+  '--endpoint': ['endpointModel', 'prompt', 'imageSize', 'concurrency', 'timeout', 'retries'],
+} as const;
 
 /** `bantam data caption` */
 export function addCaption(data: Command): void {
@@ -42,21 +53,31 @@ export function addCaption(data: Command): void {
     .option('--count <n>', 'captions of each picture', positiveInteger, 3)
     .option('--seed <n>', 'seed of the sampling', wholeNumber, 0)
     .option('--limit <n>', 'caption only the first pictures', positiveInteger)
-    .option('--temperature <t>', 'randomness of the words (default: 0.8)', atLeastZero)
-    .option('--top-k <n>', 'choose among the likeliest words', positiveInteger)
-    .option('--top-p <share>', 'choose among words that have this share together', positiveNumber)
-    .option('--max-tokens <n>', 'longest answer (default: 200)', positiveInteger);
-  for (const option of endpointOptions()) caption.addOption(option);
+    .option(
+      '--temperature <t>',
+      'randomness of the words (default: CoCa 1, server 0.8)',
+      atLeastZero,
+    )
+    .option('--top-k <n>', 'choose among the likeliest words (default: all)', positiveInteger)
+    .option(
+      '--top-p <share>',
+      'choose among words that have this share together (default: CoCa 0.9)',
+      positiveShare,
+    )
+    .option('--max-tokens <n>', 'longest caption (default: CoCa 30, server 200)', positiveInteger);
+  for (const option of [...cocaOptions(), ...endpointOptions()]) caption.addOption(option);
   examples(caption, [
+    'bantam data caption --data folder:photos --out captions.jsonl --model runs/coca/model --count 5',
     'bantam data caption --data csv:pairs.csv --out captions.jsonl --endpoint http://localhost:8080 --endpoint-model moondream2',
     'bantam train --model ViT-Nano-8-64 --data "csv:pairs.csv?captions=captions.jsonl&synthetic=0.5" --out runs/first --budget 30m',
   ]);
   does(caption, async (flags: CaptionFlags) => {
+    checkCaptioner(flags);
     const { captionSource, openSource } = await import('../../data/index.js');
-    const captioner = await createCaptioner(flags);
     const progress = new Progress();
     try {
       const source = await openSource(flags.data, { onOpen: showOpening(progress) });
+      const captioner = await createCaptioner(flags);
       const { out, count, seed, limit } = flags;
       const summary = await captionSource(source, captioner, {
         out,
@@ -74,6 +95,18 @@ export function addCaption(data: Command): void {
       progress.done();
     }
   });
+}
+
+function cocaOptions(): Option[] {
+  return [
+    new Option('--model <dir>', 'CoCa model directory that writes the captions'),
+    new Option('--method <name>', 'how CoCa chooses words (default: sample)').choices([
+      'sample',
+      'beam',
+      'greedy',
+    ]),
+    new Option('--beams <n>', 'beams of --method beam (default: 4)').argParser(positiveInteger),
+  ];
 }
 
 function endpointOptions(): Option[] {
@@ -101,29 +134,33 @@ function endpointOptions(): Option[] {
   ];
 }
 
-async function createCaptioner(flags: CaptionFlags): Promise<Captioner> {
-  const { endpoint: url, endpointModel: model } = flags;
-  if (url === undefined || model === undefined) {
-    throw new UsageError('bantam data caption needs --endpoint URL and --endpoint-model NAME.');
+/** @throws UsageError unless one captioner is named, with options that it has. */
+function checkCaptioner(flags: CaptionFlags): void {
+  if ((flags.model === undefined) === (flags.endpoint === undefined)) {
+    throw new UsageError(
+      'bantam data caption needs one captioner: --model DIR for a CoCa model, or --endpoint URL with --endpoint-model NAME for a server.',
+    );
   }
-  const { EndpointCaptioner } = await import('../../data/index.js');
-  const { prompt, temperature, topK, topP, maxTokens } = flags;
-  const { imageSize, concurrency, timeout, retries } = flags;
+  const [named, other] =
+    flags.endpoint === undefined
+      ? (['--model', '--endpoint'] as const)
+      : (['--endpoint', '--model'] as const);
+  const foreign = ownOptions[other].find((option) => flags[option] !== undefined);
+  if (foreign !== undefined) {
+    const flag = foreign.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new UsageError(`--${flag} belongs to ${other}, not to ${named}; leave it out.`);
+  }
+  if (named === '--endpoint' && flags.endpointModel === undefined) {
+    throw new UsageError('--endpoint needs the name of a model: --endpoint-model NAME.');
+  }
+}
+
+async function createCaptioner(flags: CaptionFlags): Promise<Captioner> {
+  const { EndpointCaptioner, loadCocaCaptioner } = await import('../../data/index.js');
+  const { model: directory, endpoint: url = '', endpointModel: model = '', ...options } = flags;
+  if (directory !== undefined) return loadCocaCaptioner(directory, options);
   const key = process.env.BANTAM_ENDPOINT_KEY;
-  return new EndpointCaptioner({
-    url,
-    model,
-    ...(key !== undefined && { key }),
-    ...(prompt !== undefined && { prompt }),
-    ...(temperature !== undefined && { temperature }),
-    ...(topK !== undefined && { topK }),
-    ...(topP !== undefined && { topP }),
-    ...(maxTokens !== undefined && { maxTokens }),
-    ...(imageSize !== undefined && { imageSize }),
-    ...(concurrency !== undefined && { concurrency }),
-    ...(timeout !== undefined && { timeout }),
-    ...(retries !== undefined && { retries }),
-  });
+  return new EndpointCaptioner({ ...options, url, model, ...(key !== undefined && { key }) });
 }
 
 function showCaptioning(progress: Progress): (state: CaptionProgress) => void {

@@ -82,10 +82,10 @@ function listing(rows: readonly Row[], tokens: number): string {
     name,
     String(embedDim),
     millions(parameters.image),
-    millions(parameters.text),
+    millions(parameters.text + (parameters.decoder ?? 0)),
     billions(flops.image),
-    billions(flops.text),
-    formatBytes(activationBytes.image + activationBytes.text),
+    billions(flops.text + (flops.decoder ?? 0)),
+    formatBytes(activationBytes.image + activationBytes.text + (activationBytes.decoder ?? 0)),
     ...(rate === undefined ? [] : [rate.train, rate.images, rate.captions].map(perSecond)),
   ]);
   const head = ['preset', 'features', 'image', 'text', 'image', 'caption', 'memory'];
@@ -97,6 +97,9 @@ function listing(rows: readonly Row[], tokens: number): string {
   }
   const notes = [
     `Operations of a forward pass, captions of ${tokens} tokens. Memory is what training in fp32 keeps for each sample of a batch; bf16 takes about half.`,
+    ...(rows.some(({ parameters }) => parameters.decoder !== undefined)
+      ? ['A decoder of captions (coca_…) counts with the text.']
+      : []),
     ...(first?.rate === undefined
       ? []
       : [`Measured in ${first.rate.precision}, ${first.rate.batchSize} samples in a step.`]),

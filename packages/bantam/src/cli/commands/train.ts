@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../errors.js';
-import type { StrategyKind, TrainOptions, TrainResult } from '../../train/index.js';
+import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
@@ -22,6 +22,8 @@ interface TrainFlags {
   readonly precision?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
+  readonly validate?: string;
+  readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly resume?: string;
 }
@@ -37,7 +39,7 @@ export function addTrain(program: Command): void {
     .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
     .option(
       '--strategy <name>',
-      'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill or siclip (default: clip)',
+      'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill, siclip or coca (default: clip)',
     )
     .option('--init <dir>', 'start from this model directory: weights and tokenizer')
     .option('--init-image <dir>', "start from this model directory's image tower")
@@ -54,6 +56,8 @@ export function addTrain(program: Command): void {
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
+    .option('--validate <spec>', 'measure on these data on the way, and keep the best weights')
+    .option('--patience <n>', 'end after so many validations without a better value', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
@@ -61,6 +65,7 @@ export function addTrain(program: Command): void {
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
+    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
     'bantam train --resume runs/first',
   ]);
   does(command, async (flags: TrainFlags) => {
@@ -71,6 +76,7 @@ export function addTrain(program: Command): void {
       );
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
+    const { openValidator } = await import('../../eval/index.js');
     const { resumeTraining, strategies, train } = await import('../../train/index.js');
     for (const name of ['teacher', 'reinforced'] as const) {
       if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
@@ -79,6 +85,7 @@ export function addTrain(program: Command): void {
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress),
+      openValidator,
     };
     try {
       const result =
@@ -93,7 +100,19 @@ export function addTrain(program: Command): void {
 }
 
 function trainOptions(flags: TrainFlags): TrainOptions {
-  const { model, data, out, budget, precision, set = {}, ...rest } = flags;
+  const {
+    model,
+    data,
+    out,
+    budget,
+    precision,
+    validate,
+    patience,
+    teacher,
+    reinforced,
+    set = {},
+    ...rest
+  } = flags;
   const { init } = rest;
   if (data === undefined || out === undefined || budget === undefined || !(model ?? init)) {
     const missing = Object.entries({ model: model ?? init, data, out, budget })
@@ -103,13 +122,15 @@ function trainOptions(flags: TrainFlags): TrainOptions {
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
   }
-  const { strategy, initImage, freezeInherited, seed, teacher, reinforced, tokenizer } = rest;
   const settings = {
     ...set,
     ...(precision !== undefined && { 'train.precision': precision }),
     ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
     ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
+    ...(validate !== undefined && { 'validation.data': validate }),
+    ...(patience !== undefined && { 'validation.patience': String(patience) }),
   };
+  const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
   return {
     ...(model !== undefined && { model }),
     ...(init !== undefined && { init }),
@@ -139,13 +160,28 @@ function requireStudent(
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-function describe({ run, model, steps, samples, seconds, loss, quarantined }: TrainResult): string {
+function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainResult): string {
   if (model === undefined) {
     throw new BantamError(
       `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
     );
   }
-  const counted = quarantined === 1 ? '1 broken sample was' : `${quarantined} broken samples were`;
-  const broken = quarantined === 0 ? '' : `\n${counted} skipped: ${run}/quarantine.jsonl`;
-  return `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}${broken}\nModel: ${model}`;
+  const lines = [
+    `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
+    ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
+    ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
+    ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),
+    `Model: ${model}`,
+  ];
+  return lines.join('\n');
+}
+
+function describeBest({ metric, value, step }: ValidationRow): string {
+  return `Best validation: ${metric} ${value.toFixed(4)} at step ${step}, whose weights the model has`;
+}
+
+/** A line about what was left out; none where nothing was. */
+function counted(count: number, [one, many]: readonly [string, string], file: string): string[] {
+  if (count === 0) return [];
+  return [`${count === 1 ? `1 ${one} was` : `${count} ${many} were`} skipped: ${file}`];
 }

@@ -30,7 +30,7 @@ export interface CaptionFile {
   /** Length of the whole lines, in bytes. */
   readonly wholeBytes: number;
   /** What follows them: a last line that was cut off while it was written; mostly empty. */
-  readonly cutOff: Uint8Array;
+  readonly cutOff: Buffer;
   /** Whether the last whole line lacks its line break, as where people wrote the file. */
   readonly unterminated: boolean;
 }

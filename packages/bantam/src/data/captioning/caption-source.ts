@@ -126,6 +126,12 @@ export async function captionSource(
   } finally {
     writer.close();
   }
+  const [last] = quarantine.samples.slice(-1);
+  if (last !== undefined && writer.keys.size + written === 0) {
+    throw new BantamError(
+      `None of the ${tried} pictures could be captioned (the last is "${last.key}": ${last.reason}); "${path}" names them all.`,
+    );
+  }
   return {
     out,
     captioner: captioner.source,
@@ -146,11 +152,11 @@ async function readPicture(key: string, location: ImageLocation): Promise<Captio
 }
 
 /** The error that ends a run, with what remains of it. */
-function stopped({ message }: BantamError, { path, keys }: CaptionWriter, written: number) {
+function stopped(error: BantamError, { path, keys }: CaptionWriter, written: number): BantamError {
   const kept = keys.size + written;
-  if (kept === 0) return new BantamError(message);
+  if (kept === 0) return error;
   const pictures = kept === 1 ? '1 picture' : `${kept} pictures`;
   return new BantamError(
-    `${message.replace(/\.$/, '')}; the captions of ${pictures} are kept in "${path}", and the same command goes on after them.`,
+    `${error.message.replace(/\.$/, '')}; the captions of ${pictures} are kept in "${path}", and the same command goes on after them.`,
   );
 }

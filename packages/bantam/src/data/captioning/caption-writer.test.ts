@@ -11,7 +11,7 @@ import { CaptionWriter } from './caption-writer.js';
 const header: CaptionHeader = {
   bantam: 'captions',
   format: 1,
-  data: 'folder:photos',
+  data: 'folder:féte',
   captioner: 'coca:x',
   settings: { count: 1, seed: 0 },
 };
@@ -78,7 +78,7 @@ describe('CaptionWriter', () => {
     const before = readFileSync(path, 'utf8');
     assert.match(
       await refusal({ data: 'csv:x', settings: { count: 2, seed: 0, prompt: 'What?' } }),
-      /captions\.jsonl" was made with data "folder:photos", count 1, prompt not set, but now data "csv:x", count 2, prompt "What\?" is asked for; give the same/,
+      /captions\.jsonl" was made with data "folder:féte", count 1, prompt not set, but now data "csv:x", count 2, prompt "What\?" is asked for; give the same/,
     );
     assert.equal(readFileSync(path, 'utf8'), before);
     truncateSync(path, before.indexOf('\n') + 1);

@@ -48,7 +48,8 @@ export class CaptionWriter {
       }
       const { headers, captions, wholeBytes, cutOff, unterminated } = await readCaptionFile(path);
       const isBegun =
-        headers.length > 0 || (wholeBytes === 0 && first.startsWith(cutOff.toString()));
+        headers.length > 0 ||
+        (wholeBytes === 0 && Buffer.from(first).subarray(0, cutOff.length).equals(cutOff));
       if (!isBegun) {
         throw new BantamError(
           `"${path}" was not begun by "bantam data caption" and is left as it is; name another file.`,

@@ -1,4 +1,5 @@
 import type { Pixels } from '../pixels.js';
+import { Draws } from '../random.js';
 
 /** A picture to caption. */
 export interface CaptionPicture {
@@ -37,4 +38,9 @@ export interface Captioner {
     pictures: AsyncIterable<CaptionPicture>,
     request: CaptionRequest,
   ): AsyncGenerator<CaptionOutcome, void, undefined>;
+}
+
+/** The random numbers of a picture's captions: a function of seed and key alone. */
+export function pictureDraws(seed: number, key: string): Draws {
+  return new Draws({ seed, purpose: `caption/${key}`, epoch: 0 });
 }

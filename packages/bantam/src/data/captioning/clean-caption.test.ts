@@ -44,6 +44,7 @@ describe('cleanCaption', () => {
       ['1234 !!', /no letters: "1234 !!"/],
       ["I'm sorry, but I can't see pictures.", /refuses: "I'm sorry/],
       ['I cannot view images.', /refuses/],
+      ['1. '.repeat(300_000), /has 899999 characters/],
       ['the dog '.repeat(200), /has 1599 characters, more than a caption: "the dog the/],
     ];
     for (const [answer, reason] of answers) {

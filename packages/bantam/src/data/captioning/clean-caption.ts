@@ -40,6 +40,7 @@ export function cleanCaption(answer: string): CleanedCaption {
     .replaceAll('**', '')
     .replace(/\s+/g, ' ')
     .trim();
+  if (text.length > 2 * longest) return tooLong(text);
   for (let before = ''; before !== text;) {
     before = text;
     for (const preamble of preambles) text = text.replace(preamble, '');
@@ -48,10 +49,11 @@ export function cleanCaption(answer: string): CleanedCaption {
   if (text === '') return { reason: answer.trim() === '' ? 'is empty' : 'holds no caption' };
   if (!/\p{L}/u.test(text)) return { reason: `has no letters: ${excerpt(text)}` };
   if (refusal.test(text)) return { reason: `refuses: ${excerpt(text)}` };
-  if (text.length > longest) {
-    return { reason: `has ${text.length} characters, more than a caption: ${excerpt(text)}` };
-  }
-  return { text };
+  return text.length > longest ? tooLong(text) : { text };
+}
+
+function tooLong(text: string): CleanedCaption {
+  return { reason: `has ${text.length} characters, more than a caption: ${excerpt(text)}` };
 }
 
 /** The start of a text on one line, in quotes, for a message. */

@@ -1,6 +1,11 @@
 import { BantamError, UsageError } from '../../errors.js';
-import { Draws } from '../random.js';
-import type { Captioner, CaptionOutcome, CaptionPicture, CaptionRequest } from './captioner.js';
+import {
+  pictureDraws,
+  type Captioner,
+  type CaptionOutcome,
+  type CaptionPicture,
+  type CaptionRequest,
+} from './captioner.js';
 import { ChatClient, type ChatAnswer } from './chat-client.js';
 import { cleanCaption } from './clean-caption.js';
 import { mapInOrder } from './in-order.js';
@@ -115,7 +120,7 @@ export class EndpointCaptioner implements Captioner {
   ): Promise<{ key: string; captions: readonly string[]; failed?: Failed }> {
     const { key } = picture;
     const url = await pictureUrl(picture, this.#imageSize);
-    const seeds = new Draws({ seed, purpose: `caption/${key}`, epoch: 0 });
+    const seeds = pictureDraws(seed, key);
     const captions = new Map<string, string>();
     let failed: Failed = { failure: 'nonsense', reason: '' };
     // One request more than captions, as some answers repeat others; two without any are enough.

@@ -1,28 +1,19 @@
 import {
-  expand,
   LayerNorm,
-  linear,
-  Linear,
   Module,
   narrow,
   normalInit,
   Parameter,
   unsqueeze,
-  xavierUniformInit,
   zeros,
-  zerosInit,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { attend, attendFlops } from './attend.js';
+import { attendFlops } from './attend.js';
+import { CrossAttention, type CrossAttentionSizes } from './cross-attention.js';
 
 /** Sizes of {@link AttentionalPooler}. */
-export interface AttentionalPoolerSizes {
-  /** Length of the vectors that it makes. */
-  readonly width: number;
-  /** Length of the vectors that it reads. */
-  readonly contextWidth: number;
-  readonly heads: number;
+export interface AttentionalPoolerSizes extends CrossAttentionSizes {
   readonly queries: number;
 }
 
@@ -30,52 +21,6 @@ export interface AttentionalPoolerSizes {
 export interface AttentionalPoolerOptions extends AttentionalPoolerSizes {
   /** Draws the initial weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
-}
-
-/**
- * Attention from some vectors to others of another length, with the parameters of PyTorch's: one
- * matrix for queries, keys and values where the lengths are equal, else one for each.
- */
-class CrossAttention extends Module {
-  inProjWeight: Parameter | null;
-  qProjWeight: Parameter | null;
-  kProjWeight: Parameter | null;
-  vProjWeight: Parameter | null;
-  inProjBias: Parameter;
-  outProj: Linear;
-  readonly width: number;
-  readonly heads: number;
-
-  constructor({ generator, width, contextWidth, heads }: AttentionalPoolerOptions) {
-    super();
-    const matrix = (shape: readonly number[]) =>
-      xavierUniformInit(new Parameter(zeros(shape)), generator);
-    const joint = width === contextWidth;
-    this.inProjWeight = joint ? matrix([3 * width, width]) : null;
-    this.qProjWeight = joint ? null : matrix([width, width]);
-    this.kProjWeight = joint ? null : matrix([width, contextWidth]);
-    this.vProjWeight = joint ? null : matrix([width, contextWidth]);
-    this.inProjBias = new Parameter(zeros([3 * width]));
-    this.outProj = new Linear({ inFeatures: width, outFeatures: width, generator });
-    zerosInit(this.outProj.bias);
-    this.width = width;
-    this.heads = heads;
-  }
-
-  /** Queries [Q, W], the same for all of x [B, L, C] → [B, Q, W]. */
-  forward(queries: Tensor, x: Tensor): Tensor {
-    const q = expand(unsqueeze(this.#project(queries, 0), 0), [x.dim(0), -1, -1]);
-    return this.outProj.forward(attend(q, this.#project(x, 1), this.#project(x, 2), this.heads));
-  }
-
-  /** The query (0), key (1) or value (2) of each vector. */
-  #project(x: Tensor, part: 0 | 1 | 2): Tensor {
-    const { width } = this;
-    const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight][part] ?? null;
-    const rows = (all: Tensor) => narrow(all, 0, part * width, width);
-    const weight = this.inProjWeight === null ? own : rows(this.inProjWeight);
-    return weight === null ? x : linear(x, weight, rows(this.inProjBias));
-  }
 }
 
 /**
@@ -101,7 +46,8 @@ export class AttentionalPooler extends Module {
   /** With `first`, the vector of the first query alone: [B, 1, width]. */
   forward(x: Tensor, { first = false }: { first?: boolean } = {}): Tensor {
     const query = first ? narrow(this.query, 0, 0, 1) : this.query;
-    return this.attn.forward(this.lnQ.forward(query), this.lnK.forward(x));
+    const queries = unsqueeze(this.lnQ.forward(query), 0);
+    return this.attn.forward(queries, this.attn.read(this.lnK.forward(x)));
   }
 }
 

@@ -1,12 +1,15 @@
 import {
   add,
+  chunk,
   full,
   LayerNorm,
+  linear,
   Mlp,
   Module,
   mul,
   MultiheadAttention,
   Parameter,
+  repeatInterleave,
   reshape,
   scope,
   tensor,
@@ -15,6 +18,8 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
+import { attendHeads, joinHeads, splitHeads } from './attend.js';
+import type { KeyValueCache } from './key-value-cache.js';
 import { MixtureOfExperts } from './mixture-of-experts.js';
 import { hasMixture } from './moe-config.js';
 import { takePlaces, type Places } from './places.js';
@@ -103,6 +108,29 @@ export class ResidualBlock extends Module {
     const y = summed(kept, this.ls_1, (residual) =>
       this.attn.forward(normed, { ...attention, residual }),
     );
+    return this.#think(y, auxiliary);
+  }
+
+  /**
+   * {@link forward} with a causal mask for one further token of each sequence, [B, 1, W]: keys and
+   * values of those before it come from the cache, which takes those of this one.
+   */
+  step(x: Tensor, cache: KeyValueCache, visible?: Tensor): Tensor {
+    const bias =
+      visible &&
+      reshape(repeatInterleave(hiding(visible), this.attn.heads, 0), [-1, 1, visible.dim(1)]);
+    const { inProjWeight, inProjBias, heads, outProj } = this.attn;
+    const { normed, residual: kept } = this.ln_1.branch(x);
+    const [q, k, v] = chunk(linear(normed, inProjWeight, inProjBias), 3, -1).map((part) =>
+      splitHeads(part, heads),
+    ) as [Tensor, Tensor, Tensor];
+    const { keys, values } = cache.append(k, v);
+    const mixed = joinHeads(attendHeads(q, keys, values, bias), heads);
+    return this.#think(summed(kept, this.ls_1, (residual) => outProj.forward(mixed, { residual })));
+  }
+
+  /** The block's second half: y + MLP(LN₂y). */
+  #think(y: Tensor, auxiliary?: Tensor[]): Tensor {
     const { normed: inner, residual: rest } = this.ln_2.branch(y);
     const { mlp } = this;
     if (mlp instanceof MixtureOfExperts) {
@@ -113,7 +141,8 @@ export class ResidualBlock extends Module {
   }
 }
 
-function activationOf(quickGelu: boolean, geluTanh: boolean): Activation {
+/** The activation of a model's MLPs. */
+export function activationOf(quickGelu: boolean, geluTanh: boolean): Activation {
   if (quickGelu) return 'quick-gelu';
   return geluTanh ? 'gelu-tanh' : 'gelu';
 }
@@ -133,7 +162,7 @@ function asPositions(places: Places): Tensor {
 }
 
 /** x + scale·part: without a scale, the part's last product adds x itself. */
-function summed(
+export function summed(
   x: Tensor,
   scale: LayerScale | null,
   part: (residual: Tensor | undefined) => Tensor,
@@ -172,6 +201,20 @@ export class Transformer extends Module {
       });
       auxiliary?.push(...losses);
       return next;
+    }, x);
+  }
+
+  /**
+   * {@link forward} with a causal mask for one further token of each sequence, [B, 1, W], by pre-norm
+   * blocks; `visible` as there, for all tokens up to this one.
+   */
+  step(x: Tensor, caches: readonly KeyValueCache[], visible?: Tensor): Tensor {
+    return this.resblocks.reduce((y, block, layer) => {
+      const cache = caches[layer];
+      if (!(block instanceof ResidualBlock) || cache === undefined) {
+        throw new RangeError('Only pre-norm blocks, with a cache each, take token by token.');
+      }
+      return scope(() => block.step(y, cache, visible));
     }, x);
   }
 }

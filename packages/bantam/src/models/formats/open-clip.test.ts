@@ -53,6 +53,7 @@ const unusual: ModelConfig = {
     sharedLayers: 1,
     shared: 'block',
     moe: null,
+    embedCls: true,
     noCausalMask: true,
     maskPadding: false,
     poolType: 'eos',
@@ -64,11 +65,16 @@ const unusual: ModelConfig = {
     hfTokenizerName: 'bert-base-uncased',
     tokenizerKwargs: { clean: 'lower' },
   },
+  decoder: null,
 };
+
+const captioning = modelConfig('coca_ViT-B-32', {
+  decoder: { layers: 2, heads: 4, lsInitValue: 0.1 },
+});
 
 describe('toOpenClip', () => {
   it('writes what fromOpenClip reads, for every preset and every option', () => {
-    for (const config of [...presets.values(), unusual]) {
+    for (const config of [...presets.values(), unusual, captioning]) {
       const written = JSON.parse(JSON.stringify(toOpenClip(config))) as unknown;
       assert.deepEqual(fromOpenClip(written), config);
     }
@@ -118,6 +124,7 @@ describe('toOpenClip', () => {
     assert.deepEqual(Object.keys(text_cfg as object).sort(), [
       'act_kwargs',
       'context_length',
+      'embed_cls',
       'eos_id',
       'heads',
       'hf_tokenizer_name',
@@ -133,6 +140,22 @@ describe('toOpenClip', () => {
       'vocab_size',
       'width',
     ]);
+  });
+});
+
+describe("a decoder's configuration", () => {
+  it('asks OpenCLIP for the tokens of both towers', () => {
+    const { vision_cfg, text_cfg, multimodal_cfg } = toOpenClip(captioning);
+    assert.ok((vision_cfg as { output_tokens: boolean }).output_tokens);
+    assert.ok((text_cfg as { output_tokens: boolean }).output_tokens);
+    assert.deepEqual(multimodal_cfg, {
+      context_length: 76,
+      vocab_size: 49408,
+      width: 512,
+      layers: 2,
+      heads: 4,
+      ls_init_value: 0.1,
+    });
   });
 });
 
@@ -181,11 +204,11 @@ describe('fromOpenClip', () => {
       'towers of other kinds, all named at once',
       {
         ...plain,
-        multimodal_cfg: { width: 8 },
+        multimodal_cfg: { width: 8, context_length: 60 },
         vision_cfg: { qk_norm: true },
         text_cfg: { hf_model_name: 'roberta-base', act_kwargs: { alpha: 1 } },
       },
-      /no models with model_cfg\.multimodal_cfg, vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha;/,
+      /no models with vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha, multimodal_cfg\.width 8, multimodal_cfg\.context_length 60;/,
     ],
     ['a wrong value', { ...plain, text_cfg: { heads: 'many' } }, /"heads" of .* is "many"/],
   ];

@@ -3,6 +3,7 @@ import { parseModelConfig, topFields, type ModelConfig } from '../config.js';
 import { isObject } from '../../fields.js';
 import { imageTowerKind, imageTowerKinds, textTowerKind, textTowerKinds } from '../towers.js';
 import type { OpenClipTower } from '../tower.js';
+import { readDecoder, writeDecoder } from './open-clip-decoder.js';
 import { readMembers, writeMembers } from './open-clip-members.js';
 
 /** The `model_cfg` of an `open_clip_config.json`. */
@@ -11,7 +12,6 @@ export type OpenClipModelConfig = Readonly<Record<string, unknown>>;
 /** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
 const unsupportedTop = {
   nonscalar_logit_scale: false,
-  multimodal_cfg: null,
 };
 
 /**
@@ -19,11 +19,14 @@ const unsupportedTop = {
  * tower that OpenCLIP does not have stands there under the name `bantam`, which OpenCLIP refuses.
  */
 export function toOpenClip(config: ModelConfig): OpenClipModelConfig {
-  const { vision, text, ...top } = config;
+  const { vision, text, decoder, ...top } = config;
+  const tower = (written: OpenClipTower | null) =>
+    decoder !== null && written !== null ? { ...written, output_tokens: true } : written;
   return {
     ...writeMembers(top, topFields),
-    vision_cfg: imageTowerKind(vision).toOpenClip(vision) ?? { bantam: vision },
-    text_cfg: textTowerKind(text).toOpenClip(text) ?? { bantam: text },
+    vision_cfg: tower(imageTowerKind(vision).toOpenClip(vision)) ?? { bantam: vision },
+    text_cfg: tower(textTowerKind(text).toOpenClip(text)) ?? { bantam: text },
+    ...(decoder !== null && { multimodal_cfg: writeDecoder(decoder, text) }),
   };
 }
 
@@ -35,7 +38,7 @@ export function toOpenClip(config: ModelConfig): OpenClipModelConfig {
  */
 export function fromOpenClip(modelCfg: unknown): ModelConfig {
   const missing: string[] = [];
-  const { vision_cfg, text_cfg, ...rest } = asObject(modelCfg, 'model_cfg');
+  const { vision_cfg, text_cfg, multimodal_cfg, ...rest } = asObject(modelCfg, 'model_cfg');
   const top = readMembers(rest, 'model_cfg', {
     fields: topFields,
     unsupported: unsupportedTop,
@@ -43,6 +46,10 @@ export function fromOpenClip(modelCfg: unknown): ModelConfig {
   });
   const vision = readTower(asObject(vision_cfg, 'vision_cfg'), imageTowerKinds, missing);
   const text = readTower(asObject(text_cfg, 'text_cfg'), textTowerKinds, missing);
+  const decoder =
+    multimodal_cfg == null
+      ? null
+      : readDecoder(asObject(multimodal_cfg, 'multimodal_cfg'), text ?? {}, missing);
   if (vision === null) missing.unshift(`vision_cfg ${JSON.stringify(vision_cfg)}`);
   if (text === null) missing.unshift(`text_cfg ${JSON.stringify(text_cfg)}`);
   if (missing.length > 0) {
@@ -50,7 +57,7 @@ export function fromOpenClip(modelCfg: unknown): ModelConfig {
       `Bantam has no models with ${missing.join(', ')}; "bantam models" lists the towers that it has.`,
     );
   }
-  return parseModelConfig({ ...top, vision, text });
+  return parseModelConfig({ ...top, vision, text, decoder });
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {

@@ -6,6 +6,7 @@ import {
   type ModelConfig,
   type ModelConfigInput,
 } from '../config.js';
+import { addCoCaPresets } from './coca.js';
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
 import { addNanoPresets } from './nano.js';
@@ -28,6 +29,7 @@ function buildPresets(): Presets {
   addMobileClipPresets(presets);
   addSasPPresets(presets);
   addNanoPresets(presets);
+  addCoCaPresets(presets);
   return presets;
 }
 

@@ -2,9 +2,11 @@ import {
   add,
   arange,
   argmax,
+  cat,
   div,
   Embedding,
   eq,
+  expand,
   LayerNorm,
   le,
   Linear,
@@ -12,9 +14,11 @@ import {
   Module,
   mul,
   narrow,
+  ne,
   normalInit,
   pad,
   Parameter,
+  select,
   squeeze,
   sum,
   to,
@@ -24,6 +28,8 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
+import type { CrossAttentionBlock } from '../blocks/cross-attention-block.js';
+import type { KeyValueCache } from '../blocks/key-value-cache.js';
 import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
 import { takePlaces, type Places } from '../blocks/places.js';
 import { ResidualBlock, Transformer } from '../blocks/transformer.js';
@@ -44,6 +50,7 @@ import { needsContext, type TextTransformerConfig } from './transformer-config.j
  */
 export class TextTransformer extends Module implements TextTower {
   tokenEmbedding: Embedding;
+  clsEmb: Parameter | null;
   positionalEmbedding: Parameter;
   transformer: Transformer;
   lnFinal: LayerNorm;
@@ -52,10 +59,11 @@ export class TextTransformer extends Module implements TextTower {
 
   constructor({ config, embedDim, quickGelu, generator }: TowerOptions<TextTransformerConfig>) {
     super();
-    const { width, vocabSize, contextLength, heads } = config;
+    const { width, vocabSize, contextLength, heads, embedCls } = config;
     this.config = config;
     this.tokenEmbedding = new Embedding({ entries: vocabSize, width, generator: null });
-    this.positionalEmbedding = new Parameter(zeros([contextLength, width]));
+    this.clsEmb = embedCls ? new Parameter(zeros([width])) : null;
+    this.positionalEmbedding = new Parameter(zeros([contextLength + Number(embedCls), width]));
     this.transformer = new Transformer({ config, heads, quickGelu, generator });
     this.lnFinal = new LayerNorm({ width, eps: config.normEps });
     this.textProjection = projection(config, embedDim);
@@ -63,6 +71,7 @@ export class TextTransformer extends Module implements TextTower {
     const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
     draw(this.tokenEmbedding.weight, 0.02);
     draw(this.positionalEmbedding, 0.01);
+    if (this.clsEmb !== null) draw(this.clsEmb, 0.01);
     initTransformer(this.transformer, config, generator);
     const last = this.textProjection;
     if (last !== null) draw(last instanceof Linear ? last.weight : last, width ** -0.5);
@@ -71,18 +80,19 @@ export class TextTransformer extends Module implements TextTower {
   /**
    * Token ids int64 [B, L] → features [B, embedDim]. L may be anything up to the context: what lies
    * behind the end of a text changes nothing (a tower whose features do depend on it fills texts up
-   * to the context itself).
+   * to the context itself). Tokens are those behind the last layer norm, but before it where there is
+   * a class token, as CoCa's decoder reads them.
    *
    * @throws BantamError when texts are longer than the context.
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
     const { contextLength, noCausalMask, maskPadding, poolType } = this.config;
     requireContext(ids, contextLength);
+    if (this.clsEmb !== null) return this.#encodeWithClass(ids, this.clsEmb, tokens);
     const given = ids.dim(1);
     const filled = this.#fillUp(ids);
     const places = poolType === 'mean' ? undefined : this.#places(filled, poolType);
-    const positions = narrow(this.positionalEmbedding, 0, 0, filled.dim(1));
-    const x = add(this.tokenEmbedding.forward(filled), positions);
+    const x = this.#embed(filled);
     const auxiliary: Tensor[] = [];
     const y = this.transformer.forward(x, {
       causal: !noCausalMask,
@@ -96,6 +106,57 @@ export class TextTransformer extends Module implements TextTower {
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
       auxiliaryLoss: sumOf(auxiliary),
     };
+  }
+
+  /**
+   * The tokens' vectors, as {@link encode} gives them, for one further token of each text alone: ids
+   * int64 [N, L] up to and with that token → [N, 1, width]. A cache for each layer holds those before.
+   */
+  step(ids: Tensor, caches: readonly KeyValueCache[]): Tensor {
+    const last = ids.dim(1) - 1;
+    const x = this.#embed(narrow(ids, 1, last, 1), last);
+    if (this.clsEmb === null) return this.lnFinal.forward(this.transformer.step(x, caches));
+    const visible = this.#seen(narrow(ids, 1, 0, last));
+    return this.transformer.step(x, caches, visible);
+  }
+
+  #encodeWithClass(ids: Tensor, cls: Parameter, tokens: boolean): Encoded {
+    const { contextLength, noCausalMask, padId, width } = this.config;
+    const given = ids.dim(1);
+    // The class token sees the first place of the padding, which the longest text has too.
+    const filled = given < contextLength ? pad(ids, [0, 1], padId) : ids;
+    const length = filled.dim(1);
+    const last = add(cls, select(this.positionalEmbedding, 0, contextLength));
+    const x = cat([this.#embed(filled), expand(last, [ids.dim(0), 1, width])], 1);
+    const auxiliary: Tensor[] = [];
+    const y = this.transformer.forward(x, {
+      causal: !noCausalMask,
+      visible: this.#seen(filled),
+      places: tokens ? undefined : length,
+      auxiliary,
+    });
+    const pooled = tokens ? narrow(y, 1, length, 1) : y;
+    return {
+      pooled: this.#project(squeeze(this.lnFinal.forward(pooled), 1)),
+      tokens: tokens ? narrow(y, 1, 0, given) : null,
+      auxiliaryLoss: sumOf(auxiliary),
+    };
+  }
+
+  /** Vectors of tokens [B, L] that stand behind `start` others. */
+  #embed(ids: Tensor, start = 0): Tensor {
+    const positions = narrow(this.positionalEmbedding, 0, start, ids.dim(1));
+    return add(this.tokenEmbedding.forward(ids), positions);
+  }
+
+  /**
+   * What may be seen of the places of a text and of the one behind it, [B, L + 1]: the first, and those
+   * whose predecessor is no padding. OpenCLIP's checkpoints were trained with the mask one place late.
+   */
+  #seen(ids: Tensor): Tensor {
+    const { device } = ids;
+    const first = eq(zeros([ids.dim(0), 1], { device }), 0);
+    return cat([first, ne(ids, this.config.padId)], 1);
   }
 
   /** From the vectors of all places, or of the one alone, that of each text: [B, W]. */
@@ -163,18 +224,25 @@ export function initTransformer(
   { width, layers }: TransformerConfig,
   generator: Generator | null,
 ): void {
+  for (const block of resblocks) {
+    if (block instanceof ResidualBlock) initBlock(block, { width, layers }, generator);
+  }
+}
+
+/** Draws the weights of one residual block of so many layers. */
+export function initBlock(
+  { attn, mlp }: ResidualBlock | CrossAttentionBlock,
+  { width, layers }: { width: number; layers: number },
+  generator: Generator | null,
+): void {
   const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
   const attention = width ** -0.5;
   const residual = attention * (2 * layers) ** -0.5;
-  for (const block of resblocks) {
-    if (!(block instanceof ResidualBlock)) continue;
-    const { attn, mlp } = block;
-    draw(attn.inProjWeight, attention);
-    draw(attn.outProj.weight, residual);
-    for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
-      draw(cFc.weight, (2 * width) ** -0.5);
-      draw(cProj.weight, residual);
-    }
+  if (attn.inProjWeight !== null) draw(attn.inProjWeight, attention);
+  draw(attn.outProj.weight, residual);
+  for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
+    draw(cFc.weight, (2 * width) ** -0.5);
+    draw(cProj.weight, residual);
   }
 }
 

@@ -6,6 +6,13 @@ export interface TextTransformerConfig extends TextTowerConfig, TransformerConfi
   readonly type: 'transformer';
   /** Number of attention heads. */
   readonly heads: number;
+  /**
+   * Put a class token behind the text, at the end of the context, whose vector is then the text's (CoCa,
+   * Yu et al. 2022, section 3.2), whatever {@link poolType} says. As in OpenCLIP's checkpoints nothing
+   * sees what stands behind a {@link padId}: not the padding but its first place, and not the class
+   * token but where the text fills the context.
+   */
+  readonly embedCls: boolean;
   /** Let every token see the tokens after it too. */
   readonly noCausalMask: boolean;
   /**
@@ -40,15 +47,30 @@ export function isTextTransformer(config: TextTowerConfig): config is TextTransf
  * the context: without any mask, or pooled at the last place.
  */
 export function needsContext({
+  embedCls,
   noCausalMask,
   maskPadding,
   poolType,
 }: TextTransformerConfig): boolean {
-  return (noCausalMask && !maskPadding) || poolType === 'last';
+  return !embedCls && ((noCausalMask && !maskPadding) || poolType === 'last');
+}
+
+/** How many places a text of so many tokens takes in the blocks. */
+export function computedPlaces(config: TextTransformerConfig, tokens: number): number {
+  const { contextLength, embedCls } = config;
+  if (needsContext(config)) return contextLength;
+  // The class token, and the first place of the padding where there is one.
+  return embedCls ? Math.min(tokens + 1, contextLength) + 1 : tokens;
+}
+
+/** Whether features depend on which id it is that fills texts up. */
+export function readsPadding(config: TextTransformerConfig): boolean {
+  return config.embedCls || needsContext(config);
 }
 
 /** Whether a text's end is told by {@link TextTransformerConfig.eosId}. */
 export function looksForEos(config: TextTransformerConfig): boolean {
-  const { poolType, textEnd, maskPadding } = config;
+  const { embedCls, poolType, textEnd, maskPadding } = config;
+  if (embedCls) return false;
   return poolType === 'eos' || (textEnd === 'eos' && (maskPadding || poolType === 'mean'));
 }

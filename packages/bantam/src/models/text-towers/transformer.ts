@@ -11,12 +11,16 @@ import { count, flag, index, object, oneOf, optional, text } from '../../fields.
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { TextTowerKind } from '../tower.js';
 import { TextTransformer } from './text-transformer.js';
-import { looksForEos, needsContext, type TextTransformerConfig } from './transformer-config.js';
+import {
+  computedPlaces,
+  looksForEos,
+  readsPadding,
+  type TextTransformerConfig,
+} from './transformer-config.js';
 
 /** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
 const unsupported = {
   tokenizer_mode: null,
-  embed_cls: false,
   hf_model_name: null,
 };
 
@@ -29,6 +33,7 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     width: count(512),
     heads: count(8),
     ...transformerFields,
+    embedCls: flag(false),
     noCausalMask: flag(false),
     maskPadding: flag(false),
     poolType: oneOf('argmax', 'first', 'last', 'eos', 'mean'),
@@ -51,7 +56,7 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
     }
     checkPadding(config);
     for (const id of ['padId', 'eosId'] as const) {
-      const used = id === 'padId' ? needsContext(config) : looksForEos(config);
+      const used = id === 'padId' ? readsPadding(config) : looksForEos(config);
       if (!used || config[id] < config.vocabSize) continue;
       throw new BantamError(
         `"${id}" of "text" is ${config[id]}, but the ids of ${config.vocabSize} tokens end before it.`,
@@ -61,12 +66,12 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
   blocks: /^transformer\.resblocks\.(\d+)\./,
   create: (options) => new TextTransformer(options),
   flops(config, { embedDim, tokens }) {
-    const { contextLength, projType, width } = config;
-    const places = needsContext(config) ? contextLength : tokens;
+    const { projType, width } = config;
+    const places = computedPlaces(config, tokens);
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
     return transformerFlops(config, places) + projection;
   },
-  positions: { name: 'positional_embedding' },
+  positions: { name: 'positional_embedding', suffix: ({ embedCls }) => Number(embedCls) },
   describe: (config) => `text ${describeBlocks(config)}`,
   toOpenClip(config) {
     const own = config.maskPadding || config.poolType === 'mean' || config.textEnd === 'eos';
@@ -80,8 +85,14 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
 };
 
 /** @throws BantamError where padding would count in spite of its mask, or is never seen anyway. */
-function checkPadding({ maskPadding, noCausalMask, poolType }: TextTransformerConfig): void {
+function checkPadding(config: TextTransformerConfig): void {
+  const { embedCls, maskPadding, noCausalMask, poolType } = config;
   if (!maskPadding) return;
+  if (embedCls) {
+    throw new BantamError(
+      '"maskPadding" of "text" is without effect beside "embedCls", which has its own mask; leave it out.',
+    );
+  }
   if (!noCausalMask) {
     throw new BantamError(
       '"maskPadding" of "text" is without effect under a causal mask; set "noCausalMask" too, or leave it out.',

@@ -45,7 +45,10 @@ export function contrastiveFields(loss: ContrastiveLoss = 'softmax'): Fields<Con
 }
 
 /** A contrastive loss with what it learns or estimates itself. */
-export interface Contrastive extends Pick<Strategy, 'module' | 'rules' | 'afterStep'> {
+export interface Contrastive extends Pick<
+  Strategy,
+  'module' | 'rules' | 'afterStep' | 'afterSkip'
+> {
   /** The loss of image features and text features [B, D] of any length. */
   loss(image: Tensor, text: Tensor, context: LossContext): Tensor;
   /** The loss of a batch where all features are equal; null where that is not fixed. */

@@ -64,7 +64,6 @@ class Estimates extends Module {
 
 /** Temperatures that wait for the optimizer's step. */
 interface Pending {
-  readonly step: number;
   readonly epoch: number;
   readonly indices: Tensor;
   readonly leaves: readonly [Tensor, Tensor];
@@ -96,15 +95,13 @@ export function createGlobalContrastive(
     }
   };
   /** τ of the batch; of v2, as leaves whose gradients {@link afterStep} takes. */
-  const temperatureOf = (indices: Tensor, { model, samples, step }: LossContext) => {
+  const temperatureOf = (indices: Tensor, { model, samples }: LossContext) => {
     const { image, text } = estimates;
     if (image === null || text === null) {
       return version === 'v1' ? temperature : exp(neg(model.logitScale));
     }
-    // A step that was skipped leaves temperatures behind.
-    if (pending.some((one) => one.step !== step)) forget();
     const leaves = [image.leaf(indices), text.leaf(indices)] as const;
-    pending.push({ step, epoch: samples.epoch, indices: keep(indices), leaves });
+    pending.push({ epoch: samples.epoch, indices: keep(indices), leaves });
     return leaves;
   };
   const rules: GroupRule[] =
@@ -135,5 +132,6 @@ export function createGlobalContrastive(
       }
       forget();
     },
+    afterSkip: forget,
   };
 }

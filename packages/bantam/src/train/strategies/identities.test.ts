@@ -1,11 +1,23 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Generator, loadSafetensors, mean, noGrad, scope, zero_ } from '@bantam/torch';
+import {
+  Generator,
+  index,
+  loadSafetensors,
+  logSoftmax,
+  mean,
+  narrow,
+  noGrad,
+  scope,
+  tensor,
+  zero_,
+} from '@bantam/torch';
 import { createModel, modelConfig, upcycle, type ModelConfig } from '../../models/index.js';
 import { addGradients } from '../backward.js';
 import {
   assertAllClose,
   buffers,
+  captioning,
   createBench,
   cut,
   gradients,
@@ -56,6 +68,53 @@ describe('slip', () => {
     });
   });
 });
+
+describe('coca', () => {
+  it('has the gradient of clip where captions count nothing', () => {
+    const config = captioning(maskless);
+    const [coca, clip] = [{ type: 'coca', captionWeight: 0 }, { type: 'clip' }].map((strategy) =>
+      step(createBench(strategy, { config })),
+    );
+    assert.ok(coca && clip);
+    const shared = (bench: Bench) =>
+      new Map([...gradients(bench)].filter(([name]) => !name.startsWith('text_decoder.')));
+    // The first query alone is the feature's, the others are read by the decoder.
+    assertAllClose(shared(coca), shared(clip), { tolerance: 1e-9, what: 'coca' });
+  });
+
+  it('costs what a token of the batch costs, however long the captions are', () => {
+    const bench = createBench('coca', { config: captioning(maskless) });
+    const { caption } = addGradients(cut(bench.batch, [8]), bench.options(1, 0));
+    const parts = [0, 1, 2, 3, 4, 5, 6, 7].map((row) => costOf(bench, row));
+    const tokens = parts.reduce((sum, part) => sum + part.tokens, 0);
+    const cost = parts.reduce((sum, part) => sum + part.cost, 0);
+    assert.equal(tokens, 8 * 3 - 3);
+    assert.ok(Math.abs((caption ?? NaN) - (2 * cost) / tokens) < 1e-12);
+  });
+});
+
+/** One caption's −Σ ln p, computed by itself, without the padding. */
+function costOf({ model, batch }: Bench, row: number): { tokens: number; cost: number } {
+  return noGrad(() =>
+    scope(() => {
+      const ids = narrow(batch.ids, 0, row, 1)
+        .toArray()
+        .filter((id) => id !== 0);
+      const own = tensor([ids], { dtype: 'int64' });
+      const pixels = narrow(batch.images.image ?? assert.fail(), 0, row, 1);
+      const image = model.visual.encode(pixels, { tokens: true }).tokens;
+      const text = model.text.encode(own, { tokens: true }).tokens;
+      const logits = model.textDecoder?.forward(text ?? assert.fail(), image ?? assert.fail());
+      const logs = logSoftmax(logits ?? assert.fail(), -1);
+      const cost = ids
+        .slice(1)
+        .reduce((sum, id, i) => sum - index(logs, [0, i, id].map(at)).item(), 0);
+      return { tokens: ids.length - 1, cost };
+    }),
+  );
+}
+
+const at = (place: number) => tensor(place, { dtype: 'int64' });
 
 describe('flip and clipa', () => {
   it('are clip, bit for bit, where they leave nothing out', async () => {

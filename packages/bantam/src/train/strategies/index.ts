@@ -9,6 +9,7 @@ import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
 import { clipa, type ClipaSettings } from './clipa.js';
+import { coca, type CocaSettings } from './coca.js';
 import type { ContrastiveSettings } from './contrastive.js';
 import { distill, type DistillSettings } from './distill.js';
 import { flip, type FlipSettings } from './flip.js';
@@ -25,7 +26,8 @@ export type StrategyConfig =
   | ({ readonly type: 'lit' } & LitSettings)
   | ({ readonly type: 'clipa' } & ClipaSettings)
   | ({ readonly type: 'distill' } & DistillSettings)
-  | ({ readonly type: 'siclip' } & SiclipSettings);
+  | ({ readonly type: 'siclip' } & SiclipSettings)
+  | ({ readonly type: 'coca' } & CocaSettings);
 
 /** The kinds of strategies. */
 export const strategies: readonly StrategyKind[] = [
@@ -39,6 +41,7 @@ export const strategies: readonly StrategyKind[] = [
   fastclip,
   distill,
   siclip,
+  coca,
 ];
 
 /** The kind of that name; an unknown one is an error that names the nearest. */

@@ -1,5 +1,10 @@
 import type { Tensor } from '@bantam/torch';
-import { modelFlops, type ImageEncoded, type ModelConfig } from '../../models/index.js';
+import {
+  modelFlops,
+  type ImageEncoded,
+  type ModelConfig,
+  type PerTower,
+} from '../../models/index.js';
 import { onePhase, type Phase } from '../phases.js';
 import type {
   CostOptions,
@@ -34,8 +39,10 @@ export function encodeView(
   { images }: StepBatch,
   view: string,
   { model, streams, phase }: EncodeContext,
+  { tokens = false }: { tokens?: boolean } = {},
 ): ImageEncoded {
   return model.visual.encode(present(images, view), {
+    tokens,
     generator: streams.get('mask'),
     ...imageOptions(phase),
   });
@@ -47,11 +54,11 @@ export function pairFeatures(image: ImageEncoded, ids: Tensor, { model }: Encode
   return { image: image.pooled, text: text.pooled, ...auxiliaryFeature([image, text]) };
 }
 
-/** Operations of one pass of both towers. */
+/** Operations of one pass of both towers, and of the decoder where there is one. */
 export function towerFlops(
   model: ModelConfig,
   { captionTokens, phase }: Pick<CostOptions, 'captionTokens' | 'phase'>,
-): { image: number; text: number } {
+): PerTower {
   return modelFlops(model, { captionTokens, training: true, ...imageOptions(phase) });
 }
 

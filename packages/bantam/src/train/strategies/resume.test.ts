@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { modelConfig } from '../../models/index.js';
-import { strategyOf, tiny, TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+import {
+  strategyOf,
+  tiny,
+  tinyCoca,
+  TinyRuns,
+  type StrategySettings,
+} from '../tiny-run.test.helper.js';
 import type { TrainOptions } from '../train.js';
 import { readMetrics } from '../metrics.js';
 
@@ -33,6 +39,8 @@ interface Case {
   settings?: Record<string, string>;
   initImage?: boolean;
   teachers?: readonly (keyof typeof teachers)[];
+  /** Trains a model with a decoder. */
+  captions?: boolean;
 }
 
 const inPieces = { 'train.microBatch': '4', 'train.accumulate': '2' };
@@ -73,6 +81,14 @@ const cases: readonly Case[] = [
     stops: [5],
     initImage: true,
     settings: { 'train.microBatch': '4' },
+  },
+  { name: 'coca', strategy: { type: 'coca' }, stops: [5], captions: true },
+  {
+    name: 'coca in pieces',
+    strategy: { type: 'coca', captionWeight: 1 },
+    stops: [2, 7],
+    settings: inPieces,
+    captions: true,
   },
   { name: 'siglip', strategy: { type: 'siglip' }, stops: [5] },
   ...['v1', 'v2', 'v3'].map((version) => ({
@@ -140,6 +156,7 @@ describe('a run that was interrupted and resumed', () => {
       ...(one.teachers && { teachers: one.teachers.map((name) => runs.path(name, 'model')) }),
     }),
     settings: { 'train.ema': '0.9', ...one.settings },
+    ...(one.captions === true && { model: tinyCoca }),
     ...(one.initImage === true && { initImage: runs.path('clip-whole', 'model') }),
   });
   for (const one of cases) {

@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fromTypedArray, Generator, scope, to } from '@bantam/torch';
+import {
+  generateCaptions,
+  loadModel,
+  normalizePixels,
+  type GenerateOptions,
+  type LoadedModel,
+} from '../../models/index.js';
+import { BantamError, UsageError } from '../../errors.js';
+import { evalTransform } from '../eval-transform.js';
+import {
+  pictureDraws,
+  type Captioner,
+  type CaptionOutcome,
+  type CaptionPicture,
+  type CaptionRequest,
+} from './captioner.js';
+
+export interface CocaCaptionerOptions {
+  /**
+   * `sample` by default: captions that differ teach more than the likeliest ones (BLIP, arXiv
+   * 2201.12086, section 4.4). `beam` gives the `count` best, `greedy` a single one.
+   */
+  readonly method?: 'sample' | 'beam' | 'greedy';
+  /** Of `sample`; 1 by default. */
+  readonly temperature?: number;
+  /** Of `sample`: how many of the likeliest tokens are drawn from; all by default. */
+  readonly topK?: number;
+  /** Of `sample`: the share of probability that is drawn from; BLIP's 0.9 by default. */
+  readonly topP?: number;
+  /** Of `beam`; the most of 4 and `count` by default. */
+  readonly beams?: number;
+  /** Longest caption, with start and end; 30 by default. */
+  readonly maxTokens?: number;
+}
+
+type Generation = Omit<GenerateOptions, 'count' | 'generator'>;
+
+/**
+ * A CoCa model of a directory. Pictures go through it one by one, each with a random stream of its
+ * own: what a picture is called does not depend on others, down to the order of additions.
+ */
+export class CocaCaptioner implements Captioner {
+  readonly source: string;
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly #loaded: LoadedModel;
+  readonly #generation: Generation;
+
+  private constructor(
+    directory: string,
+    {
+      loaded,
+      weights,
+      generation,
+    }: { loaded: LoadedModel; weights: string; generation: Generation },
+  ) {
+    this.#loaded = loaded;
+    this.#generation = generation;
+    this.source = `coca:${nameOf(directory)}`;
+    this.settings = { weights, ...(generation as Record<string, string | number>) };
+  }
+
+  /**
+   * @throws BantamError for a directory without a model, or with one that has no decoder, and for
+   * options that the method does not have.
+   */
+  static async load(directory: string, options: CocaCaptionerOptions = {}): Promise<CocaCaptioner> {
+    const { method = 'sample', temperature, topK, topP, beams, maxTokens } = options;
+    if (method !== 'sample' && (temperature ?? topK ?? topP) !== undefined) {
+      throw new UsageError(
+        `Temperature, top-k and top-p belong to sampling; leave them out for the method "${method}".`,
+      );
+    }
+    if (method !== 'beam' && beams !== undefined) {
+      throw new UsageError(
+        `Beams belong to the method "beam", not to "${method}"; leave them out.`,
+      );
+    }
+    const loaded = await loadModel(directory);
+    if (loaded.config.decoder === null) {
+      throw new BantamError(
+        `The model "${directory}" has no decoder and writes no captions; name a CoCa model.`,
+      );
+    }
+    const generation = {
+      method,
+      ...(method === 'sample' && {
+        temperature: temperature ?? 1,
+        topK: topK ?? 0,
+        topP: topP ?? 0.9,
+      }),
+      ...(beams !== undefined && { beams }),
+      ...(maxTokens !== undefined && { maxTokens }),
+    };
+    return new CocaCaptioner(directory, {
+      loaded,
+      weights: await weightsDigest(directory),
+      generation,
+    });
+  }
+
+  async *caption(
+    pictures: AsyncIterable<CaptionPicture>,
+    { count, seed, signal }: CaptionRequest,
+  ): AsyncGenerator<CaptionOutcome, void, undefined> {
+    if (this.#generation.method === 'greedy' && count > 1) {
+      throw new UsageError(
+        `A greedy search finds one caption, not ${count}; ask for 1, or choose sample or beam.`,
+      );
+    }
+    for await (const picture of pictures) {
+      // Signals and progress get their turn.
+      await setImmediate();
+      if (signal?.aborted) return;
+      const { key } = picture;
+      const texts = this.#generate(picture, { count, seed }).map((text) => text.trim());
+      const captions = [...new Set(texts)].filter((text) => text !== '');
+      if (captions.length > 0) yield { key, captions };
+      else yield { key, reason: 'the model gave no words' };
+    }
+  }
+
+  #generate({ key, pixels }: CaptionPicture, { count, seed }: CaptionRequest): readonly string[] {
+    const { model, preprocess, tokenizer } = this.#loaded;
+    const { width, height, data } = evalTransform(pixels, preprocess);
+    const generator = new Generator({ seed: pictureDraws(seed, key).bits() });
+    return scope(() => {
+      const raw = fromTypedArray(data, { shape: [1, height, width, 3] });
+      const normalized = normalizePixels(to(raw, { device: model.logitScale.device }), preprocess);
+      const options = { ...this.#generation, tokenizer, count, generator };
+      const [captions = []] = generateCaptions(model, normalized, options);
+      return captions;
+    });
+  }
+}
+
+/** A model's name: its folder's, or its run's where that is called `model`. */
+function nameOf(directory: string): string {
+  const path = resolve(directory);
+  return basename(basename(path) === 'model' ? dirname(path) : path);
+}
+
+/** The start of the SHA-256 of a directory's weights, so that other weights are not taken for them. */
+async function weightsDigest(directory: string): Promise<string> {
+  const digest = createHash('sha256');
+  for (const file of (await readdir(directory)).sort()) {
+    if (!/\.(safetensors|bin|pt|pth)$/.test(file)) continue;
+    for await (const chunk of createReadStream(join(directory, file))) {
+      digest.update(chunk as Buffer);
+    }
+  }
+  return digest.digest('hex').slice(0, 16);
+}

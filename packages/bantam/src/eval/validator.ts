@@ -1,0 +1,67 @@
+import { openSource, type Source } from '../data/index.js';
+import { BantamError, UsageError } from '../errors.js';
+import { didYouMean } from '../nearest.js';
+import type { OpenValidator } from '../train/index.js';
+import { evalDatasets } from './datasets.js';
+import { evaluate, type EvalTask } from './evaluate.js';
+
+/** The metrics of each task, as {@link evaluate} names them. */
+export const taskMetrics: Readonly<Record<EvalTask, readonly string[]>> = {
+  'zero-shot': ['acc1', 'acc5', 'mean_per_class_recall'],
+  retrieval: ['image', 'text'].flatMap((way) =>
+    ['recall@1', 'recall@5', 'recall@10', 'median_rank', 'mean_reciprocal_rank'].map(
+      (metric) => `${way}_retrieval_${metric}`,
+    ),
+  ),
+};
+
+/**
+ * Makes what measures models while they train, by {@link evaluate}. Where the data are several sets
+ * or have several classifications, the value is the mean over them.
+ *
+ * @throws UsageError for an unknown metric; BantamError for data that cannot be read, or do not have
+ * the metric.
+ */
+export const openValidator: OpenValidator = async ({ data, metric }) => {
+  const task = taskOf(metric);
+  const datasets = evalDatasets(data);
+  for (const { spec } of datasets) checkMetric(await openSource(spec), { metric, task });
+  return {
+    lowerIsBetter: metric.endsWith('median_rank'),
+    async measure(model, { precision, onProgress }) {
+      const results = await evaluate(model, datasets, {
+        tasks: [task],
+        precision,
+        onProgress: ({ dataset, stage, done, total }) => {
+          onProgress(`${dataset}: ${done} of ${total} ${stage}`);
+        },
+      });
+      const values = results.flatMap(({ metrics }) => metrics[metric] ?? []);
+      return values.reduce((sum, value) => sum + value, 0) / values.length;
+    },
+  };
+};
+
+function taskOf(metric: string): EvalTask {
+  const tasks = Object.keys(taskMetrics) as EvalTask[];
+  const found = tasks.find((task) => taskMetrics[task].includes(metric));
+  if (found !== undefined) return found;
+  const known = tasks.flatMap((task) => taskMetrics[task]);
+  throw new UsageError(
+    `There is no metric "${metric}"${didYouMean(metric, known)}; validation.metric is one of ${known.join(', ')}.`,
+  );
+}
+
+/** Says before training what would be found out after a share of it. */
+function checkMetric(
+  { spec, labelSets }: Source,
+  { metric, task }: { metric: string; task: EvalTask },
+): void {
+  if (task !== 'zero-shot') return;
+  const sizes = Object.values(labelSets).map(({ classes }) => classes.length);
+  if (sizes.length > 0 && (metric !== 'acc5' || Math.max(...sizes) >= 5)) return;
+  const lack = sizes.length === 0 ? 'has no classes' : 'has fewer than five classes';
+  throw new BantamError(
+    `"${spec}" ${lack}, so "${metric}" cannot be measured on it; choose another validation.metric, such as ${taskMetrics.retrieval[0] ?? ''}, or other data.`,
+  );
+}

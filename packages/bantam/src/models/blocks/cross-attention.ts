@@ -1,0 +1,103 @@
+import {
+  expand,
+  Linear,
+  linear,
+  Module,
+  narrow,
+  Parameter,
+  reshape,
+  xavierUniformInit,
+  zeros,
+  zerosInit,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { attendHeads, joinHeads, splitHeads } from './attend.js';
+
+/** Sizes of {@link CrossAttention}. */
+export interface CrossAttentionSizes {
+  /** Length of the vectors that ask, and of the result. */
+  readonly width: number;
+  /** Length of the vectors that are attended to. */
+  readonly contextWidth: number;
+  readonly heads: number;
+}
+
+/** Options of {@link CrossAttention}. */
+export interface CrossAttentionOptions extends CrossAttentionSizes {
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** What an attention reads: keys and values per head, [B·heads, L, W/heads] each. */
+export interface KeysAndValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/**
+ * Attention from some vectors to others (Vaswani et al. 2017, section 3.2.3), with the parameters of
+ * PyTorch's: one matrix for queries, keys and values where the lengths are equal, else one for each.
+ */
+export class CrossAttention extends Module {
+  inProjWeight: Parameter | null;
+  qProjWeight: Parameter | null;
+  kProjWeight: Parameter | null;
+  vProjWeight: Parameter | null;
+  inProjBias: Parameter;
+  outProj: Linear;
+  readonly width: number;
+  readonly heads: number;
+
+  constructor({ generator, width, contextWidth, heads }: CrossAttentionOptions) {
+    super();
+    const matrix = (shape: readonly number[]) =>
+      xavierUniformInit(new Parameter(zeros(shape)), generator);
+    const joint = width === contextWidth;
+    this.inProjWeight = joint ? matrix([3 * width, width]) : null;
+    this.qProjWeight = joint ? null : matrix([width, width]);
+    this.kProjWeight = joint ? null : matrix([width, contextWidth]);
+    this.vProjWeight = joint ? null : matrix([width, contextWidth]);
+    this.inProjBias = new Parameter(zeros([3 * width]));
+    this.outProj = new Linear({ inFeatures: width, outFeatures: width, generator });
+    zerosInit(this.outProj.bias);
+    this.width = width;
+    this.heads = heads;
+  }
+
+  /** Keys and values of what is attended to, [B, L, C]. */
+  read(x: Tensor): KeysAndValues {
+    const { heads } = this;
+    return {
+      keys: splitHeads(this.#project(x, 1), heads),
+      values: splitHeads(this.#project(x, 2), heads),
+    };
+  }
+
+  /**
+   * x [N, Lq, W] → [N, Lq, W]. Of the B sequences that were read each answers the next N/B rows of x;
+   * a single row asks all of them: [1, Lq, W] → [B, Lq, W].
+   */
+  forward(
+    x: Tensor,
+    { keys, values }: KeysAndValues,
+    options: { residual?: Tensor | undefined } = {},
+  ): Tensor {
+    const { heads, width } = this;
+    const batch = keys.dim(0) / heads;
+    const asked = this.#project(x, 0);
+    const shared = x.dim(0) === 1;
+    const q = shared ? expand(asked, [batch, -1, -1]) : reshape(asked, [batch, -1, width]);
+    const mixed = joinHeads(attendHeads(splitHeads(q, heads), keys, values), heads);
+    return this.outProj.forward(shared ? mixed : reshape(mixed, x.shape), options);
+  }
+
+  /** The query (0), key (1) or value (2) of each vector. */
+  #project(x: Tensor, part: 0 | 1 | 2): Tensor {
+    const { width } = this;
+    const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight][part] ?? null;
+    const rows = (all: Tensor) => narrow(all, 0, part * width, width);
+    const weight = this.inProjWeight === null ? own : rows(this.inProjWeight);
+    return weight === null ? x : linear(x, weight, rows(this.inProjBias));
+  }
+}

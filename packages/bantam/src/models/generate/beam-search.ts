@@ -1,0 +1,141 @@
+import { add, logSoftmax, reshape, scope, tensor, topk, type Tensor } from '@bantam/torch';
+import type { CaptionWriter } from './caption-writer.js';
+import { constrainLogits, type ConstrainOptions } from './next-token.js';
+
+/** Options of {@link beamSearch}. */
+export interface BeamSearchOptions extends ConstrainOptions {
+  /** Number of pictures. */
+  readonly pictures: number;
+  /** Captions that are followed at a time for each picture. */
+  readonly beams: number;
+  /** Captions that are returned for each picture, at most {@link beams}. */
+  readonly count: number;
+  /** What a caption's score is the sum of. */
+  readonly scores: 'log-probability' | 'logit';
+  readonly startId: number;
+  readonly maxTokens: number;
+}
+
+/** A caption, whole or in the making, with the sum of its tokens' scores. */
+interface Beam {
+  readonly ids: readonly number[];
+  readonly score: number;
+}
+
+/** What beams are sorted by, less than any sum of scores. */
+const NEVER = -1e9;
+
+/** The best whole captions of a picture so far, by their score for each token. */
+class Finished {
+  readonly found: Beam[] = [];
+
+  constructor(readonly limit: number) {}
+
+  /** Takes a caption of `length` tokens if it is among the best. */
+  add({ ids, score }: Beam, length: number): void {
+    this.found.push({ ids, score: score / length });
+    this.found.sort((a, b) => b.score - a.score);
+    this.found.splice(this.limit);
+  }
+
+  /** Whether no caption that is still open, of `length` tokens then, can become one of the best. */
+  isBest({ score }: Beam, length: number): boolean {
+    const worst = this.found[this.limit - 1];
+    return worst !== undefined && worst.score >= score / length;
+  }
+}
+
+/**
+ * Captions of high score (beam search; Graves 2012, section 2.5): of all ways to go on with one of a
+ * picture's beams, the best that do not end are its next beams; those that end among the first so many
+ * are captions. They are compared by their mean score, and the search ends when no open one could win
+ * as it stands. For each picture lists of ids, best first.
+ *
+ * With the scores `logit` it finds what OpenCLIP's `generate` finds with as many beams in a group: that
+ * sums the decoder's logits as they are. Its groups see nothing of each other, so all find the same.
+ */
+export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): number[][][] {
+  const { pictures, beams: width, count, startId, endId, maxTokens } = options;
+  const finished = Array.from({ length: pictures }, () => new Finished(width));
+  const done = finished.map(() => false);
+  // All beams start alike, so the first alone counts.
+  let open: Beam[][] = finished.map(() =>
+    Array.from({ length: width }, (_, i) => ({ ids: [startId], score: i === 0 ? 0 : NEVER })),
+  );
+  for (let length = 1; length < maxTokens && !done.every(Boolean); length++) {
+    const candidates = scope(() => bestOf(writer, open, options));
+    const sources: number[] = [];
+    open = open.map((beams, picture) => {
+      const ranked = candidates[picture] ?? [];
+      const next: Beam[] = [];
+      for (const [rank, { from, token, score }] of ranked.entries()) {
+        if (next.length === width) break;
+        const ids = beams[from]?.ids ?? [];
+        if (token !== endId) {
+          next.push({ ids: [...ids, token], score });
+          sources.push(picture * width + from);
+        } else if (rank < width && done[picture] !== true) {
+          finished[picture]?.add({ ids, score }, length + 1);
+        }
+      }
+      const [best] = ranked;
+      if (best && finished[picture]?.isBest({ ids: [], score: best.score }, length + 1) === true) {
+        done[picture] = true;
+      }
+      return next;
+    });
+    scope(() => {
+      writer.reorder(sources);
+    });
+  }
+  return finished.map((captions, picture) => {
+    if (done[picture] !== true) {
+      for (const beam of open[picture] ?? []) captions.add(beam, beam.ids.length);
+    }
+    return captions.found
+      .slice(0, count)
+      .map(({ ids }) => (ids.length < maxTokens ? [...ids, endId] : [...ids]));
+  });
+}
+
+/** A beam with one token more. */
+interface Candidate {
+  /** Which of the picture's beams. */
+  readonly from: number;
+  readonly token: number;
+  readonly score: number;
+}
+
+/** For each picture the best 2·beams candidates, best first: so many do not end at least. */
+function bestOf(
+  writer: CaptionWriter,
+  open: readonly (readonly Beam[])[],
+  options: BeamSearchOptions,
+): Candidate[][] {
+  const beams = open.flat();
+  const ids = tensor(
+    beams.map((beam) => [...beam.ids]),
+    { dtype: 'int64' },
+  );
+  const logits = writer.next(ids);
+  const scores = options.scores === 'logit' ? logits : logSoftmax(logits, 1);
+  const sums = add(
+    constrainLogits(scores, ids, options),
+    tensor(beams.map(({ score }) => [score])),
+  );
+  const vocabulary = logits.dim(1);
+  const ranked = topk(reshape(sums, [open.length, -1]), 2 * options.beams);
+  const rows = (all: Tensor) => all.toArray();
+  const [values, places] = [rows(ranked.values), rows(ranked.indices)];
+  return open.map((_, picture) =>
+    Array.from({ length: 2 * options.beams }, (__, rank) => {
+      const at = picture * 2 * options.beams + rank;
+      const place = Number(places[at]);
+      return {
+        from: Math.floor(place / vocabulary),
+        token: place % vocabulary,
+        score: Number(values[at]),
+      };
+    }),
+  );
+}

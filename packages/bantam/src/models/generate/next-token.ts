@@ -1,0 +1,97 @@
+import {
+  arange,
+  argmax,
+  clamp,
+  cumsum,
+  div,
+  eq,
+  gather,
+  le,
+  log,
+  logicalAnd,
+  logicalOr,
+  lt,
+  maskedFill,
+  mul,
+  narrow,
+  ne,
+  neg,
+  rand,
+  softmax,
+  sort,
+  sub,
+  topk,
+  where,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+
+/** What is asked of captions, whichever way their tokens are chosen. */
+export interface ConstrainOptions {
+  /** Id that ends a caption. */
+  readonly endId: number;
+  /** Tokens that stand before the end at least, the start among them. */
+  readonly minTokens: number;
+  /** Positive logits of tokens that the caption has already are divided by it, others multiplied. */
+  readonly repetitionPenalty: number;
+}
+
+/** What is left of a distribution before a token is drawn from it. */
+export interface FilterOptions {
+  /** The most likely so many tokens; 0: all. */
+  readonly topK: number;
+  /** The fewest most likely tokens whose probabilities add up to this. */
+  readonly topP: number;
+}
+
+/**
+ * Logits [N, V] of the token after ids [N, L] under the constraints: none ends too early, and
+ * repetition costs (Keskar et al. 2019, "CTRL", section 4.1).
+ */
+export function constrainLogits(
+  logits: Tensor,
+  ids: Tensor,
+  { endId, minTokens, repetitionPenalty }: ConstrainOptions,
+): Tensor {
+  const vocabulary = arange(logits.dim(1), { device: logits.device });
+  const early = ids.dim(1) < minTokens;
+  const open = early ? maskedFill(logits, eq(vocabulary, endId), -Infinity) : logits;
+  if (repetitionPenalty === 1) return open;
+  const repeated = Array.from({ length: ids.dim(1) }, (_, place) =>
+    eq(narrow(ids, 1, place, 1), vocabulary),
+  ).reduce(logicalOr);
+  const costly = where(lt(open, 0), mul(open, repetitionPenalty), div(open, repetitionPenalty));
+  return where(repeated, costly, open);
+}
+
+/**
+ * Logits [N, V], −∞ for all but the most likely: first the `topK` (Fan et al. 2018, section 5.4), then
+ * of these the nucleus of `topP` (Holtzman et al. 2020, section 3.1).
+ */
+export function filterLogits(logits: Tensor, { topK, topP }: FilterOptions): Tensor {
+  const some = topK > 0 && topK < logits.dim(1) ? keepMost(logits, topK) : logits;
+  return topP < 1 ? keepNucleus(some, topP) : some;
+}
+
+function keepMost(logits: Tensor, count: number): Tensor {
+  const least = narrow(topk(logits, count).values, 1, count - 1, 1);
+  return maskedFill(logits, lt(logits, least), -Infinity);
+}
+
+function keepNucleus(logits: Tensor, share: number): Tensor {
+  const { values, indices } = sort(logits);
+  const before = cumsum(softmax(values, 1), 1);
+  const last = ne(arange(logits.dim(1), { device: logits.device }), logits.dim(1) - 1);
+  const unlikely = logicalAnd(le(before, 1 - share), last);
+  // The places of the places put them back.
+  return maskedFill(logits, gather(unlikely, 1, sort(indices).indices), -Infinity);
+}
+
+/**
+ * One token for each row of logits [N, V] from softmax(logits/temperature): the largest of
+ * logits/temperature − ln(−ln u) with u uniform (Gumbel 1954). int64 [N].
+ */
+export function drawToken(logits: Tensor, temperature: number, generator: Generator): Tensor {
+  const uniform = clamp(rand(logits.shape, generator, { device: logits.device }), { min: 1e-20 });
+  return argmax(sub(div(logits, temperature), log(neg(log(uniform)))), { dim: 1 });
+}

@@ -1,0 +1,113 @@
+/**
+ * SiCLIP, the whole way on one computer (Liu 2024): a teacher, a smaller student of simplified blocks
+ * that inherits what both have, distillation in stages, pair matching, captions that a captioner of
+ * your own writes, and the comparison of them all at equal time.
+ *
+ *     node recipes/siclip.js [--samples 16000] [--teacher-samples 64000] [--seeds 3] [--out runs/siclip]
+ *
+ * The data are the emoji. What is done already in `--out` is not repeated, so an interrupted recipe
+ * goes on where it was. Constants that the paper does not publish are ours: see `stages`.
+ */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { emojiColumns, emojiData } from './shared/emoji.js';
+import { compareAtEqualTime } from './shared/equal-time.js';
+import { runBantam, settingArgs } from './shared/runs.js';
+
+const { values } = parseArgs({
+  options: {
+    samples: { type: 'string', default: '16000' },
+    'teacher-samples': { type: 'string', default: '64000' },
+    seeds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '3' },
+    out: { type: 'string', default: 'runs/siclip' },
+    jobs: { type: 'string', default: String(availableParallelism()) },
+  },
+});
+const { out } = values;
+const batchSize = 128;
+const teacher = { preset: 'MobileCLIP-Nano-64', run: join(out, 'teacher') };
+const captioner = { preset: 'coca_ViT-Nano-16-64', run: join(out, 'captioner') };
+const student = { preset: 'SiCLIP-Nano-64', inherited: join(out, 'inherited') };
+const captions = join(out, 'captions.jsonl');
+
+/** Settings that all runs share. */
+const shared = {
+  'train.batchSize': String(batchSize),
+  'train.lr': '6e-4',
+  'train.workers': '1',
+  'train.checkpointMinutes': '60',
+  'tokenizer.contextLength': '16',
+};
+
+/**
+ * Weights of the distillation by share of the budget, ours: first the features of each modality, then
+ * how pictures and captions relate, at last everything.
+ */
+const stages = [
+  { share: 0.3, contrastive: 0, relation: 0, interactive: 0 },
+  { share: 0.4, contrastive: 0 },
+  { share: 0.3 },
+];
+
+/** Runs a command; its messages are in `LOG.log`. */
+async function bantam(args, log) {
+  const { status, output } = await runBantam(args, { log: `${log}.log` });
+  if (status !== 0) throw new Error(`bantam ${args[0]} failed, see ${log}.log`);
+  return output;
+}
+
+/** Trains a model unless it is there. */
+async function trainOnce({ preset, run }, data, args) {
+  if (existsSync(join(run, 'model'))) return;
+  rmSync(run, { recursive: true, force: true });
+  const budget = `${values['teacher-samples']}samples`;
+  const all = ['train', '--model', preset, '--data', data, '--out', run, '--budget', budget];
+  await bantam([...all, ...settingArgs(shared), ...args], run);
+  console.error(`${preset}: trained`);
+}
+
+mkdirSync(out, { recursive: true });
+const data = await emojiData(out);
+await trainOnce(teacher, data, []);
+const teacherModel = join(teacher.run, 'model');
+await trainOnce(captioner, data, ['--strategy', 'coca']);
+
+// Captions that are there are gone on with, so this may be repeated.
+await bantam(
+  ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model'), '--out', captions],
+  captions,
+);
+if (!existsSync(student.inherited)) {
+  const args = ['models', 'inherit', teacherModel, '--model', student.preset];
+  console.error(await bantam([...args, '--out', student.inherited], student.inherited));
+}
+
+const settings = settingArgs(shared);
+const scratch = ['--model', student.preset, '--tokenizer', teacherModel, '--data', data];
+const inherited = ['--init', student.inherited, '--freeze-inherited'];
+const taught = ['--teacher', teacherModel, '--set', `strategy.stages=${JSON.stringify(stages)}`];
+const captioned = `${data}&captions=${encodeURIComponent(captions)}&synthetic=0.3`;
+const candidate = (name, args) => ({ name, args: () => [...args, ...settings] });
+const candidates = [
+  candidate('student from scratch', scratch),
+  candidate('inheritance', [...inherited, '--data', data]),
+  candidate('… and distillation', [...inherited, '--data', data, '--strategy', 'distill', ...taught]), // prettier-ignore
+  candidate('… and pair matching', [...inherited, '--data', data, '--strategy', 'siclip', ...taught]), // prettier-ignore
+  candidate('… and synthetic captions', [...inherited, '--data', captioned, '--strategy', 'siclip', ...taught]), // prettier-ignore
+];
+console.log(
+  await compareAtEqualTime({
+    out,
+    candidates,
+    reference: candidates[0],
+    columns: emojiColumns,
+    seeds: Number(values.seeds),
+    samples: Number(values.samples),
+    batchSize,
+    rounds: Number(values.rounds),
+    jobs: Number(values.jobs),
+  }),
+);
