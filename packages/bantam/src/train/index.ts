@@ -34,14 +34,6 @@ export type {
   Strategy,
   StrategyKind,
 } from './strategy.js';
-export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
-export {
-  readValidations,
-  type MeasureOptions,
-  type OpenValidator,
-  type ValidationRow,
-  type Validator,
-} from './validation.js';
 export {
   reinforceSource,
   type ReinforceOptions,
@@ -50,6 +42,14 @@ export {
 } from './reinforced/reinforce-source.js';
 export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
 export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
+export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
+export {
+  readValidations,
+  type MeasureOptions,
+  type OpenValidator,
+  type ValidationRow,
+  type Validator,
+} from './validation.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
 export { resumeTraining, train, type TrainOptions } from './train.js';

@@ -68,8 +68,8 @@ export async function resumeTraining(
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models, reinforced } = strategyModels;
   reinforced?.check(source, config.augment);
-  const loaded = { config, source, tokenizer, validator, initial, models, reinforced };
-  return await runTraining({ run, ...loaded, checkpoint }, control);
+  const parts = { source, tokenizer, validator, initial, models, reinforced, checkpoint };
+  return await runTraining({ run, config, ...parts }, control);
 }
 
 /** The configuration with the tokenizer's vocabulary, context and padding. */

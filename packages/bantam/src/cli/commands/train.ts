@@ -126,9 +126,9 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     ...set,
     ...(precision !== undefined && { 'train.precision': precision }),
     ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
+    ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
     ...(validate !== undefined && { 'validation.data': validate }),
     ...(patience !== undefined && { 'validation.patience': String(patience) }),
-    ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
   };
   const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
   return {

@@ -88,7 +88,7 @@ export function writeBlock(
   } catch (error) {
     if (!(error instanceof TorchError)) throw error;
     throw new BantamError(
-      `${error.message.replace(/\.$/, '')}: what is made already stays, and the same command goes on after it.`,
+      `${error.message.replace(/\.$/, '')}; what is made already stays, and the same command goes on after it.`,
     );
   }
 }
