@@ -80,7 +80,7 @@ export class Loader {
 
   constructor(source: Source, options: LoaderOptions) {
     const { batchSize, views, size, recipe = source.recipe, dropLast = true } = options;
-    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = Math.ceil(size * 1.5) } =
+    const { workers = availableParallelism() < 8 ? 1 : 2, decodeSide = defaultDecodeSide(size) } =
       options;
     checkRecipe(recipe);
     for (const augment of Object.values(views)) checkAugment(augment);
@@ -105,8 +105,8 @@ export class Loader {
     this.#recipe = recipe;
     this.#dropLast = dropLast;
     this.quarantine = new Quarantine(options.quarantine);
-    const { seed, cacheBytes = Math.min(2 ** 31, totalmem() / 8) } = options;
-    const cache = createCache(source, decodeSide, cacheBytes);
+    const { seed, cacheBytes } = options;
+    const cache = createCache(source, pixelCacheBytes(source, size, { decodeSide, cacheBytes }));
     const settings: ProducerSettings = { views, seed, decodeSide, cache: cache?.memory };
     this.#pool = workers > 0 ? new WorkerPool(workers, settings) : undefined;
     this.#producer = this.#pool ?? new Producer(settings);
@@ -275,10 +275,28 @@ function closedError(): BantamError {
   return new BantamError('The data loader is closed; make a new one to read on.');
 }
 
-function createCache(source: Source, side: number, limit: number): PixelCache | undefined {
+/**
+ * The most bytes in which a {@link Loader} keeps decoded pictures of a source, for training on
+ * pictures of `size` pixels.
+ */
+export function pixelCacheBytes(
+  source: Source,
+  size: number,
+  {
+    decodeSide = defaultDecodeSide(size),
+    cacheBytes = Math.min(2 ** 31, totalmem() / 8),
+  }: { decodeSide?: number; cacheBytes?: number | undefined } = {},
+): number {
   const raw = source.location(0).raw;
   // Files shrink to less than twice the side; twice a square leaves room for wide and tall ones.
-  const bytes = raw === undefined ? (2 * side) ** 2 * 6 : raw.width * raw.height * 3;
-  const total = Math.floor(Math.min(limit, source.size * (bytes + 64)));
-  return total > 0 ? PixelCache.create(source.size, total) : undefined;
+  const bytes = raw === undefined ? (2 * decodeSide) ** 2 * 6 : raw.width * raw.height * 3;
+  return Math.floor(Math.min(cacheBytes, source.size * (bytes + 64)));
+}
+
+function defaultDecodeSide(size: number): number {
+  return Math.ceil(size * 1.5);
+}
+
+function createCache(source: Source, bytes: number): PixelCache | undefined {
+  return bytes > 0 ? PixelCache.create(source.size, bytes) : undefined;
 }
