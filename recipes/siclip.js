@@ -20,6 +20,8 @@ const { values } = parseArgs({
   options: {
     samples: { type: 'string', default: '16000' },
     'teacher-samples': { type: 'string', default: '64000' },
+    // How many pictures get synthetic captions, the first ones; all by default.
+    captioned: { type: 'string' },
     seeds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },
     out: { type: 'string', default: 'runs/siclip' },
@@ -76,10 +78,9 @@ const teacherModel = join(teacher.run, 'model');
 await trainOnce(captioner, data, ['--strategy', 'coca']);
 
 // Captions that are there are gone on with, so this may be repeated.
-await bantam(
-  ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model'), '--out', captions],
-  captions,
-);
+const captioning = ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model')];
+captioning.push(...(values.captioned === undefined ? [] : ['--limit', values.captioned]));
+await bantam([...captioning, '--out', captions], captions);
 if (!existsSync(student.inherited)) {
   const args = ['models', 'inherit', teacherModel, '--model', student.preset];
   console.error(await bantam([...args, '--out', student.inherited], student.inherited));
