@@ -45,14 +45,14 @@ const shared = {
 };
 
 /**
- * Weights of the distillation by share of the budget, ours: first the features of each modality, then
- * how pictures and captions relate, at last everything.
+ * Weights of the losses by share of the budget, ours: first the features of each modality alone, then
+ * everything at the strategy's own weights.
  */
-const stages = [
-  { share: 0.3, contrastive: 0, relation: 0, interactive: 0 },
-  { share: 0.4, contrastive: 0 },
-  { share: 0.3 },
-];
+const features = { share: 0.3, contrastive: 0, relation: 0, interactive: 0 };
+const stages = {
+  distill: [features, { share: 0.7 }],
+  siclip: [{ ...features, matching: 0 }, { share: 0.7 }],
+};
 
 /** Runs a command; its messages are in `LOG.log`. */
 async function bantam(args, log) {
@@ -89,15 +89,19 @@ if (!existsSync(student.inherited)) {
 const settings = settingArgs(shared);
 const scratch = ['--model', student.preset, '--tokenizer', teacherModel, '--data', data];
 const inherited = ['--init', student.inherited, '--freeze-inherited'];
-const taught = ['--teacher', teacherModel, '--set', `strategy.stages=${JSON.stringify(stages)}`];
+/** Arguments of a strategy with the teacher. */
+const taught = (strategy) => [
+  ...['--strategy', strategy, '--teacher', teacherModel],
+  ...settingArgs({ 'strategy.stages': JSON.stringify(stages[strategy]) }),
+];
 const captioned = `${data}&captions=${encodeURIComponent(captions)}&synthetic=0.3`;
 const candidate = (name, args) => ({ name, args: () => [...args, ...settings] });
 const candidates = [
   candidate('student from scratch', scratch),
   candidate('inheritance', [...inherited, '--data', data]),
-  candidate('… and distillation', [...inherited, '--data', data, '--strategy', 'distill', ...taught]), // prettier-ignore
-  candidate('… and pair matching', [...inherited, '--data', data, '--strategy', 'siclip', ...taught]), // prettier-ignore
-  candidate('… and synthetic captions', [...inherited, '--data', captioned, '--strategy', 'siclip', ...taught]), // prettier-ignore
+  candidate('… and distillation', [...inherited, '--data', data, ...taught('distill')]),
+  candidate('… and pair matching', [...inherited, '--data', data, ...taught('siclip')]),
+  candidate('… and synthetic captions', [...inherited, '--data', captioned, ...taught('siclip')]),
 ];
 console.log(
   await compareAtEqualTime({
