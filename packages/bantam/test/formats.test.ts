@@ -297,7 +297,7 @@ describe('bantam models convert', () => {
     const from = await saved('plain', 'ViT-Nano-16-64');
     const { status, stderr } = await bantam(['models', 'convert', from, '--to', 'open-clip', '--fused', '--out', join(root, 'none')]); // prettier-ignore
     assert.equal(status, 1);
-    assert.match(stderr, /Neither tower of this model has branches to merge/);
+    assert.match(stderr, /Neither tower of .*plain has branches to merge/);
   });
 
   it('writes the other format, and says what is missing', async () => {

@@ -6,7 +6,7 @@ import { withChanges, type ModelConfig } from './config.js';
 import { isFolder, writeFolder } from './files.js';
 import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { formatOf, modelFormat } from './formats/index.js';
-import { fuseModel } from './fuse.js';
+import { fuseModel, hasBranches } from './fuse.js';
 import type { Preprocess } from './preprocess.js';
 import { resizePositions } from './positions.js';
 import { isTextTransformer, readsPadding } from './text-towers/transformer-config.js';
@@ -155,6 +155,11 @@ export async function convertModel(
   const loaded = await loadModel(source, options);
   const { preprocess, info } = loaded;
   using own = loaded.model;
+  if (fused && !hasBranches(own.config)) {
+    throw new BantamError(
+      `Neither tower of ${source} has branches to merge: it is fused already, or of a kind without any (MobileCLIP and SiCLIP have them).`,
+    );
+  }
   using merged = fused ? fuseModel(own) : null;
   const model = merged ?? own;
   const { config } = model;

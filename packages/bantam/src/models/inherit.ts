@@ -14,6 +14,7 @@ import { SasPBlock } from './blocks/sas-p.js';
 import { blockOfLayers } from './blocks/transformer-config.js';
 import { Transformer } from './blocks/transformer.js';
 import type { Clip } from './clip.js';
+import { decoderLayers } from './decoder/decoder-config.js';
 import {
   describeSlice,
   fixedDimensions,
@@ -180,6 +181,10 @@ class Pairing {
       blocks: textTowerKind(text).blocks,
       prefix: customText ? 'text.' : '',
     });
+    if (into.textDecoder !== null && from.textDecoder !== null) {
+      const decoder = { ...place, blocks: decoderLayers, prefix: 'text_decoder.' };
+      this.#pair(into.textDecoder, from.textDecoder, decoder);
+    }
     // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
     if (into.logitBias === null || from.logitBias !== null) {
       this.#taken.set(into.logitScale, { tensor: from.logitScale, slice: null });

@@ -1,5 +1,6 @@
 import type { Module, Parameter } from '@bantam/torch';
 import type { Clip } from './clip.js';
+import { decoderLayers } from './decoder/decoder-config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Where in its tower a parameter is used. */
@@ -27,9 +28,6 @@ function towerDepths(tower: Module, blocks: RegExp): Map<Parameter, LayerDepth> 
     }),
   );
 }
-
-/** A layer of the decoder is two blocks. */
-const decoderLayers = /^(?:resblocks|cross_attn)\.(\d+)\./;
 
 /**
  * The depth of every parameter of both towers and of the decoder by its name in the model; weights that

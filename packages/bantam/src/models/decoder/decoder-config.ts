@@ -126,3 +126,6 @@ export function decoderFlops(
     2 * width ** 2 * (10 * tokens + 2 * imageTokens);
   return self + config.layers * cross + 2 * tokens * width * vocabSize;
 }
+
+/** Finds the layer of a parameter in its name within the decoder: a layer is two blocks. */
+export const decoderLayers = /^(?:resblocks|cross_attn)\.(\d+)\./;
