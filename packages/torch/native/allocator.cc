@@ -3,10 +3,14 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -63,6 +67,24 @@ class CachingAllocator final : public c10::Allocator {
   void empty() {
     std::lock_guard lock(mutex_);
     drop_cache();
+#ifdef __GLIBC__
+    malloc_trim(0);  // small blocks that were freed, too
+#endif
+  }
+
+  void start_trace() {
+    std::lock_guard lock(mutex_);
+    trace_.clear();
+    traced_.clear();
+    blocks_traced_ = 0;
+    tracing_ = true;
+  }
+
+  std::vector<int64_t> stop_trace() {
+    std::lock_guard lock(mutex_);
+    tracing_ = false;
+    traced_.clear();
+    return std::move(trace_);
   }
 
  private:
@@ -81,6 +103,10 @@ class CachingAllocator final : public c10::Allocator {
     }
     if (base == nullptr) base = request(block);
     *reinterpret_cast<Header*>(base) = {bytes, block};
+    if (tracing_) {
+      trace_.push_back(static_cast<int64_t>(bytes));
+      traced_[base] = ++blocks_traced_;
+    }
     stats_.live_bytes += static_cast<int64_t>(bytes);
     stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
     return base + kHeader;
@@ -118,6 +144,13 @@ class CachingAllocator final : public c10::Allocator {
     std::lock_guard lock(mutex_);
     const Header header = *reinterpret_cast<Header*>(base);
     stats_.live_bytes -= static_cast<int64_t>(header.requested);
+    if (tracing_) {
+      const auto found = traced_.find(base);
+      if (found != traced_.end()) {
+        trace_.push_back(-found->second);
+        traced_.erase(found);
+      }
+    }
     if (header.block < kLarge) {
       std::free(base);
     } else {
@@ -131,6 +164,10 @@ class CachingAllocator final : public c10::Allocator {
   std::mutex mutex_;
   std::unordered_map<size_t, std::vector<char*>> free_;
   AllocatorStats stats_{};
+  bool tracing_ = false;
+  std::vector<int64_t> trace_;
+  std::unordered_map<char*, int64_t> traced_;  // which of the traced blocks a live one is
+  int64_t blocks_traced_ = 0;
 };
 
 /// Never destroyed: tensors of static lifetime free their memory after everything else.
@@ -149,5 +186,32 @@ void install_allocator() { c10::SetCPUAllocator(&instance(), /*priority=*/100); 
 AllocatorStats allocator_stats() { return instance().stats(); }
 void reset_peak() { instance().reset_peak(); }
 void empty_cache() { instance().empty(); }
+void start_trace() { instance().start_trace(); }
+std::vector<int64_t> stop_trace() { return instance().stop_trace(); }
+
+int64_t footprint(const std::vector<int64_t>& trace) {
+  std::vector<size_t> blocks;
+  std::unordered_map<size_t, int64_t> free;  // large blocks that were freed, by size
+  int64_t large = 0, small = 0, most = 0;
+  for (const int64_t event : trace) {
+    const bool taken = event >= 0;
+    size_t block = taken ? static_cast<size_t>(event) + kHeader : blocks.at(-event - 1);
+    if (taken) {
+      if (block >= kLarge) block = size_class(block);
+      blocks.push_back(block);
+    }
+    if (block < kLarge) {
+      small += taken ? static_cast<int64_t>(block) : -static_cast<int64_t>(block);
+    } else if (!taken) {
+      ++free[block];
+    } else if (free[block] > 0) {
+      --free[block];
+    } else {
+      large += static_cast<int64_t>(block);
+    }
+    most = std::max(most, large + small);
+  }
+  return most;
+}
 
 }  // namespace bantam

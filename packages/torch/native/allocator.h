@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace bantam {
 
@@ -17,5 +18,13 @@ AllocatorStats allocator_stats();
 void reset_peak();
 /// Gives every cached block back to the system.
 void empty_cache();
+
+/// Records what is handed out from now on, and what of it is freed.
+void start_trace();
+/// Ends the recording: bytes for each block that was handed out, in order, and −n where the n-th of them
+/// was freed.
+std::vector<int64_t> stop_trace();
+/// The most memory that such a sequence takes, blocks that are kept for later included.
+int64_t footprint(const std::vector<int64_t>& trace);
 
 }  // namespace bantam

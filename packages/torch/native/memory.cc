@@ -1,4 +1,6 @@
 // Counters of what is alive, for tests, metrics and leak hunting.
+#include <algorithm>
+
 #include "allocator.h"
 #include "handle.h"
 #include "meta.h"
@@ -27,12 +29,33 @@ Napi::Value empty_cached_blocks(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value start_tracing(const Napi::CallbackInfo& info) {
+  start_trace();
+  return info.Env().Undefined();
+}
+
+Napi::Value stop_tracing(const Napi::CallbackInfo& info) {
+  const auto trace = stop_trace();
+  auto result = Napi::Float64Array::New(info.Env(), trace.size());
+  std::copy(trace.begin(), trace.end(), result.Data());
+  return result;
+}
+
+Napi::Value footprint_of(const Napi::CallbackInfo& info) {
+  const auto trace = info[0].As<Napi::Float64Array>();
+  const std::vector<int64_t> events(trace.Data(), trace.Data() + trace.ElementLength());
+  return Napi::Number::New(info.Env(), static_cast<double>(footprint(events)));
+}
+
 }  // namespace
 
 void init_memory(Napi::Env env, Napi::Object exports) {
   exports["memoryStats"] = Napi::Function::New(env, memory_stats);
   exports["resetPeakBytes"] = Napi::Function::New(env, reset_peak_bytes);
   exports["emptyCache"] = Napi::Function::New(env, empty_cached_blocks);
+  exports["startTrace"] = Napi::Function::New(env, start_tracing);
+  exports["stopTrace"] = Napi::Function::New(env, stop_tracing);
+  exports["footprint"] = Napi::Function::New(env, footprint_of);
 }
 
 }  // namespace bantam

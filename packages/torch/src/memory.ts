@@ -33,3 +33,29 @@ export function resetPeakBytes(): void {
 export function emptyCache(): void {
   native.emptyCache();
 }
+
+/**
+ * What CPU memory a piece of work takes and gives back: bytes for each block that it takes, in order,
+ * and −n where it gives back the n-th of them.
+ */
+export type AllocationTrace = Float64Array;
+
+/** Records the memory that `run` takes, with what it does not give back. */
+export async function traceAllocations(run: () => void | Promise<void>): Promise<AllocationTrace> {
+  native.startTrace();
+  try {
+    await run();
+    return native.stopTrace();
+  } catch (error) {
+    native.stopTrace();
+    throw error;
+  }
+}
+
+/**
+ * The most bytes that a sequence of blocks takes from the system: large freed blocks are kept for the
+ * next of their size, and never given back.
+ */
+export function footprint(trace: AllocationTrace): number {
+  return native.footprint(trace);
+}

@@ -85,6 +85,9 @@ export interface Native {
   };
   resetPeakBytes(): void;
   emptyCache(): void;
+  startTrace(): void;
+  stopTrace(): Float64Array;
+  footprint(trace: Float64Array): number;
 
   startCounting(): void;
   stopCounting(): number;

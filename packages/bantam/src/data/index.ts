@@ -62,7 +62,13 @@ export {
   type Spread,
   type SyntheticSummary,
 } from './inspect.js';
-export { Loader, usualDecodeSide, type Batch, type LoaderOptions } from './loader.js';
+export {
+  Loader,
+  pixelCacheBytes,
+  usualDecodeSide,
+  type Batch,
+  type LoaderOptions,
+} from './loader.js';
 export { openSource, type OpenSourceOptions } from './open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './order.js';
 export { packSource, type PackOptions, type PackSummary } from './pack.js';

@@ -113,8 +113,8 @@ export class Loader {
     this.#recipe = recipe;
     this.#dropLast = dropLast;
     this.quarantine = new Quarantine(options.quarantine);
-    const { seed, cacheBytes = Math.min(2 ** 31, totalmem() / 8) } = options;
-    const cache = createCache(source, decodeSide, cacheBytes);
+    const { seed, cacheBytes } = options;
+    const cache = createCache(source, pixelCacheBytes(source, size, { decodeSide, cacheBytes }));
     const settings: ProducerSettings = {
       views,
       seed: replay?.seed ?? seed,
@@ -304,10 +304,24 @@ function closedError(): BantamError {
   return new BantamError('The data loader is closed; make a new one to read on.');
 }
 
-function createCache(source: Source, side: number, limit: number): PixelCache | undefined {
+/**
+ * The most bytes in which a {@link Loader} keeps decoded pictures of a source, for training on
+ * pictures of `size` pixels.
+ */
+export function pixelCacheBytes(
+  source: Source,
+  size: number,
+  {
+    decodeSide = usualDecodeSide(size),
+    cacheBytes = Math.min(2 ** 31, totalmem() / 8),
+  }: { decodeSide?: number; cacheBytes?: number | undefined } = {},
+): number {
   const raw = source.location(0).raw;
   // Files shrink to less than twice the side; twice a square leaves room for wide and tall ones.
-  const bytes = raw === undefined ? (2 * side) ** 2 * 6 : raw.width * raw.height * 3;
-  const total = Math.floor(Math.min(limit, source.size * (bytes + 64)));
-  return total > 0 ? PixelCache.create(source.size, total) : undefined;
+  const bytes = raw === undefined ? (2 * decodeSide) ** 2 * 6 : raw.width * raw.height * 3;
+  return Math.floor(Math.min(cacheBytes, source.size * (bytes + 64)));
+}
+
+function createCache(source: Source, bytes: number): PixelCache | undefined {
+  return bytes > 0 ? PixelCache.create(source.size, bytes) : undefined;
 }

@@ -9,8 +9,10 @@ import {
   parseStrategy,
   defaultTokenizerSettings,
   defaultTrainSettings,
+  fixedLengthTokenizer,
+  noiseBatch,
+  repeated,
   resolvePrecision,
-  type BatchStream,
 } from '../train/index.js';
 import { encodePixels } from '../eval/index.js';
 
@@ -48,7 +50,7 @@ export async function measureModelRate(
 ): Promise<ModelRate> {
   const tokens = Math.min(captionTokens, model.text.contextLength);
   const tokenizer = fixedLengthTokenizer(model, tokens);
-  const batch = noiseBatch(model.vision.imageSize, batchSize);
+  const batch = noiseBatch({ size: batchSize, edge: model.vision.imageSize });
   const config = {
     model,
     init: freshWeights,
@@ -62,7 +64,7 @@ export async function measureModelRate(
     augment: [],
   };
   const strategy = createStrategy(config, { samples: batchSize });
-  using setup = createTrainer(config, { strategy, tokenizer, loader: repeat(batch) });
+  using setup = createTrainer(config, { strategy, tokenizer, loader: repeated(batch) });
   const steps = setup.trainer.run();
   const train = await medianSeconds(seconds, () => steps.next());
   await steps.return();
@@ -130,59 +132,4 @@ async function medianSeconds(seconds: number, run: () => unknown): Promise<numbe
     times.push((performance.now() - start) / 1000);
   }
   return times.sort((a, b) => a - b)[times.length >> 1] ?? NaN;
-}
-
-/** Pictures of noise, every caption another one. */
-function noiseBatch(edge: number, size: number): Batch {
-  const pixels = new Uint8Array(size * edge * edge * 3);
-  // A linear congruential sequence: all that matters is that values differ.
-  let state = 1;
-  for (let i = 0; i < pixels.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    pixels[i] = state >>> 24;
-  }
-  const captions = Array.from({ length: size }, (_, i) => String(i));
-  return {
-    images: { image: pixels },
-    height: edge,
-    width: edge,
-    size,
-    captions,
-    indices: Int32Array.from(captions, Number),
-    keys: captions,
-    epoch: 0,
-    next: { epoch: 0, position: 0 },
-  };
-}
-
-function repeat(batch: Batch): BatchStream {
-  return {
-    waitSeconds: 0,
-    async *batches() {
-      for (;;) yield await Promise.resolve(batch);
-    },
-  };
-}
-
-/** Texts of one length: ids that follow from the text's number, and the highest id at the end. */
-function fixedLengthTokenizer({ text }: ModelConfig, length: number): Tokenizer {
-  const eotId = text.vocabSize - 1;
-  const encode = (caption: string): number[] =>
-    Array.from({ length }, (_, i) =>
-      i === length - 1 ? eotId : (Number(caption) * 31 + i) % eotId,
-    );
-  return {
-    vocabSize: text.vocabSize,
-    contextLength: text.contextLength,
-    sotId: -1,
-    eotId,
-    padId: 0,
-    encode,
-    encodeBatch: (texts) => ({
-      ids: BigInt64Array.from(texts.flatMap(encode), BigInt),
-      shape: [texts.length, length],
-    }),
-    decode: (ids) => Array.from(ids, String).join(' '),
-    save: () => Promise.reject(new RangeError('These texts are for measuring only.')),
-  };
 }

@@ -56,6 +56,8 @@ export interface TrainSettings {
   keepCheckpoints: number;
   /** Threads that prepare data. */
   workers: number;
+  /** The most memory that the run may be planned to take, in GB; 0: what the machine has. */
+  memoryLimit: number;
 }
 
 /** The settings of the tokenizer. */
@@ -121,6 +123,7 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   checkpointMinutes: 5,
   keepCheckpoints: 2,
   workers: 1,
+  memoryLimit: 0,
 };
 
 /** Settings of a tokenizer for short captions. */
@@ -280,6 +283,7 @@ const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][
   ['checkpointMinutes', (v) => v > 0, 'above 0'],
   ['keepCheckpoints', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['workers', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],
+  ['memoryLimit', (v) => v >= 0, 'at least 0'],
 ];
 
 /** @throws UsageError for the first setting that is out of its range. */

@@ -15,6 +15,7 @@ export {
 export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
 export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';
+export { MemoryPlanner, type MemoryPlan, type PlanOptions } from './plan-memory.js';
 export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
 export {
@@ -50,9 +51,10 @@ export {
   type ValidationRow,
   type Validator,
 } from './validation.js';
+export { fixedLengthTokenizer, noiseBatch, repeated, type NoiseBatchOptions } from './noise.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
-export { resumeTraining, train, type TrainOptions } from './train.js';
+export { planMemory, resumeTraining, train, type TrainOptions } from './train.js';
 export {
   Trainer,
   type BatchStream,

@@ -32,3 +32,21 @@ export async function prepareTokenizer(
   if (initial !== undefined) return initial;
   return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
 }
+
+/** Records that {@link longestCaption} looks at. */
+const LOOKED_AT = 2000;
+
+/** Tokens of the longest caption of a source; of a large one, among records that lie evenly in it. */
+export function longestCaption(source: Source, tokenizer: Tokenizer): number {
+  const step = Math.max(1, source.size / LOOKED_AT);
+  let longest = 1;
+  for (let place = 0; place < source.size; place += step) {
+    const index = Math.floor(place);
+    const record = source.record(index);
+    const draws = new Draws({ seed: 0, purpose: 'caption', epoch: 0, index });
+    for (const caption of [...record.captions, drawCaption(record, source.recipe, draws)]) {
+      longest = Math.max(longest, tokenizer.encode(caption).length);
+    }
+  }
+  return longest;
+}

@@ -7,12 +7,13 @@ import { listCheckpoints } from './checkpoint.js';
 import { freshWeights, type TrainSettings } from './config.js';
 import type { TrainResult } from './events.js';
 import { checkInitialWeights, loadInitialModels } from './initialize.js';
+import { MemoryPlanner, requireMemory, type MemoryPlan, type PlanOptions } from './plan-memory.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
-import { runTraining, type TrainControl } from './run-training.js';
+import { runTraining, type Run, type TrainControl } from './run-training.js';
 import { createStrategy } from './strategies/index.js';
 import { loadStrategyModels } from './strategy-models.js';
-import { prepareTokenizer } from './tokenizer.js';
+import { longestCaption, prepareTokenizer } from './tokenizer.js';
 import { validatorOf } from './validation.js';
 
 /** Options of {@link train}. */
@@ -28,7 +29,40 @@ export interface TrainOptions extends RunOptions, TrainControl {
  * @throws UsageError for a wrong option; BantamError when data, folder or numbers fail.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { out, init = '', initImage = '' } = options;
+  const { out } = options;
+  return prepared(options, async (parts) => {
+    const { config, tokenizer } = parts;
+    await requireMemory(config, planOptions(parts));
+    createRun(out);
+    await tokenizer.save(runPaths(out).tokenizer);
+    writeRunConfig(out, config);
+    return runTraining({ run: out, ...parts }, options);
+  });
+}
+
+/**
+ * The memory that {@link train} would take; nothing is written. Null where it cannot be told before
+ * the data were gone through, as for stored features.
+ *
+ * @throws UsageError or BantamError as {@link train} does.
+ */
+export async function planMemory(options: RunOptions & TrainControl): Promise<MemoryPlan | null> {
+  return prepared(options, async (parts) => {
+    const planner = await MemoryPlanner.create(parts.config, planOptions(parts));
+    return planner?.plan() ?? null;
+  });
+}
+
+function planOptions({ source, tokenizer, models, reinforced }: Omit<Run, 'run'>): PlanOptions {
+  return { source, models, reinforced, captionTokens: longestCaption(source, tokenizer) };
+}
+
+/** Reads and checks all that a new run needs before it has a directory. */
+async function prepared<T>(
+  options: RunOptions & TrainControl,
+  body: (parts: Omit<Run, 'run'>) => Promise<T>,
+): Promise<T> {
+  const { init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
   const config = resolveConfig(options, initial.model);
   const validator = await validatorOf(config, options.openValidator);
@@ -46,11 +80,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   config.tokenizer.contextLength = tokenizer.contextLength;
   config.model = fitText(config.model, tokenizer);
   checkInitialWeights(initial, config);
-  createRun(out);
-  await tokenizer.save(runPaths(out).tokenizer);
-  writeRunConfig(out, config);
-  const run = { run: out, config, source, tokenizer, validator, initial, models, reinforced };
-  return await runTraining(run, options);
+  return await body({ config, source, tokenizer, validator, initial, models, reinforced });
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */

@@ -3,6 +3,7 @@ import { BantamError, UsageError } from '../../errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { formatMemoryPlan } from '../memory-plan.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
@@ -25,6 +26,7 @@ interface TrainFlags {
   readonly validate?: string;
   readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
+  readonly plan?: true;
   readonly resume?: string;
 }
 
@@ -59,6 +61,7 @@ export function addTrain(program: Command): void {
     .option('--validate <spec>', 'measure on these data on the way, and keep the best weights')
     .option('--patience <n>', 'end after so many validations without a better value', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
+    .option('--plan', 'only say how much memory it would take')
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
@@ -66,6 +69,7 @@ export function addTrain(program: Command): void {
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
+    'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
   ]);
   does(command, async (flags: TrainFlags) => {
@@ -77,7 +81,7 @@ export function addTrain(program: Command): void {
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
     const { openValidator } = await import('../../eval/index.js');
-    const { resumeTraining, strategies, train } = await import('../../train/index.js');
+    const { planMemory, resumeTraining, strategies, train } = await import('../../train/index.js');
     for (const name of ['teacher', 'reinforced'] as const) {
       if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
     }
@@ -88,6 +92,10 @@ export function addTrain(program: Command): void {
       openValidator,
     };
     try {
+      if (fresh.plan !== undefined && options !== undefined) {
+        const memory = await planMemory({ ...options, ...control });
+        return { text: memory === null ? unplanned : formatMemoryPlan(memory), json: memory };
+      }
       const result =
         options === undefined
           ? await resumeTraining(resume ?? '', control)
@@ -98,6 +106,9 @@ export function addTrain(program: Command): void {
     }
   });
 }
+
+const unplanned =
+  'What this strategy takes is only known once it has gone through the data; start the run to see.';
 
 function trainOptions(flags: TrainFlags): TrainOptions {
   const {

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { existsSync } from 'node:fs';
+import {
+  emptyCache,
+  footprint,
+  memoryStats,
+  resetPeakBytes,
+  traceAllocations,
+} from '@bantam/torch';
+import { openSource, resolveAugment, type Source } from '../data/index.js';
+import { modelConfig, type ModelConfig } from '../models/index.js';
+import type { TrainConfig } from './config.js';
+import { createTrainer } from './create-trainer.js';
+import { footprintAt } from './extrapolate-trace.js';
+import { MemoryPlanner, requireFit, type MemoryPlan } from './plan-memory.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
+import { resolveConfig } from './resolve-config.js';
+import { createStrategy } from './strategies/index.js';
+import { tiny, TinyRuns } from './tiny-run.test.helper.js';
+
+const runs = new TinyRuns();
+let source: Source;
+before(async () => {
+  await runs.make();
+  source = await openSource(runs.options('none').data);
+});
+after(() => {
+  runs.remove();
+});
+
+const captionTokens = 8;
+
+function configOf(model: ModelConfig, settings: Record<string, string> = {}): TrainConfig {
+  const options = runs.options('none', { model, settings });
+  const config = resolveConfig(options, null);
+  return { ...config, augment: resolveAugment(source.augment) };
+}
+
+async function planner(config: TrainConfig): Promise<MemoryPlanner> {
+  const made = await MemoryPlanner.create(config, { source, models: [], captionTokens });
+  return made ?? assert.fail();
+}
+
+/** What the engine plans of a run. */
+function engine({ total, batches, pictures, process }: MemoryPlan): number {
+  return total - batches - pictures - process;
+}
+
+/** Two real steps of the configuration. */
+async function measure(config: TrainConfig): Promise<{ footprint: number; peak: number }> {
+  emptyCache();
+  const { batchSize, microBatch } = config.train;
+  const strategy = createStrategy(config, { samples: source.size });
+  const size = microBatch === 0 ? batchSize : microBatch;
+  const batch = noiseBatch({ size, edge: config.preprocess.size });
+  const tokenizer = fixedLengthTokenizer(config.model, captionTokens);
+  const before = memoryStats().liveBytes;
+  resetPeakBytes();
+  const trace = await traceAllocations(async () => {
+    using setup = createTrainer(config, { strategy, tokenizer, loader: repeated(batch) });
+    const steps = setup.trainer.run();
+    await steps.next();
+    await steps.next();
+    await steps.return();
+  });
+  return { footprint: footprint(trace), peak: memoryStats().peakBytes - before };
+}
+
+describe('MemoryPlanner', () => {
+  const pico = modelConfig('ViT-Pico-8-64');
+  const siclip = modelConfig('SiCLIP-Nano-64');
+  for (const [what, model, settings] of [
+    ['fp32', pico, {}],
+    ['bf16', pico, { 'train.precision': 'bf16' }],
+    ['Lion with a moving average', pico, { 'train.optimizer': 'lion', 'train.ema': '0.9' }],
+    ['pieces', pico, { 'train.microBatch': '6' }],
+    [
+      'frozen parts',
+      siclip,
+      { 'train.freeze': '["visual.trunk.stem","visual.trunk.stages.{0,1,2}"]' },
+    ],
+  ] as const) {
+    it(`predicts a step as it is measured: ${what}`, async () => {
+      const config = configOf(model, { 'train.batchSize': '24', ...settings });
+      const planned = engine((await planner(config)).plan());
+      const { footprint: taken, peak } = await measure(config);
+      assert.ok(taken >= peak, `${taken} for tensors of ${peak} bytes`);
+      const ratio = planned / taken;
+      assert.ok(ratio >= 1 && ratio < 1.15, `${planned} planned, ${taken} taken: ${ratio}`);
+    });
+  }
+
+  it('says what of it weights, gradients and the optimizer are', async () => {
+    const freeze = { 'train.freeze': '["visual"]', 'train.ema': '0.9' };
+    const plan = (await planner(configOf(tiny, freeze))).plan();
+    assert.equal(plan.average, plan.parameters);
+    assert.ok(plan.gradients < plan.parameters);
+    const counters = plan.optimizer - 2 * plan.gradients;
+    assert.ok(counters > 0 && counters < 1000, `${counters}`);
+  });
+
+  it('refuses what does not fit, with the largest pieces that do', async () => {
+    const config = configOf(pico, { 'train.batchSize': '24' });
+    const made = await planner(config);
+    const total = (microBatch: number) => made.plan({ microBatch }).total;
+    assert.ok(total(0) > total(12) && total(12) > total(6));
+    const within = (bytes: number) => () => {
+      requireFit(made, config.train, bytes);
+    };
+    within(total(0))();
+    assert.throws(
+      within(total(12)),
+      /would take about \d\.\d GB of memory, but \d\.\d GB are available; with train\.microBatch=12 it would fit/,
+    );
+    assert.throws(within(total(12) - 1), /with train\.microBatch=8 it would fit/);
+    assert.throws(within(1e6), /not even pieces of one sample would fit/);
+  });
+
+  it('leaves no run where a training is refused, and no tensors', async () => {
+    const before = memoryStats().liveTensors;
+    await assert.rejects(
+      runs.train('refused', { settings: { 'train.memoryLimit': '0.001' } }),
+      /train\.memoryLimit allows 0\.0 GB/,
+    );
+    assert.equal(existsSync(runs.path('refused')), false);
+    assert.equal(memoryStats().liveTensors, before);
+  });
+});
+
+describe('footprintAt', () => {
+  const traces = [2, 4, 6].map((size) => ({
+    size,
+    // Weights, rows, similarities, and what is rounded; rows are given back before the last.
+    trace: Float64Array.of(1000, 3e6 * size, -2, 1e5 * size * size, Math.ceil(size / 4) * 64),
+  }));
+
+  it('continues every block, and hands out what was freed again', () => {
+    const wanted = footprint(Float64Array.of(1000, 3e7, -2, 1e7, 192));
+    assert.equal(footprintAt(traces, 10), wanted);
+  });
+
+  it('continues the most memory where blocks differ', () => {
+    const other = traces.map(({ size, trace }) => ({
+      size,
+      trace: size === 4 ? Float64Array.of(...trace, 100) : trace,
+    }));
+    assert.ok(footprintAt(other, 10) >= footprintAt(traces, 10));
+  });
+});

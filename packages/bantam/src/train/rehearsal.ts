@@ -1,0 +1,144 @@
+import {
+  add,
+  autocast,
+  clone,
+  detach,
+  noGrad,
+  RandomStreams,
+  scope,
+  traceAllocations,
+  type AllocationTrace,
+  type Module,
+} from '@bantam/torch';
+import type { TrainConfig } from './config.js';
+import { createTrainer, type TrainerSetup } from './create-trainer.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
+import type { Phase } from './phases.js';
+import { PieceMaker, samplesOf } from './pieces.js';
+import { resolvePrecision } from './precision.js';
+import { createStrategy, type CreateStrategyOptions } from './strategies/index.js';
+
+/** Options of {@link rehearse}. */
+export interface RehearsalOptions extends CreateStrategyOptions {
+  phase: Phase;
+  /** Samples of a batch. */
+  size: number;
+  /** Tokens of every caption. */
+  captionTokens: number;
+}
+
+/** What does not depend on the batch, in bytes. */
+export interface KeptBytes {
+  readonly parameters: number;
+  /** Of the parameters that learn. */
+  readonly gradients: number;
+  readonly optimizer: number;
+  /** The moving average of the weights. */
+  readonly average: number;
+}
+
+/** The memory of a small training on noise. */
+export interface Rehearsal {
+  /** Of making the trainer and taking two steps. */
+  readonly steps: AllocationTrace;
+  /** Of the losses alone and the gradients of the features, as a batch in pieces computes them. */
+  readonly losses: AllocationTrace;
+  /** Bytes of the features of one sample. */
+  readonly featureBytes: number;
+  readonly kept: KeptBytes;
+}
+
+/**
+ * Takes two real steps on noise: the first makes the optimizer's state, the second meets it. Model,
+ * strategy, precision, optimizer and what is frozen are the configuration's.
+ */
+export async function rehearse(
+  config: TrainConfig,
+  { phase, size, captionTokens, ...options }: RehearsalOptions,
+): Promise<Rehearsal> {
+  const strategy = {
+    ...createStrategy(config, options),
+    phases: [{ ...phase, share: 1, text: null }],
+  };
+  const batch = noiseBatch({
+    size,
+    edge: phase.imageSize ?? config.preprocess.size,
+    views: Object.keys(strategy.views(config.augment)),
+  });
+  const tokens = Math.min(captionTokens, phase.text?.length ?? captionTokens);
+  const tokenizer = fixedLengthTokenizer(config.model, tokens);
+  const train = { ...config.train, batchSize: size, microBatch: 0, accumulate: 1 };
+  const small = { ...config, train, budget: '1e15samples' };
+  const parts = { strategy, tokenizer, loader: repeated(batch) };
+  const made: TrainerSetup[] = [];
+  try {
+    const steps = await traceAllocations(async () => {
+      const setup = createTrainer(small, parts);
+      made.push(setup);
+      const running = setup.trainer.run();
+      await running.next();
+      await running.next();
+      await running.return();
+    });
+    const [setup] = made;
+    if (setup === undefined) throw new RangeError('There is no trainer.');
+    const { model } = setup;
+    const precision = resolvePrecision(train.precision);
+    const streams = new RandomStreams({ seed: config.seed });
+    const piece = new PieceMaker({ config, tokenizer, device: 'cpu' }).make(
+      batch,
+      onePhaseOf(phase),
+    );
+    const context = { model, samples: samplesOf([batch]), progress: 0, precision, step: 1 };
+    const features = Object.entries(
+      scope(() =>
+        noGrad(() =>
+          autocast(precision, () => strategy.encode(piece.load(), { model, streams, phase })),
+        ),
+      ),
+    );
+    const losses = await traceAllocations(() => {
+      scope(() => {
+        const leaves = features.map(([name, feature]) => {
+          const leaf = detach(clone(feature));
+          leaf.requiresGrad = true;
+          return [name, leaf] as const;
+        });
+        const [first, ...others] = Object.values(
+          strategy.losses(Object.fromEntries(leaves), context),
+        );
+        if (first !== undefined) others.reduce(add, first).backward();
+        model.zeroGrad();
+        strategy.module?.zeroGrad();
+      });
+    });
+    const bytes = features.reduce((sum, [, feature]) => sum + 4 * feature.size, 0);
+    for (const [, feature] of features) feature.dispose();
+    return { steps, losses, featureBytes: bytes / size, kept: keptBytes(setup, strategy.module) };
+  } finally {
+    for (const setup of made) setup[Symbol.dispose]();
+  }
+}
+
+function onePhaseOf(phase: Phase): Phase {
+  return { ...phase, text: null };
+}
+
+function keptBytes({ model, ema, trainer }: TrainerSetup, module: Module | null): KeptBytes {
+  const modules = module === null ? [model] : [model, module];
+  const learning = modules.flatMap((one) =>
+    one.parameters().filter(({ requiresGrad }) => requiresGrad),
+  );
+  const { optimizer = new Map() } = trainer.checkpoint().tensors;
+  return {
+    parameters: modules.reduce((sum, one) => sum + bytesOf(one.stateDict().values()), 0),
+    gradients: bytesOf(learning),
+    optimizer: bytesOf(optimizer.values()),
+    average: ema === null ? 0 : bytesOf(ema.state().values()),
+  };
+}
+
+/** Bytes of tensors in float32. */
+export function bytesOf(tensors: Iterable<{ size: number }>): number {
+  return [...tensors].reduce((sum, { size }) => sum + 4 * size, 0);
+}
