@@ -40,7 +40,8 @@ describe('inheritWeights', () => {
     it(`takes all of a model of equal sizes: ${name}`, () => {
       scope(() => {
         const text = { width: 64, heads: 2, layers: 2, vocabSize: 50, contextLength: 8 };
-        const from = build(modelConfig(name, { text }), 1);
+        // A decoder is as wide as the picture's vectors.
+        const from = build(modelConfig(name, name.startsWith('coca') ? {} : { text }), 1);
         // What batch norms keep differs from what they start with.
         noGrad(() => from.encodeImage(randn([2, 3, 64, 64], seeded(3))));
         for (const method of methods) {
@@ -161,6 +162,23 @@ describe('inheritWeights', () => {
     assert.equal(found['visual.transformer.resblocks.0.ln_1'], 'inherited');
     assert.equal(found['transformer.resblocks.0.attn'], 'inherited');
     assert.equal(found['transformer.resblocks.0.mlp'], 'fresh');
+  });
+
+  it("takes a decoder's layers as a tower's", () => {
+    const from = build(modelConfig('coca_ViT-Nano-16-64'), 1);
+    const changes = { decoder: { ...from.config.decoder, layers: 1 } };
+    const { inheritance } = inherit(from, changes as ModelConfigInput, 'tinyclip');
+    assert.deepEqual(
+      inheritance.layers.map(({ name, of }) => [name, of]),
+      [
+        ['text_decoder.resblocks', 3],
+        ['text_decoder.cross_attn', 3],
+      ],
+    );
+    assert.equal(starts(inheritance).text_decoder, 'inherited');
+    const dense = withChanges(from.config, { decoder: null });
+    const without = inheritWeights(build(dense, 2), build(from.config, 3), { method: 'module' });
+    assert.equal(starts(without).text_decoder, 'fresh');
   });
 
   it('starts a bias that is new with the scale that goes with it', () => {

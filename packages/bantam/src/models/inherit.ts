@@ -180,6 +180,14 @@ class Pairing {
       blocks: textTowerKind(text).blocks,
       prefix: customText ? 'text.' : '',
     });
+    if (into.textDecoder !== null && from.textDecoder !== null) {
+      const layers = /^(?:resblocks|cross_attn)\.\d+\./;
+      this.#pair(into.textDecoder, from.textDecoder, {
+        ...place,
+        blocks: layers,
+        prefix: 'text_decoder.',
+      });
+    }
     // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
     if (into.logitBias === null || from.logitBias !== null) {
       this.#taken.set(into.logitScale, { tensor: from.logitScale, slice: null });
