@@ -1,5 +1,6 @@
 import { Embedding, narrow, reshape, type Module, type Tensor } from '@bantam/torch';
 import { ShapedAttention } from './blocks/shaped-attention.js';
+import { MultimodalDecoder } from './decoder/multimodal-decoder.js';
 
 /** The part of a teacher's tensor that a smaller student's starts from. */
 export interface Slice {
@@ -64,6 +65,7 @@ const tables = ['positional_embedding', 'pos_embed', 'relative_position_bias_tab
 export function fixedDimensions(owner: Module, name: string, { rank }: Tensor): number[] {
   if (rank === 4) return [2, 3];
   if (rank === 3) return [1];
+  if (owner instanceof MultimodalDecoder) return [1];
   return owner instanceof Embedding || tables.includes(name) ? [0] : [];
 }
 

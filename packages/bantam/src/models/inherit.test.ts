@@ -165,6 +165,23 @@ describe('inheritWeights', () => {
     assert.equal(found['transformer.resblocks.0.mlp'], 'fresh');
   });
 
+  it("takes a decoder's layers as a tower's", () => {
+    const from = build(modelConfig('coca_ViT-Nano-16-64'), 1);
+    const changes = { decoder: { ...from.config.decoder, layers: 1 } };
+    const { inheritance } = inherit(from, changes as ModelConfigInput, 'tinyclip');
+    assert.deepEqual(
+      inheritance.layers.map(({ name, of }) => [name, of]),
+      [
+        ['text_decoder.resblocks', 3],
+        ['text_decoder.cross_attn', 3],
+      ],
+    );
+    assert.equal(starts(inheritance).text_decoder, 'inherited');
+    const dense = withChanges(from.config, { decoder: null });
+    const without = inheritWeights(build(dense, 2), build(from.config, 3), { method: 'module' });
+    assert.equal(starts(without).text_decoder, 'fresh');
+  });
+
   it('starts a bias that is new with the scale that goes with it', () => {
     const changes = { initLogitBias: -10, initLogitScale: 2 };
     const { into, inheritance } = inherit(build(pico, 1), changes, 'module');

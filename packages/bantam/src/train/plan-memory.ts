@@ -28,8 +28,8 @@ export interface PlanOptions {
   source: Source;
   /** The models that the strategy works with. */
   models: readonly LoadedModel[];
-  /** What stands in for them. */
-  reinforced?: ReinforcedSet | null;
+  /** What the strategy reads in place of them. */
+  reinforced?: ReinforcedSet | null | undefined;
   /** Tokens of the longest caption. */
   captionTokens: number;
 }
@@ -73,7 +73,7 @@ export class MemoryPlanner {
 
   /** Null for strategies that work with more of the data than pictures and captions. */
   static async create(config: TrainConfig, options: PlanOptions): Promise<MemoryPlanner | null> {
-    const { source, models, captionTokens } = options;
+    const { source, models, reinforced = null, captionTokens } = options;
     const { phases, prepared, views } = describeStrategy(config, options);
     if (prepared) return null;
     const before = bytesBesideTensors();
@@ -85,7 +85,14 @@ export class MemoryPlanner {
       let featureBytes = 0;
       for (const size of SIZES) {
         const samples = source.size;
-        const found = await rehearse(config, { phase, size, captionTokens, samples, models });
+        const found = await rehearse(config, {
+          phase,
+          size,
+          captionTokens,
+          samples,
+          models,
+          reinforced,
+        });
         ({ kept, featureBytes } = found);
         steps.push({ size, trace: found.steps });
         losses.push({ size, trace: found.losses });

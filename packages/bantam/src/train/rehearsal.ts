@@ -10,26 +10,21 @@ import {
   type AllocationTrace,
   type Module,
 } from '@bantam/torch';
-import type { LoadedModel } from '../models/index.js';
 import type { TrainConfig } from './config.js';
 import { createTrainer, type TrainerSetup } from './create-trainer.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
 import type { Phase } from './phases.js';
 import { PieceMaker, samplesOf } from './pieces.js';
 import { resolvePrecision } from './precision.js';
-import { createStrategy } from './strategies/index.js';
+import { createStrategy, type CreateStrategyOptions } from './strategies/index.js';
 
 /** Options of {@link rehearse}. */
-export interface RehearsalOptions {
+export interface RehearsalOptions extends CreateStrategyOptions {
   phase: Phase;
   /** Samples of a batch. */
   size: number;
   /** Tokens of every caption. */
   captionTokens: number;
-  /** Samples of the source. */
-  samples: number;
-  /** The models that the strategy works with. */
-  models: readonly LoadedModel[];
 }
 
 /** What does not depend on the batch, in bytes. */
@@ -59,10 +54,10 @@ export interface Rehearsal {
  */
 export async function rehearse(
   config: TrainConfig,
-  { phase, size, captionTokens, samples, models }: RehearsalOptions,
+  { phase, size, captionTokens, ...options }: RehearsalOptions,
 ): Promise<Rehearsal> {
   const strategy = {
-    ...createStrategy(config, { samples, models }),
+    ...createStrategy(config, options),
     phases: [{ ...phase, share: 1, text: null }],
   };
   const batch = noiseBatch({

@@ -7,7 +7,7 @@ import { listCheckpoints } from './checkpoint.js';
 import { freshWeights, type TrainSettings } from './config.js';
 import type { TrainResult } from './events.js';
 import { checkInitialWeights, loadInitialModels } from './initialize.js';
-import { MemoryPlanner, requireMemory, type MemoryPlan } from './plan-memory.js';
+import { MemoryPlanner, requireMemory, type MemoryPlan, type PlanOptions } from './plan-memory.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
 import { runTraining, type Run, type TrainControl } from './run-training.js';
@@ -31,9 +31,8 @@ export interface TrainOptions extends RunOptions, TrainControl {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out } = options;
   return prepared(options, async (parts) => {
-    const { config, source, tokenizer, models, reinforced } = parts;
-    const captionTokens = longestCaption(source, tokenizer);
-    await requireMemory(config, { source, models, reinforced, captionTokens });
+    const { config, tokenizer } = parts;
+    await requireMemory(config, planOptions(parts));
     createRun(out);
     await tokenizer.save(runPaths(out).tokenizer);
     writeRunConfig(out, config);
@@ -48,12 +47,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
  * @throws UsageError or BantamError as {@link train} does.
  */
 export async function planMemory(options: RunOptions & TrainControl): Promise<MemoryPlan | null> {
-  return prepared(options, async ({ config, source, tokenizer, models, reinforced }) => {
-    const captionTokens = longestCaption(source, tokenizer);
-    const known = { source, models, reinforced, captionTokens };
-    const planner = await MemoryPlanner.create(config, known);
+  return prepared(options, async (parts) => {
+    const planner = await MemoryPlanner.create(parts.config, planOptions(parts));
     return planner?.plan() ?? null;
   });
+}
+
+function planOptions({ source, tokenizer, models, reinforced }: Omit<Run, 'run'>): PlanOptions {
+  return { source, models, reinforced, captionTokens: longestCaption(source, tokenizer) };
 }
 
 /** Reads and checks all that a new run needs before it has a directory. */
