@@ -168,7 +168,7 @@ describe('inheritWeights', () => {
   it("takes a decoder's layers as a tower's", () => {
     const from = build(modelConfig('coca_ViT-Nano-16-64'), 1);
     const changes = { decoder: { ...from.config.decoder, layers: 1 } };
-    const { inheritance } = inherit(from, changes as ModelConfigInput, 'tinyclip');
+    const { inheritance } = inherit(from, changes, 'tinyclip');
     assert.deepEqual(
       inheritance.layers.map(({ name, of }) => [name, of]),
       [
