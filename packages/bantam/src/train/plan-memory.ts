@@ -6,7 +6,7 @@ import type { TrainConfig, TrainSettings } from './config.js';
 import { footprintAt, type SizedTrace } from './extrapolate-trace.js';
 import type { Phase } from './phases.js';
 import { loadSize } from './pieces.js';
-import { bytesOf, rehearse, type KeptBytes } from './rehearsal.js';
+import { addsUp, bytesOf, rehearse, type KeptBytes } from './rehearsal.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { createStrategy } from './strategies/index.js';
 
@@ -114,8 +114,8 @@ export class MemoryPlanner {
     const train = { ...config.train, ...changes };
     const piece = loadSize(train);
     const inPieces = piece < train.batchSize;
-    // Gradients of earlier pieces are there while the later ones are computed.
-    const earlier = inPieces || train.accumulate > 1 ? kept.gradients : 0;
+    // Gradients of earlier pieces are there while the later ones are computed, at most all beside.
+    const earlier = addsUp(train) && !addsUp(config.train) ? kept.gradients : 0;
     const taken = phases.map(({ steps, losses, featureBytes }) => {
       const own = footprintAt(steps, piece) + earlier;
       if (!inPieces) return own;

@@ -10,7 +10,7 @@ import {
   type AllocationTrace,
   type Module,
 } from '@bantam/torch';
-import type { TrainConfig } from './config.js';
+import type { TrainConfig, TrainSettings } from './config.js';
 import { createTrainer, type TrainerSetup } from './create-trainer.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
 import type { Phase } from './phases.js';
@@ -67,7 +67,9 @@ export async function rehearse(
   });
   const tokens = Math.min(captionTokens, phase.text?.length ?? captionTokens);
   const tokenizer = fixedLengthTokenizer(config.model, tokens);
-  const train = { ...config.train, batchSize: size, microBatch: 0, accumulate: 1 };
+  // Of several batches or pieces, the second meets the gradients of the first.
+  const accumulate = addsUp(config.train) ? 2 : 1;
+  const train = { ...config.train, batchSize: size, microBatch: 0, accumulate };
   const small = { ...config, train, budget: '1e15samples' };
   const parts = { strategy, tokenizer, loader: repeated(batch) };
   const made: TrainerSetup[] = [];
@@ -142,6 +144,11 @@ function keptBytes({ model, ema, trainer }: TrainerSetup, module: Module | null)
     optimizer: bytesOf(optimizer.values()),
     average: ema === null ? 0 : bytesOf(ema.state().values()),
   };
+}
+
+/** Whether gradients of several batches or pieces are added up before a step of the optimizer. */
+export function addsUp({ batchSize, microBatch, accumulate }: TrainSettings): boolean {
+  return accumulate > 1 || (microBatch > 0 && microBatch < batchSize);
 }
 
 /** Bytes of tensors in float32. */
