@@ -32,6 +32,8 @@ export interface PlanOptions {
   reinforced?: ReinforcedSet | null | undefined;
   /** Tokens of the longest caption. */
   captionTokens: number;
+  /** Hears what is being done, in words. */
+  onProgress?: ((message: string) => void) | undefined;
 }
 
 /** Samples of the steps that are rehearsed: few, and three sizes to tell squares. */
@@ -85,6 +87,7 @@ export class MemoryPlanner {
       let featureBytes = 0;
       for (const size of SIZES) {
         const samples = source.size;
+        options.onProgress?.(`planning memory on batches of ${size}`);
         const found = await rehearse(config, {
           phase,
           size,

@@ -32,7 +32,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out } = options;
   return prepared(options, async (parts) => {
     const { config, tokenizer } = parts;
-    await requireMemory(config, planOptions(parts));
+    await requireMemory(config, planOptions(parts, options));
     createRun(out);
     await tokenizer.save(runPaths(out).tokenizer);
     writeRunConfig(out, config);
@@ -48,13 +48,22 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
  */
 export async function planMemory(options: RunOptions & TrainControl): Promise<MemoryPlan | null> {
   return prepared(options, async (parts) => {
-    const planner = await MemoryPlanner.create(parts.config, planOptions(parts));
+    const planner = await MemoryPlanner.create(parts.config, planOptions(parts, options));
     return planner?.plan() ?? null;
   });
 }
 
-function planOptions({ source, tokenizer, models, reinforced }: Omit<Run, 'run'>): PlanOptions {
-  return { source, models, reinforced, captionTokens: longestCaption(source, tokenizer) };
+function planOptions(
+  { source, tokenizer, models, reinforced }: Omit<Run, 'run'>,
+  { onEvent }: TrainControl,
+): PlanOptions {
+  return {
+    source,
+    models,
+    reinforced,
+    captionTokens: longestCaption(source, tokenizer),
+    onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
+  };
 }
 
 /** Reads and checks all that a new run needs before it has a directory. */
