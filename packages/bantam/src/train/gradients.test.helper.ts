@@ -21,7 +21,7 @@ import {
   type ModelConfig,
 } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
-import type { GradientOptions, Piece } from './backward.js';
+import { addGradients, type GradientOptions, type Piece } from './backward.js';
 import { onePhase, type Phase } from './phases.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import {
@@ -249,4 +249,10 @@ export function assertAllClose(
       assert.ok(same, `${what}: ${name}[${i}] is ${found[i]}, not ${x} (largest ${largest})`);
     }
   }
+}
+
+/** One step's gradients, in pieces of these sizes. */
+export function step(bench: Bench, { sizes = [8], at = 1 } = {}): Bench {
+  addGradients(cut(bench.batch, sizes), bench.options(at, 0.3));
+  return bench;
 }

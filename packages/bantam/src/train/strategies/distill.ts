@@ -5,12 +5,13 @@ import {
   distillation,
   distillationFields,
   distillationLosses,
+  distillationStageFields,
   reinforcedOf,
   teachersOf,
   type DistillationLoss,
   type DistillationSettings,
 } from './distillation.js';
-import { createStages, stageSpanFields, stageWeight, type StagedSettings } from './stages.js';
+import { createStages, type StagedSettings } from './stages.js';
 
 /** Settings of {@link distill}. */
 export type DistillSettings = DistillationSettings & StagedSettings<DistillationLoss>;
@@ -24,15 +25,7 @@ export const distill: StrategyKind<DistillSettings> = {
   type: 'distill',
   fields: {
     ...distillationFields,
-    stages: listOf(
-      section({
-        ...stageSpanFields,
-        contrastive: stageWeight,
-        feature: stageWeight,
-        relation: stageWeight,
-        interactive: stageWeight,
-      }),
-    ),
+    stages: listOf(section(distillationStageFields)),
   },
   adapt: withLogits,
   models: teachersOf,

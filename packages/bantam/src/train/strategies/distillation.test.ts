@@ -9,6 +9,7 @@ import {
   cut,
   gradients,
   maskless,
+  step,
   type Bench,
   type BenchOptions,
 } from '../gradients.test.helper.js';
@@ -29,12 +30,6 @@ after(() => {
 const none = { contrastive: 0, feature: 0, relation: 0, interactive: 0 };
 const f64 = { dtype: 'float64' } as const;
 
-function step(settings: { type: string }, options: BenchOptions): Bench {
-  const bench = createBench(settings, options);
-  addGradients(cut(bench.batch, [8]), bench.options(1, 0.3));
-  return bench;
-}
-
 /** A student, and a teacher with the same weights that reads the same ids. */
 function sameTwice(): BenchOptions {
   const config = smallConfig();
@@ -47,11 +42,11 @@ function sameTwice(): BenchOptions {
 describe('distill', () => {
   it('has no gradient where the student is its teacher', () => {
     const settings = { type: 'distill', teachers: ['itself'], contrastive: 0, interactive: 0 };
-    const same = gradients(step(settings, sameTwice()));
+    const same = gradients(step(createBench(settings, sameTwice())));
     const largest = (all: typeof same): number =>
       Math.max(...[...all.values()].flatMap((values) => (values ?? []).map(Math.abs)));
     assert.ok(largest(same) < 1e-10, `${largest(same)}`);
-    const otherScale = gradients(step({ ...settings, teacherScale: 50 } as typeof settings, sameTwice())); // prettier-ignore
+    const otherScale = gradients(step(createBench({ ...settings, teacherScale: 50 } as typeof settings, sameTwice()))); // prettier-ignore
     assert.ok(largest(otherScale) > 1e-3, 'at another scale it has one');
   });
 
@@ -78,7 +73,7 @@ describe('distill', () => {
   });
 
   it('is clip bit for bit where its own losses count nothing', () => {
-    const clip = gradients(step({ type: 'clip' }, { config: maskless }));
+    const clip = gradients(step(createBench({ type: 'clip' }, { config: maskless })));
     const models = [createTeacherModel({ seed: 4 })];
     for (const settings of [
       { type: 'distill', ...none, contrastive: 1 },
@@ -86,7 +81,7 @@ describe('distill', () => {
       { type: 'siclip', ...none, contrastive: 1, matching: 0 },
     ]) {
       const given = 'teachers' in settings ? { models } : {};
-      const bench = step(settings, { config: maskless, ...given });
+      const bench = step(createBench(settings, { config: maskless, ...given }));
       assert.deepEqual(ofModel(bench), clip, settings.type);
     }
   });

@@ -23,7 +23,7 @@ import type { Features, Losses, LossContext, Strategy, StrategyOptions } from '.
 import { contrastiveFields, type ContrastiveSettings } from './contrastive.js';
 import { captionGroups, toUnit } from './features.js';
 import { pairStrategy, present } from './pair.js';
-import type { Stages, Weights } from './stages.js';
+import { stageSpanFields, stageWeight, type Stages, type Weights } from './stages.js';
 import { storedTeachers } from './stored-teachers.js';
 import { createTeacher, encodeTeachers, teacherFeatures, type Teacher } from './teachers.js';
 
@@ -34,6 +34,15 @@ export type DistillationLoss = 'contrastive' | 'feature' | 'relation' | 'interac
 const taught = ['feature', 'relation', 'interactive'] as const;
 
 export const distillationLosses: readonly DistillationLoss[] = ['contrastive', ...taught];
+
+/** The fields of a stage that weighs these losses. */
+export const distillationStageFields = {
+  ...stageSpanFields,
+  contrastive: stageWeight,
+  feature: stageWeight,
+  relation: stageWeight,
+  interactive: stageWeight,
+};
 
 /** Settings of {@link distillation}; the factors are those of the losses of the same names. */
 export interface DistillationSettings extends ContrastiveSettings, Weights<DistillationLoss> {

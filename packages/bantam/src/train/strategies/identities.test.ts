@@ -22,6 +22,7 @@ import {
   cut,
   gradients,
   maskless,
+  step,
   type Bench,
 } from '../gradients.test.helper.js';
 import { readMetrics } from '../metrics.js';
@@ -35,12 +36,6 @@ before(async () => {
 after(() => {
   runs.remove();
 });
-
-/** One step's gradients, in pieces of these sizes. */
-function step(bench: Bench, { sizes = [8], at = 1 } = {}): Bench {
-  addGradients(cut(bench.batch, sizes), bench.options(at, 0.3));
-  return bench;
-}
 
 describe('slip', () => {
   it('has the gradient of clip where its own loss counts nothing', () => {

@@ -7,6 +7,7 @@ import {
   distillation,
   distillationFields,
   distillationLosses,
+  distillationStageFields,
   reinforcedOf,
   teachersOf,
   weighted,
@@ -16,7 +17,7 @@ import {
 import { captionGroups, toUnit } from './features.js';
 import { PairMatcher, type Combination } from './pair-matcher.js';
 import { present } from './pair.js';
-import { createStages, stageSpanFields, stageWeight, type StagedSettings } from './stages.js';
+import { createStages, stageWeight, type StagedSettings } from './stages.js';
 
 type SiclipLoss = DistillationLoss | 'matching';
 
@@ -51,16 +52,7 @@ export const siclip: StrategyKind<SiclipSettings> = {
     matching: atLeast(0, 1),
     negatives: oneOf('hardest', 'assignment'),
     combine: oneOf('product', 'product-and-both'),
-    stages: listOf(
-      section({
-        ...stageSpanFields,
-        contrastive: stageWeight,
-        feature: stageWeight,
-        relation: stageWeight,
-        interactive: stageWeight,
-        matching: stageWeight,
-      }),
-    ),
+    stages: listOf(section({ ...distillationStageFields, matching: stageWeight })),
   },
   adapt: withLogits,
   models: teachersOf,
