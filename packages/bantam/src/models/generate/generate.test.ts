@@ -6,6 +6,7 @@ import {
   logSoftmax,
   max,
   memoryStats,
+  mul,
   narrow,
   noGrad,
   normalInit,
@@ -199,6 +200,32 @@ function everyCaption(model: Clip, pixels: Tensor, maxTokens: number) {
   });
   return whole.sort((a, b) => b.score - a.score);
 }
+
+describe('filterLogits', () => {
+  it('keeps the fewest likeliest tokens that make up the share, of sharp and flat distributions', () => {
+    scope(() => {
+      const generator = new Generator({ seed: 6 });
+      for (const spread of [0.01, 1, 8]) {
+        const logits = mul(randn([1, 3000], generator), spread);
+        const chances = softmax(logits, 1).toArray();
+        const likeliest = [...chances.entries()].sort(([, a], [, b]) => b - a);
+        let before = 0;
+        const wanted = new Set<number>();
+        for (const [token, chance] of likeliest) {
+          if (before < 0.9) wanted.add(token);
+          before += chance;
+        }
+        const filtered = filterLogits(logits, { topK: 0, topP: 0.9 }).toArray();
+        const found = [...filtered.keys()].filter((token) => filtered[token] !== -Infinity);
+        // Sums of float32 may differ on the last token.
+        assert.ok(Math.abs(found.length - wanted.size) <= 1, `${found.length}, ${wanted.size}`);
+        assert.ok(found.filter((token) => !wanted.has(token)).length <= 1);
+        const given = logits.toArray();
+        assert.ok(found.every((token) => filtered[token] === given[token]));
+      }
+    });
+  });
+});
 
 describe('drawToken', () => {
   it('draws each token as often as it is likely, and none that was filtered', () => {

@@ -6,20 +6,17 @@ import {
   cumsum,
   div,
   eq,
-  gather,
-  le,
+  ge,
   log,
-  logicalAnd,
   logicalOr,
   lt,
   maskedFill,
+  min,
   mul,
   narrow,
-  ne,
   neg,
   rand,
   softmax,
-  sort,
   sub,
   topk,
   where,
@@ -79,13 +76,19 @@ function keepMost(logits: Tensor, count: number): Tensor {
   return maskedFill(logits, lt(logits, least), -Infinity);
 }
 
+/** Where they make up the share, the likeliest tokens alone are put in order: seldom all. */
 function keepNucleus(logits: Tensor, share: number): Tensor {
-  const { values, indices } = sort(logits);
-  const before = cumsum(softmax(values, 1), 1);
-  const last = ne(arange(logits.dim(1), { device: logits.device }), logits.dim(1) - 1);
-  const unlikely = logicalAnd(le(before, 1 - share), last);
-  // The places of the places put them back.
-  return maskedFill(logits, gather(unlikely, 1, sort(indices).indices), -Infinity);
+  const vocabulary = logits.dim(1);
+  const chances = softmax(logits, 1);
+  for (let count = 256; ; count *= 8) {
+    const some = Math.min(count, vocabulary);
+    const { values } = topk(chances, some);
+    const upTo = cumsum(values, 1);
+    if (some < vocabulary && min(narrow(upTo, 1, some - 1, 1)).item() < share) continue;
+    const unlikely = ge(sub(upTo, values), share);
+    const least = min(maskedFill(values, unlikely, 1), { dim: 1, keepdim: true });
+    return maskedFill(logits, lt(chances, least), -Infinity);
+  }
 }
 
 /**
