@@ -14,8 +14,9 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { emojiColumns, emojiData } from './shared/emoji.js';
-import { compareAtEqualTime } from './shared/equal-time.js';
-import { runBantam, settingArgs } from './shared/runs.js';
+import { compareAtEqualTime, evaluateOnce, figuresOf, runOf } from './shared/equal-time.js';
+import { inferenceRates } from './shared/inference-rates.js';
+import { inLanes, runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -30,9 +31,14 @@ const { values } = parseArgs({
   },
 });
 const { out } = values;
+const jobs = Number(values.jobs);
 const batchSize = 128;
-const teacher = { preset: 'MobileCLIP-Nano-64', run: join(out, 'teacher') };
-const captioner = { preset: 'coca_ViT-Nano-16-64', run: join(out, 'captioner') };
+const teacher = { preset: 'MobileCLIP-Nano-64', run: join(out, 'teacher'), args: [] };
+const captioner = {
+  preset: 'coca_ViT-Nano-16-64',
+  run: join(out, 'captioner'),
+  args: ['--strategy', 'coca'],
+};
 const student = { preset: 'SiCLIP-Nano-64', inherited: join(out, 'inherited') };
 const captions = join(out, 'captions.jsonl');
 
@@ -63,7 +69,7 @@ async function bantam(args, log) {
 }
 
 /** Trains a model unless it is there. */
-async function trainOnce({ preset, run }, data, args) {
+async function trainOnce({ preset, run, args }) {
   if (existsSync(join(run, 'model'))) return;
   rmSync(run, { recursive: true, force: true });
   const budget = `${values['teacher-samples']}samples`;
@@ -74,9 +80,8 @@ async function trainOnce({ preset, run }, data, args) {
 
 mkdirSync(out, { recursive: true });
 const data = await emojiData(out);
-await trainOnce(teacher, data, []);
+await inLanes([teacher, captioner], jobs, trainOnce);
 const teacherModel = join(teacher.run, 'model');
-await trainOnce(captioner, data, ['--strategy', 'coca']);
 
 // Captions that are there are gone on with, so this may be repeated.
 const captioning = ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model')];
@@ -114,6 +119,41 @@ console.log(
     samples: Number(values.samples),
     batchSize,
     rounds: Number(values.rounds),
-    jobs: Number(values.jobs),
+    jobs,
   }),
 );
+
+// The student for use: the last one, with merged branches, beside the teacher.
+const last = runOf(out, candidates.at(-1).name, 0);
+const fused = join(out, 'fused');
+if (!existsSync(join(fused, 'model'))) {
+  mkdirSync(fused, { recursive: true });
+  const source = join(last, 'model');
+  const args = ['models', 'convert', source, '--to', 'open-clip', '--fused'];
+  await bantam([...args, '--out', join(fused, 'model')], join(fused, 'convert'));
+}
+const models = [
+  ['teacher', teacher.run],
+  ['student', last],
+  ['student, fused', fused],
+];
+await inLanes(models, jobs, ([, run]) => evaluateOnce(emojiColumns, run));
+const rates = await inferenceRates(
+  models.map(([, run]) => join(run, 'model')),
+  { rounds: Number(values.rounds), tokens: 8, log: join(out, 'rates.log') },
+);
+const perSecond = (rate, whole) => `${rate.toFixed(0)} (${(rate / whole).toFixed(2)})`;
+console.log(`
+| model | parameters | images/s | captions/s | ${emojiColumns.map(([title]) => title).join(' | ')} |
+| --- | ---: | ---: | ---: |${emojiColumns.map(() => ' ---: |').join('')}`);
+for (const [place, [name, run]] of models.entries()) {
+  const { parameters, images, captions: texts } = rates[place];
+  const cells = [
+    name,
+    `${(parameters / 1e6).toFixed(2)}M`,
+    perSecond(images, rates[0].images),
+    perSecond(texts, rates[0].captions),
+    ...figuresOf(emojiColumns, run).map(({ value }) => `${value.toFixed(1)} %`),
+  ];
+  console.log(`| ${cells.join(' | ')} |`);
+}

@@ -142,20 +142,35 @@ async function trainOne({ out, columns, samples, batchSize, jobs }, { candidate,
     );
     if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);
   }
-  if (!existsSync(join(run, 'evaluation.json'))) {
-    const specs = [...new Set(columns.map(([, spec]) => spec))];
-    const { status, output } = await runBantam(
-      ['eval', '--model', join(run, 'model'), '--data', ...specs, '--json'],
-      { log: `${run}.eval.log`, threads },
-    );
-    if (status !== 0) throw new Error(`The evaluation of ${run} failed, see ${run}.eval.log`);
-    writeFileSync(join(run, 'evaluation.json'), output);
-  }
+  await evaluateOnce(columns, run, { threads });
   console.error(`${name}, seed ${seed}: done`);
 }
 
-/** The figures of one run, by column, in per cent. */
-function figuresOf(columns, run) {
+/**
+ * Evaluates the model of a run, unless that was done.
+ *
+ * @param {readonly Column[]} columns
+ * @param {string} run folder with `model`
+ * @param {{ threads?: number }} [options]
+ */
+export async function evaluateOnce(columns, run, options = {}) {
+  if (existsSync(join(run, 'evaluation.json'))) return;
+  const log = `${run}.eval.log`;
+  const specs = [...new Set(columns.map(([, spec]) => spec))];
+  const args = ['eval', '--model', join(run, 'model'), '--data', ...specs, '--json'];
+  const { status, output } = await runBantam(args, { log, ...options });
+  if (status !== 0) throw new Error(`The evaluation of ${run} failed, see ${log}`);
+  writeFileSync(join(run, 'evaluation.json'), output);
+}
+
+/**
+ * The figures of an evaluated run, by column, in per cent.
+ *
+ * @param {readonly Column[]} columns
+ * @param {string} run
+ * @returns {{ value: number, chance: number }[]}
+ */
+export function figuresOf(columns, run) {
   const results = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'));
   return columns.map(([, spec, task, metric]) => {
     const { metrics, chance } = results.find((one) => one.spec === spec && one.task === task);

@@ -12,6 +12,7 @@ import {
   saveModel,
   withChanges,
   modelConfig,
+  type ModelConfig,
 } from '../dist/models/index.js';
 import { loadTokenizer } from '../dist/text/index.js';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
@@ -54,6 +55,41 @@ describe('bantam models', () => {
     assert.equal(batchSize, 4);
     // A training step does what both towers do, and more.
     assert.ok(train > 0 && images > train && captions > train, JSON.stringify(model.rate));
+  });
+
+  it('shows and measures a model directory as it does its preset', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bantam-'));
+    try {
+      const directory = join(folder, 'model');
+      await saveSmallModel(directory);
+      const shown = (await bantamJson([
+        'models',
+        'show',
+        directory,
+        '--measure',
+        '--batch',
+        '4',
+      ])) as {
+        config: ModelConfig;
+        parameters: { total: number };
+        rate: { batchSize: number; images: number };
+      };
+      const { config, model } = await loadModel(directory);
+      using own = model;
+      assert.deepEqual(shown.config, config);
+      assert.equal(
+        shown.parameters.total,
+        own.parameters().reduce((sum, { size }) => sum + size, 0),
+      );
+      assert.equal(shown.rate.batchSize, 4);
+      assert.ok(shown.rate.images > 0);
+      await expectFailure(['models', 'show', folder], {
+        status: 1,
+        message: /has no open_clip_config\.json/,
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('shows a configuration and the structure that it makes', async () => {

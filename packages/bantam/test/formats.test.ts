@@ -279,6 +279,11 @@ describe('bantam models convert', () => {
     const [plain, merged] = [await loadModel(from), await loadModel(to)];
     assert.deepEqual([merged.config.vision, merged.config.text].map((tower) => 'fused' in tower && tower.fused), [true, true]); // prettier-ignore
     assert.ok((await weightsOf(to)).size < (await weightsOf(from)).size);
+    const merging = await loadModel(from, { fused: true });
+    assert.deepEqual(merging.config, merged.config);
+    for (const [name, value] of merged.model.stateDict()) {
+      assert.ok(equal(merging.model.stateDict().get(name) ?? assert.fail(name), value), name);
+    }
     scope(() => {
       noGrad(() => {
         const pixels = randn([2, 3, 64, 64], new Generator({ seed: 1 }));

@@ -36,6 +36,8 @@ export interface LoadModelOptions {
   imageSize?: number;
   /** Most tokens of a text in place of the model's own, likewise. */
   contextLength?: number;
+  /** Merge branches and batch norms where there are any, see {@link fuseModel}. Default false. */
+  fused?: boolean;
 }
 
 /** Options of {@link exportModel}. */
@@ -45,10 +47,7 @@ export interface ExportModelOptions {
 }
 
 /** Options of {@link convertModel}. */
-export interface ConvertModelOptions extends ExportModelOptions, LoadModelOptions {
-  /** Merge branches and batch norms for faster inference, see {@link fuseModel}. Default false. */
-  fused?: boolean;
-}
+export type ConvertModelOptions = ExportModelOptions & LoadModelOptions;
 
 /**
  * Writes a model directory that OpenCLIP loads as it is (`local-dir:`): configuration, weights,
@@ -100,9 +99,11 @@ export async function loadModel(
   const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
   const own = attempt(tokenizer);
   const config = own instanceof BantamError ? wanted : paddedAs(wanted, own);
+  const built = build(config, files).eval();
+  const model = options.fused === true && hasBranches(config) ? fuseInPlaceOf(built) : built;
   return {
-    config,
-    model: build(config, files).eval(),
+    config: model.config,
+    model,
     get tokenizer() {
       return tokenizer();
     },
@@ -131,6 +132,12 @@ function build(config: ModelConfig, files: Omit<ModelFiles, 'clean'>): Clip {
     throw error;
   }
   return model;
+}
+
+/** {@link fuseModel} of a model that is not needed any more. */
+function fuseInPlaceOf(model: Clip): Clip {
+  using given = model;
+  return fuseModel(given);
 }
 
 /** What {@link convertModel} wrote. */

@@ -32,7 +32,7 @@ export async function evaluateQuickstart({
   onProgress,
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
-  const loaded = await loadModel(paths.model);
+  const loaded = await loadModel(paths.model, { fused: true });
   const { queries, evaluation, index } = recipe;
   const precision = resolvePrecision('auto');
   const options = { queries, precision, onProgress };

@@ -1,13 +1,13 @@
 import { BantamError } from '../errors.js';
 import { loadModel, type LoadedModel } from '../models/index.js';
 
-/** Trained models, freed together. */
+/** Trained models in their form for inference, freed together. */
 export interface LoadedModels extends Disposable {
   readonly models: readonly LoadedModel[];
 }
 
 /**
- * Reads model directories, all or none.
+ * Reads model directories for inference, all or none.
  *
  * @param refusal - How the error begins where a directory cannot be read
  * @throws BantamError where one of them is missing or damaged.
@@ -25,7 +25,7 @@ export async function loadModels(
   };
   for (const directory of directories) {
     try {
-      models.push(await loadModel(directory));
+      models.push(await loadModel(directory, { fused: true }));
     } catch (error) {
       loaded[Symbol.dispose]();
       if (!(error instanceof BantamError)) throw error;

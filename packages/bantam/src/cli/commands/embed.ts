@@ -29,7 +29,7 @@ export function addEmbed(program: Command): void {
     const source = await openSource(data);
     const { loadModel } = await import('../../models/index.js');
     const { disposeEmbeddings, embedSource, saveEmbeddings } = await import('../../eval/index.js');
-    const loaded = await loadModel(model);
+    const loaded = await loadModel(model, { fused: true });
     const progress = new Progress();
     try {
       const embedded = await embedSource(loaded, source, {

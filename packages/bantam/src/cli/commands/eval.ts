@@ -30,7 +30,7 @@ export function addEval(program: Command): void {
   does(command, async ({ model, data, tasks, templates }: EvalFlags) => {
     const { evaluate, formatTable } = await import('../../eval/index.js');
     const { loadModel } = await import('../../models/index.js');
-    const loaded = await loadModel(model);
+    const loaded = await loadModel(model, { fused: true });
     const progress = new Progress();
     const options: EvaluateOptions = {
       // The library names a task that it does not know.

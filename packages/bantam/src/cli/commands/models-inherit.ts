@@ -19,8 +19,8 @@ export function addInherit(models: Command): void {
     .description('start a smaller model, or one of other blocks, from the weights of a trained one')
     .argument('<teacher>', 'model directory of the trained model')
     .requiredOption(
-      '--model <preset>',
-      'preset of the student, or a .json file of its configuration',
+      '--model <name>',
+      'the student: a preset, a model directory whose sizes it has, or a .json file',
     )
     .requiredOption('--out <dir>', 'model directory to write')
     .addOption(

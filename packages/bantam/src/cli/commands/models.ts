@@ -108,27 +108,47 @@ function listing(rows: readonly Row[], tokens: number): string {
   return `${formatTable([head, units, ...cells], { right })}\n\n${notes.join('\n')}`;
 }
 
+interface ShowFlags {
+  readonly depth: number;
+  readonly tokens: number;
+  readonly measure?: true;
+  readonly batch: number;
+}
+
 function addShow(models: Command): void {
   const show = models
     .command('show')
-    .description("print a preset's configuration and structure")
-    .argument('<name>', 'the preset')
-    .option('--depth <n>', 'levels of the structure that are shown', positiveInteger, 4);
-  examples(show, ['bantam models show ViT-B-32', 'bantam models show RN50 --depth 2 --json']);
-  does(show, async ({ depth }: { depth: number }, name: string) => {
-    const { describeModel, formatModelStructure, modelConfig, summarizeModel } =
+    .description("print a model's configuration and structure, and how fast it is")
+    .argument('<model>', 'a preset, a model directory, or a .json file of a configuration')
+    .option('--depth <n>', 'levels of the structure that are shown', positiveInteger, 4)
+    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16)
+    .option('--measure', 'measure samples/s on this machine, some seconds')
+    .option('--batch <n>', 'samples in a step that is measured', positiveInteger, 32);
+  examples(show, [
+    'bantam models show ViT-B-32',
+    'bantam models show RN50 --depth 2 --json',
+    'bantam models show runs/first/model --measure',
+  ]);
+  does(show, async ({ depth, tokens, measure, batch }: ShowFlags, name: string) => {
+    const { describeModel, formatModelStructure, readModelConfig, summarizeModel } =
       await import('../../models/index.js');
-    const config = modelConfig(name);
+    const config = await readModelConfig(name);
     const structure = formatModelStructure(config, { depth });
-    const summary = summarizeModel(config);
+    const summary = summarizeModel(config, { captionTokens: tokens });
     const { parameters } = summary;
+    const rate = measure ? await measured(config, tokens, batch) : undefined;
     return {
       text: [
         `${name}: ${describeModel(config)}, ${millions(parameters.total)}M parameters`,
         JSON.stringify(config, null, 2),
         structure.join('\n'),
+        ...(rate === undefined ? [] : [describeRate(rate)]),
       ].join('\n\n'),
-      json: { name, config, ...summary, structure },
+      json: { name, config, ...summary, structure, ...(rate !== undefined && { rate }) },
     };
   });
+}
+
+function describeRate({ train, images, captions, precision, batchSize }: ModelRate): string {
+  return `Training ${perSecond(train)} samples/s; inference ${perSecond(images)} images/s and ${perSecond(captions)} captions/s. Measured in ${precision}, ${batchSize} samples in a step.`;
 }

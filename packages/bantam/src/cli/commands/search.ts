@@ -41,7 +41,9 @@ export function addSearch(program: Command): void {
     if (model === undefined && embedder === undefined) {
       throw new BantamError(`${path} does not say which model made it; name it with --model.`);
     }
-    const loaded = await loadModel(model ?? resolve(dirname(path), embedder ?? ''));
+    const loaded = await loadModel(model ?? resolve(dirname(path), embedder ?? ''), {
+      fused: true,
+    });
     const query = words.join(' ');
     const [hits = []] = await search(loaded, index, [query], { k: top });
     const records = await recordsOf(spec, new Set(hits.map(({ key }) => key)));

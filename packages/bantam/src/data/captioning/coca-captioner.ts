@@ -82,7 +82,7 @@ export class CocaCaptioner implements Captioner {
         `Beams belong to the method "beam", not to "${method}"; leave them out.`,
       );
     }
-    const loaded = await loadModel(directory);
+    const loaded = await loadModel(directory, { fused: true });
     if (loaded.config.decoder === null) {
       throw new BantamError(
         `The model "${directory}" has no decoder and writes no captions; name a CoCa model.`,

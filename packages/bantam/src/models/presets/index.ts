@@ -1,11 +1,4 @@
-import { BantamError } from '../../errors.js';
-import { readJson } from '../../json-file.js';
-import {
-  parseModelConfig,
-  withChanges,
-  type ModelConfig,
-  type ModelConfigInput,
-} from '../config.js';
+import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { addCoCaPresets } from './coca.js';
 import { addConvNextPresets } from './convnext.js';
 import { addMixerPresets } from './mixer.js';
@@ -44,17 +37,4 @@ export const presets: ReadonlyMap<string, ModelConfig> = buildPresets();
  */
 export function modelConfig(name: string, changes: ModelConfigInput = {}): ModelConfig {
   return withChanges(findPreset(presets, name), changes);
-}
-
-/**
- * The configuration of a preset, or of a `.json` file as `bantam models show --json` prints it under
- * `config`.
- *
- * @throws BantamError naming the nearest preset, or what is wrong with the file.
- */
-export async function readModelConfig(name: string): Promise<ModelConfig> {
-  if (!name.endsWith('.json')) return modelConfig(name);
-  const found = await readJson(name, 'model');
-  if (found !== undefined) return parseModelConfig(found);
-  throw new BantamError(`There is no file ${name}; name a preset or a model's configuration.`);
 }
