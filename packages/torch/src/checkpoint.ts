@@ -4,6 +4,8 @@ import { Tensor } from './tensor.js';
 
 let rerunning = false;
 
+const tensorSlot = Symbol('tensor');
+
 /**
  * Whether the function of a {@link checkpoint} is running for the second time. What a forward pass
  * changes, such as running statistics, has been changed then.
@@ -23,28 +25,34 @@ export function isRerunning(): boolean {
  * again. Checkpoints may be nested.
  *
  * `fn` must compute the same both times. It may use parameters and whatever else is still there at the
- * backward pass; a tensor that a scope frees before must be one of `inputs`. On the CPU only.
+ * backward pass; a tensor that a scope frees before must be one of `inputs`, which may be of any kind.
+ * On the CPU only.
  *
  * @throws libtorch's error, in the backward pass, where the second run kept other tensors than the
  * first; what `fn` throws, in either run.
  */
-export function checkpoint<Result>(
-  fn: (...inputs: Tensor[]) => Result,
-  inputs: readonly Tensor[],
+export function checkpoint<Inputs extends readonly unknown[], Result>(
+  fn: (...inputs: Inputs) => Result,
+  inputs: Inputs,
 ): Result {
+  const tensors = inputs.filter((input) => input instanceof Tensor);
+  // The tensors themselves are not held, so that scopes can free them.
+  const slots = inputs.map((input) => (input instanceof Tensor ? tensorSlot : input));
   const again = (handles: readonly TensorHandle[]): void => {
     const before = rerunning;
     rerunning = true;
     try {
       scope(() => {
-        fn(...handles.map((handle) => new Tensor(handle)));
+        const given = handles.map((handle) => new Tensor(handle)).values();
+        const same = slots.map((slot) => (slot === tensorSlot ? given.next().value : slot));
+        fn(...(same as readonly unknown[] as Inputs));
       });
     } finally {
       rerunning = before;
     }
   };
   native.beginCheckpoint(
-    inputs.map(({ handle }) => handle),
+    tensors.map(({ handle }) => handle),
     again,
   );
   try {

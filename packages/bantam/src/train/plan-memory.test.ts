@@ -13,7 +13,7 @@ import { modelConfig, type ModelConfig } from '../models/index.js';
 import type { TrainConfig } from './config.js';
 import { createTrainer } from './create-trainer.js';
 import { footprintAt } from './extrapolate-trace.js';
-import { MemoryPlanner, requireFit, type MemoryPlan } from './plan-memory.js';
+import { MemoryPlanner, requireFit, type MemoryPlan, type Planners } from './plan-memory.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
 import { resolveConfig } from './resolve-config.js';
 import { createStrategy } from './strategies/index.js';
@@ -75,6 +75,7 @@ describe('MemoryPlanner', () => {
     ['bf16', pico, { 'train.precision': 'bf16' }],
     ['Lion with a moving average', pico, { 'train.optimizer': 'lion', 'train.ema': '0.9' }],
     ['pieces', pico, { 'train.microBatch': '6' }],
+    ['gradient checkpointing', pico, { 'train.gradCheckpointing': 'true' }],
     [
       'frozen parts',
       siclip,
@@ -100,21 +101,38 @@ describe('MemoryPlanner', () => {
     assert.ok(counters > 0 && counters < 1000, `${counters}`);
   });
 
-  it('refuses what does not fit, with the largest pieces that do', async () => {
-    const config = configOf(pico, { 'train.batchSize': '24' });
+  it('refuses what does not fit, with what would', async () => {
+    const batch = { 'train.batchSize': '240' };
+    const config = configOf(pico, batch);
     const made = await planner(config);
+    const checkpointed = await planner(configOf(pico, { ...batch, 'train.gradCheckpointing': 'true' })); // prettier-ignore
     const total = (microBatch: number) => made.plan({ microBatch }).total;
-    assert.ok(total(0) > total(12) && total(12) > total(6));
-    const within = (bytes: number) => () => {
-      requireFit(made, config.train, bytes);
+    assert.ok(total(0) > total(120) && total(120) > total(60));
+    const within = (bytes: number, planners: Partial<Planners> = {}) => {
+      return () => {
+        requireFit({ planner: made, checkpointed: null, ...planners }, config.train, bytes);
+      };
     };
     within(total(0))();
     assert.throws(
-      within(total(12)),
-      /would take about \d\.\d GB of memory, but \d\.\d GB are available; with train\.microBatch=12 it would fit/,
+      within(total(120)),
+      /would take about \d\.\d GB of memory, but \d\.\d GB are available; with train\.microBatch=120 it would fit/,
     );
-    assert.throws(within(total(12) - 1), /with train\.microBatch=8 it would fit/);
-    assert.throws(within(1e6), /not even pieces of one sample would fit/);
+    assert.throws(within(total(120) - 1), /with train\.microBatch=80 it would fit/);
+    assert.throws(within(1e6, { checkpointed }), /not even pieces of one sample would fit/);
+
+    const less = checkpointed.plan().total;
+    assert.ok(less < total(120), `${less} bytes are not below ${total(120)}`);
+    assert.throws(
+      within(total(120), { checkpointed }),
+      /with train\.gradCheckpointing=true or train\.microBatch=120 it would fit, for the same batch and one more forward pass\.$/,
+    );
+    const least = checkpointed.plan({ microBatch: 1 }).total;
+    assert.ok(least < total(1), `${least} bytes are not below ${total(1)}`);
+    assert.throws(
+      within(least, { checkpointed }),
+      /with train\.gradCheckpointing=true and train\.microBatch=1 it would fit, for the same batch and two more forward passes\.$/,
+    );
   });
 
   it('leaves no run where a training is refused, and no tensors', async () => {
