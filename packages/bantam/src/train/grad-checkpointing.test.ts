@@ -53,7 +53,7 @@ describe('gradient checkpointing', () => {
           scope(() => {
             const type = config.decoder === null ? 'clip' : 'coca';
             const bench = createBench({ type }, { config, dtype: 'float32' });
-            const losses = stepOf(bench, { gradCheckpointing, precision, size: 4 });
+            const losses = stepOf(bench, { gradCheckpointing, precision, size: 2 });
             const streams = bench.streams.state();
             const { model } = bench;
             const buffers = [...model.namedBuffers().values()].map(fingerprint);
