@@ -37,6 +37,7 @@ const cases = {
   'lit, stored features': { strategy: 'lit' },
   'lit, pictures': { strategy: 'lit', settings: { 'strategy.storeFeatures': 'false' } },
   'clip, gradient cache of four pieces': { strategy: 'clip', microBatch: batchSize / 4 },
+  'clip, gradient checkpointing': { settings: { 'train.gradCheckpointing': 'true' } },
 };
 const chosen = Object.entries(cases).filter(
   ([name]) => values.only?.some((word) => name.includes(word)) ?? true,

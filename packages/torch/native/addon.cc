@@ -11,6 +11,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bantam::init_handle(env, exports);
   bantam::init_dispatch(env, exports);
   bantam::init_autograd(env, exports);
+  bantam::init_checkpoint(env, exports);
   bantam::init_random(env, exports);
   bantam::init_transfer(env, exports);
   bantam::init_memory(env, exports);

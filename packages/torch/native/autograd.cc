@@ -8,17 +8,6 @@
 namespace bantam {
 namespace {
 
-std::vector<at::Tensor> unwrap_list(const Napi::Value& value) {
-  auto array = value.As<Napi::Array>();
-  std::vector<at::Tensor> tensors;
-  tensors.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    Napi::Value item = array.Get(i);
-    tensors.push_back(item.IsNull() ? at::Tensor() : unwrap_tensor(item));
-  }
-  return tensors;
-}
-
 /// backward(outputs, gradients | [], retainGraph): adds to the leaves' gradients.
 Napi::Value backward(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), "backward", [&]() -> Napi::Value {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "checkpoint.h"
 #include "handle.h"
 
 namespace bantam {
@@ -116,8 +117,11 @@ c10::IValue to_ivalue(const Napi::Value& value, const c10::Type& type, const c10
     case c10::TypeKind::DeviceObjType:
       if (!value.IsString()) fail(env, argument, "must be a device name");
       return c10::Device(value.As<Napi::String>().Utf8Value());
-    case c10::TypeKind::GeneratorType:
-      return unwrap_generator(value);
+    case c10::TypeKind::GeneratorType: {
+      auto generator = unwrap_generator(value);
+      note_draw(generator);
+      return generator;
+    }
     default:
       fail(env, argument, "is of a kind that is not supported");
   }

@@ -104,6 +104,17 @@ const at::Tensor& unwrap_tensor(const Napi::Value& value) {
   return tensor;
 }
 
+std::vector<at::Tensor> unwrap_list(const Napi::Value& value) {
+  auto array = value.As<Napi::Array>();
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    Napi::Value item = array.Get(i);
+    tensors.push_back(item.IsNull() ? at::Tensor() : unwrap_tensor(item));
+  }
+  return tensors;
+}
+
 at::Generator unwrap_generator(const Napi::Value& value) {
   return checked<GeneratorHandle>(value, Tag::kGenerator, "generator")->generator;
 }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace bantam {
 
@@ -31,6 +32,8 @@ extern std::atomic<int64_t> live_tensors;
 Napi::Value wrap_tensor(Napi::Env env, at::Tensor tensor);
 TensorHandle* tensor_handle(const Napi::Value& value);
 const at::Tensor& unwrap_tensor(const Napi::Value& value);
+/// The tensors of an array; null is an undefined one.
+std::vector<at::Tensor> unwrap_list(const Napi::Value& value);
 at::Generator unwrap_generator(const Napi::Value& value);
 
 /// Runs native work and rethrows its failure as a JavaScript Error with libtorch's own text.
@@ -50,6 +53,7 @@ auto guarded(Napi::Env env, const char* what, Work&& work) -> decltype(work()) {
 void init_handle(Napi::Env env, Napi::Object exports);
 void init_dispatch(Napi::Env env, Napi::Object exports);
 void init_autograd(Napi::Env env, Napi::Object exports);
+void init_checkpoint(Napi::Env env, Napi::Object exports);
 void init_random(Napi::Env env, Napi::Object exports);
 void init_transfer(Napi::Env env, Napi::Object exports);
 void init_memory(Napi::Env env, Napi::Object exports);

@@ -1,6 +1,7 @@
 /** @bantam/torch: libtorch for TypeScript. */
 export { syncFolder, writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';
+export { checkpoint, isRerunning } from './checkpoint.js';
 export { TorchError } from './errors.js';
 export { countFlops } from './count-flops.js';
 export * from './dtype.js';

@@ -64,6 +64,12 @@ export interface Native {
   setGradMode(enabled: boolean): boolean;
   setAutocast(device: string, dtype: number | null): number | null;
 
+  beginCheckpoint(
+    inputs: readonly TensorHandle[],
+    again: (inputs: readonly TensorHandle[]) => void,
+  ): void;
+  endCheckpoint(): void;
+
   createGenerator(device: string, seed: bigint): GeneratorHandle;
   generatorState(generator: GeneratorHandle): TensorHandle;
   setGeneratorState(generator: GeneratorHandle, state: TensorHandle): void;

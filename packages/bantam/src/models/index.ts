@@ -1,5 +1,6 @@
 export { MixtureOfExperts } from './blocks/mixture-of-experts.js';
 export type { MoeConfig } from './blocks/moe-config.js';
+export { withGradCheckpointing } from './blocks/run-block.js';
 export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
   parseModelConfig,

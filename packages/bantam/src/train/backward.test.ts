@@ -98,6 +98,9 @@ const withWholeGraph = (sizes: readonly number[]) => (bench: Bench) => {
 const plain = (bench: Bench): void => {
   addGradients(cut(bench.batch, [8]), bench.options(4, 0.3));
 };
+const checkpointed = (sizes: readonly number[]) => (bench: Bench) => {
+  addGradients(cut(bench.batch, sizes), { ...bench.options(4, 0.3), gradCheckpointing: true });
+};
 
 describe('addGradients', () => {
   for (const kind of kinds) {
@@ -134,6 +137,23 @@ describe('addGradients', () => {
         // Positions are interpolated in single precision.
         const tolerance = kind.type === 'clipa' ? 1e-6 : 1e-9;
         assertSame(compare(make, [inPieces([3, 1, 4]), plain]), tolerance, loss.loss);
+      }
+    });
+  }
+
+  for (const kind of kinds) {
+    it(`computes activations again without changing a bit: ${JSON.stringify(kind)}`, () => {
+      for (const loss of [{ loss: 'softmax' }, { loss: 'global' }]) {
+        const make = () =>
+          createBench(
+            { ...kind, ...loss },
+            { config: modelFor(kind, masked), models: modelsOf(kind) },
+          );
+        for (const sizes of [[8], [3, 1, 4]]) {
+          const [actual, expected] = compare(make, [checkpointed(sizes), inPieces(sizes)]);
+          assertSame([actual, expected], 0, sizes.join());
+          assert.deepEqual(actual.streams.state(), expected.streams.state());
+        }
       }
     });
   }

@@ -10,6 +10,7 @@ import {
   type RandomStreams,
   type Tensor,
 } from '@bantam/torch';
+import { withGradCheckpointing } from '../models/index.js';
 import { BufferSnapshot } from './buffer-snapshot.js';
 import type {
   EncodeContext,
@@ -27,6 +28,8 @@ export interface GradientOptions {
   readonly losses: LossContext;
   /** Factor of the loss. */
   readonly weight: number;
+  /** Compute activations of the towers' blocks again in the backward pass instead of keeping them. */
+  readonly gradCheckpointing: boolean;
 }
 
 /** The samples of one pass through the towers. */
@@ -63,8 +66,11 @@ export function addGradients(
   });
 }
 
-function encode(batch: StepBatch, { strategy, encode, losses }: GradientOptions): Features {
-  return autocast(losses.precision, () => strategy.encode(batch, encode));
+function encode(batch: StepBatch, options: GradientOptions): Features {
+  const { strategy, encode, losses, gradCheckpointing } = options;
+  return withGradCheckpointing(gradCheckpointing, () =>
+    autocast(losses.precision, () => strategy.encode(batch, encode)),
+  );
 }
 
 function targetsOf(batch: StepBatch, { strategy, encode, losses }: GradientOptions): Features {

@@ -19,6 +19,11 @@ export interface TrainSettings {
    * memory of a small one, for one more forward pass. 0: the whole batch.
    */
   microBatch: number;
+  /**
+   * The activations of every block are computed again in the backward pass instead of kept: the same
+   * step on less memory, for one more forward pass.
+   */
+  gradCheckpointing: boolean;
   /** Batches whose gradients are averaged before a step of the optimizer. */
   accumulate: number;
   /** Peak learning rate. */
@@ -104,6 +109,7 @@ export type TrainerConfig = Omit<TrainConfig, 'validation'>;
 export const defaultTrainSettings: Readonly<TrainSettings> = {
   batchSize: 256,
   microBatch: 0,
+  gradCheckpointing: false,
   accumulate: 1,
   lr: 1e-3,
   beta1: 0.9,
@@ -248,6 +254,10 @@ function parseLike(current: unknown, path: string, text: string): unknown {
     throw new UsageError(`The setting '${path}' is one of ${allowed.join(', ')}, not '${text}'.`);
   }
   if (typeof current === 'string') return text;
+  if (typeof current === 'boolean') {
+    if (text === 'true' || text === 'false') return text === 'true';
+    throw new UsageError(`The setting '${path}' is true or false, not '${text}'.`);
+  }
   if (typeof current === 'number') {
     const value = Number(text);
     if (text.trim() !== '' && Number.isFinite(value)) return value;
@@ -295,7 +305,12 @@ export function checkSettings(config: TrainConfig): void {
     }
   }
   checkValidation(config.validation);
-  const { batchSize, microBatch, freeze } = config.train;
+  const { batchSize, microBatch, freeze, gradCheckpointing } = config.train;
+  if (typeof gradCheckpointing !== 'boolean') {
+    throw new UsageError(
+      `The setting 'train.gradCheckpointing' is true or false, not ${JSON.stringify(gradCheckpointing)}.`,
+    );
+  }
   if (!Array.isArray(freeze) || !freeze.every((pattern) => typeof pattern === 'string')) {
     throw new UsageError(
       `The setting 'train.freeze' must be a list of patterns such as ["visual"], not ${JSON.stringify(freeze)}.`,

@@ -140,6 +140,7 @@ export function createBench(
         precision: 'float32',
       },
       weight: 0.5,
+      gradCheckpointing: false,
     }),
   };
 }

@@ -13,7 +13,7 @@ import { modelConfig, type ModelConfig } from '../models/index.js';
 import type { TrainConfig } from './config.js';
 import { createTrainer } from './create-trainer.js';
 import { footprintAt } from './extrapolate-trace.js';
-import { MemoryPlanner, requireFit, type MemoryPlan } from './plan-memory.js';
+import { MemoryPlanner, requireFit, type MemoryPlan, type Planners } from './plan-memory.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
 import { resolveConfig } from './resolve-config.js';
 import { createStrategy } from './strategies/index.js';
@@ -75,6 +75,7 @@ describe('MemoryPlanner', () => {
     ['bf16', pico, { 'train.precision': 'bf16' }],
     ['Lion with a moving average', pico, { 'train.optimizer': 'lion', 'train.ema': '0.9' }],
     ['pieces', pico, { 'train.microBatch': '6' }],
+    ['gradient checkpointing', pico, { 'train.gradCheckpointing': 'true' }],
     [
       'frozen parts',
       siclip,
@@ -100,13 +101,19 @@ describe('MemoryPlanner', () => {
     assert.ok(counters > 0 && counters < 1000, `${counters}`);
   });
 
-  it('refuses what does not fit, with the largest pieces that do', async () => {
-    const config = configOf(pico, { 'train.batchSize': '24' });
+  it('refuses what does not fit, with what would', async () => {
+    const batch = { 'train.batchSize': '24' };
+    // So deep that the activations of one sample are many.
+    const deep = modelConfig('ViT-Pico-8-64', { vision: { patchSize: 4, layers: 6 } });
+    const config = configOf(deep, batch);
     const made = await planner(config);
+    const checkpointed = await planner(configOf(deep, { ...batch, 'train.gradCheckpointing': 'true' })); // prettier-ignore
     const total = (microBatch: number) => made.plan({ microBatch }).total;
     assert.ok(total(0) > total(12) && total(12) > total(6));
-    const within = (bytes: number) => () => {
-      requireFit(made, config.train, bytes);
+    const within = (bytes: number, planners: Partial<Planners> = {}) => {
+      return () => {
+        requireFit({ planner: made, checkpointed: null, ...planners }, config.train, bytes);
+      };
     };
     within(total(0))();
     assert.throws(
@@ -114,7 +121,20 @@ describe('MemoryPlanner', () => {
       /would take about \d\.\d GB of memory, but \d\.\d GB are available; with train\.microBatch=12 it would fit/,
     );
     assert.throws(within(total(12) - 1), /with train\.microBatch=8 it would fit/);
-    assert.throws(within(1e6), /not even pieces of one sample would fit/);
+    assert.throws(within(1e6, { checkpointed }), /not even pieces of one sample would fit/);
+
+    const whole = checkpointed.plan().total;
+    assert.ok(whole < total(12), `${whole} bytes are not below ${total(12)}`);
+    assert.throws(
+      within(total(12), { checkpointed }),
+      /with train\.gradCheckpointing=true or train\.microBatch=12 it would fit, for the same batch and one more forward pass\.$/,
+    );
+    const least = checkpointed.plan({ microBatch: 1 }).total;
+    assert.ok(least < total(1), `${least} bytes are not below ${total(1)}`);
+    assert.throws(
+      within(least, { checkpointed }),
+      /with train\.gradCheckpointing=true and train\.microBatch=1 it would fit, for the same batch and two more forward passes\.$/,
+    );
   });
 
   it('leaves no run where a training is refused, and no tensors', async () => {

@@ -179,31 +179,67 @@ export async function requireMemory(config: TrainConfig, options: PlanOptions): 
   const available = memoryLimit > 0 ? memoryLimit * 1e9 : availableBytes();
   if (2 * roughBytes(config, options) < available) return;
   const planner = await MemoryPlanner.create(config, options);
-  if (planner !== null) requireFit(planner, config.train, available);
+  if (planner === null || planner.plan().total <= available) return;
+  const train = { ...config.train, gradCheckpointing: true };
+  const checkpointed = config.train.gradCheckpointing
+    ? null
+    : await MemoryPlanner.create({ ...config, train }, options);
+  requireFit({ planner, checkpointed }, config.train, available);
 }
 
-/** @throws BantamError that says what is needed, and the largest `train.microBatch` that would fit. */
-export function requireFit(planner: MemoryPlanner, train: TrainSettings, available: number): void {
-  const { total } = planner.plan();
+/** The plan of a training, and that of the same with `train.gradCheckpointing` where it has none. */
+export interface Planners {
+  readonly planner: MemoryPlanner;
+  readonly checkpointed: MemoryPlanner | null;
+}
+
+/**
+ * @throws BantamError that says what is needed, and what would fit: `train.gradCheckpointing`, the
+ * largest `train.microBatch`, or where neither does, both.
+ */
+export function requireFit(planners: Planners, train: TrainSettings, available: number): void {
+  const { total } = planners.planner.plan();
   if (total <= available) return;
   const there =
     train.memoryLimit > 0
       ? `train.memoryLimit allows ${gigabytes(available)}`
       : `${gigabytes(available)} are available`;
   throw new BantamError(
-    `This training would take about ${gigabytes(total)} of memory, but ${there}; ${remedy(planner, train, available)}.`,
+    `This training would take about ${gigabytes(total)} of memory, but ${there}; ${remedy(planners, train, available)}.`,
   );
 }
 
-function remedy(planner: MemoryPlanner, train: TrainSettings, available: number): string {
+function remedy(
+  { planner, checkpointed }: Planners,
+  train: TrainSettings,
+  available: number,
+): string {
+  const checkpoints = 'train.gradCheckpointing=true';
+  const pieces = largestPieces(planner, train, available);
+  const single = [
+    ...((checkpointed?.plan().total ?? Infinity) <= available ? [checkpoints] : []),
+    ...(pieces === undefined ? [] : [`train.microBatch=${pieces}`]),
+  ];
+  if (single.length > 0) {
+    return `with ${single.join(' or ')} it would fit, for the same batch and one more forward pass`;
+  }
+  const both = checkpointed && largestPieces(checkpointed, train, available);
+  return both
+    ? `with ${checkpoints} and train.microBatch=${both} it would fit, for the same batch and two more forward passes`
+    : 'not even pieces of one sample would fit, so take a smaller model or close other programs';
+}
+
+/** The largest `train.microBatch` below the present one that would fit. */
+function largestPieces(
+  planner: MemoryPlanner,
+  train: TrainSettings,
+  available: number,
+): number | undefined {
   const piece = loadSize(train);
   const smaller = Array.from({ length: piece - 1 }, (_, i) => piece - 1 - i);
-  const fitting = smaller
+  return smaller
     .filter((size) => train.batchSize % size === 0)
     .find((microBatch) => planner.plan({ microBatch }).total <= available);
-  return fitting === undefined
-    ? 'not even pieces of one sample would fit, so take a smaller model or close other programs'
-    : `with train.microBatch=${fitting} it would fit, for the same batch and one more forward pass`;
 }
 
 /** Weights with their gradients and states, activations of every view in float32, and data. */

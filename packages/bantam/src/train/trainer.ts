@@ -333,6 +333,7 @@ export class Trainer {
             step: this.#step + 1,
           },
           weight: 1 / accumulate,
+          gradCheckpointing: config.train.gradCheckpointing,
         },
       );
       for (const [name, value] of Object.entries(losses)) {
@@ -346,7 +347,8 @@ export class Trainer {
     const { config, strategy } = this.#parts;
     const { captionTokens, ...piece } = this.#pieces.make(batch, phase);
     const forwardPasses = loadSize(config.train) < config.train.batchSize ? 2 : 1;
-    const cost = { captionTokens, phase, forwardPasses };
+    const { gradCheckpointing: recomputed } = config.train;
+    const cost = { captionTokens, phase, forwardPasses, recomputed };
     this.#spent.flops += batch.size * strategy.flops(config.model, cost);
     return piece;
   }

@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd.js';
+import { isRerunning } from '../checkpoint.js';
 import { batchNorm } from '../ops/batch-norm.js';
 import { ones, zeros } from '../ops/create.js';
 import { add_ } from '../ops/in-place.js';
@@ -93,14 +94,16 @@ export class BatchNorm2d extends Module {
 
   forward(x: Tensor, { residual = null, relu = false }: BatchNorm2dForwardOptions = {}): Tensor {
     const { training } = this;
-    if (training) noGrad(() => add_(this.numBatchesTracked, 1));
+    // A batch counts once, also where a checkpoint runs twice.
+    const counted = training && !isRerunning();
+    if (counted) noGrad(() => add_(this.numBatchesTracked, 1));
     return batchNorm(x, {
       weight: this.weight,
       bias: this.bias,
       runningMean: this.runningMean,
       runningVar: this.runningVar,
       training,
-      momentum: this.momentum,
+      momentum: counted ? this.momentum : 0,
       eps: this.eps,
       residual,
       relu,

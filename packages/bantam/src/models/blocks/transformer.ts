@@ -23,6 +23,7 @@ import type { KeyValueCache } from './key-value-cache.js';
 import { MixtureOfExperts } from './mixture-of-experts.js';
 import { hasMixture } from './moe-config.js';
 import { takePlaces, type Places } from './places.js';
+import { runBlock } from './run-block.js';
 import { SasPBlock } from './sas-p.js';
 import {
   blockCount,
@@ -189,16 +190,18 @@ export class Transformer extends Module {
    * all tokens, but everything else for these places alone; their values are the same.
    */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
-    const { places, auxiliary, ...others } = options;
+    const { causal = false, visible, places, auxiliary } = options;
     const passed = blockOfLayers(this.config).flatMap((block) => this.resblocks[block] ?? []);
     return passed.reduce((y, block, layer) => {
-      const last = layer === passed.length - 1;
-      // A block's intermediates are let go at its end; the autograd graph keeps those that it needs.
-      const { next, losses } = scope(() => {
-        const losses: Tensor[] = [];
-        const place = last ? places : undefined;
-        return { next: block.forward(y, { ...others, places: place, auxiliary: losses }), losses };
-      });
+      const { next, losses } = runBlock(
+        (x: Tensor, visible?: Tensor, places?: Places) => {
+          const losses: Tensor[] = [];
+          return { next: block.forward(x, { causal, visible, places, auxiliary: losses }), losses };
+        },
+        y,
+        visible,
+        layer === passed.length - 1 ? places : undefined,
+      );
       auxiliary?.push(...losses);
       return next;
     }, x);

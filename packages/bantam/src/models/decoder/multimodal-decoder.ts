@@ -4,7 +4,6 @@ import {
   Module,
   normalInit,
   Parameter,
-  scope,
   zeros,
   type Generator,
   type Tensor,
@@ -12,6 +11,7 @@ import {
 import type { KeysAndValues } from '../blocks/cross-attention.js';
 import { CrossAttentionBlock } from '../blocks/cross-attention-block.js';
 import type { KeyValueCache } from '../blocks/key-value-cache.js';
+import { runBlock } from '../blocks/run-block.js';
 import { ResidualBlock } from '../blocks/transformer.js';
 import { initBlock } from '../text-towers/text-transformer.js';
 import { decoderBlocks, type DecoderConfig } from './decoder-config.js';
@@ -25,6 +25,13 @@ export interface MultimodalDecoderOptions {
   quickGelu: boolean;
   /** Draws the initial weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
+}
+
+/** A block on the text and the one that reads the picture, with their place. */
+interface DecoderLayer {
+  readonly block: ResidualBlock;
+  readonly cross: CrossAttentionBlock;
+  readonly layer: number;
 }
 
 /**
@@ -58,7 +65,7 @@ export class MultimodalDecoder extends Module {
 
   /** Tokens of texts [B, L, W] and of pictures [B, M, W] → logits [B, L, vocabSize]. */
   forward(text: Tensor, image: Tensor): Tensor {
-    const hidden = this.#layers(text, (x, block, cross) =>
+    const hidden = this.#layers(text, image, ({ block, cross }, x, image) =>
       cross.forward(block.forward(x, { causal: true }), cross.read(image)),
     );
     return this.#predict(hidden);
@@ -74,7 +81,7 @@ export class MultimodalDecoder extends Module {
    * B pictures that were read; a cache for each layer.
    */
   step(text: Tensor, image: readonly KeysAndValues[], caches: readonly KeyValueCache[]): Tensor {
-    const hidden = this.#layers(text, (x, block, cross, layer) => {
+    const hidden = this.#layers(text, image, ({ block, cross, layer }, x, image) => {
       const [cache, context] = [caches[layer], image[layer]];
       if (cache === undefined || context === undefined) throw new RangeError('A layer is missing.');
       return cross.forward(block.step(x, cache), context);
@@ -82,15 +89,17 @@ export class MultimodalDecoder extends Module {
     return this.#predict(hidden);
   }
 
-  /** Runs the layers; their intermediates are let go, but for what the autograd graph keeps. */
-  #layers(
+  /** Runs the layers; `image` is what each of them gets beside the text. */
+  #layers<Image>(
     text: Tensor,
-    body: (x: Tensor, block: ResidualBlock, cross: CrossAttentionBlock, layer: number) => Tensor,
+    image: Image,
+    body: (layer: DecoderLayer, x: Tensor, image: Image) => Tensor,
   ): Tensor {
     return this.resblocks.reduce((x, block, layer) => {
       const cross = this.crossAttn[layer];
       if (cross === undefined) throw new RangeError('A layer is missing.');
-      return scope(() => body(x, block, cross, layer));
+      const run = (x: Tensor, image: Image): Tensor => body({ block, cross, layer }, x, image);
+      return runBlock(run, x, image);
     }, text);
   }
 

@@ -15,6 +15,7 @@ import {
 } from '@bantam/torch';
 import { dropPath, dropPathRates } from '../blocks/drop-path.js';
 import { PatchConv } from '../blocks/patch-conv.js';
+import { runBlocks } from '../blocks/run-block.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import {
@@ -116,10 +117,7 @@ class ConvNextStage extends Module {
   }
 
   forward(x: Tensor, generator: Generator | undefined): Tensor {
-    return this.blocks.reduce(
-      (y, block) => scope(() => block.forward(y, generator)),
-      this.#halve(x),
-    );
+    return runBlocks(this.blocks, this.#halve(x), (block, y) => block.forward(y, generator));
   }
 
   #halve(x: Tensor): Tensor {

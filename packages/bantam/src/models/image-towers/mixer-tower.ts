@@ -7,7 +7,6 @@ import {
   normalInit,
   permute,
   reshape,
-  scope,
   transpose,
   truncatedNormalInit,
   xavierUniformInit,
@@ -16,6 +15,7 @@ import {
 } from '@bantam/torch';
 import { dropPath } from '../blocks/drop-path.js';
 import { PatchConv } from '../blocks/patch-conv.js';
+import { runBlocks } from '../blocks/run-block.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { mixerPictures, mixerSizes, type MixerConfig } from './mixer-config.js';
@@ -104,7 +104,7 @@ class MixerTrunk extends Module {
   forward(pixels: Tensor, generator: Generator | undefined): Tensor {
     const embedded = this.stem.forward(pixels);
     return this.norm.forward(
-      this.blocks.reduce((x, block) => scope(() => block.forward(x, generator)), embedded),
+      runBlocks(this.blocks, embedded, (block, x) => block.forward(x, generator)),
     );
   }
 }

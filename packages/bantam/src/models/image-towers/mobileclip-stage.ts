@@ -4,7 +4,6 @@ import {
   gelu,
   Module,
   noGrad,
-  scope,
   type ConvWeights,
   type Generator,
   type Tensor,
@@ -18,6 +17,7 @@ import {
 } from '../blocks/conv-branches.js';
 import { ConvNorm } from '../blocks/conv-norm.js';
 import { MobileOneBlock } from '../blocks/mobile-one.js';
+import { runBlock, runBlocks } from '../blocks/run-block.js';
 import { SqueezeExcite } from '../blocks/squeeze-excite.js';
 import { createMobileClipBlock, type MobileClipBlock } from './mobileclip-block.js';
 import {
@@ -175,10 +175,10 @@ export class MobileClipStage extends Module {
   }
 
   forward(x: Tensor, generator?: Generator): Tensor {
-    const start = scope(() => {
+    const start = runBlock((x: Tensor) => {
       const smaller = this.downsample?.forward(x) ?? x;
       return this.posEmb?.forward(smaller) ?? smaller;
-    });
-    return this.blocks.reduce((y, block) => scope(() => block.forward(y, generator)), start);
+    }, x);
+    return runBlocks(this.blocks, start, (block, y) => block.forward(y, generator));
   }
 }

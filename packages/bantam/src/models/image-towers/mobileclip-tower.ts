@@ -3,7 +3,6 @@ import {
   flatten,
   mean,
   Module,
-  scope,
   transpose,
   type Generator,
   type Linear,
@@ -11,6 +10,7 @@ import {
 } from '@bantam/torch';
 import { dropPathRates } from '../blocks/drop-path.js';
 import { MobileOneBlock } from '../blocks/mobile-one.js';
+import { runBlock, runBlocks } from '../blocks/run-block.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import {
@@ -81,9 +81,9 @@ class MobileClipTrunk extends Module {
 
   /** [B, 3, S, S] → [B, 2W, G, G] of the last stage's width W */
   forward(pixels: Tensor, generator: Generator | undefined): Tensor {
-    const embedded = this.stem.reduce((x, block) => scope(() => block.forward(x)), pixels);
+    const embedded = runBlocks(this.stem, pixels, (block, x) => block.forward(x));
     const mixed = this.stages.reduce((x, stage) => stage.forward(x, generator), embedded);
-    return scope(() => this.finalConv.forward(mixed));
+    return runBlock((x: Tensor) => this.finalConv.forward(x), mixed);
   }
 }
 

@@ -3,10 +3,10 @@ import {
   BatchNorm2d,
   channelsLast,
   Module,
-  scope,
   type Conv2d,
   type Tensor,
 } from '@bantam/torch';
+import { runBlock, runBlocks } from '../blocks/run-block.js';
 import { placesOf, requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { AttentionPool2d } from './attention-pool.js';
@@ -74,7 +74,7 @@ export class ModifiedResNet extends Module implements ImageTower {
     const { config } = this;
     const imageSize = requirePixels(pixels, { config, rules: modifiedResNetPictures, options });
     const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
-    const map = blocks.reduce((x, block) => scope(() => block.forward(x)), this.#stem(pixels));
+    const map = runBlocks(blocks, this.#stem(pixels), (block, x) => block.forward(x));
     const places = placesOf(map);
     const representation = this.attnpool.forward(places, { grid: imageSize / SHRINK });
     return {
@@ -86,12 +86,12 @@ export class ModifiedResNet extends Module implements ImageTower {
 
   /** [B, 3, S, S] → [B, width, S/4, S/4] */
   #stem(pixels: Tensor): Tensor {
-    return scope(() => {
+    return runBlock((pixels: Tensor) => {
       const relu = true;
       let x = this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu });
       x = this.bn2.forward(this.conv2.forward(x), { relu });
       x = this.bn3.forward(this.conv3.forward(x), { relu });
       return avgPool2d(x, { kernel: 2 });
-    });
+    }, pixels);
   }
 }

@@ -5,10 +5,10 @@ import {
   maxPool2d,
   mean,
   Module,
-  scope,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
+import { runBlock, runBlocks } from '../blocks/run-block.js';
 import { placesOf, requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { bottlenecks, EXPANSION, heNormalInit, plainConv, type Bottleneck } from './bottleneck.js';
@@ -46,17 +46,12 @@ class ResNetTrunk extends Module {
 
   /** [B, 3, S, S] → [B, 32·width, ⌈S/32⌉, ⌈S/32⌉] */
   forward(pixels: Tensor): Tensor {
-    const stem = scope(() =>
-      maxPool2d(this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu: true }), {
-        kernel: 3,
-        stride: 2,
-        padding: 1,
-      }),
-    );
-    return [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4].reduce(
-      (x, block) => scope(() => block.forward(x)),
-      stem,
-    );
+    const stem = runBlock((pixels: Tensor) => {
+      const x = this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu: true });
+      return maxPool2d(x, { kernel: 3, stride: 2, padding: 1 });
+    }, pixels);
+    const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
+    return runBlocks(blocks, stem, (block, x) => block.forward(x));
   }
 }
 

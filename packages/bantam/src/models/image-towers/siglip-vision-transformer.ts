@@ -6,7 +6,6 @@ import {
   Module,
   narrow,
   Parameter,
-  scope,
   squeeze,
   truncatedNormalInit,
   zeros,
@@ -18,6 +17,7 @@ import {
 import { attend } from '../blocks/attend.js';
 import { dropPatches, embedPatches } from '../blocks/patches.js';
 import { resizeGrid } from '../blocks/resize-grid.js';
+import { runBlocks } from '../blocks/run-block.js';
 import { mlpWidth } from '../blocks/transformer-config.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
@@ -188,7 +188,7 @@ class SiglipTrunk extends Module {
     const grid = siglipGrid({ imageSize, patchSize });
     const placed = add(patches, resizeGrid(this.posEmbed, { prefix: 0, grid }));
     const kept = dropPatches(placed, { share: this.training ? patchDropout : 0, generator });
-    return this.norm.forward(this.blocks.reduce((x, block) => scope(() => block.forward(x)), kept));
+    return this.norm.forward(runBlocks(this.blocks, kept, (block, x) => block.forward(x)));
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { dropPathRates } from '../blocks/drop-path.js';
+import { runBlocks } from '../blocks/run-block.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { PatchMerging, SwinBlock } from './swin-block.js';
@@ -71,7 +72,7 @@ class SwinStage extends Module {
 
   forward(x: Tensor, generator: Generator | undefined): Tensor {
     const start = this.downsample === null ? x : this.downsample.forward(x);
-    return this.blocks.reduce((y, block) => scope(() => block.forward(y, generator)), start);
+    return runBlocks(this.blocks, start, (block, y) => block.forward(y, generator));
   }
 }
 

@@ -18,6 +18,7 @@ import {
 } from '@bantam/torch';
 import { RepMixerBlock } from '../blocks/rep-mixer.js';
 import { takePlaces } from '../blocks/places.js';
+import { runBlock } from '../blocks/run-block.js';
 import { Transformer } from '../blocks/transformer.js';
 import {
   sumOf,
@@ -102,8 +103,9 @@ export class MobileClipText extends Module implements TextTower {
     const places = argmax(filled, { dim: 1, keepdim: true });
     const x = add(this.tokenEmbedding.forward(filled), this.positionalEmbedding);
     const auxiliary: Tensor[] = [];
-    const blocks = this.transformer.forward(this.mixerIn.forward(x), { auxiliary });
-    const mixed = this.mixerOut.forward(blocks);
+    const mixedIn = runBlock((x: Tensor) => this.mixerIn.forward(x), x);
+    const blocks = this.transformer.forward(mixedIn, { auxiliary });
+    const mixed = runBlock((x: Tensor) => this.mixerOut.forward(x), blocks);
     const normed = this.lnFinal.forward(tokens ? mixed : takePlaces(mixed, places));
     const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
     return {

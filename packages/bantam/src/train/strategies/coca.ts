@@ -6,7 +6,7 @@ import type { StrategyKind } from '../strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { inFullPrecision } from './features.js';
-import { encodeView, pairStrategy, present, towerFlops } from './pair.js';
+import { encodeView, pairStrategy, present, towerFlops, trainedPasses } from './pair.js';
 
 /** Settings of {@link coca}. */
 export interface CocaSettings extends ContrastiveSettings {
@@ -59,7 +59,8 @@ export const coca: StrategyKind<CocaSettings> = {
         const caption = captionLoss({ cost, tokens });
         return { ...pair.losses(features, context), caption: mul(caption, settings.captionWeight) };
       },
-      flops: (model, cost) => pair.flops(model, cost) + 3 * (towerFlops(model, cost).decoder ?? 0),
+      flops: (model, cost) =>
+        pair.flops(model, cost) + trainedPasses(cost) * (towerFlops(model, cost).decoder ?? 0),
       // What the decoder knows without the features is not fixed.
       collapsed: () => null,
     };

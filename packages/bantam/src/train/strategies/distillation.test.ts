@@ -95,8 +95,9 @@ describe('distill', () => {
     );
     const { strategy, model, batch } = bench;
     const { encode } = bench.options(1, 0);
+    const cost = { captionTokens: 5, forwardPasses: 1, recomputed: false };
     const flops = strategy.phases.map((phase) =>
-      strategy.flops(model.config, { captionTokens: 5, phase, forwardPasses: 1 }),
+      strategy.flops(model.config, { ...cost, phase }),
     ) as [number, number];
     // Student and teacher are of one configuration: three passes, and one more.
     assert.ok(Math.abs(flops[0] / flops[1] - 4 / 3) < 1e-12, flops.join());

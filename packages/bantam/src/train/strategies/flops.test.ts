@@ -12,9 +12,9 @@ after(() => {
 });
 
 /** Operations of a step per sample. */
-function costOf(settings: StrategySettings, forwardPasses: number): number {
+function costOf(settings: StrategySettings, forwardPasses: number, recomputed = false): number {
   const { phase, strategy } = createBench(settings, { config: maskless });
-  return strategy.flops(maskless, { captionTokens: 4, phase, forwardPasses });
+  return strategy.flops(maskless, { captionTokens: 4, phase, forwardPasses, recomputed });
 }
 
 describe('flops', () => {
@@ -41,18 +41,32 @@ describe('flops', () => {
 
   it('counts the shorter work of a phase', () => {
     const { strategy } = createBench('flip', { config: maskless });
-    const cost = { captionTokens: 4, forwardPasses: 1 };
+    const cost = { captionTokens: 4, forwardPasses: 1, recomputed: false };
     const [reduced, tuning] = strategy.phases.map((phase) => strategy.flops(maskless, { ...cost, phase })); // prettier-ignore
     assert.ok((reduced ?? NaN) < 0.8 * (tuning ?? NaN));
     assert.equal(tuning, strategy.flops(maskless, { ...cost, phase: onePhase }));
   });
 
-  it('makes a budget of operations pay for the forward pass of a gradient cache', async () => {
+  it('counts what is computed again, with a gradient cache too, but no locked tower', () => {
+    const clip = { type: 'clip' };
+    assert.equal(costOf(clip, 1, true), 4 * (image + text));
+    assert.equal(costOf(clip, 2, true), 5 * (image + text));
+    assert.equal(costOf(slip, 1, true), 4 * (3 * image + text) + 3 * heads);
+    const lit = { type: 'lit', storeFeatures: false };
+    assert.equal(costOf(lit, 1, true), image + 4 * text);
+  });
+
+  it('makes a budget of operations pay for one more forward pass', async () => {
     const budget = '4e8flops';
     const plain = await runs.train('plain', { budget });
-    const pieces = await runs.train('pieces', { budget, settings: { 'train.microBatch': '4' } });
-    const ratio = pieces.samples / plain.samples;
-    assert.ok(plain.steps > 10);
-    assert.ok(Math.abs(ratio - 3 / 4) < 0.08, `${pieces.samples} of ${plain.samples}`);
+    for (const [name, value] of [
+      ['train.microBatch', '4'],
+      ['train.gradCheckpointing', 'true'],
+    ] as const) {
+      const dearer = await runs.train(name, { budget, settings: { [name]: value } });
+      const ratio = dearer.samples / plain.samples;
+      assert.ok(plain.steps > 10);
+      assert.ok(Math.abs(ratio - 3 / 4) < 0.08, `${dearer.samples} of ${plain.samples}`);
+    }
   });
 });

@@ -62,9 +62,15 @@ export function towerFlops(
   return modelFlops(model, { captionTokens, training: true, ...imageOptions(phase) });
 }
 
-/** Passes of a trained tower: a backward pass costs about two forward passes. */
-export function trainedPasses({ forwardPasses }: Pick<CostOptions, 'forwardPasses'>): number {
-  return forwardPasses + 2;
+/**
+ * Passes of a trained tower: a backward pass costs about two forward passes, and one more where it
+ * computes activations again.
+ */
+export function trainedPasses({
+  forwardPasses,
+  recomputed,
+}: Pick<CostOptions, 'forwardPasses' | 'recomputed'>): number {
+  return forwardPasses + 2 + Number(recomputed);
 }
 
 /**

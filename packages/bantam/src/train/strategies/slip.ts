@@ -130,7 +130,8 @@ export const slip: StrategyKind<SlipSettings> = {
       flops(model, cost) {
         const { image } = towerFlops(model, cost);
         // The head works on whole batches: one forward pass, whatever the towers need.
-        const view = trainedPasses(cost) * image + trainedPasses({ forwardPasses: 1 }) * headFlops;
+        const once = trainedPasses({ forwardPasses: 1, recomputed: false });
+        const view = trainedPasses(cost) * image + once * headFlops;
         return pair.flops(model, cost) + 2 * view;
       },
     };
