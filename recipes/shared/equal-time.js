@@ -1,7 +1,7 @@
 /** Trains candidates for the time that the first of them takes, with several seeds, and compares. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { inLanes, mean, readRows, runBantam, spread, threadsEach } from './runs.js';
+import { inLanes, mean, median, readRows, runBantam, spread, threadsEach } from './runs.js';
 
 /**
  * One row of a comparison.
@@ -86,8 +86,8 @@ export async function compareAtEqualTime(comparison) {
 }
 
 /** Processor seconds of a training of so many steps, all of its threads together. */
-async function processorSeconds({ out, batchSize }, { name, args }, steps) {
-  const run = runOf(out, name, 'speed');
+async function processorSeconds({ out, batchSize }, { name, args }, { steps, round }) {
+  const run = runOf(out, name, `speed-${round}`);
   rmSync(run, { recursive: true, force: true });
   const budget = `${batchSize * steps}samples`;
   const { status, processorSeconds: seconds } = await runBantam(
@@ -100,31 +100,35 @@ async function processorSeconds({ out, batchSize }, { name, args }, steps) {
 }
 
 /** Processor seconds of twenty steps, without what goes before and after them. */
-async function stepCost(comparison, candidate) {
-  const short = await processorSeconds(comparison, candidate, 5);
-  return (await processorSeconds(comparison, candidate, 25)) - short;
+async function stepCost(comparison, candidate, round) {
+  const short = await processorSeconds(comparison, candidate, { steps: 5, round });
+  return (await processorSeconds(comparison, candidate, { steps: 25, round })) - short;
 }
 
 /**
- * Time per sample of each candidate as a ratio to the reference's: both are measured in turn, and the
- * least of each counts, for other work on the machine only ever adds.
+ * Time per sample of each candidate as a ratio to the reference's, medians over the rounds. Measured
+ * with as many at a time as are trained at a time later, since cores that share caches and arithmetic
+ * slow each other down.
  */
 async function measureCost(comparison) {
-  const { out, candidates, reference, rounds } = comparison;
+  const { out, candidates, reference, rounds, jobs } = comparison;
   const file = join(out, 'cost.json');
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { [reference.name]: 1 };
-  for (const candidate of candidates) {
-    if (known[candidate.name] !== undefined) continue;
-    const [plain, own] = [[], []];
-    for (let round = 0; round < rounds; round++) {
-      plain.push(await stepCost(comparison, reference));
-      own.push(await stepCost(comparison, candidate));
-    }
-    known[candidate.name] = Math.min(...own) / Math.min(...plain);
-    const list = (seconds) => seconds.map((each) => each.toFixed(1)).join(', ');
-    console.error(`${candidate.name}: ${list(own)} s beside ${list(plain)} s of ${reference.name}`);
-    writeFileSync(file, `${JSON.stringify(known, null, 2)}\n`);
+  const unknown = candidates.filter(({ name }) => known[name] === undefined);
+  if (unknown.length === 0) return known;
+  const seconds = new Map([reference, ...unknown].map((candidate) => [candidate, []]));
+  const tasks = Array.from({ length: rounds }, (_, round) =>
+    [...seconds.keys()].map((candidate) => ({ candidate, round })),
+  ).flat();
+  await inLanes(tasks, jobs, async ({ candidate, round }) => {
+    seconds.get(candidate).push(await stepCost(comparison, candidate, round));
+  });
+  const plain = median(seconds.get(reference));
+  for (const [{ name }, own] of seconds) {
+    known[name] = median(own) / plain;
+    console.error(`${name}: ${own.map((each) => each.toFixed(1)).join(', ')} s for twenty steps`);
   }
+  writeFileSync(file, `${JSON.stringify(known, null, 2)}\n`);
   return known;
 }
 
