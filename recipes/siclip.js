@@ -3,11 +3,11 @@
  * that inherits what both have, distillation in stages, pair matching, captions that a captioner of
  * your own writes, and the comparison of them all at equal time.
  *
- *     node recipes/siclip.js [--samples 16000] [--teacher-samples 64000] [--seeds 3] [--out runs/siclip]
+ *     node recipes/siclip.js [--samples 32000] [--teacher-samples 192000] [--seeds 3] [--hours 3] [--out runs/siclip]
  *
  * The data are the emoji. What is done already in `--out` is not repeated, so an interrupted recipe
  * goes on where it was. Constants that the paper does not publish are ours: see `stages`. What came
- * out, and why it is no verdict yet, is in docs/strategies.md.
+ * out is in docs/strategies.md.
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -20,12 +20,14 @@ import { inLanes, runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
-    samples: { type: 'string', default: '16000' },
-    'teacher-samples': { type: 'string', default: '64000' },
+    samples: { type: 'string', default: '32000' },
+    'teacher-samples': { type: 'string', default: '192000' },
     // How many pictures get synthetic captions, the first ones; all by default.
     captioned: { type: 'string' },
     seeds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },
+    // How long all trainings may take by their plans; without it, as long as they do.
+    hours: { type: 'string' },
     out: { type: 'string', default: 'runs/siclip' },
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
@@ -58,53 +60,23 @@ const shared = {
  */
 const stages = [{ share: 1 }];
 
-/** Runs a command; its messages are in `LOG.log`. */
-async function bantam(args, log) {
-  const { status, output } = await runBantam(args, { log: `${log}.log` });
-  if (status !== 0) throw new Error(`bantam ${args[0]} failed, see ${log}.log`);
-  return output;
-}
-
-/** Trains a model unless it is there. */
-async function trainOnce({ preset, run, args }) {
-  if (existsSync(join(run, 'model'))) return;
-  rmSync(run, { recursive: true, force: true });
-  const budget = `${values['teacher-samples']}samples`;
-  const all = ['train', '--model', preset, '--data', data, '--out', run, '--budget', budget];
-  await bantam([...all, ...settingArgs(shared), ...args], run);
-  console.error(`${preset}: trained`);
-}
-
+const settings = settingArgs(shared);
 mkdirSync(out, { recursive: true });
 const data = await emojiData(out);
-await inLanes([teacher, captioner], jobs, trainOnce);
 const teacherModel = join(teacher.run, 'model');
-
-// Captions that are there are gone on with, so this may be repeated.
-const captioning = ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model')];
-captioning.push(...(values.captioned === undefined ? [] : ['--limit', values.captioned]));
-await bantam([...captioning, '--out', captions], captions);
-if (!existsSync(student.inherited)) {
-  const args = ['models', 'inherit', teacherModel, '--model', student.preset];
-  console.error(await bantam([...args, '--out', student.inherited], student.inherited));
-}
-
-// What the teacher says about four views of each picture; also gone on with.
-const reinforcing = ['data', 'reinforce', '--data', data, '--teacher', teacherModel];
-await bantam([...reinforcing, '--augmentations', '4', '--out', reinforced], reinforced);
-
-const settings = settingArgs(shared);
-const scratch = ['--model', student.preset, '--tokenizer', teacherModel, '--data', data];
+const scratch = ['--model', student.preset, '--data', data];
 const inherited = ['--init', student.inherited, '--freeze-inherited'];
+
 /** Arguments of a strategy with the teacher, as it runs or as it was stored. */
 const taught = (strategy, by = ['--teacher', teacherModel]) => [
   ...['--strategy', strategy, ...by],
   ...settingArgs({ 'strategy.stages': JSON.stringify(stages) }),
 ];
+
 const captioned = `${data}&captions=${encodeURIComponent(captions)}&synthetic=0.3`;
 const candidate = (name, args) => ({ name, args: () => [...args, ...settings] });
 const candidates = [
-  candidate('student from scratch', scratch),
+  candidate('student from scratch', [...scratch, '--tokenizer', teacherModel]),
   candidate('inheritance', [...inherited, '--data', data]),
   candidate('… and distillation', [...inherited, '--data', data, ...taught('distill')]),
   candidate('… and distillation, stored teacher', [
@@ -115,6 +87,86 @@ const candidates = [
   candidate('… and pair matching', [...inherited, '--data', data, ...taught('siclip')]),
   candidate('… and synthetic captions', [...inherited, '--data', captioned, ...taught('siclip')]),
 ];
+
+/** Runs a command; its messages are in `LOG.log`. */
+async function bantam(args, log) {
+  const { status, output } = await runBantam(args, { log: `${log}.log` });
+  if (status !== 0) throw new Error(`bantam ${args[0]} failed, see ${log}.log`);
+  return output;
+}
+
+/** What trains a model for so many samples. */
+const training = ({ preset, run, args }, samples) => [
+  ...['train', '--model', preset, '--data', data, '--out', run, '--budget', `${samples}samples`],
+  ...settings,
+  ...args,
+];
+
+/** Seconds of a training on one lane as it is planned; none where it was done. */
+async function plannedSeconds(model, samples) {
+  if (existsSync(join(model.run, 'model'))) return 0;
+  const { time } = JSON.parse(
+    await bantam([...training(model, samples), '--plan', '--json'], `${model.run}-plan`),
+  );
+  if (time === null) throw new Error(`${model.preset} does not fit, see ${model.run}-plan.log`);
+  return time.total;
+}
+
+/**
+ * Plans all trainings before any begins. Each of them plans its memory by itself as it starts.
+ * Captions, features that are stored, measurements and evaluation come on top.
+ */
+async function planTime() {
+  const [samples, large] = [values.samples, values['teacher-samples']].map(Number);
+  // Without a teacher yet, which gives the tokenizer alone.
+  const small = { preset: student.preset, run: join(out, 'student'), args: [] };
+  const teaching =
+    (await plannedSeconds(teacher, large)) + (await plannedSeconds(captioner, large));
+  const missing = Array.from({ length: Number(values.seeds) }, (_, seed) =>
+    candidates.filter(({ name }) => !existsSync(join(runOf(out, name, seed), 'model'))),
+  ).flat().length;
+  const learning = missing === 0 ? 0 : missing * (await plannedSeconds(small, samples));
+  const hours = (teaching + learning) / jobs / 3600;
+  const minutes = (seconds) => `${(seconds / jobs / 60).toFixed(0)} min`;
+  console.error(
+    `Planned: ${minutes(teaching)} for teacher and captioner, ${minutes(learning)} for ${missing} students, ${jobs} at a time; captions, stored features and evaluation come on top.`,
+  );
+  if (values.hours === undefined || hours <= Number(values.hours)) return;
+  const allowed = Number(values.hours) * 3600 * jobs;
+  const remedy =
+    teaching < allowed
+      ? `--samples ${Math.floor((samples * (allowed - teaching)) / learning)} would fit`
+      : `teacher and captioner alone take longer; --teacher-samples ${Math.floor((large * allowed) / (2 * teaching))} would leave half of the time for the students`;
+  throw new Error(
+    `The trainings would take ${hours.toFixed(1)} hours, but --hours allows ${values.hours}; ${remedy}.`,
+  );
+}
+
+/** Trains a model unless it is there. */
+async function trainOnce(model) {
+  if (existsSync(join(model.run, 'model'))) return;
+  rmSync(model.run, { recursive: true, force: true });
+  await bantam(training(model, values['teacher-samples']), model.run);
+  console.error(`${model.preset}: trained`);
+}
+
+await planTime();
+await inLanes([teacher, captioner], jobs, trainOnce);
+
+// Captions that are there are gone on with, so this may be repeated.
+const captioning = ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model')];
+captioning.push(...(values.captioned === undefined ? [] : ['--limit', values.captioned]));
+await bantam([...captioning, '--out', captions], captions);
+
+if (!existsSync(student.inherited)) {
+  const args = ['models', 'inherit', teacherModel, '--model', student.preset];
+  console.error(await bantam([...args, '--out', student.inherited], student.inherited));
+}
+
+// What the teacher says about four views of each picture; also gone on with.
+const reinforcing = ['data', 'reinforce', '--data', data, '--teacher', teacherModel];
+await bantam([...reinforcing, '--augmentations', '4', '--out', reinforced], reinforced);
+
 console.log(
   await compareAtEqualTime({
     out,
