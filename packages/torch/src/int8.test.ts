@@ -98,6 +98,21 @@ describe('quantizeRows', () => {
     }
   });
 
+  it('lets a weight that is not finite be seen', () => {
+    for (const bad of [NaN, Infinity]) {
+      using int8 = new Int8Weight(
+        tensor([
+          [1, bad],
+          [1, -2],
+        ]),
+      );
+      const finite = linear(tensor([[3, 127]]), int8)
+        .toArray()
+        .map(Number.isFinite);
+      assert.deepEqual(finite, [false, true]);
+    }
+  });
+
   it('keeps a row of zeros', () => {
     const { values, scale } = quantizeRows(
       tensor([

@@ -31,7 +31,6 @@ export {
   type EvaluationResult,
 } from './evaluate.js';
 export {
-  inferencePrecisions,
   loadForInference,
   type InferenceModel,
   type InferencePrecision,

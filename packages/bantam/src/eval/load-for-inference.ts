@@ -7,14 +7,12 @@ import {
 } from '../models/index.js';
 import { resolvePrecision } from '../train/index.js';
 
-export const inferencePrecisions = ['fp32', 'bf16', 'int8', 'auto'] as const;
-
 /**
  * What a model computes in for inference. `auto` is bf16 where the processor has instructions for
  * it, else fp32. With `int8` the linear layers of the towers' blocks multiply int8, see
  * {@link quantizeModel}, and all else is as with `auto`.
  */
-export type InferencePrecision = (typeof inferencePrecisions)[number];
+export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
 
 /** A model, and the `precision` that {@link EncodeOptions} is to have with it. */
 export interface InferenceModel {

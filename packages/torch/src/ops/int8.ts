@@ -2,7 +2,7 @@
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
 import { abs, div } from './arithmetic.js';
-import { where, gt } from './compare.js';
+import { eq, where } from './compare.js';
 import { onesLike } from './create.js';
 import { max } from './reduce.js';
 import { squeeze, to } from './shape.js';
@@ -29,12 +29,12 @@ export function hasInt8Products(): boolean {
 /**
  * W [out, in] in int8 with one factor per row, symmetric about 0: p = round(W / t) with
  * t = max|W| / 127 (Jacob et al. 2018, arXiv:1712.05877, eq. 1 with zero-point 0). An error is at
- * most t/2. A row of zeros has the factor 1.
+ * most t/2. A row of zeros has the factor 1, one that is not finite gives no finite products.
  */
 export function quantizeRows(weight: Tensor): { values: Tensor; scale: Tensor } {
   const wide = to(weight, { dtype: 'float32' });
   const most = div(max(abs(wide), { dim: 1, keepdim: true }), 127);
-  const scale = where(gt(most, 0), most, onesLike(most));
+  const scale = where(eq(most, 0), onesLike(most), most);
   const values = to(roundOp.tensor(div(wide, scale)), { dtype: 'int8' });
   return { values, scale: squeeze(scale, 1) };
 }
