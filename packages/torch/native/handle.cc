@@ -83,10 +83,12 @@ Napi::Value wrap_tensor(Napi::Env env, at::Tensor tensor) {
   auto* handle = new TensorHandle{Tag::kTensor, std::move(tensor)};
   live_tensors += 1;
   // A view keeps memory alive that its base counts already, so only sole owners count.
-  const auto& storage = handle->tensor.storage();
-  if (storage && storage.use_count() == 1) {
-    handle->held_bytes = static_cast<int64_t>(storage.nbytes());
-    held_memory.change(env, handle->held_bytes);
+  if (handle->tensor.has_storage()) {
+    const auto& storage = handle->tensor.storage();
+    if (storage && storage.use_count() == 1) {
+      handle->held_bytes = static_cast<int64_t>(storage.nbytes());
+      held_memory.change(env, handle->held_bytes);
+    }
   }
   return Napi::External<TensorHandle>::New(env, handle, [](Napi::Env env, TensorHandle* handle) {
     release(env, handle);

@@ -30,6 +30,11 @@ export {
   type EvaluateOptions,
   type EvaluationResult,
 } from './evaluate.js';
+export {
+  loadForInference,
+  type InferenceModel,
+  type InferencePrecision,
+} from './load-for-inference.js';
 export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
 export type { Scores } from './metrics.js';
 export { rankPositives, type RankOptions, type Ranks } from './ranks.js';

@@ -251,6 +251,11 @@ function parseLike(current: unknown, path: string, text: string): unknown {
   const allowed = choices[path];
   if (allowed !== undefined) {
     if (allowed.includes(text)) return text;
+    if (path === 'train.precision' && text === 'int8') {
+      throw new UsageError(
+        'Models are trained in fp32 or bf16; int8 is for inference, with --precision int8 of bantam eval and bantam embed.',
+      );
+    }
     throw new UsageError(`The setting '${path}' is one of ${allowed.join(', ')}, not '${text}'.`);
   }
   if (typeof current === 'string') return text;

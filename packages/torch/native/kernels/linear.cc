@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "activate.h"
 #include "matrix.h"
 
 namespace bantam {
@@ -16,28 +17,6 @@ namespace {
 using gemm::Activation;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-at::Tensor quick_gelu(const at::Tensor& x) {
-  static auto op = c10::Dispatcher::singleton()
-                       .findSchemaOrThrow("bantam::quick_gelu", "")
-                       .typed<at::Tensor(const at::Tensor&)>();
-  return op.call(x);
-}
-
-at::Tensor activate(const at::Tensor& x, Activation activation) {
-  switch (activation) {
-    case Activation::gelu:
-      return at::gelu(x);
-    case Activation::gelu_tanh:
-      return at::gelu(x, "tanh");
-    case Activation::quick_gelu:
-      return quick_gelu(x);
-    case Activation::relu:
-      return at::relu(x);
-    default:
-      return x;
-  }
-}
 
 at::Tensor linear_plain(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                         const std::optional<at::Tensor>& residual) {

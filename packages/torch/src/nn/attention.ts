@@ -18,6 +18,7 @@ import {
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { xavierUniformInit, zerosInit } from './init.js';
+import { Int8Weight } from './int8-weight.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
 import { Parameter } from './parameter.js';
@@ -117,10 +118,12 @@ export class MultiheadAttention extends Module {
 
   /** Of q, k, v the ones from `start`, `count` of them: [B, L, count·W]. */
   #project(x: Tensor, start: number, count: number): Tensor {
+    const { inProjWeight: weight, inProjBias: bias } = this;
+    if (count === 3) return linear(x, weight, bias);
     const width = x.dim(2);
-    const rows = (all: Tensor): Tensor =>
-      count === 3 ? all : narrow(all, 0, start * width, count * width);
-    return linear(x, rows(this.inProjWeight), rows(this.inProjBias));
+    const rows = (all: Tensor): Tensor => narrow(all, 0, start * width, count * width);
+    const some = weight instanceof Int8Weight ? weight.rows(start, count) : rows(weight);
+    return linear(x, some, rows(bias));
   }
 
   /** What {@link #project} gives, taken apart: each [B, heads, L, d] as a view. */

@@ -1,8 +1,10 @@
 import { Operator } from '../operator.js';
+import { mlpInt8 } from '../ops/int8.js';
 import type { LinearOpOptions } from '../ops/matrix.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { activationCode, type Activation } from './activation.js';
+import { Int8Weight } from './int8-weight.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
 
@@ -35,6 +37,15 @@ export class Mlp extends Module {
   forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
     const { cFc, cProj } = this;
     const code = activationCode[this.activation];
+    const [first, second] = [cFc.weight, cProj.weight];
+    if (first instanceof Int8Weight && second instanceof Int8Weight) {
+      return mlpInt8(x, {
+        first: { weight: first, bias: cFc.bias },
+        second: { weight: second, bias: cProj.bias },
+        activation: code,
+        residual,
+      });
+    }
     return mlpOp.tensor(x, cFc.weight, cFc.bias, cProj.weight, cProj.bias, residual, code);
   }
 }

@@ -4,6 +4,7 @@ import { TorchError } from '../errors.js';
 import { copy_ } from '../ops/in-place.js';
 import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
+import { Int8Weight } from './int8-weight.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
 
@@ -27,6 +28,12 @@ function listing(items: readonly string[], what: string): string[] {
   if (items.length === 0) return [];
   const shown = items.slice(0, 4).join(', ') + (items.length > 4 ? ', …' : '');
   return [`${items.length} ${what} (${shown})`];
+}
+
+function int8IsForInference(name: string): TorchError {
+  return new TorchError(
+    `'${name}' is in int8, which is made for inference and neither saved nor copied; load the model once more without int8.`,
+  );
 }
 
 function isMember(value: unknown): value is ModuleMember {
@@ -127,10 +134,15 @@ export abstract class Module {
     return new Map(this.#modules());
   }
 
-  /** The parameters and persistent buffers by name: the tensors themselves, not copies. */
+  /**
+   * The parameters and persistent buffers by name: the tensors themselves, not copies.
+   *
+   * @throws TorchError for weights in int8, which are for inference only.
+   */
   stateDict(): Map<string, Tensor> {
     const state = new Map<string, Tensor>();
     for (const [name, tensor] of this.#tensors()) {
+      if (tensor instanceof Int8Weight) throw int8IsForInference(name);
       if (tensor instanceof TensorBuffer && !tensor.persistent) continue;
       if (state.has(name)) throw new TorchError(`Two tensors of a module are named '${name}'.`);
       state.set(name, tensor);
@@ -149,6 +161,8 @@ export abstract class Module {
       const path = hoisted ? '' : name;
       if (member instanceof Module) {
         for (const [inner, tensor] of member.fusedStateDict()) state.set(join(path, inner), tensor);
+      } else if (member instanceof Int8Weight) {
+        throw int8IsForInference(path);
       } else if (member instanceof Parameter || member.persistent) state.set(path, member);
     }
     return state;

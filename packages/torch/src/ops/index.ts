@@ -5,6 +5,7 @@ export * from './create.js';
 export * from './depthwise.js';
 export * from './each.js';
 export * from './in-place.js';
+export * from './int8.js';
 export * from './matrix.js';
 export * from './neural.js';
 export * from './pooling.js';

@@ -1,6 +1,7 @@
 /** Matrix products. */
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
+import { linearInt8, type Int8Rows } from './int8.js';
 
 const matmulOp = new Operator('aten::matmul');
 const bmmOp = new Operator('aten::bmm');
@@ -24,13 +25,14 @@ export interface LinearOpOptions {
   residual?: Tensor | undefined;
 }
 
-/** x·Wᵀ + b with x [*, in], W [out, in], b [out] → [*, out] */
+/** x·Wᵀ + b with x [*, in], W [out, in], b [out] → [*, out]; see {@link linearInt8} for int8. */
 export function linear(
   x: Tensor,
-  weight: Tensor,
+  weight: Tensor | Int8Rows,
   bias?: Tensor | null,
   { residual }: LinearOpOptions = {},
 ): Tensor {
+  if ('parts' in weight) return linearInt8(x, weight, bias ?? null, residual);
   return linearOp.tensor(x, weight, bias ?? null, residual);
 }
 

@@ -2,9 +2,10 @@ import { dirname, relative } from 'node:path';
 import type { Command } from 'commander';
 import { does, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
+import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
 import { Progress } from '../progress.js';
 
-interface EmbedFlags {
+interface EmbedFlags extends PrecisionFlags {
   readonly model: string;
   readonly data: string;
   readonly out: string;
@@ -17,22 +18,21 @@ export function addEmbed(program: Command): void {
     .description('write the image and text features of a data set to a file')
     .requiredOption('--model <dir>', 'model directory')
     .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
-    .requiredOption(
-      '--out <file.safetensors>',
-      'file for the tensors image and text, and the keys',
-    );
+    .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
+    .addOption(precisionOption());
   examples(command, [
     'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors',
+    'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors --precision int8',
   ]);
-  does(command, async ({ model, data, out }: EmbedFlags) => {
+  does(command, async ({ model, data, out, ...flags }: EmbedFlags) => {
     const { openSource } = await import('../../data/index.js');
     const source = await openSource(data);
-    const { loadModel } = await import('../../models/index.js');
     const { disposeEmbeddings, embedSource, saveEmbeddings } = await import('../../eval/index.js');
-    const loaded = await loadModel(model, { fused: true });
     const progress = new Progress();
+    const { loaded, precision } = await loadToRun(model, flags, progress);
     try {
       const embedded = await embedSource(loaded, source, {
+        precision,
         onProgress: showEmbedding(progress),
       });
       // Relative to the file, so that both can move together.

@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import type { EvaluateOptions, EvaluationResult } from '../../eval/index.js';
 import { does, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
+import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
 import { Progress } from '../progress.js';
 
-interface EvalFlags {
+interface EvalFlags extends PrecisionFlags {
   readonly model: string;
   readonly data: readonly string[];
   readonly tasks?: string;
@@ -22,17 +23,19 @@ export function addEval(program: Command): void {
     .option(
       '--templates <list>',
       'list of prompts: imagenet, cifar, … (default: those of the data)',
-    );
+    )
+    .addOption(precisionOption());
   examples(command, [
     'bantam eval --model quickstart/model --data emoji',
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
+    'bantam eval --model runs/first/model --data folder:test --precision int8',
   ]);
-  does(command, async ({ model, data, tasks, templates }: EvalFlags) => {
+  does(command, async ({ model, data, tasks, templates, ...flags }: EvalFlags) => {
     const { evaluate, formatTable } = await import('../../eval/index.js');
-    const { loadModel } = await import('../../models/index.js');
-    const loaded = await loadModel(model, { fused: true });
     const progress = new Progress();
+    const { loaded, precision } = await loadToRun(model, flags, progress);
     const options: EvaluateOptions = {
+      precision,
       // The library names a task that it does not know.
       ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
       ...(templates !== undefined && { templates }),

@@ -1,0 +1,37 @@
+import type { FloatDType } from '@bantam/torch';
+import {
+  loadModel,
+  quantizeModel,
+  type LoadedModel,
+  type LoadModelOptions,
+} from '../models/index.js';
+import { resolvePrecision } from '../train/index.js';
+
+/**
+ * What a model computes in for inference. `auto` is bf16 where the processor has instructions for
+ * it, else fp32. With `int8` the linear layers of the towers' blocks multiply int8, see
+ * {@link quantizeModel}, and all else is as with `auto`.
+ */
+export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
+
+/** A model, and the `precision` that {@link EncodeOptions} is to have with it. */
+export interface InferenceModel {
+  readonly loaded: LoadedModel;
+  readonly precision: FloatDType;
+}
+
+/**
+ * {@link loadModel} for inference in a precision, with branches merged where there are any. A model in
+ * int8 can be neither trained nor saved.
+ *
+ * @throws BantamError as {@link loadModel}.
+ */
+export async function loadForInference(
+  directory: string,
+  { precision = 'fp32', ...options }: LoadModelOptions & { precision?: InferencePrecision } = {},
+): Promise<InferenceModel> {
+  const loaded = await loadModel(directory, { fused: true, ...options });
+  if (precision !== 'int8') return { loaded, precision: resolvePrecision(precision) };
+  quantizeModel(loaded.model);
+  return { loaded, precision: resolvePrecision('auto') };
+}

@@ -1,0 +1,279 @@
+// bantam::linear_int8 and bantam::mlp_int8: linear layers whose weights are int8, for inference.
+//
+//   x ≈ s·q with s = max|x| / 127 for each row of x, as it comes
+//   W ≈ t·p with t = max|W| / 127 for each row of W, made once
+//   x·Wᵀ + b ≈ s·t·(q·pᵀ) + b
+//
+// The product of the whole numbers is libtorch's oneDNN on AVX512-VNNI or AMX, with weights that
+// pack_int8 has brought into its order; what surrounds it is done for a few rows at a time, while the
+// sums are in the caches. Weights in the usual order take a product of libtorch in float32.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/cpu/Utils.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "activate.h"
+#include "int8_rows.h"
+
+namespace bantam {
+namespace {
+
+using gemm::Activation;
+using gemm::Matrix;
+
+// Whether there are fast products of int8. Without these instructions oneDNN's 16-bit sums overflow.
+bool has_int8_products() {
+#ifdef BANTAM_AVX512
+  static const bool found = [] {
+    const auto capabilities = at::cpu::get_cpu_capabilities();
+    const auto has = [&](const char* name) {
+      const auto entry = capabilities.find(name);
+      return entry != capabilities.end() && entry->second.toBool();
+    };
+    const auto packs = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""});
+    return packs.has_value() && has("avx512_bw") && has("avx512_vl") && (has("avx512_vnni") || has("amx_int8"));
+  }();
+  return found;
+#else
+  return false;
+#endif
+}
+
+at::Tensor pack_int8(const at::Tensor& weight) {
+  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == at::kChar, "int8 weights are int8 matrices");
+  if (!weight.device().is_cpu() || !has_int8_products()) return weight.contiguous();
+  static auto prepack = c10::Dispatcher::singleton()
+                            .findSchemaOrThrow("onednn::qlinear_prepack", "")
+                            .typed<at::Tensor(at::Tensor, std::optional<torch::List<int64_t>>)>();
+  return prepack.call(weight.contiguous(), std::nullopt);
+}
+
+// oneDNN's order counts the inputs first.
+int64_t inputs_of(const at::Tensor& weight) { return weight.size(weight.is_mkldnn() ? 0 : 1); }
+int64_t outputs_of(const at::Tensor& weight) { return weight.size(weight.is_mkldnn() ? 1 : 0); }
+
+/// float32 where the residual is, else what autocast asks for, else the type of x.
+at::ScalarType result_type(const at::Tensor& x, const std::optional<at::Tensor>& residual) {
+  if (residual && residual->scalar_type() == at::kFloat) return at::kFloat;
+  const auto device = x.device().type();
+  return at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : x.scalar_type();
+}
+
+std::vector<int64_t> with_width(const at::Tensor& x, int64_t width) {
+  auto shape = x.sizes().vec();
+  shape.back() = width;
+  return shape;
+}
+
+void check(const at::Tensor& x, int64_t inputs) {
+  TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()),
+              "int8 layers have no gradients: run them without (noGrad), and train in bf16 or fp32");
+  TORCH_CHECK(x.dim() >= 1 && x.size(-1) == inputs, "a linear layer of ", inputs, " inputs was given ",
+              x.dim() >= 1 ? x.size(-1) : 0);
+}
+
+at::Tensor linear_plain(const at::Tensor& x, at::TensorList weight, const at::Tensor& scale,
+                        const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual) {
+  const auto wide = x.to(at::kFloat);
+  const auto most = wide.abs().amax(-1, true);
+  const auto factor = at::where(most.gt(1e-30), 127 / most, 0);
+  // Whole numbers in float32, whose products and sums are nearly all exact.
+  const auto sums = at::linear((wide * factor).round(), at::cat(weight).to(at::kFloat));
+  auto y = sums * scale * (most / 127);
+  if (bias) y = y + *bias;
+  return residual ? y + *residual : y;
+}
+
+#ifdef BANTAM_AVX512
+
+/// A weight in oneDNN's order, with its factors.
+struct Packed {
+  at::Tensor weight, scale, zeros;
+
+  Packed(const at::Tensor& weight, const at::Tensor& scale)
+      : weight(weight), scale(scale), zeros(at::zeros({outputs_of(weight)}, at::kInt)) {}
+
+  /// Σ (q − 128)·p·scale: q uint8 [m, k] → float32 [m, n].
+  at::Tensor multiply(const at::Tensor& q) const {
+    static auto product =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("onednn::qlinear_pointwise", "")
+            .typed<at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor,
+                              std::optional<at::Tensor>, double, int64_t, std::optional<at::ScalarType>,
+                              std::string_view, torch::List<std::optional<at::Scalar>>, std::string_view)>();
+    return product.call(q, 1.0, 128, weight, scale, zeros, std::nullopt, 1.0, 0, at::kFloat, "none",
+                        torch::List<std::optional<at::Scalar>>(), "");
+  }
+};
+
+/// Rows of float32 or bfloat16 without gaps.
+struct Rows {
+  at::Tensor tensor;
+  int64_t width = 0, count = 0;
+
+  explicit Rows(const at::Tensor& x) {
+    const bool as_is = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+    tensor = (as_is ? x : x.to(at::kFloat)).contiguous();
+    width = tensor.size(-1);
+    count = width == 0 ? 0 : tensor.numel() / width;
+  }
+
+  bool wide() const { return tensor.scalar_type() == at::kFloat; }
+
+  void* at(int64_t row, int64_t column = 0) const {
+    return static_cast<char*>(tensor.data_ptr()) + (row * width + column) * tensor.element_size();
+  }
+
+  Matrix matrix(int64_t row, int64_t column = 0) const { return {at(row, column), width, wide()}; }
+};
+
+std::optional<Rows> rows_of(const std::optional<at::Tensor>& x) {
+  return x ? std::optional<Rows>(*x) : std::nullopt;
+}
+
+at::Tensor wide_bias(const std::optional<at::Tensor>& bias) {
+  return bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+}
+
+const float* column(const at::Tensor& bias, int64_t at) {
+  return bias.defined() ? bias.const_data_ptr<float>() + at : nullptr;
+}
+
+/// work(first, count) for parts of the rows, by libtorch's threads.
+template <typename Work>
+void for_rows(int64_t rows, Work&& work) {
+  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) { work(begin, end - begin); });
+}
+
+/// Rows in int8 with their scales.
+struct Quantized {
+  at::Tensor q, scale;
+
+  explicit Quantized(const Rows& x, int64_t first, int64_t rows)
+      : q(at::empty({rows, x.width}, at::kByte)), scale(at::empty({rows}, at::kFloat)) {
+    auto* bytes = q.mutable_data_ptr<uint8_t>();
+    for_rows(rows, [&](int64_t begin, int64_t count) {
+      int8::quantize_rows(x.matrix(first + begin), count, x.width, bytes + begin * x.width, scales() + begin);
+    });
+  }
+
+  float* scales() const { return scale.mutable_data_ptr<float>(); }
+};
+
+/// How many rows to take at a time, so that their sums stay in the caches of the cores.
+int64_t block_rows(int64_t width) {
+  return std::clamp<int64_t>((1 << 18) / std::max<int64_t>(width, 1), 64, 512) * at::get_num_threads();
+}
+
+/// Columns from `offset` of y = scale·sums + bias + residual, for the rows from `first`.
+void finish(const at::Tensor& sums, const Quantized& x, const at::Tensor& bias, const std::optional<Rows>& residual,
+            const Rows& y, int64_t first, int64_t offset) {
+  for_rows(sums.size(0), [&](int64_t begin, int64_t count) {
+    const int64_t width = sums.size(1);
+    int8::finish_rows({count, width, sums.mutable_data_ptr<float>() + begin * width, x.scales() + begin,
+                       column(bias, offset)},
+                      residual ? residual->matrix(first + begin, offset) : Matrix{}, y.at(first + begin, offset),
+                      y.width, y.wide());
+  });
+}
+
+at::Tensor linear_packed(const at::Tensor& input, at::TensorList weight, const at::Tensor& scale,
+                         const std::optional<at::Tensor>& given_bias, const std::optional<at::Tensor>& given_residual,
+                         at::ScalarType dtype) {
+  std::vector<Packed> parts;
+  int64_t widest = 0, outputs = 0;
+  for (const auto& part : weight) {
+    parts.emplace_back(part, scale.narrow(0, outputs, outputs_of(part)));
+    widest = std::max(widest, outputs_of(part));
+    outputs += outputs_of(part);
+  }
+  const Rows x(input);
+  const auto residual = rows_of(given_residual);
+  const auto bias = wide_bias(given_bias);
+  const Rows y(at::empty(with_width(input, outputs), dtype == at::kBFloat16 ? dtype : at::kFloat));
+  const int64_t step = block_rows(widest);
+  for (int64_t first = 0; first < x.count; first += step) {
+    const Quantized block(x, first, std::min(step, x.count - first));
+    int64_t offset = 0;
+    for (const auto& part : parts) {
+      finish(part.multiply(block.q), block, bias, residual, y, first, offset);
+      offset += outputs_of(part.weight);
+    }
+  }
+  return y.tensor;
+}
+
+at::Tensor mlp_packed(const at::Tensor& input, const Packed& first_layer, const std::optional<at::Tensor>& given_bias1,
+                      const Packed& second_layer, const std::optional<at::Tensor>& given_bias2,
+                      const std::optional<at::Tensor>& given_residual, Activation activation,
+                      at::ScalarType dtype) {
+  const Rows x(input);
+  const auto residual = rows_of(given_residual);
+  const auto bias1 = wide_bias(given_bias1), bias2 = wide_bias(given_bias2);
+  const int64_t hidden = outputs_of(first_layer.weight), outputs = outputs_of(second_layer.weight);
+  const Rows y(at::empty(with_width(input, outputs), dtype == at::kBFloat16 ? dtype : at::kFloat));
+  const int64_t step = block_rows(std::max(hidden, outputs));
+  for (int64_t first = 0; first < x.count; first += step) {
+    const int64_t rows = std::min(step, x.count - first);
+    const Quantized block(x, first, rows);
+    const Rows units(first_layer.multiply(block.q));
+    for_rows(rows, [&](int64_t begin, int64_t count) {
+      int8::activate_rows({count, hidden, static_cast<float*>(units.at(begin)), block.scales() + begin,
+                           column(bias1, 0)},
+                          activation);
+    });
+    const Quantized active(units, 0, rows);
+    finish(second_layer.multiply(active.q), active, bias2, residual, y, first, 0);
+  }
+  return y.tensor;
+}
+
+#endif  // BANTAM_AVX512
+
+at::Tensor linear_int8(const at::Tensor& x, at::TensorList weight, const at::Tensor& scale,
+                       const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual) {
+  TORCH_CHECK(!weight.empty(), "a linear layer needs weights");
+  check(x, inputs_of(weight[0]));
+  const auto dtype = result_type(x, residual);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+#ifdef BANTAM_AVX512
+  if (weight[0].is_mkldnn()) return linear_packed(x, weight, scale, bias, residual, dtype).to(dtype);
+#endif
+  return linear_plain(x, weight, scale, bias, residual).to(dtype);
+}
+
+at::Tensor mlp_int8(const at::Tensor& x, const at::Tensor& weight1, const at::Tensor& scale1,
+                    const std::optional<at::Tensor>& bias1, const at::Tensor& weight2, const at::Tensor& scale2,
+                    const std::optional<at::Tensor>& bias2, const std::optional<at::Tensor>& residual,
+                    int64_t activation) {
+  check(x, inputs_of(weight1));
+  const auto dtype = result_type(x, residual);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto kind = static_cast<Activation>(activation);
+#ifdef BANTAM_AVX512
+  if (weight1.is_mkldnn()) {
+    return mlp_packed(x, {weight1, scale1}, bias1, {weight2, scale2}, bias2, residual, kind, dtype).to(dtype);
+  }
+#endif
+  const auto units = activate(linear_plain(x, {weight1}, scale1, bias1, std::nullopt), kind);
+  return linear_plain(units, {weight2}, scale2, bias2, residual).to(dtype);
+}
+
+}  // namespace
+}  // namespace bantam
+
+TORCH_LIBRARY_FRAGMENT(bantam, library) {
+  library.def("has_int8_products() -> bool", bantam::has_int8_products);
+  library.def("pack_int8(Tensor weight) -> Tensor", bantam::pack_int8);
+  library.def(
+      "linear_int8(Tensor x, Tensor[] weight, Tensor scale, Tensor? bias=None, Tensor? residual=None) -> Tensor",
+      bantam::linear_int8);
+  library.def(
+      "mlp_int8(Tensor x, Tensor weight1, Tensor scale1, Tensor? bias1, Tensor weight2, Tensor scale2, Tensor? bias2, "
+      "Tensor? residual, int activation) -> Tensor",
+      bantam::mlp_int8);
+}
