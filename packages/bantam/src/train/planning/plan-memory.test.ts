@@ -8,16 +8,17 @@ import {
   resetPeakBytes,
   traceAllocations,
 } from '@bantam/torch';
-import { openSource, resolveAugment, type Source } from '../data/index.js';
-import { modelConfig, type ModelConfig } from '../models/index.js';
-import type { TrainConfig } from './config.js';
-import { createTrainer } from './create-trainer.js';
-import { footprintAt } from './extrapolate-trace.js';
-import { MemoryPlanner, requireFit, type MemoryPlan } from './plan-memory.js';
-import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
-import { resolveConfig } from './resolve-config.js';
-import { createStrategy } from './strategies/index.js';
-import { tiny, TinyRuns } from './tiny-run.test.helper.js';
+import { openSource, resolveAugment, type Source } from '../../data/index.js';
+import { modelConfig, type ModelConfig } from '../../models/index.js';
+import type { TrainConfig } from '../config.js';
+import { createTrainer } from '../create-trainer.js';
+import { footprintOf } from './extrapolate-trace.js';
+import { requireFit } from './memory-limit.js';
+import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
+import { resolveConfig } from '../resolve-config.js';
+import { createStrategy } from '../strategies/index.js';
+import { tiny, TinyRuns } from '../tiny-run.test.helper.js';
 
 const runs = new TinyRuns();
 let source: Source;
@@ -37,9 +38,9 @@ function configOf(model: ModelConfig, settings: Record<string, string> = {}): Tr
   return { ...config, augment: resolveAugment(source.augment) };
 }
 
-async function planner(config: TrainConfig): Promise<MemoryPlanner> {
-  const made = await MemoryPlanner.create(config, { source, models: [], captionTokens });
-  return made ?? assert.fail();
+function planner(config: TrainConfig): Promise<MemoryPlanner> {
+  const longest = { text: 'a caption', tokens: captionTokens };
+  return MemoryPlanner.create(config, { source, models: [], longest });
 }
 
 /** What the engine plans of a run. */
@@ -105,8 +106,8 @@ describe('MemoryPlanner', () => {
     const made = await planner(config);
     const total = (microBatch: number) => made.plan({ microBatch }).total;
     assert.ok(total(0) > total(12) && total(12) > total(6));
-    const within = (bytes: number) => () => {
-      requireFit(made, config.train, bytes);
+    const within = (available: number) => () => {
+      requireFit(made, config.train, { available });
     };
     within(total(0))();
     assert.throws(
@@ -128,7 +129,7 @@ describe('MemoryPlanner', () => {
   });
 });
 
-describe('footprintAt', () => {
+describe('footprintOf', () => {
   const traces = [2, 4, 6].map((size) => ({
     size,
     // Weights, rows, similarities, and what is rounded; rows are given back before the last.
@@ -137,7 +138,7 @@ describe('footprintAt', () => {
 
   it('continues every block, and hands out what was freed again', () => {
     const wanted = footprint(Float64Array.of(1000, 3e7, -2, 1e7, 192));
-    assert.equal(footprintAt(traces, 10), wanted);
+    assert.equal(footprintOf({ traces, size: 10 }), wanted);
   });
 
   it('continues the most memory where blocks differ', () => {
@@ -145,6 +146,6 @@ describe('footprintAt', () => {
       size,
       trace: size === 4 ? Float64Array.of(...trace, 100) : trace,
     }));
-    assert.ok(footprintAt(other, 10) >= footprintAt(traces, 10));
+    assert.ok(footprintOf({ traces: other, size: 10 }) >= footprintOf({ traces, size: 10 }));
   });
 });
