@@ -17,7 +17,7 @@ export interface MeasuredTime {
 const LONGEST = 5;
 
 /** Seconds for which a step is measured again and again. */
-const ENOUGH = 1;
+const ENOUGH = 2;
 
 /** No more steps of one size are measured. */
 const MOST = 5;
@@ -56,7 +56,8 @@ export async function measureTimes(
 
 /**
  * Measures something of growing sizes up to the last, and ends before a size that would take longer
- * than {@link LONGEST}, by the line through the last two: from there that line is continued.
+ * than {@link LONGEST}, by the line through the last two: from there that line is continued. The
+ * second size is left out only where the first took longer.
  *
  * @param sizes - In ascending order
  */
@@ -74,13 +75,15 @@ export async function secondsOf(
     return last.seconds + slope * (size - last.size);
   };
   for (const size of sizes) {
-    if (points.length > 0 && continued(size) > LONGEST) break;
+    // One size alone cannot tell what grows with it, such as the optimizer's step from what does not.
+    const known = points.length === 1 ? (points[0]?.seconds ?? 0) : continued(size);
+    if (known > LONGEST) break;
     points.push({ size, seconds: await measure(size) });
   }
   return { seconds: continued(wanted), measuredOn: points.at(-1)?.size ?? 0 };
 }
 
-/** The step of these settings, after steps of 4, 16, 64 … samples that are made like it. */
+/** The step of these settings, after steps of 4, 8, 32, 128 … samples that are made like it. */
 export function smallerSteps(train: TrainSettings): { samples: number; train: TrainSettings }[] {
   const { batchSize, accumulate } = train;
   const piece = loadSize(train);
@@ -92,7 +95,7 @@ export function smallerSteps(train: TrainSettings): { samples: number; train: Tr
   };
   const whole = { samples: batchSize * accumulate, train };
   const steps = [];
-  for (let wanted = 4; wanted < whole.samples; wanted *= 4) {
+  for (let wanted = 4; wanted < whole.samples; wanted *= wanted === 4 ? 2 : 4) {
     const smaller = of(wanted);
     steps.push({ samples: smaller.batchSize * smaller.accumulate, train: smaller });
   }
@@ -113,7 +116,7 @@ async function stepSeconds(
   await steps.next();
   const times: number[] = [];
   const start = trainer.spent.seconds;
-  while (times.length < 2 || (times.length < MOST && trainer.spent.seconds - start < ENOUGH)) {
+  while (times.length < 1 || (times.length < MOST && trainer.spent.seconds - start < ENOUGH)) {
     const before = trainer.spent.seconds;
     await steps.next();
     times.push(trainer.spent.seconds - before);
@@ -127,7 +130,7 @@ async function preparationSeconds(config: TrainConfig, options: PlanOptions): Pr
   const most = encodedAtOnce(config.train);
   const parts = standIn(config, options, { place: 0, size: 1 });
   using setup = createTrainer({ ...config, budget: '1e15samples' }, parts);
-  const sizes = [4, 16, 64].filter((size) => size < most);
+  const sizes = [4, 8, 32, 128].filter((size) => size < most);
   const { seconds } = await secondsOf([...sizes, most], async (size) => {
     options.onProgress?.(`timing ${size} pictures through the image tower`);
     await parts.prepare(setup.model, size);

@@ -171,8 +171,9 @@ export class MemoryPlanner {
   #process({ memory, time }: Rehearses): number {
     const { phases, process } = this.#parts;
     const { before, first, last, kernels, others } = process;
-    // The first rehearsal brings what any training needs once, and the kernels of one batch.
-    const standing = memory ? last : Math.max(before, first) - kernels;
+    // The first rehearsal brings what any training needs once. Its kernels are in there for the real
+    // batch to need more of them than a small one.
+    const standing = memory ? last : Math.max(before, first);
     return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others;
   }
 }
