@@ -1,10 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
+import { emptyCache } from '@bantam/torch';
 import type { TrainConfig, TrainSettings } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
+import { createTrainer, type TrainerSetup } from '../create-trainer.js';
 import { nothingSpent, type Spent } from '../budget.js';
 import { encodedAtOnce, loadSize } from '../pieces.js';
 import type { TimeCosts } from './plan-time.js';
-import { RECORDS, standIn, strategyFacts, type PlanOptions } from './stand-in.js';
+import { RECORDS, standIn, strategyFacts, type PlanOptions, type StandIn } from './stand-in.js';
 
 /** Seconds of something that has a size, measured where that is quick. */
 export interface MeasuredTime {
@@ -102,6 +102,18 @@ export function smallerSteps(train: TrainSettings): { samples: number; train: Tr
   return [...steps, whole];
 }
 
+/** A trainer that never comes to its end; the memory that it took goes back to the system after it. */
+function openTrainer(config: TrainConfig, parts: StandIn): TrainerSetup {
+  const setup = createTrainer({ ...config, budget: '1e15samples' }, parts);
+  return {
+    ...setup,
+    [Symbol.dispose]() {
+      setup[Symbol.dispose]();
+      emptyCache();
+    },
+  };
+}
+
 /** Median of the seconds of a few steps of a phase, as the trainer counts them, after a first one. */
 async function stepSeconds(
   config: TrainConfig,
@@ -109,7 +121,7 @@ async function stepSeconds(
   place: number,
 ): Promise<number> {
   const parts = standIn(config, options, { place, size: loadSize(config.train) });
-  using setup = createTrainer({ ...config, budget: '1e15samples' }, parts);
+  using setup = openTrainer(config, parts);
   const { trainer, model } = setup;
   await parts.prepare(model, RECORDS);
   const steps = trainer.run();
@@ -129,12 +141,11 @@ async function stepSeconds(
 async function preparationSeconds(config: TrainConfig, options: PlanOptions): Promise<number> {
   const most = encodedAtOnce(config.train);
   const parts = standIn(config, options, { place: 0, size: 1 });
-  using setup = createTrainer({ ...config, budget: '1e15samples' }, parts);
+  using setup = openTrainer(config, parts);
   const sizes = [4, 8, 32, 128].filter((size) => size < most);
   const { seconds } = await secondsOf([...sizes, most], async (size) => {
     options.onProgress?.(`timing ${size} pictures through the image tower`);
     await parts.prepare(setup.model, size);
-    await setImmediate();
     const start = performance.now();
     await parts.prepare(setup.model, size);
     return (performance.now() - start) / 1000;

@@ -45,6 +45,9 @@ const SIZES = [2, 4, 6] as const;
 /** For what large batches are computed otherwise than small ones. */
 const MARGIN = 1.03;
 
+/** What the rest of a run takes: its code, messages, metrics, and garbage of JavaScript's. */
+const RUN_BYTES = 30e6;
+
 /** A thread that decodes pictures, with what the decoder keeps. */
 const WORKER_BYTES = 40e6;
 
@@ -171,10 +174,9 @@ export class MemoryPlanner {
   #process({ memory, time }: Rehearses): number {
     const { phases, process } = this.#parts;
     const { before, first, last, kernels, others } = process;
-    // The first rehearsal brings what any training needs once. Its kernels are in there for the real
-    // batch to need more of them than a small one.
-    const standing = memory ? last : Math.max(before, first);
-    return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others;
+    // The first rehearsal brings what any training needs once, and the kernels of one batch.
+    const standing = memory ? last : Math.max(before, first) - kernels;
+    return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others + RUN_BYTES;
   }
 }
 
