@@ -29,6 +29,11 @@ export function footprintOf(...works: readonly Work[]): number {
   }, 0);
 }
 
+/** Whether recordings are of the same blocks, of whatever sizes. */
+export function sameBlocks(traces: readonly AllocationTrace[]): boolean {
+  return traces.every(({ length }) => length === traces[0]?.length);
+}
+
 /** The recordings in turn as one. */
 function joined(traces: readonly AllocationTrace[]): AllocationTrace {
   let blocks = 0;
@@ -43,9 +48,7 @@ function joined(traces: readonly AllocationTrace[]): AllocationTrace {
 /** The recording for batches of the wanted size; null where the three are not of the same blocks. */
 function extended({ traces, size }: Work): AllocationTrace | null {
   const [first, second, third] = three(traces);
-  const same =
-    first.trace.length === second.trace.length && second.trace.length === third.trace.length;
-  if (!same) return null;
+  if (!sameBlocks(traces.map(({ trace }) => trace))) return null;
   const grown = (a: number, b: number, c: number): number => {
     const factors = [a / first.size ** 2, b / second.size ** 2, c / third.size ** 2];
     const [factor = 0] = factors;

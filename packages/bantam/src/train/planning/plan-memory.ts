@@ -3,7 +3,7 @@ import { pixelCacheBytes, type Source } from '../../data/index.js';
 import type { TrainConfig, TrainSettings } from '../config.js';
 import type { Phase } from '../phases.js';
 import { encodedAtOnce, loadSize } from '../pieces.js';
-import { footprintOf, type SizedTrace, type Work } from './extrapolate-trace.js';
+import { footprintOf, sameBlocks, type SizedTrace, type Work } from './extrapolate-trace.js';
 import { addsUp, bytesOf, rehearse, type KeptBytes, type Rehearsal } from './rehearsal.js';
 import { strategyFacts, type PlanOptions, type StrategyFacts } from './stand-in.js';
 
@@ -39,8 +39,11 @@ export interface Rehearses {
   readonly time: boolean;
 }
 
-/** Samples of the steps that are rehearsed: few, and three sizes to tell squares. */
-const SIZES = [2, 4, 6] as const;
+/**
+ * Samples of the steps that are rehearsed: few, and three sizes to tell squares. The first ones are
+ * dropped where so few rows are computed otherwise than more.
+ */
+const SIZES = [2, 4, 6, 8, 10] as const;
 
 /** For what large batches are computed otherwise than small ones. */
 const MARGIN = 1.03;
@@ -82,8 +85,8 @@ interface PlannerParts {
 }
 
 /**
- * Predicts the memory of a training by rehearsing it: two real steps on noise for batches of 2, 4 and
- * 6 samples, in every phase, after as many pictures as a step has where all are encoded before. What
+ * Predicts the memory of a training by rehearsing it: two real steps on noise for batches of three
+ * small sizes, in every phase, after as many pictures as a step has where all are encoded before. What
  * their tensors take is recorded and continued to the batch at hand; see {@link footprintOf}.
  */
 export class MemoryPlanner {
@@ -102,13 +105,14 @@ export class MemoryPlanner {
     for (const [place, { phase }] of facts.phases.entries()) {
       const found: (Rehearsal & { size: number })[] = [];
       for (const size of SIZES) {
+        if (found.length >= 3 && (alike(found.slice(-3)) || size > loadSize(config.train))) break;
         options.onProgress?.(`planning memory on batches of ${size}`);
         const rehearsal = await rehearse(config, options, { place, size });
         ({ kept } = rehearsal);
         found.push({ ...rehearsal, size });
         marks.push(bytesBesideTensors());
       }
-      phases.push({ phase, found });
+      phases.push({ phase, found: found.slice(-3) });
     }
     const teachers = models.reduce(
       (sum, { model }) => sum + bytesOf(model.stateDict().values()),
@@ -178,6 +182,13 @@ export class MemoryPlanner {
     const standing = memory ? last : Math.max(before, first) - kernels;
     return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others + RUN_BYTES;
   }
+}
+
+/** Whether rehearsals took the same blocks, of other sizes. */
+function alike(found: readonly Rehearsal[]): boolean {
+  return (['making', 'preparing', 'steps', 'losses'] as const).every((part) =>
+    sameBlocks(found.map((one) => one[part])),
+  );
 }
 
 function processBytes(marks: readonly number[], others: number): ProcessBytes {
