@@ -10,6 +10,9 @@ export interface Spent {
   flops: number;
 }
 
+/** What a run has used that has not begun. */
+export const nothingSpent: Readonly<Spent> = { seconds: 0, samples: 0, flops: 0 };
+
 /** How much training may use of one of them; the schedule is laid out to end on it. */
 export interface Budget {
   readonly unit: keyof Spent;

@@ -76,16 +76,20 @@ export function writeCheckpoint(run: string, checkpoint: Checkpoint, keep: numbe
   return path;
 }
 
-/** Reads the checkpoint in `path`; its tensors are memory-mapped. */
-export function readCheckpoint(path: string, parts: readonly string[]): Checkpoint {
-  let state: CheckpointState;
+/** Reads where the run of the checkpoint in `path` stands. */
+export function readCheckpointState(path: string): CheckpointState {
   try {
-    state = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as CheckpointState;
+    return JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as CheckpointState;
   } catch {
     throw new BantamError(
       `The checkpoint ${path} has no readable state.json; delete that folder to resume from the one before.`,
     );
   }
+}
+
+/** Reads the checkpoint in `path`; its tensors are memory-mapped. */
+export function readCheckpoint(path: string, parts: readonly string[]): Checkpoint {
+  const state = readCheckpointState(path);
   const tensors = parts.map(
     (part) => [part, loadSafetensors(join(path, `${part}.safetensors`)).tensors] as const,
   );

@@ -63,6 +63,8 @@ export interface TrainSettings {
   workers: number;
   /** The most memory that the run may be planned to take, in GB; 0: what the machine has. */
   memoryLimit: number;
+  /** The longest that the run may be planned to take, in hours; 0: any time. */
+  timeLimit: number;
 }
 
 /** The settings of the tokenizer. */
@@ -130,6 +132,7 @@ export const defaultTrainSettings: Readonly<TrainSettings> = {
   keepCheckpoints: 2,
   workers: 1,
   memoryLimit: 0,
+  timeLimit: 0,
 };
 
 /** Settings of a tokenizer for short captions. */
@@ -299,6 +302,7 @@ const rules: readonly [keyof TrainSettings, (value: number) => boolean, string][
   ['keepCheckpoints', (v) => Number.isInteger(v) && v >= 1, 'a whole number of at least 1'],
   ['workers', (v) => Number.isInteger(v) && v >= 0, 'a whole number of at least 0'],
   ['memoryLimit', (v) => v >= 0, 'at least 0'],
+  ['timeLimit', (v) => v >= 0, 'at least 0'],
 ];
 
 /** @throws UsageError for the first setting that is out of its range. */

@@ -15,7 +15,14 @@ export {
 export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
 export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';
-export { MemoryPlanner, type MemoryPlan, type PlanOptions } from './plan-memory.js';
+export {
+  MemoryPlanner,
+  type MemoryPlan,
+  type PlannedPhase,
+  type PlanOptions,
+  type TimePlan,
+  type TrainingPlan,
+} from './planning/index.js';
 export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
 export {
@@ -54,7 +61,7 @@ export {
 export { fixedLengthTokenizer, noiseBatch, repeated, type NoiseBatchOptions } from './noise.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';
-export { planMemory, resumeTraining, train, type TrainOptions } from './train.js';
+export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
 export {
   Trainer,
   type BatchStream,

@@ -46,12 +46,12 @@ export function repeated(batch: Batch): BatchStream {
   };
 }
 
-/** Texts of one length: ids that follow from the text's number, and the highest id at the end. */
+/** Texts of one length: ids that follow from the number that a text begins with, then the highest id. */
 export function fixedLengthTokenizer({ text }: ModelConfig, length: number): Tokenizer {
   const eotId = text.vocabSize - 1;
   const encode = (caption: string): number[] =>
     Array.from({ length }, (_, i) =>
-      i === length - 1 ? eotId : (Number(caption) * 31 + i) % eotId,
+      i === length - 1 ? eotId : (Number.parseInt(caption, 10) * 31 + i) % eotId,
     );
   return {
     vocabSize: text.vocabSize,

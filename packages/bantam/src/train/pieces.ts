@@ -5,7 +5,7 @@ import { TextReducer, type EncodedBatch, type Tokenizer } from '../text/index.js
 import type { Piece } from './backward.js';
 import type { TrainConfig } from './config.js';
 import type { Phase } from './phases.js';
-import type { Samples, StepBatch } from './strategy.js';
+import type { Samples, StepBatch, Strategy } from './strategy.js';
 
 /** Samples that pass through the towers at once. */
 export function loadSize({ batchSize, microBatch }: TrainConfig['train']): number {
@@ -15,6 +15,22 @@ export function loadSize({ batchSize, microBatch }: TrainConfig['train']): numbe
 /** Batches of the loader for one step: pieces of every contrastive batch. */
 export function loadsPerStep(train: TrainConfig['train']): number {
   return train.accumulate * (train.batchSize / loadSize(train));
+}
+
+/** The most pictures that {@link Strategy.prepare} encodes at once. */
+export function encodedAtOnce(train: TrainConfig['train']): number {
+  return Math.min(256, loadSize(train));
+}
+
+/** Operations of a step per sample with captions of so many tokens, as budgets count them. */
+export function flopsPerSample(
+  strategy: Strategy,
+  { model, train }: Pick<TrainConfig, 'model' | 'train'>,
+  { captionTokens, phase }: { captionTokens: number; phase: Phase },
+): number {
+  const forwardPasses = loadSize(train) < train.batchSize ? 2 : 1;
+  const { gradCheckpointing: recomputed } = train;
+  return strategy.flops(model, { captionTokens, phase, forwardPasses, recomputed });
 }
 
 /** The samples of loader's batches that are contrasted with each other. */

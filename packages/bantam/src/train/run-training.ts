@@ -8,7 +8,7 @@ import type { TrainEvent, TrainResult } from './events.js';
 import { copyInitialWeights, type InitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { saveTrained } from './model-directory.js';
-import { loadSize } from './pieces.js';
+import { encodedAtOnce, loadSize } from './pieces.js';
 import { resolvePrecision } from './precision.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { Recovery } from './recovery.js';
@@ -149,7 +149,7 @@ async function prepare(session: Session): Promise<void> {
     source,
     preprocess: config.preprocess,
     precision: resolvePrecision(config.train.precision),
-    batchSize: Math.min(256, loadSize(config.train)),
+    batchSize: encodedAtOnce(config.train),
     quarantine: loader.quarantine,
     exclude: (indices) => {
       loader.exclude(indices);

@@ -99,6 +99,8 @@ export interface Strategy extends Partial<Disposable> {
   readonly replay?: Replay;
   /** Runs once before training, on a new model or a resumed one. */
   prepare?(context: PrepareContext): Promise<void>;
+  /** Bytes that {@link prepare} keeps of each picture, as it encodes them all; without it, it encodes none. */
+  readonly storedBytes?: number;
   /** Runs under autocast. */
   encode(batch: StepBatch, context: EncodeContext): Features;
   /**

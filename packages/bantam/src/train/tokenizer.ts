@@ -36,16 +36,23 @@ export async function prepareTokenizer(
 /** Records that {@link longestCaption} looks at. */
 const LOOKED_AT = 2000;
 
-/** Tokens of the longest caption of a source; of a large one, among records that lie evenly in it. */
-export function longestCaption(source: Source, tokenizer: Tokenizer): number {
+/** A caption, and how many tokens it has. */
+export interface CountedCaption {
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** The longest caption of a source; of a large one, among records that lie evenly in it. */
+export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
   const step = Math.max(1, source.size / LOOKED_AT);
-  let longest = 1;
+  let longest: CountedCaption = { text: '', tokens: 1 };
   for (let place = 0; place < source.size; place += step) {
     const index = Math.floor(place);
     const record = source.record(index);
     const draws = new Draws({ seed: 0, purpose: 'caption', epoch: 0, index });
     for (const caption of [...record.captions, drawCaption(record, source.recipe, draws)]) {
-      longest = Math.max(longest, tokenizer.encode(caption).length);
+      const tokens = tokenizer.encode(caption).length;
+      if (tokens > longest.tokens) longest = { text: caption, tokens };
     }
   }
   return longest;

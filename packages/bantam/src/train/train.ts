@@ -3,11 +3,18 @@ import { openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../errors.js';
 import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
-import { listCheckpoints } from './checkpoint.js';
+import { nothingSpent, type Spent } from './budget.js';
+import { listCheckpoints, readCheckpointState } from './checkpoint.js';
 import { freshWeights, type TrainSettings } from './config.js';
 import type { TrainResult } from './events.js';
 import { checkInitialWeights, loadInitialModels } from './initialize.js';
-import { MemoryPlanner, requireMemory, type MemoryPlan, type PlanOptions } from './plan-memory.js';
+import {
+  planTraining,
+  requireMemory,
+  requireTime,
+  type PlanOptions,
+  type TrainingPlan,
+} from './planning/index.js';
 import { resolveConfig, type RunOptions } from './resolve-config.js';
 import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
 import { runTraining, type Run, type TrainControl } from './run-training.js';
@@ -26,13 +33,16 @@ export interface TrainOptions extends RunOptions, TrainControl {
  * Trains a model and saves it as a model directory in `out`, with metrics, checkpoints and the whole
  * configuration beside it.
  *
- * @throws UsageError for a wrong option; BantamError when data, folder or numbers fail.
+ * @throws UsageError for a wrong option; BantamError when data, folder or numbers fail, or it would
+ * not fit the memory or the time that there is.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { out } = options;
   return prepared(options, async (parts) => {
     const { config, tokenizer } = parts;
-    await requireMemory(config, planOptions(parts, options));
+    const planned = planOptions(parts, options);
+    await requireMemory(config, planned);
+    await requireTime(config, planned);
     createRun(out);
     await tokenizer.save(runPaths(out).tokenizer);
     writeRunConfig(out, config);
@@ -41,16 +51,37 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 }
 
 /**
- * The memory that {@link train} would take; nothing is written. Null where it cannot be told before
- * the data were gone through, as for stored features.
+ * The memory and time that {@link train} would take; nothing is written.
  *
  * @throws UsageError or BantamError as {@link train} does.
  */
-export async function planMemory(options: RunOptions & TrainControl): Promise<MemoryPlan | null> {
-  return prepared(options, async (parts) => {
-    const planner = await MemoryPlanner.create(parts.config, planOptions(parts, options));
-    return planner?.plan() ?? null;
+export async function planRun(options: RunOptions & TrainControl): Promise<TrainingPlan> {
+  return prepared(options, (parts) => planTraining(parts.config, planOptions(parts, options)));
+}
+
+/** Continues the run in a run directory from its last checkpoint, or from its start. */
+export async function resumeTraining(
+  run: string,
+  control: TrainControl = {},
+): Promise<TrainResult> {
+  return begun(run, control, async (parts) => {
+    const planned = planOptions(parts, control);
+    const resumed = { spent: spentBy(parts), settingsIn: runPaths(run).config };
+    await requireMemory(parts.config, planned, resumed);
+    await requireTime(parts.config, planned, resumed);
+    return runTraining(parts, control);
   });
+}
+
+/** The memory that {@link resumeTraining} would take, and the time of what remains. */
+export async function planResumed(run: string, control: TrainControl = {}): Promise<TrainingPlan> {
+  return begun(run, control, (parts) =>
+    planTraining(parts.config, planOptions(parts, control), spentBy(parts)),
+  );
+}
+
+function spentBy({ checkpoint }: Run): Spent {
+  return checkpoint === undefined ? nothingSpent : readCheckpointState(checkpoint).spent;
 }
 
 function planOptions(
@@ -61,7 +92,7 @@ function planOptions(
     source,
     models,
     reinforced,
-    captionTokens: longestCaption(source, tokenizer),
+    longest: longestCaption(source, tokenizer),
     onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
   };
 }
@@ -92,23 +123,24 @@ async function prepared<T>(
   return await body({ config, source, tokenizer, validator, initial, models, reinforced });
 }
 
-/** Continues the run in a run directory from its last checkpoint, or from its start. */
-export async function resumeTraining(
+/** Reads all that a run with a directory goes on with. */
+async function begun<T>(
   run: string,
-  control: TrainControl = {},
-): Promise<TrainResult> {
+  { openValidator }: TrainControl,
+  body: (parts: Run) => Promise<T>,
+): Promise<T> {
   const config = readRunConfig(run);
   const source = await openSource(config.data);
   const { contextLength } = config.tokenizer;
   const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
-  const validator = await validatorOf(config, control.openValidator);
+  const validator = await validatorOf(config, openValidator);
   const checkpoint = listCheckpoints(run).at(-1);
   using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models, reinforced } = strategyModels;
   reinforced?.check(source, config.augment);
   const parts = { source, tokenizer, validator, initial, models, reinforced, checkpoint };
-  return await runTraining({ run, config, ...parts }, control);
+  return await body({ run, config, ...parts });
 }
 
 /** The configuration with the tokenizer's vocabulary, context and padding. */

@@ -23,6 +23,7 @@ import { addGradients, type Piece } from './backward.js';
 import { BufferSnapshot } from './buffer-snapshot.js';
 import {
   budgetProgress,
+  nothingSpent,
   schedulePosition,
   secondsLeft,
   type Budget,
@@ -32,7 +33,7 @@ import type { Checkpoint, CheckpointState } from './checkpoint.js';
 import type { TrainerConfig } from './config.js';
 import type { MetricsRow } from './metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from './phases.js';
-import { loadSize, loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
+import { flopsPerSample, loadsPerStep, PieceMaker, samplesOf } from './pieces.js';
 import type { Strategy } from './strategy.js';
 
 /** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
@@ -109,7 +110,7 @@ export const checkpointParts = ({
 export class Trainer {
   readonly #parts: TrainerParts;
   readonly #pieces: PieceMaker;
-  #spent: Spent = { seconds: 0, samples: 0, flops: 0 };
+  #spent: Spent = { ...nothingSpent };
   #step = 0;
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
@@ -346,10 +347,7 @@ export class Trainer {
   #piece(batch: Batch, phase: Phase): Piece {
     const { config, strategy } = this.#parts;
     const { captionTokens, ...piece } = this.#pieces.make(batch, phase);
-    const forwardPasses = loadSize(config.train) < config.train.batchSize ? 2 : 1;
-    const { gradCheckpointing: recomputed } = config.train;
-    const cost = { captionTokens, phase, forwardPasses, recomputed };
-    this.#spent.flops += batch.size * strategy.flops(config.model, cost);
+    this.#spent.flops += batch.size * flopsPerSample(strategy, config, { captionTokens, phase });
     return piece;
   }
 }

@@ -3,10 +3,10 @@ import { BantamError, UsageError } from '../../errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { formatMemoryPlan } from '../memory-plan.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
+import { formatPlan } from '../training-plan.js';
 import { listed, namedValues, wholeNumber } from '../values.js';
 
 interface TrainFlags {
@@ -61,7 +61,7 @@ export function addTrain(program: Command): void {
     .option('--validate <spec>', 'measure on these data on the way, and keep the best weights')
     .option('--patience <n>', 'end after so many validations without a better value', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
-    .option('--plan', 'only say how much memory it would take')
+    .option('--plan', 'only say how much memory and time it would take, with --resume what remains')
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
@@ -71,9 +71,10 @@ export function addTrain(program: Command): void {
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
+    'bantam train --resume runs/first --plan',
   ]);
   does(command, async (flags: TrainFlags) => {
-    const { resume, ...fresh } = flags;
+    const { resume, plan = false, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -81,7 +82,8 @@ export function addTrain(program: Command): void {
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
     const { openValidator } = await import('../../eval/index.js');
-    const { planMemory, resumeTraining, strategies, train } = await import('../../train/index.js');
+    const { planResumed, planRun, resumeTraining, strategies, train } =
+      await import('../../train/index.js');
     for (const name of ['teacher', 'reinforced'] as const) {
       if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
     }
@@ -92,9 +94,12 @@ export function addTrain(program: Command): void {
       openValidator,
     };
     try {
-      if (fresh.plan !== undefined && options !== undefined) {
-        const memory = await planMemory({ ...options, ...control });
-        return { text: memory === null ? unplanned : formatMemoryPlan(memory), json: memory };
+      if (plan) {
+        const planned =
+          options === undefined
+            ? await planResumed(resume ?? '', control)
+            : await planRun({ ...options, ...control });
+        return { text: formatPlan(planned), json: planned };
       }
       const result =
         options === undefined
@@ -106,9 +111,6 @@ export function addTrain(program: Command): void {
     }
   });
 }
-
-const unplanned =
-  'What this strategy takes is only known once it has gone through the data; start the run to see.';
 
 function trainOptions(flags: TrainFlags): TrainOptions {
   const {

@@ -54,7 +54,8 @@ export const lit: StrategyKind<LitSettings> = {
         return trainedPasses(cost) * text + locked;
       },
     };
-    return settings.storeFeatures ? withStoredFeatures(strategy) : strategy;
+    if (!settings.storeFeatures) return strategy;
+    return { ...withStoredFeatures(strategy), storedBytes: 4 * options.model.embedDim };
   },
 };
 
@@ -84,6 +85,7 @@ function withStoredFeatures(strategy: Strategy): Strategy {
         await setImmediate();
       }
       run.exclude(missing);
+      stored?.dispose();
       stored = features;
     },
     encode({ ids, indices }, { model }) {

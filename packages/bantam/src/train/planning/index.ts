@@ -1,0 +1,14 @@
+/** Memory and time of a training, predicted before it begins. */
+export { footprintOf, type SizedTrace, type Work } from './extrapolate-trace.js';
+export { availableBytes, requireFit, requireMemory, rehearsesOf } from './memory-limit.js';
+export { measureTimes } from './measure-time.js';
+export {
+  MemoryPlanner,
+  type MemoryPlan,
+  type MemoryPlanOptions,
+  type Rehearses,
+} from './plan-memory.js';
+export { planTime, type PlannedPhase, type TimeCosts, type TimePlan } from './plan-time.js';
+export { planTraining, type TrainingPlan } from './plan-training.js';
+export type { PlanOptions } from './stand-in.js';
+export { requireTime, type ResumedRun } from './time-limit.js';
