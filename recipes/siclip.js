@@ -181,19 +181,22 @@ console.log(
   }),
 );
 
-// The student for use: the last one, with merged branches, beside the teacher.
-const last = runOf(out, candidates.at(-1).name, 0);
-const fused = join(out, 'fused');
-if (!existsSync(join(fused, 'model'))) {
+/** A run's model with merged branches, for use; its folder. */
+async function fuse(run, name) {
+  const fused = join(out, name);
+  if (existsSync(join(fused, 'model'))) return fused;
   mkdirSync(fused, { recursive: true });
-  const source = join(last, 'model');
-  const args = ['models', 'convert', source, '--to', 'open-clip', '--fused'];
+  const args = ['models', 'convert', join(run, 'model'), '--to', 'open-clip', '--fused'];
   await bantam([...args, '--out', join(fused, 'model')], join(fused, 'convert'));
+  return fused;
 }
+
+const last = runOf(out, candidates.at(-1).name, 0);
 const models = [
   ['teacher', teacher.run],
+  ['teacher, fused', await fuse(teacher.run, 'teacher-fused')],
   ['student', last],
-  ['student, fused', fused],
+  ['student, fused', await fuse(last, 'student-fused')],
 ];
 await inLanes(models, jobs, ([, run]) => evaluateOnce(emojiColumns, run));
 const rates = await inferenceRates(
