@@ -9,6 +9,7 @@ import {
   encodePixels,
   encodeTexts,
   freshWeights,
+  loadForInference,
   loadModel,
   parseStrategy,
   type Batch,
@@ -36,7 +37,8 @@ export function dtypeOf(precision: Precision): FloatDType {
 export async function openModelWorkload(workload: ModelWorkload): Promise<OpenWorkload> {
   const batches = await readBatches(workload.folder);
   if (workload.kind === 'train') return training(workload, batches);
-  const loaded = await loadModel(join(workload.folder, 'model'));
+  const { precision } = workload;
+  const { loaded } = await loadForInference(join(workload.folder, 'model'), { precision });
   return workload.kind === 'image'
     ? imageInference(loaded, batches, workload)
     : textInference(loaded, batches, workload);

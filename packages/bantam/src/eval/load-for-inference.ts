@@ -1,6 +1,7 @@
 import type { FloatDType } from '@bantam/torch';
 import {
   loadModel,
+  narrowModel,
   quantizeModel,
   type LoadedModel,
   type LoadModelOptions,
@@ -21,8 +22,8 @@ export interface InferenceModel {
 }
 
 /**
- * {@link loadModel} for inference in a precision, with branches merged where there are any. A model in
- * int8 can be neither trained nor saved.
+ * {@link loadModel} for inference in a precision, with branches merged where there are any, and weights
+ * kept in that precision. The model is neither for training nor for saving.
  *
  * @throws BantamError as {@link loadModel}.
  */
@@ -31,7 +32,8 @@ export async function loadForInference(
   { precision = 'fp32', ...options }: LoadModelOptions & { precision?: InferencePrecision } = {},
 ): Promise<InferenceModel> {
   const loaded = await loadModel(directory, { fused: true, ...options });
-  if (precision !== 'int8') return { loaded, precision: resolvePrecision(precision) };
-  quantizeModel(loaded.model);
-  return { loaded, precision: resolvePrecision('auto') };
+  const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
+  if (precision === 'int8') quantizeModel(loaded.model);
+  if (dtype !== 'float32') narrowModel(loaded.model, dtype);
+  return { loaded, precision: dtype };
 }

@@ -1,6 +1,6 @@
 import { noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
 import type { Batch } from '../data/index.js';
-import { preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
+import { narrowModel, preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import {
   createStrategy,
@@ -70,6 +70,7 @@ export async function measureModelRate(
   await steps.return();
   setup.model.eval();
   const dtype = resolvePrecision(precision);
+  if (dtype !== 'float32') narrowModel(setup.model, dtype);
   const { images, captions } = await measureTowers(setup.model, {
     batch,
     tokenizer,

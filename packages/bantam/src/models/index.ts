@@ -42,6 +42,7 @@ export {
   type PerTower,
 } from './flops.js';
 export { fuseModel } from './fuse.js';
+export { narrowModel } from './narrow.js';
 export { quantizeModel } from './quantize.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';

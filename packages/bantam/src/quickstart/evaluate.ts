@@ -4,12 +4,13 @@ import { openSource } from '../data/index.js';
 import {
   disposeEmbeddings,
   embedSource,
+  loadForInference,
   saveEmbeddings,
   type EmbedProgress,
   type EvaluationResult,
 } from '../eval/index.js';
 import { inspectCpu } from '../machine/index.js';
-import { loadModel, parameterCount } from '../models/index.js';
+import { parameterCount } from '../models/index.js';
 import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.js';
 import { readMetrics, readRunConfig, readValidations, resolvePrecision } from '../train/index.js';
 import { quickstartPaths } from './files.js';
@@ -32,9 +33,8 @@ export async function evaluateQuickstart({
   onProgress,
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
-  const loaded = await loadModel(paths.model, { fused: true });
+  const { loaded, precision } = await loadForInference(paths.model, { precision: 'auto' });
   const { queries, evaluation, index } = recipe;
-  const precision = resolvePrecision('auto');
   const options = { queries, precision, onProgress };
   const gathered = await gatherEvaluation(loaded, [evaluation], options);
   const embedded = await embedSource(loaded, await openSource(index), {

@@ -8,6 +8,7 @@ export * from './int8-weight.js';
 export * from './linear.js';
 export * from './mlp.js';
 export * from './module.js';
+export { narrowWeights } from './narrow-weights.js';
 export * from './norm.js';
 export { Parameter, TensorBuffer, type TensorBufferOptions } from './parameter.js';
 export { quantizeLinears } from './quantize.js';
