@@ -137,9 +137,10 @@ async function planTime() {
     teaching < allowed
       ? `--samples ${Math.floor((samples * (allowed - teaching)) / learning)} would fit`
       : `teacher and captioner alone take longer; --teacher-samples ${Math.floor((large * allowed) / (2 * teaching))} would leave half of the time for the students`;
-  throw new Error(
+  console.error(
     `The trainings would take ${hours.toFixed(1)} hours, but --hours allows ${values.hours}; ${remedy}.`,
   );
+  process.exit(1);
 }
 
 /** Trains a model unless it is there. */

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { joinRuns } from './join-results.js';
 import { ratioPicture, scalingPicture } from './pictures.js';
 import { readResults, type Results } from './results.js';
 import {
@@ -64,15 +65,16 @@ export function fillPlaces(page: string, filled: ReadonlyMap<string, string>): s
 }
 
 /**
- * Fills the documentation's places and draws its pictures from files of results.
+ * Fills the documentation's places and draws its pictures from files of results; those of `run` may be
+ * several, see {@link joinRuns}.
  *
  * @returns the files that were written
  * @throws BantamError when a file holds no results, or no page has a place for them.
  */
 export async function writeReport(files: readonly string[], docs: string): Promise<string[]> {
   const written = new Set<string>();
-  for (const file of files) {
-    const results = await readResults(file);
+  const read = await Promise.all(files.map((file) => readResults(file)));
+  for (const results of joinRuns(read)) {
     const filled = sections(results);
     let found = false;
     for (const name of pages) {
@@ -85,7 +87,7 @@ export async function writeReport(files: readonly string[], docs: string): Promi
     }
     if (!found) {
       throw new BantamError(
-        `No page in ${docs} has a place <!-- bench:${[...filled.keys()][0] ?? ''} --> for the results in ${file}; name the folder of the documentation with --docs.`,
+        `No page in ${docs} has a place <!-- bench:${[...filled.keys()][0] ?? ''} --> for the results of ${results.commandLine}; name the folder of the documentation with --docs.`,
       );
     }
     for (const [name, picture] of pictures(results)) {
