@@ -69,7 +69,8 @@ export async function compareAtEqualTime(comparison) {
     );
     const cells = columns.map((_, i) => {
       const numbers = figures.map((row) => row[i].value);
-      return `${mean(numbers).toFixed(1)} ± ${spread(numbers).toFixed(1)} %`;
+      const around = seeds > 1 ? ` ± ${spread(numbers).toFixed(1)}` : '';
+      return `${mean(numbers).toFixed(1)}${around} %`;
     });
     const samples = readRows(join(runOf(out, name, 0), 'metrics.jsonl')).at(-1)?.samples ?? 0;
     return `| ${[name, cost[name].toFixed(2), samples, ...cells].join(' | ')} |`;
