@@ -5,6 +5,7 @@ import {
   evaluate,
   ImageIndex,
   type EmbeddedDataset,
+  type EncodeOptions,
   type EvalDataset,
   type EvaluateOptions,
 } from '../eval/index.js';
@@ -41,7 +42,7 @@ export async function gatherEvaluation(
   specs: readonly (string | EvalDataset)[],
   { queries, hits = 8, confusions = 4, ...options }: GatherOptions,
 ): Promise<GatheredEvaluation> {
-  const vectors = await queryVectors(loaded, queries);
+  const vectors = await queryVectors(loaded, queries, options);
   const strips: SearchStrip[][] = queries.map(() => []);
   const shown: { source: Source; dataset: EvalDataset; rowOf: Map<string, number> }[] = [];
   const onEmbedded = async ({ dataset, source, embeddings }: EmbeddedDataset): Promise<void> => {
@@ -99,8 +100,9 @@ function isShown(
 async function queryVectors(
   loaded: LoadedModel,
   queries: readonly string[],
+  { precision = 'float32' }: EncodeOptions,
 ): Promise<Float32Array[]> {
-  const features = await encodeTexts(loaded, queries);
+  const features = await encodeTexts(loaded, queries, { precision });
   const values = features.toTypedArray() as Float32Array;
   const width = features.dim(1);
   features.dispose();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { tinyModel, writePictures } from '../eval/tiny-model.test.helper.js';
+import { narrowModel } from '../models/index.js';
 import { lineChart } from './chart.js';
 import { gatherEvaluation } from './gather.js';
 import { escapeHtml, markup } from './markup.js';
@@ -183,9 +184,13 @@ describe('renderReport', () => {
     try {
       await writePictures(folder, { cat: ['red', 'blue'], dog: ['lime', 'gold'] });
       const queries = ['cat', '<dog>'];
-      const gathered = await gatherEvaluation(tinyModel(), [`folder:${folder}`], {
+      // Which computes in bf16 alone, as models are loaded for inference.
+      const narrowed = tinyModel();
+      narrowModel(narrowed.model, 'bfloat16');
+      const gathered = await gatherEvaluation(narrowed, [`folder:${folder}`], {
         queries,
         hits: 3,
+        precision: 'bfloat16',
       });
       assert.deepEqual(
         gathered.searches.map(({ query, strips }) => [
