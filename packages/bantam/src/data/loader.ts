@@ -65,7 +65,7 @@ export interface Batch {
 /**
  * Endless batches of augmented pictures and captions. Every batch is a pure function of the
  * source, the options' `seed`, `batchSize`, `views`, `size`, `decodeSide`, `replay` and `recipe`,
- * and its  * {@link Position}: neither the number of workers nor where the stream was started matters. A
+ * and its {@link Position}: neither the number of workers nor where the stream was started matters. A
  * broken sample is quarantined, and the one half an epoch further takes its place.
  */
 export class Loader {

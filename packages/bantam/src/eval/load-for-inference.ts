@@ -34,6 +34,6 @@ export async function loadForInference(
   const loaded = await loadModel(directory, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
-  if (dtype !== 'float32') narrowModel(loaded.model, dtype);
+  narrowModel(loaded.model, dtype);
   return { loaded, precision: dtype };
 }

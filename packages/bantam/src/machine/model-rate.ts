@@ -70,7 +70,7 @@ export async function measureModelRate(
   await steps.return();
   setup.model.eval();
   const dtype = resolvePrecision(precision);
-  if (dtype !== 'float32') narrowModel(setup.model, dtype);
+  narrowModel(setup.model, dtype);
   const { images, captions } = await measureTowers(setup.model, {
     batch,
     tokenizer,

@@ -6,9 +6,10 @@ const isRouter = /(?:^|\.)router$/;
 
 /**
  * Keeps the weights of a model's products in the type that it computes in, for inference: the same
- * features under autocast to it, without converting the weights for every batch. See
- * {@link narrowWeights}.
+ * features under autocast to it, without converting the weights for every batch. In float32 they are
+ * already. See {@link narrowWeights}.
  */
 export function narrowModel(model: Clip, dtype: FloatDType): void {
+  if (dtype === 'float32') return;
   narrowWeights(model, dtype, (name) => !isRouter.test(name));
 }

@@ -35,15 +35,13 @@ export function addSearch(program: Command): void {
         `There is no ${defaultIndex} here; run "bantam quickstart", or name a file with --index.`,
       );
     }
-    const { openEmbeddings, search } = await import('../../eval/index.js');
-    const { loadModel } = await import('../../models/index.js');
+    const { loadForInference, openEmbeddings, search } = await import('../../eval/index.js');
     const { index, model: embedder, spec } = openEmbeddings(path);
     if (model === undefined && embedder === undefined) {
       throw new BantamError(`${path} does not say which model made it; name it with --model.`);
     }
-    const loaded = await loadModel(model ?? resolve(dirname(path), embedder ?? ''), {
-      fused: true,
-    });
+    const directory = model ?? resolve(dirname(path), embedder ?? '');
+    const { loaded } = await loadForInference(directory);
     const query = words.join(' ');
     const [hits = []] = await search(loaded, index, [query], { k: top });
     const records = await recordsOf(spec, new Set(hits.map(({ key }) => key)));
