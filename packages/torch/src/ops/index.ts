@@ -9,6 +9,7 @@ export * from './int8.js';
 export * from './matrix.js';
 export * from './neural.js';
 export * from './pooling.js';
+export * from './ragged.js';
 export * from './random.js';
 export * from './reduce.js';
 export * from './resize.js';
