@@ -11,6 +11,7 @@
 #include "activate.h"
 #include "matrix.h"
 #include "onednn.h"
+#include "shape.h"
 
 namespace bantam {
 namespace {
@@ -89,13 +90,6 @@ struct WideLinear : torch::autograd::Function<WideLinear> {
 };
 
 #ifdef BANTAM_AMX
-
-/// The shape of x with another last dimension.
-std::vector<int64_t> with_width(const at::Tensor& x, int64_t width) {
-  auto shape = x.sizes().vec();
-  shape.back() = width;
-  return shape;
-}
 
 /// Runs `body` as if autocast were on in bfloat16, as it was in the forward pass.
 template <typename Body>

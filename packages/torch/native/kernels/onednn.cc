@@ -4,6 +4,8 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include "shape.h"
+
 namespace bantam::onednn {
 namespace {
 
@@ -36,11 +38,7 @@ bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<
              const std::optional<at::Tensor>& residual) {
   if (!available() || !is_supported(x) || !is_supported(weight) || (bias && !is_supported(*bias))) return false;
   if (at::autocast::is_autocast_enabled(at::kCPU) || x.dim() < 2 || weight.dim() != 2) return false;
-  if (residual) {
-    auto shape = x.sizes().vec();
-    shape.back() = weight.size(0);
-    if (!is_supported(*residual) || residual->sizes() != shape) return false;
-  }
+  if (residual && (!is_supported(*residual) || residual->sizes() != with_width(x, weight.size(0)))) return false;
   return x.numel() > 0 && weight.numel() > 0 && x.size(-1) == weight.size(1);
 }
 
