@@ -210,8 +210,8 @@ void rows_in_steps(const Picture& from, const Box& box, int width, uint8_t* to, 
   const uint8_t* first = from.data + box.top * from_stride + static_cast<size_t>(box.left) * 3;
   const uint8_t* end = from.data + from.height * from_stride;
   // Rows from which a load may reach beyond the picture are copied to where there is room.
-  const int safe = static_cast<int>(std::min<ptrdiff_t>(
-      box.height, std::max<ptrdiff_t>(0, (end - first - box.width * 3 - kRowSlack) / static_cast<ptrdiff_t>(from_stride))));
+  const ptrdiff_t within = (end - first - box.width * 3 - kRowSlack) / static_cast<ptrdiff_t>(from_stride);
+  const int safe = static_cast<int>(std::clamp<ptrdiff_t>(within, 0, box.height));
   int y = 0;
   for (; y + 4 <= safe; y += 4) step(first + y * from_stride, from_stride, 4, to + y * to_stride, to_stride);
   std::vector<uint8_t> copy(static_cast<size_t>(box.width) * 3 + kRowSlack);
@@ -275,7 +275,8 @@ void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8
     if (form == Form::avx512) x = columns_avx512(first, stride, split.view, y, to);
 #endif
 #ifdef BANTAM_AVX2
-    if (form == Form::avx2) x = columns_avx2(first, stride, paired.data() + static_cast<size_t>(y) * taps.most, taps.count[y], to);
+    const size_t row = static_cast<size_t>(y) * taps.most;
+    if (form == Form::avx2) x = columns_avx2(first, stride, paired.data() + row, taps.count[y], to);
 #endif
     columns_plain(first, stride, taps.row(y), taps.count[y], x, to);
   }
