@@ -73,7 +73,8 @@ napi_value resample_picture(napi_env env, napi_callback_info info) {
                       geometry[7],
                       geometry[8] != 0 ? Filter::bicubic : Filter::bilinear,
                       geometry[9] != 0};
-  resample(picture, resize, target.data(), std::min(static_cast<Form>(geometry[10]), best_form()));
+  const Form form = std::clamp(static_cast<Form>(geometry[10]), Form::plain, best_form());
+  resample(picture, resize, target.data(), form);
   return nullptr;
 }
 
