@@ -1,5 +1,5 @@
-// bantam::fused_conv, bantam::add_fused_conv_, and bantam::mlp_packed: layers for inference that do on the
-// way what follows them, by oneDNN: bias, activation, residual. Weights of linear layers come in oneDNN's
+// bantam::fused_conv, bantam::add_fused_conv_, bantam::linear_packed and bantam::mlp_packed: layers for
+// inference that do on the way what follows them, by oneDNN: bias, activation, residual. Weights of linear layers come in oneDNN's
 // own order from bantam::pack_linear. Those of convolutions do not: their best order depends on the map's
 // size, and oneDNN takes longer to bring one of its orders into another than to convolve.
 // Where oneDNN does not apply, libtorch's operators compute.
@@ -137,6 +137,13 @@ int64_t block_rows(int64_t width) {
   return std::clamp<int64_t>((1 << 19) / std::max<int64_t>(width, 1), 256, 2048) * at::get_num_threads();
 }
 
+Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+  const at::NoGradGuard no_grad;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (!weight.is_mkldnn()) return plain_linear(x, weight, bias);
+  return multiply(x.to(weight.scalar_type()).contiguous(), weight, wide(bias));
+}
+
 Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTensor& given_bias1, const Tensor& weight2,
                   const OptionalTensor& given_bias2, const OptionalTensor& given_residual, int64_t activation) {
   const at::NoGradGuard no_grad;
@@ -151,7 +158,8 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const auto x = input.to(type).contiguous().view({-1, input.size(-1)});
   auto shape = input.sizes().vec();
   shape.back() = weight2.size(0);
-  const auto y = at::empty({x.size(0), shape.back()}, x.options().dtype(given_residual ? given_residual->scalar_type() : type));
+  const auto result = given_residual ? given_residual->scalar_type() : type;
+  const auto y = at::empty({x.size(0), shape.back()}, x.options().dtype(result));
   const auto residual = given_residual ? given_residual->contiguous().view(y.sizes()) : Tensor();
   const int64_t step = block_rows(weight1.size(0));
   for (int64_t first = 0; first < x.size(0); first += step) {
@@ -173,6 +181,7 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::pack_linear);
+  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::linear_packed);
   library.def(
       "fused_conv(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
       "bool relu) -> Tensor",

@@ -1,7 +1,7 @@
 import type { FloatDType } from '../dtype.js';
 import { noGrad } from '../autograd.js';
 import { fusedConv, packLinear, type ConvEpilogue } from '../ops/packed.js';
-import { clone, to } from '../ops/shape.js';
+import { contiguous, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import type { Conv2d } from './conv.js';
@@ -33,7 +33,7 @@ export function packConvolution(
   scope(() => {
     const { weight, bias } =
       norm === null ? { weight: given, bias: givenBias } : foldBatchNorm(given, givenBias, norm);
-    conv.weight = packed(weight, dtype, clone);
+    conv.weight = packed(weight, dtype, contiguous);
     if (bias !== null && bias !== givenBias) {
       conv.bias = new Parameter(bias, { requiresGrad: false });
       givenBias?.dispose();

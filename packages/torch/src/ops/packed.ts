@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor.js';
 import { sides, type PerSide } from './neural.js';
 
 const packLinearOp = new Operator('bantam::pack_linear');
+const linearOp = new Operator('bantam::linear_packed');
 const convOp = new Operator('bantam::fused_conv');
 const addConvOp = new Operator('bantam::add_fused_conv_');
 const mlpOp = new Operator('bantam::mlp_packed');
@@ -13,10 +14,15 @@ const usualRows = 1024;
 
 /**
  * A weight [out, in] in oneDNN's order, in its own type; where oneDNN has no product of that type, the
- * weight itself. Only {@link mlpPacked} can read the result.
+ * weight itself. Only {@link linearPacked} and {@link mlpPacked} can read the result.
  */
 export function packLinear(weight: Tensor): Tensor {
   return packLinearOp.tensor(weight, usualRows);
+}
+
+/** x·Wᵀ + b with a weight of {@link packLinear}, in whose type it computes. It has no gradients. */
+export function linearPacked(x: Tensor, { weight, bias }: FusedLayer): Tensor {
+  return linearOp.tensor(x, weight, bias);
 }
 
 /** Weight and bias of a layer. */
