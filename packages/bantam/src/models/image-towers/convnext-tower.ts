@@ -92,7 +92,8 @@ class ConvNextBlock extends Module implements Packable {
 
   pack(dtype: FloatDType): void {
     packConvolution(this.convDw, { dtype });
-    this.mlp.packScaled(dtype, this.gamma);
+    this.mlp.fold(this.gamma);
+    this.mlp.pack(dtype);
   }
 }
 

@@ -17,6 +17,7 @@ import {
   type LinearOpOptions,
   type Tensor,
 } from '@bantam/torch';
+import type { Packable } from '../pack.js';
 import { timmLinear } from './timm-init.js';
 
 /** Options of {@link TimmMlp}. */
@@ -27,7 +28,7 @@ export interface TimmMlpOptions {
 }
 
 /** W₂·GELU(W₁x + b₁) + b₂ (+ residual) under timm's names. */
-export class TimmMlp extends Module {
+export class TimmMlp extends Module implements Packable {
   fc1: Linear;
   fc2: Linear;
 
@@ -37,7 +38,7 @@ export class TimmMlp extends Module {
     this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
   }
 
-  /** Whether {@link packScaled} took place. */
+  /** Whether {@link pack} made it one operator. */
   get isPacked(): boolean {
     return this.fc1.weight instanceof PackedWeight;
   }
@@ -57,18 +58,27 @@ export class TimmMlp extends Module {
   }
 
   /**
-   * One operator for inference in `dtype`, whose result is multiplied by `scale` [width]. Layers in
-   * int8 stay as they are, and their result is not multiplied.
+   * Multiplies the result by `scale` [width] through the weights, for a block that is then packed.
+   * Layers in int8 stay as they are.
    */
-  packScaled(dtype: FloatDType, scale: Tensor): void {
-    const { fc1, fc2 } = this;
-    if (fc1.weight instanceof Int8Weight || fc2.weight instanceof Int8Weight) return;
+  fold(scale: Tensor): void {
+    if (this.#isFixed) return;
+    const { weight, bias } = this.fc2;
     noGrad(() => {
       scope(() => {
-        copy_(fc2.weight, mul(fc2.weight, reshape(scale, [-1, 1])));
-        if (fc2.bias !== null) copy_(fc2.bias, mul(fc2.bias, scale));
+        copy_(weight, mul(weight, reshape(scale, [-1, 1])));
+        if (bias !== null) copy_(bias, mul(bias, scale));
       });
     });
-    packLinears([fc1, fc2], dtype);
+  }
+
+  pack(dtype: FloatDType): void {
+    if (!this.#isFixed) packLinears([this.fc1, this.fc2], dtype);
+  }
+
+  /** Whether the weights have a form for inference already. */
+  get #isFixed(): boolean {
+    const weights = [this.fc1.weight, this.fc2.weight];
+    return weights.some((weight) => weight instanceof Int8Weight || weight instanceof PackedWeight);
   }
 }
