@@ -59,7 +59,7 @@ function features(model: Clip, dtype: 'float32' | 'bfloat16', batch = 3): Tensor
 }
 
 function difference(a: Tensor, b: Tensor): number {
-  return max(abs(sub(a, b))).item() as number;
+  return max(abs(sub(a, b))).item();
 }
 
 function inScope(body: () => void): void {

@@ -1,4 +1,5 @@
-import { Module, type FloatDType } from '@bantam/torch';
+import type { Module} from '@bantam/torch';
+import { type FloatDType } from '@bantam/torch';
 import type { Clip } from './clip.js';
 
 /** A part of a tower that has a form of its own for inference. */

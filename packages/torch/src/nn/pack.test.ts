@@ -21,7 +21,7 @@ import { PackedWeight } from './packed-weight.js';
 const generator = new Generator({ seed: 1 });
 
 function difference(a: Tensor, b: Tensor): number {
-  return max(abs(sub(a, b))).item() as number;
+  return max(abs(sub(a, b))).item();
 }
 
 /** A batch norm that does something. */
