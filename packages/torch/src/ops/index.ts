@@ -8,6 +8,7 @@ export * from './in-place.js';
 export * from './int8.js';
 export * from './matrix.js';
 export * from './neural.js';
+export * from './packed.js';
 export * from './pooling.js';
 export * from './ragged.js';
 export * from './random.js';
