@@ -31,6 +31,12 @@ std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
     flops += product(input(call, 0), input(call, 1));
   } else if (std::strcmp(name, "aten::addmm") == 0 || std::strcmp(name, "aten::baddbmm") == 0) {
     flops += product(input(call, 1), input(call, 2));
+  } else if (std::strcmp(name, "mkldnn::_linear_pointwise") == 0) {
+    const auto overload = call.operator_name();
+    const bool adds = overload && overload->overload_name == "binary";
+    // x·Wᵀ, where that form has what it adds before W.
+    const auto &x = input(call, 0), &weight = input(call, adds ? 2 : 1);
+    flops += 2.0 * static_cast<double>(x.numel()) * static_cast<double>(weight.size(0));
   } else if (std::strcmp(name, "aten::convolution") == 0) {
     const auto& weight = input(call, 1);
     auto context = std::make_unique<Convolution>();

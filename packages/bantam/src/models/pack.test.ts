@@ -5,6 +5,7 @@ import {
   add,
   autocast,
   copy_,
+  fromTypedArray,
   Generator,
   max,
   mul,
@@ -23,9 +24,12 @@ import { modelConfig } from './presets/index.js';
 import { narrowModel } from './narrow.js';
 import { quantizeModel } from './quantize.js';
 
-const towers = ['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin'].map(
-  (tower) => `${tower}-Nano-64`,
-);
+const towers = [
+  ...['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin', 'SigLIP'].map(
+    (tower) => `${tower}-Nano-64`,
+  ),
+  'ViT-Nano-16-64',
+];
 
 /** A model whose branches count: fresh ones end with factors of nearly nothing. */
 function build(name: string): Clip {
@@ -89,6 +93,28 @@ describe('packModel', () => {
         narrowModel(model, 'bfloat16');
         const after = difference(features(model, 'bfloat16'), exact);
         assert.ok(after < Math.max(2 * before, 0.004), `${after} after ${before}`);
+      });
+    });
+  }
+
+  for (const name of ['ViT', 'MoE-ViT', 'SAS-P-ViT', 'coca_ViT']) {
+    it(`keeps the features of ${name}'s towers of blocks`, () => {
+      using model = build(`${name}-Nano-16-64`);
+      inScope(() => {
+        // Texts of 9, 4 and 12 tokens, whose end has the highest id.
+        const ids = fromTypedArray(
+          BigInt64Array.from({ length: 36 }, (_, i) => {
+            const last = [8, 3, 11][Math.floor(i / 12)] ?? 0;
+            return BigInt(i % 12 < last ? 5 + (i % 7) : i % 12 === last ? 99 : 0);
+          }),
+          { shape: [3, 12] },
+        );
+        const both = () => [features(model, 'float32'), normalize(model.encodeText(ids))] as const;
+        const expected = both();
+        packModel(model, 'float32');
+        both().forEach((actual, i) => {
+          assert.ok(difference(actual, expected[i] ?? assert.fail()) < 1e-5);
+        });
       });
     });
   }

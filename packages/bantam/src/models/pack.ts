@@ -1,5 +1,11 @@
-import type { Module} from '@bantam/torch';
-import { type FloatDType } from '@bantam/torch';
+import {
+  Linear,
+  MultiheadAttention,
+  packLinears,
+  type FloatDType,
+  type Module,
+} from '@bantam/torch';
+import { isInBlock } from './block-layers.js';
 import type { Clip } from './clip.js';
 
 /** A part of a tower that has a form of its own for inference. */
@@ -13,12 +19,22 @@ function isPackable(module: Module): module is Module & Packable {
 }
 
 /**
- * Brings the convolutional image towers into their form for inference on the CPU, in place: batch norms
- * and layer scales merged into the weights, these in the order in which the processor reads them
- * fastest, and bias, activation and shortcut in one operator with the product before them. Layers in
- * int8 stay as they are. The model is then neither for training nor for saving.
+ * Brings both towers into their form for inference on the CPU, in place: batch norms and layer scales of
+ * convolutional towers merged into the weights, and bias, activation and shortcut in one operator with
+ * the product before them; the weights of blocks' linear layers in the order in which the processor
+ * reads them fastest. Layers in int8 stay as they are. The model is then neither for training nor for
+ * saving.
  */
-export function packModel(model: Clip, dtype: FloatDType): void {
-  if (model.logitScale.device !== 'cpu') return;
-  for (const module of model.namedModules().values()) if (isPackable(module)) module.pack(dtype);
+export function packModel({ visual, text, logitScale }: Clip, dtype: FloatDType): void {
+  if (logitScale.device !== 'cpu') return;
+  for (const tower of [visual, text]) {
+    for (const [name, module] of tower.namedModules()) {
+      if (isPackable(module)) module.pack(dtype);
+      else if (isInBlock(name) && isLinear(module)) packLinears([module], dtype);
+    }
+  }
+}
+
+function isLinear(module: Module): module is Linear | MultiheadAttention {
+  return module instanceof Linear || module instanceof MultiheadAttention;
 }

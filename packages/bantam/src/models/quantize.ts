@@ -1,8 +1,6 @@
 import { quantizeLinears } from '@bantam/torch';
+import { isInBlock } from './block-layers.js';
 import type { Clip } from './clip.js';
-
-/** Layers within blocks, of all kinds of towers; routers stay, because they compute in float32. */
-const inBlock = /(?:^|\.)(?:res)?blocks\.\d+\.(?!.*router$)/;
 
 /**
  * Puts the linear layers of both towers' blocks, those of attentions and MLPs, into int8 in place,
@@ -13,6 +11,6 @@ const inBlock = /(?:^|\.)(?:res)?blocks\.\d+\.(?!.*router$)/;
  */
 export function quantizeModel({ visual, text }: Pick<Clip, 'visual' | 'text'>): string[] {
   return Object.entries({ visual, text }).flatMap(([tower, module]) =>
-    quantizeLinears(module, (name) => inBlock.test(name)).map((name) => `${tower}.${name}`),
+    quantizeLinears(module, isInBlock).map((name) => `${tower}.${name}`),
   );
 }

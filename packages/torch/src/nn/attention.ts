@@ -4,6 +4,7 @@ import { gt, where } from '../ops/compare.js';
 import { arange, full, zeros } from '../ops/create.js';
 import { baddbmm, bmm, linear } from '../ops/matrix.js';
 import { scaledDotProductAttention, shortAttention, softmax } from '../ops/neural.js';
+import { linearPacked } from '../ops/packed.js';
 import { packRows, unpackRows, type Packing } from '../ops/ragged.js';
 import {
   expand,
@@ -22,6 +23,7 @@ import { xavierUniformInit, zerosInit } from './init.js';
 import { Int8Weight } from './int8-weight.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
+import { PackedWeight } from './packed-weight.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link MultiheadAttention}. */
@@ -119,17 +121,28 @@ export class MultiheadAttention extends Module {
     this.heads = heads;
   }
 
-  /** Of q, k, v the ones from `start`, `count` of them: [B, L, count·W]. */
-  #project(x: Tensor, start: number, count: number): Tensor {
+  /** q, k and v side by side: [*, W] → [*, 3·W]. */
+  project(x: Tensor): Tensor {
     const { inProjWeight: weight, inProjBias: bias } = this;
-    if (count === 3) return linear(x, weight, bias);
+    return weight instanceof PackedWeight
+      ? linearPacked(x, { weight: weight.packed, bias })
+      : linear(x, weight, bias);
+  }
+
+  /** Of q, k, v the ones from `start`, `count` of them: [B, L, count·W]. */
+  #projectSome(x: Tensor, start: number, count: number): Tensor {
+    const { inProjWeight: weight, inProjBias: bias } = this;
     const width = x.dim(2);
+    // A packed weight is read as a whole.
+    if (weight instanceof PackedWeight) {
+      return narrow(this.project(x), 2, start * width, count * width);
+    }
     const rows = (all: Tensor): Tensor => narrow(all, 0, start * width, count * width);
     const some = weight instanceof Int8Weight ? weight.rows(start, count) : rows(weight);
     return linear(x, some, rows(bias));
   }
 
-  /** What {@link #project} gives, taken apart: each [B, heads, L, d] as a view. */
+  /** What {@link project} gives, taken apart: each [B, heads, L, d] as a view. */
   #split(projected: Tensor): Tensor[] {
     const [batch, length, width] = projected.shape as [number, number, number];
     const own = this.inProjWeight.dim(1);
@@ -145,11 +158,11 @@ export class MultiheadAttention extends Module {
     if (packing === undefined) {
       const projected =
         queries === undefined
-          ? [this.#project(x, 0, 3)]
-          : [this.#project(queries, 0, 1), this.#project(x, 1, 2)];
+          ? [this.project(x)]
+          : [this.#projectSome(queries, 0, 1), this.#projectSome(x, 1, 2)];
       return this.outProj.forward(this.#mix(projected, options), { residual });
     }
-    const joint = unpackRows(this.#project(x, 0, 3), packing);
+    const joint = unpackRows(this.project(x), packing);
     const mixed = packRows(this.#mix([joint], { causal }), packing);
     return this.outProj.forward(mixed, { residual });
   }

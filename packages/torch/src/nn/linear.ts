@@ -1,9 +1,12 @@
+import { add } from '../ops/arithmetic.js';
 import { zeros } from '../ops/create.js';
 import { linear, type LinearOpOptions } from '../ops/matrix.js';
+import { linearPacked } from '../ops/packed.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
 import { Module } from './module.js';
+import { PackedWeight } from './packed-weight.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link Linear}. */
@@ -29,7 +32,10 @@ export class Linear extends Module {
       : null;
   }
 
-  forward(x: Tensor, options: LinearOpOptions = {}): Tensor {
-    return linear(x, this.weight, this.bias, options);
+  forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
+    const { weight, bias } = this;
+    if (!(weight instanceof PackedWeight)) return linear(x, weight, bias, { residual });
+    const y = linearPacked(x, { weight: weight.packed, bias });
+    return residual === undefined ? y : add(residual, y);
   }
 }

@@ -1,12 +1,14 @@
 import { Operator } from '../operator.js';
 import { mlpInt8 } from '../ops/int8.js';
 import type { LinearOpOptions } from '../ops/matrix.js';
+import { mlpPacked } from '../ops/packed.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { activationCode, type Activation } from './activation.js';
 import { Int8Weight } from './int8-weight.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
+import { PackedWeight } from './packed-weight.js';
 
 const mlpOp = new Operator('bantam::mlp');
 
@@ -42,6 +44,14 @@ export class Mlp extends Module {
       return mlpInt8(x, {
         first: { weight: first, bias: cFc.bias },
         second: { weight: second, bias: cProj.bias },
+        activation: code,
+        residual,
+      });
+    }
+    if (first instanceof PackedWeight && second instanceof PackedWeight) {
+      return mlpPacked(x, {
+        first: { weight: first.packed, bias: cFc.bias },
+        second: { weight: second.packed, bias: cProj.bias },
         activation: code,
         residual,
       });

@@ -4,8 +4,10 @@ import { fusedConv, packLinear, type ConvEpilogue } from '../ops/packed.js';
 import { contiguous, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
+import { MultiheadAttention } from './attention.js';
 import type { Conv2d } from './conv.js';
 import { foldBatchNorm } from './fold.js';
+import { Int8Weight } from './int8-weight.js';
 import type { Linear } from './linear.js';
 import type { BatchNorm2d } from './norm.js';
 import { PackedWeight } from './packed-weight.js';
@@ -59,13 +61,28 @@ export function normedConv(
   return fusedConv(x, { weight: weight.packed, bias }, { ...places, ...epilogue });
 }
 
-/** Packs linear layers in place, for inference on the CPU: see {@link packLinear}. */
-export function packLinears(layers: readonly Linear[], dtype: FloatDType): void {
+/**
+ * Packs linear layers and attentions in place, for inference on the CPU: see {@link packLinear}. Those
+ * in int8, and packed ones, stay as they are.
+ */
+export function packLinears(
+  layers: readonly (Linear | MultiheadAttention)[],
+  dtype: FloatDType,
+): void {
   for (const layer of layers) {
-    const given = layer.weight;
-    layer.weight = packed(given, dtype, packLinear);
-    given.dispose();
+    if (layer instanceof MultiheadAttention) {
+      layer.inProjWeight = linearWeight(layer.inProjWeight, dtype);
+    } else {
+      layer.weight = linearWeight(layer.weight, dtype);
+    }
   }
+}
+
+function linearWeight(given: Parameter, dtype: FloatDType): Parameter {
+  if (given instanceof Int8Weight || given instanceof PackedWeight) return given;
+  const weight = packed(given, dtype, packLinear);
+  given.dispose();
+  return weight;
 }
 
 function packed(weight: Tensor, dtype: FloatDType, pack: (weight: Tensor) => Tensor): PackedWeight {

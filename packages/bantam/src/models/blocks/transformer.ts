@@ -3,7 +3,6 @@ import {
   chunk,
   full,
   LayerNorm,
-  linear,
   Mlp,
   Module,
   mul,
@@ -128,9 +127,9 @@ export class ResidualBlock extends Module {
     const bias =
       visible &&
       reshape(repeatInterleave(hiding(visible), this.attn.heads, 0), [-1, 1, visible.dim(1)]);
-    const { inProjWeight, inProjBias, heads, outProj } = this.attn;
+    const { heads, outProj } = this.attn;
     const { normed, residual: kept } = this.ln_1.branch(x);
-    const [q, k, v] = chunk(linear(normed, inProjWeight, inProjBias), 3, -1).map((part) =>
+    const [q, k, v] = chunk(this.attn.project(normed), 3, -1).map((part) =>
       splitHeads(part, heads),
     ) as [Tensor, Tensor, Tensor];
     const { keys, values } = cache.append(k, v);

@@ -71,13 +71,18 @@ export class AttentionPool2d extends Module {
     const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
     const { heads } = this;
     const depth = width / heads;
-    // A question q meets all places alone: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k, where softmax takes no
-    // notice of what is the same for all places, and Σa·(W_v·x + b_v) = W_v·Σa·x + b_v. So no place is
-    // projected.
+    // A question q meets all places alone: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k and Σa·(W_v·x + b_v) =
+    // W_v·Σa·x + b_v. So no place is projected. q·b_k is the same for all of them, which softmax takes no
+    // notice of; it is there for b_k's gradient, which rounding makes what little it is.
     const q = mul(this.qProj.forward(narrow(x, 1, 0, 1)), depth ** -0.5);
     const byHead = transpose(reshape(q, [batch, heads, depth]), 0, 1);
     const asked = bmm(byHead, reshape(this.kProj.weight, [heads, depth, width]));
-    const scores = bmm(transpose(asked, 0, 1), transpose(x, 1, 2));
+    const met = bmm(transpose(asked, 0, 1), transpose(x, 1, 2));
+    const { bias } = this.kProj;
+    const scores =
+      bias === null
+        ? met
+        : add(met, transpose(bmm(byHead, reshape(bias, [heads, depth, 1])), 0, 1));
     const seen = transpose(bmm(softmax(scores, -1), x), 0, 1);
     const answer = bmm(seen, transpose(reshape(this.vProj.weight, [heads, depth, width]), 1, 2));
     const joined = reshape(transpose(answer, 0, 1), [batch, width]);

@@ -34,12 +34,12 @@ function stagesFlops({ width, depths, imageSize }: ModifiedResNetConfig): number
     .reduce((sum, part) => sum + part, 0);
 }
 
-/** The question and its answer through three matrices, heads that meet all places, and the projection. */
+/** The question and its answer through three matrices and a bias, heads that meet all places, and the projection. */
 function poolFlops(config: ModifiedResNetConfig, embedDim: number): number {
   const width = mapWidth(config);
   const heads = width / config.headWidth;
   const length = (config.imageSize / SHRINK) ** 2 + 1;
-  return 6 * width ** 2 + 4 * heads * length * width + 2 * width * embedDim;
+  return 6 * width ** 2 + 4 * heads * length * width + 2 * width * (embedDim + 1);
 }
 
 /** OpenAI's residual networks. */

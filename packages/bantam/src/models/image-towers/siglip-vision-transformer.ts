@@ -1,11 +1,11 @@
 import {
   add,
   Conv2d,
-  gelu,
   LayerNorm,
   Module,
   narrow,
   Parameter,
+  shortAttention,
   squeeze,
   truncatedNormalInit,
   zeros,
@@ -24,6 +24,7 @@ import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from 
 import { siglipGrid, siglipPictures, type SiglipVitConfig } from './siglip-vit-config.js';
 import { TimmHead } from './timm-head.js';
 import { timmLinear } from './timm-init.js';
+import { TimmMlp } from './timm-mlp.js';
 
 /** What the parts of the tower are made from. */
 interface PartOptions {
@@ -31,24 +32,10 @@ interface PartOptions {
   generator: Generator | null;
 }
 
-/** W₂·GELU(W₁·x + b₁) + b₂ under timm's names. */
-class SiglipMlp extends Module {
-  fc1: Linear;
-  fc2: Linear;
-  readonly approximate: 'tanh' | 'none';
-
-  constructor({ config, generator }: PartOptions) {
-    super();
-    const { width, geluTanh } = config;
-    const hidden = mlpWidth(config);
-    this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
-    this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
-    this.approximate = geluTanh ? 'tanh' : 'none';
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.fc2.forward(gelu(this.fc1.forward(x), { approximate: this.approximate }));
-  }
+function mlpOf({ config, generator }: PartOptions): TimmMlp {
+  const { width, geluTanh } = config;
+  const activation = geluTanh ? 'gelu-tanh' : 'gelu';
+  return new TimmMlp({ width, hidden: mlpWidth(config), activation, generator });
 }
 
 /** Multi-head self-attention under timm's names. */
@@ -67,10 +54,13 @@ class SiglipAttention extends Module {
 
   /** [B, L, W] → [B, L, W] */
   forward(x: Tensor): Tensor {
+    const { heads } = this;
     const width = x.dim(2);
     const all = this.qkv.forward(x);
     const part = (i: number) => narrow(all, 2, i * width, width);
-    return this.proj.forward(attend(part(0), part(1), part(2), this.heads));
+    const mixed =
+      shortAttention(all, { heads, causal: false }) ?? attend(part(0), part(1), part(2), heads);
+    return this.proj.forward(mixed);
   }
 }
 
@@ -79,7 +69,7 @@ class SiglipBlock extends Module {
   norm1: LayerNorm;
   attn: SiglipAttention;
   norm2: LayerNorm;
-  mlp: SiglipMlp;
+  mlp: TimmMlp;
 
   constructor(options: PartOptions) {
     super();
@@ -87,7 +77,7 @@ class SiglipBlock extends Module {
     this.norm1 = new LayerNorm({ width, eps });
     this.attn = new SiglipAttention(options);
     this.norm2 = new LayerNorm({ width, eps });
-    this.mlp = new SiglipMlp(options);
+    this.mlp = mlpOf(options);
   }
 
   forward(x: Tensor): Tensor {
@@ -106,7 +96,7 @@ class AttentionPoolLatent extends Module {
   kv: Linear;
   proj: Linear;
   norm: LayerNorm;
-  mlp: SiglipMlp;
+  mlp: TimmMlp;
   readonly heads: number;
 
   constructor({ config, generator }: PartOptions) {
@@ -122,7 +112,7 @@ class AttentionPoolLatent extends Module {
     this.kv = timmLinear({ inFeatures: width, outFeatures: 2 * width, generator });
     this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
     this.norm = new LayerNorm({ width, eps });
-    this.mlp = new SiglipMlp({ config, generator });
+    this.mlp = mlpOf({ config, generator });
     this.heads = heads;
   }
 

@@ -1,6 +1,6 @@
 import {
   activationCode,
-  gelu,
+  activations,
   Int8Weight,
   mlpPacked,
   Module,
@@ -11,6 +11,7 @@ import {
   reshape,
   scope,
   copy_,
+  type Activation,
   type FloatDType,
   type Generator,
   type Linear,
@@ -24,16 +25,20 @@ import { timmLinear } from './timm-init.js';
 export interface TimmMlpOptions {
   width: number;
   hidden: number;
+  /** Default `gelu`. */
+  activation?: Activation;
   generator: Generator | null;
 }
 
-/** W₂·GELU(W₁x + b₁) + b₂ (+ residual) under timm's names. */
+/** W₂·act(W₁x + b₁) + b₂ (+ residual) under timm's names. */
 export class TimmMlp extends Module implements Packable {
   fc1: Linear;
   fc2: Linear;
+  readonly activation: Activation;
 
-  constructor({ width, hidden, generator }: TimmMlpOptions) {
+  constructor({ width, hidden, activation = 'gelu', generator }: TimmMlpOptions) {
     super();
+    this.activation = activation;
     this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
     this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
   }
@@ -47,12 +52,12 @@ export class TimmMlp extends Module implements Packable {
     const { fc1, fc2 } = this;
     const [first, second] = [fc1.weight, fc2.weight];
     if (!(first instanceof PackedWeight && second instanceof PackedWeight)) {
-      return fc2.forward(gelu(fc1.forward(x)), { residual });
+      return fc2.forward(activations[this.activation](fc1.forward(x)), { residual });
     }
     return mlpPacked(x, {
       first: { weight: first.packed, bias: fc1.bias },
       second: { weight: second.packed, bias: fc2.bias },
-      activation: activationCode.gelu,
+      activation: activationCode[this.activation],
       residual,
     });
   }
@@ -62,8 +67,8 @@ export class TimmMlp extends Module implements Packable {
    * Layers in int8 stay as they are.
    */
   fold(scale: Tensor): void {
-    if (this.#isFixed) return;
     const { weight, bias } = this.fc2;
+    if (weight instanceof Int8Weight || weight instanceof PackedWeight) return;
     noGrad(() => {
       scope(() => {
         copy_(weight, mul(weight, reshape(scale, [-1, 1])));
@@ -73,12 +78,6 @@ export class TimmMlp extends Module implements Packable {
   }
 
   pack(dtype: FloatDType): void {
-    if (!this.#isFixed) packLinears([this.fc1, this.fc2], dtype);
-  }
-
-  /** Whether the weights have a form for inference already. */
-  get #isFixed(): boolean {
-    const weights = [this.fc1.weight, this.fc2.weight];
-    return weights.some((weight) => weight instanceof Int8Weight || weight instanceof PackedWeight);
+    packLinears([this.fc1, this.fc2], dtype);
   }
 }
