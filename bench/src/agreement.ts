@@ -1,4 +1,4 @@
-import type { Checked, Precision } from './protocol.js';
+import type { Checked, WorkloadPrecision } from './protocol.js';
 import { relativeDifference } from './statistics.js';
 
 /** How far two computations of the same thing may lie apart. */
@@ -15,11 +15,12 @@ interface Tolerance {
 
 /**
  * fp32: rounding of sums in another order. bf16 keeps 8 bits of each product's result, and both
- * sides round at different places.
+ * sides round at different places. int8 keeps 7 bits of each factor, in one scale for a row.
  */
-export const tolerances: Readonly<Record<Precision, Tolerance>> = {
+export const tolerances: Readonly<Record<WorkloadPrecision, Tolerance>> = {
   fp32: { loss: 1e-5, gradNorm: 1e-3, feature: 2e-5, channelMean: 0.05 },
   bf16: { loss: 5e-3, gradNorm: 2e-2, feature: 1e-2, channelMean: 0.05 },
+  int8: { loss: 0, gradNorm: 0, feature: 2e-2, channelMean: 0 },
 };
 
 /** What was compared. */
@@ -36,7 +37,7 @@ export function decodeFloats(text: string): Float32Array {
 }
 
 /** Whether both sides computed the same on the same inputs, within the precision's tolerance. */
-export function compare(bantam: Checked, peer: Checked, precision: Precision): Agreement {
+export function compare(bantam: Checked, peer: Checked, precision: WorkloadPrecision): Agreement {
   const differences: Partial<Record<keyof Tolerance, number>> = {};
   if (bantam.losses !== undefined) {
     differences.loss = largest(bantam.losses, peer.losses, relativeDifference);

@@ -34,7 +34,8 @@ export async function openLoader(workload: LoadWorkload): Promise<OpenWorkload> 
     const loader = new Loader(source, options);
     const sums = [0, 0, 0];
     let left = loader.batchesPerEpoch;
-    for await (const { images, captions } of loader.batches({ epoch: epoch++ })) {
+    for await (const batch of loader.batches({ epoch: epoch++ })) {
+      const { images, captions } = batch;
       tokenizer.encodeBatch(captions, { length: 'longest' });
       const means = scope(() => {
         const rows = images.image ?? new Uint8Array();
@@ -44,6 +45,7 @@ export async function openLoader(workload: LoadWorkload): Promise<OpenWorkload> 
       means.forEach((value, channel) => {
         sums[channel] = (sums[channel] ?? 0) + value / loader.batchesPerEpoch;
       });
+      loader.recycle(batch);
       if (--left === 0) break;
     }
     await loader.close();

@@ -14,7 +14,7 @@ import {
   parseStrategy,
   type Batch,
   type BatchStream,
-  type LoadedModel,
+  type InferenceModel,
   type MetricsRow,
 } from 'bantam';
 import type { Checked, ModelWorkload, Precision, Ran } from './protocol.js';
@@ -38,10 +38,8 @@ export async function openModelWorkload(workload: ModelWorkload): Promise<OpenWo
   const batches = await readBatches(workload.folder);
   if (workload.kind === 'train') return training(workload, batches);
   const { precision } = workload;
-  const { loaded } = await loadForInference(join(workload.folder, 'model'), { precision });
-  return workload.kind === 'image'
-    ? imageInference(loaded, batches, workload)
-    : textInference(loaded, batches, workload);
+  const model = await loadForInference(join(workload.folder, 'model'), { precision });
+  return workload.kind === 'image' ? imageInference(model, batches) : textInference(model, batches);
 }
 
 interface ReadyBatch {
@@ -102,6 +100,7 @@ async function training(
   { folder, precision, optimizer }: ModelWorkload,
   batches: readonly ReadyBatch[],
 ): Promise<OpenWorkload> {
+  if (precision === 'int8') throw new RangeError('Nothing is trained in int8.');
   const {
     config: model,
     tokenizer,
@@ -163,27 +162,21 @@ async function training(
 
 /** What `bantam embed` and `bantam eval` do with each batch of pictures. */
 function imageInference(
-  loaded: LoadedModel,
+  { loaded, precision }: InferenceModel,
   batches: readonly ReadyBatch[],
-  { precision }: ModelWorkload,
 ): OpenWorkload {
   const encode = ({ pixels, captions, edge }: ReadyBatch) =>
-    encodePixels(
-      loaded,
-      { pixels, shape: [captions.length, edge, edge, 3] },
-      { precision: dtypeOf(precision) },
-    );
+    encodePixels(loaded, { pixels, shape: [captions.length, edge, edge, 3] }, { precision });
   return inference(batches, (batch) => Promise.resolve(encode(batch)));
 }
 
 /** What `bantam embed` and `bantam eval` do with texts, tokenization included. */
 function textInference(
-  loaded: LoadedModel,
+  { loaded, precision }: InferenceModel,
   batches: readonly ReadyBatch[],
-  { precision }: ModelWorkload,
 ): OpenWorkload {
   return inference(batches, async ({ captions }) => {
-    const options = { precision: dtypeOf(precision), batchSize: captions.length };
+    const options = { precision, batchSize: captions.length };
     using features = await encodeTexts(loaded, captions, options);
     return features.toTypedArray() as Float32Array;
   });

@@ -1,6 +1,6 @@
 import { UsageError } from '../../packages/bantam/dist/errors.js';
 import { didYouMean } from '../../packages/bantam/dist/nearest.js';
-import type { LoadFormat, OptimizerNumbers, Precision } from './protocol.js';
+import type { LoadFormat, OptimizerNumbers, WorkloadPrecision } from './protocol.js';
 
 /** A row of the benchmark's tables. */
 export interface ModelCase {
@@ -8,7 +8,7 @@ export interface ModelCase {
   readonly name: string;
   readonly kind: 'train' | 'image' | 'text';
   readonly model: string;
-  readonly precision: Precision;
+  readonly precision: WorkloadPrecision;
 }
 
 export interface LoadCase {
@@ -27,15 +27,23 @@ const models = ['ViT-B-32', 'ViT-S-16', 'RN50', 'convnext_tiny', 'ViT-Nano-16-64
 export const cases: readonly Case[] = [
   ...models.flatMap((model) =>
     (['train', 'image', 'text'] as const).flatMap((kind) =>
-      (['bf16', 'fp32'] as const).map((precision) => modelCase(kind, model, precision)),
+      precisionsOf(kind).map((precision) => modelCase(kind, model, precision)),
     ),
   ),
   { name: 'load/csv', kind: 'load', format: 'csv' },
   { name: 'load/wds', kind: 'load', format: 'wds' },
 ];
 
+function precisionsOf(kind: ModelCase['kind']): WorkloadPrecision[] {
+  return kind === 'train' ? ['bf16', 'fp32'] : ['bf16', 'fp32', 'int8'];
+}
+
 /** The case of a kind, model and precision. */
-export function modelCase(kind: ModelCase['kind'], model: string, precision: Precision): ModelCase {
+export function modelCase(
+  kind: ModelCase['kind'],
+  model: string,
+  precision: WorkloadPrecision,
+): ModelCase {
   return { name: `${kind}/${model}/${precision}`, kind, model, precision };
 }
 

@@ -1,6 +1,6 @@
 import { BantamError } from '../../packages/bantam/dist/errors.js';
 import { compare, type Agreement } from './agreement.js';
-import type { Checked, PeerSettings, Precision, Workload } from './protocol.js';
+import type { Checked, PeerSettings, Workload, WorkloadPrecision } from './protocol.js';
 import type { Round, Slice } from './results.js';
 import { startBantam, startPeer, type SideOptions } from './sides.js';
 import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
@@ -9,13 +9,13 @@ import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
 export interface MeasureOptions extends SideOptions {
   readonly workload: Workload;
   /** What tolerance applies to the results of both sides. */
-  readonly precision: Precision;
+  readonly precision: WorkloadPrecision;
   /** Null measures Bantam alone. */
   readonly peer: { readonly python: string; readonly settings: PeerSettings } | null;
   readonly rounds: number;
   /** Each side's turn takes about this long, and at least one step. */
   readonly sliceSeconds: number;
-  /** Whether to measure the matrix-product rate in each round. */
+  /** Whether to measure the matrix-product rate in each round; there is none of int8. */
   readonly rate: boolean;
   readonly onRound: (round: number) => void;
 }
@@ -58,9 +58,10 @@ export async function measureInTurn(options: MeasureOptions): Promise<Measured> 
     options.onRound(round);
     const bantamSlice = await runSlice(bantam, peer, stepsFor(ours, options));
     const peerSlice = peer && theirs && (await runSlice(peer, bantam, stepsFor(theirs, options)));
-    const gflops = options.rate
-      ? (await bantam.ask({ op: 'rate', precision, seconds: 0.5 })).gflops
-      : null;
+    const gflops =
+      options.rate && precision !== 'int8'
+        ? (await bantam.ask({ op: 'rate', precision, seconds: 0.5 })).gflops
+        : null;
     rounds.push({ bantam: bantamSlice, peer: peerSlice, gflops });
   }
   const peakBytes = {

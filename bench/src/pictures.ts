@@ -13,7 +13,7 @@ text { font: 12px system-ui, sans-serif; fill: #808790; }
 .strong { font-weight: 600; }
 .grid { stroke: #808790; stroke-opacity: 0.25; } .axis { stroke: #808790; }
 .one { stroke: #808790; stroke-dasharray: 3 4; }
-.bf16 { fill: #2b7fd4; } .fp32 { fill: #7fb2e5; }
+.bf16 { fill: #2b7fd4; } .fp32 { fill: #7fb2e5; } .int8 { fill: #1b9e8a; }
 .main { stroke: #2b7fd4; stroke-width: 2.2; fill: none; stroke-linejoin: round; }
 .range { stroke: #808790; stroke-width: 1.5; }
 `;

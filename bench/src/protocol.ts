@@ -6,6 +6,9 @@ export type WorkloadKind = 'train' | 'image' | 'text' | 'load';
 /** What the towers compute in; `bf16` is autocast or bf16 weights, whichever suits. */
 export type Precision = 'fp32' | 'bf16';
 
+/** That of a workload; int8, for inference, is Bantam's alone: the peer then computes in bf16. */
+export type WorkloadPrecision = Precision | 'int8';
+
 /** AdamW's numbers, the same on both sides. */
 export interface OptimizerNumbers {
   readonly lr: number;
@@ -18,7 +21,7 @@ export interface OptimizerNumbers {
 /** Work that a process holds ready: a model with its weights and some batches in a folder. */
 export interface ModelWorkload {
   readonly kind: 'train' | 'image' | 'text';
-  readonly precision: Precision;
+  readonly precision: WorkloadPrecision;
   /** Made by the Bantam worker's `prepare`. */
   readonly folder: string;
   readonly optimizer: OptimizerNumbers;

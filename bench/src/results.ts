@@ -2,7 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../packages/bantam/dist/errors.js';
 import type { Agreement } from './agreement.js';
-import type { PeerSettings, Precision, Prepared, WorkloadKind } from './protocol.js';
+import type {
+  PeerSettings,
+  Precision,
+  Prepared,
+  WorkloadKind,
+  WorkloadPrecision,
+} from './protocol.js';
 
 /** One attempt at making the peer faster. */
 export interface Trial {
@@ -36,7 +42,7 @@ export interface Round {
 export interface CaseResult {
   readonly name: string;
   readonly kind: WorkloadKind;
-  readonly precision: Precision;
+  readonly precision: WorkloadPrecision;
   readonly samplesPerStep: number;
   /** Null where no model takes part. */
   readonly model: string | null;

@@ -16,7 +16,7 @@ export const plainSettings: PeerSettings = {
 export function usualSettings(workload: Workload): PeerSettings {
   if (workload.kind === 'load') return plainSettings;
   const { kind, precision } = workload;
-  const bf16 = precision === 'bf16';
+  const bf16 = precision !== 'fp32';
   return {
     ...plainSettings,
     weights: bf16 && kind !== 'train' ? 'bf16' : 'fp32',
@@ -34,7 +34,7 @@ export function changesFor(workload: Workload, { compile }: { compile: boolean }
   const { kind, precision } = workload;
   return [
     ...(kind === 'train' ? [{ fusedAdamW: true }] : []),
-    ...(kind !== 'train' && precision === 'bf16' ? [{ weights: 'bf16' } as const] : []),
+    ...(kind !== 'train' && precision !== 'fp32' ? [{ weights: 'bf16' } as const] : []),
     { mathAttention: true },
     { keepMemory: true },
     ...(kind === 'text' ? [] : [{ channelsLast: true }]),

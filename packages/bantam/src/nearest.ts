@@ -1,4 +1,5 @@
-import { nearest } from '@bantam/torch';
+// Not by way of all of '@bantam/torch': data workers, which need none of it, get here as well.
+import { nearest } from '@bantam/torch/nearest';
 
 /** ` (did you mean "name"?)` for use within an error; empty if nothing is known. */
 export function didYouMean(word: string, known: readonly string[]): string {

@@ -10,7 +10,7 @@ interface NativeImage {
   decodeJpeg(bytes: Uint8Array, shortestSide: number, target: Uint8Array): number;
   resample(data: Uint8Array, geometry: Int32Array, target: Uint8Array): void;
   readonly hasJpeg: boolean;
-  readonly hasVectorForm: boolean;
+  readonly bestForm: number;
 }
 
 function load(): NativeImage {
@@ -30,8 +30,13 @@ const native = load();
 /** Whether {@link decodeJpeg} decodes: where libjpeg-turbo was there when the addon was built. */
 export const hasJpegDecoder: boolean = native.hasJpeg;
 
-/** Whether {@link resampleRgb} has a form with vector instructions for this processor. */
-export const hasVectorResample: boolean = native.hasVectorForm;
+/** How {@link resampleRgb} computes: in plain C++, with AVX2, or with AVX-512 (VNNI and VBMI). */
+export type ResampleForm = 'plain' | 'avx2' | 'avx512';
+
+const everyForm: readonly ResampleForm[] = ['plain', 'avx2', 'avx512'];
+
+/** The forms that this processor and build have; the last is the fastest. All give the same bytes. */
+export const resampleForms: readonly ResampleForm[] = everyForm.slice(0, native.bestForm + 1);
 
 /** A picture of `width` × `height` pixels, [height, width, 3]. */
 export interface RgbImage {
@@ -96,8 +101,8 @@ export interface ResampleRgbOptions {
   };
   /** Memory for the result, which may be the picture's own; new memory by default. */
   readonly target?: Uint8Array;
-  /** Whether vector instructions are used where there are any; true by default. Same bytes. */
-  readonly vector?: boolean;
+  /** One of {@link resampleForms}; the fastest by default. */
+  readonly form?: ResampleForm;
 }
 
 /**
@@ -109,13 +114,14 @@ export interface ResampleRgbOptions {
  * @throws RangeError where the box is empty or not inside the picture, or the result has no room.
  */
 export function resampleRgb(picture: RgbImage, options: ResampleRgbOptions): Uint8Array {
-  const { width, height, interpolation, antialias = true, vector = true } = options;
+  const { width, height, interpolation, antialias = true, form } = options;
   const box = options.box ?? { left: 0, top: 0, width: picture.width, height: picture.height };
   const length = width * height * 3;
   const { target = new Uint8Array(length) } = options;
   const geometry = Int32Array.of(
     ...[picture.width, picture.height, box.left, box.top, box.width, box.height, width, height],
-    ...[interpolation === 'bicubic', antialias, vector].map(Number),
+    ...[interpolation === 'bicubic', antialias].map(Number),
+    form === undefined ? native.bestForm : everyForm.indexOf(form),
   );
   const inside =
     box.left >= 0 &&

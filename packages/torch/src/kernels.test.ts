@@ -115,6 +115,27 @@ describe('bantam::linear', () => {
     });
   }
 
+  for (const { rows, inputs, outputs } of shapes) {
+    it(`float32 [${rows.join(', ')}, ${inputs}] → ${outputs} equals float64, gradients included`, () => {
+      const values = [
+        exact([...rows, inputs]),
+        exact([outputs, inputs], 0.1),
+        exact([outputs]),
+        exact([...rows, outputs]),
+      ];
+      const upstream = exact([...rows, outputs]);
+      const f = (x: Tensor, w: Tensor, b: Tensor, residual: Tensor): Tensor =>
+        linear(x, w, b, { residual });
+      const [actual, expected] = (['float32', 'float64'] as const).map((dtype) =>
+        run(f, values, Array(4).fill(dtype), upstream),
+      ) as [Tensor[], Tensor[]];
+      for (const [i, tensor] of actual.entries()) {
+        assert.equal(tensor.dtype, 'float32');
+        assert.ok(relative(tensor, to(expected[i] ?? assert.fail(), { dtype: 'float32' })) < 2e-6);
+      }
+    });
+  }
+
   it('adds a residual and passes its gradient on', () => {
     const values = [exact([6, 10, 40]), exact([72, 40], 0.1), exact([6, 10, 72])];
     const f = (x: Tensor, w: Tensor, residual: Tensor): Tensor => linear(x, w, null, { residual });
@@ -137,6 +158,18 @@ describe('bantam::linear', () => {
     // dx is the same in every row: the sum of w's rows.
     const expected = grad([mul(sum(mul(sum(w, { dim: 0 }), sum(w, { dim: 0 }))), 4)], [w])[0];
     assert.ok(dw && expected && relative(dw, expected) < 0.02);
+  });
+
+  it('has second derivatives in float32', () => {
+    const values = [exact([4, 32]), exact([16, 32], 0.1)];
+    const second = (dtype: FloatDType): Tensor => {
+      const [x, w] = values.map((value) => leaf(value, dtype)) as [Tensor, Tensor];
+      const y = linear(x, w);
+      const [dx] = grad([sum(mul(y, y))], [x], { createGraph: true });
+      const [dw] = grad([sum(dx ?? assert.fail())], [w]);
+      return to(dw ?? assert.fail(), { dtype: 'float32' });
+    };
+    assert.ok(relative(second('float32'), second('float64')) < 1e-5);
   });
 
   it('refuses inputs of another width', () => {

@@ -1,5 +1,5 @@
 import { decodeJpeg } from '@bantam/torch/image';
-import sharp from 'sharp';
+import { loadSharp } from './load-sharp.js';
 import { readLocation } from './location.js';
 import type { Pixels } from './pixels.js';
 import type { ImageLocation } from './source.js';
@@ -38,6 +38,7 @@ export async function decodeAny(
   bytes: Uint8Array,
   { shortestSide }: DecodeOptions = {},
 ): Promise<Pixels> {
+  const sharp = await loadSharp();
   const options = { failOn: 'truncated', pages: 1, ignoreIcc: true } as const;
   let image = sharp(bytes, options)
     .autoOrient()

@@ -1,16 +1,11 @@
 /** The worker thread of a {@link Loader}: makes the pictures of the jobs that it is sent. */
 import { parentPort, workerData } from 'node:worker_threads';
-import sharp from 'sharp';
 import { Producer, type ProduceJob, type ProducerSettings } from './produce.js';
 
 export interface WorkerRequest {
   readonly id: number;
   readonly job: ProduceJob;
 }
-
-// One thread per picture: the cores belong to the training.
-sharp.concurrency(1);
-sharp.cache(false);
 
 const producer = new Producer(workerData as ProducerSettings);
 

@@ -80,6 +80,26 @@ function digest(batches: readonly Batch[]): string {
   return hash.digest('hex');
 }
 
+/** The digest of as many batches, each handed back before the next one is asked for. */
+async function recycledDigest(source: Source, count: number, workers: number): Promise<string> {
+  const loader = new Loader(source, { ...options, workers });
+  const copies: Batch[] = [];
+  try {
+    for await (const batch of loader.batches()) {
+      const views = Object.entries(batch.images);
+      const images = Object.fromEntries(views.map(([view, pixels]) => [view, pixels.slice()]));
+      copies.push({ ...batch, images });
+      loader.recycle(batch);
+      // A second time is once too often, and does nothing.
+      loader.recycle(batch);
+      if (copies.length === count) break;
+    }
+  } finally {
+    await loader.close();
+  }
+  return digest(copies);
+}
+
 describe('Loader', () => {
   it('gives the same bytes whatever the number of workers, the queue and the cache', async () => {
     const reference = digest((await take(whole, { count: 30, workers: 0 })).batches);
@@ -95,6 +115,32 @@ describe('Loader', () => {
       digest((await take(whole, { count: 30, workers: 0, seed: 6 })).batches),
       reference,
     );
+  });
+
+  it('gives the same bytes where batches are handed back, broken samples or not', async () => {
+    for (const source of [whole, broken]) {
+      const reference = digest((await take(source, { count: 28, workers: 0 })).batches);
+      for (const workers of [0, 1, 2]) {
+        assert.equal(await recycledDigest(source, 28, workers), reference);
+      }
+    }
+  });
+
+  it('makes pictures in memory that is handed back, and asks for more where it does not fit', async () => {
+    const loader = new Loader(whole, { ...options, workers: 0, prefetch: 1 });
+    const memory = new Set<ArrayBuffer>();
+    for await (const batch of loader.batches()) {
+      for (const { buffer } of Object.values(batch.images)) memory.add(buffer);
+      loader.recycle(batch);
+      if (batch.epoch === 1) break;
+    }
+    // Two views, and a batch that is made while the one before is handed out.
+    assert.ok(memory.size <= 4, `${memory.size}`);
+    for await (const { images } of loader.batches({}, { size: 8 })) {
+      for (const pixels of Object.values(images)) assert.equal(pixels.length, 16 * 8 * 8 * 3);
+      break;
+    }
+    await loader.close();
   });
 
   it('goes on from any batch as if it had never stopped', async () => {

@@ -82,6 +82,8 @@ export class Loader {
   readonly #orders = new Map<number, Int32Array>();
   /** Records whose pictures could not be decoded. */
   readonly #broken = new Set<number>();
+  /** Of batches that are done with, for the coming ones. */
+  readonly #memory = new Set<ArrayBuffer>();
   #tried = 0;
   #waitSeconds = 0;
   #closed = false;
@@ -161,6 +163,17 @@ export class Loader {
       if (batch === undefined || this.#closed) throw closedError();
       this.#waitSeconds += (performance.now() - began) / 1000;
       yield batch;
+    }
+  }
+
+  /**
+   * Takes the memory of a batch's pictures for coming ones: they must not be used any more. Without
+   * it every batch is garbage of many megabytes, for which V8 collects garbage every few batches.
+   */
+  recycle({ images }: Batch): void {
+    if (this.#closed) return;
+    for (const { buffer } of Object.values(images)) {
+      if (buffer.byteLength > 0) this.#memory.add(buffer);
     }
   }
 
@@ -255,6 +268,18 @@ export class Loader {
     return produced;
   }
 
+  /** Recycled memory for each view of some pictures; where their size changed there is none. */
+  #takeMemory(samples: number, size: number): ArrayBuffer[] {
+    const bytes = samples * size ** 2 * 3;
+    const taken: ArrayBuffer[] = [];
+    for (const buffer of this.#memory) {
+      if (taken.length === Object.keys(this.#options.views).length) break;
+      this.#memory.delete(buffer);
+      if (buffer.byteLength === bytes) taken.push(buffer);
+    }
+    return taken;
+  }
+
   #produce(
     { epoch, size }: { readonly epoch: number; readonly size: number },
     candidates: readonly Candidates[],
@@ -267,7 +292,11 @@ export class Loader {
       const location = this.#source.location(index);
       return { index, location, epochs: [replayed?.views[i] ?? epoch] };
     });
-    return this.#producer.produce({ size, samples });
+    return this.#producer.produce({
+      size,
+      samples,
+      memory: this.#takeMemory(samples.length, size),
+    });
   }
 }
 

@@ -28,6 +28,8 @@ export interface ProduceJob {
   /** Edge of the pictures in pixels. */
   readonly size: number;
   readonly samples: readonly ProduceSample[];
+  /** Memory for the pictures of some views, where it has the right length; its content is lost. */
+  readonly memory?: readonly ArrayBuffer[];
 }
 
 /** A sample whose picture could not be read or decoded, by its place in the job. */
@@ -52,7 +54,7 @@ export class Producer {
     this.#cache = settings.cache && new PixelCache(settings.cache);
   }
 
-  async produce({ samples, size }: ProduceJob): Promise<Produced> {
+  async produce({ samples, size, memory = [] }: ProduceJob): Promise<Produced> {
     const { views, seed } = this.#settings;
     if (Object.keys(views).length === 0) return { images: {}, failures: [] };
     const bytes = size * size * 3;
@@ -63,7 +65,10 @@ export class Producer {
       rows += epochs.length;
     }
     const images: Record<string, Uint8Array<ArrayBuffer>> = {};
-    for (const view of Object.keys(views)) images[view] = new Uint8Array(rows * bytes);
+    const reusable = memory.filter(({ byteLength }) => byteLength === rows * bytes);
+    for (const [i, view] of Object.keys(views).entries()) {
+      images[view] = new Uint8Array(reusable[i] ?? new ArrayBuffer(rows * bytes));
+    }
     const failures: ProduceFailure[] = [];
     const make = async (
       place: number,
@@ -74,13 +79,17 @@ export class Producer {
         pixels = this.#cache?.get(index);
         if (pixels === undefined) {
           const bytes = readLocationSync(location);
-          // Ordinary files are decoded to memory that the next one uses again: from here on nothing
-          // may be awaited for them.
-          pixels = this.#decodeAtOnce(bytes, location) ?? (await this.#decodeAny(bytes));
+          // Files are read, and ordinary ones decoded, to memory that the next one uses again: from
+          // here on nothing may be awaited for them.
+          pixels = this.#decodeAtOnce(bytes, location) ?? (await this.#decodeAny(bytes.slice()));
           this.#cache?.put(index, pixels);
         }
       } catch (error) {
         failures.push({ place, reason: error instanceof Error ? error.message : String(error) });
+        const row = firstRows[place] ?? 0;
+        for (const view of Object.values(images)) {
+          view.fill(0, row * bytes, (row + epochs.length) * bytes);
+        }
         return;
       }
       for (const [view, augment] of Object.entries(views)) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { BantamError } from '../errors.js';
 import type { ProducerSettings } from './produce.js';
@@ -22,6 +23,21 @@ async function failure(changes: object): Promise<unknown> {
     await pool.close();
   }
 }
+
+describe('Producer', () => {
+  it('loads neither libtorch nor sharp, which take longer than an epoch of a small set', () => {
+    const producer = new URL('./produce.js', import.meta.url).href;
+    const script = `
+      import { createRequire } from 'node:module';
+      await import('${producer}');
+      console.log(Object.keys(createRequire('${producer}').cache).join('\\n'));`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    assert.match(stdout, /bantam_image\.node/);
+    assert.doesNotMatch(stdout, /bantam_torch|sharp/);
+  });
+});
 
 describe('WorkerPool', () => {
   it('produces', async () => {

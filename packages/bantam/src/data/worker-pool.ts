@@ -17,7 +17,7 @@ interface Pending {
 
 /**
  * Worker threads that produce pictures. They keep the process alive only between `hold` and
- * `release`; pixels come back by transfer, without a copy.
+ * `release`; pixels come back by transfer, without a copy, and so does a job's memory go there.
  */
 export class WorkerPool {
   readonly #workers: Worker[];
@@ -36,7 +36,7 @@ export class WorkerPool {
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       const request: WorkerRequest = { id, job };
-      this.#workers[id % this.#workers.length]?.postMessage(request);
+      this.#workers[id % this.#workers.length]?.postMessage(request, [...(job.memory ?? [])]);
     });
   }
 

@@ -2,6 +2,7 @@ import type { FloatDType } from '@bantam/torch';
 import {
   loadModel,
   narrowModel,
+  packModel,
   quantizeModel,
   type LoadedModel,
   type LoadModelOptions,
@@ -22,8 +23,8 @@ export interface InferenceModel {
 }
 
 /**
- * {@link loadModel} for inference in a precision, with branches merged where there are any, and weights
- * kept in that precision. The model is neither for training nor for saving.
+ * {@link loadModel} for inference in a precision, with branches and batch norms merged where there are
+ * any, and weights kept in that precision and in the processor's order. The model is neither for training nor for saving.
  *
  * @throws BantamError as {@link loadModel}.
  */
@@ -34,6 +35,7 @@ export async function loadForInference(
   const loaded = await loadModel(directory, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
+  packModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
   return { loaded, precision: dtype };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { memoryStats, scope, zeros } from '@bantam/torch';
+import { arange, expand, memoryStats, scope, zeros } from '@bantam/torch';
 import { createModel } from './clip.js';
 import { activationBytes, countModelFlops } from './dry-run.js';
 import { modelFlops } from './flops.js';
@@ -49,7 +49,8 @@ describe('activationBytes', () => {
           const before = memoryStats().liveBytes;
           const [image, text] = scope(() => [
             model.encodeImage(zeros([batch, 3, imageSize, imageSize])),
-            model.encodeText(zeros([batch, 12], { dtype: 'int64' })),
+            // Their highest id is the last one: all of them are text.
+            model.encodeText(expand(arange(12), [batch, 12])),
           ]);
           assert.deepEqual([image.requiresGrad, text.requiresGrad], [true, true]);
           return memoryStats().liveBytes - before;

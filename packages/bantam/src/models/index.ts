@@ -43,6 +43,7 @@ export {
 } from './flops.js';
 export { fuseModel } from './fuse.js';
 export { narrowModel } from './narrow.js';
+export { packModel } from './pack.js';
 export { quantizeModel } from './quantize.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';

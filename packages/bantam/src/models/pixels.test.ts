@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { fromTypedArray } from '@bantam/torch';
+import {
+  div,
+  fromTypedArray,
+  permute,
+  sub,
+  tensor,
+  to,
+  transpose,
+  type Tensor,
+} from '@bantam/torch';
 import { normalizePixels } from './pixels.js';
 import { preprocessFor } from './preprocess.js';
 
@@ -19,4 +28,30 @@ it('normalizePixels is (x/255 − mean)/std, channels first', () => {
   result.toArray().forEach((value, i) => {
     assert.ok(Math.abs(value - (expected[i] ?? NaN)) < 1e-6);
   });
+});
+
+it('normalizePixels gives the bits and the layout of the operators that it stands for', () => {
+  const preprocess = preprocessFor(3);
+  const composed = (pixels: Tensor): Tensor => {
+    const [mean, std] = [preprocess.mean, preprocess.std].map((each) =>
+      tensor(each.map((value) => 255 * value)),
+    ) as [Tensor, Tensor];
+    return permute(div(sub(to(pixels, { dtype: 'float32' }), mean), std), [0, 3, 1, 2]);
+  };
+  for (const shape of [
+    [1, 1, 1, 3],
+    [2, 5, 7, 3],
+    [3, 150, 151, 3],
+  ]) {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const levels = Uint8Array.from({ length }, (_, i) => (Math.imul(i, 2654435761) >>> 9) & 255);
+    const pixels = fromTypedArray(levels, { shape });
+    for (const each of [pixels, transpose(pixels, 1, 2), to(pixels, { dtype: 'float32' })]) {
+      const result = normalizePixels(each, preprocess);
+      const expected = composed(each);
+      assert.deepEqual(result.shape, expected.shape);
+      assert.equal(result.isContiguous, expected.isContiguous);
+      assert.deepEqual(result.toArray(), expected.toArray());
+    }
+  }
 });

@@ -1,7 +1,9 @@
-import { div, flatten, permute, sub, tensor, to, transpose, type Tensor } from '@bantam/torch';
+import { flatten, Operator, tensor, transpose, type Tensor } from '@bantam/torch';
 import { BantamError } from '../errors.js';
 import type { Preprocess } from './preprocess.js';
 import type { ImageEncodeOptions, ImageTowerConfig, PictureRules } from './tower.js';
+
+const normalizePixelsOp = new Operator('bantam::normalize_pixels');
 
 /**
  * (x/255 − mean)/std per channel: 8-bit pixels [B, H, W, 3] → float32 [B, 3, H, W] on the same
@@ -14,8 +16,7 @@ export function normalizePixels(pixels: Tensor, { mean, std }: Preprocess): Tens
       values.map((value) => 255 * value),
       { device },
     );
-  const normalized = div(sub(to(pixels, { dtype: 'float32' }), perChannel(mean)), perChannel(std));
-  return permute(normalized, [0, 3, 1, 2]);
+  return normalizePixelsOp.tensor(pixels, perChannel(mean), perChannel(std));
 }
 
 /** What {@link requirePixels} holds pixels against. */

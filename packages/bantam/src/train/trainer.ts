@@ -37,7 +37,8 @@ import { flopsPerSample, loadsPerStep, PieceMaker, samplesOf } from './pieces.js
 import type { Strategy } from './strategy.js';
 
 /** Where a {@link Trainer} gets its batches: a {@link Loader}, or what gives ready ones. */
-export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'>;
+export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'> &
+  Partial<Pick<Loader, 'recycle'>>;
 
 /** Everything that a {@link Trainer} works on; `createTrainer()` puts it together. */
 export interface TrainerParts {
@@ -232,6 +233,7 @@ export class Trainer {
       this.#spent.seconds += seconds;
       this.#spent.samples += samples;
       this.#next = batch.next;
+      for (const done of batches) loader.recycle?.(done);
       batches = [];
       if (taken) {
         this.#step += 1;

@@ -6,6 +6,7 @@
 // nothing at once; src/image.ts has checked its arguments.
 #include <node_api.h>
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -55,8 +56,8 @@ napi_value decode_jpeg_file(napi_env env, napi_callback_info info) {
 }
 
 /// resample(data, geometry, target): geometry is an Int32Array of the picture's width and height,
-/// the box's left, top, width and height, the result's width and height, and 1 or 0 each for
-/// bicubic, antialias and the vector form
+/// the box's left, top, width and height, the result's width and height, 1 or 0 each for
+/// bicubic and antialias, and the form of the loops, a number of Form
 napi_value resample_picture(napi_env env, napi_callback_info info) {
   std::array<napi_value, 3> arguments;
   std::span<uint8_t> data, target;
@@ -72,7 +73,8 @@ napi_value resample_picture(napi_env env, napi_callback_info info) {
                       geometry[7],
                       geometry[8] != 0 ? Filter::bicubic : Filter::bilinear,
                       geometry[9] != 0};
-  resample(picture, resize, target.data(), geometry[10] != 0 && has_vector_form());
+  const Form form = std::clamp(static_cast<Form>(geometry[10]), Form::plain, best_form());
+  resample(picture, resize, target.data(), form);
   return nullptr;
 }
 
@@ -87,12 +89,18 @@ bool add_flag(napi_env env, napi_value exports, const char* name, bool flag) {
   return napi_get_boolean(env, flag, &value) == napi_ok && napi_set_named_property(env, exports, name, value) == napi_ok;
 }
 
+bool add_number(napi_env env, napi_value exports, const char* name, uint32_t number) {
+  napi_value value;
+  return napi_create_uint32(env, number, &value) == napi_ok &&
+         napi_set_named_property(env, exports, name, value) == napi_ok;
+}
+
 }  // namespace
 
 NAPI_MODULE_INIT() {
   const bool added = add_function(env, exports, "decodeJpeg", decode_jpeg_file) &&
                      add_function(env, exports, "resample", resample_picture) &&
                      add_flag(env, exports, "hasJpeg", has_jpeg()) &&
-                     add_flag(env, exports, "hasVectorForm", has_vector_form());
+                     add_number(env, exports, "bestForm", static_cast<uint32_t>(best_form()));
   return added ? exports : nullptr;
 }

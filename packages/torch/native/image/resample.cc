@@ -1,9 +1,11 @@
 #include "resample.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
+
+#include "resample_avx512.h"
+#include "taps.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define BANTAM_AVX2 __attribute__((target("avx2")))
@@ -12,63 +14,6 @@
 
 namespace bantam::image {
 namespace {
-
-/// Bits behind the binary point of the weights: 8 bits of pixel, 2 of headroom, of 32.
-constexpr int kFractionBits = 22;
-constexpr int32_t kHalf = 1 << (kFractionBits - 1);
-
-double bilinear(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
-
-/// Cubic convolution with a = -1/2 (Keys, 1981).
-double keys_cubic(double distance) {
-  constexpr double a = -0.5;
-  const double x = std::abs(distance);
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0;
-}
-
-/// For each output position: the first input position, how many, and their integer weights. Rows
-/// of weights are filled up with zeros to a multiple of four.
-struct Taps {
-  std::vector<int> first;
-  std::vector<int> count;
-  std::vector<int32_t> weights;
-  int most = 0;
-
-  const int32_t* row(int i) const { return weights.data() + static_cast<size_t>(i) * most; }
-};
-
-Taps taps_for(int from, int to, Filter filter, bool antialias) {
-  const double scale = static_cast<double>(from) / to;
-  const double stretch = antialias ? std::max(1.0, scale) : 1.0;
-  const double reach = (filter == Filter::bicubic ? 2 : 1) * stretch;
-  Taps taps;
-  taps.most = (static_cast<int>(std::ceil(reach)) * 2 + 1 + 3) / 4 * 4;
-  taps.first.resize(to);
-  taps.count.resize(to);
-  taps.weights.assign(static_cast<size_t>(to) * taps.most, 0);
-  std::vector<double> real(taps.most);
-  for (int i = 0; i < to; ++i) {
-    const double centre = (i + 0.5) * scale;
-    const int low = std::max(0, static_cast<int>(centre - reach + 0.5));
-    const int high = std::min(from, static_cast<int>(centre + reach + 0.5));
-    double total = 0;
-    for (int j = low; j < high; ++j) {
-      const double x = (j - centre + 0.5) * (1 / stretch);
-      real[j - low] = filter == Filter::bicubic ? keys_cubic(x) : bilinear(x);
-      total += real[j - low];
-    }
-    int32_t* weights = taps.weights.data() + static_cast<size_t>(i) * taps.most;
-    for (int j = 0; j < high - low; ++j) {
-      const double weight = total == 0 ? 0 : real[j] * (1 / total);
-      weights[j] = static_cast<int32_t>(weight * (1 << kFractionBits) + (weight < 0 ? -0.5 : 0.5));
-    }
-    taps.first[i] = low;
-    taps.count[i] = high - low;
-  }
-  return taps;
-}
 
 uint8_t clamp(int32_t sum) {
   return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
@@ -177,23 +122,32 @@ BANTAM_AVX2 void rows_avx2(const uint8_t* from, size_t from_stride, const Taps& 
   }
 }
 
+/// The weights of every two taps as the vertical pass wants them: their high parts, their low parts.
+std::vector<int32_t> paired_weights(const Taps& taps) {
+  std::vector<int32_t> paired(taps.weights.size());
+  for (size_t i = 0; i < paired.size(); i += 2) {
+    const int32_t first = taps.weights[i], second = taps.weights[i + 1];
+    paired[i] = pair(high_part(first), high_part(second));
+    paired[i + 1] = pair(low_part(first), low_part(second));
+  }
+  return paired;
+}
+
 /// {@link columns_plain} for as many columns as whole vectors cover; returns the first one left.
-BANTAM_AVX2 int columns_avx2(const uint8_t* from, int stride, const int32_t* weights, int count, uint8_t* to) {
+BANTAM_AVX2 int columns_avx2(const uint8_t* from, int stride, const int32_t* paired, int count, uint8_t* to) {
   int x = 0;
   for (; x + 16 <= stride; x += 16) {
     __m256i high0 = _mm256_setzero_si256(), high1 = high0, low0 = high0, low1 = high0;
     for (int tap = 0; tap < count; tap += 2) {
       // The row of a tap that is not there weighs nothing, so any row will do.
-      const bool paired = tap + 1 < count;
+      const bool both = tap + 1 < count;
       const uint8_t* row = from + static_cast<size_t>(tap) * stride + x;
       const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
-      const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(paired ? row + stride : row));
+      const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(both ? row + stride : row));
       const __m256i left = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(upper, lower));
       const __m256i right = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(upper, lower));
-      const int32_t first = weights[tap];
-      const int32_t second = paired ? weights[tap + 1] : 0;
-      const __m256i weight_high = _mm256_set1_epi32(pair(high_part(first), high_part(second)));
-      const __m256i weight_low = _mm256_set1_epi32(pair(low_part(first), low_part(second)));
+      const __m256i weight_high = _mm256_set1_epi32(paired[tap]);
+      const __m256i weight_low = _mm256_set1_epi32(paired[tap + 1]);
       high0 = _mm256_add_epi32(high0, _mm256_madd_epi16(left, weight_high));
       high1 = _mm256_add_epi32(high1, _mm256_madd_epi16(right, weight_high));
       low0 = _mm256_add_epi32(low0, _mm256_madd_epi16(left, weight_low));
@@ -212,32 +166,83 @@ BANTAM_AVX2 int columns_avx2(const uint8_t* from, int stride, const int32_t* wei
   return x;
 }
 
-/// The horizontal pass of the vector form: [box.height, width, 3], with kRowSlack bytes behind it.
-void rows_vector(const Picture& from, const Box& box, const Taps& taps, int width, uint8_t* to) {
-  const std::vector<int16_t> spread = spread_weights(taps);
+#else
+constexpr int kRowSlack = 0;
+#endif
+
+#ifdef BANTAM_AVX512
+
+/// {@link ByteTaps} and their words.
+struct SplitTaps {
+  std::vector<uint32_t> parts;
+  ByteTaps view;
+};
+
+SplitTaps split_taps(const Taps& taps) {
+  const int groups = (taps.most / 4 + 1) / 2 * 2;
+  SplitTaps split;
+  split.parts.assign(taps.first.size() * groups * kParts + kPartSlack, 0);
+  for (size_t i = 0; i < taps.first.size(); ++i) {
+    uint32_t* words = split.parts.data() + i * groups * kParts;
+    for (int tap = 0; tap < taps.most; ++tap) {
+      int32_t rest = taps.row(static_cast<int>(i))[tap];
+      for (int part = kParts - 1; part >= 0; --part) {
+        const auto byte = static_cast<int8_t>(rest & 0xff);
+        words[tap / 4 * kParts + part] |= static_cast<uint32_t>(static_cast<uint8_t>(byte)) << (tap % 4 * 8);
+        rest = (rest - byte) >> 8;
+      }
+    }
+  }
+  split.view = {taps.first.data(), taps.count.data(), split.parts.data(), groups};
+  return split;
+}
+
+#endif
+
+#ifdef BANTAM_AVX2
+
+/// The horizontal pass in vector form: [box.height, width, 3], with kRowSlack bytes behind it. A step
+/// takes some rows, four or one: (from, stride, rows, to, stride).
+template <typename Step>
+void rows_in_steps(const Picture& from, const Box& box, int width, uint8_t* to, const Step& step) {
   const size_t from_stride = static_cast<size_t>(from.width) * 3;
   const size_t to_stride = static_cast<size_t>(width) * 3;
   const uint8_t* first = from.data + box.top * from_stride + static_cast<size_t>(box.left) * 3;
   const uint8_t* end = from.data + from.height * from_stride;
   // Rows from which a load may reach beyond the picture are copied to where there is room.
-  const int safe = static_cast<int>(std::min<ptrdiff_t>(
-      box.height, std::max<ptrdiff_t>(0, (end - first - box.width * 3 - kRowSlack) / static_cast<ptrdiff_t>(from_stride))));
+  const ptrdiff_t within = (end - first - box.width * 3 - kRowSlack) / static_cast<ptrdiff_t>(from_stride);
+  const int safe = static_cast<int>(std::clamp<ptrdiff_t>(within, 0, box.height));
   int y = 0;
-  for (; y + 4 <= safe; y += 4) {
-    rows_avx2<4>(first + y * from_stride, from_stride, taps, spread.data(), width, to + y * to_stride, to_stride);
-  }
+  for (; y + 4 <= safe; y += 4) step(first + y * from_stride, from_stride, 4, to + y * to_stride, to_stride);
   std::vector<uint8_t> copy(static_cast<size_t>(box.width) * 3 + kRowSlack);
   for (; y < box.height; ++y) {
     std::memcpy(copy.data(), first + y * from_stride, static_cast<size_t>(box.width) * 3);
-    rows_avx2<1>(copy.data(), 0, taps, spread.data(), width, to + y * to_stride, 0);
+    step(copy.data(), 0, 1, to + y * to_stride, 0);
   }
 }
 
-#else
-constexpr int kRowSlack = 0;
+void rows_vector(const Picture& from, const Box& box, const Taps& taps, int width, uint8_t* to, Form form) {
+#ifdef BANTAM_AVX512
+  if (form == Form::avx512) {
+    const SplitTaps split = split_taps(taps);
+    return rows_in_steps(from, box, width, to, [&](auto* row, size_t stride, int rows, auto* target, size_t to_stride) {
+      rows_avx512(row, stride, rows, split.view, width, target, to_stride);
+    });
+  }
+#endif
+  const std::vector<int16_t> spread = spread_weights(taps);
+  rows_in_steps(from, box, width, to, [&](auto* row, size_t stride, int rows, auto* target, size_t to_stride) {
+    if (rows == 4) {
+      rows_avx2<4>(row, stride, taps, spread.data(), width, target, to_stride);
+    } else {
+      rows_avx2<1>(row, stride, taps, spread.data(), width, target, to_stride);
+    }
+  });
+}
+
 #endif
 
-void resample_rows(const Picture& from, const Box& box, const Resize& resize, uint8_t* to, bool vector) {
+void resample_rows(const Picture& from, const Box& box, const Resize& resize, uint8_t* to, Form form) {
   const size_t from_stride = static_cast<size_t>(from.width) * 3;
   const size_t to_stride = static_cast<size_t>(resize.width) * 3;
   const uint8_t* first = from.data + box.top * from_stride + static_cast<size_t>(box.left) * 3;
@@ -247,21 +252,31 @@ void resample_rows(const Picture& from, const Box& box, const Resize& resize, ui
   }
   const Taps taps = taps_for(box.width, resize.width, resize.filter, resize.antialias);
 #ifdef BANTAM_AVX2
-  if (vector) return rows_vector(from, box, taps, resize.width, to);
+  if (form != Form::plain) return rows_vector(from, box, taps, resize.width, to, form);
 #endif
   for (int y = 0; y < box.height; ++y) {
     row_plain(first + y * from_stride, taps, resize.width, to + y * to_stride);
   }
 }
 
-void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8_t* to, bool vector) {
+void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8_t* to, Form form) {
   const int stride = resize.width * 3;
   const Taps taps = taps_for(rows, resize.height, resize.filter, resize.antialias);
+#ifdef BANTAM_AVX512
+  const SplitTaps split = form == Form::avx512 ? split_taps(taps) : SplitTaps{};
+#endif
+#ifdef BANTAM_AVX2
+  const std::vector<int32_t> paired = form == Form::avx2 ? paired_weights(taps) : std::vector<int32_t>{};
+#endif
   for (int y = 0; y < resize.height; ++y, to += stride) {
     const uint8_t* first = from + static_cast<size_t>(taps.first[y]) * stride;
     int x = 0;
+#ifdef BANTAM_AVX512
+    if (form == Form::avx512) x = columns_avx512(first, stride, split.view, y, to);
+#endif
 #ifdef BANTAM_AVX2
-    if (vector) x = columns_avx2(first, stride, taps.row(y), taps.count[y], to);
+    const size_t row = static_cast<size_t>(y) * taps.most;
+    if (form == Form::avx2) x = columns_avx2(first, stride, paired.data() + row, taps.count[y], to);
 #endif
     columns_plain(first, stride, taps.row(y), taps.count[y], x, to);
   }
@@ -269,25 +284,28 @@ void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8
 
 }  // namespace
 
-bool has_vector_form() {
-#ifdef BANTAM_AVX2
-  return __builtin_cpu_supports("avx2") != 0;
-#else
-  return false;
+Form best_form() {
+#ifdef BANTAM_AVX512
+  const bool has_bytes = __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
+  if (has_bytes && __builtin_cpu_supports("avx512vl") != 0) return Form::avx512;
 #endif
+#ifdef BANTAM_AVX2
+  if (__builtin_cpu_supports("avx2") != 0) return Form::avx2;
+#endif
+  return Form::plain;
 }
 
-void resample(const Picture& from, const Resize& resize, uint8_t* to, bool vector) {
+void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form) {
   const Box& box = resize.box;
   const size_t bytes = static_cast<size_t>(box.height) * resize.width * 3;
   // Kept from call to call: fresh memory costs about as much as the arithmetic.
   static thread_local std::vector<uint8_t> rows;
   if (rows.size() < bytes + kRowSlack) rows.resize(bytes + kRowSlack);
-  resample_rows(from, box, resize, rows.data(), vector);
+  resample_rows(from, box, resize, rows.data(), form);
   if (resize.height == box.height) {
     std::memcpy(to, rows.data(), bytes);
   } else {
-    resample_columns(rows.data(), box.height, resize, to, vector);
+    resample_columns(rows.data(), box.height, resize, to, form);
   }
 }
 

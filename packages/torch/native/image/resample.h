@@ -28,11 +28,17 @@ struct Resize {
   bool antialias;  // whether the filter is widened by the factor of shrinking
 };
 
-/// Whether this processor and build have the vector form.
-bool has_vector_form();
+/// Bits behind the binary point of the weights: 8 bits of pixel, 2 of headroom, of 32.
+constexpr int kFractionBits = 22;
+constexpr int32_t kHalf = 1 << (kFractionBits - 1);
+
+/// Forms of the loops, which all give the same bytes: in plain C++, with AVX2, with AVX-512.
+enum class Form { plain, avx2, avx512 };
+
+/// The last form that this processor and build have; they have those before it as well.
+Form best_form();
 
 /// Resizes the part of a picture within the box, which must lie inside it, to [height, width, 3].
-/// `vector` chooses the form of the loops; both give the same bytes.
-void resample(const Picture& from, const Resize& resize, uint8_t* to, bool vector);
+void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form);
 
 }  // namespace bantam::image

@@ -1,7 +1,7 @@
 // bantam::linear and bantam::mlp: x·Wᵀ + b and two of them with an activation between, each with the
 // residual that it is added to. In bfloat16 on AMX they run on the products of gemm.h, which read
-// float32 weights as they are and give float32 gradients, so that autocast copies no weights;
-// elsewhere they are libtorch's operators.
+// float32 weights as they are and give float32 gradients, so that autocast copies no weights; in
+// float32 on other processors than MKL's on those of onednn.h; elsewhere they are libtorch's operators.
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -10,6 +10,8 @@
 
 #include "activate.h"
 #include "matrix.h"
+#include "onednn.h"
+#include "shape.h"
 
 namespace bantam {
 namespace {
@@ -24,13 +26,14 @@ at::Tensor linear_plain(const at::Tensor& x, const at::Tensor& weight, const std
   return residual ? *residual + y : y;
 }
 
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                  const std::optional<at::Tensor>& residual);
+
 at::Tensor mlp_plain(const at::Tensor& x, const at::Tensor& weight1, const std::optional<at::Tensor>& bias1,
                      const at::Tensor& weight2, const std::optional<at::Tensor>& bias2,
                      const std::optional<at::Tensor>& residual, Activation activation) {
-  return linear_plain(activate(at::linear(x, weight1, bias1), activation), weight2, bias2, residual);
+  return linear(activate(linear(x, weight1, bias1, std::nullopt), activation), weight2, bias2, residual);
 }
-
-#ifdef BANTAM_AMX
 
 /// Gradients of y = f(inputs) by libtorch's own operators, themselves differentiable.
 template <typename Function>
@@ -50,18 +53,43 @@ variable_list plain_gradients(const at::Tensor& gradient, const variable_list& i
   return gradients;
 }
 
-/// The shape of x with another last dimension.
-std::vector<int64_t> with_width(const at::Tensor& x, int64_t width) {
-  auto shape = x.sizes().vec();
-  shape.back() = width;
-  return shape;
-}
-
 at::Tensor defined_or_none(const std::optional<at::Tensor>& x) { return x && x->defined() ? *x : at::Tensor(); }
 
 std::optional<at::Tensor> optional(const at::Tensor& x) {
   return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt;
 }
+
+/// Products of onednn.h. The weights' gradient is one of libtorch's: over so many rows both are even.
+struct WideLinear : torch::autograd::Function<WideLinear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    context->saved_data["residual"] = residual.has_value();
+    context->save_for_backward({x, weight, defined_or_none(bias)});
+    return onednn::linear(x, weight, bias, residual);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1], &bias = saved[2], &gradient = gradients[0];
+    const auto dresidual = context->saved_data["residual"].toBool() ? gradient : at::Tensor();
+    if (at::GradMode::is_enabled()) {
+      auto result = plain_gradients(gradient, {x, weight, bias},
+                                    [&] { return at::linear(x, weight, optional(bias)); });
+      result.push_back(dresidual);
+      return result;
+    }
+    const auto dy = gradient.contiguous();
+    const auto rows = dy.reshape({-1, dy.size(-1)});
+    at::Tensor dx, dweight, dbias;
+    if (x.requires_grad()) dx = onednn::linear(dy, weight.t());
+    if (weight.requires_grad()) dweight = at::mm(rows.t(), x.reshape({-1, x.size(-1)}));
+    if (bias.defined() && bias.requires_grad()) dbias = rows.sum(0);
+    return {dx, dweight, dbias, dresidual};
+  }
+};
+
+#ifdef BANTAM_AMX
 
 /// Runs `body` as if autocast were on in bfloat16, as it was in the forward pass.
 template <typename Body>
@@ -166,6 +194,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::opti
 #ifdef BANTAM_AMX
   if (matrix::applies(x, weight, bias, residual)) return Linear::apply(x.contiguous(), weight, bias, residual);
 #endif
+  if (onednn::applies(x, weight, bias, residual)) return WideLinear::apply(x.contiguous(), weight, bias, residual);
   return linear_plain(x, weight, bias, residual);
 }
 

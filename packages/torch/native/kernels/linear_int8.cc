@@ -18,6 +18,7 @@
 #include "activate.h"
 #include "int8_rows.h"
 #include "processor.h"
+#include "shape.h"
 
 namespace bantam {
 namespace {
@@ -57,12 +58,6 @@ at::ScalarType result_type(const at::Tensor& x, const std::optional<at::Tensor>&
   if (residual && residual->scalar_type() == at::kFloat) return at::kFloat;
   const auto device = x.device().type();
   return at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : x.scalar_type();
-}
-
-std::vector<int64_t> with_width(const at::Tensor& x, int64_t width) {
-  auto shape = x.sizes().vec();
-  shape.back() = width;
-  return shape;
 }
 
 void check(const at::Tensor& x, int64_t inputs) {

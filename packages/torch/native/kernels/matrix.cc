@@ -6,6 +6,8 @@
 
 #include "processor.h"
 
+#include "shape.h"
+
 namespace bantam::matrix {
 
 bool available() {
@@ -51,12 +53,9 @@ bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<
     return false;
   }
   if (bias && (!is_supported(*bias) || bias->dim() != 1)) return false;
-  if (residual) {
-    auto shape = x.sizes().vec();
-    if (!shape.empty()) shape.back() = weight.size(0);
-    if (!is_supported(*residual) || residual->sizes() != shape) return false;
-  }
-  return x.dim() >= 1 && x.numel() > 0 && weight.dim() == 2 && weight.stride(1) == 1 && weight.numel() > 0;
+  if (x.dim() < 1 || weight.dim() != 2) return false;
+  if (residual && (!is_supported(*residual) || residual->sizes() != with_width(x, weight.size(0)))) return false;
+  return x.numel() > 0 && weight.stride(1) == 1 && weight.numel() > 0;
 }
 
 void forward(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -88,9 +87,7 @@ void forward(const at::Tensor& x, const at::Tensor& weight, const std::optional<
 
 at::Tensor backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::TensorOptions& options,
                           gemm::Activation activation, const at::Tensor& pre) {
-  auto shape = dy.sizes().vec();
-  shape.back() = weight.size(1);
-  auto dx = at::empty(shape, options);
+  auto dx = at::empty(with_width(dy, weight.size(1)), options);
   gemm::Product product;
   product.m = row_count(dy);
   product.n = weight.size(1);

@@ -4,6 +4,7 @@ import { gt, where } from '../ops/compare.js';
 import { arange, full, zeros } from '../ops/create.js';
 import { baddbmm, bmm, linear } from '../ops/matrix.js';
 import { scaledDotProductAttention, shortAttention, softmax } from '../ops/neural.js';
+import { packRows, unpackRows, type Packing } from '../ops/ragged.js';
 import {
   expand,
   narrow,
@@ -43,6 +44,8 @@ export interface AttentionForwardOptions {
   positions?: Tensor | undefined;
   /** Added to the result: [B, Lq, W]. */
   residual?: Tensor | undefined;
+  /** Where the sequences are in x [T, W], whose result is [T, W] too; without mask and queries. */
+  packing?: Packing | undefined;
   /** Use libtorch's fused kernel. Default: where it is the faster one, see {@link fusedIsFaster}. */
   fused?: boolean;
 }
@@ -135,29 +138,39 @@ export class MultiheadAttention extends Module {
   }
 
   forward(x: Tensor, options: AttentionForwardOptions = {}): Tensor {
-    const { causal = false, mask, queries, positions, residual } = options;
+    const { causal = false, queries, positions, residual, packing } = options;
     if (causal && queries !== undefined && positions === undefined) {
       throw new TorchError('Causal attention for some queries needs their positions.');
     }
-    const [batch, length, width] = x.shape as [number, number, number];
-    const projected =
-      queries === undefined
-        ? [this.#project(x, 0, 3)]
-        : [this.#project(queries, 0, 1), this.#project(x, 1, 2)];
+    if (packing === undefined) {
+      const projected =
+        queries === undefined
+          ? [this.#project(x, 0, 3)]
+          : [this.#project(queries, 0, 1), this.#project(x, 1, 2)];
+      return this.outProj.forward(this.#mix(projected, options), { residual });
+    }
+    const joint = unpackRows(this.#project(x, 0, 3), packing);
+    const mixed = packRows(this.#mix([joint], { causal }), packing);
+    return this.outProj.forward(mixed, { residual });
+  }
+
+  /** Heads' mixtures of values, joined, [B, Lq, W], from q, k and v or from q and both others. */
+  #mix(projected: readonly Tensor[], options: AttentionForwardOptions): Tensor {
+    const { causal = false, mask, queries, positions } = options;
     const [joint] = projected;
     if (queries === undefined && mask === undefined && options.fused === undefined && joint) {
       const mixed = shortAttention(joint, { heads: this.heads, causal });
-      if (mixed !== null) return this.outProj.forward(mixed, { residual });
+      if (mixed !== null) return mixed;
     }
     const [q, k, v] = projected.flatMap((part) => this.#split(part)) as [Tensor, Tensor, Tensor];
-    const past = causal ? causalMask(length, x, queries && positions) : undefined;
+    const length = k.dim(2);
+    const past = causal ? causalMask(length, q, queries && positions) : undefined;
     const summed = past && mask ? add(past, mask) : (past ?? mask);
     const bias = summed && to(summed, { dtype: q.dtype });
     const { fused = fusedIsFaster(q, length) } = options;
     const mixed = fused
       ? scaledDotProductAttention(q, k, v, { mask: bias ?? null })
       : productAttention(q, k, v, bias);
-    const joined = reshape(permute(mixed, [0, 2, 1, 3]), [batch, q.dim(2), width]);
-    return this.outProj.forward(joined, { residual });
+    return reshape(permute(mixed, [0, 2, 1, 3]), [q.dim(0), q.dim(2), this.heads * q.dim(3)]);
   }
 }

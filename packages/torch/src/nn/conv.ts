@@ -1,11 +1,13 @@
 import { zeros } from '../ops/create.js';
 import { depthwiseConv2d } from '../ops/depthwise.js';
 import { conv2d, conv2dFloat32, type PerSide } from '../ops/neural.js';
+import { fusedConv } from '../ops/packed.js';
 import { slice } from '../ops/shape.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
 import { Module } from './module.js';
+import { PackedWeight } from './packed-weight.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link Conv2d}; a pair is (vertical, horizontal). */
@@ -53,6 +55,9 @@ export class Conv2d extends Module {
 
   forward(x: Tensor): Tensor {
     const { weight, bias, stride, padding, dilation, groups } = this;
+    if (weight instanceof PackedWeight) {
+      return fusedConv(x, { weight: weight.packed, bias }, this);
+    }
     if (this.#isDepthwise()) return depthwiseConv2d(x, weight, bias);
     if (isStridedPoint(weight, stride, padding)) {
       const seen = slice(slice(x, { dim: 2, step: stride }), { dim: 3, step: stride });

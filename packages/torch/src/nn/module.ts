@@ -5,6 +5,7 @@ import { copy_ } from '../ops/in-place.js';
 import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
 import { Int8Weight } from './int8-weight.js';
+import { PackedWeight } from './packed-weight.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
 
@@ -34,6 +35,18 @@ function int8IsForInference(name: string): TorchError {
   return new TorchError(
     `'${name}' is in int8, which is made for inference and neither saved nor copied; load the model once more without int8.`,
   );
+}
+
+function packedIsForInference(name: string): TorchError {
+  return new TorchError(
+    `'${name}' is packed, which is made for inference and neither saved nor copied; load the model once more with loadModel.`,
+  );
+}
+
+/** @throws TorchError for a weight in a form that is for inference only. */
+function requireSavable(name: string, tensor: Tensor): void {
+  if (tensor instanceof Int8Weight) throw int8IsForInference(name);
+  if (tensor instanceof PackedWeight) throw packedIsForInference(name);
 }
 
 function isMember(value: unknown): value is ModuleMember {
@@ -137,12 +150,12 @@ export abstract class Module {
   /**
    * The parameters and persistent buffers by name: the tensors themselves, not copies.
    *
-   * @throws TorchError for weights in int8, which are for inference only.
+   * @throws TorchError for weights in int8 or packed ones, which are for inference only.
    */
   stateDict(): Map<string, Tensor> {
     const state = new Map<string, Tensor>();
     for (const [name, tensor] of this.#tensors()) {
-      if (tensor instanceof Int8Weight) throw int8IsForInference(name);
+      requireSavable(name, tensor);
       if (tensor instanceof TensorBuffer && !tensor.persistent) continue;
       if (state.has(name)) throw new TorchError(`Two tensors of a module are named '${name}'.`);
       state.set(name, tensor);
@@ -161,9 +174,10 @@ export abstract class Module {
       const path = hoisted ? '' : name;
       if (member instanceof Module) {
         for (const [inner, tensor] of member.fusedStateDict()) state.set(join(path, inner), tensor);
-      } else if (member instanceof Int8Weight) {
-        throw int8IsForInference(path);
-      } else if (member instanceof Parameter || member.persistent) state.set(path, member);
+      } else {
+        requireSavable(path, member);
+        if (member instanceof Parameter || member.persistent) state.set(path, member);
+      }
     }
     return state;
   }

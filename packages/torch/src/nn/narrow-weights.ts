@@ -4,6 +4,7 @@ import { Conv2d } from './conv.js';
 import { Int8Weight } from './int8-weight.js';
 import { Linear } from './linear.js';
 import type { Module } from './module.js';
+import { PackedWeight } from './packed-weight.js';
 import { converted, type Parameter } from './parameter.js';
 
 /**
@@ -20,7 +21,9 @@ export function narrowWeights(
   included: (name: string) => boolean = () => true,
 ): void {
   const narrowed = (weight: Parameter): Parameter =>
-    weight instanceof Int8Weight ? weight : converted(weight, dtype);
+    weight instanceof Int8Weight || weight instanceof PackedWeight
+      ? weight
+      : converted(weight, dtype);
   for (const [name, layer] of module.namedModules()) {
     if (!included(name)) continue;
     // Convolutions by groups may compute in float32 where that is faster.

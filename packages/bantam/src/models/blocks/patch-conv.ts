@@ -1,4 +1,19 @@
-import { Conv2d, linear, narrow, permute, reshape, type Tensor } from '@bantam/torch';
+import {
+  Conv2d,
+  linear,
+  linearPacked,
+  narrow,
+  noGrad,
+  packLinear,
+  PackedWeight,
+  permute,
+  reshape,
+  scope,
+  to,
+  type FloatDType,
+  type Tensor,
+} from '@bantam/torch';
+import type { Packable } from '../pack.js';
 
 /** Options of {@link PatchConv}. */
 export interface PatchConvOptions {
@@ -14,7 +29,7 @@ export interface PatchConvOptions {
  * times as long on CPUs. What is left over at the right and lower edge is not seen. The weights are
  * zero at first.
  */
-export class PatchConv extends Conv2d {
+export class PatchConv extends Conv2d implements Packable {
   constructor({ inChannels, outChannels, size }: PatchConvOptions) {
     super({ inChannels, outChannels, kernel: size, stride: size, generator: null });
   }
@@ -22,14 +37,29 @@ export class PatchConv extends Conv2d {
   /** [B, H, W, in] → [B, ⌊H/size⌋, ⌊W/size⌋, out] */
   override forward(x: Tensor): Tensor {
     const [batch, height, width] = x.shape as [number, number, number];
-    const [outChannels, inChannels, size] = this.weight.shape as [number, number, number];
+    const { weight, bias } = this;
+    const [, inChannels, size] = weight.shape as [number, number, number];
     const rows = Math.floor(height / size);
     const columns = Math.floor(width / size);
     const whole = narrow(narrow(x, 1, 0, rows * size), 2, 0, columns * size);
     const cut = reshape(whole, [batch, rows, size, columns, size, inChannels]);
     const length = size ** 2 * inChannels;
     const patches = reshape(permute(cut, [0, 1, 3, 2, 4, 5]), [batch, rows, columns, length]);
-    const matrix = reshape(permute(this.weight, [0, 2, 3, 1]), [outChannels, length]);
-    return linear(patches, matrix, this.bias);
+    return weight instanceof PackedWeight
+      ? linearPacked(patches, { weight: weight.packed, bias })
+      : linear(patches, patchMatrix(weight), bias);
   }
+
+  pack(dtype: FloatDType): void {
+    const given = this.weight;
+    if (given instanceof PackedWeight) return;
+    const pack = (weight: Tensor): Tensor => packLinear(patchMatrix(weight));
+    this.weight = scope(() => noGrad(() => new PackedWeight(to(given, { dtype }), pack)));
+    given.dispose();
+  }
+}
+
+/** The weight [out, in, size, size] as a matrix [out, size²·in] of whole patches. */
+function patchMatrix(weight: Tensor): Tensor {
+  return reshape(permute(weight, [0, 2, 3, 1]), [weight.dim(0), -1]);
 }

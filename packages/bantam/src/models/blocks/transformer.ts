@@ -13,9 +13,11 @@ import {
   reshape,
   scope,
   tensor,
+  unpackRows,
   where,
   type Activation,
   type Generator,
+  type Packing,
   type Tensor,
 } from '@bantam/torch';
 import { attendHeads, joinHeads, splitHeads } from './attend.js';
@@ -63,6 +65,11 @@ export interface TransformerForwardOptions {
   visible?: Tensor | undefined;
   /** The only places whose output is needed; default: all. */
   places?: Places | undefined;
+  /**
+   * Where the sequences are in x [T, W], which has no padding; under a causal mask, in blocks that
+   * {@link Transformer.takesPacked}.
+   */
+  packing?: Packing | undefined;
   /** Takes what routers add to the loss of each row, [B], while they are trained. */
   auxiliary?: Tensor[];
 }
@@ -93,13 +100,14 @@ export class ResidualBlock extends Module {
     this.ls_2 = value === null ? null : new LayerScale({ width, value });
   }
 
-  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
+  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed; packed [T, W] → [T, W]. */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
-    const { causal = false, visible, places, auxiliary } = options;
+    const { causal = false, visible, places, packing, auxiliary } = options;
     const { normed, residual: all } = this.ln_1.branch(x);
     const kept = places === undefined ? all : takePlaces(all, places);
     const attention = {
       causal,
+      packing,
       mask: visible && hiding(visible),
       ...(places !== undefined && {
         queries: takePlaces(normed, places),
@@ -185,22 +193,33 @@ export class Transformer extends Module {
     }
   }
 
+  /** Whether every block computes each token by itself but for its attention, as packing needs it. */
+  get takesPacked(): boolean {
+    return this.resblocks.every(
+      (block) => block instanceof ResidualBlock && !(block.mlp instanceof MixtureOfExperts),
+    );
+  }
+
   /**
    * [B, L, W] → [B, L, W]. With `places`, [B, 1, W]: the last layer then computes keys and values of
-   * all tokens, but everything else for these places alone; their values are the same.
+   * all tokens, but everything else for these places alone; their values are the same. With `packing`
+   * [T, W] → the same, as the last layer takes the tokens with padding.
    */
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
     const { causal = false, visible, places, auxiliary } = options;
     const passed = blockOfLayers(this.config).flatMap((block) => this.resblocks[block] ?? []);
     return passed.reduce((y, block, layer) => {
+      const last = layer === passed.length - 1;
+      const packing = last ? undefined : options.packing;
       const { next, losses } = runBlock(
         (x: Tensor, visible?: Tensor, places?: Places) => {
           const losses: Tensor[] = [];
-          return { next: block.forward(x, { causal, visible, places, auxiliary: losses }), losses };
+          const options = { causal, visible, places, packing, auxiliary: losses };
+          return { next: block.forward(x, options), losses };
         },
-        y,
+        last && options.packing ? unpackRows(y, options.packing) : y,
         visible,
-        layer === passed.length - 1 ? places : undefined,
+        last ? places : undefined,
       );
       auxiliary?.push(...losses);
       return next;

@@ -9,7 +9,6 @@ import {
   narrow,
   normalInit,
   Parameter,
-  permute,
   reshape,
   softmax,
   to,
@@ -71,13 +70,17 @@ export class AttentionPool2d extends Module {
     const positions = to(own, { dtype: places.dtype });
     const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
     const { heads } = this;
-    const split = (y: Tensor) => {
-      const parts = reshape(y, [batch, y.dim(1), heads, width / heads]);
-      return reshape(permute(parts, [0, 2, 1, 3]), [batch * heads, y.dim(1), width / heads]);
-    };
-    const q = split(this.qProj.forward(narrow(x, 1, 0, 1)));
-    const [k, v] = [split(this.kProj.forward(x)), split(this.vProj.forward(x))];
-    const scores = bmm(mul(q, (width / heads) ** -0.5), transpose(k, 1, 2));
-    return reshape(bmm(softmax(scores, -1), v), [batch, width]);
+    const depth = width / heads;
+    // A question q meets all places alone: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k, where softmax takes no
+    // notice of what is the same for all places, and Σa·(W_v·x + b_v) = W_v·Σa·x + b_v. So no place is
+    // projected.
+    const q = mul(this.qProj.forward(narrow(x, 1, 0, 1)), depth ** -0.5);
+    const byHead = transpose(reshape(q, [batch, heads, depth]), 0, 1);
+    const asked = bmm(byHead, reshape(this.kProj.weight, [heads, depth, width]));
+    const scores = bmm(transpose(asked, 0, 1), transpose(x, 1, 2));
+    const seen = transpose(bmm(softmax(scores, -1), x), 0, 1);
+    const answer = bmm(seen, transpose(reshape(this.vProj.weight, [heads, depth, width]), 1, 2));
+    const joined = reshape(transpose(answer, 0, 1), [batch, width]);
+    return this.vProj.bias === null ? joined : add(joined, this.vProj.bias);
   }
 }

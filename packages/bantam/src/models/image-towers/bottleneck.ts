@@ -4,11 +4,15 @@ import {
   Conv2d,
   Module,
   normalInit,
+  normedConv,
+  packConvolution,
   zerosInit,
+  type FloatDType,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { convFlops } from '../layer-flops.js';
+import type { Packable } from '../pack.js';
 
 /** Width of a bottleneck's output as a multiple of its inner width. */
 export const EXPANSION = 4;
@@ -31,7 +35,7 @@ export interface BottleneckOptions {
  * with batch norm, beside the input, which a 1×1 convolution fits where sizes differ. The last batch
  * norm's gain starts at 0, so that a block starts as its shortcut.
  */
-export class Bottleneck extends Module {
+export class Bottleneck extends Module implements Packable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   conv2: Conv2d;
@@ -70,18 +74,26 @@ export class Bottleneck extends Module {
     this.#pool = antialias ? stride : 1;
   }
 
-  /** [B, C, H, W] → [B, 4·width, H/stride, W/stride] */
+  /** [B, C, H, W] → [B, 4·width, H/stride, W/stride]; a packed one may write over x. */
   forward(x: Tensor): Tensor {
     const relu = true;
-    let y = this.bn1.forward(this.conv1.forward(x), { relu });
-    y = this.#shrink(this.bn2.forward(this.conv2.forward(y), { relu }));
-    return this.bn3.forward(this.conv3.forward(y), { residual: this.#shortcut(x), relu });
+    let y = normedConv(x, [this.conv1, this.bn1], { relu });
+    y = this.#shrink(normedConv(y, [this.conv2, this.bn2], { relu }));
+    return normedConv(y, [this.conv3, this.bn3], { residual: this.#shortcut(x), relu });
+  }
+
+  pack(dtype: FloatDType): void {
+    packConvolution(this.conv1, { norm: this.bn1, dtype });
+    packConvolution(this.conv2, { norm: this.bn2, dtype });
+    packConvolution(this.conv3, { norm: this.bn3, dtype });
+    if (this.downsample.length === 0) return;
+    const [conv, norm] = this.downsample;
+    packConvolution(conv, { norm, dtype });
   }
 
   #shortcut(x: Tensor): Tensor {
     if (this.downsample.length === 0) return x;
-    const [conv, norm] = this.downsample;
-    return norm.forward(conv.forward(this.#shrink(x)));
+    return normedConv(this.#shrink(x), this.downsample);
   }
 
   #shrink(x: Tensor): Tensor {

@@ -6,16 +6,19 @@ import {
   mean,
   Module,
   mul,
+  packConvolution,
   Parameter,
   permute,
   reshape,
   scope,
+  type FloatDType,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { dropPath, dropPathRates } from '../blocks/drop-path.js';
 import { PatchConv } from '../blocks/patch-conv.js';
 import { runBlocks } from '../blocks/run-block.js';
+import type { Packable } from '../pack.js';
 import { requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import {
@@ -63,7 +66,7 @@ interface ConvNextBlockOptions {
 }
 
 /** x + γ·MLP(LN(depthwise 7×7 convolution of x)) (Liu et al. 2022, figure 4). */
-class ConvNextBlock extends Module {
+class ConvNextBlock extends Module implements Packable {
   convDw: DepthwiseConv;
   norm: LayerNorm;
   mlp: TimmMlp;
@@ -81,8 +84,16 @@ class ConvNextBlock extends Module {
 
   /** [B, H, W, C] → [B, H, W, C] */
   forward(x: Tensor, generator: Generator | undefined): Tensor {
-    const branch = mul(this.mlp.forward(this.norm.forward(this.convDw.forward(x))), this.gamma);
+    const normed = this.norm.forward(this.convDw.forward(x));
+    if (this.mlp.isPacked) return this.mlp.forward(normed, { residual: x });
+    const branch = mul(this.mlp.forward(normed), this.gamma);
     return add(x, dropPath(branch, { rate: this.training ? this.#dropPath : 0, generator }));
+  }
+
+  pack(dtype: FloatDType): void {
+    packConvolution(this.convDw, { dtype });
+    this.mlp.fold(this.gamma);
+    this.mlp.pack(dtype);
   }
 }
 

@@ -3,10 +3,14 @@ import {
   BatchNorm2d,
   channelsLast,
   Module,
+  normedConv,
+  packConvolution,
   type Conv2d,
+  type FloatDType,
   type Tensor,
 } from '@bantam/torch';
 import { runBlock, runBlocks } from '../blocks/run-block.js';
+import type { Packable } from '../pack.js';
 import { placesOf, requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { AttentionPool2d } from './attention-pool.js';
@@ -23,7 +27,7 @@ import {
  * front, bottlenecks that shrink by average pooling (Zhang 2019), and attention that pools the map.
  * Computes what OpenCLIP computes; only the pooled vector asks, which is all that is used.
  */
-export class ModifiedResNet extends Module implements ImageTower {
+export class ModifiedResNet extends Module implements ImageTower, Packable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   conv2: Conv2d;
@@ -84,13 +88,19 @@ export class ModifiedResNet extends Module implements ImageTower {
     };
   }
 
+  pack(dtype: FloatDType): void {
+    packConvolution(this.conv1, { norm: this.bn1, dtype });
+    packConvolution(this.conv2, { norm: this.bn2, dtype });
+    packConvolution(this.conv3, { norm: this.bn3, dtype });
+  }
+
   /** [B, 3, S, S] → [B, width, S/4, S/4] */
   #stem(pixels: Tensor): Tensor {
     return runBlock((pixels: Tensor) => {
       const relu = true;
-      let x = this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu });
-      x = this.bn2.forward(this.conv2.forward(x), { relu });
-      x = this.bn3.forward(this.conv3.forward(x), { relu });
+      let x = normedConv(channelsLast(pixels), [this.conv1, this.bn1], { relu });
+      x = normedConv(x, [this.conv2, this.bn2], { relu });
+      x = normedConv(x, [this.conv3, this.bn3], { relu });
       return avgPool2d(x, { kernel: 2 });
     }, pixels);
   }

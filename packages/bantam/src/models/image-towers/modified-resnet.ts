@@ -34,11 +34,12 @@ function stagesFlops({ width, depths, imageSize }: ModifiedResNetConfig): number
     .reduce((sum, part) => sum + part, 0);
 }
 
-/** Keys and values of all places and the mean; query, mixing and projection of one. */
+/** The question and its answer through three matrices, heads that meet all places, and the projection. */
 function poolFlops(config: ModifiedResNetConfig, embedDim: number): number {
   const width = mapWidth(config);
+  const heads = width / config.headWidth;
   const length = (config.imageSize / SHRINK) ** 2 + 1;
-  return 4 * length * width ** 2 + 2 * width ** 2 + 4 * length * width + 2 * width * embedDim;
+  return 6 * width ** 2 + 4 * heads * length * width + 2 * width * embedDim;
 }
 
 /** OpenAI's residual networks. */

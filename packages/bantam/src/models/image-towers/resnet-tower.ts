@@ -5,10 +5,14 @@ import {
   maxPool2d,
   mean,
   Module,
+  normedConv,
+  packConvolution,
+  type FloatDType,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { runBlock, runBlocks } from '../blocks/run-block.js';
+import type { Packable } from '../pack.js';
 import { placesOf, requirePixels } from '../pixels.js';
 import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../tower.js';
 import { bottlenecks, EXPANSION, heNormalInit, plainConv, type Bottleneck } from './bottleneck.js';
@@ -16,7 +20,7 @@ import { resNetPictures, type ResNetConfig } from './resnet-config.js';
 import { TimmHead } from './timm-head.js';
 
 /** Everything up to the last map, under timm's names. */
-class ResNetTrunk extends Module {
+class ResNetTrunk extends Module implements Packable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   layer1: Bottleneck[];
@@ -47,11 +51,15 @@ class ResNetTrunk extends Module {
   /** [B, 3, S, S] → [B, 32·width, ⌈S/32⌉, ⌈S/32⌉] */
   forward(pixels: Tensor): Tensor {
     const stem = runBlock((pixels: Tensor) => {
-      const x = this.bn1.forward(this.conv1.forward(channelsLast(pixels)), { relu: true });
+      const x = normedConv(channelsLast(pixels), [this.conv1, this.bn1], { relu: true });
       return maxPool2d(x, { kernel: 3, stride: 2, padding: 1 });
     }, pixels);
     const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
     return runBlocks(blocks, stem, (block, x) => block.forward(x));
+  }
+
+  pack(dtype: FloatDType): void {
+    packConvolution(this.conv1, { norm: this.bn1, dtype });
   }
 }
 

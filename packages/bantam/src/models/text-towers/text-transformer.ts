@@ -5,6 +5,7 @@ import {
   cat,
   div,
   Embedding,
+  embedding,
   eq,
   expand,
   LayerNorm,
@@ -16,21 +17,24 @@ import {
   narrow,
   ne,
   normalInit,
+  packRows,
   pad,
   Parameter,
   select,
   squeeze,
   sum,
+  Tensor,
   to,
   unsqueeze,
   zeros,
   type Generator,
-  type Tensor,
+  type Packing,
 } from '@bantam/torch';
 import { BantamError } from '../../errors.js';
 import type { CrossAttentionBlock } from '../blocks/cross-attention-block.js';
 import type { KeyValueCache } from '../blocks/key-value-cache.js';
 import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
+import { packTexts } from '../blocks/pack-texts.js';
 import { takePlaces, type Places } from '../blocks/places.js';
 import { ResidualBlock, Transformer } from '../blocks/transformer.js';
 import type { TransformerConfig } from '../blocks/transformer-config.js';
@@ -92,12 +96,13 @@ export class TextTransformer extends Module implements TextTower {
     const given = ids.dim(1);
     const filled = this.#fillUp(ids);
     const places = poolType === 'mean' ? undefined : this.#places(filled, poolType);
-    const x = this.#embed(filled);
+    const packing = tokens ? undefined : this.#packing(filled, places);
     const auxiliary: Tensor[] = [];
-    const y = this.transformer.forward(x, {
+    const y = this.transformer.forward(this.#embed(filled, { packing }), {
       causal: !noCausalMask,
       visible: maskPadding ? this.#isText(filled) : undefined,
       places: tokens ? undefined : places,
+      packing,
       auxiliary,
     });
     const normed = this.lnFinal.forward(y);
@@ -114,7 +119,7 @@ export class TextTransformer extends Module implements TextTower {
    */
   step(ids: Tensor, caches: readonly KeyValueCache[]): Tensor {
     const last = ids.dim(1) - 1;
-    const x = this.#embed(narrow(ids, 1, last, 1), last);
+    const x = this.#embed(narrow(ids, 1, last, 1), { start: last });
     if (this.clsEmb === null) return this.lnFinal.forward(this.transformer.step(x, caches));
     const visible = this.#seen(narrow(ids, 1, 0, last));
     return this.transformer.step(x, caches, visible);
@@ -143,10 +148,26 @@ export class TextTransformer extends Module implements TextTower {
     };
   }
 
-  /** Vectors of tokens [B, L] that stand behind `start` others. */
-  #embed(ids: Tensor, start = 0): Tensor {
-    const positions = narrow(this.positionalEmbedding, 0, start, ids.dim(1));
-    return add(this.tokenEmbedding.forward(ids), positions);
+  /** Vectors of tokens [B, L] that stand behind `start` others: [B, L, W], or packed [T, W]. */
+  #embed(
+    ids: Tensor,
+    { start = 0, packing }: { start?: number; packing?: Packing | undefined } = {},
+  ): Tensor {
+    if (packing === undefined) {
+      const positions = narrow(this.positionalEmbedding, 0, start, ids.dim(1));
+      return add(this.tokenEmbedding.forward(ids), positions);
+    }
+    const places = packRows(expand(arange(ids.dim(1)), [...ids.shape]), packing);
+    const tokens = this.tokenEmbedding.forward(packRows(ids, packing));
+    return add(tokens, embedding(this.positionalEmbedding, places));
+  }
+
+  /** Texts without padding, where nothing reads it. */
+  #packing(ids: Tensor, ends: Places | undefined): Packing | undefined {
+    const { noCausalMask } = this.config;
+    if (noCausalMask || !(ends instanceof Tensor) || !this.transformer.takesPacked)
+      return undefined;
+    return packTexts(ids, ends);
   }
 
   /**

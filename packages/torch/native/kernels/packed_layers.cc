@@ -1,0 +1,197 @@
+// bantam::fused_conv, bantam::add_fused_conv_, bantam::linear_packed and bantam::mlp_packed: layers for
+// inference that do on the way what follows them, by oneDNN: bias, activation, residual. Weights of linear layers come in oneDNN's
+// own order from bantam::pack_linear. Those of convolutions do not: their best order depends on the map's
+// size, and oneDNN takes longer to bring one of its orders into another than to convolve.
+// Where oneDNN does not apply, libtorch's operators compute.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/cpu/Utils.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "activate.h"
+#include "activate_rows.h"
+
+namespace bantam {
+namespace {
+
+using at::Tensor;
+using gemm::Activation;
+using OptionalTensor = std::optional<Tensor>;
+using Scalars = torch::List<std::optional<at::Scalar>>;
+
+template <typename Signature>
+auto find(const char* name, const char* overload = "") {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+}
+
+/// Whether oneDNN multiplies in the type of a weight.
+bool packs(const Tensor& weight) {
+  static const bool has_operators = at::hasMKLDNN() &&
+                                    c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}) &&
+                                    c10::Dispatcher::singleton().findSchema({"mkldnn::_convolution_pointwise", ""});
+  if (!has_operators || !at::globalContext().userEnabledMkldnn() || !weight.device().is_cpu()) return false;
+  if (weight.scalar_type() == at::kFloat) return true;
+  static const auto has_bfloat16 = find<bool()>("mkldnn::_is_mkldnn_bf16_supported");
+  return weight.scalar_type() == at::kBFloat16 && has_bfloat16.call();
+}
+
+Tensor pack_linear(const Tensor& weight, int64_t rows) {
+  if (!packs(weight)) return weight.contiguous();
+  static const auto reorder = find<Tensor(const Tensor&, std::optional<int64_t>)>("mkldnn::_reorder_linear_weight");
+  return reorder.call(weight.contiguous(), rows);
+}
+
+/// A tensor as it goes into a product, in the weight's type and order.
+Tensor map_for(const Tensor& x, const Tensor& weight) {
+  return x.to(weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+OptionalTensor wide(const OptionalTensor& bias) {
+  return bias ? OptionalTensor(bias->to(at::kFloat).contiguous()) : std::nullopt;
+}
+
+OptionalTensor narrow(const OptionalTensor& bias, const Tensor& weight) {
+  return bias ? OptionalTensor(bias->to(weight.scalar_type()).contiguous()) : std::nullopt;
+}
+
+Tensor fused_conv(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, at::IntArrayRef stride,
+                   at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups, bool relu) {
+  const at::NoGradGuard no_grad;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (!packs(weight)) {
+    auto y = at::conv2d(x.to(weight.scalar_type()), weight, narrow(bias, weight), stride, padding, dilation, groups);
+    return relu ? y.relu_() : y;
+  }
+  static const auto convolve =
+      find<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, at::IntArrayRef, at::IntArrayRef,
+                  at::IntArrayRef, int64_t, std::string_view, Scalars, std::optional<std::string_view>)>(
+          "mkldnn::_convolution_pointwise");
+  return convolve.call(map_for(x, weight), weight, wide(bias), padding, stride, dilation, groups,
+                       relu ? "relu" : "none", Scalars(), std::nullopt);
+}
+
+void add_fused_conv(Tensor& y, const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                     at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups,
+                     bool relu) {
+  const at::NoGradGuard no_grad;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (!packs(weight) || y.scalar_type() != weight.scalar_type()) {
+    y.add_(fused_conv(x, weight, bias, stride, padding, dilation, groups, false));
+    if (relu) y.relu_();
+    return;
+  }
+  static const auto add =
+      find<Tensor&(Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, at::IntArrayRef, at::IntArrayRef,
+                   at::IntArrayRef, int64_t, std::string_view, std::optional<at::Scalar>,
+                   std::optional<std::string_view>, Scalars, std::optional<std::string_view>)>(
+          "mkldnn::_convolution_pointwise_", "binary");
+  // This form takes no other bias than one of the map's type.
+  add.call(y, map_for(x, weight), weight, narrow(bias, weight), padding, stride, dilation, groups, "add", at::Scalar(1.0),
+           relu ? std::optional<std::string_view>("relu") : std::nullopt, Scalars(), std::nullopt);
+}
+
+Tensor multiply(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+  static const auto product = find<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, std::string_view,
+                                          Scalars, std::optional<std::string_view>)>("mkldnn::_linear_pointwise");
+  return product.call(x, weight, bias, "none", Scalars(), std::nullopt);
+}
+
+Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+  return at::linear(x.to(weight.scalar_type()), weight, narrow(bias, weight));
+}
+
+/// Whether activations have a kernel of our own: those of bfloat16, whose rounding hides the curves' error.
+bool has_curves(const Tensor& x) {
+#ifdef BANTAM_AVX512
+  static const bool found = [] {
+    const auto capabilities = at::cpu::get_cpu_capabilities();
+    const auto entry = capabilities.find("avx512_bf16");
+    return entry != capabilities.end() && entry->second.toBool();
+  }();
+  return found && x.scalar_type() == at::kBFloat16 && x.is_contiguous();
+#else
+  (void)x;
+  return false;
+#endif
+}
+
+Tensor activated(Tensor x, Activation activation) {
+#ifdef BANTAM_AVX512
+  if (has_curves(x)) {
+    auto* values = static_cast<uint16_t*>(x.mutable_data_ptr());
+    at::parallel_for(0, x.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
+      activate_values(activation, values + begin, end - begin);
+    });
+    return x;
+  }
+#endif
+  return activate(x, activation);
+}
+
+/// Rows to take at a time, so that what stands between two products stays in the caches of the cores.
+int64_t block_rows(int64_t width) {
+  return std::clamp<int64_t>((1 << 19) / std::max<int64_t>(width, 1), 256, 2048) * at::get_num_threads();
+}
+
+Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+  const at::NoGradGuard no_grad;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (!weight.is_mkldnn()) return plain_linear(x, weight, bias);
+  return multiply(x.to(weight.scalar_type()).contiguous(), weight, wide(bias));
+}
+
+Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTensor& given_bias1, const Tensor& weight2,
+                  const OptionalTensor& given_bias2, const OptionalTensor& given_residual, int64_t activation) {
+  const at::NoGradGuard no_grad;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto kind = static_cast<Activation>(activation);
+  if (!weight1.is_mkldnn() || !weight2.is_mkldnn()) {
+    auto y = plain_linear(activate(plain_linear(input, weight1, given_bias1), kind), weight2, given_bias2);
+    return given_residual ? *given_residual + y : y;
+  }
+  const auto type = weight1.scalar_type();
+  const auto bias1 = wide(given_bias1), bias2 = wide(given_bias2);
+  const auto x = input.to(type).contiguous().view({-1, input.size(-1)});
+  auto shape = input.sizes().vec();
+  shape.back() = weight2.size(0);
+  const auto result = given_residual ? given_residual->scalar_type() : type;
+  const auto y = at::empty({x.size(0), shape.back()}, x.options().dtype(result));
+  const auto residual = given_residual ? given_residual->contiguous().view(y.sizes()) : Tensor();
+  const int64_t step = block_rows(weight1.size(0));
+  for (int64_t first = 0; first < x.size(0); first += step) {
+    const int64_t rows = std::min(step, x.size(0) - first);
+    const auto units = activated(multiply(x.narrow(0, first, rows), weight1, bias1), kind);
+    const auto part = multiply(units, weight2, bias2);
+    auto target = y.narrow(0, first, rows);
+    if (residual.defined()) {
+      at::add_out(target, residual.narrow(0, first, rows), part);
+    } else {
+      target.copy_(part);
+    }
+  }
+  return y.view(shape);
+}
+
+}  // namespace
+}  // namespace bantam
+
+TORCH_LIBRARY_FRAGMENT(bantam, library) {
+  library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::pack_linear);
+  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::linear_packed);
+  library.def(
+      "fused_conv(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
+      "bool relu) -> Tensor",
+      bantam::fused_conv);
+  library.def(
+      "add_fused_conv_(Tensor(a!) y, Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, "
+      "int[2] dilation, int groups, bool relu) -> ()",
+      bantam::add_fused_conv);
+  library.def(
+      "mlp_packed(Tensor x, Tensor weight1, Tensor? bias1, Tensor weight2, Tensor? bias2, Tensor? residual, "
+      "int activation) -> Tensor",
+      bantam::mlp_packed);
+}
