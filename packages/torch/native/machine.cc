@@ -7,6 +7,7 @@
 #include <torch/version.h>
 
 #include "handle.h"
+#include "kernels/processor.h"
 
 namespace bantam {
 namespace {
@@ -26,10 +27,7 @@ Napi::Value has_amx(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value has_avx512_bf16(const Napi::CallbackInfo& info) {
-  // Other architectures' maps do not have the key.
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto found = capabilities.find("avx512_bf16");
-  return Napi::Boolean::New(info.Env(), found != capabilities.end() && found->second.toBool());
+  return Napi::Boolean::New(info.Env(), processor_has({"avx512_bf16"}));
 }
 
 Napi::Value get_threads(const Napi::CallbackInfo& info) {

@@ -8,10 +8,12 @@ import {
   add,
   autocast,
   eye,
+  fromTypedArray,
   full,
   Generator,
   grad,
   hasAmx,
+  hasAvx512Bf16,
   linear,
   max,
   mul,
@@ -269,6 +271,10 @@ describe('bantam::attention', () => {
     { batch: 17, length: 16, heads: 2, depth: 64, causal: true },
     { batch: 1, length: 77, heads: 2, depth: 32, causal: true },
     { batch: 1, length: 197, heads: 1, depth: 96, causal: false },
+    { batch: 2, length: 1, heads: 2, depth: 64, causal: false },
+    { batch: 3, length: 7, heads: 2, depth: 32, causal: false },
+    { batch: 1, length: 197, heads: 2, depth: 64, causal: true },
+    { batch: 1, length: 512, heads: 1, depth: 32, causal: false },
   ]) {
     it(`${length} tokens, depth ${depth}${causal ? ', causal' : ''} equals float32`, () => {
       const qkv = exact([batch, length, 3 * heads * depth]);
@@ -288,10 +294,27 @@ describe('bantam::attention', () => {
     });
   }
 
-  it('applies to bfloat16 where there is AMX, and says where it does not', () => {
+  it('leaves a NaN to be seen, in the result and in the gradient', () => {
+    for (const place of [0, 1, 2]) {
+      const values = Float32Array.from({ length: 20 * 192 }, (_, i) => Math.sin(i));
+      // Of the last token: a number of its q, its k or its v.
+      values[19 * 192 + place * 64 + 5] = NaN;
+      const qkv = fromTypedArray(values, { shape: [1, 20, 192] });
+      for (const causal of [false, true]) {
+        const f = (x: Tensor): Tensor =>
+          shortAttention(x, { heads: 2, causal }) ?? reference(x, 2, causal);
+        for (const tensor of run(f, [qkv], ['bfloat16'], exact([1, 20, 64]))) {
+          assert.ok(Number.isNaN(sum(tensor).item()));
+        }
+      }
+    }
+  });
+
+  it('applies to bfloat16 where the processor multiplies it, and says where it does not', () => {
     const qkv = exact([1, 4, 96]);
     const options = { heads: 1, causal: false };
-    assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), options) !== null, hasAmx());
+    const fast = hasAmx() || hasAvx512Bf16();
+    assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), options) !== null, fast);
     assert.equal(shortAttention(qkv, options), null);
     assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), { ...options, heads: 2 }), null);
   });

@@ -1,5 +1,6 @@
 // bantam::attention: multi-head attention of what the joint projection of q, k and v gives, without
-// rearranging it in memory. Fast on AMX in bfloat16; elsewhere composed of libtorch's operators.
+// rearranging it in memory. Fast in bfloat16 on AMX and on AVX512-BF16; elsewhere composed of libtorch's
+// operators.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -7,6 +8,7 @@
 
 #include "attention.h"
 #include "matrix.h"
+#include "processor.h"
 
 namespace bantam {
 namespace {
@@ -22,17 +24,36 @@ at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
   return at::matmul(at::softmax(scores, -1), parts[2]).transpose(1, 2).reshape({batch, length, width});
 }
 
-/// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
-bool applies(const at::Tensor& qkv, int64_t heads) {
+using Pass = void (*)(const gemm::Attention&, gemm::Runner);
+
+/// The fastest kernel for this processor, if there is one.
+struct Kernel {
+  Pass forward = nullptr, backward = nullptr;
+};
+
+Kernel choose() {
 #ifdef BANTAM_AMX
-  return matrix::available() && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 && qkv.dim() == 3 &&
-         qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength && qkv.size(2) % (96 * heads) == 0;
-#else
-  return false;
+  if (matrix::available()) return {gemm::attention_forward_amx, gemm::attention_backward_amx};
 #endif
+#ifdef BANTAM_AVX512
+  if (processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"})) {
+    return {gemm::attention_forward_avx512, gemm::attention_backward_avx512};
+  }
+#endif
+  return {};
 }
 
-#ifdef BANTAM_AMX
+const Kernel& kernel() {
+  static const Kernel chosen = choose();
+  return chosen;
+}
+
+/// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
+bool applies(const at::Tensor& qkv, int64_t heads) {
+  return kernel().forward != nullptr && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 &&
+         qkv.dim() == 3 && qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength &&
+         qkv.size(2) % (96 * heads) == 0;
+}
 
 gemm::Attention describe(const at::Tensor& qkv, int64_t heads, bool causal) {
   gemm::Attention x;
@@ -56,7 +77,7 @@ struct FastAttention : torch::autograd::Function<FastAttention> {
     auto out = at::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
     auto x = describe(qkv, heads, causal);
     x.out = static_cast<uint16_t*>(out.mutable_data_ptr());
-    gemm::attention_forward(x, matrix::run);
+    kernel().forward(x, run_tasks);
     return out;
   }
 
@@ -73,17 +94,13 @@ struct FastAttention : torch::autograd::Function<FastAttention> {
     auto x = describe(qkv, heads, causal);
     x.dout = static_cast<const uint16_t*>(dout.const_data_ptr());
     x.dqkv = static_cast<uint16_t*>(dqkv.mutable_data_ptr());
-    gemm::attention_backward(x, matrix::run);
+    kernel().backward(x, run_tasks);
     return {dqkv, {}, {}};
   }
 };
 
-#endif  // BANTAM_AMX
-
 at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
-#ifdef BANTAM_AMX
   if (applies(qkv, heads)) return FastAttention::apply(qkv, heads, causal);
-#endif
   return attention_plain(qkv, heads, causal);
 }
 

@@ -21,7 +21,11 @@ struct Attention {
   uint16_t* dqkv = nullptr;
 };
 
-void attention_forward(const Attention& attention, Runner run);
-void attention_backward(const Attention& attention, Runner run);
+void attention_forward_amx(const Attention& attention, Runner run);
+void attention_backward_amx(const Attention& attention, Runner run);
+
+/// For processors with AVX512-BF16.
+void attention_forward_avx512(const Attention& attention, Runner run);
+void attention_backward_avx512(const Attention& attention, Runner run);
 
 }  // namespace bantam::gemm

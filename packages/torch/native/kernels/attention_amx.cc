@@ -1,20 +1,13 @@
 // The attention of attention.h on AMX. The scores of 32 queries with all keys are in the cache at
 // once, so a row's softmax is computed as it is written in textbooks, and the backward pass computes
 // it again rather than reading it from memory.
-#include "attention.h"
-
 #include "amx.h"
+#include "attention_avx512.h"
 
 namespace bantam::gemm {
 namespace {
 
 thread_local Scratch scratch;
-
-/// One head's q, k, v or output: `length` rows.
-struct Rows {
-  const uint16_t* data;
-  int64_t stride, length;
-};
 
 enum class Form { rows, columns, pairs };
 
@@ -69,22 +62,8 @@ void turn_block(const uint16_t* block, uint16_t* target) {
 
 /// The softmax of a row of scores, in place; what the row may not see becomes 0.
 inline void softmax_row(float* row, int64_t seen, int64_t padded, float scale) {
-  const __m512 lowest = _mm512_set1_ps(-3e38f);
-  __m512 most = lowest;
-  for (int64_t i = 0; i < seen; i += 16) {
-    const auto mask = static_cast<__mmask16>(first_bits(seen - i));
-    most = _mm512_max_ps(most, _mm512_mask_loadu_ps(lowest, mask, row + i));
-  }
-  const __m512 shift = _mm512_set1_ps(_mm512_reduce_max_ps(most)), factor = _mm512_set1_ps(scale);
-  __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < padded; i += 16) {
-    const auto mask = static_cast<__mmask16>(seen > i ? first_bits(seen - i) : 0);
-    const __m512 x = _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(row + i), shift), factor);
-    const __m512 e = _mm512_maskz_mov_ps(mask, exp16(x));
-    sum = _mm512_add_ps(sum, e);
-    _mm512_store_ps(row + i, e);
-  }
-  const __m512 share = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(sum));
+  const float sum = softmax_terms(row, seen, padded, scale, [&](int64_t i, __m512 e) { _mm512_store_ps(row + i, e); });
+  const __m512 share = _mm512_set1_ps(1.0f / sum);
   for (int64_t i = 0; i < padded; i += 16) _mm512_store_ps(row + i, _mm512_mul_ps(_mm512_load_ps(row + i), share));
 }
 
@@ -124,25 +103,16 @@ inline void multiply_out(const uint16_t* a, const uint16_t* b, int64_t steps, in
   }
 }
 
-/// Where one head's matrices lie, and the sizes in use.
-struct Head {
-  int64_t padded, steps, depth_steps, size, width;
-  Rows q, k, v;
-  int64_t at_out;
+/// One head and the sizes in use.
+struct Head : HeadPlace {
+  int64_t padded, steps, depth_steps, size;
 
   Head(const Attention& x, int64_t task)
-      : padded(divide_up(x.length, 32) * 32),
+      : HeadPlace(x, task),
+        padded(divide_up(x.length, 32) * 32),
         steps(padded / 32),
         depth_steps(x.depth / 32),
-        size(padded * x.depth),
-        width(x.heads * x.depth) {
-    const int64_t sequence = task / x.heads, head = task % x.heads;
-    const uint16_t* data = x.qkv + sequence * x.length * 3 * width + head * x.depth;
-    q = {data, 3 * width, x.length};
-    k = {data + width, 3 * width, x.length};
-    v = {data + 2 * width, 3 * width, x.length};
-    at_out = sequence * x.length * width + head * x.depth;
-  }
+        size(padded * x.depth) {}
 
   /// The probabilities of 32 queries from packed q and k; rows past the end are 0.
   void probabilities(const Attention& x, const uint16_t* qs, const uint16_t* ks, int64_t panel, float* p) const {
@@ -161,13 +131,6 @@ struct Head {
     }
   }
 };
-
-/// Fetches the next head's part of the same rows: short pieces far apart in memory.
-inline void fetch(const Rows& rows, int64_t depth) {
-  for (int64_t row = 0; row < rows.length; ++row) {
-    for (int64_t i = 0; i < depth; i += 32) _mm_prefetch(rows.data + row * rows.stride + depth + i, _MM_HINT_T1);
-  }
-}
 
 void forward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
@@ -249,28 +212,9 @@ void backward_head(const Attention& x, int64_t task, bool more) {
   }
 }
 
-/// All heads of a sequence, one after the other.
-template <void (*head)(const Attention&, int64_t, bool)>
-void sequence(void* context, int64_t task) {
-  const auto& x = *static_cast<const Attention*>(context);
-  for (int64_t i = 0; i < x.heads; ++i) head(x, task * x.heads + i, i + 1 < x.heads);
-}
-
-template <void (*head)(const Attention&, int64_t, bool)>
-void one_head(void* context, int64_t task) {
-  head(*static_cast<const Attention*>(context), task, false);
-}
-
-/// Sequences are the tasks, or heads where sequences are too few to share out evenly.
-template <void (*head)(const Attention&, int64_t, bool)>
-void run_all(Attention x, Runner run) {
-  if (x.batch >= 16) run(x.batch, sequence<head>, &x);
-  else run(x.batch * x.heads, one_head<head>, &x);
-}
-
 }  // namespace
 
-void attention_forward(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
-void attention_backward(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
+void attention_forward_amx(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
+void attention_backward_amx(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
 
 }  // namespace bantam::gemm

@@ -10,7 +10,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/cpu/Utils.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
@@ -18,6 +17,7 @@
 
 #include "activate.h"
 #include "int8_rows.h"
+#include "processor.h"
 #include "shape.h"
 
 namespace bantam {
@@ -30,13 +30,9 @@ using gemm::Matrix;
 bool has_int8_products() {
 #ifdef BANTAM_AVX512
   static const bool found = [] {
-    const auto capabilities = at::cpu::get_cpu_capabilities();
-    const auto has = [&](const char* name) {
-      const auto entry = capabilities.find(name);
-      return entry != capabilities.end() && entry->second.toBool();
-    };
     const auto packs = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""});
-    return packs.has_value() && has("avx512_bw") && has("avx512_vl") && (has("avx512_vnni") || has("amx_int8"));
+    return packs.has_value() && processor_has({"avx512_bw", "avx512_vl"}) &&
+           (processor_has({"avx512_vnni"}) || processor_has({"amx_int8"}));
   }();
   return found;
 #else

@@ -2,11 +2,9 @@
 
 #include "matrix.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/cpu/Utils.h>
 
-#include <atomic>
+#include "processor.h"
 
 #include "shape.h"
 
@@ -17,17 +15,10 @@ bool available() {
   return amx;
 }
 
-void run(int64_t count, void (*work)(void* context, int64_t task), void* context) {
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
-    for (int64_t task = next++; task < count; task = next++) work(context, task);
-  });
-}
-
 namespace {
 
 void multiply(const gemm::Product& product) {
-  gemm::Workspace workspace{nullptr, at::get_num_threads(), run};
+  gemm::Workspace workspace{nullptr, at::get_num_threads(), run_tasks};
   const auto packed = at::empty({gemm::needs(product, workspace.threads).packed_bytes}, at::kByte);
   workspace.packed = packed.mutable_data_ptr();
   gemm::multiply(product, workspace);

@@ -10,9 +10,6 @@ namespace bantam::matrix {
 /// Whether this processor has AMX and this process may use it.
 bool available();
 
-/// Hands tasks to libtorch's threads one by one, because their durations differ.
-void run(int64_t count, void (*work)(void* context, int64_t task), void* context);
-
 /// Whether the fast products apply: AMX, the CPU, and bfloat16 as the type to compute in, be it by
 /// autocast or because everything is bfloat16.
 bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
