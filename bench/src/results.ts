@@ -87,7 +87,10 @@ export interface ScalingPoint {
 /** Seconds from the start of a process to the end of its first training step. */
 export interface StartupResult {
   readonly model: string;
+  /** To the end of the first step, for each start. */
   readonly seconds: readonly number[];
+  /** Of the step itself. */
+  readonly stepSeconds: readonly number[];
 }
 
 /** Results of one call. */

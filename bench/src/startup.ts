@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { MetricsRow } from 'bantam';
 import { BantamError } from '../../packages/bantam/dist/errors.js';
 import { makeClassFolders } from './photos.js';
 import type { StartupResult } from './results.js';
@@ -24,7 +25,7 @@ export interface StartupOptions {
 
 /**
  * Seconds from the start of `bantam train` on a folder of small JPEG files until its first training
- * step stands in `metrics.jsonl`.
+ * step stands in `metrics.jsonl`, and those of the step.
  */
 export async function measureStartup(options: StartupOptions): Promise<StartupResult[]> {
   using folder = new TemporaryFolder();
@@ -33,12 +34,15 @@ export async function measureStartup(options: StartupOptions): Promise<StartupRe
   const results: StartupResult[] = [];
   for (const model of options.models) {
     const seconds: number[] = [];
+    const stepSeconds: number[] = [];
     for (let round = 0; round < options.rounds; round++) {
       options.onProgress(`${model}, start ${round + 1} of ${options.rounds}`);
       const out = join(folder.path, `${model}-${round}`);
-      seconds.push(await timeFirstStep({ model, data, out, batch: options.batch }));
+      const timed = await timeFirstStep({ model, data, out, batch: options.batch });
+      seconds.push(timed.seconds);
+      stepSeconds.push(timed.stepSeconds);
     }
-    results.push({ model, seconds });
+    results.push({ model, seconds, stepSeconds });
   }
   return results;
 }
@@ -53,7 +57,7 @@ async function timeFirstStep({
   data: string;
   out: string;
   batch: number;
-}): Promise<number> {
+}): Promise<{ seconds: number; stepSeconds: number }> {
   const metrics = join(out, 'metrics.jsonl');
   const args = ['train', '--model', model, '--data', `folder:${data}`, '--out', out];
   const settings = ['--budget', '1h', '--set', `train.batchSize=${batch}`];
@@ -67,13 +71,18 @@ async function timeFirstStep({
   });
   const ended = once(child, 'close');
   try {
-    while (!existsSync(metrics) || statSync(metrics).size === 0) {
+    for (;;) {
+      const [row, ...whole] = existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n') : [];
+      if (row !== undefined && whole.length > 0) {
+        const { samplesPerSecond } = JSON.parse(row) as MetricsRow;
+        const seconds = (performance.now() - start) / 1000;
+        return { seconds, stepSeconds: batch / samplesPerSecond };
+      }
       if (child.exitCode !== null) {
         throw new BantamError(`bantam train ended before its first step: ${errors.trim()}`);
       }
       await sleep(interval);
     }
-    return (performance.now() - start) / 1000;
   } finally {
     child.kill('SIGKILL');
     await ended;

@@ -1,4 +1,5 @@
 import {
+  hasAmx,
   Linear,
   MultiheadAttention,
   packLinears,
@@ -27,10 +28,12 @@ function isPackable(module: Module): module is Module & Packable {
  */
 export function packModel({ visual, text, logitScale }: Clip, dtype: FloatDType): void {
   if (logitScale.device !== 'cpu') return;
+  // There Bantam's own products read weights as they are.
+  const packsLinears = !(dtype === 'bfloat16' && hasAmx());
   for (const tower of [visual, text]) {
     for (const [name, module] of tower.namedModules()) {
       if (isPackable(module)) module.pack(dtype);
-      else if (isInBlock(name) && isLinear(module)) packLinears([module], dtype);
+      else if (packsLinears && isInBlock(name) && isLinear(module)) packLinears([module], dtype);
     }
   }
 }

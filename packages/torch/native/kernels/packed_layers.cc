@@ -1,12 +1,11 @@
 // bantam::fused_conv, bantam::add_fused_conv_, bantam::linear_packed and bantam::mlp_packed: layers for
-// inference that do on the way what follows them, by oneDNN: bias, activation, residual. Weights of linear layers come in oneDNN's
-// own order from bantam::pack_linear. Those of convolutions do not: their best order depends on the map's
-// size, and oneDNN takes longer to bring one of its orders into another than to convolve.
-// Where oneDNN does not apply, libtorch's operators compute.
+// inference that do on the way what follows them, by oneDNN: bias, activation, residual. Weights of
+// linear layers come in oneDNN's own order from bantam::pack_linear. Those of convolutions do not: their
+// best order depends on the map's size, and oneDNN takes longer to bring one of its orders into another
+// than to convolve. Where oneDNN does not apply, libtorch's operators compute.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/cpu/Utils.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 
 #include "activate.h"
 #include "activate_rows.h"
+#include "processor.h"
+#include "shape.h"
 
 namespace bantam {
 namespace {
@@ -107,11 +108,7 @@ Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor&
 /// Whether activations have a kernel of our own: those of bfloat16, whose rounding hides the curves' error.
 bool has_curves(const Tensor& x) {
 #ifdef BANTAM_AVX512
-  static const bool found = [] {
-    const auto capabilities = at::cpu::get_cpu_capabilities();
-    const auto entry = capabilities.find("avx512_bf16");
-    return entry != capabilities.end() && entry->second.toBool();
-  }();
+  static const bool found = processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"});
   return found && x.scalar_type() == at::kBFloat16 && x.is_contiguous();
 #else
   (void)x;
@@ -156,8 +153,7 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const auto type = weight1.scalar_type();
   const auto bias1 = wide(given_bias1), bias2 = wide(given_bias2);
   const auto x = input.to(type).contiguous().view({-1, input.size(-1)});
-  auto shape = input.sizes().vec();
-  shape.back() = weight2.size(0);
+  const auto shape = with_width(input, weight2.size(0));
   const auto result = given_residual ? given_residual->scalar_type() : type;
   const auto y = at::empty({x.size(0), shape.back()}, x.options().dtype(result));
   const auto residual = given_residual ? given_residual->contiguous().view(y.sizes()) : Tensor();
