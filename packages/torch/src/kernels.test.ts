@@ -13,20 +13,25 @@ import {
   Generator,
   grad,
   hasAmx,
+  keep,
   hasAvx512Bf16,
   linear,
   max,
+  memoryStats,
   mul,
+  onDevice,
   Operator,
   permute,
   randn,
   reshape,
   scaledDotProductAttention,
+  scope,
   shortAttention,
   sum,
   to,
   transpose,
   unbind,
+  zeros,
   type Activation,
   type FloatDType,
   type Tensor,
@@ -233,6 +238,46 @@ describe('bantam::mlp', () => {
       }
     });
   }
+
+  for (const activation of Object.keys(activationCode) as Activation[]) {
+    it(`${activation} in float32 equals float64, gradients included`, () => {
+      const values = [exact([7, 5, 20]), exact([48, 20], 0.3), exact([48]), exact([20, 48], 0.2)];
+      const upstream = exact([7, 5, 20]);
+      const f = (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor): Tensor =>
+        mlpOp.tensor(x, w1, b1, w2, null, x, activationCode[activation]);
+      const [actual, expected] = (['float32', 'float64'] as const).map((dtype) =>
+        run(
+          f,
+          values,
+          values.map(() => dtype),
+          upstream,
+        ),
+      ) as [Tensor[], Tensor[]];
+      for (const [i, tensor] of actual.entries()) {
+        const exactly = to(expected[i] ?? assert.fail(), { dtype: 'float32' });
+        assert.ok(relative(tensor, exactly) < 2e-6);
+      }
+    });
+  }
+
+  it('keeps what the activation is given, and not the activation too', () => {
+    onDevice('meta', () => {
+      scope(() => {
+        const [x, w1, w2] = [
+          [30, 8],
+          [32, 8],
+          [8, 32],
+        ].map((shape) => {
+          const tensor = zeros(shape);
+          tensor.requiresGrad = true;
+          return tensor;
+        }) as [Tensor, Tensor, Tensor];
+        const before = memoryStats().metaBytes;
+        scope(() => keep(mlpOp.tensor(x, w1, null, w2, null, null, activationCode.gelu)));
+        assert.equal(memoryStats().metaBytes - before, 4 * (30 * 32 + 30 * 8));
+      });
+    });
+  });
 
   it('has the gradient of finite differences', () => {
     const [x, w1, b1, w2, b2] = [[3, 4], [6, 4], [6], [4, 6], [4]].map((shape) =>

@@ -1,9 +1,10 @@
 // bantam::linear and bantam::mlp: x·Wᵀ + b and two of them with an activation between, each with the
 // residual that it is added to. In bfloat16 on AMX they run on the products of gemm.h, which read
 // float32 weights as they are and give float32 gradients, so that autocast copies no weights; in
-// float32 on other processors than MKL's on those of onednn.h; elsewhere they are libtorch's operators.
+// float32 on other processors than MKL's on those of onednn.h; elsewhere on libtorch's operators.
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -88,6 +89,76 @@ struct WideLinear : torch::autograd::Function<WideLinear> {
     return {dx, dweight, dbias, dresidual};
   }
 };
+
+/// An MLP that keeps what its activation is given, and computes the activation again for the gradient:
+/// to keep both would take a third of a block's memory more. All tensors are of one type.
+struct LeanMlp : torch::autograd::Function<LeanMlp> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight1,
+                            const std::optional<at::Tensor>& bias1, const at::Tensor& weight2,
+                            const std::optional<at::Tensor>& bias2, int64_t activation) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const auto pre = multiply(x, weight1, bias1);
+    context->saved_data["activation"] = activation;
+    context->save_for_backward({x, weight1, defined_or_none(bias1), weight2, defined_or_none(bias2), pre});
+    return multiply(activated(pre, static_cast<Activation>(activation)), weight2, bias2);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight1 = saved[1], &bias1 = saved[2], &weight2 = saved[3], &bias2 = saved[4],
+               &pre = saved[5], &gradient = gradients[0];
+    const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
+    if (at::GradMode::is_enabled()) {
+      auto result = plain_gradients(gradient, {x, weight1, bias1, weight2, bias2}, [&] {
+        return at::linear(activate(at::linear(x, weight1, optional(bias1)), activation), weight2, optional(bias2));
+      });
+      result.emplace_back();
+      return result;
+    }
+    const auto dy = rows_of(gradient), inner = rows_of(pre);
+    at::Tensor dx, dweight1, dbias1, dweight2, dbias2;
+    if (weight2.requires_grad()) dweight2 = at::mm(dy.t(), activated(inner, activation));
+    if (bias2.defined() && bias2.requires_grad()) dbias2 = dy.sum(0);
+    const auto dpre = activation_gradient(multiply(dy, weight2.t(), std::nullopt), inner, activation);
+    if (weight1.requires_grad()) dweight1 = at::mm(dpre.t(), rows_of(x));
+    if (bias1.defined() && bias1.requires_grad()) dbias1 = dpre.sum(0);
+    if (x.requires_grad()) dx = multiply(dpre, weight1.t(), std::nullopt).view(x.sizes());
+    return {dx, dweight1, dbias1, dweight2, dbias2, at::Tensor()};
+  }
+
+  /// Whether it applies to what is to be computed in this type.
+  static bool applies(const at::Tensor& x, at::ScalarType type, const at::Tensor& weight1, const at::Tensor& weight2) {
+    return (x.device().is_cpu() || x.is_meta()) && x.dim() >= 2 && x.numel() > 0 && weight1.dim() == 2 && weight2.dim() == 2 &&
+           (type == at::kFloat || type == at::kBFloat16);
+  }
+
+ private:
+  static at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+    return onednn::applies(x, weight, bias, std::nullopt) ? onednn::linear(x, weight, bias)
+                                                          : at::linear(x, weight, bias);
+  }
+
+  static at::Tensor rows_of(const at::Tensor& x) { return x.contiguous().view({-1, x.size(-1)}); }
+};
+
+/// On the CPU what autocast asks for, else the type of x.
+at::ScalarType type_to_compute_in(const at::Tensor& x) {
+  const bool asked = x.device().is_cpu() && at::autocast::is_autocast_enabled(at::kCPU);
+  return asked ? at::autocast::get_autocast_dtype(at::kCPU) : x.scalar_type();
+}
+
+at::Tensor mlp_lean(const at::Tensor& x, at::ScalarType type, const at::Tensor& weight1,
+                    const std::optional<at::Tensor>& bias1, const at::Tensor& weight2,
+                    const std::optional<at::Tensor>& bias2, const std::optional<at::Tensor>& residual,
+                    int64_t activation) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto as = [&](const std::optional<at::Tensor>& bias) {
+    return bias ? std::optional<at::Tensor>(bias->to(type)) : std::nullopt;
+  };
+  const auto y = LeanMlp::apply(x.to(type).contiguous(), weight1.to(type), as(bias1), weight2.to(type), as(bias2),
+                                activation);
+  return residual ? *residual + y : y;
+}
 
 #ifdef BANTAM_AMX
 
@@ -206,6 +277,10 @@ at::Tensor mlp(const at::Tensor& x, const at::Tensor& weight1, const std::option
     return Mlp::apply(x.contiguous(), weight1, bias1, weight2, bias2, residual, activation);
   }
 #endif
+  const auto type = type_to_compute_in(x);
+  if (LeanMlp::applies(x, type, weight1, weight2)) {
+    return mlp_lean(x, type, weight1, bias1, weight2, bias2, residual, activation);
+  }
   return mlp_plain(x, weight1, bias1, weight2, bias2, residual, static_cast<Activation>(activation));
 }
 

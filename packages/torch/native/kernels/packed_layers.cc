@@ -12,8 +12,6 @@
 #include <string_view>
 
 #include "activate.h"
-#include "activate_rows.h"
-#include "processor.h"
 #include "shape.h"
 
 namespace bantam {
@@ -105,30 +103,6 @@ Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor&
   return at::linear(x.to(weight.scalar_type()), weight, narrow(bias, weight));
 }
 
-/// Whether activations have a kernel of our own: those of bfloat16, whose rounding hides the curves' error.
-bool has_curves(const Tensor& x) {
-#ifdef BANTAM_AVX512
-  static const bool found = processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"});
-  return found && x.scalar_type() == at::kBFloat16 && x.is_contiguous();
-#else
-  (void)x;
-  return false;
-#endif
-}
-
-Tensor activated(Tensor x, Activation activation) {
-#ifdef BANTAM_AVX512
-  if (has_curves(x)) {
-    auto* values = static_cast<uint16_t*>(x.mutable_data_ptr());
-    at::parallel_for(0, x.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
-      activate_values(activation, values + begin, end - begin);
-    });
-    return x;
-  }
-#endif
-  return activate(x, activation);
-}
-
 /// Rows to take at a time, so that what stands between two products stays in the caches of the cores.
 int64_t block_rows(int64_t width) {
   return std::clamp<int64_t>((1 << 19) / std::max<int64_t>(width, 1), 256, 2048) * at::get_num_threads();
@@ -160,7 +134,7 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const int64_t step = block_rows(weight1.size(0));
   for (int64_t first = 0; first < x.size(0); first += step) {
     const int64_t rows = std::min(step, x.size(0) - first);
-    const auto units = activated(multiply(x.narrow(0, first, rows), weight1, bias1), kind);
+    const auto units = activated_in_place(multiply(x.narrow(0, first, rows), weight1, bias1), kind);
     const auto part = multiply(units, weight2, bias2);
     auto target = y.narrow(0, first, rows);
     if (residual.defined()) {

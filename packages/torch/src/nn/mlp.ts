@@ -35,27 +35,37 @@ export class Mlp extends Module {
     this.activation = activation;
   }
 
-  /** One operator, so that what stands between the two products need not go through memory. */
   forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
-    const { cFc, cProj } = this;
-    const code = activationCode[this.activation];
-    const [first, second] = [cFc.weight, cProj.weight];
-    if (first instanceof Int8Weight && second instanceof Int8Weight) {
-      return mlpInt8(x, {
-        first: { weight: first, bias: cFc.bias },
-        second: { weight: second, bias: cProj.bias },
-        activation: code,
-        residual,
-      });
-    }
-    if (first instanceof PackedWeight && second instanceof PackedWeight) {
-      return mlpPacked(x, {
-        first: { weight: first.packed, bias: cFc.bias },
-        second: { weight: second.packed, bias: cProj.bias },
-        activation: code,
-        residual,
-      });
-    }
-    return mlpOp.tensor(x, cFc.weight, cFc.bias, cProj.weight, cProj.bias, residual, code);
+    return mlp(x, [this.cFc, this.cProj], { activation: this.activation, residual });
   }
+}
+
+/**
+ * W₂·act(W₁·x + b₁) + b₂ (+ residual) of two layers in one operator, so that what stands between the
+ * products need not go through memory, and is not kept twice for the gradient.
+ */
+export function mlp(
+  x: Tensor,
+  [first, second]: readonly [Linear, Linear],
+  { activation, residual }: LinearOpOptions & { activation: Activation },
+): Tensor {
+  const code = activationCode[activation];
+  const [one, other] = [first.weight, second.weight];
+  if (one instanceof Int8Weight && other instanceof Int8Weight) {
+    return mlpInt8(x, {
+      first: { weight: one, bias: first.bias },
+      second: { weight: other, bias: second.bias },
+      activation: code,
+      residual,
+    });
+  }
+  if (one instanceof PackedWeight && other instanceof PackedWeight) {
+    return mlpPacked(x, {
+      first: { weight: one.packed, bias: first.bias },
+      second: { weight: other.packed, bias: second.bias },
+      activation: code,
+      residual,
+    });
+  }
+  return mlpOp.tensor(x, one, first.bias, other, second.bias, residual, code);
 }

@@ -1,8 +1,6 @@
 import {
-  activationCode,
-  activations,
   Int8Weight,
-  mlpPacked,
+  mlp,
   Module,
   mul,
   noGrad,
@@ -49,17 +47,7 @@ export class TimmMlp extends Module implements Packable {
   }
 
   forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
-    const { fc1, fc2 } = this;
-    const [first, second] = [fc1.weight, fc2.weight];
-    if (!(first instanceof PackedWeight && second instanceof PackedWeight)) {
-      return fc2.forward(activations[this.activation](fc1.forward(x)), { residual });
-    }
-    return mlpPacked(x, {
-      first: { weight: first.packed, bias: fc1.bias },
-      second: { weight: second.packed, bias: fc2.bias },
-      activation: activationCode[this.activation],
-      residual,
-    });
+    return mlp(x, [this.fc1, this.fc2], { activation: this.activation, residual });
   }
 
   /**
