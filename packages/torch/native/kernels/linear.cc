@@ -90,8 +90,8 @@ struct WideLinear : torch::autograd::Function<WideLinear> {
   }
 };
 
-/// An MLP that keeps what its activation is given, and computes the activation again for the gradient:
-/// to keep both would take a third of a block's memory more. All tensors are of one type.
+/// An MLP that keeps what its activation is given, and computes the activation again for the gradient
+/// rather than keeping both, each four times as wide as the MLP. All tensors are of one type.
 struct LeanMlp : torch::autograd::Function<LeanMlp> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight1,
                             const std::optional<at::Tensor>& bias1, const at::Tensor& weight2,
@@ -128,8 +128,8 @@ struct LeanMlp : torch::autograd::Function<LeanMlp> {
 
   /// Whether it applies to what is to be computed in this type.
   static bool applies(const at::Tensor& x, at::ScalarType type, const at::Tensor& weight1, const at::Tensor& weight2) {
-    return (x.device().is_cpu() || x.is_meta()) && x.dim() >= 2 && x.numel() > 0 && weight1.dim() == 2 && weight2.dim() == 2 &&
-           (type == at::kFloat || type == at::kBFloat16);
+    return (x.device().is_cpu() || x.is_meta()) && x.dim() >= 2 && x.numel() > 0 && weight1.dim() == 2 &&
+           weight2.dim() == 2 && (type == at::kFloat || type == at::kBFloat16);
   }
 
  private:
