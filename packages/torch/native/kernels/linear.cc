@@ -60,6 +60,13 @@ std::optional<at::Tensor> optional(const at::Tensor& x) {
   return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt;
 }
 
+/// What a residual's gradient is, where the layer saved that it had one.
+at::Tensor residual_gradient(AutogradContext* context, const at::Tensor& gradient) {
+  return context->saved_data["residual"].toBool() ? gradient : at::Tensor();
+}
+
+at::Tensor rows_of(const at::Tensor& x) { return x.contiguous().view({-1, x.size(-1)}); }
+
 /// Products of onednn.h. The weights' gradient is one of libtorch's: over so many rows both are even.
 struct WideLinear : torch::autograd::Function<WideLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
@@ -73,20 +80,18 @@ struct WideLinear : torch::autograd::Function<WideLinear> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &bias = saved[2], &gradient = gradients[0];
-    const auto dresidual = context->saved_data["residual"].toBool() ? gradient : at::Tensor();
     if (at::GradMode::is_enabled()) {
       auto result = plain_gradients(gradient, {x, weight, bias},
                                     [&] { return at::linear(x, weight, optional(bias)); });
-      result.push_back(dresidual);
+      result.push_back(residual_gradient(context, gradient));
       return result;
     }
-    const auto dy = gradient.contiguous();
-    const auto rows = dy.reshape({-1, dy.size(-1)});
+    const auto dy = rows_of(gradient);
     at::Tensor dx, dweight, dbias;
-    if (x.requires_grad()) dx = onednn::linear(dy, weight.t());
-    if (weight.requires_grad()) dweight = at::mm(rows.t(), x.reshape({-1, x.size(-1)}));
-    if (bias.defined() && bias.requires_grad()) dbias = rows.sum(0);
-    return {dx, dweight, dbias, dresidual};
+    if (x.requires_grad()) dx = onednn::linear(dy, weight.t()).view(x.sizes());
+    if (weight.requires_grad()) dweight = at::mm(dy.t(), rows_of(x));
+    if (bias.defined() && bias.requires_grad()) dbias = dy.sum(0);
+    return {dx, dweight, dbias, residual_gradient(context, gradient)};
   }
 };
 
@@ -137,8 +142,6 @@ struct LeanMlp : torch::autograd::Function<LeanMlp> {
     return onednn::applies(x, weight, bias, std::nullopt) ? onednn::linear(x, weight, bias)
                                                           : at::linear(x, weight, bias);
   }
-
-  static at::Tensor rows_of(const at::Tensor& x) { return x.contiguous().view({-1, x.size(-1)}); }
 };
 
 /// On the CPU what autocast asks for, else the type of x.
@@ -194,7 +197,7 @@ struct Linear : torch::autograd::Function<Linear> {
       auto result = plain_gradients(gradient, {x, weight, bias}, [&] {
         return under_autocast([&] { return at::linear(x, weight, optional(bias)); });
       });
-      result.push_back(context->saved_data["residual"].toBool() ? gradient : at::Tensor());
+      result.push_back(residual_gradient(context, gradient));
       return result;
     }
     const auto dy = gradient.contiguous();
@@ -203,7 +206,7 @@ struct Linear : torch::autograd::Function<Linear> {
     if (weight.requires_grad() || (bias.defined() && bias.requires_grad())) {
       std::tie(dweight, dbias) = matrix::backward_weight(dy, x, weight, bias, Activation::none);
     }
-    return {dx, dweight, dbias, context->saved_data["residual"].toBool() ? gradient : at::Tensor()};
+    return {dx, dweight, dbias, residual_gradient(context, gradient)};
   }
 };
 
@@ -243,7 +246,7 @@ struct Mlp : torch::autograd::Function<Mlp> {
         return under_autocast(
             [&] { return mlp_plain(x, weight1, optional(bias1), weight2, optional(bias2), std::nullopt, activation); });
       });
-      result.push_back(context->saved_data["residual"].toBool() ? gradient : at::Tensor());
+      result.push_back(residual_gradient(context, gradient));
       result.emplace_back();
       return result;
     }
@@ -253,8 +256,7 @@ struct Mlp : torch::autograd::Function<Mlp> {
     const auto dpre = matrix::backward_input(dy, weight2, pre.options(), activation, pre);
     if (x.requires_grad()) dx = matrix::backward_input(dpre, weight1, x.options());
     std::tie(dweight1, dbias1) = matrix::backward_weight(dpre, x, weight1, bias1, Activation::none);
-    const auto dresidual = context->saved_data["residual"].toBool() ? gradient : at::Tensor();
-    return {dx, dweight1, dbias1, dweight2, dbias2, dresidual, at::Tensor()};
+    return {dx, dweight1, dbias1, dweight2, dbias2, residual_gradient(context, gradient), at::Tensor()};
   }
 };
 

@@ -10,7 +10,7 @@ namespace bantam::onednn {
 bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
              const std::optional<at::Tensor>& residual);
 
-/// x·Wᵀ + b + residual with W [out, in] of any strides; no gradients.
+/// x·Wᵀ + b + residual with W [out, in] of any strides or in oneDNN's own order; no gradients.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias = {},
                   const std::optional<at::Tensor>& residual = {});
 

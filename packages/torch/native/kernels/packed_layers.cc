@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "activate.h"
+#include "onednn.h"
 #include "shape.h"
 
 namespace bantam {
@@ -93,12 +94,6 @@ void add_fused_conv(Tensor& y, const Tensor& x, const Tensor& weight, const Opti
            relu ? std::optional<std::string_view>("relu") : std::nullopt, Scalars(), std::nullopt);
 }
 
-Tensor multiply(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
-  static const auto product = find<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, std::string_view,
-                                          Scalars, std::optional<std::string_view>)>("mkldnn::_linear_pointwise");
-  return product.call(x, weight, bias, "none", Scalars(), std::nullopt);
-}
-
 Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
   return at::linear(x.to(weight.scalar_type()), weight, narrow(bias, weight));
 }
@@ -112,7 +107,7 @@ Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (!weight.is_mkldnn()) return plain_linear(x, weight, bias);
-  return multiply(x.to(weight.scalar_type()).contiguous(), weight, wide(bias));
+  return onednn::linear(x.to(weight.scalar_type()).contiguous(), weight, wide(bias));
 }
 
 Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTensor& given_bias1, const Tensor& weight2,
@@ -134,8 +129,8 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const int64_t step = block_rows(weight1.size(0));
   for (int64_t first = 0; first < x.size(0); first += step) {
     const int64_t rows = std::min(step, x.size(0) - first);
-    const auto units = activated_in_place(multiply(x.narrow(0, first, rows), weight1, bias1), kind);
-    const auto part = multiply(units, weight2, bias2);
+    const auto units = activated_in_place(onednn::linear(x.narrow(0, first, rows), weight1, bias1), kind);
+    const auto part = onednn::linear(units, weight2, bias2);
     auto target = y.narrow(0, first, rows);
     if (residual.defined()) {
       at::add_out(target, residual.narrow(0, first, rows), part);

@@ -10,7 +10,13 @@ export * from './mlp.js';
 export * from './module.js';
 export { narrowWeights } from './narrow-weights.js';
 export * from './norm.js';
-export { normedConv, packConvolution, packLinears, type PackConvolutionOptions } from './pack.js';
+export {
+  normedConv,
+  packConvolution,
+  packLinears,
+  packWeight,
+  type PackConvolutionOptions,
+} from './pack.js';
 export * from './packed-weight.js';
 export { Parameter, TensorBuffer, type TensorBufferOptions } from './parameter.js';
 export { quantizeLinears } from './quantize.js';

@@ -71,16 +71,21 @@ export function packLinears(
 ): void {
   for (const layer of layers) {
     if (layer instanceof MultiheadAttention) {
-      layer.inProjWeight = linearWeight(layer.inProjWeight, dtype);
+      layer.inProjWeight = packWeight(layer.inProjWeight, dtype, packLinear);
     } else {
-      layer.weight = linearWeight(layer.weight, dtype);
+      layer.weight = packWeight(layer.weight, dtype, packLinear);
     }
   }
 }
 
-function linearWeight(given: Parameter, dtype: FloatDType): Parameter {
+/** A weight packed in a type, which frees the given one; one in int8 or packed already stays as it is. */
+export function packWeight(
+  given: Parameter,
+  dtype: FloatDType,
+  pack: (weight: Tensor) => Tensor,
+): Parameter {
   if (given instanceof Int8Weight || given instanceof PackedWeight) return given;
-  const weight = packed(given, dtype, packLinear);
+  const weight = packed(given, dtype, pack);
   given.dispose();
   return weight;
 }

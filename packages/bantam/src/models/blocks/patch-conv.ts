@@ -3,13 +3,11 @@ import {
   linear,
   linearPacked,
   narrow,
-  noGrad,
   packLinear,
   PackedWeight,
+  packWeight,
   permute,
   reshape,
-  scope,
-  to,
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
@@ -51,11 +49,7 @@ export class PatchConv extends Conv2d implements Packable {
   }
 
   pack(dtype: FloatDType): void {
-    const given = this.weight;
-    if (given instanceof PackedWeight) return;
-    const pack = (weight: Tensor): Tensor => packLinear(patchMatrix(weight));
-    this.weight = scope(() => noGrad(() => new PackedWeight(to(given, { dtype }), pack)));
-    given.dispose();
+    this.weight = packWeight(this.weight, dtype, (weight) => packLinear(patchMatrix(weight)));
   }
 }
 
