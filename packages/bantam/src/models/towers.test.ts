@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   cat,
-  fromTypedArray,
   Generator,
   max,
   mean,
@@ -19,6 +18,7 @@ import {
 import { BantamError } from '../errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
+import { idRows } from './id-rows.test.helper.js';
 
 const config = parseModelConfig({
   embedDim: 12,
@@ -33,16 +33,6 @@ function build(changes: ModelConfigInput = {}): Clip {
 }
 
 const pixels = () => randn([3, 3, 16, 16], new Generator({ seed: 2 }));
-
-/** Rows of ids, filled up with 0. */
-function idRows(rows: readonly number[][], length = 0): Tensor {
-  const columns = Math.max(length, ...rows.map((row) => row.length));
-  const ids = new BigInt64Array(rows.length * columns);
-  rows.forEach((row, i) => {
-    ids.set(row.map(BigInt), i * columns);
-  });
-  return fromTypedArray(ids, { shape: [rows.length, columns] });
-}
 
 const texts = [
   [18, 3, 19],

@@ -134,11 +134,7 @@ struct Head : HeadPlace {
 
 void forward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
-  if (more) {
-    fetch(head.q, x.depth);
-    fetch(head.k, x.depth);
-    fetch(head.v, x.depth);
-  }
+  if (more) head.fetch_next(x.depth);
   const int64_t scores = kPanel * head.padded;
   uint16_t* const qs = scratch.get(3 * head.size + 3 * scores);
   uint16_t *const ks = qs + head.size, *const vs = ks + head.size, *const packed = vs + head.size;
@@ -157,9 +153,7 @@ void forward_head(const Attention& x, int64_t task, bool more) {
 void backward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
   if (more) {
-    fetch(head.q, x.depth);
-    fetch(head.k, x.depth);
-    fetch(head.v, x.depth);
+    head.fetch_next(x.depth);
     fetch({x.dout + head.at_out, head.width, x.length}, x.depth);
   }
   const int64_t scores = kPanel * head.padded, square = head.padded * head.padded;

@@ -165,11 +165,7 @@ class Pieces {
 
 void forward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
-  if (more) {
-    fetch(head.q, x.depth);
-    fetch(head.k, x.depth);
-    fetch(head.v, x.depth);
-  }
+  if (more) head.fetch_next(x.depth);
   const int64_t scores = kBlock * head.padded, block = kBlock * x.depth;
   Pieces pieces(2 * head.padded * x.depth + 3 * scores + 2 * block);
   uint16_t *const ks = pieces.narrow(head.padded * x.depth), *const vs = pieces.narrow(head.padded * x.depth),
@@ -224,9 +220,7 @@ void backward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
   const Rows dout{x.dout + head.at_out, head.width, x.length};
   if (more) {
-    fetch(head.q, x.depth);
-    fetch(head.k, x.depth);
-    fetch(head.v, x.depth);
+    head.fetch_next(x.depth);
     fetch(dout, x.depth);
   }
   const int64_t size = head.padded * x.depth, scores = kBlock * head.padded, block = kBlock * x.depth,

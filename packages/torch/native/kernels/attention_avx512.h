@@ -15,6 +15,13 @@ struct Rows {
   int64_t stride, length;
 };
 
+/// Fetches the next head's part of the same rows: short pieces far apart in memory.
+inline void fetch(const Rows& rows, int64_t depth) {
+  for (int64_t row = 0; row < rows.length; ++row) {
+    for (int64_t i = 0; i < depth; i += 32) _mm_prefetch(rows.data + row * rows.stride + depth + i, _MM_HINT_T1);
+  }
+}
+
 /// Where one head's matrices lie.
 struct HeadPlace {
   int64_t width;
@@ -28,6 +35,12 @@ struct HeadPlace {
     k = {data + width, 3 * width, x.length};
     v = {data + 2 * width, 3 * width, x.length};
     at_out = sequence * x.length * width + head * x.depth;
+  }
+
+  void fetch_next(int64_t depth) const {
+    fetch(q, depth);
+    fetch(k, depth);
+    fetch(v, depth);
   }
 };
 
@@ -70,13 +83,6 @@ inline float softmax_terms(const float* row, int64_t seen, int64_t padded, float
   }
   for (; i < padded; i += 16) store(i, _mm512_setzero_ps());
   return _mm512_reduce_add_ps(sum);
-}
-
-/// Fetches the next head's part of the same rows: short pieces far apart in memory.
-inline void fetch(const Rows& rows, int64_t depth) {
-  for (int64_t row = 0; row < rows.length; ++row) {
-    for (int64_t i = 0; i < depth; i += 32) _mm_prefetch(rows.data + row * rows.stride + depth + i, _MM_HINT_T1);
-  }
 }
 
 /// All heads of a sequence, one after the other.

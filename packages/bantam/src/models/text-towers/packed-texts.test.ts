@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  abs,
-  cat,
-  fromTypedArray,
-  Generator,
-  grad,
-  max,
-  mul,
-  narrow,
-  randn,
-  sub,
-  sum,
-  type Tensor,
-} from '@bantam/torch';
+import { abs, cat, Generator, grad, max, mul, randn, sub, sum, type Tensor } from '@bantam/torch';
 import { withGradCheckpointing } from '../blocks/run-block.js';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from '../config.js';
+import { idRows } from '../id-rows.test.helper.js';
 
 const config = parseModelConfig({
   embedDim: 12,
@@ -30,15 +18,6 @@ const texts = [
   [18, 19],
   [18, 2, 2, 19],
 ];
-
-/** Ids [B, 10], filled up with zeros. */
-function batchOf(rows: readonly number[][]): Tensor {
-  const ids = new BigInt64Array(rows.length * 10);
-  rows.forEach((row, i) => {
-    ids.set(row.map(BigInt), i * 10);
-  });
-  return fromTypedArray(ids, { shape: [rows.length, 10] });
-}
 
 const build = (changes: ModelConfigInput = {}): Clip =>
   createModel(withChanges(config, changes), { generator: new Generator({ seed: 1 }) });
@@ -73,11 +52,11 @@ describe('texts of a batch without their padding', () => {
   for (const [what, changes] of Object.entries(kinds)) {
     it(`give what each gives alone, with ${what}, gradients included`, () => {
       const model = build(changes);
-      const together = run(model, () => model.encodeText(batchOf(texts)));
+      const together = run(model, () => model.encodeText(idRows(texts)));
       // A text alone, cut to its length, has no padding to leave out.
       const alone = run(model, () =>
         cat(
-          texts.map((row) => model.encodeText(narrow(batchOf([row]), 1, 0, row.length))),
+          texts.map((row) => model.encodeText(idRows([row]))),
           0,
         ),
       );
@@ -87,7 +66,7 @@ describe('texts of a batch without their padding', () => {
 
   it('give the same whether activations are kept or computed again', () => {
     const model = build();
-    const encode = () => model.encodeText(batchOf(texts));
+    const encode = () => model.encodeText(idRows(texts));
     const again = withGradCheckpointing(true, () => run(model, encode));
     assert.equal(farthest(run(model, encode), again), 0);
   });
