@@ -3,7 +3,7 @@ import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { CaptionSummary } from '../src/data/index.js';
+import type { CaptionSummary } from '../src/captioning/index.js';
 import { bantam, bantamJson, expectFailure, start } from './bantam.js';
 import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
 import { captionsOf, serveVision, type Asked, type VisionServer } from './vision-server.js';

@@ -1,7 +1,7 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
 import { evalTransform } from './eval-transform.js';
-import { didYouMean } from '../nearest.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import type { Pixels } from './pixels.js';
 import { randOpNames } from './rand-augment.js';
 import type { Draws } from './random.js';

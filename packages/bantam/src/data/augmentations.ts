@@ -1,5 +1,5 @@
-import { UsageError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
+import { UsageError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import { checkAugment, type ImageAugment } from './augment.js';
 import { timmOps } from './rand-augment.js';
 

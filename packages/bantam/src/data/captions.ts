@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Draws } from './random.js';
 import type { CaptionRecipe, DataRecord } from './source.js';
 

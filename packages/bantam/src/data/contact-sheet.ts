@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
-import { makeFolder } from '../make-folder.js';
+import { makeFolder } from '../base/make-folder.js';
 import { augmentImage, type ImageAugment } from './augment.js';
 import { decodeLocation } from './decode.js';
 import { Draws } from './random.js';

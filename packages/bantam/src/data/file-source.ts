@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { photoAugment } from './augmentations.js';
 import { readLocation } from './location.js';
 import {

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';

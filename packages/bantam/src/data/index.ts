@@ -14,26 +14,6 @@ export {
   type AugmentationName,
 } from './augmentations.js';
 export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
-export { cacheDirectory } from './cache-dir.js';
-export {
-  captionSource,
-  type CaptionProgress,
-  type CaptionSourceOptions,
-  type CaptionSummary,
-} from './captioning/caption-source.js';
-export type {
-  Captioner,
-  CaptionOutcome,
-  CaptionPicture,
-  CaptionRequest,
-} from './captioning/captioner.js';
-export type { CocaCaptioner, CocaCaptionerOptions } from './captioning/coca-captioner.js';
-export { loadCocaCaptioner } from './captioning/load-coca-captioner.js';
-export {
-  captionPrompt,
-  EndpointCaptioner,
-  type EndpointCaptionerOptions,
-} from './captioning/endpoint-captioner.js';
 export { checkRecipe, drawCaption } from './captions.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { decodeImage, decodeLocation, type DecodeOptions } from './decode.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { augmentations, emojiAugment } from './augmentations.js';
 import { Loader, type Batch, type LoaderOptions } from './loader.js';
 import { openSource } from './open-source.js';

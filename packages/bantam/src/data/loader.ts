@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from 'node:os';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { checkAugment, type ImageAugment } from './augment.js';
 import { checkRecipe, drawCaption } from './captions.js';
 import { epochOrder, samplesPerEpoch, type Position } from './order.js';

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { openSource } from './open-source.js';
 
 let directory: string;

@@ -1,8 +1,8 @@
-import { BantamError } from '../errors.js';
-import { addSyntheticCaptions } from './captioning/synthetic-captions.js';
+import { BantamError } from '../base/errors.js';
+import { addSyntheticCaptions } from './sources/synthetic-captions.js';
 import { openEmoji } from './emoji/emoji-source.js';
 import { openFolder } from './folder-source.js';
-import { didYouMean } from '../nearest.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import { parseSpec, type SourceSpec } from './spec.js';
 import { openShards } from './shard-source.js';
 import type { OpenProgress, Source } from './source.js';

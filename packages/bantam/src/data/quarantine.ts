@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** A sample that could not be used. */
 export interface QuarantinedSample {

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** Most files that a pattern may stand for: more is a mistake in its numbers. */
 const mostFiles = 1_000_000;

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { photoAugment } from './augmentations.js';
-import { cacheDirectory } from './cache-dir.js';
-import { isSyntheticCaption } from './captioning/caption-file.js';
+import { cacheDirectory } from '../base/cache-dir.js';
+import { isSyntheticCaption } from './sources/caption-file.js';
 import { usualCaptionNames } from './captions.js';
 import { folderTemplates } from './folder-source.js';
 import { readLocation } from './location.js';

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { inspectSource } from './inspect.js';
 import { Loader } from './loader.js';
 import { openSource } from './open-source.js';

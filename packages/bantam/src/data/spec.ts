@@ -1,5 +1,5 @@
-import { BantamError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
+import { BantamError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
 
 /** A parsed source specification `kind:path?key=value&…`. */
 export interface SourceSpec {

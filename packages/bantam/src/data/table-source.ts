@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { usualCaptionNames } from './captions.js';
 import { parseCsv } from './csv.js';
 import { FileSource, type FileItem } from './file-source.js';
-import { didYouMean } from '../nearest.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { ProducerSettings } from './produce.js';
 import { WorkerPool } from './worker-pool.js';
 

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { WorkerRequest } from './loader-worker.js';
 import type { Produced, ProduceJob, ProducerSettings } from './produce.js';
 

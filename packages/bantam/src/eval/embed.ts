@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
 import { evalBatches, Quarantine, type QuarantinedSample, type Source } from '../data/index.js';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
 import { encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
 

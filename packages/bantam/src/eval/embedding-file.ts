@@ -6,7 +6,7 @@ import {
   scope,
   TorchError,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Embeddings } from './embed.js';
 import { ImageIndex } from './image-index.js';
 

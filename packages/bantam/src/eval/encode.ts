@@ -9,7 +9,7 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { normalizePixels, type LoadedModel } from '../models/index.js';
 
 export interface EncodeOptions {

@@ -1,8 +1,8 @@
 import { reshape, scope, type Tensor } from '@bantam/torch';
 import { openSource, type LabelSet, type OpenSourceOptions, type Source } from '../data/index.js';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
-import { didYouMean } from '../nearest.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import type { Confusion } from './confusions.js';
 import { evalDatasets, type EvalDataset } from './datasets.js';
 import {

@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** A picture that a search found. */
 export interface Hit {

@@ -65,4 +65,10 @@ export {
   type ZeroShotInput,
   type ZeroShotResult,
 } from './zero-shot.js';
-export { openValidator, taskMetrics } from './validator.js';
+export {
+  openValidator,
+  taskMetrics,
+  type MeasureOptions,
+  type OpenValidator,
+  type Validator,
+} from './validator.js';

@@ -7,7 +7,7 @@ import {
   type LoadedModel,
   type LoadModelOptions,
 } from '../models/index.js';
-import { resolvePrecision } from '../train/index.js';
+import { resolvePrecision } from '../base/precision.js';
 
 /**
  * What a model computes in for inference. `auto` is bf16 where the processor has instructions for

@@ -1,5 +1,5 @@
-import { BantamError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
+import { BantamError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
 
 /**
  * The 80 prompts of CLIP for ImageNet: Radford et al., "Learning transferable visual models from

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import { evaluate, evalTasks } from './evaluate.js';
 import { tinyModel, writePictures } from './tiny-model.test.helper.js';
 import { openValidator, taskMetrics } from './validator.js';

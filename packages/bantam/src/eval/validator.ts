@@ -1,9 +1,31 @@
+import type { FloatDType } from '@bantam/torch';
 import { openSource, type Source } from '../data/index.js';
-import { BantamError, UsageError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
-import type { OpenValidator } from '../train/index.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
+import type { LoadedModel } from '../models/index.js';
 import { evalDatasets } from './datasets.js';
 import { evaluate, type EvalTask } from './evaluate.js';
+
+/** Options of {@link Validator.measure}. */
+export interface MeasureOptions {
+  readonly precision: FloatDType;
+  /** Hears how far it has come, in words. */
+  readonly onProgress: (message: string) => void;
+}
+
+/** Measures models by one metric on the same data; see {@link openValidator}. */
+export interface Validator {
+  /** Whether less is better, as for ranks. */
+  readonly lowerIsBetter: boolean;
+  measure(model: LoadedModel, options: MeasureOptions): Promise<number>;
+}
+
+/** Makes a {@link Validator} before a run begins, as {@link openValidator} does. */
+export type OpenValidator = (settings: {
+  /** Source specification of the data to measure on. */
+  readonly data: string;
+  readonly metric: string;
+}) => Promise<Validator>;
 
 /** The metrics of each task, as {@link evaluate} names them. */
 export const taskMetrics: Readonly<Record<EvalTask, readonly string[]>> = {

@@ -1,5 +1,5 @@
 import { mean, noGrad, normalize, scope, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { confusions, type Confusion } from './confusions.js';
 import type { Scores } from './metrics.js';
 import { rankPositives, type RankOptions } from './ranks.js';

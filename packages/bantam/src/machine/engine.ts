@@ -8,7 +8,7 @@ import {
   type Device,
   type FloatDType,
 } from '@bantam/torch';
-import { resolvePrecision } from '../train/index.js';
+import { resolvePrecision } from '../base/precision.js';
 import type { Cpu } from './cpu.js';
 import { measureMatrixRate, type MatrixRate } from './matrix-rate.js';
 

@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** @throws BantamError unless one member of a tower's configuration is a multiple of another. */
 export function requireMultiple<Config extends object>(

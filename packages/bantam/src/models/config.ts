@@ -7,7 +7,7 @@ import {
   readFields,
   section,
   type Fields,
-} from '../fields.js';
+} from '../base/fields.js';
 import { checkDecoder, decoderFields, type DecoderConfig } from './decoder/decoder-config.js';
 import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
 

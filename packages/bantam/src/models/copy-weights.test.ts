@@ -14,7 +14,7 @@ import {
   scope,
   select,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { loadModel, saveModel } from './directory.js';

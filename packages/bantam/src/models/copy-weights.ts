@@ -1,5 +1,5 @@
 import { noGrad, scope, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Clip } from './clip.js';
 import { resizePositions } from './positions.js';
 import { differencesOf, summarizeDifferences } from './weights.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { equal, Generator, reshape, saveSafetensors } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { trainTokenizer, type Tokenizer } from '../text/index.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges } from './config.js';

@@ -1,5 +1,5 @@
 import { scope } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Tokenizer } from '../text/index.js';
 import { createModel, type Clip } from './clip.js';
 import { withChanges, type ModelConfig } from './config.js';

@@ -1,8 +1,8 @@
 import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TorchError } from '@bantam/torch';
-import { BantamError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
+import { BantamError } from '../base/errors.js';
+import { makeFolder } from '../base/make-folder.js';
 
 /** Whether there is a folder of this path. */
 export async function isFolder(path: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { equal, Generator, memoryStats, noGrad, randn, scope, type Module } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { createModel, type Clip } from './clip.js';
 import { copyWeights } from './copy-weights.js';
 import { withChanges, type ModelConfig, type ModelConfigInput } from './config.js';

@@ -9,7 +9,7 @@ import {
   Tensor,
   type ModuleMember,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { SasPBlock } from './blocks/sas-p.js';
 import { blockOfLayers } from './blocks/transformer-config.js';
 import { Transformer } from './blocks/transformer.js';

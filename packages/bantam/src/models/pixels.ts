@@ -1,5 +1,5 @@
 import { flatten, Operator, tensor, transpose, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Preprocess } from './preprocess.js';
 import type { ImageEncodeOptions, ImageTowerConfig, PictureRules } from './tower.js';
 

@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** The object's name in messages. */
 const WHERE = 'preprocess_cfg';

@@ -1,5 +1,5 @@
-import { BantamError } from '../errors.js';
-import { readJson } from '../json-file.js';
+import { BantamError } from '../base/errors.js';
+import { readJson } from '../base/json-file.js';
 import { parseModelConfig, type ModelConfig } from './config.js';
 import { isFolder } from './files.js';
 import { formatOf } from './formats/index.js';

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BantamError } from '../errors.js';
-import { readJson } from '../json-file.js';
+import { BantamError } from '../base/errors.js';
+import { readJson } from '../base/json-file.js';
 import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../text/index.js';
-import { isObject, oneOf } from '../fields.js';
+import { isObject, oneOf } from '../base/fields.js';
 import type { TextConfig } from './towers.js';
 
 /** What a tokenizer's `save` writes. */

@@ -1,5 +1,5 @@
 import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
-import type { Fields } from '../fields.js';
+import type { Fields } from '../base/fields.js';
 import type { Preprocess } from './preprocess.js';
 
 /** What a tower computes. */

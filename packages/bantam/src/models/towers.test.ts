@@ -15,7 +15,7 @@ import {
   abs,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { idRows } from './id-rows.test.helper.js';

@@ -1,6 +1,6 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
-import { BantamError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
+import { BantamError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import type { ConvNextConfig } from './image-towers/convnext-config.js';
 import { convNext } from './image-towers/convnext.js';
 import type { MixerConfig } from './image-towers/mixer-config.js';

@@ -21,7 +21,7 @@ import {
   to,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { MixtureOfExperts } from './blocks/mixture-of-experts.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';

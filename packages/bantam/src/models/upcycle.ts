@@ -1,5 +1,5 @@
 import { type Generator, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { MixtureOfExperts } from './blocks/mixture-of-experts.js';
 import type { MoeConfig } from './blocks/moe-config.js';
 import { createModel, type Clip } from './clip.js';

@@ -1,5 +1,5 @@
 import { loadSafetensors, reshape, TorchError, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Clip } from './clip.js';
 import { fromMobileClip, isMobileClip } from './formats/mobileclip.js';
 

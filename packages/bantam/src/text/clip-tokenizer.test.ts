@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { clipTokenizer } from './clip-tokenizer.js';
 import { fixture } from './fixture.test.helper.js';
 import { loadTokenizer } from './load-tokenizer.js';

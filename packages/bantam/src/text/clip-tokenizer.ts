@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { BYTE_CHARACTERS, END_OF_WORD, clipFiles, clipSplitting } from './clip-json.js';
 import { HubTokenizer } from './hub-tokenizer.js';
 import type { Tokenizer } from './tokenizer.js';

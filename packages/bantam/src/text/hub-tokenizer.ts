@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { correctForHub } from './hub-corrections.js';
 import { Hub } from './hub.js';

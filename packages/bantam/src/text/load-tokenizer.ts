@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { Cleaning } from './clean.js';
 import { HubTokenizer } from './hub-tokenizer.js';
 import { readTokenizerFiles } from './tokenizer-files.js';

@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import type { EncodedBatch, Tokenizer } from './tokenizer.js';
 import { classifyWords, type WordClass } from './word-classes.js';
 

@@ -1,8 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BantamError } from '../errors.js';
-import { readJson } from '../json-file.js';
-import { makeFolder } from '../make-folder.js';
+import { BantamError } from '../base/errors.js';
+import { readJson } from '../base/json-file.js';
+import { makeFolder } from '../base/make-folder.js';
 import type { Cleaning } from './clean.js';
 
 /** The parts of Hugging Face's `tokenizer.json` that are read here; the library reads the rest. */

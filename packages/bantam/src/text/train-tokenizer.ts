@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { BYTE_CHARACTERS, END_OF_WORD, clipFiles } from './clip-json.js';
 import { correctForHub } from './hub-corrections.js';

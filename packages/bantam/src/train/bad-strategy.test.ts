@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { modelConfig } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { readRunConfig } from './run-directory.js';

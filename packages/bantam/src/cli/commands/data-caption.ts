@@ -5,8 +5,8 @@ import type {
   CaptionSummary,
   CocaCaptionerOptions,
   EndpointCaptionerOptions,
-} from '../../data/index.js';
-import { BantamError, UsageError } from '../../errors.js';
+} from '../../captioning/index.js';
+import { BantamError, UsageError } from '../../base/errors.js';
 import { does, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -73,7 +73,8 @@ export function addCaption(data: Command): void {
   ]);
   does(caption, async (flags: CaptionFlags) => {
     checkCaptioner(flags);
-    const { captionSource, openSource } = await import('../../data/index.js');
+    const { captionSource } = await import('../../captioning/index.js');
+    const { openSource } = await import('../../data/index.js');
     const progress = new Progress();
     try {
       const source = await openSource(flags.data, { onOpen: showOpening(progress) });
@@ -156,7 +157,7 @@ function checkCaptioner(flags: CaptionFlags): void {
 }
 
 async function createCaptioner(flags: CaptionFlags): Promise<Captioner> {
-  const { EndpointCaptioner, loadCocaCaptioner } = await import('../../data/index.js');
+  const { EndpointCaptioner, loadCocaCaptioner } = await import('../../captioning/index.js');
   const { model: directory, endpoint: url = '', endpointModel: model = '', ...options } = flags;
   if (directory !== undefined) return loadCocaCaptioner(directory, options);
   const key = process.env.BANTAM_ENDPOINT_KEY;

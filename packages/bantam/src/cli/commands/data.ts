@@ -1,6 +1,6 @@
 import { Argument, type Command } from 'commander';
 import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.js';
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../base/errors.js';
 import { does, examples } from '../command.js';
 import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';

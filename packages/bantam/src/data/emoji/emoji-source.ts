@@ -1,6 +1,6 @@
 import sharp from 'sharp';
-import { BantamError } from '../../errors.js';
-import { didYouMean } from '../../nearest.js';
+import { BantamError } from '../../base/errors.js';
+import { didYouMean } from '../../base/did-you-mean.js';
 import { emojiAugment } from '../augmentations.js';
 import { hashText } from '../random.js';
 import { checkQuery, type SourceSpec } from '../spec.js';

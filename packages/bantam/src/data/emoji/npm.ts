@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { PinnedPackage } from './styles.js';
 
 /** Installs packages with the npm client into `directory`, without running their scripts. */

@@ -4,9 +4,9 @@ import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promi
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { BantamError } from '../../errors.js';
-import { makeFolder } from '../../make-folder.js';
-import { cacheDirectory } from '../cache-dir.js';
+import { BantamError } from '../../base/errors.js';
+import { makeFolder } from '../../base/make-folder.js';
+import { cacheDirectory } from '../../base/cache-dir.js';
 import { canonicalHexcode, readEmojibase, type EmojiEntry, type EmojiNames } from './names.js';
 import { installPackages } from './npm.js';
 import { emojiNames, emojiSize, emojiStyles, type EmojiStyle } from './styles.js';

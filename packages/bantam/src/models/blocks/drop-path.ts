@@ -1,5 +1,5 @@
 import { bernoulli, div, mul, ones, type Generator, type Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 
 /**
  * Stochastic depth (Huang et al. 2016): a residual branch [B, …] is left out for a share `rate` of

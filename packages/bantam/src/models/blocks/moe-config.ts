@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { atLeast, count, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { atLeast, count, type Fields } from '../../base/fields.js';
 
 /** Mixtures of experts in place of some blocks' MLPs, as CLIP-UP has them (Wang et al. 2025). */
 export interface MoeConfig {

@@ -12,7 +12,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 
 /**
  * The convolution whose stride is its kernel, as one matrix product over the patches, whose gradient

@@ -26,7 +26,7 @@ import {
   type Module,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from '../config.js';
 import { parameterCount } from '../flops.js';

@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { count, flag, oneOf, optional, positive, section, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { count, flag, oneOf, optional, positive, section, type Fields } from '../../base/fields.js';
 import { checkMoe, hasMixture, moeFields, type MoeConfig } from './moe-config.js';
 
 /** What image and text transformers have in common. */

@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { count, optional, positive, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { count, optional, positive, type Fields } from '../../base/fields.js';
 import { attendFlops } from '../blocks/attend.js';
 import {
   isPlain,

@@ -1,7 +1,7 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { mlpWidth } from '../blocks/transformer-config.js';
 import { parseModelConfig, type ModelConfig } from '../config.js';
-import { isObject } from '../../fields.js';
+import { isObject } from '../../base/fields.js';
 import type { TextConfig } from '../towers.js';
 import { isTextTransformer } from '../text-towers/transformer-config.js';
 import { configDifference } from './config-difference.js';

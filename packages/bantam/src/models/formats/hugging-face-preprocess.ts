@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { isObject } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { isObject } from '../../base/fields.js';
 import { channelStatistics, readTriple, type Preprocess } from '../preprocess.js';
 import type { HubConfig, HubModelType } from './hugging-face-config.js';
 

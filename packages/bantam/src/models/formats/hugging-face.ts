@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors, scope, type Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { readJson } from '../../json-file.js';
+import { BantamError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
 import type { Cleaning, Tokenizer } from '../../text/index.js';
-import { isObject } from '../../fields.js';
+import { isObject } from '../../base/fields.js';
 import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { readTensors } from '../weights.js';

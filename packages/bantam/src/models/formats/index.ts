@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { BantamError } from '../../errors.js';
-import { didYouMean } from '../../nearest.js';
+import { BantamError } from '../../base/errors.js';
+import { didYouMean } from '../../base/did-you-mean.js';
 import type { ModelFormat } from './format.js';
 import { huggingFaceFormat } from './hugging-face.js';
 import { openAiFormat } from './openai.js';

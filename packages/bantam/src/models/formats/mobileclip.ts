@@ -4,7 +4,7 @@
  * with the Python package safetensors.
  */
 import { clone, noGrad, onDevice, reshape, transpose, zeros, type Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { createModel, type Clip } from '../clip.js';
 import type { ModelConfig } from '../config.js';
 

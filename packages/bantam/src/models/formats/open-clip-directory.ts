@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { saveSafetensors } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { readJson } from '../../json-file.js';
-import { isObject } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
+import { isObject } from '../../base/fields.js';
 import { writeJson } from '../files.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess } from '../preprocess.js';
 import { saveTokenizer, tokenizerFiles } from '../tokenizer-files.js';

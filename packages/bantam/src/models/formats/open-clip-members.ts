@@ -1,6 +1,6 @@
 import { nearest } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { isObject, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { isObject, type Fields } from '../../base/fields.js';
 import type { OpenClipTower } from '../tower.js';
 
 /** Always written, whatever OpenCLIP's default is, so that a reader sees the model's size. */

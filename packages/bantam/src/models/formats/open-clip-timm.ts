@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { TimmHeadConfig } from '../image-towers/timm-head.js';
 import type { OpenClipTower } from '../tower.js';
 import { oneEdge } from './open-clip-members.js';

@@ -1,6 +1,6 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { parseModelConfig, topFields, type ModelConfig } from '../config.js';
-import { isObject } from '../../fields.js';
+import { isObject } from '../../base/fields.js';
 import { imageTowerKind, imageTowerKinds, textTowerKind, textTowerKinds } from '../towers.js';
 import type { OpenClipTower } from '../tower.js';
 import { readDecoder, writeDecoder } from './open-clip-decoder.js';

@@ -1,5 +1,5 @@
 import type { Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { configDifference } from './config-difference.js';
 import { parseModelConfig, type ModelConfig } from '../config.js';
 

@@ -9,7 +9,7 @@ import {
   TorchError,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { channelStatistics, preprocessFor, type Preprocess } from '../preprocess.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { readTensors } from '../weights.js';

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 
 /**
  * The weights file of a folder: that of the given name, else the only safetensors file there.

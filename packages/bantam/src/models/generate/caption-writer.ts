@@ -9,7 +9,7 @@ import {
   type Device,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { KeysAndValues } from '../blocks/cross-attention.js';
 import { KeyValueCache } from '../blocks/key-value-cache.js';
 import type { Clip } from '../clip.js';

@@ -1,5 +1,5 @@
 import { argmax, type Generator, noGrad, scope, tensor, type Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { Tokenizer } from '../../text/index.js';
 import type { Clip } from '../clip.js';
 import { beamSearch } from './beam-search.js';

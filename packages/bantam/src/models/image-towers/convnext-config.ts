@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { convSize } from '../layer-flops.js';
 import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';

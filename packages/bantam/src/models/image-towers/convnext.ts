@@ -1,4 +1,4 @@
-import { count, list, positive, share } from '../../fields.js';
+import { count, list, positive, share } from '../../base/fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops } from '../layer-flops.js';
 import type { ImageTowerKind } from '../tower.js';

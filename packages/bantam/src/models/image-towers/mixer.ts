@@ -1,5 +1,5 @@
 import { requireMultiple } from '../check-sizes.js';
-import { count, positive, share } from '../../fields.js';
+import { count, positive, share } from '../../base/fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import type { ImageTowerKind } from '../tower.js';
 import { mixerPictures, mixerSizes, type MixerConfig } from './mixer-config.js';

@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { count, flag, list, oneOf, positive, share } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { count, flag, list, oneOf, positive, share } from '../../base/fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { convFlops } from '../layer-flops.js';
 import { channelStatistics } from '../preprocess.js';

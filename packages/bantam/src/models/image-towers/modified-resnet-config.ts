@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { ImageTowerConfig, PictureRules } from '../tower.js';
 
 /** OpenAI's residual network with attention pooling (Radford et al. 2021, section 2.4). */

@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { count, list } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { count, list } from '../../base/fields.js';
 import { readMembers } from '../formats/open-clip-members.js';
 import { convFlops } from '../layer-flops.js';
 import type { ImageTowerKind } from '../tower.js';

@@ -1,5 +1,5 @@
 import type { plainBlocks, TransformerConfig } from '../blocks/transformer-config.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { ImageTowerConfig, PictureRules } from '../tower.js';
 import type { TimmHeadConfig } from './timm-head.js';
 

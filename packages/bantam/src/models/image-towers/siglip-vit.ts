@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { attendFlops } from '../blocks/attend.js';
 import { keptPatches } from '../blocks/patches.js';
 import {
@@ -8,7 +8,7 @@ import {
   transformerFlops,
 } from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, positive } from '../../fields.js';
+import { count, flag, oneOf, positive } from '../../base/fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import { channelStatistics } from '../preprocess.js';
 import type { ImageTowerKind } from '../tower.js';

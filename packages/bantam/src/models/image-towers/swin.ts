@@ -1,6 +1,6 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, list, positive, share } from '../../fields.js';
+import { count, list, positive, share } from '../../base/fields.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from '../formats/open-clip-timm.js';
 import type { ImageTowerKind } from '../tower.js';
 import {

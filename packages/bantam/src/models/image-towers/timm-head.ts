@@ -1,5 +1,5 @@
 import { gelu, Linear, Module, type Generator, type Tensor } from '@bantam/torch';
-import { flag, oneOf, type Fields } from '../../fields.js';
+import { flag, oneOf, type Fields } from '../../base/fields.js';
 
 /** How OpenCLIP makes a feature of the pooled vector of one of timm's towers. */
 export interface TimmHeadConfig {

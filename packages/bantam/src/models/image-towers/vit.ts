@@ -5,11 +5,11 @@ import {
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { attentionalPoolerFlops } from '../blocks/attentional-pooler.js';
 import { keptPatches } from '../blocks/patches.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, oneOf, share, type Field } from '../../fields.js';
+import { count, flag, oneOf, share, type Field } from '../../base/fields.js';
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { ImageTowerKind } from '../tower.js';
 import { gridSize, poolers, vitPictures, type VitConfig } from './vit-config.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { parameterCount } from '../flops.js';
 import { fromOpenClip } from '../formats/open-clip.js';
 import { modelConfig, presets } from './index.js';

@@ -1,6 +1,6 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
-import { BantamError } from '../../errors.js';
-import { didYouMean } from '../../nearest.js';
+import { BantamError } from '../../base/errors.js';
+import { didYouMean } from '../../base/did-you-mean.js';
 
 /** Model configurations by name, while they are put together. */
 export type Presets = Map<string, ModelConfig>;

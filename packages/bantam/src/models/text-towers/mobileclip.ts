@@ -1,11 +1,11 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import {
   checkTransformer,
   transformerFields,
   transformerFlops,
 } from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, index, object, optional, positive, text } from '../../fields.js';
+import { count, flag, index, object, optional, positive, text } from '../../base/fields.js';
 import type { TextTowerKind } from '../tower.js';
 import { mixerWidth, type MobileClipTextConfig } from './mobileclip-config.js';
 import { MobileClipText } from './mobileclip-transformer.js';

@@ -30,7 +30,7 @@ import {
   type Generator,
   type Packing,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { CrossAttentionBlock } from '../blocks/cross-attention-block.js';
 import type { KeyValueCache } from '../blocks/key-value-cache.js';
 import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';

@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import {
   checkTransformer,
   describeBlocks,
@@ -7,7 +7,7 @@ import {
   transformerFlops,
 } from '../blocks/transformer-config.js';
 import { requireMultiple } from '../check-sizes.js';
-import { count, flag, index, object, oneOf, optional, text } from '../../fields.js';
+import { count, flag, index, object, oneOf, optional, text } from '../../base/fields.js';
 import { readTransformer, writeTransformer } from '../formats/open-clip-members.js';
 import type { TextTowerKind } from '../tower.js';
 import { TextTransformer } from './text-transformer.js';

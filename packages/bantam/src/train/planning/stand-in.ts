@@ -6,7 +6,7 @@ import type { TrainConfig } from '../config.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
 import type { Phase } from '../phases.js';
 import { flopsPerSample } from '../pieces.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
 import { createStrategy } from '../strategies/index.js';
 import type { Strategy } from '../strategy.js';

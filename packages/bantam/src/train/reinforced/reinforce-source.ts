@@ -11,11 +11,11 @@ import {
   type Replay,
   type Source,
 } from '../../data/index.js';
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../base/errors.js';
 import type { LoadedModel, Preprocess } from '../../models/index.js';
 import type { TrainSettings } from '../config.js';
 import { loadModels } from '../load-models.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import { createTeacher, type TeacherModel } from '../strategies/teachers.js';
 import { blockCount, blockPath, blockRange, closeBlock, openBlock, writeBlock } from './blocks.js';
 import { claimFolder } from './claim.js';

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { scope } from '@bantam/torch';
 import { Loader, openSource, type Batch, type Source } from '../../data/index.js';
 import { writeTextures } from '../../data/textured-pictures.test.helper.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { loadModel, modelConfig, type LoadedModel } from '../../models/index.js';
 import { addGradients } from '../backward.js';
 import { assertAllClose, createBench, gradients } from '../gradients.test.helper.js';

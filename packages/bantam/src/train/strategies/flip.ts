@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { positive, share, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { positive, share, type Fields } from '../../base/fields.js';
 import { imageTowerKind, type ModelConfig } from '../../models/index.js';
 import { reducedThenFull } from '../phases.js';
 import type { StrategyKind } from '../strategy.js';

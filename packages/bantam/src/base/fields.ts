@@ -1,5 +1,5 @@
 import { BantamError } from './errors.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from './did-you-mean.js';
 
 /** What one member of a configuration may be. */
 export interface Field<T> {

@@ -1,5 +1,5 @@
-import type { Pixels } from '../pixels.js';
-import { Draws } from '../random.js';
+import type { Pixels } from '../data/pixels.js';
+import { Draws } from '../data/random.js';
 
 /** A picture to caption. */
 export interface CaptionPicture {

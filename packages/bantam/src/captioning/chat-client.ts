@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BantamError, UsageError } from '../../errors.js';
-import { isObject } from '../../fields.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import { isObject } from '../base/fields.js';
 import { excerpt } from './clean-caption.js';
 import { NoAnswer, postJson, type HttpAnswer } from './post-json.js';
 

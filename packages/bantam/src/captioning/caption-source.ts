@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs';
-import { BantamError } from '../../errors.js';
-import { decodeImage } from '../decode.js';
-import { readLocation } from '../location.js';
-import { Quarantine, type QuarantinedSample, type QuarantineOptions } from '../quarantine.js';
-import type { ImageLocation, Source } from '../source.js';
-import type { CaptionHeader } from './caption-file.js';
+import { BantamError } from '../base/errors.js';
+import { decodeImage } from '../data/decode.js';
+import { readLocation } from '../data/location.js';
+import { Quarantine, type QuarantinedSample, type QuarantineOptions } from '../data/quarantine.js';
+import type { ImageLocation, Source } from '../data/source.js';
+import type { CaptionHeader } from '../data/sources/caption-file.js';
 import { CaptionWriter } from './caption-writer.js';
 import type { Captioner, CaptionPicture } from './captioner.js';
 

@@ -10,9 +10,9 @@ import {
   normalizePixels,
   type GenerateOptions,
   type LoadedModel,
-} from '../../models/index.js';
-import { BantamError, UsageError } from '../../errors.js';
-import { evalTransform } from '../eval-transform.js';
+} from '../models/index.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import { evalTransform } from '../data/eval-transform.js';
 import {
   pictureDraws,
   type Captioner,

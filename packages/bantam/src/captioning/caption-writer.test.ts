@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../../errors.js';
-import type { CaptionEntry, CaptionHeader } from './caption-file.js';
+import { BantamError } from '../base/errors.js';
+import type { CaptionEntry, CaptionHeader } from '../data/sources/caption-file.js';
 import { CaptionWriter } from './caption-writer.js';
 
 const header: CaptionHeader = {

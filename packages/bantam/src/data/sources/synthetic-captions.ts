@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { syntheticShare } from '../captions.js';
 import type { SourceSpec } from '../spec.js';
 import type { DataRecord, Source, SyntheticCaption } from '../source.js';

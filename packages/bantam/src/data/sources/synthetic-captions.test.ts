@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { drawCaption } from '../captions.js';
 import { inspectSource } from '../inspect.js';
 import { openSource } from '../open-source.js';

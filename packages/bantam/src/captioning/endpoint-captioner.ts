@@ -1,4 +1,4 @@
-import { BantamError, UsageError } from '../../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import {
   pictureDraws,
   type Captioner,
@@ -9,7 +9,7 @@ import {
 import { ChatClient, type ChatAnswer } from './chat-client.js';
 import { cleanCaption } from './clean-caption.js';
 import { mapInOrder } from './in-order.js';
-import { pictureUrl } from './picture-url.js';
+import { pictureUrl } from './image-url.js';
 
 /** What an endpoint is asked by default; ours. */
 export const captionPrompt =

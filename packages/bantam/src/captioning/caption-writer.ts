@@ -1,8 +1,12 @@
 import { closeSync, fsyncSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { BantamError } from '../../errors.js';
-import { makeFolder } from '../../make-folder.js';
-import { readCaptionFile, type CaptionEntry, type CaptionHeader } from './caption-file.js';
+import { BantamError } from '../base/errors.js';
+import { makeFolder } from '../base/make-folder.js';
+import {
+  readCaptionFile,
+  type CaptionEntry,
+  type CaptionHeader,
+} from '../data/sources/caption-file.js';
 
 /** Milliseconds after which what was written is synced to the disk: a power cut costs no more. */
 const syncInterval = 1000;
