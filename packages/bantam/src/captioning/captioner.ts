@@ -1,5 +1,5 @@
-import type { Pixels } from '../data/pixels.js';
-import { Draws } from '../data/random.js';
+import type { Pixels } from '../data/images/pixels.js';
+import { Draws } from '../data/counter-rng.js';
 
 /** A picture to caption. */
 export interface CaptionPicture {

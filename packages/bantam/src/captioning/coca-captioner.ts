@@ -12,7 +12,7 @@ import {
   type LoadedModel,
 } from '../models/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
-import { evalTransform } from '../data/eval-transform.js';
+import { evalTransform } from '../data/images/eval-transform.js';
 import {
   pictureDraws,
   type Captioner,

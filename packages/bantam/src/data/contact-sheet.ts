@@ -1,10 +1,10 @@
 import { dirname } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
 import { makeFolder } from '../base/make-folder.js';
-import { augmentImage, type ImageAugment } from './augment.js';
-import { decodeLocation } from './decode.js';
-import { Draws } from './random.js';
-import type { Source } from './source.js';
+import { augmentImage, type ImageAugment } from './augment/augment.js';
+import { decodeLocation } from './images/decode.js';
+import { Draws } from './counter-rng.js';
+import type { Source } from './sources/source.js';
 
 export interface ContactSheetOptions {
   /** PNG file to write. */

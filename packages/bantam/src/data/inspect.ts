@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { syntheticShare } from './captions.js';
+import { syntheticShare } from './sources/captions.js';
 import { evenlySpaced } from './contact-sheet.js';
-import { decodeLocation } from './decode.js';
-import { readLocation } from './location.js';
-import { samplesPerEpoch } from './order.js';
-import type { QuarantinedSample } from './quarantine.js';
-import type { DataRecord, LicenceNotice, Source } from './source.js';
+import { decodeLocation } from './images/decode.js';
+import { readLocation } from './images/location.js';
+import { samplesPerEpoch } from './loader/order.js';
+import type { QuarantinedSample } from './loader/quarantine.js';
+import type { DataRecord, LicenceNotice, Source } from './sources/source.js';
 
 /** Least, middle and greatest of some numbers. */
 export interface Spread {

@@ -10,7 +10,7 @@ import { openEmbeddings, saveEmbeddings } from './embedding-file.js';
 import { encodeTexts } from './encode.js';
 import { ImageIndex } from './image-index.js';
 import { search } from './search.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writePictures } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-embed-'));
 const loaded = tinyModel();

@@ -7,7 +7,7 @@ import { liveTensors } from '@bantam/torch';
 import { evalDatasets } from './datasets.js';
 import { evaluate, type EvaluationResult } from './evaluate.js';
 import { formatTable, metricTables } from './tables.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writePictures } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-evaluate-'));
 const pictures = join(directory, 'pictures');

@@ -13,7 +13,7 @@ import {
   type EmbedSourceOptions,
 } from './embed.js';
 import { encodeTexts } from './encode.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { retrieval } from './retrieval.js';
 import { fillTemplate, resolveTemplates } from './templates.js';
 import { classifierWeights, zeroShot } from './zero-shot.js';

@@ -1,6 +1,6 @@
 import type { Tensor } from '@bantam/torch';
 import { retrievalChance } from './chance.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { rankPositives, type RankOptions } from './ranks.js';
 
 export interface RetrievalInput extends RankOptions {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BantamError, UsageError } from '../base/errors.js';
 import { evaluate, evalTasks } from './evaluate.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writePictures } from '../test-support/tiny-model.js';
 import { openValidator, taskMetrics } from './validator.js';
 
 let folder = '';

@@ -1,7 +1,7 @@
 import { mean, noGrad, normalize, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';
 import { confusions, type Confusion } from './confusions.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { rankPositives, type RankOptions } from './ranks.js';
 
 /**

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { tinyModel, writePictures } from '../eval/tiny-model.test.helper.js';
+import { tinyModel, writePictures } from '../test-support/tiny-model.js';
 import { narrowModel } from '../models/index.js';
 import { lineChart } from './chart.js';
 import { gatherEvaluation } from './gather.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../base/errors.js';
 import { isObject } from '../../base/fields.js';
-import type { SyntheticCaption } from '../source.js';
+import type { SyntheticCaption } from './source.js';
 
 /** What a caption file says about how its captions were made; its first line. */
 export interface CaptionHeader {

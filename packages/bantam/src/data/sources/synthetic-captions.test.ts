@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { BantamError } from '../../base/errors.js';
-import { drawCaption } from '../captions.js';
+import { drawCaption } from './captions.js';
 import { inspectSource } from '../inspect.js';
-import { openSource } from '../open-source.js';
-import { packSource } from '../pack.js';
-import { Draws } from '../random.js';
-import type { Source } from '../source.js';
+import { openSource } from './open-source.js';
+import { packSource } from '../write-shards.js';
+import { Draws } from '../counter-rng.js';
+import type { Source } from './source.js';
 
 let directory: string;
 let table: string;

@@ -1,7 +1,7 @@
 import { BantamError } from '../../base/errors.js';
-import { syntheticShare } from '../captions.js';
-import type { SourceSpec } from '../spec.js';
-import type { DataRecord, Source, SyntheticCaption } from '../source.js';
+import { syntheticShare } from './captions.js';
+import type { SourceSpec } from './spec.js';
+import type { DataRecord, Source, SyntheticCaption } from './source.js';
 import { readCaptionFile, type CaptionFile } from './caption-file.js';
 
 /**

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { scope } from '@bantam/torch';
 import { Loader, openSource, type Batch, type Source } from '../../data/index.js';
-import { writeTextures } from '../../data/textured-pictures.test.helper.js';
+import { writeTextures } from '../../test-support/textures.js';
 import { BantamError } from '../../base/errors.js';
 import { loadModel, modelConfig, type LoadedModel } from '../../models/index.js';
 import { addGradients } from '../backward.js';
