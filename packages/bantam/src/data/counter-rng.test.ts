@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Draws, philox } from './counter-rng.js';
+import { CounterRng, philox } from './counter-rng.js';
 
 describe('philox', () => {
   // The known answers that come with the authors' implementation (Random123, philox4x32-10).
@@ -26,9 +26,9 @@ describe('philox', () => {
   }
 });
 
-describe('Draws', () => {
+describe('CounterRng', () => {
   const key = { seed: 1, purpose: 'test', epoch: 2, index: 3 };
-  const first = (changes: object): number => new Draws({ ...key, ...changes }).bits();
+  const first = (changes: object): number => new CounterRng({ ...key, ...changes }).bits();
 
   it('depends on each part of its key, and on nothing else', () => {
     assert.equal(first({}), first({}));
@@ -40,26 +40,26 @@ describe('Draws', () => {
   });
 
   it('draws uniform numbers', () => {
-    const draws = new Draws(key);
+    const rng = new CounterRng(key);
     const counts = new Array<number>(10).fill(0);
     for (let i = 0; i < 20_000; i++) {
-      const drawn = draws.integer(10);
+      const drawn = rng.integer(10);
       counts[drawn] = (counts[drawn] ?? 0) + 1;
     }
     for (const count of counts) assert.ok(Math.abs(count - 2000) < 200, counts.join(' '));
   });
 
   it('draws by weight', () => {
-    const draws = new Draws(key);
+    const rng = new CounterRng(key);
     let heavy = 0;
-    for (let i = 0; i < 4000; i++) if (draws.weighted([1, 0, 3]) === 2) heavy++;
+    for (let i = 0; i < 4000; i++) if (rng.weighted([1, 0, 3]) === 2) heavy++;
     assert.ok(Math.abs(heavy - 3000) < 120, String(heavy));
   });
 
   it('shuffles into every order equally often', () => {
     const orders = new Map<string, number>();
     for (let index = 0; index < 6000; index++) {
-      const order = new Draws({ ...key, index }).shuffle(['a', 'b', 'c']).join('');
+      const order = new CounterRng({ ...key, index }).shuffle(['a', 'b', 'c']).join('');
       orders.set(order, (orders.get(order) ?? 0) + 1);
     }
     assert.equal(orders.size, 6);

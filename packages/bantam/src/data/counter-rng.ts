@@ -1,8 +1,9 @@
+import { at } from '../base/at.js';
 /**
  * Counter-based random numbers: Philox-4x32 with ten rounds (Salmon et al., "Parallel random
  * numbers: as easy as 1, 2, 3", SC 2011). A draw is a pure function of a key and a counter, so a
  * decision about a sample depends on (seed, purpose, epoch, sample) alone and never on which
- * thread takes it or what was drawn before.
+ * thread takes it or what was sampled before.
  */
 
 const multiplierA = 0xd2511f53;
@@ -50,18 +51,18 @@ export function hashText(text: string): number {
 }
 
 /** Names a stream of random numbers. */
-export interface DrawKey {
+export interface RngKey {
   /** Integer of up to 53 bits. */
   readonly seed: number;
-  /** What the numbers decide, e.g. `order` or `augment/image`. */
+  /** Purpose of the numbers, e.g. `order` or `augment/image`. */
   readonly purpose: string;
   readonly epoch: number;
   /** Index of the sample; 0 where there is none. */
   readonly index?: number;
 }
 
-/** The random numbers of one {@link DrawKey}, in order. */
-export class Draws {
+/** The random numbers of one {@link RngKey}, in order. */
+export class CounterRng {
   readonly #key0: number;
   readonly #key1: number;
   readonly #epoch: number;
@@ -70,7 +71,7 @@ export class Draws {
   #counter = 0;
   #used = 4;
 
-  constructor({ seed, purpose, epoch, index = 0 }: DrawKey) {
+  constructor({ seed, purpose, epoch, index = 0 }: RngKey) {
     this.#key0 = seed >>> 0;
     this.#key1 = (hashText(purpose) ^ Math.floor(seed / 2 ** 32)) >>> 0;
     this.#epoch = epoch;
@@ -87,7 +88,7 @@ export class Draws {
       philox(this.#block, this.#key0, this.#key1);
       this.#used = 0;
     }
-    return this.#block[this.#used++] ?? 0;
+    return at(this.#block, this.#used++);
   }
 
   /** Uniform in [low, high). */
@@ -119,7 +120,7 @@ export class Draws {
     return index < 0 ? weights.length - 1 : index;
   }
 
-  /** Puts the first `count` places of `items` (all by default) into random order: Fisher-Yates. */
+  /** Puts the first `count` entries of `items` (all by default) into random order: Fisher-Yates. */
   shuffle<T extends { [index: number]: unknown; length: number }>(
     items: T,
     count = items.length,

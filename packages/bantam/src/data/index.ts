@@ -1,11 +1,4 @@
-export {
-  augmentImage,
-  checkAugment,
-  resolveAugment,
-  type AugmentContext,
-  type ImageAugment,
-  type ImageOp,
-} from './augment/augment.js';
+export { augmentImage, type AugmentContext } from './augment/augment.js';
 export {
   augmentations,
   emojiAugment,
@@ -13,13 +6,22 @@ export {
   photoAugment,
   type AugmentationName,
 } from './augment/presets.js';
-export { opTable, type OpName, type OpParameters, type Range } from './augment/operations.js';
-export { checkRecipe, drawCaption } from './sources/captions.js';
+export {
+  augmentSchema,
+  opSchemas,
+  resolveAugment,
+  type ImageAugment,
+  type ImageOp,
+  type OpName,
+  type ResolvedAugment,
+  type ResolvedOp,
+} from './augment/schema.js';
+export { checkCaptionTemplates, sampleCaption } from './sources/captions.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { decodeImage, decodeLocation, type DecodeOptions } from './images/decode.js';
 export {
   emojiEvaluations,
-  emojiRecipe,
+  emojiCaptions,
   emojiTemplates,
   type EmojiEvaluation,
 } from './sources/emoji/emoji-source.js';
@@ -42,20 +44,14 @@ export {
   type Spread,
   type SyntheticSummary,
 } from './inspect.js';
-export {
-  Loader,
-  pixelCacheBytes,
-  usualDecodeSide,
-  type Batch,
-  type LoaderOptions,
-} from './loader/loader.js';
+export { Loader, type Batch, type LoaderOptions } from './loader/loader.js';
+export { defaultDecodeSide, pixelCacheBytes } from './loader/pixel-cache.js';
 export { openSource, type OpenSourceOptions } from './sources/open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
-export { packSource, type PackOptions, type PackSummary } from './write-shards.js';
+export { writeShards, type WriteShardsOptions, type ShardsSummary } from './write-shards.js';
 export type { Box, Pixels } from './images/pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
-export { Draws, type DrawKey } from './counter-rng.js';
-export { type RandAugmentParameters, type RandOp } from './augment/rand-augment.js';
+export { CounterRng, type RngKey } from './counter-rng.js';
 export {
   replayBatches,
   replayCaptions,
@@ -67,8 +63,8 @@ export {
 export { resample, type ResampleOptions } from './images/resample.js';
 export {
   plainCaptions,
-  type CaptionForm,
-  type CaptionRecipe,
+  type CaptionTemplate,
+  type CaptionTemplates,
   type DataRecord,
   type Grouping,
   type ImageLocation,

@@ -9,7 +9,7 @@ import type { QuarantinedSample } from './loader/quarantine.js';
 import type { DataRecord, Source } from './sources/source.js';
 import { tarEnd, tarHeader, tarPadding } from './sources/tar.js';
 
-export interface PackOptions {
+export interface WriteShardsOptions {
   /** Folder for the shards; made where it is missing. */
   readonly out: string;
   /** Samples of a shard; 5000 by default. */
@@ -17,7 +17,7 @@ export interface PackOptions {
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
-export interface PackSummary {
+export interface ShardsSummary {
   /** Specification of the packed data. */
   readonly spec: string;
   readonly shards: number;
@@ -25,26 +25,26 @@ export interface PackSummary {
   readonly kept: number;
   /** Samples in the shards that this run wrote. */
   readonly written: number;
-  /** Pictures that could not be read and are left out. */
+  /** Images that could not be read and are left out. */
   readonly broken: readonly QuarantinedSample[];
 }
 
-/** What tells the shards of one packing from those of another. */
+/** Identifies the data and the settings that a folder's shards were written with. */
 const manifestFile = 'pack.json';
 
 /**
  * Writes a source as tar shards in webdataset's layout, `00000.tar` and so on, in the source's
- * order. A sample is its picture's file as it is (PNG where it is no JPEG, PNG or WebP), its first
+ * order. A sample is its image's file as it is (PNG where it is no JPEG, PNG or WebP), its first
  * caption as `.txt`, its label as `.cls`, and key, captions (synthetic
  * ones as well), label and metadata as `.json`.
  *
- * A shard is written beside its place and renamed when it is whole. After a run that was ended at any
+ * A shard is written under a temporary name and renamed when it is whole. After a run that was ended at any
  * moment, the same call writes what is missing; a folder with shards of other data is refused.
  */
-export async function packSource(
+export async function writeShards(
   source: Source,
-  { out, shardSize = 5000, onProgress }: PackOptions,
-): Promise<PackSummary> {
+  { out, shardSize = 5000, onProgress }: WriteShardsOptions,
+): Promise<ShardsSummary> {
   if (!Number.isSafeInteger(shardSize) || shardSize < 1) {
     throw new BantamError(`A shard of ${shardSize} samples cannot be; choose 1 or more.`);
   }
@@ -67,10 +67,10 @@ export async function packSource(
     try {
       const end = Math.min((shard + 1) * shardSize, source.size);
       for (let index = shard * shardSize; index < end; index++) {
-        const { record, picture, reason } = await readPicture(source, index);
-        if (picture === undefined) broken.push({ key: record.key, reason });
+        const { record, image, reason } = await readImage(source, index);
+        if (image === undefined) broken.push({ key: record.key, reason });
         else {
-          await handle.write(sampleBytes(record, picture, index));
+          await handle.write(sampleBytes(record, image, index));
           written++;
         }
         onProgress?.({ done: index + 1, total: source.size });
@@ -82,7 +82,7 @@ export async function packSource(
     }
     await rename(partial, file);
   }
-  // What runs that were ended left half-written.
+  // Half-written shards of runs that were ended.
   for (const left of readdirSync(out)) if (left.includes('.tar.partial-')) rmSync(join(out, left));
   const range = shards === 1 ? name(0) : `{${name(0)}..${name(shards - 1)}}`;
   return {
@@ -104,7 +104,7 @@ function makeOut(out: string): void {
   }
 }
 
-/** What is packed: a digest of all that records say stands for the data. */
+/** Manifest of the data: a digest over all records and locations. */
 function describe(source: Source, shardSize: number) {
   const digest = createHash('sha256');
   for (let index = 0; index < source.size; index++) {
@@ -114,7 +114,7 @@ function describe(source: Source, shardSize: number) {
   return { format: 1, spec, samples, shardSize, digest: digest.digest('hex'), licences };
 }
 
-/** Makes a folder the place of a packing, or finds that it is so already. */
+/** Claims a folder for these shards, or finds that it holds them already. */
 async function claim(out: string, manifest: string): Promise<void> {
   const path = join(out, manifestFile);
   const found = await readFile(path, 'utf8').catch(() => undefined);
@@ -128,28 +128,28 @@ async function claim(out: string, manifest: string): Promise<void> {
   await rename(`${path}.partial`, path);
 }
 
-interface PackedPicture {
+interface PackedImage {
   readonly extension: string;
   readonly bytes: Uint8Array;
 }
 
-async function readPicture(
+async function readImage(
   source: Source,
   index: number,
-): Promise<{ record: DataRecord; picture?: PackedPicture; reason: string }> {
+): Promise<{ record: DataRecord; image?: PackedImage; reason: string }> {
   const record = source.record(index);
   try {
     const bytes = await source.image(index);
     const extension = extensionOf(bytes);
-    if (extension !== undefined) return { record, picture: { extension, bytes }, reason: '' };
+    if (extension !== undefined) return { record, image: { extension, bytes }, reason: '' };
     const png = await sharp(bytes, { pages: 1 }).png().toBuffer();
-    return { record, picture: { extension: 'png', bytes: png }, reason: '' };
+    return { record, image: { extension: 'png', bytes: png }, reason: '' };
   } catch (error) {
     return { record, reason: error instanceof Error ? error.message : String(error) };
   }
 }
 
-/** The extension of the formats that shards hold, told by their first bytes. */
+/** The extension of the formats that shards hold, recognised by their first bytes. */
 function extensionOf(bytes: Uint8Array): string | undefined {
   const start = Buffer.from(bytes.subarray(0, 12)).toString('latin1');
   if (start.startsWith('\xff\xd8\xff')) return 'jpg';
@@ -158,7 +158,7 @@ function extensionOf(bytes: Uint8Array): string | undefined {
 }
 
 /** A sample's members, one behind the other. */
-function sampleBytes(record: DataRecord, { extension, bytes }: PackedPicture, index: number) {
+function sampleBytes(record: DataRecord, { extension, bytes }: PackedImage, index: number) {
   const { key, captions, synthetic, label, meta } = record;
   const facts = {
     ...meta,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 
 /**
- * Writes JPEG files of smooth colours that differ from place to place, from 120 × 90 pixels, and
+ * Writes JPEG files of smooth colors that differ from place to place, from 120 × 90 pixels, and
  * `pairs.csv` with three captions of each; returns the specification.
  */
 export async function writeTextures(folder: string, count: number): Promise<string> {
@@ -21,7 +21,7 @@ export async function writeTextures(folder: string, count: number): Promise<stri
     await sharp(pixels, { raw })
       .jpeg({ quality: 95 })
       .toFile(join(folder, `${i}.jpg`));
-    const captions = ['one', 'two', 'three'].map((name) => `${name} of picture ${i}`);
+    const captions = ['one', 'two', 'three'].map((name) => `${name} of image ${i}`);
     rows.push(`${i}.jpg,"${JSON.stringify(captions).replaceAll('"', '""')}"`);
   }
   writeFileSync(join(folder, 'pairs.csv'), `${rows.join('\n')}\n`);

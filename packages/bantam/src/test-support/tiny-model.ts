@@ -57,14 +57,14 @@ export function tinyModel(): LoadedModel & { tokenizer: ReturnType<typeof letter
   };
 }
 
-/** Writes plain pictures: `folder/class/0.png`, … for each colour of each class. */
-export async function writePictures(
+/** Writes plain images: `folder/class/0.png`, … for each color of each class. */
+export async function writeImages(
   folder: string,
   classes: Readonly<Record<string, readonly string[]>>,
 ): Promise<void> {
-  for (const [name, colours] of Object.entries(classes)) {
+  for (const [name, colors] of Object.entries(classes)) {
     mkdirSync(join(folder, name), { recursive: true });
-    for (const [at, background] of colours.entries()) {
+    for (const [at, background] of colors.entries()) {
       const image = sharp({ create: { width: 20, height: 16, channels: 3, background } });
       writeFileSync(join(folder, name, `${at}.png`), await image.png().toBuffer());
     }

@@ -5,16 +5,16 @@ import { scratch } from './scratch.js';
 /** Red, green and blue levels. */
 export type Rgb = readonly [number, number, number];
 
-/** How {@link affine} reads between pixels and what it shows outside of the picture. */
+/** How {@link affine} reads between pixels and what it shows outside of the image. */
 export interface AffineStyle {
   readonly resampling: 'bilinear' | 'bicubic';
   readonly fillColor: Rgb;
 }
 
-/** Where the pixel whose centre is (x, y) comes from: (a·x + b·y + c, d·x + e·y + f). */
+/** Maps a pixel's centre (x, y) to its origin (a·x + b·y + c, d·x + e·y + f). */
 export type Matrix = readonly [number, number, number, number, number, number];
 
-/** Replaces each pixel by the one at the place that `matrix` says, or the fill colour outside. */
+/** Replaces each pixel by the one at the location that `matrix` maps it to, or the fill color outside. */
 export function affine({ width, height, data }: Pixels, matrix: Matrix, style: AffineStyle): void {
   const [a, b, c, d, e, f] = matrix;
   const [red, green, blue] = style.fillColor;
@@ -39,8 +39,8 @@ export function affine({ width, height, data }: Pixels, matrix: Matrix, style: A
   }
 }
 
-function within(place: number, last: number): number {
-  return place < 0 ? 0 : place > last ? last : place;
+function within(index: number, last: number): number {
+  return index < 0 ? 0 : index > last ? last : index;
 }
 
 function readBilinear(
@@ -140,22 +140,22 @@ export function rotate(pixels: Pixels, degrees: number, style: AffineStyle): voi
   affine(pixels, matrix, style);
 }
 
-/** Draws each row from `factor` times its distance from the top to the right. */
+/** CounterRng each row from `factor` times its distance from the top to the right. */
 export function shearX(pixels: Pixels, factor: number, style: AffineStyle): void {
   affine(pixels, [1, factor, 0, 0, 1, 0], style);
 }
 
-/** Draws each column from `factor` times its distance from the left below. */
+/** CounterRng each column from `factor` times its distance from the left below. */
 export function shearY(pixels: Pixels, factor: number, style: AffineStyle): void {
   affine(pixels, [1, 0, 0, factor, 1, 0], style);
 }
 
-/** Moves the picture to the left by the share `share` of its width. */
-export function translateX(pixels: Pixels, share: number, style: AffineStyle): void {
-  affine(pixels, [1, 0, share * pixels.width, 0, 1, 0], style);
+/** Moves the image to the left by `fraction` of its width. */
+export function translateX(pixels: Pixels, fraction: number, style: AffineStyle): void {
+  affine(pixels, [1, 0, fraction * pixels.width, 0, 1, 0], style);
 }
 
-/** Moves the picture up by the share `share` of its height. */
-export function translateY(pixels: Pixels, share: number, style: AffineStyle): void {
-  affine(pixels, [1, 0, 0, 0, 1, share * pixels.height], style);
+/** Moves the image up by `fraction` of its height. */
+export function translateY(pixels: Pixels, fraction: number, style: AffineStyle): void {
+  affine(pixels, [1, 0, 0, 0, 1, fraction * pixels.height], style);
 }

@@ -5,7 +5,7 @@ import { inflateSync } from 'node:zlib';
 import * as affine from './affine.js';
 import { augmentations } from './presets.js';
 import { adjustSharpness, gaussianBlur } from './blur.js';
-import * as colour from './color.js';
+import * as color from './color.js';
 import type { Pixels } from '../images/pixels.js';
 import { levelArgument, timmOps, type RandOp } from './rand-augment.js';
 import * as tone from './tone.js';
@@ -37,31 +37,31 @@ const plainOps = {
   },
   sharpness: adjustSharpness,
   color: ({ data }: Pixels, amount: number) => {
-    colour.adjustSaturation(data, amount);
+    color.adjustSaturation(data, amount);
   },
   contrast: ({ data }: Pixels, amount: number) => {
-    colour.adjustContrast(data, amount);
+    color.adjustContrast(data, amount);
   },
   brightness: ({ data }: Pixels, amount: number) => {
-    colour.adjustBrightness(data, amount);
+    color.adjustBrightness(data, amount);
   },
 };
 
-/** What PIL and timm made: `fixtures/generate_augment.py`. */
+/** Values of PIL and timm; made by `fixtures/generate_augment.py`. */
 interface Expected {
-  pictures: { width: number; height: number; pixels: string; dull: string }[];
+  images: { width: number; height: number; pixels: string; dull: string }[];
   fill: affine.Rgb;
   results: (
     | {
         op: keyof typeof plainOps;
-        picture: number;
+        image: number;
         dull: boolean;
         amount: number;
         expected: string;
       }
     | {
         op: keyof typeof affineOps;
-        picture: number;
+        image: number;
         amount: number;
         resampling: 'bilinear' | 'bicubic';
         expected: string;
@@ -79,10 +79,10 @@ const unpack = (text: string): Uint8Array =>
 
 describe('operations equal PIL to the bit', () => {
   for (const result of expected.results) {
-    const { op, picture, amount } = result;
+    const { op, image, amount } = result;
     const kind = 'resampling' in result ? ` ${result.resampling}` : '';
-    it(`${op} ${amount}${kind}, picture ${picture}`, () => {
-      const given = expected.pictures[picture];
+    it(`${op} ${amount}${kind}, image ${image}`, () => {
+      const given = expected.images[image];
       assert.ok(given);
       const { width, height } = given;
       const dull = 'dull' in result && result.dull;
@@ -115,6 +115,6 @@ describe("RandAugment's arguments", () => {
     const stacked = augmentations['stacked-rand-augment'].find(({ op }) => op === 'rand-augment');
     assert.ok(stacked && 'chance' in stacked);
     assert.equal(stacked.chance, expected.chance);
-    assert.equal(stacked.operations, timmOps);
+    assert.deepEqual(stacked.operations, timmOps);
   });
 });

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
-import { augmentImage, checkAugment, resolveAugment, type ImageAugment } from './augment.js';
+import { augmentImage } from './augment.js';
+import { resolveAugment, type ImageAugment } from './schema.js';
 import { augmentations, emojiAugment, parseAugment } from './presets.js';
 import type { Pixels } from '../images/pixels.js';
-import { Draws } from '../counter-rng.js';
+import { CounterRng } from '../counter-rng.js';
 
-/** A white picture with a dark red square in its left half. */
+/** A white image with a dark red square in its left half. */
 function square(width: number, height: number): Pixels {
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let y = height / 4; y < (height * 3) / 4; y++) {
@@ -16,8 +17,8 @@ function square(width: number, height: number): Pixels {
 }
 
 function augmented(pixels: Pixels, augment: ImageAugment, index = 0, epoch = 0): Pixels {
-  const draws = new Draws({ seed: 1, purpose: 'augment/image', epoch, index });
-  return augmentImage(pixels, augment, { size: 32, draws });
+  const rng = new CounterRng({ seed: 1, purpose: 'augment/image', epoch, index });
+  return augmentImage(pixels, resolveAugment(augment), { size: 32, rng });
 }
 
 const at = ({ width, data }: Pixels, x: number, y: number): number[] => [
@@ -86,7 +87,7 @@ describe('augmentImage', () => {
     );
   });
 
-  it('turns colour edges into lines and dark outlines into strokes', () => {
+  it('turns color edges into lines and dark outlines into strokes', () => {
     const edges = augmented(square(32, 32), [{ op: 'edges', p: 1 }]);
     assert.deepEqual(at(edges, 10, 16), [255, 255, 255]);
     assert.ok((at(edges, 4, 16)[0] ?? 255) < 128);
@@ -123,7 +124,7 @@ describe('augmentImage', () => {
 
 describe('rand-augment', () => {
   it('draws each operation as often as the others, and applies it with its chance', () => {
-    // Of a picture in one colour, these make four that can be told apart.
+    // Of an image in one color, these make four that can be told apart.
     const flat = { width: 32, height: 32, data: new Uint8Array(32 * 32 * 3).fill(100) };
     const operations = ['identity', 'invert', 'brightness', 'solarize-add'] as const;
     const step = { op: 'rand-augment', n: 1, magnitude: 5, chance: 0.6, operations } as const;
@@ -142,7 +143,7 @@ describe('rand-augment', () => {
   });
 
   it('spreads the magnitude normally and negates half of the time', () => {
-    // A white picture whose shift to either side shows as black columns.
+    // A white image whose shift to either side shows as black columns.
     const white = { width: 32, height: 32, data: new Uint8Array(32 * 32 * 3).fill(255) };
     const step = {
       op: 'rand-augment',
@@ -172,7 +173,7 @@ describe('rand-augment', () => {
 describe('parseAugment', () => {
   it('reads names and lists', () => {
     assert.equal(parseAugment('crop-flip'), augmentations['crop-flip']);
-    assert.deepEqual(parseAugment(' [{"op":"flip"}]'), [{ op: 'flip' }]);
+    assert.deepEqual(parseAugment(' [{"op":"flip"}]'), [{ op: 'flip', p: 0.5 }]);
   });
 
   it('names the nearest name', () => {
@@ -184,10 +185,10 @@ describe('parseAugment', () => {
   });
 });
 
-describe('checkAugment', () => {
+describe('resolveAugment', () => {
   const refusal = (augment: unknown): string => {
     try {
-      checkAugment(augment as ImageAugment);
+      resolveAugment(augment as ImageAugment);
     } catch (error) {
       assert.ok(error instanceof BantamError);
       return error.message;
@@ -198,7 +199,7 @@ describe('checkAugment', () => {
   it('accepts the presets, as they are and spelt out', () => {
     for (const augment of Object.values(augmentations)) {
       const resolved = resolveAugment(augment);
-      checkAugment(resolved);
+      resolveAugment(resolved);
       assert.deepEqual(JSON.parse(JSON.stringify(resolved)), resolved);
     }
     assert.deepEqual(resolveAugment([{ op: 'flip' }]), [{ op: 'flip', p: 0.5 }]);
@@ -210,15 +211,18 @@ describe('checkAugment', () => {
     assert.match(refusal([{ op: 'toString' }]), /no image operation "toString"/);
     assert.match(
       refusal([{ op: 'edges', gian: [1, 2] }]),
-      /has no "gian" \(did you mean "gain"\?\)/,
+      /has no setting "gian" \(did you mean "gain"\?\)/,
     );
     assert.match(refusal([{ op: 'flip', p: 1.5 }]), /"p" .* from 0 to 1/);
     assert.match(refusal([{ op: 'edges', gain: [3, 1] }]), /lower first/);
-    assert.match(refusal([{ op: 'resize', interpolation: 'area' }]), /bicubic or bilinear/);
+    assert.match(refusal([{ op: 'resize', interpolation: 'area' }]), /"bicubic" or "bilinear"/);
     assert.match(refusal([{ op: 'shift', most: 'far' }]), /a number/);
     assert.match(refusal([{ op: 'posterize', bits: 2.5 }]), /a whole number from 1 to 8/);
     assert.match(refusal([{ op: 'rotate', fillColor: [1, 2] }]), /three levels/);
-    assert.match(refusal([{ op: 'rand-augment', operations: ['blur'] }]), /some of identity/);
+    assert.match(
+      refusal([{ op: 'rand-augment', operations: ['blur'] }]),
+      /"operations" of .* "identity" or/,
+    );
     assert.match(refusal([{ op: 'rand-augment', magnitude: 11 }]), /from 0 to 10/);
   });
 });

@@ -24,8 +24,8 @@ function boxFor(sigma: number): Box {
   const radius = Math.floor((length - 1) / 2);
   const next = (radius + 1) * (radius + 1);
   const above = fround(radius * (radius + 1) - fround(3 * variance));
-  const share = fround(fround((2 * radius + 1) * above) / fround(6 * fround(variance - next)));
-  const whole = fround(radius + share);
+  const part = fround(fround((2 * radius + 1) * above) / fround(6 * fround(variance - next)));
+  const whole = fround(radius + part);
   const inner = Math.trunc(fround(2 ** 24 / fround(fround(whole * 2) + 1)));
   return { radius, inner, outer: Math.floor((2 ** 24 - (2 * radius + 1) * inner) / 2) };
 }
@@ -34,12 +34,12 @@ function blurRows(to: Uint8Array, from: Uint8Array, width: number, box: Box): vo
   const { radius, inner, outer } = box;
   const last = (width - 1) * 3;
   const reach = radius * 3;
-  // Where no place that is read lies beyond an edge.
+  // The columns for which no index that is read is out of range.
   const first = Math.min(reach + 3, last + 3);
   const end = Math.max(last - reach, first);
   for (let row = 0; row < from.length; row += width * 3) {
     for (let c = row; c < row + 3; c++) {
-      // The sum of the box around the place before the first; edges are repeated.
+      // The sum of the box around the index before the first; edges are repeated.
       let sum = (from[c] ?? 0) * (radius + 1);
       for (let x = 0; x < reach; x += 3) sum += from[c + Math.min(x, last)] ?? 0;
       const left = from[c] ?? 0;
@@ -113,7 +113,7 @@ export function gaussianBlur({ width, data }: Pixels, sigma: number): void {
 }
 
 /**
- * PIL's `ImageEnhance.Sharpness`: blends with the picture smoothed by the 3 × 3 kernel of ones with
+ * PIL's `ImageEnhance.Sharpness`: blends with the image smoothed by the 3 × 3 kernel of ones with
  * 5 in the middle, smoothed + factor · (x − smoothed). The outermost pixels stay.
  */
 export function adjustSharpness({ width, height, data }: Pixels, factor: number): void {

@@ -1,4 +1,4 @@
-/** Changes of colour, in place, on RGB pixels; factors and formulas are torchvision's and PIL's. */
+/** Changes of color, in place, on RGB pixels; factors and formulas are torchvision's and PIL's. */
 
 /** Luma of ITU-R 601-2 as PIL rounds it. */
 function luma(data: Uint8Array, at: number): number {
@@ -8,7 +8,7 @@ function luma(data: Uint8Array, at: number): number {
   return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 }
 
-function setGrey(data: Uint8Array, at: number, level: number): void {
+function setGray(data: Uint8Array, at: number, level: number): void {
   data[at] = level;
   data[at + 1] = level;
   data[at + 2] = level;
@@ -29,7 +29,7 @@ export function adjustBrightness(data: Uint8Array, factor: number): void {
   for (let i = 0; i < data.length; i++) data[i] = table[data[i] ?? 0] ?? 0;
 }
 
-/** Blends with the picture's mean luma: mean + factor · (x − mean). */
+/** Blends with the image's mean luma: mean + factor · (x − mean). */
 export function adjustContrast(data: Uint8Array, factor: number): void {
   let total = 0;
   for (let at = 0; at < data.length; at += 3) total += luma(data, at);
@@ -41,12 +41,12 @@ export function adjustContrast(data: Uint8Array, factor: number): void {
 /** Blends each pixel with its luma: luma + factor · (x − luma). */
 export function adjustSaturation(data: Uint8Array, factor: number): void {
   for (let at = 0; at < data.length; at += 3) {
-    const grey = luma(data, at);
-    for (let i = at; i < at + 3; i++) data[i] = blend(grey, data[i] ?? 0, factor);
+    const gray = luma(data, at);
+    for (let i = at; i < at + 3; i++) data[i] = blend(gray, data[i] ?? 0, factor);
   }
 }
 
-/** Turns the hue by `turn`, a share of the whole circle. */
+/** Turns the hue by `turn`, a fraction of the whole circle. */
 export function adjustHue(data: Uint8Array, turn: number): void {
   for (let at = 0; at < data.length; at += 3) {
     const red = data[at] ?? 0;
@@ -73,8 +73,8 @@ function channel(position: number, most: number, chroma: number): number {
 }
 
 /** Every channel becomes the pixel's luma. */
-export function toGrey(data: Uint8Array): void {
-  for (let at = 0; at < data.length; at += 3) setGrey(data, at, luma(data, at));
+export function toGray(data: Uint8Array): void {
+  for (let at = 0; at < data.length; at += 3) setGray(data, at, luma(data, at));
 }
 
 /** x ↦ 255 − x. */
@@ -84,7 +84,7 @@ export function invert(data: Uint8Array): void {
 
 /**
  * Keeps the dark parts as black on white: black up to a luma of `threshold`, white from a little
- * above on. Outlined drawings become line art; a picture with less than the share `least` of dark
+ * above on. Outlined drawings become line art; an image with less than the fraction `least` of dark
  * pixels has no outlines, and is left as it is.
  */
 export function keepDarkStrokes(data: Uint8Array, threshold: number, least: number): void {
@@ -96,12 +96,12 @@ export function keepDarkStrokes(data: Uint8Array, threshold: number, least: numb
     clampByte((255 * (value - threshold)) / ramp),
   );
   for (let at = 0; at < data.length; at += 3) {
-    setGrey(data, at, table[luma(data, at)] ?? 0);
+    setGray(data, at, table[luma(data, at)] ?? 0);
   }
 }
 
 /**
- * Dark lines on white where the colour changes: 255 − gain · |gradient|, with Sobel's gradient of
+ * Dark lines on white where the color changes: 255 − gain · |gradient|, with Sobel's gradient of
  * the channel that changes most.
  */
 export function drawEdges(data: Uint8Array, width: number, height: number, gain: number): void {
@@ -136,7 +136,7 @@ export function drawEdges(data: Uint8Array, width: number, height: number, gain:
       }
       // Sobel's weights add up to 4 on either side.
       const line = clampByte(255 - (gain * Math.sqrt(most)) / 4);
-      setGrey(data, row + x, line);
+      setGray(data, row + x, line);
     }
   }
 }

@@ -1,18 +1,18 @@
 /**
- * RandAugment (Cubuk et al., arXiv 1909.13719): a few operations drawn from a list, all at one
+ * RandAugment (Cubuk et al., arXiv 1909.13719): a few operations sampled from a list, all at one
  * magnitude on a scale of 10.
  */
 import { rotate, shearX, shearY, translateX, translateY, type AffineStyle } from './affine.js';
 import { adjustSharpness } from './blur.js';
-import * as colour from './color.js';
+import * as color from './color.js';
 import type { Pixels } from '../images/pixels.js';
-import type { Draws } from '../counter-rng.js';
+import type { CounterRng } from '../counter-rng.js';
 import { autoContrast, equalize, posterize, solarize, solarizeAdd } from './tone.js';
 
-/** What a level, from 0 to 1, is to an operation, and the operation. */
+/** An operation and the map from a level (0 to 1) to its argument. */
 interface Definition {
   readonly argument: (level: number) => number;
-  /** Whether the argument is negated half of the time. */
+  /** The argument is negated with probability 0.5. */
   readonly signed?: boolean;
   readonly apply: (pixels: Pixels, argument: number, style: AffineStyle) => void;
 }
@@ -43,7 +43,7 @@ const randOps = {
   invert: {
     argument: none,
     apply: ({ data }) => {
-      colour.invert(data);
+      color.invert(data);
     },
   },
   posterize: {
@@ -67,19 +67,19 @@ const randOps = {
   color: {
     argument: factor,
     apply: ({ data }, by) => {
-      colour.adjustSaturation(data, by);
+      color.adjustSaturation(data, by);
     },
   },
   contrast: {
     argument: factor,
     apply: ({ data }, by) => {
-      colour.adjustContrast(data, by);
+      color.adjustContrast(data, by);
     },
   },
   brightness: {
     argument: factor,
     apply: ({ data }, by) => {
-      colour.adjustBrightness(data, by);
+      color.adjustBrightness(data, by);
     },
   },
   sharpness: { argument: factor, apply: adjustSharpness },
@@ -98,7 +98,7 @@ export function levelArgument(op: RandOp, level: number): number {
 export type RandOp = keyof typeof randOps;
 
 /** The names of all operations. */
-export const randOpNames: readonly string[] = Object.keys(randOps);
+export const randOpNames = Object.keys(randOps) as [RandOp, ...RandOp[]];
 
 /** The list of RandAugment's paper. */
 export const paperOps: readonly RandOp[] = [
@@ -138,13 +138,13 @@ export const timmOps: readonly RandOp[] = [
 ];
 
 export interface RandAugmentParameters {
-  /** Operations that are drawn, with replacement. */
+  /** Operations that are sampled, with replacement. */
   readonly n: number;
   /** From 0 to 10. */
   readonly magnitude: number;
-  /** Standard deviation of the magnitude, drawn for each operation and clipped to 0 … 10. */
+  /** Standard deviation of the magnitude, sampled for each operation and clipped to 0 … 10. */
   readonly magnitudeStd: number;
-  /** Chance of each operation that was drawn. */
+  /** Probability that a sampled operation is applied. */
   readonly chance: number;
   readonly operations: readonly RandOp[];
 }
@@ -153,15 +153,15 @@ export interface RandAugmentParameters {
 export function randAugment(
   pixels: Pixels,
   { n, magnitude, magnitudeStd, chance, operations }: RandAugmentParameters,
-  { draws, style }: { draws: Draws; style: () => AffineStyle },
+  { rng, style }: { rng: CounterRng; style: () => AffineStyle },
 ): void {
   for (let i = 0; i < n; i++) {
-    const op = operations[draws.integer(operations.length)];
-    if (op === undefined || !draws.chance(chance)) continue;
-    const drawn = magnitudeStd > 0 ? magnitude + magnitudeStd * draws.normal() : magnitude;
-    const level = Math.min(10, Math.max(0, drawn)) / 10;
+    const op = operations[rng.integer(operations.length)];
+    if (op === undefined || !rng.chance(chance)) continue;
+    const sampled = magnitudeStd > 0 ? magnitude + magnitudeStd * rng.normal() : magnitude;
+    const level = Math.min(10, Math.max(0, sampled)) / 10;
     const { argument, signed, apply }: Definition = randOps[op];
     const amount = argument(level);
-    apply(pixels, signed === true && draws.chance(0.5) ? -amount : amount, style());
+    apply(pixels, signed === true && rng.chance(0.5) ? -amount : amount, style());
   }
 }

@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { hasJpegDecoder } from '@bantam/torch/image';
 import { decodeAny, decodeImage, decodeOrdinary } from './decode.js';
 
-/** A picture whose left half is red and whose right half is blue. */
+/** An image whose left half is red and whose right half is blue. */
 async function halves(width: number, height: number): Promise<Buffer> {
   const blue = {
     create: { width: width / 2, height, channels: 3, background: '#2040c0' },
@@ -19,10 +19,10 @@ async function halves(width: number, height: number): Promise<Buffer> {
 const red = [0xc0, 0x30, 0x20];
 const blue = [0x20, 0x40, 0xc0];
 
-/** Asserts the colour at a pixel, within a tolerance per channel. */
-async function assertColour(
+/** Asserts the color at a pixel, within a tolerance per channel. */
+async function assertColor(
   bytes: Uint8Array,
-  { x, y, colour, within = 0 }: { x: number; y: number; colour: number[]; within?: number },
+  { x, y, color, within = 0 }: { x: number; y: number; color: number[]; within?: number },
 ): Promise<void> {
   const { width, height, data } = await decodeImage(bytes);
   assert.equal(data.length, width * height * 3);
@@ -30,8 +30,8 @@ async function assertColour(
   const found = [...data.subarray(start, start + 3)];
   for (const [channel, value] of found.entries()) {
     assert.ok(
-      Math.abs(value - (colour[channel] ?? 0)) <= within,
-      `${found.join()} is not near ${colour.join()}`,
+      Math.abs(value - (color[channel] ?? 0)) <= within,
+      `${found.join()} is not near ${color.join()}`,
     );
   }
 }
@@ -39,45 +39,45 @@ async function assertColour(
 describe('decodeImage', () => {
   it('reads RGB as it is', async () => {
     const png = await halves(40, 20);
-    await assertColour(png, { x: 0, y: 0, colour: red });
-    await assertColour(png, { x: 39, y: 19, colour: blue });
+    await assertColor(png, { x: 0, y: 0, color: red });
+    await assertColor(png, { x: 39, y: 19, color: blue });
   });
 
-  it('turns pictures upright by their EXIF orientation', async () => {
+  it('turns images upright by their EXIF orientation', async () => {
     const turned = await sharp(await halves(40, 20))
       .jpeg({ quality: 100 })
       .withMetadata({ orientation: 6 })
       .toBuffer();
     const { width, height } = await decodeImage(turned);
     assert.deepEqual([width, height], [20, 40]);
-    await assertColour(turned, { x: 10, y: 2, colour: red, within: 4 });
-    await assertColour(turned, { x: 10, y: 37, colour: blue, within: 4 });
+    await assertColor(turned, { x: 10, y: 2, color: red, within: 4 });
+    await assertColor(turned, { x: 10, y: 37, color: blue, within: 4 });
   });
 
   it('converts CMYK, whose gamut lacks strong blues', async () => {
     const cmyk = await sharp(await halves(40, 20))
-      .toColourspace('cmyk')
+      .toColorspace('cmyk')
       .jpeg({ quality: 100 })
       .toBuffer();
     assert.equal((await sharp(cmyk).metadata()).channels, 4);
-    await assertColour(cmyk, { x: 2, y: 2, colour: red, within: 60 });
-    await assertColour(cmyk, { x: 37, y: 2, colour: blue, within: 60 });
+    await assertColor(cmyk, { x: 2, y: 2, color: red, within: 60 });
+    await assertColor(cmyk, { x: 37, y: 2, color: blue, within: 60 });
   });
 
   it('scales 16 bits to 8', async () => {
     const deep = await sharp(await halves(40, 20))
-      .toColourspace('rgb16')
+      .toColorspace('rgb16')
       .png()
       .toBuffer();
     assert.equal((await sharp(deep).metadata()).depth, 'ushort');
-    await assertColour(deep, { x: 2, y: 2, colour: red });
+    await assertColor(deep, { x: 2, y: 2, color: red });
   });
 
-  it('repeats grey', async () => {
-    const grey = await sharp(Buffer.alloc(64, 77), { raw: { width: 8, height: 8, channels: 1 } })
+  it('repeats gray', async () => {
+    const gray = await sharp(Buffer.alloc(64, 77), { raw: { width: 8, height: 8, channels: 1 } })
       .png()
       .toBuffer();
-    await assertColour(grey, { x: 3, y: 3, colour: [77, 77, 77] });
+    await assertColor(gray, { x: 3, y: 3, color: [77, 77, 77] });
   });
 
   it('flattens transparency on white', async () => {
@@ -85,7 +85,7 @@ describe('decodeImage', () => {
     const clear = await sharp({ create: { width: 4, height: 4, channels: 4, background: half } })
       .png()
       .toBuffer();
-    await assertColour(clear, { x: 1, y: 1, colour: [127, 127, 127], within: 1 });
+    await assertColor(clear, { x: 1, y: 1, color: [127, 127, 127], within: 1 });
   });
 
   it('takes the first frame of an animation', async () => {
@@ -100,7 +100,7 @@ describe('decodeImage', () => {
     assert.equal((await sharp(moving).metadata()).pages, 2);
     const { width, height } = await decodeImage(moving);
     assert.deepEqual([width, height], [40, 20]);
-    await assertColour(moving, { x: 2, y: 2, colour: red });
+    await assertColor(moving, { x: 2, y: 2, color: red });
   });
 
   it('shrinks to a shortest side, and never enlarges', async () => {
@@ -110,7 +110,7 @@ describe('decodeImage', () => {
     assert.equal((await decodeImage(png, { shortestSide: 100 })).width, 40);
   });
 
-  it('refuses what is truncated, empty or no picture', async () => {
+  it('refuses what is truncated, empty or no image', async () => {
     const photograph = await readFile(
       new URL('../../../fixtures/data/coffee.jpg', import.meta.url),
     );
@@ -121,7 +121,7 @@ describe('decodeImage', () => {
     }
     await assert.rejects(decodeImage(photograph.subarray(0, photograph.length - 500)));
     await assert.rejects(decodeImage(new Uint8Array(0)));
-    await assert.rejects(decodeImage(Buffer.from('no picture')));
+    await assert.rejects(decodeImage(Buffer.from('no image')));
   });
 });
 
@@ -157,7 +157,7 @@ describe('decodeOrdinary', () => {
   });
 
   it(
-    'shrinks to the size of the general decoder, and to much the same picture',
+    'shrinks to the size of the general decoder, and to much the same image',
     { skip },
     async () => {
       for (const shortestSide of [30, 75, 76, 149, 150, 151]) {
@@ -170,16 +170,16 @@ describe('decodeOrdinary', () => {
           (sum, value, i) => sum + Math.abs(value - (general.data[i] ?? 0)),
           0,
         );
-        // An average of 8 × 8 pixels is a little softer than the other filter; other pictures are 50 off.
+        // An average of 8 × 8 pixels is a little softer than the other filter; other images are 50 off.
         assert.ok(gap / data.length < 12, `${shortestSide}: ${gap / data.length}`);
       }
     },
   );
 
-  it('leaves turned, damaged and CMYK pictures to the general decoder', async () => {
+  it('leaves turned, damaged and CMYK images to the general decoder', async () => {
     const bytes = await photograph;
     const turned = await sharp(bytes).withMetadata({ orientation: 6 }).jpeg().toBuffer();
-    const cmyk = await sharp(bytes).toColourspace('cmyk').jpeg().toBuffer();
+    const cmyk = await sharp(bytes).toColorspace('cmyk').jpeg().toBuffer();
     const spoilt = Buffer.from(bytes);
     spoilt.fill(0xff, bytes.length / 2, bytes.length / 2 + 40);
     for (const other of [turned, cmyk, spoilt, bytes.subarray(0, bytes.length / 2)]) {

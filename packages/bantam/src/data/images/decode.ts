@@ -6,7 +6,7 @@ import type { ImageLocation } from '../sources/source.js';
 
 export interface DecodeOptions {
   /**
-   * Halve the picture, up to three times, while its shortest side keeps this many pixels; JPEG
+   * Halve the image, up to three times, while its shortest side keeps this many pixels; JPEG
    * decoders do it for free. For training: evaluation resizes by the reference's own filter.
    */
   readonly shortestSide?: number;
@@ -14,7 +14,7 @@ export interface DecodeOptions {
 
 /**
  * Decodes an image file to RGB: turned upright by its EXIF orientation, flattened on white, the
- * first frame of an animation, CMYK, grey and 16 bits converted. Embedded colour profiles are not
+ * first frame of an animation, CMYK, gray and 16 bits converted. Embedded color profiles are not
  * applied, as PIL does not. Throws on truncated or corrupt files.
  */
 export async function decodeImage(bytes: Uint8Array, options?: DecodeOptions): Promise<Pixels> {
@@ -43,7 +43,7 @@ export async function decodeAny(
   let image = sharp(bytes, options)
     .autoOrient()
     .flatten({ background: 'white' })
-    .toColourspace('srgb');
+    .toColorspace('srgb');
   if (shortestSide !== undefined) {
     const { width, height } = (await sharp(bytes, options).metadata()).autoOrient;
     const shrink = shrinkFactor(Math.min(width, height), shortestSide);
@@ -55,12 +55,12 @@ export async function decodeAny(
   return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
 }
 
-/** By how much a picture shrinks for its shortest side to keep `least` pixels: 1, 2, 4 or 8. */
+/** By how much an image shrinks for its shortest side to keep `least` pixels: 1, 2, 4 or 8. */
 function shrinkFactor(side: number, least: number): number {
   return [8, 4, 2].find((factor) => Math.floor(side / factor) >= least) ?? 1;
 }
 
-/** Reads and decodes the picture at a location. */
+/** Reads and decodes the image at a location. */
 export async function decodeLocation(
   location: ImageLocation,
   options?: DecodeOptions,
@@ -72,7 +72,7 @@ export async function decodeLocation(
 }
 
 /**
- * Repeats grey, and drops what is beyond three channels. The result is no Buffer: the `slice` of
+ * Repeats gray, and drops what is beyond three channels. The result is no Buffer: the `slice` of
  * one is no copy.
  */
 function toRgb(data: Buffer, channels: number): Uint8Array {

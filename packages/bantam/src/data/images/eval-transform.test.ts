@@ -1,26 +1,26 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import * as colour from '../augment/color.js';
+import * as color from '../augment/color.js';
 import { decodeImage } from './decode.js';
 import { evalTransform, type Geometry } from './eval-transform.js';
 import { resample, type ResampleOptions } from './resample.js';
 
-/** What OpenCLIP, torchvision and PIL made: `fixtures/generate_data.py`. */
+/** Values of OpenCLIP, torchvision and PIL; made by `fixtures/generate_data.py`. */
 interface Expected {
   transforms: (Omit<Geometry, 'antialias'> & {
     image: string;
     expected: string;
     firstRow: number;
   })[];
-  colours: {
+  colors: {
     pixels: number[];
     changes: {
       change: 'brightness' | 'contrast' | 'saturation' | 'hue';
       factor: number;
       expected: number[];
     }[];
-    grey: number[];
+    gray: number[];
   };
   small: { width: number; height: number; pixels: number[] };
   resizes: (Pick<ResampleOptions, 'width' | 'height' | 'interpolation'> & { expected: number[] })[];
@@ -53,7 +53,7 @@ describe('evalTransform', () => {
     });
   }
 
-  it('leaves a picture of the right size alone', () => {
+  it('leaves an image of the right size alone', () => {
     const { width, pixels } = { width: 4, pixels: Uint8Array.from({ length: 48 }, (_, i) => i) };
     const geometry = { size: 4, interpolation: 'bicubic', antialias: true } as const;
     for (const resizeMode of ['shortest', 'squash'] as const) {
@@ -96,16 +96,16 @@ describe('resample', () => {
   });
 });
 
-describe('colour changes', () => {
+describe('color changes', () => {
   const changes = {
-    brightness: colour.adjustBrightness,
-    contrast: colour.adjustContrast,
-    saturation: colour.adjustSaturation,
-    hue: colour.adjustHue,
+    brightness: color.adjustBrightness,
+    contrast: color.adjustContrast,
+    saturation: color.adjustSaturation,
+    hue: color.adjustHue,
   };
-  for (const { change, factor, expected: reference } of expected.colours.changes) {
+  for (const { change, factor, expected: reference } of expected.colors.changes) {
     it(`equal torchvision's: ${change} ${factor}`, () => {
-      const data = Uint8Array.from(expected.colours.pixels);
+      const data = Uint8Array.from(expected.colors.pixels);
       changes[change](data, factor);
       // PIL turns hues in 8 bits, which loses more than it is worth to copy.
       const allowed = change === 'hue' ? { most: 12, mean: 2 } : { most: 0, mean: 0 };
@@ -114,9 +114,9 @@ describe('colour changes', () => {
     });
   }
 
-  it("equal PIL's: grey", () => {
-    const data = Uint8Array.from(expected.colours.pixels);
-    colour.toGrey(data);
-    assert.deepEqual([...data], expected.colours.grey);
+  it("equal PIL's: gray", () => {
+    const data = Uint8Array.from(expected.colors.pixels);
+    color.toGray(data);
+    assert.deepEqual([...data], expected.colors.gray);
   });
 });

@@ -2,11 +2,11 @@ import type { Preprocess } from '../../models/preprocess.js';
 import { crop, type Pixels } from './pixels.js';
 import { resample } from './resample.js';
 
-/** What of a {@link Preprocess} decides about geometry. */
+/** The members of a {@link Preprocess} that decide about geometry. */
 export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' | 'resizeMode'>;
 
 /**
- * OpenCLIP's evaluation transform up to the uint8 picture, size × size: resize (shortest side, or
+ * OpenCLIP's evaluation transform up to the uint8 image, size × size: resize (shortest side, or
  * both), then centre crop, with the integer rules of torchvision's `Resize` and `CenterCrop` and
  * PIL's arithmetic.
  */

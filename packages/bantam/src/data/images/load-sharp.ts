@@ -15,7 +15,7 @@ export function loadSharp(): Promise<typeof Sharp> {
 async function load(): Promise<typeof Sharp> {
   const { default: sharp } = await import('sharp');
   if (!isMainThread) {
-    // One thread per picture: the cores belong to the training.
+    // One thread per image: the cores belong to the training.
     sharp.concurrency(1);
     sharp.cache(false);
   }

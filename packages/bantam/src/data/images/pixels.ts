@@ -1,11 +1,11 @@
-/** A decoded picture: RGB, uint8, rows from the top, channels innermost. */
+/** A decoded image: RGB, uint8, rows from the top, channels innermost. */
 export interface Pixels {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
 }
 
-/** A rectangle of a picture, in whole pixels. */
+/** A rectangle of an image, in whole pixels. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -13,7 +13,7 @@ export interface Box {
   readonly height: number;
 }
 
-/** The part of a picture within a box; what lies outside the picture is of the grey level `fill`. */
+/** The part of an image within a box; pixels outside the image have the gray level `fill`. */
 export function crop({ width, height, data }: Pixels, box: Box, fill = 0): Pixels {
   if (box.left === 0 && box.top === 0 && box.width === width && box.height === height) {
     return { width, height, data };

@@ -5,15 +5,15 @@ export interface ResampleOptions {
   readonly width: number;
   readonly height: number;
   readonly interpolation: 'bicubic' | 'bilinear';
-  /** Whether the filter is widened by the factor of shrinking; true by default. */
+  /** Widens the filter by the factor of shrinking; true by default. */
   readonly antialias?: boolean;
-  /** The part of the picture to resize; all of it by default. */
+  /** The part of the image to resize; all of it by default. */
   readonly box?: Box;
   /** Memory for the result; new memory by default. */
   readonly target?: Uint8Array;
 }
 
-/** Resizes a picture as PIL's `Image.resize` does, bit for bit. */
+/** Resizes an image as PIL's `Image.resize` does, bit for bit. */
 export function resample(pixels: Pixels, options: ResampleOptions): Pixels {
   const { width, height } = options;
   return { width, height, data: resampleRgb(pixels, options) };

@@ -18,13 +18,13 @@ before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'bantam-eval-'));
   const rows = ['image,caption,kind'];
   for (let i = 0; i < 25; i++) {
-    // Pictures 20 and 21 are alike.
+    // Images 20 and 21 are alike.
     const background = { r: 10 * Math.min(i, 20 + (i > 21 ? i - 20 : 0)), g: 0, b: 0 };
     const create = { width: 12 + (i % 3), height: 10, channels: 3, background } as const;
     const same = { ...create, width: i === 20 || i === 21 ? 12 : create.width };
     const bytes = await sharp({ create: same }).png().toBuffer();
     await writeFile(join(directory, `${i}.png`), i === 7 ? bytes.subarray(0, 40) : bytes);
-    rows.push(`${i}.png,${i < 3 ? 'the same' : `picture number ${i}`},${i % 2 ? 'odd' : 'even'}`);
+    rows.push(`${i}.png,${i < 3 ? 'the same' : `image number ${i}`},${i % 2 ? 'odd' : 'even'}`);
   }
   await writeFile(join(directory, 'all.csv'), rows.join('\n'));
   source = await openSource(`csv:${join(directory, 'all.csv')}?label=kind`);
@@ -48,7 +48,7 @@ async function readAll(options: Partial<EvalBatchesOptions>): Promise<EvalBatch[
 }
 
 describe('evalBatches', () => {
-  it('reads in order and leaves broken pictures out', async () => {
+  it('reads in order and leaves broken images out', async () => {
     const quarantine = new Quarantine();
     const batches = await readAll({ batchSize: 10, quarantine });
     assert.deepEqual(
@@ -83,7 +83,7 @@ describe('evalBatches', () => {
     );
   });
 
-  it('stops when too many pictures are broken', async () => {
+  it('stops when too many images are broken', async () => {
     const rows = Array.from({ length: 20 }, (_, i) => `none-${i}.png,c`);
     await writeFile(join(directory, 'none.csv'), ['image,caption', ...rows].join('\n'));
     source = await openSource(`csv:${join(directory, 'none.csv')}`);
@@ -117,17 +117,17 @@ describe('inspectSource', () => {
 });
 
 describe('contactSheet', () => {
-  it('lays the pictures out in rows', async () => {
+  it('lays the images out in rows', async () => {
     const path = join(directory, 'sheets', 'sheet.png');
     await contactSheet(source, { path, count: 25, columns: 10, cell: 16 });
     const { data, info } = await sharp(path).raw().toBuffer({ resolveWithObject: true });
     assert.deepEqual([info.width, info.height], [10 * 20 + 2, 3 * 20 + 2]);
-    // The middle of the second row's fourth picture, number 13.
+    // The middle of the second row's fourth image, number 13.
     const at = ((20 + 11) * info.width + 3 * 20 + 11) * info.channels;
     assert.deepEqual([...data.subarray(at, at + 3)], [130, 0, 0]);
   });
 
-  it('shows pictures as an augmentation makes them', async () => {
+  it('shows images as an augmentation makes them', async () => {
     const path = join(directory, 'sheets', 'augmented.png');
     const augment = [{ op: 'invert', p: 1 }] as const;
     await contactSheet(source, { path, count: 25, columns: 10, cell: 16, augment });

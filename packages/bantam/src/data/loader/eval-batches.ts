@@ -4,13 +4,13 @@ import { Quarantine } from './quarantine.js';
 import type { DataRecord, Source } from '../sources/source.js';
 
 export interface EvalBatchesOptions {
-  /** How pictures are resized; its mean and standard deviation are applied by the engine. */
+  /** How images are resized; its mean and standard deviation are applied by the engine. */
   readonly preprocess: Geometry;
   /** 256 by default. */
   readonly batchSize?: number;
   /** The records to read, in this order; all of the source by default. */
   readonly indices?: ArrayLike<number>;
-  /** Where broken samples are counted; a quarantine of its own by default. */
+  /** Counts broken samples; a new quarantine by default. */
   readonly quarantine?: Quarantine;
 }
 
@@ -61,18 +61,18 @@ async function prepare(source: Source, wanted: readonly number[], geometry: Geom
   const failures = new Map<number, string>();
   const prepared: (Uint8Array | undefined)[] = [];
   const tasks = wanted.entries();
-  const lane = async (): Promise<void> => {
-    for (const [place, index] of tasks) {
+  const worker = async (): Promise<void> => {
+    for (const [row, index] of tasks) {
       try {
         const pixels = await decodeLocation(source.location(index));
-        prepared[place] = evalTransform(pixels, geometry).data;
+        prepared[row] = evalTransform(pixels, geometry).data;
       } catch (error) {
         failures.set(index, error instanceof Error ? error.message : String(error));
       }
     }
   };
   // A few at once: decoding runs in the thread pool.
-  await Promise.all(Array.from({ length: 4 }, lane));
+  await Promise.all(Array.from({ length: 4 }, worker));
   const bytes = geometry.size ** 2 * 3;
   const images = new Uint8Array((wanted.length - failures.size) * bytes);
   let row = 0;

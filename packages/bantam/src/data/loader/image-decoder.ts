@@ -1,14 +1,16 @@
-import { augmentImage, type ImageAugment } from '../augment/augment.js';
+import { at } from '../../base/at.js';
+import { augmentImage } from '../augment/augment.js';
+import type { ResolvedAugment } from '../augment/schema.js';
 import { decodeAny, decodeOrdinary } from '../images/decode.js';
 import { readLocationSync } from '../images/location.js';
 import { PixelCache, type PixelCacheMemory } from './pixel-cache.js';
 import type { Pixels } from '../images/pixels.js';
-import { Draws } from '../counter-rng.js';
+import { CounterRng } from '../counter-rng.js';
 import type { ImageLocation } from '../sources/source.js';
 
-/** What stays the same over a loader's life; plain data, for worker threads. */
-export interface ProducerSettings {
-  readonly views: Readonly<Record<string, ImageAugment>>;
+/** Settings of a loader's decoders; plain data, for worker threads. */
+export interface DecoderSettings {
+  readonly views: Readonly<Record<string, ResolvedAugment>>;
   readonly seed: number;
   /** Shortest side that files keep when they are halved while decoding. */
   readonly decodeSide: number;
@@ -16,46 +18,49 @@ export interface ProducerSettings {
 }
 
 /** A record whose views are made. */
-export interface ProduceSample {
+export interface DecodeSample {
   readonly index: number;
   readonly location: ImageLocation;
-  /** The epochs that it is augmented for, a picture of each view for each of them. */
+  /** The epochs that it is augmented for, an image of each view for each of them. */
   readonly epochs: readonly number[];
 }
 
-/** Pictures to make. */
-export interface ProduceJob {
-  /** Edge of the pictures in pixels. */
+/** A job of an {@link ImageDecoder}. */
+export interface DecodeJob {
+  /** Side length of the images in pixels. */
   readonly size: number;
-  readonly samples: readonly ProduceSample[];
-  /** Memory for the pictures of some views, where it has the right length; its content is lost. */
+  readonly samples: readonly DecodeSample[];
+  /** Memory for the images of some views, where it has the right length; its content is lost. */
   readonly memory?: readonly ArrayBuffer[];
 }
 
-/** A sample whose picture could not be read or decoded, by its place in the job. */
-export interface ProduceFailure {
-  readonly place: number;
+/** A sample whose image could not be read or decoded, by its row in the job. */
+export interface DecodeFailure {
+  readonly row: number;
   readonly reason: string;
 }
 
-export interface Produced {
+export interface DecodedImages {
   /** Pixels of each view: [epochs of all samples, size, size, 3]; zero where a sample failed. */
   readonly images: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
-  readonly failures: readonly ProduceFailure[];
+  readonly failures: readonly DecodeFailure[];
 }
 
+/** A sample's rows in each view. */
+type Views = readonly (readonly [view: string, rows: Uint8Array])[];
+
 /** Decodes and augments, from (seed, epoch, index, view) alone: any thread makes the same pixels. */
-export class Producer {
-  readonly #settings: ProducerSettings;
+export class ImageDecoder {
+  readonly #settings: DecoderSettings;
   readonly #cache: PixelCache | undefined;
 
-  constructor(settings: ProducerSettings) {
+  constructor(settings: DecoderSettings) {
     this.#settings = settings;
     this.#cache = settings.cache && new PixelCache(settings.cache);
   }
 
-  async produce({ samples, size, memory = [] }: ProduceJob): Promise<Produced> {
-    const { views, seed } = this.#settings;
+  async decode({ samples, size, memory = [] }: DecodeJob): Promise<DecodedImages> {
+    const { views } = this.#settings;
     if (Object.keys(views).length === 0) return { images: {}, failures: [] };
     const bytes = size * size * 3;
     const firstRows: number[] = [];
@@ -69,48 +74,60 @@ export class Producer {
     for (const [i, view] of Object.keys(views).entries()) {
       images[view] = new Uint8Array(reusable[i] ?? new ArrayBuffer(rows * bytes));
     }
-    const failures: ProduceFailure[] = [];
-    const make = async (
-      place: number,
-      { index, location, epochs }: ProduceSample,
-    ): Promise<void> => {
-      let pixels: Pixels | undefined;
-      try {
-        pixels = this.#cache?.get(index);
-        if (pixels === undefined) {
-          const bytes = readLocationSync(location);
-          // Files are read, and ordinary ones decoded, to memory that the next one uses again: from
-          // here on nothing may be awaited for them.
-          pixels = this.#decodeAtOnce(bytes, location) ?? (await this.#decodeAny(bytes.slice()));
-          this.#cache?.put(index, pixels);
-        }
-      } catch (error) {
-        failures.push({ place, reason: error instanceof Error ? error.message : String(error) });
-        const row = firstRows[place] ?? 0;
-        for (const view of Object.values(images)) {
-          view.fill(0, row * bytes, (row + epochs.length) * bytes);
-        }
-        return;
-      }
-      for (const [view, augment] of Object.entries(views)) {
-        for (const [i, epoch] of epochs.entries()) {
-          const draws = new Draws({ seed, purpose: `augment/${view}`, epoch, index });
-          const row = (firstRows[place] ?? 0) + i;
-          const target = images[view]?.subarray(row * bytes, (row + 1) * bytes);
-          if (target === undefined) continue;
-          const { data } = augmentImage(pixels, augment, { size, draws, target });
-          if (data.byteOffset !== target.byteOffset || data.buffer !== target.buffer)
-            target.set(data);
-        }
-      }
-    };
+    const failures: DecodeFailure[] = [];
     const tasks = samples.entries();
-    const lane = async (): Promise<void> => {
-      for (const [place, sample] of tasks) await make(place, sample);
+    const worker = async (): Promise<void> => {
+      for (const [row, sample] of tasks) {
+        const start = at(firstRows, row) * bytes;
+        const end = start + sample.epochs.length * bytes;
+        const targets: Views = Object.entries(images).map(
+          ([view, pixels]) => [view, pixels.subarray(start, end)] as const,
+        );
+        const reason = await this.#decodeSample(sample, size, targets);
+        if (reason === undefined) continue;
+        failures.push({ row, reason });
+        for (const [, target] of targets) target.fill(0);
+      }
     };
     // A few at once keep the decoder's threads busy while pixels of others are augmented.
-    await Promise.all(Array.from({ length: 4 }, lane));
-    return { images, failures: failures.sort((a, b) => a.place - b.place) };
+    await Promise.all(Array.from({ length: 4 }, worker));
+    return { images, failures: failures.sort((a, b) => a.row - b.row) };
+  }
+
+  /** Writes all views of a sample; returns the reason if its image cannot be read or decoded. */
+  async #decodeSample(
+    { index, location, epochs }: DecodeSample,
+    size: number,
+    targets: Views,
+  ): Promise<string | undefined> {
+    const { views, seed } = this.#settings;
+    let pixels: Pixels | undefined;
+    try {
+      pixels = this.#cache?.get(index);
+      if (pixels === undefined) {
+        const file = readLocationSync(location);
+        // Files are read, and ordinary ones decoded, to memory that the next one uses again: from
+        // here on nothing may be awaited for them.
+        pixels = this.#decodeAtOnce(file, location) ?? (await this.#decodeAny(file.slice()));
+        this.#cache?.put(index, pixels);
+      }
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    const bytes = size * size * 3;
+    for (const [view, rows] of targets) {
+      const augment = views[view];
+      if (augment === undefined) continue;
+      for (const [i, epoch] of epochs.entries()) {
+        const rng = new CounterRng({ seed, purpose: `augment/${view}`, epoch, index });
+        const target = rows.subarray(i * bytes, (i + 1) * bytes);
+        const { data } = augmentImage(pixels, augment, { size, rng, target });
+        if (data.byteOffset !== target.byteOffset || data.buffer !== target.buffer) {
+          target.set(data);
+        }
+      }
+    }
+    return undefined;
   }
 
   #decodeAtOnce(bytes: Uint8Array, { raw }: ImageLocation): Pixels | undefined {

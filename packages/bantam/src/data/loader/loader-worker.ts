@@ -1,19 +1,19 @@
-/** The worker thread of a {@link Loader}: makes the pictures of the jobs that it is sent. */
+/** The worker thread of a {@link Loader}: makes the images of the jobs that it is sent. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { Producer, type ProduceJob, type ProducerSettings } from './image-decoder.js';
+import { ImageDecoder, type DecodeJob, type DecoderSettings } from './image-decoder.js';
 
 export interface WorkerRequest {
   readonly id: number;
-  readonly job: ProduceJob;
+  readonly job: DecodeJob;
 }
 
-const producer = new Producer(workerData as ProducerSettings);
+const decoder = new ImageDecoder(workerData as DecoderSettings);
 
 parentPort?.on('message', ({ id, job }: WorkerRequest) => {
-  producer.produce(job).then(
-    (produced) => {
-      const buffers = Object.values(produced.images).map(({ buffer }) => buffer);
-      parentPort?.postMessage({ id, produced }, buffers);
+  decoder.decode(job).then(
+    (decoded) => {
+      const buffers = Object.values(decoded.images).map(({ buffer }) => buffer);
+      parentPort?.postMessage({ id, decoded }, buffers);
     },
     (error: unknown) => {
       parentPort?.postMessage({

@@ -13,8 +13,8 @@ import { openSource } from '../sources/open-source.js';
 import { epochOrder, type Position } from './order.js';
 import type { Source } from '../sources/source.js';
 
-const pictures = 200;
-/** Of 200 pictures, these two files (1 %) are cut short. */
+const images = 200;
+/** Of 200 images, these two files (1 %) are cut short. */
 const truncated = [17, 120];
 
 let directory: string;
@@ -24,16 +24,16 @@ let broken: Source;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'bantam-loader-'));
   const rows = ['image,caption'];
-  for (let i = 0; i < pictures; i++) {
+  for (let i = 0; i < images; i++) {
     const background = { r: (i * 37) % 256, g: (i * 91) % 256, b: i };
     const create = { width: 20 + (i % 7), height: 20 + (i % 5), channels: 3, background } as const;
     const bytes = await sharp({ create }).png().toBuffer();
     await writeFile(join(directory, `${i}.png`), bytes);
     await writeFile(join(directory, `cut-${i}.png`), bytes.subarray(0, bytes.length / 2));
-    rows.push(`${i}.png,picture ${i}`);
+    rows.push(`${i}.png,image ${i}`);
   }
   await writeFile(join(directory, 'whole.csv'), rows.join('\n'));
-  for (const i of truncated) rows[i + 1] = `cut-${i}.png,picture ${i}`;
+  for (const i of truncated) rows[i + 1] = `cut-${i}.png,image ${i}`;
   await writeFile(join(directory, 'broken.csv'), rows.join('\n'));
   whole = await openSource(`csv:${join(directory, 'whole.csv')}`);
   broken = await openSource(`csv:${join(directory, 'broken.csv')}`);
@@ -126,7 +126,7 @@ describe('Loader', () => {
     }
   });
 
-  it('makes pictures in memory that is handed back, and asks for more where it does not fit', async () => {
+  it('makes images in memory that is handed back, and asks for more where it does not fit', async () => {
     const loader = new Loader(whole, { ...options, workers: 0, prefetch: 1 });
     const memory = new Set<ArrayBuffer>();
     for await (const batch of loader.batches()) {
@@ -194,7 +194,7 @@ describe('Loader', () => {
         for (const index of truncated) assert.ok(!indices.includes(index));
       }
       runs.push(digest(batches));
-      // A picture that fills a place is the one that its index says.
+      // An image that fills a place is the one that its index says.
       const later = await take(broken, { count: 20, workers: 0, start: batches[5]?.next ?? {} });
       assert.equal(digest(later.batches), digest(batches.slice(6)));
     }
@@ -210,7 +210,11 @@ describe('Loader', () => {
       take(source, { count: 5, workers: 1 }),
       (error) => error instanceof BantamError && error.message.includes('broken, more than 5 %'),
     );
-    const { loader } = await take(source, { count: 5, workers: 0, quarantine: { maxShare: 0.6 } });
+    const { loader } = await take(source, {
+      count: 5,
+      workers: 0,
+      quarantine: { maxFraction: 0.6 },
+    });
     assert.equal(loader.quarantine.count, 20);
   });
 

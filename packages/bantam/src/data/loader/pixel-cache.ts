@@ -1,3 +1,6 @@
+import { totalmem } from 'node:os';
+import { at } from '../../base/at.js';
+import type { Source } from '../sources/source.js';
 import type { Pixels } from '../images/pixels.js';
 
 /** Memory is handed out in blocks of this many bytes, so that 32 bits number them all. */
@@ -13,8 +16,8 @@ export interface PixelCacheMemory {
 }
 
 /**
- * Decoded pictures by record in memory that threads share. Nothing is ever evicted: once the
- * memory is full, further pictures are decoded each time.
+ * Decoded images by record in memory that threads share. Nothing is ever evicted: once the
+ * memory is full, further images are decoded each time.
  */
 export class PixelCache {
   readonly #table: Int32Array;
@@ -27,7 +30,7 @@ export class PixelCache {
     this.#pixels = new Uint8Array(memory.pixels);
   }
 
-  /** A cache for `records` pictures in at most `bytes` bytes, which are only taken once filled. */
+  /** A cache for `records` images in at most `bytes` bytes, which are only taken once filled. */
   static create(records: number, bytes: number): PixelCache {
     return new PixelCache({
       table: new SharedArrayBuffer(records * 12),
@@ -36,17 +39,17 @@ export class PixelCache {
     });
   }
 
-  /** A record's picture, which must not be written to. */
+  /** A record's image, which must not be written to. */
   get(record: number): Pixels | undefined {
-    const place = Atomics.load(this.#table, record * 3);
-    if (place === 0) return undefined;
-    const width = this.#table[record * 3 + 1] ?? 0;
-    const height = this.#table[record * 3 + 2] ?? 0;
-    const start = (place - 1) * blockBytes;
+    const block = Atomics.load(this.#table, record * 3);
+    if (block === 0) return undefined;
+    const width = at(this.#table, record * 3 + 1);
+    const height = at(this.#table, record * 3 + 2);
+    const start = (block - 1) * blockBytes;
     return { width, height, data: this.#pixels.subarray(start, start + width * height * 3) };
   }
 
-  /** Keeps a picture if there is room. */
+  /** Keeps an image if there is room. */
   put(record: number, { width, height, data }: Pixels): void {
     const blocks = Math.ceil(data.length / blockBytes);
     const room = Math.floor(this.#pixels.length / blockBytes);
@@ -58,4 +61,27 @@ export class PixelCache {
     this.#table[record * 3 + 2] = height;
     Atomics.store(this.#table, record * 3, block + 1);
   }
+}
+
+/** Default `decodeSide` for images of a size: crops of them need not be enlarged. */
+export function defaultDecodeSide(size: number): number {
+  return Math.ceil(size * 1.5);
+}
+
+/**
+ * The most bytes in which a loader keeps decoded images of a source, for training on
+ * images of `size` pixels.
+ */
+export function pixelCacheBytes(
+  source: Source,
+  size: number,
+  {
+    decodeSide = defaultDecodeSide(size),
+    cacheBytes = Math.min(2 ** 31, totalmem() / 8),
+  }: { decodeSide?: number; cacheBytes?: number | undefined } = {},
+): number {
+  const raw = source.location(0).raw;
+  // Files shrink to less than twice the side; twice a square leaves room for wide and tall ones.
+  const bytes = raw === undefined ? (2 * decodeSide) ** 2 * 6 : raw.width * raw.height * 3;
+  return Math.floor(Math.min(cacheBytes, source.size * (bytes + 64)));
 }

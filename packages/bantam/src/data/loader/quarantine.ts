@@ -10,8 +10,8 @@ export interface QuarantinedSample {
 export interface QuarantineOptions {
   /** File to which each sample is appended as a line of JSON; none by default. */
   readonly path?: string;
-  /** Share of broken samples above which reading stops; 0.05 by default. */
-  readonly maxShare?: number;
+  /** Fraction of broken samples above which reading stops; 0.05 by default. */
+  readonly maxFraction?: number;
   /** Up to this many broken samples never stop reading; 9 by default. */
   readonly tolerated?: number;
 }
@@ -19,13 +19,13 @@ export interface QuarantineOptions {
 /** Counts and names the samples that could not be used, and stops when there are too many. */
 export class Quarantine {
   readonly #path: string | undefined;
-  readonly #maxShare: number;
+  readonly #maxFraction: number;
   readonly #tolerated: number;
   readonly #samples = new Map<string, QuarantinedSample>();
 
-  constructor({ path, maxShare = 0.05, tolerated = 9 }: QuarantineOptions = {}) {
+  constructor({ path, maxFraction = 0.05, tolerated = 9 }: QuarantineOptions = {}) {
     this.#path = path;
-    this.#maxShare = maxShare;
+    this.#maxFraction = maxFraction;
     this.#tolerated = tolerated;
   }
 
@@ -38,17 +38,17 @@ export class Quarantine {
   }
 
   /**
-   * Records a broken sample, of `seen` that were tried so far; each key counts once.
-   * Throws when more than the set share of them is broken.
+   * Records a broken sample, of the `tried` ones so far; each key counts once.
+   * Throws when more than the set fraction of them is broken.
    */
-  add(sample: QuarantinedSample, seen: number): void {
+  add(sample: QuarantinedSample, tried: number): void {
     if (this.#samples.has(sample.key)) return;
     this.#samples.set(sample.key, sample);
     if (this.#path !== undefined) appendFileSync(this.#path, `${JSON.stringify(sample)}\n`);
-    if (this.count > this.#tolerated && this.count > this.#maxShare * seen) {
-      const percent = Math.round(this.#maxShare * 100);
+    if (this.count > this.#tolerated && this.count > this.#maxFraction * tried) {
+      const percent = Math.round(this.#maxFraction * 100);
       throw new BantamError(
-        `${this.count} of ${seen} samples are broken, more than ${percent} % (the last is "${sample.key}": ${sample.reason}); repair the data or raise the limit.`,
+        `${this.count} of ${tried} samples are broken, more than ${percent} % (the last is "${sample.key}": ${sample.reason}); repair the data or raise the limit.`,
       );
     }
   }

@@ -72,7 +72,7 @@ describe('replayed views and captions', () => {
         seen.add(stored.toString('base64'));
       });
     }
-    // Three views, four captions; most of the 36 pictures, all different.
+    // Three views, four captions; most of the 36 images, all different.
     assert.ok(seen.size > 7 + 24 && seen.size <= 7 + 36, `${seen.size}`);
   });
 
@@ -116,10 +116,10 @@ describe('replayed views and captions', () => {
     assert.ok(worst < 6, `${worst} levels`);
   });
 
-  it('do not depend on threads, and name broken pictures', async () => {
+  it('do not depend on threads, and name broken images', async () => {
     const path = source.location(6).path;
     const before = await allViews();
-    writeFileSync(path, 'no picture');
+    writeFileSync(path, 'no image');
     const { batches, quarantine, images } = await allViews({ workers: 1 });
     assert.deepEqual(
       batches.map(({ first, size }) => [first, size]),

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
-import type { ProducerSettings } from './image-decoder.js';
+import type { DecoderSettings } from './image-decoder.js';
 import { WorkerPool } from './worker-pool.js';
 
-const settings: ProducerSettings = {
+const settings: DecoderSettings = {
   views: { image: [] },
   seed: 1,
   decodeSide: 16,
@@ -18,19 +18,19 @@ async function failure(changes: object): Promise<unknown> {
   const pool = new WorkerPool(1, { ...settings, ...changes });
   pool.hold();
   try {
-    return await pool.produce(job).catch((error: unknown) => error);
+    return await pool.decode(job).catch((error: unknown) => error);
   } finally {
     await pool.close();
   }
 }
 
-describe('Producer', () => {
+describe('ImageDecoder', () => {
   it('loads neither libtorch nor sharp, which take longer than an epoch of a small set', () => {
-    const producer = new URL('./image-decoder.js', import.meta.url).href;
+    const decoder = new URL('./image-decoder.js', import.meta.url).href;
     const script = `
       import { createRequire } from 'node:module';
-      await import('${producer}');
-      console.log(Object.keys(createRequire('${producer}').cache).join('\\n'));`;
+      await import('${decoder}');
+      console.log(Object.keys(createRequire('${decoder}').cache).join('\\n'));`;
     const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
     });
@@ -57,8 +57,8 @@ describe('WorkerPool', () => {
     const isDeath = (error: unknown): boolean =>
       error instanceof BantamError && error.message.startsWith('A data worker failed: Invalid');
     try {
-      await assert.rejects(pool.produce(job), isDeath);
-      await assert.rejects(pool.produce(job), isDeath);
+      await assert.rejects(pool.decode(job), isDeath);
+      await assert.rejects(pool.decode(job), isDeath);
     } finally {
       await pool.close();
     }

@@ -1,22 +1,23 @@
+import { at } from '../../base/at.js';
 import { Worker } from 'node:worker_threads';
 import { BantamError } from '../../base/errors.js';
 import type { WorkerRequest } from './loader-worker.js';
-import type { Produced, ProduceJob, ProducerSettings } from './image-decoder.js';
+import type { DecodedImages, DecodeJob, DecoderSettings } from './image-decoder.js';
 
 /** A worker's answer. */
 interface WorkerReply {
   readonly id: number;
-  readonly produced?: Produced;
+  readonly decoded?: DecodedImages;
   readonly error?: string;
 }
 
 interface Pending {
-  readonly resolve: (produced: Produced) => void;
+  readonly resolve: (decoded: DecodedImages) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Worker threads that produce pictures. They keep the process alive only between `hold` and
+ * Worker threads that produce images. They keep the process alive only between `hold` and
  * `release`; pixels come back by transfer, without a copy, and so does a job's memory go there.
  */
 export class WorkerPool {
@@ -26,17 +27,18 @@ export class WorkerPool {
   #closing = false;
   #failure: BantamError | undefined;
 
-  constructor(count: number, settings: ProducerSettings) {
+  constructor(count: number, settings: DecoderSettings) {
     this.#workers = Array.from({ length: count }, () => this.#start(settings));
   }
 
-  produce(job: ProduceJob): Promise<Produced> {
+  decode(job: DecodeJob): Promise<DecodedImages> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       const request: WorkerRequest = { id, job };
-      this.#workers[id % this.#workers.length]?.postMessage(request, [...(job.memory ?? [])]);
+      const { memory = [] } = job;
+      at(this.#workers, id % this.#workers.length).postMessage(request, [...memory]);
     });
   }
 
@@ -56,16 +58,16 @@ export class WorkerPool {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #start(settings: ProducerSettings): Worker {
+  #start(settings: DecoderSettings): Worker {
     const worker = new Worker(new URL('./loader-worker.js', import.meta.url), {
       workerData: settings,
       // Options of the process, such as --input-type, need not make sense for a file.
       execArgv: [],
     });
-    worker.on('message', ({ id, produced, error }: WorkerReply) => {
+    worker.on('message', ({ id, decoded, error }: WorkerReply) => {
       const pending = this.#pending.get(id);
       this.#pending.delete(id);
-      if (produced !== undefined) pending?.resolve(produced);
+      if (decoded !== undefined) pending?.resolve(decoded);
       else pending?.reject(workerError(error ?? 'no reason given'));
     });
     worker.on('error', (error) => {
@@ -78,7 +80,7 @@ export class WorkerPool {
     return worker;
   }
 
-  /** The first failure is the one that everyone hears of. */
+  /** The first failure is reported to every caller. */
   #fail(failure: BantamError): void {
     this.#failure ??= failure;
     for (const { reject } of this.#pending.values()) reject(this.#failure);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
-import { checkRecipe, drawCaption } from './captions.js';
-import { Draws } from '../counter-rng.js';
+import { checkCaptionTemplates, sampleCaption } from './captions.js';
+import { CounterRng } from '../counter-rng.js';
 import { plainCaptions, type DataRecord } from './source.js';
 
 const record: DataRecord = {
@@ -13,15 +13,19 @@ const record: DataRecord = {
 };
 
 function drawn(template: string, times = 200): Set<string> {
-  const recipe = { forms: [{ weight: 1, template }] };
+  const captionTemplates = { templates: [{ weight: 1, template }] };
   return new Set(
     Array.from({ length: times }, (_, index) =>
-      drawCaption(record, recipe, new Draws({ seed: 1, purpose: 'caption', epoch: 0, index })),
+      sampleCaption(
+        record,
+        captionTemplates,
+        new CounterRng({ seed: 1, purpose: 'caption', epoch: 0, index }),
+      ),
     ),
   );
 }
 
-describe('drawCaption', () => {
+describe('sampleCaption', () => {
   it('draws among the captions', () => {
     assert.deepEqual([...drawn('{caption}')].sort(), ['an apple', 'red apple']);
   });
@@ -43,35 +47,35 @@ describe('drawCaption', () => {
     assert.deepEqual([...drawn('{empty}')], ['red apple']);
   });
 
-  it('draws forms by weight', () => {
-    const recipe = {
-      forms: [
+  it('draws templates by weight', () => {
+    const captionTemplates = {
+      templates: [
         { weight: 3, template: '{name}' },
         { weight: 1, template: '{label}' },
       ],
     };
     let names = 0;
     for (let index = 0; index < 2000; index++) {
-      const draws = new Draws({ seed: 1, purpose: 'caption', epoch: 0, index });
-      if (drawCaption(record, recipe, draws) === 'apple') names++;
+      const rng = new CounterRng({ seed: 1, purpose: 'caption', epoch: 0, index });
+      if (sampleCaption(record, captionTemplates, rng) === 'apple') names++;
     }
     assert.ok(Math.abs(names - 1500) < 80, String(names));
   });
 });
 
-describe('checkRecipe', () => {
-  it('accepts the plain recipe', () => {
-    checkRecipe(plainCaptions);
+describe('checkCaptionTemplates', () => {
+  it('accepts the plain caption templates', () => {
+    checkCaptionTemplates(plainCaptions);
   });
 
-  it('refuses no forms, no weight, and no field', () => {
-    for (const forms of [
+  it('refuses an empty list, a template without weight, and no field', () => {
+    for (const templates of [
       [],
       [{ weight: 0, template: '{caption}' }],
       [{ weight: 1, template: 'a cat' }],
     ]) {
       assert.throws(() => {
-        checkRecipe({ forms });
+        checkCaptionTemplates({ templates });
       }, BantamError);
     }
   });

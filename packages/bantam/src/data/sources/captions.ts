@@ -1,9 +1,10 @@
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
-import type { Draws } from '../counter-rng.js';
-import type { CaptionRecipe, DataRecord } from './source.js';
+import type { CounterRng } from '../counter-rng.js';
+import type { CaptionTemplates, DataRecord } from './source.js';
 
-/** What columns and fields with captions are usually called. */
-export const usualCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
+/** Common names of columns and fields with captions. */
+export const commonCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
 
 /** Members of a comma-separated metadata field. */
 export function members(field: string | undefined): string[] {
@@ -13,59 +14,73 @@ export function members(field: string | undefined): string[] {
     .filter((member) => member !== '');
 }
 
-/** {@link CaptionRecipe.synthetic} where a recipe does not say it. */
-export const syntheticShare = 0.5;
+/** {@link CaptionTemplates.synthetic} where captions templates do not set it. */
+export const syntheticFraction = 0.5;
 
 /**
- * Draws a training caption: one of the synthetic ones with the recipe's chance, all equally likely,
- * where the record has any. Else a form of the recipe by weight, then the fields of its template. A
- * field that the record lacks, or has no members of, leaves nothing behind, and neither do the
- * comma and the spaces around it.
+ * Samples a training caption: with the probability of `captionTemplates` one of the record's synthetic
+ * captions, if it has any, all equally likely; else a template by weight, then its fields. A field
+ * that the record lacks, or has no members of, is removed with the comma and the spaces around it.
  */
-export function drawCaption(record: DataRecord, recipe: CaptionRecipe, draws: Draws): string {
+export function sampleCaption(
+  record: DataRecord,
+  captionTemplates: CaptionTemplates,
+  rng: CounterRng,
+): string {
   const { synthetic = [] } = record;
-  // Records without synthetic captions draw nothing for them: their streams are as they were.
-  if (synthetic.length > 0 && draws.chance(recipe.synthetic ?? syntheticShare)) {
-    return synthetic[draws.integer(synthetic.length)]?.text ?? '';
+  // No random number is used for records without synthetic captions.
+  if (synthetic.length > 0 && rng.chance(captionTemplates.synthetic ?? syntheticFraction)) {
+    return at(synthetic, rng.integer(synthetic.length)).text;
   }
-  const forms = recipe.forms;
-  const form = forms[forms.length === 1 ? 0 : draws.weighted(forms.map(({ weight }) => weight))];
-  const filled = (form?.template ?? '').replaceAll(/\{(\w+)(?::(\d+))?\}/g, (_, name, most) =>
-    field(record, String(name), most === undefined ? undefined : Number(most), draws),
+  const { templates } = captionTemplates;
+  // A single template needs no random number.
+  const index = templates.length === 1 ? 0 : rng.weighted(templates.map(({ weight }) => weight));
+  const filled = at(templates, index).template.replaceAll(
+    /\{(\w+)(?::(\d+))?\}/g,
+    (_, name, most) =>
+      field(record, String(name), most === undefined ? undefined : Number(most), rng),
   );
   const caption = filled
     .replaceAll(/\s+/g, ' ')
     .replaceAll(/( ?,)+ ?(?=,|$)|^[ ,]+/g, '')
     .trim();
-  return caption === '' ? (record.captions[0] ?? '') : caption;
+  return caption === '' ? at(record.captions, 0) : caption;
 }
 
 /**
- * Throws unless the recipe has a form, each a positive weight and a template with a field, and its
- * share of synthetic captions is one.
+ * Checks caption templates: at least one, each with a positive weight and a field, and a fraction of
+ * synthetic captions from 0 to 1.
+ *
+ * @throws BantamError naming the first fault.
  */
-export function checkRecipe(recipe: CaptionRecipe): void {
-  const { synthetic = syntheticShare } = recipe;
+export function checkCaptionTemplates(captionTemplates: CaptionTemplates): void {
+  const { synthetic = syntheticFraction } = captionTemplates;
   if (!(synthetic >= 0 && synthetic <= 1)) {
     throw new BantamError(
-      `The share of synthetic captions is ${synthetic}; it must be from 0 to 1.`,
+      `The fraction of synthetic captions is ${synthetic}; it must be from 0 to 1.`,
     );
   }
-  if (recipe.forms.length === 0) throw new BantamError('A caption recipe needs at least one form.');
-  for (const { weight, template } of recipe.forms) {
+  if (captionTemplates.templates.length === 0)
+    throw new BantamError('Caption templates need at least one template.');
+  for (const { weight, template } of captionTemplates.templates) {
     if (!(weight > 0) || !/\{\w+(:\d+)?\}/.test(template)) {
       throw new BantamError(
-        `Caption form "${template}" with weight ${weight} needs a weight above 0 and a field such as {caption}.`,
+        `Caption template "${template}" with weight ${weight} needs a weight above 0 and a field such as {caption}.`,
       );
     }
   }
 }
 
-function field(record: DataRecord, name: string, most: number | undefined, draws: Draws): string {
-  if (name === 'caption') return record.captions[draws.integer(record.captions.length)] ?? '';
+function field(
+  record: DataRecord,
+  name: string,
+  most: number | undefined,
+  rng: CounterRng,
+): string {
+  if (name === 'caption') return at(record.captions, rng.integer(record.captions.length));
   const value = name === 'label' ? record.label : record.meta[name];
   if (most === undefined) return value ?? '';
   const words = members(value);
-  const count = Math.min(words.length, 1 + draws.integer(most));
-  return draws.shuffle(words, count).slice(0, count).join(', ');
+  const count = Math.min(words.length, 1 + rng.integer(most));
+  return rng.shuffle(words, count).slice(0, count).join(', ');
 }

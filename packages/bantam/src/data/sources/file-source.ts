@@ -9,14 +9,14 @@ import {
   type Source,
 } from './source.js';
 
-/** A record and the file of its picture. */
+/** A record and the file of its image. */
 export interface FileItem extends DataRecord {
   readonly path: string;
 }
 
-/** Records whose pictures are files of their own. */
+/** Records whose images are files of their own. */
 export class FileSource implements Source {
-  readonly recipe = plainCaptions;
+  readonly captionTemplates = plainCaptions;
   readonly augment = photoAugment;
   readonly licences = [];
   readonly size: number;

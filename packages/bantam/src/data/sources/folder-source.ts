@@ -16,7 +16,7 @@ export const folderTemplates: readonly string[] = [
 ];
 
 /**
- * Opens a folder with one folder of pictures per class: `folder:dir`. The name of the inner folder,
+ * Opens a folder with one folder of images per class: `folder:dir`. The name of the inner folder,
  * with `_` and `-` read as spaces, is the class; captions are {@link folderTemplates} of it.
  */
 export async function openFolder(spec: SourceSpec): Promise<Source> {
@@ -46,7 +46,7 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
     const found =
       folders.length === 0 ? 'it holds no folders' : `none in ${folders.slice(0, 5).join(', ')}`;
     throw new BantamError(
-      `The folder "${spec.path}" has no pictures in folders named by class (${found}); make it DIR/CLASS/PICTURE.jpg.`,
+      `The folder "${spec.path}" has no images in folders named by class (${found}); make it DIR/CLASS/PICTURE.jpg.`,
     );
   }
   return new FileSource(spec.text, items, { templates: folderTemplates });

@@ -33,7 +33,7 @@ async function refusal(spec: string): Promise<string> {
 }
 
 describe('csv sources', () => {
-  it('collect the captions of a picture over rows and lists', async () => {
+  it('collect the captions of an image over rows and lists', async () => {
     const path = await table(
       'pairs.csv',
       'image,caption,kind,by\na.png,one,x,me\nb.png,"[""two"", ""three""]",y,you\na.png,[four],x,me\n',
@@ -104,7 +104,7 @@ describe('folder sources', () => {
     assert.equal(source.record(1).captions[0], 'a photo of a sea lion.');
   });
 
-  it('refuse a missing folder and one without pictures', async () => {
+  it('refuse a missing folder and one without images', async () => {
     assert.match(await refusal('folder:/nowhere'), /cannot be read \(ENOENT\)/);
     await mkdir(join(directory, 'bare'));
     assert.match(await refusal(`folder:${join(directory, 'bare')}`), /holds no folders/);

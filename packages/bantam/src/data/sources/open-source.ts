@@ -11,7 +11,7 @@ import { openTable } from './table-source.js';
 export interface OpenSourceOptions {
   /** Bantam's cache folder, for built-in data sets; the user's by default. */
   readonly cacheDir?: string;
-  /** Hears how far opening is, where it takes a while: shards that are read for the first time. */
+  /** Receives progress while opening takes long: shards that are read for the first time. */
   readonly onOpen?: OpenProgress;
 }
 
@@ -28,7 +28,7 @@ const openers: ReadonlyMap<string, Opener> = new Map([
  * Opens a data set by its specification: `emoji[?style=…&split=…&skin=…]`,
  * `csv:FILE[?image=COLUMN&caption=COLUMN&label=COLUMN&sep=CHARACTER]`, `folder:DIRECTORY` or
  * `wds:SHARDS[?text=EXTENSION&caption=FIELD&label=FIELD&classes=FILE]`; each also takes
- * `captions=FILE.jsonl&synthetic=SHARE`, see {@link addSyntheticCaptions}.
+ * `captions=FILE.jsonl&synthetic=FRACTION`, see {@link addSyntheticCaptions}.
  * Throws a {@link BantamError} that names what exists where something does not.
  */
 export async function openSource(text: string, options: OpenSourceOptions = {}): Promise<Source> {

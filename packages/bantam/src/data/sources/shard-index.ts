@@ -14,7 +14,7 @@ const imageExtensions = new Set(['jpg', 'jpeg', 'png', 'webp']);
 /** Members that are longer are no captions. */
 const mostText = 1 << 20;
 
-/** Numbers of a sample: where its picture is, how long it is, and where its texts begin. */
+/** Numbers of a sample: where its image is, how long it is, and where its texts begin. */
 const numbers = 3;
 
 /** One sample's texts. */
@@ -32,24 +32,24 @@ interface IndexHeader {
   readonly samples: number;
   /** How many samples have a text of each extension that is not empty. */
   readonly texts: Readonly<Record<string, number>>;
-  /** Samples without a picture, which are left out. */
-  readonly withoutPicture: number;
+  /** Samples without an image, which are left out. */
+  readonly withoutImage: number;
   readonly damage?: string;
 }
 
 /**
- * What a shard holds: for each sample its picture's place and its texts, which stay packed until
+ * Contents of a shard: for each sample its image's location and its texts, which stay packed until
  * they are asked for.
  */
 export class ShardIndex {
-  readonly #places: Float64Array;
+  readonly #locations: Float64Array;
   readonly #texts: Buffer;
 
   constructor(
     readonly header: IndexHeader,
-    { places, texts }: { places: Float64Array; texts: Buffer },
+    { locations, texts }: { locations: Float64Array; texts: Buffer },
   ) {
-    this.#places = places;
+    this.#locations = locations;
     this.#texts = texts;
   }
 
@@ -57,33 +57,36 @@ export class ShardIndex {
     return this.header.samples;
   }
 
-  picture(sample: number): { offset: number; length: number } {
+  image(sample: number): { offset: number; length: number } {
     const at = sample * numbers;
-    return { offset: this.#places[at] ?? 0, length: this.#places[at + 1] ?? 0 };
+    return { offset: this.#locations[at] ?? 0, length: this.#locations[at + 1] ?? 0 };
   }
 
   texts(sample: number): ShardTexts {
     const at = sample * numbers + 2;
-    const start = this.#places[at] ?? 0;
-    const end = this.#places[at + numbers] ?? this.#texts.length;
+    const start = this.#locations[at] ?? 0;
+    const end = this.#locations[at + numbers] ?? this.#texts.length;
     return JSON.parse(this.#texts.toString('utf8', start, end)) as ShardTexts;
   }
 
-  /** As bytes: a line of JSON filled up to whole numbers, the places, the texts. */
+  /** As bytes: a line of JSON filled up to whole numbers, the locations, the texts. */
   toBytes(): Buffer {
     const header = JSON.stringify(this.header);
     const padding = ' '.repeat((8 - ((Buffer.byteLength(header) + 1) % 8)) % 8);
-    const { buffer, byteOffset, byteLength } = this.#places;
-    const places = Buffer.from(buffer, byteOffset, byteLength);
-    return Buffer.concat([Buffer.from(`${header}${padding}\n`), places, this.#texts]);
+    const { buffer, byteOffset, byteLength } = this.#locations;
+    const locations = Buffer.from(buffer, byteOffset, byteLength);
+    return Buffer.concat([Buffer.from(`${header}${padding}\n`), locations, this.#texts]);
   }
 
   static fromBytes(bytes: Buffer): ShardIndex {
     const start = bytes.indexOf(10) + 1;
     const header = JSON.parse(bytes.toString('utf8', 0, start)) as IndexHeader;
     const length = header.samples * numbers;
-    const places = new Float64Array(bytes.buffer, bytes.byteOffset + start, length);
-    return new ShardIndex(header, { places, texts: bytes.subarray(start + places.byteLength) });
+    const locations = new Float64Array(bytes.buffer, bytes.byteOffset + start, length);
+    return new ShardIndex(header, {
+      locations,
+      texts: bytes.subarray(start + locations.byteLength),
+    });
   }
 }
 
@@ -133,22 +136,22 @@ function isCurrent({ header }: ShardIndex, path: string): boolean {
  */
 function scanShard(path: string): ShardIndex {
   const reader = openTar(path);
-  const places: number[] = [];
+  const locations: number[] = [];
   const texts: Buffer[] = [];
   const counts: Record<string, number> = {};
   let start = 0;
-  let withoutPicture = 0;
+  let withoutImage = 0;
   let damage: string | undefined;
   let sample: OpenSample | undefined;
   const finish = (): void => {
     if (sample === undefined) return;
-    const { key, picture, members } = sample;
-    if (picture === undefined) {
-      withoutPicture++;
+    const { key, image, members } = sample;
+    if (image === undefined) {
+      withoutImage++;
       return;
     }
     const text = Buffer.from(JSON.stringify({ key, members }));
-    places.push(picture.offset, picture.length, start);
+    locations.push(image.offset, image.length, start);
     texts.push(text);
     start += text.length;
     for (const [extension, content] of Object.entries(members)) {
@@ -160,12 +163,12 @@ function scanShard(path: string): ShardIndex {
       const named = splitName(member.name);
       if (named === undefined) continue;
       const { key, extension } = named;
-      if (sample?.key !== key || sample.seen.has(extension)) {
+      if (sample?.key !== key || sample.extensions.has(extension)) {
         finish();
-        sample = { key, picture: undefined, members: {}, seen: new Set() };
+        sample = { key, image: undefined, members: {}, extensions: new Set() };
       }
-      sample.seen.add(extension);
-      if (imageExtensions.has(extension)) sample.picture ??= member;
+      sample.extensions.add(extension);
+      if (imageExtensions.has(extension)) sample.image ??= member;
       else if (member.length <= mostText) {
         const bytes = reader.read(member);
         if (isUtf8(bytes) && !bytes.includes(0)) sample.members[extension] = bytes.toString();
@@ -174,28 +177,28 @@ function scanShard(path: string): ShardIndex {
     finish();
   } catch (error) {
     if (!(error instanceof TarDamage)) throw error;
-    // The open sample may lack what came behind, unless the next one had begun.
+    // The open sample may lack members that followed, unless the next one had started.
     if (error.member !== undefined && splitName(error.member)?.key !== sample?.key) finish();
     damage = error.message;
   } finally {
     reader.close();
   }
   const { size, modified } = reader;
-  const samples = places.length / numbers;
+  const samples = locations.length / numbers;
   return new ShardIndex(
     {
       ...{ version: indexVersion, path: resolve(path), size, modified, samples },
-      ...{ texts: counts, withoutPicture, ...(damage !== undefined && { damage }) },
+      ...{ texts: counts, withoutImage, ...(damage !== undefined && { damage }) },
     },
-    { places: Float64Array.from(places), texts: Buffer.concat(texts) },
+    { locations: Float64Array.from(locations), texts: Buffer.concat(texts) },
   );
 }
 
 interface OpenSample {
   readonly key: string;
-  picture: TarMember | undefined;
+  image: TarMember | undefined;
   readonly members: Record<string, string>;
-  readonly seen: Set<string>;
+  readonly extensions: Set<string>;
 }
 
 function openTar(path: string): TarReader {

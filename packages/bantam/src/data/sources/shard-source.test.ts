@@ -18,7 +18,7 @@ import { BantamError } from '../../base/errors.js';
 import { inspectSource } from '../inspect.js';
 import { Loader } from '../loader/loader.js';
 import { openSource } from './open-source.js';
-import { packSource } from '../write-shards.js';
+import { writeShards } from '../write-shards.js';
 import { expandBraces } from './shard-names.js';
 import type { Source } from './source.js';
 import { tarEnd, tarHeader, tarPadding } from './tar.js';
@@ -67,14 +67,14 @@ describe('wds sources', () => {
   for (const format of ['gnu', 'pax', 'ustar']) {
     it(`group members as webdataset does: ${format}`, async () => {
       const source = await openShards(fixture(`shard-${format}.tar`));
-      const long = `${'a-folder-with-a-long-name/'.repeat(4)}ünïcode picture`;
+      const long = `${'a-folder-with-a-long-name/'.repeat(4)}ünïcode image`;
       const root = fixture(`shard-${format}`);
       assert.deepEqual(
         records(source).map(({ key, captions }) => [key.slice(root.length + 1), captions[0]]),
         [
           ['000', 'the first'],
           ['deep/er.dir/001', 'from a field'],
-          ['002', 'a text before its picture'],
+          ['002', 'a text before its image'],
           [long, 'a long name'],
           ['005', 'once'],
           ['005', 'again'],
@@ -82,11 +82,11 @@ describe('wds sources', () => {
         ],
       );
       assert.deepEqual(source.record(1).meta, { width: '64' });
-      assert.equal(Buffer.from(await source.image(5)).toString(), 'picture 005.jpg');
+      assert.equal(Buffer.from(await source.image(5)).toString(), 'image 005.jpg');
       assert.deepEqual(
         source.notes?.map((note) => note.replace(/"[^"]*"/, 'S')),
         [
-          '1 sample of the shard S without a picture is left out.',
+          '1 sample of the shard S without an image is left out.',
           '1 sample of the shard S without a caption is left out.',
         ],
       );
@@ -144,7 +144,7 @@ describe('wds sources', () => {
     const path = join(directory, 'cut.tar');
     const bytes = await readFile(fixture('shard-gnu.tar'));
     // Within 002.webp, whose sample has begun; the two samples before it are whole.
-    await writeFile(path, bytes.subarray(0, bytes.indexOf('picture 002.webp') + 5));
+    await writeFile(path, bytes.subarray(0, bytes.indexOf('image 002.webp') + 5));
     const source = await openShards(path);
     assert.equal(source.size, 2);
     assert.match(
@@ -152,7 +152,7 @@ describe('wds sources', () => {
       /cut\.tar" is damaged \(it ends at byte \d+ in the middle of "002.webp"\): its first 2 whole/,
     );
     assert.equal((await inspectSource(source)).notes.length, 1);
-    // Where the next sample has begun, the last one is whole.
+    // The last sample is whole if the next one has begun.
     await writeFile(path, bytes.subarray(0, bytes.indexOf('a text before') + 5));
     assert.equal((await openShards(path)).size, 2);
     const header = bytes.indexOf('002.txt');
@@ -187,7 +187,7 @@ describe('wds sources', () => {
     );
     assert.match(await refusal(openShards(`${directory}/none-*.tar`)), /no file "none-\*\.tar"/);
     const texts = await shard('texts.tar', { '1.txt': 'x' });
-    assert.match(await refusal(openShards(texts)), /holds no pictures/);
+    assert.match(await refusal(openShards(texts)), /holds no images/);
     const silent = await shard('silent.tar', { '1.jpg': '', '1.json': '{"alt":"x"}' });
     assert.match(
       await refusal(openShards(silent)),
@@ -202,7 +202,7 @@ describe('wds sources', () => {
   });
 });
 
-describe('packSource', () => {
+describe('writeShards', () => {
   let table: Source;
 
   before(async () => {
@@ -218,7 +218,7 @@ describe('packSource', () => {
       await sharp({ create })
         .toFormat(format)
         .toFile(join(directory, `${i}.${format}`));
-      rows.push(`${i}.${format},"[""picture ${i}"",""again""]",${i % 2 ? 'odd' : 'even'},me`);
+      rows.push(`${i}.${format},"[""image ${i}"",""again""]",${i % 2 ? 'odd' : 'even'},me`);
     }
     await writeFile(join(directory, 'table.csv'), rows.join('\n'));
     table = await openSource(`csv:${join(directory, 'table.csv')}?label=kind`);
@@ -240,7 +240,7 @@ describe('packSource', () => {
 
   it('writes shards that train as what they were made of', async () => {
     const out = join(directory, 'packed');
-    const summary = await packSource(table, { out, shardSize: 10 });
+    const summary = await writeShards(table, { out, shardSize: 10 });
     assert.deepEqual(
       { ...summary, spec: summary.spec.slice(directory.length + 5) },
       { spec: 'packed/{00000..00002}.tar', shards: 3, kept: 0, written: 25, broken: [] },
@@ -248,7 +248,7 @@ describe('packSource', () => {
     const source = await openSource(summary.spec, { cacheDir });
     assert.equal(source.size, 25);
     const { captions, label, meta } = source.record(7);
-    assert.deepEqual([captions, label], [['picture 7', 'again'], 'odd']);
+    assert.deepEqual([captions, label], [['image 7', 'again'], 'odd']);
     assert.deepEqual(meta, { by: 'me', key: '7.gif' });
     assert.deepEqual(source.labelSets.label?.labels, table.labelSets.label?.labels);
     assert.deepEqual(await batches(source), await batches(table));
@@ -256,11 +256,11 @@ describe('packSource', () => {
 
   it('goes on where it stopped and never leaves half a shard', async () => {
     const out = join(directory, 'resumed');
-    const whole = await packSource(table, { out, shardSize: 10 });
+    const whole = await writeShards(table, { out, shardSize: 10 });
     const bytes = await readFile(join(out, '00001.tar'));
     await rm(join(out, '00001.tar'));
     await writeFile(join(out, '00001.tar.partial-1'), bytes.subarray(0, 700));
-    const again = await packSource(table, { out, shardSize: 10 });
+    const again = await writeShards(table, { out, shardSize: 10 });
     assert.deepEqual(again, { ...whole, kept: 2, written: 10 });
     assert.deepEqual(await readFile(join(out, '00001.tar')), bytes);
     assert.deepEqual(await readdir(out), ['00000.tar', '00001.tar', '00002.tar', 'pack.json']);
@@ -268,24 +268,27 @@ describe('packSource', () => {
 
   it('refuses a folder with other shards and a shard of nothing', async () => {
     const out = join(directory, 'taken');
-    await packSource(table, { out, shardSize: 10 });
+    await writeShards(table, { out, shardSize: 10 });
     assert.match(
-      await refusal(packSource(table, { out, shardSize: 5 })),
+      await refusal(writeShards(table, { out, shardSize: 5 })),
       /holds shards of other data/,
     );
     await rm(join(out, 'pack.json'));
-    assert.match(await refusal(packSource(table, { out, shardSize: 10 })), /holds shards of other/);
-    assert.match(await refusal(packSource(table, { out, shardSize: 0 })), /choose 1 or more/);
+    assert.match(
+      await refusal(writeShards(table, { out, shardSize: 10 })),
+      /holds shards of other/,
+    );
+    assert.match(await refusal(writeShards(table, { out, shardSize: 0 })), /choose 1 or more/);
     await writeFile(join(directory, 'file'), '');
     const below = join(directory, 'file', 'x');
-    assert.match(await refusal(packSource(table, { out: below })), /cannot be made \(ENOTDIR\)/);
+    assert.match(await refusal(writeShards(table, { out: below })), /cannot be made \(ENOTDIR\)/);
   });
 
-  it('leaves pictures out that cannot be read, and names them', async () => {
+  it('leaves images out that cannot be read, and names them', async () => {
     await copyFile(join(directory, '0.jpeg'), join(directory, 'there.jpeg'));
     await writeFile(join(directory, 'odd.csv'), 'image,caption\nthere.jpeg,a\ngone.jpg,b\n');
     const source = await openSource(`csv:${join(directory, 'odd.csv')}`);
-    const { broken, spec } = await packSource(source, { out: join(directory, 'odd') });
+    const { broken, spec } = await writeShards(source, { out: join(directory, 'odd') });
     assert.deepEqual(
       broken.map(({ key }) => key),
       ['gone.jpg'],

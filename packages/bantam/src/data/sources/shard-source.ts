@@ -4,7 +4,7 @@ import { BantamError } from '../../base/errors.js';
 import { photoAugment } from '../augment/presets.js';
 import { cacheDirectory } from '../../base/cache-dir.js';
 import { isSyntheticCaption } from './caption-file.js';
-import { usualCaptionNames } from './captions.js';
+import { commonCaptionNames } from './captions.js';
 import { folderTemplates } from './folder-source.js';
 import { readLocation } from '../images/location.js';
 import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
@@ -33,7 +33,7 @@ interface Fields {
 
 /**
  * Opens tar shards in webdataset's layout: `wds:shards/{000..099}.tar`; see {@link expandShards}
- * for patterns. The picture is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
+ * for patterns. The image is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
  * `text` is the extension of the caption's member (`txt`), `caption` a field of `.json` instead, a
  * text or a list of texts, `label` a field of `.json` that is the class instead of `.cls`, and
  * `classes` a file with a class's name in each line, which `.cls` counts from 0. A list
@@ -78,7 +78,7 @@ interface Shard {
 }
 
 class ShardSource implements Source {
-  readonly recipe = plainCaptions;
+  readonly captionTemplates = plainCaptions;
   readonly augment = photoAugment;
   readonly licences = [];
   readonly notes: readonly string[];
@@ -114,7 +114,7 @@ class ShardSource implements Source {
 
   location(index: number): ImageLocation {
     const { shard, sample } = this.#find(index);
-    return { path: shard.path, range: shard.index.picture(sample) };
+    return { path: shard.path, range: shard.index.image(sample) };
   }
 
   image(index: number): Promise<Uint8Array> {
@@ -164,7 +164,7 @@ function readSample(index: ShardIndex, sample: number, fields: Fields): DataReco
     ...(synthetic.length > 0 && { synthetic }),
     ...(named !== undefined && { label: named }),
     meta: metaOf(json, [
-      ...usualCaptionNames,
+      ...commonCaptionNames,
       fields.caption,
       json.label === label ? 'label' : fields.label,
     ]),
@@ -188,7 +188,7 @@ function captionsOf(members: ShardTexts['members'], json: JsonObject, fields: Fi
   const text = textsOf(members[fields.text]);
   if (text.length > 0) return text;
   return (
-    usualCaptionNames.map((name) => textsOf(json[name])).find(({ length }) => length > 0) ?? []
+    commonCaptionNames.map((name) => textsOf(json[name])).find(({ length }) => length > 0) ?? []
   );
 }
 
@@ -240,7 +240,7 @@ function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
 
 /** What users should know about a shard. */
 function notesOf({ path, index, samples }: Shard): string[] {
-  const { damage, withoutPicture } = index.header;
+  const { damage, withoutImage } = index.header;
   const silent = index.samples - samples.length;
   const left = (count: number, what: string): string =>
     `${count} ${count === 1 ? 'sample' : 'samples'} of the shard "${path}" without ${what} ${count === 1 ? 'is' : 'are'} left out.`;
@@ -250,23 +250,23 @@ function notesOf({ path, index, samples }: Shard): string[] {
       : [
           `The shard "${path}" is damaged (${damage}): its first ${index.samples} whole samples are used; write it anew to have the others.`,
         ]),
-    ...(withoutPicture === 0 ? [] : [left(withoutPicture, 'a picture')]),
+    ...(withoutImage === 0 ? [] : [left(withoutImage, 'an image')]),
     ...(silent === 0 ? [] : [left(silent, 'a caption')]),
   ];
 }
 
 function emptyMessage(spec: SourceSpec, shards: readonly Shard[], fields: Fields): string {
   const damaged = shards.find(({ index }) => index.header.damage !== undefined);
-  const pictures = shards.reduce((sum, { index }) => sum + index.samples, 0);
-  if (pictures === 0 && damaged !== undefined) {
+  const images = shards.reduce((sum, { index }) => sum + index.samples, 0);
+  if (images === 0 && damaged !== undefined) {
     return `The shard "${damaged.path}" holds no whole sample: ${damaged.index.header.damage ?? ''}.`;
   }
-  if (pictures === 0) {
-    return `"${spec.text}" holds no pictures (members .jpg, .jpeg, .png or .webp); name shards in webdataset's layout.`;
+  if (images === 0) {
+    return `"${spec.text}" holds no images (members .jpg, .jpeg, .png or .webp); name shards in webdataset's layout.`;
   }
   const wanted = fields.caption === undefined ? `.${fields.text}` : `"${fields.caption}" in .json`;
   const found = [...new Set(shards.flatMap(({ index }) => Object.keys(index.header.texts)))];
   const members =
     found.length === 0 ? 'no texts at all' : found.map((name) => `.${name}`).join(', ');
-  return `None of the ${pictures} samples of "${spec.text}" has a caption (${wanted}); they have ${members}: choose with ?text=EXTENSION or ?caption=FIELD.`;
+  return `None of the ${images} samples of "${spec.text}" has a caption (${wanted}); they have ${members}: choose with ?text=EXTENSION or ?caption=FIELD.`;
 }

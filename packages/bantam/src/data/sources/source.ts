@@ -1,12 +1,12 @@
-import type { ImageAugment } from '../augment/augment.js';
+import type { ImageAugment } from '../augment/schema.js';
 
-/** What one sample says about its picture; `source.image(i)` gives the picture itself. */
+/** Texts and facts of one sample; `source.image(i)` gives its image. */
 export interface DataRecord {
   /** Unique within its source, stable across runs, e.g. `twemoji/1f600`. */
   readonly key: string;
-  /** The captions of the picture, the plainest first; never empty. */
+  /** The captions of the image, the plainest first; never empty. */
   readonly captions: readonly string[];
-  /** Captions that a model wrote, for training alone; see {@link CaptionRecipe.synthetic}. */
+  /** Captions that a model wrote, for training alone; see {@link CaptionTemplates.synthetic}. */
   readonly synthetic?: readonly SyntheticCaption[];
   /** Name of the sample's class, where the source has classes. */
   readonly label?: string;
@@ -21,7 +21,7 @@ export interface SyntheticCaption {
   readonly source: string;
 }
 
-/** Where the bytes of a picture are: plain data, so that worker threads can be told. */
+/** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
 export interface ImageLocation {
   readonly path: string;
   /** Byte range within the file; the whole file if absent. */
@@ -34,13 +34,13 @@ export interface ImageLocation {
 export interface LabelSet {
   /** Class names as people say them. */
   readonly classes: readonly string[];
-  /** Prompts with the place of the class name marked `{}`. */
+  /** Prompts with the class name marked `{}`. */
   readonly templates: readonly string[];
   /** Class of each record, an index into `classes`; -1 where a record has none. */
   readonly labels: Int32Array;
 }
 
-/** Which records an epoch visits: one member of each group, drawn anew for each epoch. */
+/** Groups of records: an epoch visits one member of each group, sampled anew for each epoch. */
 export interface Grouping {
   /** Group of each record: 0 … count-1, none empty. */
   readonly groups: Int32Array;
@@ -49,18 +49,18 @@ export interface Grouping {
   readonly weights?: Float32Array;
 }
 
-/** How a training caption is made of a record; see {@link drawCaption}. */
-export interface CaptionRecipe {
-  readonly forms: readonly CaptionForm[];
+/** How a training caption is made of a record; see {@link sampleCaption}. */
+export interface CaptionTemplates {
+  readonly templates: readonly CaptionTemplate[];
   /**
-   * Chance that one of the record's synthetic captions is drawn instead of a form, where it has any;
+   * Probability of one of the record's synthetic captions instead of a template, if it has any;
    * 0.5 by default, which is ours.
    */
   readonly synthetic?: number;
 }
 
-/** One form of caption, drawn with a chance proportional to `weight`. */
-export interface CaptionForm {
+/** A caption template, sampled with a probability proportional to `weight`. */
+export interface CaptionTemplate {
   readonly weight: number;
   /**
    * Text with fields in braces: `{caption}` is one of the record's captions, `{NAME}` a field of
@@ -69,7 +69,7 @@ export interface CaptionForm {
   readonly template: string;
 }
 
-/** The licence under which (a part of) a source's pictures come. */
+/** The licence under which (a part of) a source's images come. */
 export interface LicenceNotice {
   readonly part: string;
   readonly licence: string;
@@ -78,15 +78,15 @@ export interface LicenceNotice {
   readonly path?: string;
 }
 
-/** A data set: records in a fixed order, each with a picture. */
+/** A data set: records in a fixed order, each with an image. */
 export interface Source {
   /** The specification that {@link openSource} opens this source from. */
   readonly spec: string;
   readonly size: number;
   /** Classifications by name, e.g. `label`, or `subgroup` and `group`. */
   readonly labelSets: Readonly<Record<string, LabelSet>>;
-  readonly recipe: CaptionRecipe;
-  /** The augmentation that suits its pictures. */
+  readonly captionTemplates: CaptionTemplates;
+  /** The augmentation that suits its images. */
   readonly augment: ImageAugment;
   readonly grouping?: Grouping;
   readonly licences: readonly LicenceNotice[];
@@ -94,16 +94,18 @@ export interface Source {
   readonly notes?: readonly string[];
   record(index: number): DataRecord;
   location(index: number): ImageLocation;
-  /** Bytes of the picture as an image file (PNG, JPEG, WebP, …). */
+  /** Bytes of the image as an image file (PNG, JPEG, WebP, …). */
   image(index: number): Promise<Uint8Array>;
 }
 
-/** Hears how far a source is opened, file by file. */
+/** Receives the progress of opening a source, file by file. */
 export type OpenProgress = (progress: {
   readonly what: string;
   readonly done: number;
   readonly total: number;
 }) => void;
 
-/** The recipe of sources that have nothing but captions: one of them, all equally likely. */
-export const plainCaptions: CaptionRecipe = { forms: [{ weight: 1, template: '{caption}' }] };
+/** Caption templates of sources that have nothing but captions: one of them, all equally likely. */
+export const plainCaptions: CaptionTemplates = {
+  templates: [{ weight: 1, template: '{caption}' }],
+};

@@ -9,10 +9,10 @@ export interface SourceSpec {
   /** The options of the kind. */
   readonly query: ReadonlyMap<string, string>;
   /** The options that every kind has; see {@link addSyntheticCaptions}. */
-  readonly synthetic: { readonly files: readonly string[]; readonly share?: string };
+  readonly synthetic: { readonly files: readonly string[]; readonly fraction?: string };
 }
 
-/** Options of every kind: files with synthetic captions, and how often they are drawn. */
+/** Options of every kind: files with synthetic captions, and how often they are sampled. */
 const commonOptions = ['captions', 'synthetic'];
 
 /**
@@ -36,14 +36,14 @@ export function parseSpec(text: string): SourceSpec {
     if (name === 'captions') files.push(value);
     else query.set(name, value);
   }
-  const share = query.get('synthetic');
+  const fraction = query.get('synthetic');
   query.delete('synthetic');
   return {
     text,
     kind: colon < 0 ? head : head.slice(0, colon),
     path: colon < 0 ? '' : head.slice(colon + 1),
     query,
-    synthetic: { files, ...(share !== undefined && { share }) },
+    synthetic: { files, ...(fraction !== undefined && { fraction }) },
   };
 }
 

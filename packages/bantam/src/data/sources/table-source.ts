@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { BantamError } from '../../base/errors.js';
-import { usualCaptionNames } from './captions.js';
+import { commonCaptionNames } from './captions.js';
 import { parseCsv } from './csv.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { didYouMean } from '../../base/did-you-mean.js';
@@ -11,9 +11,9 @@ import type { Source } from './source.js';
 const imageColumns = ['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'];
 
 /**
- * Opens a table of pictures and captions with a header row: `csv:pairs.csv`. Query, all optional:
+ * Opens a table of images and captions with a header row: `csv:pairs.csv`. Query, all optional:
  * `image`, `caption` and `label` name columns, `sep` is the separator (a tab for `.tsv`, else a
- * comma). Image paths are relative to the table. A picture may have several rows, or a JSON list
+ * comma). Image paths are relative to the table. An image may have several rows, or a JSON list
  * of texts in its caption column, for several captions; the other columns become metadata.
  */
 export async function openTable(spec: SourceSpec): Promise<Source> {
@@ -29,7 +29,7 @@ export async function openTable(spec: SourceSpec): Promise<Source> {
   }
   const [header = [], ...rows] = parseCsv(text, separator);
   const image = columnOf(spec, header, 'image', imageColumns);
-  const caption = columnOf(spec, header, 'caption', usualCaptionNames);
+  const caption = columnOf(spec, header, 'caption', commonCaptionNames);
   const label = spec.query.has('label') ? columnOf(spec, header, 'label', []) : -1;
   const extra = header.flatMap((name, column) =>
     column === image || column === caption || column === label ? [] : [{ name, column }],

@@ -9,7 +9,7 @@ import { TarDamage, tarEnd, tarHeader, tarPadding, TarReader, type TarMember } f
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../../fixtures/data/${name}`, import.meta.url));
 
-/** What Python's tarfile found: `fixtures/generate_shards.py`. */
+/** Members as Python's tarfile lists them; made by `fixtures/generate_shards.py`. */
 const expected = JSON.parse(await readFile(fixture('shards.json'), 'utf8')) as Readonly<
   Record<string, readonly TarMember[]>
 >;
@@ -55,7 +55,7 @@ describe('TarReader', () => {
       const found = read(fixture(`shard-${format}.tar`));
       assert.equal(found.damage, undefined);
       assert.deepEqual(found.members, members);
-      assert.equal(found.texts[0], 'picture 000.jpg');
+      assert.equal(found.texts[0], 'image 000.jpg');
     });
   }
 

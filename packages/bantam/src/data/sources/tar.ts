@@ -6,7 +6,7 @@ const block = 512;
 /** A regular file within a tar archive. */
 export interface TarMember {
   readonly name: string;
-  /** Where its bytes are in the archive. */
+  /** Offset of its bytes in the archive. */
   readonly offset: number;
   readonly length: number;
 }
@@ -84,7 +84,7 @@ export class TarReader {
         const name = pax.get('path') ?? longName ?? header.name;
         // 0 and NUL are regular files, and so is 7 to those who know no contiguous ones.
         if (['0', '\0', '7'].includes(header.type)) yield { name, ...content };
-        // What a global header ("g") says is no file's name or size.
+        // A global header ("g") holds no file's name or size.
         if (header.type !== 'g') [longName, pax] = [undefined, new Map()];
       }
     }
@@ -93,7 +93,7 @@ export class TarReader {
       throw new TarDamage(`it ends at byte ${this.size} in the middle of a block`);
   }
 
-  /** The header at a place; undefined for the empty block that ends an archive. */
+  /** The header at an offset; undefined for the empty block that ends an archive. */
   #header(at: number): { name: string; size: number; type: string } | undefined {
     if (at < this.#start || at + block > this.#start + this.#length) {
       this.#start = at;
@@ -103,7 +103,7 @@ export class TarReader {
     if (this.#start + this.#length < at + block) {
       throw new TarDamage(`it ends at byte ${this.size} in the middle of a header`);
     }
-    // The checksum's own place counts as eight spaces.
+    // The checksum's own field counts as eight spaces.
     let sum = 8 * 32;
     for (let i = 0; i < 148; i++) sum += bytes[i] ?? 0;
     for (let i = 156; i < block; i++) sum += bytes[i] ?? 0;
@@ -111,7 +111,7 @@ export class TarReader {
     if (sum !== parseNumber(bytes.subarray(148, 156))) {
       throw new TarDamage(
         bytes[0] === 0x1f && bytes[1] === 0x8b && at === 0
-          ? 'it is compressed; unpack it with "gunzip", as pictures are read from any place in it'
+          ? 'it is compressed; unpack it with "gunzip", as images are read at any offset in it'
           : `there is no tar header at byte ${at}`,
       );
     }
@@ -125,7 +125,7 @@ export class TarReader {
     };
   }
 
-  /** Reads into a buffer from a place; returns how many bytes there were. */
+  /** Reads into a buffer from an offset; returns how many bytes there were. */
   #fill(buffer: Buffer, offset: number): number {
     let read = 0;
     while (read < buffer.length) {

@@ -4,18 +4,18 @@ import { didYouMean } from '../../../base/did-you-mean.js';
 import { emojiAugment } from '../../augment/presets.js';
 import { hashText } from '../../counter-rng.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
-import type { CaptionRecipe, DataRecord, LabelSet, Source } from '../source.js';
+import type { CaptionTemplates, DataRecord, LabelSet, Source } from '../source.js';
 import { readLocation } from '../../images/location.js';
 import type { EmojiEntry, EmojiNames } from './names.js';
 import { emojiBytes, noticeFile, openEmojiStore, pixelFile, type EmojiStore } from './store.js';
 import { emojiSize, emojiStyles } from './styles.js';
 
 /**
- * What an emoji's caption is in training. The name teaches retrieval by name, keywords tie rare
- * words to many pictures, and the words of the subgroup make a class name mean its members.
+ * Training captions of an emoji. The name teaches retrieval by name, keywords tie rare
+ * words to many images, and the words of the subgroup make a class name mean its members.
  */
-export const emojiRecipe: CaptionRecipe = {
-  forms: [
+export const emojiCaptions: CaptionTemplates = {
+  templates: [
     { weight: 5, template: '{name}' },
     { weight: 4, template: '{name}, {tags:4}' },
     { weight: 2, template: '{name}, {subgroup}' },
@@ -24,17 +24,17 @@ export const emojiRecipe: CaptionRecipe = {
   ],
 };
 
-/** Prompts for subgroups and groups; they have the forms that {@link emojiRecipe} trains on. */
+/** Prompts for subgroups and groups; they have the templates that {@link emojiCaptions} trains on. */
 export const emojiTemplates: readonly string[] = ['{}', 'an emoji of {}'];
 
 const splits = ['all', 'train', 'heldout'] as const;
 const skins = ['all', 'default', 'toned'] as const;
 
-/** Share of the concepts that no split for training holds, in any style or skin tone. */
-const heldOutShare = 0.05;
+/** Fraction of the concepts that no split for training holds, in any style or skin tone. */
+const heldOutFraction = 0.05;
 
 /**
- * Whether a concept is held out: a fixed choice by the hash of its code points. Concepts whose
+ * The held-out concepts: a fixed choice by the hash of their code points. Concepts whose
  * name another one shares are never held out, as training on the other would tell about them.
  */
 export function heldOutConcepts(names: EmojiNames): ReadonlySet<string> {
@@ -45,15 +45,15 @@ export function heldOutConcepts(names: EmojiNames): ReadonlySet<string> {
   return new Set(
     concepts
       .filter(({ name }) => uses.get(name.toLowerCase()) === 1)
-      .filter(({ concept }) => hashText(`held out ${concept}`) / 2 ** 32 < heldOutShare)
+      .filter(({ concept }) => hashText(`held out ${concept}`) / 2 ** 32 < heldOutFraction)
       .map(({ concept }) => concept),
   );
 }
 
 /**
  * Opens the emoji data set. Query of the specification, all optional: `style` names styles
- * (separated by commas), `split` is `all`, `train` (the styles that are seen, without the held-out
- * concepts and the few pictures that an unseen style draws alike) or `heldout` (these concepts), `skin` is `all`, `default` or `toned`.
+ * (separated by commas), `split` is `all`, `train` (the in-distribution styles, without the held-out
+ * concepts and the few images that an out-of-distribution style draws alike) or `heldout` (these concepts), `skin` is `all`, `default` or `toned`.
  *
  * An epoch visits each concept once, in one of its styles and, in half of the cases where there
  * are any, with a skin tone. So no batch holds a concept twice, and tones do not dominate.
@@ -65,15 +65,15 @@ export async function openEmoji(spec: SourceSpec, cacheDir?: string): Promise<So
   const styles = chosenStyles(spec, split);
   const store = await openEmojiStore(cacheDir);
   const heldOut = heldOutConcepts(store.names);
-  const unseen = split === 'train' ? unseenDigests(store) : new Set<string>();
-  const pictures = styles
-    .flatMap((style) => picturesOf(store, style))
+  const excluded = split === 'train' ? outOfDistributionDigests(store) : new Set<string>();
+  const images = styles
+    .flatMap((style) => imagesOf(store, style))
     .filter(({ entry, digest }) => {
-      if (unseen.has(digest)) return false;
+      if (excluded.has(digest)) return false;
       if (split !== 'all' && heldOut.has(entry.concept) !== (split === 'heldout')) return false;
       return skin === 'all' || (entry.skin === 'default') === (skin === 'default');
     });
-  return new EmojiSource(spec.text, store, pictures);
+  return new EmojiSource(spec.text, store, images);
 }
 
 function choice<T extends string>(spec: SourceSpec, key: string, known: readonly [T, ...T[]]): T {
@@ -85,17 +85,17 @@ function choice<T extends string>(spec: SourceSpec, key: string, known: readonly
 
 function chosenStyles(spec: SourceSpec, split: (typeof splits)[number]): string[] {
   const known = emojiStyles.map(({ name }) => name);
-  const seen = emojiStyles.filter((style) => style.seen).map(({ name }) => name);
+  const trained = emojiStyles.filter((style) => style.inDistribution).map(({ name }) => name);
   const chosen = spec.query.get('style')?.split(',');
   for (const name of chosen ?? []) {
     if (!known.includes(name)) throw unknownValue(spec, 'style', name, known);
-    if (split === 'train' && !seen.includes(name)) {
+    if (split === 'train' && !trained.includes(name)) {
       throw new BantamError(
-        `Style "${name}" is kept out of training to test on, so "${spec.text}" is empty; split=train has ${seen.join(', ')}.`,
+        `Style "${name}" is kept out of training to test on, so "${spec.text}" is empty; split=train has ${trained.join(', ')}.`,
       );
     }
   }
-  return chosen ?? (split === 'train' ? seen : known);
+  return chosen ?? (split === 'train' ? trained : known);
 }
 
 function unknownValue(spec: SourceSpec, key: string, value: string, known: readonly string[]) {
@@ -104,29 +104,29 @@ function unknownValue(spec: SourceSpec, key: string, value: string, known: reado
   );
 }
 
-/** A picture: an entry in a style, and its place in the style's pixel file. */
-interface Picture {
+/** An image: an entry in a style, and its row in the style's pixel file. */
+interface Image {
   readonly style: string;
   readonly entry: EmojiEntry;
   readonly digest: string;
   readonly row: number;
 }
 
-function picturesOf(store: EmojiStore, style: string): Picture[] {
+function imagesOf(store: EmojiStore, style: string): Image[] {
   const entries = new Map(store.names.entries.map((entry) => [entry.hexcode, entry]));
-  return (store.pictures.get(style) ?? []).flatMap(({ hexcode, digest }, row) => {
+  return (store.images.get(style) ?? []).flatMap(({ hexcode, digest }, row) => {
     const entry = entries.get(hexcode);
     return entry === undefined ? [] : [{ style, entry, digest, row }];
   });
 }
 
-function unseenDigests(store: EmojiStore): Set<string> {
-  const unseen = emojiStyles.filter(({ seen }) => !seen);
-  return new Set(unseen.flatMap(({ name }) => picturesOf(store, name)).map(({ digest }) => digest));
+function outOfDistributionDigests(store: EmojiStore): Set<string> {
+  const others = emojiStyles.filter(({ inDistribution }) => !inDistribution);
+  return new Set(others.flatMap(({ name }) => imagesOf(store, name)).map(({ digest }) => digest));
 }
 
 class EmojiSource implements Source {
-  readonly recipe = emojiRecipe;
+  readonly captionTemplates = emojiCaptions;
   readonly augment = emojiAugment;
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
@@ -137,21 +137,21 @@ class EmojiSource implements Source {
   constructor(
     readonly spec: string,
     { directory, names }: EmojiStore,
-    readonly pictures: readonly Picture[],
+    readonly images: readonly Image[],
   ) {
     this.#directory = directory;
-    this.size = pictures.length;
+    this.size = images.length;
     const labelSet = (classes: readonly string[], of: (entry: EmojiEntry) => string): LabelSet => ({
       classes,
       templates: emojiTemplates,
-      labels: Int32Array.from(pictures, ({ entry }) => classes.indexOf(of(entry))),
+      labels: Int32Array.from(images, ({ entry }) => classes.indexOf(of(entry))),
     });
     this.labelSets = {
       subgroup: labelSet(names.subgroups, ({ subgroup }) => subgroup),
       group: labelSet(names.groups, ({ group }) => group),
     };
-    this.grouping = groupByConcept(pictures);
-    const used = new Set(pictures.map(({ style }) => style));
+    this.grouping = groupByConcept(images);
+    const used = new Set(images.map(({ style }) => style));
     this.licences = emojiStyles
       .filter(({ name }) => used.has(name))
       .map(({ name, licence, attribution }) => {
@@ -160,7 +160,7 @@ class EmojiSource implements Source {
   }
 
   record(index: number): DataRecord {
-    const { style, entry } = this.#picture(index);
+    const { style, entry } = this.#image(index);
     const { hexcode, concept, name, tags, group, subgroup, skin } = entry;
     return {
       key: `${style}/${hexcode.toLowerCase()}`,
@@ -171,7 +171,7 @@ class EmojiSource implements Source {
   }
 
   location(index: number) {
-    const { style, row } = this.#picture(index);
+    const { style, row } = this.#image(index);
     return {
       path: pixelFile(this.#directory, style),
       range: { offset: row * emojiBytes, length: emojiBytes },
@@ -187,30 +187,30 @@ class EmojiSource implements Source {
       .toBuffer();
   }
 
-  #picture(index: number): Picture {
-    const picture = this.pictures[index];
-    if (picture === undefined) throw new RangeError(`${this.spec} has no record ${index}`);
-    return picture;
+  #image(index: number): Image {
+    const image = this.images[index];
+    if (image === undefined) throw new RangeError(`${this.spec} has no record ${index}`);
+    return image;
   }
 }
 
 /** Groups by concept; within a style, half of the chance is the default skin's. */
-function groupByConcept(pictures: readonly Picture[]) {
+function groupByConcept(images: readonly Image[]) {
   const groupOf = new Map<string, number>();
   const toned = new Map<string, number>();
-  const cell = ({ style, entry }: Picture): string => `${style} ${entry.concept}`;
-  for (const picture of pictures) {
-    const { concept, skin } = picture.entry;
+  const cell = ({ style, entry }: Image): string => `${style} ${entry.concept}`;
+  for (const image of images) {
+    const { concept, skin } = image.entry;
     if (!groupOf.has(concept)) groupOf.set(concept, groupOf.size);
-    if (skin !== 'default') toned.set(cell(picture), (toned.get(cell(picture)) ?? 0) + 1);
+    if (skin !== 'default') toned.set(cell(image), (toned.get(cell(image)) ?? 0) + 1);
   }
   return {
-    groups: Int32Array.from(pictures, ({ entry }) => groupOf.get(entry.concept) ?? 0),
+    groups: Int32Array.from(images, ({ entry }) => groupOf.get(entry.concept) ?? 0),
     count: groupOf.size,
-    weights: Float32Array.from(pictures, (picture) => {
-      const tones = toned.get(cell(picture)) ?? 0;
+    weights: Float32Array.from(images, (image) => {
+      const tones = toned.get(cell(image)) ?? 0;
       if (tones === 0) return 2;
-      return picture.entry.skin === 'default' ? 1 : 1 / tones;
+      return image.entry.skin === 'default' ? 1 : 1 / tones;
     }),
   };
 }
@@ -221,19 +221,19 @@ export interface EmojiEvaluation {
   readonly spec: string;
 }
 
-/** Every style with default skins, those never seen last, and the held-out concepts of the seen. */
+/** Every style with default skins, out-of-distribution ones last, and the held-out concepts. */
 export const emojiEvaluations: readonly EmojiEvaluation[] = [
   ...emojiStyles
-    .filter(({ seen }) => seen)
+    .filter(({ inDistribution }) => inDistribution)
     .map(({ name }) => ({ name, spec: `emoji?style=${name}&skin=default` })),
   {
     name: 'held-out concepts',
     spec: `emoji?split=heldout&style=${emojiStyles
-      .filter(({ seen }) => seen)
+      .filter(({ inDistribution }) => inDistribution)
       .map(({ name }) => name)
       .join(',')}&skin=default`,
   },
   ...emojiStyles
-    .filter(({ seen }) => !seen)
+    .filter(({ inDistribution }) => !inDistribution)
     .map(({ name }) => ({ name, spec: `emoji?style=${name}&skin=default` })),
 ];

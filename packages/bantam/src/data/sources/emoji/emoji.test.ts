@@ -128,7 +128,7 @@ describe('the emoji data set', () => {
       },
     });
     assert.deepEqual([...stages], ['fetch', ...emojiStyles.map(({ name }) => name)]);
-    assert.equal(store.pictures.get('noto')?.length, 150);
+    assert.equal(store.images.get('noto')?.length, 150);
     assert.equal((await calls()).length, 2);
     assert.match((await calls())[1] ?? '', /--ignore-scripts.* openmoji@17\.0\.0 /);
 
@@ -141,7 +141,7 @@ describe('the emoji data set', () => {
     const reopened = await getEmoji({ cacheDir: cacheDir() });
     assert.equal((await calls()).length, 3);
     assert.doesNotMatch((await calls())[2] ?? '', /openmoji/);
-    assert.deepEqual(reopened.pictures, store.pictures);
+    assert.deepEqual(reopened.images, store.images);
     assert.deepEqual(
       (await readdir(store.directory)).sort(),
       ['names', ...emojiStyles.map(({ name }) => name)].sort(),

@@ -14,10 +14,10 @@ import { emojiNames, emojiSize, emojiStyles, type EmojiStyle } from './styles.js
 /** Raised whenever the stored form or a pinned package changes. */
 const storeVersion = 2;
 
-/** Bytes of one stored picture: RGB, rows from the top. */
+/** Bytes of one stored image: RGB, rows from the top. */
 export const emojiBytes = emojiSize * emojiSize * 3;
 
-/** What is going on while the data set is made. */
+/** Progress of making the data set. */
 export interface EmojiProgress {
   readonly stage: 'fetch' | 'render';
   /** The packages or the style in work. */
@@ -33,25 +33,25 @@ export interface GetEmojiOptions {
 }
 
 /** A picture of a style. */
-export interface StoredPicture {
+export interface StoredImage {
   readonly hexcode: string;
-  /** Equal for pictures with equal pixels. */
+  /** Equal for images with equal pixels. */
   readonly digest: string;
 }
 
-/** The data set as it lies in the cache. */
+/** The data set in the cache. */
 export interface EmojiStore {
   readonly directory: string;
   readonly names: EmojiNames;
-  /** For each style its pictures, in the order of the pixel file. */
-  readonly pictures: ReadonlyMap<string, readonly StoredPicture[]>;
+  /** For each style its images, in the order of the pixel file. */
+  readonly images: ReadonlyMap<string, readonly StoredImage[]>;
 }
 
 function storeDirectory(cacheDir = cacheDirectory()): string {
   return join(cacheDir, 'data', `emoji-${storeVersion}`);
 }
 
-/** The file of a style's pictures: RGB pixels, one picture after the other. */
+/** The file of a style's images: RGB pixels, one image after the other. */
 export function pixelFile(directory: string, style: string): string {
   return join(directory, style, 'pixels.rgb');
 }
@@ -63,7 +63,7 @@ export function noticeFile(directory: string, style: string): string {
 
 /**
  * Makes the emoji data set in the user's cache, or what is missing of it: fetches the packages of
- * {@link emojiStyles} and {@link emojiNames} with the npm client and renders every picture at
+ * {@link emojiStyles} and {@link emojiNames} with the npm client and renders every image at
  * {@link emojiSize} pixels on white. Each style appears in the cache complete or not at all, so an
  * interrupted run goes on where it stopped, and two at once do no harm.
  */
@@ -121,16 +121,16 @@ export async function openEmojiStore(cacheDir?: string): Promise<EmojiStore> {
   }
   const read = async <T>(...path: string[]): Promise<T> =>
     JSON.parse(await readFile(join(directory, ...path), 'utf8')) as T;
-  const pictures = new Map<string, readonly StoredPicture[]>();
+  const images = new Map<string, readonly StoredImage[]>();
   for (const { name } of emojiStyles) {
-    pictures.set(name, await read<StoredPicture[]>(name, 'pictures.json'));
+    images.set(name, await read<StoredImage[]>(name, 'pictures.json'));
   }
-  return { directory, names: await read<EmojiNames>('names', 'names.json'), pictures };
+  return { directory, names: await read<EmojiNames>('names', 'names.json'), images };
 }
 
 type Files = Readonly<Record<string, string | Uint8Array>>;
 
-/** Writes a folder beside its place and then renames it, so that it is whole wherever it is seen. */
+/** Writes a folder under a temporary name and renames it, so that it is never seen incomplete. */
 async function publish(directory: string, name: string, files: Files): Promise<void> {
   const partial = join(directory, `${name}.partial-${process.pid}`);
   makeFolder(partial);
@@ -173,30 +173,30 @@ async function renderStyle(
   for (const file of await readdir(folder)) {
     files.set(canonicalHexcode(file.replace(/\.\w+$/, '')), join(folder, file));
   }
-  const drawn: (EmojiEntry & { file: string })[] = [];
+  const found: (EmojiEntry & { file: string })[] = [];
   for (const entry of names.entries) {
     const file = files.get(canonicalHexcode(entry.hexcode));
-    if (file !== undefined) drawn.push({ ...entry, file });
+    if (file !== undefined) found.push({ ...entry, file });
   }
-  const pixels = Buffer.alloc(drawn.length * emojiBytes);
+  const pixels = Buffer.alloc(found.length * emojiBytes);
   let next = 0;
   const renderNext = async (): Promise<void> => {
-    for (let item = drawn[next]; item !== undefined; item = drawn[next]) {
+    for (let item = found[next]; item !== undefined; item = found[next]) {
       const index = next++;
       pixels.set(await renderFile(item.file), index * emojiBytes);
-      if (next % 50 === 0 || next === drawn.length) {
-        onProgress?.({ stage: 'render', what: style.name, done: next, total: drawn.length });
+      if (next % 50 === 0 || next === found.length) {
+        onProgress?.({ stage: 'render', what: style.name, done: next, total: found.length });
       }
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() + 1 }, renderNext));
-  const pictures = drawn.map(({ hexcode }, index): StoredPicture => {
+  const images = found.map(({ hexcode }, index): StoredImage => {
     const bytes = pixels.subarray(index * emojiBytes, (index + 1) * emojiBytes);
     return { hexcode, digest: createHash('sha256').update(bytes).digest('base64').slice(0, 16) };
   });
   return {
     'pixels.rgb': pixels,
-    'pictures.json': JSON.stringify(pictures),
+    'pictures.json': JSON.stringify(images),
     'NOTICE.txt': await notice(style, join(work, 'node_modules', style.source.name)),
   };
 }
@@ -209,7 +209,7 @@ async function renderFile(path: string): Promise<Uint8Array> {
   return sharp(path, svg ? { density: (72 * emojiSize) / width } : {})
     .resize(emojiSize, emojiSize, { fit: 'contain', background: 'white' })
     .flatten({ background: 'white' })
-    .toColourspace('srgb')
+    .toColorspace('srgb')
     .removeAlpha()
     .raw()
     .toBuffer();

@@ -1,4 +1,4 @@
-/** Edge of the stored emoji pictures in pixels. */
+/** Side length of the stored emoji images in pixels. */
 export const emojiSize = 64;
 
 /** An npm package of an exact version. */
@@ -10,10 +10,10 @@ export interface PinnedPackage {
 /** One artist's drawings of the Unicode emoji. */
 export interface EmojiStyle {
   readonly name: string;
-  /** Whether the style is trained on; the others show how a model does on what it never saw. */
-  readonly seen: boolean;
+  /** Trained on; the other styles measure out-of-distribution generalisation. */
+  readonly inDistribution: boolean;
   readonly source: PinnedPackage;
-  /** Folder of the pictures within the package: one a code-point sequence. */
+  /** Folder of the images within the package: one a code-point sequence. */
   readonly folder: string;
   readonly licence: string;
   readonly attribution: string;
@@ -32,15 +32,15 @@ const openmoji: PinnedPackage = { name: 'openmoji', version: '17.0.0' };
 export const emojiStyles: readonly EmojiStyle[] = [
   {
     name: 'openmoji',
-    seen: true,
+    inDistribution: true,
     source: openmoji,
     folder: 'color/svg',
     licence: 'CC-BY-SA-4.0',
-    attribution: 'OpenMoji, the open-source emoji and icon project (colour)',
+    attribution: 'OpenMoji, the open-source emoji and icon project (color)',
   },
   {
     name: 'fluent',
-    seen: true,
+    inDistribution: true,
     source: { name: '@lobehub/fluent-emoji-flat', version: '1.1.0' },
     folder: 'assets',
     licence: 'MIT',
@@ -48,7 +48,7 @@ export const emojiStyles: readonly EmojiStyle[] = [
   },
   {
     name: 'noto',
-    seen: true,
+    inDistribution: true,
     source: { name: 'emoji-datasource-google', version: '16.0.0' },
     folder: 'img/google/64',
     licence: 'Apache-2.0',
@@ -56,7 +56,7 @@ export const emojiStyles: readonly EmojiStyle[] = [
   },
   {
     name: 'twemoji',
-    seen: true,
+    inDistribution: true,
     source: { name: '@discordapp/twemoji', version: '16.0.1' },
     folder: 'dist/svg',
     licence: 'CC-BY-4.0',
@@ -64,7 +64,7 @@ export const emojiStyles: readonly EmojiStyle[] = [
   },
   {
     name: 'openmoji-line',
-    seen: false,
+    inDistribution: false,
     source: openmoji,
     folder: 'black/svg',
     licence: 'CC-BY-SA-4.0',
@@ -72,7 +72,7 @@ export const emojiStyles: readonly EmojiStyle[] = [
   },
   {
     name: 'fluent-3d',
-    seen: false,
+    inDistribution: false,
     source: { name: '@lobehub/fluent-emoji-3d', version: '1.1.0' },
     folder: 'assets',
     licence: 'MIT',
