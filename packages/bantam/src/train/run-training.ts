@@ -1,4 +1,4 @@
-import { Loader, type Source } from '../data/index.js';
+import { describeNote, Loader, type Source } from '../data/index.js';
 import type { OpenValidator, Validator } from '../eval/index.js';
 import { describeModel, type LoadedModel } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
@@ -63,7 +63,7 @@ export async function runTraining(run: Run, control: TrainControl): Promise<Trai
   const note = (message: string): void => {
     emit({ kind: 'note', message });
   };
-  source.notes?.forEach(note);
+  source.notes?.map(describeNote).forEach(note);
   const strategy = createStrategy(config, { samples: source.size, models, reinforced });
   const loader = new Loader(source, {
     batchSize: loadSize(config.train),

@@ -68,7 +68,7 @@ function addInspect(data: Command): void {
     'bantam data inspect "wds:shards/{00000..00019}.tar"',
   ]);
   does(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
-    const { contactSheet, inspectSource, openSource, parseAugment } =
+    const { contactSheet, describeNote, inspectSource, openSource, parseAugment } =
       await import('../../data/index.js');
     const { sheet } = options;
     if (options.augment !== undefined && sheet === undefined) {
@@ -88,7 +88,7 @@ function addInspect(data: Command): void {
     }
     const drawn = sheet === undefined ? [] : [`\nContact sheet: ${sheet}`];
     return {
-      text: [describe(summary), ...drawn].join('\n'),
+      text: [describe(summary, summary.notes.map(describeNote)), ...drawn].join('\n'),
       json: sheet === undefined ? summary : { ...summary, sheet },
     };
   });
@@ -103,7 +103,7 @@ function addPack(data: Command): void {
     .option('--shard-size <n>', 'samples in a shard (default: 5000)', positiveInteger);
   examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
   does(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
-    const { openSource, writeShards } = await import('../../data/index.js');
+    const { describeNote, openSource, writeShards } = await import('../../data/index.js');
     const progress = new Progress();
     const start = Date.now();
     try {
@@ -115,7 +115,7 @@ function addPack(data: Command): void {
           progress.update('packing', formatCount(done, total, start));
         },
       });
-      const notes = [...(source.notes ?? []), ...summary.broken.map(brokenLine)];
+      const notes = [...(source.notes ?? []).map(describeNote), ...summary.broken.map(brokenLine)];
       const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there)`;
       const text = `${summary.shards} shards${kept}, ${summary.written} samples written: ${summary.spec}`;
       return { text: [...notes, text].join('\n'), json: { ...summary, notes: source.notes ?? [] } };
@@ -129,15 +129,10 @@ function brokenLine({ key, reason }: QuarantinedSample): string {
   return `Broken: ${key}: ${reason}`;
 }
 
-function describe({
-  captions,
-  synthetic,
-  images,
-  labels,
-  licences,
-  notes,
-  ...summary
-}: SourceSummary): string {
+function describe(
+  { captions, synthetic, images, labels, licences, ...summary }: SourceSummary,
+  notes: readonly string[],
+): string {
   const range = ({ min, median, max }: Spread): string => `${min} to ${max} (median ${median})`;
   const facts = [
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],

@@ -1,8 +1,7 @@
 import { decodeJpeg } from '@bantam/torch/image';
 import { loadSharp } from './load-sharp.js';
-import { readLocation } from './location.js';
+import { readLocation, type ImageLocation } from './location.js';
 import type { Pixels } from './pixels.js';
-import type { ImageLocation } from '../sources/source.js';
 
 export interface DecodeOptions {
   /**
