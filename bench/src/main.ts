@@ -7,7 +7,7 @@ import { Progress } from '../../packages/bantam/dist/cli/progress.js';
 import { positiveInteger } from '../../packages/bantam/dist/cli/values.js';
 import { makeFolder } from '../../packages/bantam/dist/base/make-folder.js';
 import { cases, modelCase, selectCases } from './cases.js';
-import { setUpPeer } from './peer.js';
+import { setUpPeer } from './baseline.js';
 import type { Precision } from './protocol.js';
 import { writeReport } from './report.js';
 import type { CaseResult, Results, SkippedCase } from './results.js';

@@ -2,7 +2,7 @@ import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { compare, type Agreement } from './agreement.js';
 import type { Checked, PeerSettings, Workload, WorkloadPrecision } from './protocol.js';
 import type { Round, Slice } from './results.js';
-import { startBantam, startPeer, type SideOptions } from './sides.js';
+import { startBantam, startPeer, type SideOptions } from './workers.js';
 import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
 
 /** Options of {@link measureInTurn}. */

@@ -3,12 +3,12 @@ import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
 import { measureInTurn } from './measure.js';
 import type { BantamFacts, PeerFacts, Prepared, Workload } from './protocol.js';
-import { packer } from './peer.js';
+import { packer } from './baseline.js';
 import { makePhotos } from './photos.js';
 import type { CaseResult, SkippedCase } from './results.js';
 import { runProgram } from './run-program.js';
 import { describeSettings } from './settings-text.js';
-import { startBantam, type SideOptions } from './sides.js';
+import { startBantam, type SideOptions } from './workers.js';
 import { TemporaryFolder } from './temporary-folder.js';
 import { findBestSettings, usualSettings } from './trials.js';
 

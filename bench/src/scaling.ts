@@ -3,7 +3,7 @@ import { optimizer } from './cases.js';
 import { measureInTurn } from './measure.js';
 import type { Precision } from './protocol.js';
 import type { ScalingPoint, SkippedCase } from './results.js';
-import { startBantam } from './sides.js';
+import { startBantam } from './workers.js';
 import { median } from './statistics.js';
 import { TemporaryFolder } from './temporary-folder.js';
 

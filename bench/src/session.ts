@@ -1,8 +1,8 @@
 import { cpus, totalmem } from 'node:os';
-import { findPeer } from './peer.js';
+import { findPeer } from './baseline.js';
 import type { BantamFacts, PeerFacts } from './protocol.js';
 import type { MachineFacts } from './results.js';
-import { startBantam, startPeer, type SideOptions } from './sides.js';
+import { startBantam, startPeer, type SideOptions } from './workers.js';
 
 /** Both sides as they are on this machine. */
 export interface Session extends SideOptions {

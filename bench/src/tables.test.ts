@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { precise } from './format.js';
-import { ratioPicture, scalingPicture } from './pictures.js';
+import { ratioPicture, scalingPicture } from './charts.js';
 import { fillPlaces, sections } from './report.js';
 import { measuredResults } from './results.test.helper.js';
 import { markdownTable, speedTable, trialTable, zooTable } from './tables.js';

@@ -1,6 +1,6 @@
 import type { PeerSettings, Workload } from './protocol.js';
 import type { Trial } from './results.js';
-import { startPeer, type SideOptions } from './sides.js';
+import { startPeer, type SideOptions } from './workers.js';
 
 /** The peer as OpenCLIP's documentation uses it. */
 export const plainSettings: PeerSettings = {

@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { cacheDirectory } from '../base/cache-dir.js';
 import { inspectCpu, type Cpu } from './cpu.js';
-import type { Engine } from './engine.js';
+import type { Engine } from './runtime.js';
 import { problems, verdicts, type Problem } from './verdicts.js';
 
 /** What Bantam finds on this computer. */
@@ -59,7 +59,7 @@ async function loadEngine(
   options: { seconds: number; onProgress: (what: string) => void },
 ): Promise<Pick<Machine, 'engine' | 'engineError'>> {
   try {
-    const { inspectEngine } = await import('./engine.js');
+    const { inspectEngine } = await import('./runtime.js');
     return { engine: await inspectEngine(cpu, options) };
   } catch (error) {
     return { engineError: error instanceof Error ? error.message : String(error) };

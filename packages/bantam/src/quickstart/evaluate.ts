@@ -16,7 +16,7 @@ import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.j
 import { readMetrics, readRunConfig, readValidations } from '../train/index.js';
 import { quickstartPaths } from './files.js';
 import { nextSteps } from './next-steps.js';
-import type { QuickstartRecipe } from './recipe.js';
+import type { QuickstartRecipe } from './preset.js';
 
 export interface EvaluateQuickstartOptions {
   readonly out: string;

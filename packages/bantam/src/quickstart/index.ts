@@ -5,4 +5,4 @@ export {
   type QuickstartOptions,
   type QuickstartResult,
 } from './quickstart.js';
-export { quickstartRecipe, type QuickstartRecipe } from './recipe.js';
+export { quickstartRecipe, type QuickstartRecipe } from './preset.js';

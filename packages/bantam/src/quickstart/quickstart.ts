@@ -6,7 +6,7 @@ import { parseBudget, resumeTraining, train, type TrainEvent } from '../train/in
 import { evaluateQuickstart } from './evaluate.js';
 import { quickstartPaths, quickstartStage, removeQuickstart } from './files.js';
 import { defaultOut, nextSteps } from './next-steps.js';
-import { quickstartRecipe, type QuickstartRecipe } from './recipe.js';
+import { quickstartRecipe, type QuickstartRecipe } from './preset.js';
 
 /** What {@link quickstart} reports while it goes on. */
 export type QuickstartEvent =

@@ -1,6 +1,6 @@
 import { markup, Markup, type Content } from './markup.js';
 import { compact, duration } from './numbers.js';
-import { confusionSection, searchSection } from './picture-sections.js';
+import { confusionSection, searchSection } from './image-sections.js';
 import type { ReportData } from './report-data.js';
 import { resultsSection } from './results-section.js';
 import { styleSheet } from './style.js';

@@ -9,10 +9,10 @@ import { runProgram } from './run-program.js';
 const requirements = fileURLToPath(new URL('../requirements.txt', import.meta.url));
 
 /** The peer's worker program. */
-export const peerWorker = fileURLToPath(new URL('../peer/worker.py', import.meta.url));
+export const peerWorker = fileURLToPath(new URL('../baseline/worker.py', import.meta.url));
 
 /** Packs a table of pictures into shards: TABLE FOLDER COUNT. */
-export const packer = fileURLToPath(new URL('../peer/pack.py', import.meta.url));
+export const packer = fileURLToPath(new URL('../baseline/pack.py', import.meta.url));
 
 /** Written last into the environment: without it, or with other requirements, it counts as absent. */
 const MARK = 'bantam-requirements.txt';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { findPeer, setUpPeer } from './peer.js';
+import { findPeer, setUpPeer } from './baseline.js';
 import { TemporaryFolder } from './temporary-folder.js';
 
 describe('the peer', () => {

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { peerWorker } from './peer.js';
+import { peerWorker } from './baseline.js';
 import type { PeerSettings } from './protocol.js';
 import { WorkerProcess } from './worker-process.js';
 
