@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { precise } from './format.js';
-import { ratioPicture, scalingPicture } from './charts.js';
-import { fillPlaces, sections } from './report.js';
+import { ratioChart, scalingChart } from './charts.js';
+import { fillSections, sections } from './report.js';
 import { measuredResults } from './results.test.helper.js';
 import { markdownTable, speedTable, trialTable, zooTable } from './tables.js';
 
@@ -24,7 +24,7 @@ describe('tables', () => {
     ]);
   });
 
-  it('has speeds, ratio with its range, share and memory', () => {
+  it('has speeds, ratio with its range, fraction of products and memory', () => {
     const row = speedTable(measuredResults).split('\n')[2] ?? '';
     assert.deepEqual(
       row.split('|').map((cell) => cell.trim()),
@@ -57,35 +57,35 @@ describe('tables', () => {
 });
 
 describe('report', () => {
-  it('fills places that it has results for and leaves the others', () => {
+  it('fills the sections of its results and leaves the others', () => {
     const page =
       'Text\n<!-- bench:run-skipped -->\nold\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n';
-    const filled = fillPlaces(page, sections(measuredResults));
+    const filled = fillSections(page, sections(measuredResults));
     assert.equal(
       filled,
       'Text\n<!-- bench:run-skipped -->\n\n- `train/RN50/bf16`: Bantam has no preset RN50 yet.\n\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n',
     );
-    assert.equal(fillPlaces(filled, sections(measuredResults)), filled);
+    assert.equal(fillSections(filled, sections(measuredResults)), filled);
   });
 
   it('draws a bar per case, as long as its ratio', () => {
-    const picture = ratioPicture(measuredResults);
-    assert.match(picture, /^<svg xmlns=/);
-    const bars = [...picture.matchAll(/<rect [^>]*width="([\d.]+)"/g)];
-    // The axis ends at the highest ratio of a round, 3; the median is 2.5.
+    const image = ratioChart(measuredResults);
+    assert.match(image, /^<svg xmlns=/);
+    const bars = [...image.matchAll(/<rect [^>]*width="([\d.]+)"/g)];
+    // The axis ends at the highest ratio of a repetition, 3; the median is 2.5.
     assert.deepEqual(
       bars.map(([, width]) => Number(width)),
       [Number(((430 * 2.5) / 3).toFixed(1))],
     );
-    assert.match(picture, />2\.50×</);
+    assert.match(image, />2\.50×</);
   });
 
   it('draws speed and memory for each axis', () => {
     const point = { axis: 'batch', model: 'ViT-B-32', precision: 'bf16' } as const;
-    const picture = scalingPicture([
+    const image = scalingChart([
       { ...point, value: 16, samplesPerSecond: 10, peakBytes: 1e9 },
       { ...point, value: 64, samplesPerSecond: 20, peakBytes: 3e9 },
     ]);
-    assert.equal(picture.match(/<path class="main"/g)?.length, 2);
+    assert.equal(image.match(/<path class="main"/g)?.length, 2);
   });
 });
