@@ -15,7 +15,7 @@ export interface GeneratorHandle {
   readonly [generatorBrand]: true;
 }
 
-/** What an operator takes: `undefined` stands for the schema's default, `null` for none. */
+/** Argument of an operator: `undefined` stands for the schema's default, `null` for none. */
 export type NativeArgument =
   | TensorHandle
   | GeneratorHandle
@@ -27,7 +27,7 @@ export type NativeArgument =
   | undefined
   | readonly NativeArgument[];
 
-/** What an operator gives back. */
+/** Result of an operator. */
 export type NativeResult =
   TensorHandle | number | boolean | string | null | undefined | NativeResult[];
 
@@ -133,7 +133,7 @@ function load(): Native {
   try {
     addon = withShortSpins(() => require('../build/bantam_torch.node') as Native);
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    const reason = error instanceof Error ? error.message.replace(/\n[^]*/, '') : String(error);
     throw new TorchError(
       `The native addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
     );
