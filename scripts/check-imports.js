@@ -78,7 +78,7 @@ export function importCircles(folder = root) {
   return connectedFiles(importGraph(folder));
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+if (import.meta.url === pathToFileURL(String(process.argv[1])).href) {
   const folder = process.argv[2] ?? root;
   if (!existsSync(folder)) throw new Error(`There is no folder ${folder}.`);
   const circles = importCircles(folder);

@@ -66,7 +66,7 @@ function report(paths) {
   );
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+if (import.meta.url === pathToFileURL(String(process.argv[1])).href) {
   const wanted = process.argv.slice(2);
   const within = (/** @type {readonly string[]} */ starts, /** @type {string} */ path) =>
     starts.some((start) => path.startsWith(start));

@@ -15,10 +15,11 @@ const generated = new Set([
   'build',
   'fixtures',
   '__pycache__',
+  'api',
 ]);
 
 /** Folders that are generated, at the root only. */
-const generatedAtRoot = new Set(['runs', 'quickstart', 'api', 'shared']);
+const generatedAtRoot = new Set(['runs', 'quickstart', 'shared']);
 
 /**
  * Paths of all files below a root that have one of the extensions, sorted, with forward slashes.

@@ -12,8 +12,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where tests run, and where they are written; the same folder for those in plain JavaScript. */
+/** Folders of compiled tests and of their sources; the same folder for those in plain JavaScript. */
 const FOLDERS = [
+  { compiled: 'scripts', source: 'scripts' },
   { compiled: 'packages/torch/install', source: 'packages/torch/install' },
   { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },

@@ -1,3 +1,4 @@
+import { at } from '@bantam/torch/at';
 import { BantamError } from 'bantam/internal';
 import { compare, type Agreement } from './agreement.js';
 import type { Checked, BaselineSettings, Workload, WorkloadPrecision } from './protocol.js';
@@ -86,7 +87,7 @@ async function runSlice(
   const before = clocks();
   const { seconds } = await worker.ask({ op: 'run', steps });
   const [cpuSeconds = null, othersCpuSeconds = null, all = null] = clocks().map((after, i) => {
-    const then = before[i] ?? null;
+    const then = at(before, i);
     return after === null || then === null ? null : after - then;
   });
   // The clock of CPU time ticks every hundredth of a second.

@@ -25,7 +25,7 @@ describe('tables', () => {
   });
 
   it('has speeds, ratio with its range, fraction of products and memory', () => {
-    const row = speedTable(measuredResults).split('\n')[2] ?? '';
+    const row = speedTable(measuredResults).split('\n').slice(2).join();
     assert.deepEqual(
       row.split('|').map((cell) => cell.trim()),
       [
@@ -46,12 +46,12 @@ describe('tables', () => {
 
   it('names the setting that was taken, and why one failed', () => {
     const rows = trialTable(measuredResults).split('\n');
-    assert.match(rows[3] ?? '', /fused AdamW .* 1\.00 \| +taken/);
-    assert.match(rows[4] ?? '', /torch\.compile .*failed: no compiler/);
+    assert.match(String(rows[3]), /fused AdamW .* 1\.00 \| +taken/);
+    assert.match(String(rows[4]), /torch\.compile .*failed: no compiler/);
   });
 
   it('has one row per model of the zoo', () => {
-    const row = zooTable(measuredResults).split('\n')[2] ?? '';
+    const row = zooTable(measuredResults).split('\n').slice(2).join();
     assert.match(row, /`ViT-B-32` \| +151\.3 \| +9\.00 \| +25\.0 \| +10\.0 \| +2\.50×/);
   });
 });

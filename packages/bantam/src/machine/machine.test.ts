@@ -49,7 +49,7 @@ describe('verdicts', () => {
         { dtype: 'float32' as const, size: 1, gflops: 100 },
         { dtype: 'bfloat16' as const, size: 1, gflops: bf16 },
       ];
-      return verdicts({ runtime: { ...runtime, rates, precision } })[0] ?? '';
+      return verdicts({ runtime: { ...runtime, rates, precision } }).join(' ');
     };
     assert.match(verdict(610, 'bfloat16'), /6\.1 times as fast as fp32 here: training takes bf16/);
     assert.match(verdict(610, 'float32'), /train with --precision bf16/);

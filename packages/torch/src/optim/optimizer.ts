@@ -24,7 +24,7 @@ export interface Optimizer extends Disposable {
    */
   state(): Map<string, Tensor>;
   /**
-   * Continues from what {@link state} gave, bit for bit.
+   * Continues from what {@link Optimizer.state} gave, bit for bit.
    *
    * @throws TorchError when it is the state of other parameters, or of another kind of optimiser.
    */
