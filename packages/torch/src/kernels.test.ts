@@ -73,7 +73,9 @@ function run(
   dtypes: readonly FloatDType[],
   upstream: Tensor,
 ): Tensor[] {
-  const leaves = values.map((value, i) => leaf(value, at(dtypes, i)));
+  const leaves = values.map((value, i) =>
+    leaf(value, i < dtypes.length ? at(dtypes, i) : 'float32'),
+  );
   const y = f(...leaves);
   const gradients = grad([y], leaves, { gradOutputs: [to(upstream, { dtype: y.dtype })] });
   return [y, ...gradients.map((gradient) => gradient ?? assert.fail())];
