@@ -24,7 +24,7 @@ export const forbiddenWords = [
     pattern: String.raw`\bpieces?\b(?<!sentence ?piece|word ?piece)`,
     use: 'micro-batch, token or part',
   },
-  { pattern: String.raw`\bedges?\b(?! cases?\b)`, use: 'size, side length or border' },
+  { pattern: String.raw`\bedge\b(?! cases?\b)`, use: 'size, side length or border' },
   {
     pattern: String.raw`\b(?:an?|the|this|that|these|each|its|their|what|small|large) shares?\b`,
     use: 'fraction, ratio',
