@@ -26,7 +26,7 @@ export const forbiddenWords = [
   },
   { pattern: String.raw`\bedge\b(?! cases?\b)`, use: 'size, side length or border' },
   {
-    pattern: String.raw`\b(?:an?|the|this|that|these|each|its|their|what|small|large) shares?\b`,
+    pattern: String.raw`\b(?:an?|the|this|each|its|their|small|large) share\b`,
     use: 'fraction, ratio',
   },
   { pattern: String.raw`\bshares? of\b`, use: 'fraction of, ratio' },
@@ -60,6 +60,7 @@ export const commentOpenings = ['What', 'Where', 'Whether', 'Those that'];
  * @type {readonly { readonly text: string, readonly why: string }[]}
  */
 export const allowedUses = [
+  { text: 'Xeon(R) Processor', why: 'the name of a CPU' },
   { text: 'a picture of', why: 'a caption of data sets and prompt templates' },
 ];
 
