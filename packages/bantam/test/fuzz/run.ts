@@ -90,9 +90,8 @@ async function main(): Promise<number> {
     const seeds = await target.seeds(folder);
     for (const seed of seeds) {
       const judgement = await judge(target, seed, folder);
-      if (judgement !== 'read') {
-        const problem = typeof judgement === 'object' ? judgement.problem : judgement;
-        throw new Error(`A seed of "${target.name}" is not read: ${problem}`);
+      if (typeof judgement === 'object') {
+        throw new Error(`A seed of "${target.name}" fails: ${judgement.problem}`);
       }
     }
     const tell = progressTo(values.progress);

@@ -11,6 +11,7 @@ import { decodeJpeg, resampleForms, resampleRgb } from '@bantam/torch/image';
 import { decodeImage, openSource } from '../../dist/data/index.js';
 import { BantamError } from '../../dist/errors.js';
 import { loadTokenizer } from '../../dist/text/index.js';
+import { callOperator } from './operators.js';
 import { mutateBytes, mutateJson, mutateSafetensors, mutateTar, type Mutation } from './mutate.js';
 
 type ErrorClass = abstract new (...args: never[]) => Error;
@@ -180,6 +181,24 @@ export const targets: readonly FuzzTarget[] = [
       tokenizer.decode(ids);
     },
     allowed: [BantamError],
+  },
+  {
+    name: 'operators',
+    seeds: () =>
+      Promise.resolve(
+        Array.from({ length: 44 }, (_, i) =>
+          Buffer.from([
+            i,
+            2,
+            9,
+            ...Array.from({ length: 61 }, (_, j) => (i * 89 + j * j * 53) & 255),
+          ]),
+        ),
+      ),
+    mutate: mutateBytes,
+    run: callOperator,
+    // libtorch's errors are Errors of no kind of their own.
+    allowed: [Error],
   },
 ];
 
