@@ -1,4 +1,5 @@
 import { decodeJpeg } from '@bantam/torch/image';
+import { BantamError } from '../errors.js';
 import { loadSharp } from './load-sharp.js';
 import { readLocation } from './location.js';
 import type { Pixels } from './pixels.js';
@@ -15,7 +16,9 @@ export interface DecodeOptions {
 /**
  * Decodes an image file to RGB: turned upright by its EXIF orientation, flattened on white, the
  * first frame of an animation, CMYK, grey and 16 bits converted. Embedded colour profiles are not
- * applied, as PIL does not. Throws on truncated or corrupt files.
+ * applied, as PIL does not.
+ *
+ * @throws BantamError on truncated and corrupt files, and on what is no image.
  */
 export async function decodeImage(bytes: Uint8Array, options?: DecodeOptions): Promise<Pixels> {
   const pixels = decodeOrdinary(bytes, options);
@@ -34,11 +37,22 @@ export function decodeOrdinary(bytes: Uint8Array, options?: DecodeOptions): Pixe
 }
 
 /** {@link decodeImage} for every file that can be decoded at all. */
-export async function decodeAny(
-  bytes: Uint8Array,
-  { shortestSide }: DecodeOptions = {},
-): Promise<Pixels> {
+export async function decodeAny(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Pixels> {
   const sharp = await loadSharp();
+  try {
+    return await decodeWith(sharp, bytes, options);
+  } catch (error) {
+    // libvips writes a line for each thing that it noticed.
+    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+    throw new BantamError(`The image cannot be decoded (${reason ?? 'no reason'}).`);
+  }
+}
+
+async function decodeWith(
+  sharp: Awaited<ReturnType<typeof loadSharp>>,
+  bytes: Uint8Array,
+  { shortestSide }: DecodeOptions,
+): Promise<Pixels> {
   const options = { failOn: 'truncated', pages: 1, ignoreIcc: true } as const;
   let image = sharp(bytes, options)
     .autoOrient()

@@ -50,6 +50,7 @@ const Kernel& kernel() {
 
 /// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
 bool applies(const at::Tensor& qkv, int64_t heads) {
+  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
   return kernel().forward != nullptr && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 &&
          qkv.dim() == 3 && qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength &&
          qkv.size(2) % (96 * heads) == 0;

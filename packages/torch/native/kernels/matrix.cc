@@ -1,11 +1,8 @@
-#ifdef BANTAM_AMX
-
 #include "matrix.h"
 
 #include <ATen/autocast_mode.h>
 
 #include "processor.h"
-
 #include "shape.h"
 
 namespace bantam::matrix {
@@ -126,5 +123,3 @@ std::tuple<at::Tensor, at::Tensor> backward_weight(const at::Tensor& dy, const a
 }
 
 }  // namespace bantam::matrix
-
-#endif  // BANTAM_AMX

@@ -70,6 +70,8 @@ at::Tensor forward_cpu(const at::Tensor& input) {
 }
 
 at::Tensor backward_cpu(const at::Tensor& gradient, const at::Tensor& input) {
+  TORCH_CHECK(gradient.sizes() == input.sizes(), "the gradient of quick GELU has the shape ", gradient.sizes(),
+              " where its input has ", input.sizes());
   if (!is_fast(input)) return backward_plain(gradient, input);
   const auto x = input.contiguous();
   const auto dy = gradient.to(x.scalar_type()).contiguous();
