@@ -2,7 +2,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/cpu/Utils.h>
 #include <dlfcn.h>
 #include <torch/version.h>
 
@@ -22,12 +21,14 @@ Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), at::get_cpu_capability());
 }
 
-Napi::Value has_amx(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), at::cpu::init_amx());
+/// instructionLevel() → one of kLevelNames
+Napi::Value instruction_level(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), kLevelNames[static_cast<int>(level())]);
 }
 
-Napi::Value has_avx512_bf16(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), processor_has({"avx512_bf16"}));
+/// instructionLimitError() → a sentence, or an empty text
+Napi::Value instruction_limit_error(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), limit_error());
 }
 
 Napi::Value get_threads(const Napi::CallbackInfo& info) {
@@ -55,8 +56,8 @@ void init_machine(Napi::Env env, Napi::Object exports) {
   exports["version"] = Napi::Function::New(env, version);
   exports["buildConfig"] = Napi::Function::New(env, build_config);
   exports["cpuCapability"] = Napi::Function::New(env, cpu_capability);
-  exports["hasAmx"] = Napi::Function::New(env, has_amx);
-  exports["hasAvx512Bf16"] = Napi::Function::New(env, has_avx512_bf16);
+  exports["instructionLevel"] = Napi::Function::New(env, instruction_level);
+  exports["instructionLimitError"] = Napi::Function::New(env, instruction_limit_error);
   exports["getThreads"] = Napi::Function::New(env, get_threads);
   exports["setThreads"] = Napi::Function::New(env, set_threads);
   exports["loadCuda"] = Napi::Function::New(env, load_cuda);

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <string>
 
+#include "../level.h"
 #include "jpeg.h"
 #include "resample.h"
 
@@ -89,6 +91,12 @@ bool add_flag(napi_env env, napi_value exports, const char* name, bool flag) {
   return napi_get_boolean(env, flag, &value) == napi_ok && napi_set_named_property(env, exports, name, value) == napi_ok;
 }
 
+bool add_text(napi_env env, napi_value exports, const char* name, const std::string& text) {
+  napi_value value;
+  return napi_create_string_utf8(env, text.data(), text.size(), &value) == napi_ok &&
+         napi_set_named_property(env, exports, name, value) == napi_ok;
+}
+
 bool add_number(napi_env env, napi_value exports, const char* name, uint32_t number) {
   napi_value value;
   return napi_create_uint32(env, number, &value) == napi_ok &&
@@ -101,6 +109,7 @@ NAPI_MODULE_INIT() {
   const bool added = add_function(env, exports, "decodeJpeg", decode_jpeg_file) &&
                      add_function(env, exports, "resample", resample_picture) &&
                      add_flag(env, exports, "hasJpeg", has_jpeg()) &&
+                     add_text(env, exports, "instructionLimitError", bantam::limit_error()) &&
                      add_number(env, exports, "bestForm", static_cast<uint32_t>(best_form()));
   return added ? exports : nullptr;
 }
