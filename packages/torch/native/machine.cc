@@ -2,7 +2,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/cpu/Utils.h>
 #include <dlfcn.h>
 #include <torch/version.h>
 
@@ -22,9 +21,13 @@ napi_value build_config(Call& call) { return Napi::String::New(call.env, at::sho
 
 napi_value cpu_capability(Call& call) { return Napi::String::New(call.env, at::get_cpu_capability()); }
 
-napi_value has_amx(Call& call) { return Napi::Boolean::New(call.env, at::cpu::init_amx()); }
+/// instructionLevel() → one of kLevelNames
+napi_value instruction_level(Call& call) {
+  return Napi::String::New(call.env, kLevelNames[static_cast<int>(level())]);
+}
 
-napi_value has_avx512_bf16(Call& call) { return Napi::Boolean::New(call.env, processor_has({"avx512_bf16"})); }
+/// instructionLimitError() → a sentence, or an empty string
+napi_value instruction_limit_error(Call& call) { return Napi::String::New(call.env, limit_error()); }
 
 napi_value get_threads(Call& call) { return Napi::Number::New(call.env, at::get_num_threads()); }
 
@@ -47,8 +50,8 @@ void init_machine(napi_env env, napi_value exports) {
       {"version", version},
       {"buildConfig", build_config},
       {"cpuCapability", cpu_capability},
-      {"hasAmx", has_amx},
-      {"hasAvx512Bf16", has_avx512_bf16},
+      {"instructionLevel", instruction_level},
+      {"instructionLimitError", instruction_limit_error},
       {"getThreads", get_threads},
       {"setThreads", set_threads},
       {"loadCuda", load_cuda},

@@ -101,8 +101,8 @@ export interface Native {
   version(): string;
   buildConfig(): string;
   cpuCapability(): string;
-  hasAmx(): boolean;
-  hasAvx512Bf16(): boolean;
+  instructionLevel(): string;
+  instructionLimitError(): string;
   getThreads(): number;
   setThreads(threads: number): void;
   loadCuda(): string | null;
@@ -144,6 +144,8 @@ function load(): Native {
       `@bantam/torch needs libtorch ${LIBTORCH_VERSION} but was built against ${String(version)}; run 'npm rebuild @bantam/torch', with BANTAM_LIBTORCH unset or pointing to ${LIBTORCH_VERSION}.`,
     );
   }
+  const limitError = addon.instructionLimitError();
+  if (limitError !== '') throw new TorchError(limitError);
   return addon;
 }
 

@@ -70,7 +70,8 @@ export function problems({
       remedy: 'close other programs, or train with a smaller train.batchSize',
     });
   }
-  if (engine !== undefined && cpu.matrix.includes('amx_bf16') && !engine.amx) {
+  const isBelowAmx = engine !== undefined && engine.level !== 'amx' && engine.limit === undefined;
+  if (isBelowAmx && cpu.matrix.includes('amx_bf16')) {
     found.push({
       what: 'the processor has matrix units (AMX) that this process may not use',
       remedy: 'use Linux 5.16 or later, outside of a sandbox that forbids arch_prctl',

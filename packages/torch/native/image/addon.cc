@@ -2,7 +2,9 @@
 // memory of each thread, so that worker threads may load it.
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
+#include "../level.h"
 #include "guard.h"
 #include "jpeg.h"
 #include "resample.h"
@@ -113,10 +115,13 @@ void set_property(napi_env env, napi_value exports, const char* name, napi_value
 void init(napi_env env, napi_value exports) {
   static constexpr Entry entries[] = {{"decodeJpeg", decode_jpeg_file}, {"resample", resample_image}};
   if (!add_entries(env, exports, entries)) throw std::runtime_error("its functions could not be made");
-  napi_value jpeg = nullptr, form = nullptr;
+  const std::string limit = limit_error();
+  napi_value jpeg = nullptr, form = nullptr, sentence = nullptr;
   napi_get_boolean(env, has_jpeg(), &jpeg);
   napi_create_uint32(env, static_cast<uint32_t>(best_form()), &form);
+  napi_create_string_utf8(env, limit.data(), limit.size(), &sentence);
   set_property(env, exports, "hasJpeg", jpeg);
+  set_property(env, exports, "instructionLimitError", sentence);
   set_property(env, exports, "bestForm", form);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../level.h"
 #include "resample_avx512.h"
 #include "taps.h"
 
@@ -287,10 +288,10 @@ void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8
 Form best_form() {
 #ifdef BANTAM_AVX512
   const bool has_bytes = __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
-  if (has_bytes && __builtin_cpu_supports("avx512vl") != 0) return Form::avx512;
+  if (has_bytes && vector_level() >= Level::avx512) return Form::avx512;
 #endif
 #ifdef BANTAM_AVX2
-  if (__builtin_cpu_supports("avx2") != 0) return Form::avx2;
+  if (vector_level() >= Level::avx2) return Form::avx2;
 #endif
   return Form::plain;
 }

@@ -7,7 +7,6 @@
 #include <torch/library.h>
 
 #include "attention.h"
-#include "matrix.h"
 #include "processor.h"
 
 namespace bantam {
@@ -26,19 +25,22 @@ at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
 
 using Pass = void (*)(const gemm::Attention&, gemm::Runner);
 
-/// The fastest kernel for this processor, if there is one.
+/// The kernel of the level, if there is one.
 struct Kernel {
   Pass forward = nullptr, backward = nullptr;
 };
 
 Kernel choose() {
+#ifdef BANTAM_EMULATED_AMX
+  if (level() == Level::amx && limit().emulated) {
+    return {gemm::emulated_amx::attention_forward, gemm::emulated_amx::attention_backward};
+  }
+#endif
 #ifdef BANTAM_AMX
-  if (matrix::available()) return {gemm::attention_forward_amx, gemm::attention_backward_amx};
+  if (level() == Level::amx) return {gemm::amx::attention_forward, gemm::amx::attention_backward};
 #endif
 #ifdef BANTAM_AVX512
-  if (processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"})) {
-    return {gemm::attention_forward_avx512, gemm::attention_backward_avx512};
-  }
+  if (level() >= Level::avx512_bf16) return {gemm::avx512::attention_forward, gemm::avx512::attention_backward};
 #endif
   return {};
 }

@@ -216,7 +216,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward_cpu(const Tensor& gradient, 
     by_type(x, [&]<typename E>(E) {
       const int64_t start = first * channels;
       input_pass(data<E>(g) + start, data<E>(x) + start, mutable_data<E>(dx) + start, count, per_channel, rest,
-                 slopes.data(), slopes.data() + channels);
+                 training ? slopes.data() : nullptr, training ? slopes.data() + channels : nullptr);
     });
   });
   return {dx, dweight, dbias, g};

@@ -97,14 +97,14 @@ BANTAM_INLINE void add_any(const Scalar* map, const Scalar* gradient, const Size
   if (sizes.kernel == 7) add_picture<7>(map, gradient, sizes, count, scratch, sums);
 }
 
-BANTAM_SIMD void add_float(const float* map, const float* gradient, const Sizes& sizes, int64_t count,
-                           float* scratch, float* sums) {
-  add_any(map, gradient, sizes, count, scratch, sums);
+void add_float(const float* map, const float* gradient, const Sizes& sizes, int64_t count, float* scratch,
+               float* sums) {
+  vectorized([=]() BANTAM_INLINED { add_any(map, gradient, sizes, count, scratch, sums); });
 }
 
-BANTAM_SIMD void add_bfloat16(const uint16_t* map, const uint16_t* gradient, const Sizes& sizes, int64_t count,
-                              float* scratch, float* sums) {
-  add_any(map, gradient, sizes, count, scratch, sums);
+void add_bfloat16(const uint16_t* map, const uint16_t* gradient, const Sizes& sizes, int64_t count, float* scratch,
+                  float* sums) {
+  vectorized([=]() BANTAM_INLINED { add_any(map, gradient, sizes, count, scratch, sums); });
 }
 
 /// Gradients of weight [C, 1, k, k] and bias [C] in float32, from map and gradient [B, C, H, W].

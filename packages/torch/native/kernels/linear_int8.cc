@@ -31,7 +31,7 @@ bool has_int8_products() {
 #ifdef BANTAM_AVX512
   static const bool found = [] {
     const auto packs = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""});
-    return packs.has_value() && processor_has({"avx512_bw", "avx512_vl"}) &&
+    return packs.has_value() && level() >= Level::avx512 &&
            (processor_has({"avx512_vnni"}) || processor_has({"amx_int8"}));
   }();
   return found;

@@ -25,14 +25,18 @@ Levels repeated(const at::Tensor& values) {
   return levels;
 }
 
-BANTAM_SIMD void normalize(const uint8_t* x, const Levels& mean, const Levels& std, float* y, int64_t pixels) {
-  const float* const m = mean.data();
-  const float* const s = std.data();
+BANTAM_INLINE void normalize_loop(const uint8_t* x, const float* m, const float* s, float* y, int64_t pixels) {
   int64_t i = 0;
   for (; i + kGroup <= pixels; i += kGroup, x += kGroup * kChannels, y += kGroup * kChannels) {
     for (int64_t j = 0; j < kGroup * kChannels; ++j) y[j] = (static_cast<float>(x[j]) - m[j]) / s[j];
   }
   for (int64_t j = 0; j < (pixels - i) * kChannels; ++j) y[j] = (static_cast<float>(x[j]) - m[j]) / s[j];
+}
+
+void normalize(const uint8_t* x, const Levels& mean, const Levels& std, float* y, int64_t pixels) {
+  const float* const m = mean.data();
+  const float* const s = std.data();
+  vectorized([=]() BANTAM_INLINED { normalize_loop(x, m, s, y, pixels); });
 }
 
 at::Tensor normalize_plain(const at::Tensor& pixels, const at::Tensor& mean, const at::Tensor& std) {

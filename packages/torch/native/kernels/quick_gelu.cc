@@ -24,22 +24,28 @@ BANTAM_INLINE float slope_at(float x) {
   return gate * (1.0f + scaled * (1.0f - gate));
 }
 
-BANTAM_SIMD void forward_float(const float* x, float* y, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = value_at(x[i]);
+void forward_float(const float* x, float* y, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) y[i] = value_at(x[i]);
+  });
 }
 
-BANTAM_SIMD void forward_bfloat16(const uint16_t* x, uint16_t* y, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = to_bfloat16(value_at(from_bfloat16(x[i])));
+void forward_bfloat16(const uint16_t* x, uint16_t* y, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) y[i] = to_bfloat16(value_at(from_bfloat16(x[i])));
+  });
 }
 
-BANTAM_SIMD void backward_float(const float* dy, const float* x, float* dx, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope_at(x[i]);
+void backward_float(const float* dy, const float* x, float* dx, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope_at(x[i]);
+  });
 }
 
-BANTAM_SIMD void backward_bfloat16(const uint16_t* dy, const uint16_t* x, uint16_t* dx, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    dx[i] = to_bfloat16(from_bfloat16(dy[i]) * slope_at(from_bfloat16(x[i])));
-  }
+void backward_bfloat16(const uint16_t* dy, const uint16_t* x, uint16_t* dx, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) dx[i] = to_bfloat16(from_bfloat16(dy[i]) * slope_at(from_bfloat16(x[i])));
+  });
 }
 
 at::Tensor forward_plain(const at::Tensor& x) { return x * at::sigmoid(x * double{1.702}); }
