@@ -9,7 +9,7 @@
 #include "attention.h"
 #include "processor.h"
 
-namespace bantam {
+namespace bantam::attention {
 namespace {
 
 at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
@@ -108,9 +108,9 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::attention
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention);
-  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::applies);
+  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention::attention);
+  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::attention::applies);
 }

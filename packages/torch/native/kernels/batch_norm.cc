@@ -13,7 +13,7 @@
 
 #include "batch_norm.h"
 
-namespace bantam {
+namespace bantam::batch_norm {
 namespace {
 
 using at::Tensor;
@@ -288,13 +288,13 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::batch_norm
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def(
       "batch_norm(Tensor x, Tensor weight, Tensor bias, Tensor running_mean, Tensor running_var, "
       "Tensor? residual, bool relu, bool training, float momentum, float eps) -> Tensor",
-      bantam::batch_norm);
+      bantam::batch_norm::batch_norm);
   library.def(
       "batch_norm_forward(Tensor x, Tensor weight, Tensor bias, Tensor running_mean, Tensor running_var, "
       "Tensor? residual, bool relu, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)");
@@ -304,11 +304,11 @@ TORCH_LIBRARY_FRAGMENT(bantam, library) {
 }
 
 TORCH_LIBRARY_IMPL(bantam, CPU, library) {
-  library.impl("batch_norm_forward", bantam::forward_cpu);
-  library.impl("batch_norm_backward", bantam::backward_cpu);
+  library.impl("batch_norm_forward", bantam::batch_norm::forward_cpu);
+  library.impl("batch_norm_backward", bantam::batch_norm::backward_cpu);
 }
 
 TORCH_LIBRARY_IMPL(bantam, Meta, library) {
-  library.impl("batch_norm_forward", bantam::forward_meta);
-  library.impl("batch_norm_backward", bantam::backward_meta);
+  library.impl("batch_norm_forward", bantam::batch_norm::forward_meta);
+  library.impl("batch_norm_backward", bantam::batch_norm::backward_meta);
 }

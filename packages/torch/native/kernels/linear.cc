@@ -13,7 +13,7 @@
 #include "matrix_layers.h"
 #include "onednn.h"
 
-namespace bantam {
+namespace bantam::linear {
 namespace {
 
 using gemm::Activation;
@@ -123,12 +123,13 @@ at::Tensor mlp(const at::Tensor& x, const at::Tensor& weight1, const OptionalTen
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::linear
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("linear(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None) -> Tensor", bantam::linear);
+  library.def("linear(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None) -> Tensor",
+              bantam::linear::linear);
   library.def(
       "mlp(Tensor x, Tensor weight1, Tensor? bias1, Tensor weight2, Tensor? bias2, Tensor? residual, int activation) "
       "-> Tensor",
-      bantam::mlp);
+      bantam::linear::mlp);
 }
