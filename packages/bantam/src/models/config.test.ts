@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { BantamError } from '../base/errors.js';
 import { mlpWidth } from './blocks/transformer-config.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
-import { gridSize, visionHeads } from './image-towers/vit-config.js';
-import { modelConfig } from './presets/index.js';
+import { gridSize, visionHeads } from './towers/image/vit-config.js';
+import { modelConfig } from './presets/presets.js';
 
 function refused(read: () => unknown, message: RegExp): void {
   assert.throws(read, (error) => error instanceof BantamError && message.test(error.message));

@@ -8,7 +8,7 @@ import {
   section,
   type Fields,
 } from '../base/fields.js';
-import { checkDecoder, decoderFields, type DecoderConfig } from './decoder/decoder-config.js';
+import { checkDecoder, decoderFields, type DecoderConfig } from './towers/decoder/decoder-config.js';
 import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
 
 /**

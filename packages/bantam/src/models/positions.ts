@@ -1,5 +1,5 @@
 import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
-import { resizeGrid } from './blocks/resize-grid.js';
+import { resizeGrid } from './blocks/grid-positions.js';
 import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 

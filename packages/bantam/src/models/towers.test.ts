@@ -18,7 +18,7 @@ import {
 import { BantamError } from '../base/errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
-import { idRows } from './id-rows.test.helper.js';
+import { idRows } from '../test-support/id-rows.js';
 
 const config = parseModelConfig({
   embedDim: 12,

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
 import { clipTokenizer } from './clip-tokenizer.js';
-import { fixture } from './fixture.test.helper.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { loadTokenizer } from './load-tokenizer.js';
 
 const path = (name: string): string =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { fixture } from './fixture.test.helper.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { loadTokenizer } from './load-tokenizer.js';
 import { placesBySyntax, reductionMethods, TextReducer, type TextReduction } from './reduce.js';
 import { classifyWords, type WordClass } from './word-classes.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BantamError } from '../base/errors.js';
-import { fixture } from './fixture.test.helper.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { loadTokenizer } from './load-tokenizer.js';
 import { trainTokenizer } from './train-tokenizer.js';
 

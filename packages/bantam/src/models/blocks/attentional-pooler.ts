@@ -9,7 +9,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { attendFlops } from './attend.js';
+import { attendFlops } from './attention.js';
 import { CrossAttention, type CrossAttentionSizes } from './cross-attention.js';
 
 /** Sizes of {@link AttentionalPooler}. */

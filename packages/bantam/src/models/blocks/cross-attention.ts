@@ -12,7 +12,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { attendHeads, joinHeads, splitHeads } from './attend.js';
+import { attendHeads, joinHeads, splitHeads } from './attention.js';
 
 /** Sizes of {@link CrossAttention}. */
 export interface CrossAttentionSizes {

@@ -16,7 +16,7 @@ import {
   samePadding,
   sumConvs,
   type Kernel,
-} from './conv-branches.js';
+} from './convolution.js';
 import { ConvNorm } from './conv-norm.js';
 import { SqueezeExcite } from './squeeze-excite.js';
 

@@ -11,7 +11,7 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
-import type { Packable } from '../pack.js';
+import type { Packable } from '../inference/inference.js';
 
 /** Options of {@link PatchConv}. */
 export interface PatchConvOptions {

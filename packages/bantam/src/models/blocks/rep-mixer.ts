@@ -24,7 +24,7 @@ import {
   reparamState,
   samePadding,
   type Kernel,
-} from './conv-branches.js';
+} from './convolution.js';
 import { ConvNorm } from './conv-norm.js';
 import { MobileOneBlock } from './mobile-one.js';
 

@@ -29,10 +29,10 @@ import {
 import { BantamError } from '../../base/errors.js';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from '../config.js';
-import { parameterCount } from '../flops.js';
-import { fromOpenClip, toOpenClip } from '../formats/open-clip.js';
-import { modelConfig } from '../presets/index.js';
-import { takePlaces } from './places.js';
+import { parameterCount } from '../cost/flops.js';
+import { fromOpenClip, toOpenClip } from '../io/formats/open-clip-config.js';
+import { modelConfig } from '../presets/presets.js';
+import { takePlaces } from './sequences.js';
 import { SasPBlock } from './sas-p.js';
 import type { TransformerConfig } from './transformer-config.js';
 import { ResidualBlock, Transformer } from './transformer.js';

@@ -9,7 +9,7 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { takePlaces } from './places.js';
+import { takePlaces } from './sequences.js';
 import { RmsNorm } from './rms-norm.js';
 import { gained, ShapedAttention, type ShapedAttentionForwardOptions } from './shaped-attention.js';
 

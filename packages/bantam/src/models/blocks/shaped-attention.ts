@@ -32,7 +32,7 @@ import {
   type DType,
   type Generator,
 } from '@bantam/torch';
-import { takePlaces, type Places } from './places.js';
+import { takePlaces, type Places } from './sequences.js';
 
 /** Options of {@link ShapedAttention}. */
 export interface ShapedAttentionOptions {

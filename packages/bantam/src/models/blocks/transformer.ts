@@ -19,11 +19,11 @@ import {
   type Packing,
   type Tensor,
 } from '@bantam/torch';
-import { attendHeads, joinHeads, splitHeads } from './attend.js';
+import { attendHeads, joinHeads, splitHeads } from './attention.js';
 import type { KeyValueCache } from './key-value-cache.js';
 import { MixtureOfExperts } from './mixture-of-experts.js';
 import { hasMixture } from './moe-config.js';
-import { takePlaces, type Places } from './places.js';
+import { takePlaces, type Places } from './sequences.js';
 import { runBlock } from './run-block.js';
 import { SasPBlock } from './sas-p.js';
 import {

@@ -13,8 +13,8 @@ import { BantamError } from '../../base/errors.js';
 import type { KeysAndValues } from '../blocks/cross-attention.js';
 import { KeyValueCache } from '../blocks/key-value-cache.js';
 import type { Clip } from '../clip.js';
-import type { MultimodalDecoder } from '../decoder/multimodal-decoder.js';
-import { TextTransformer } from '../text-towers/text-transformer.js';
+import type { MultimodalDecoder } from '../towers/decoder/multimodal-decoder.js';
+import { TextTransformer } from '../towers/text/text-transformer.js';
 
 /** Options of {@link CaptionWriter}. */
 export interface CaptionWriterOptions {

@@ -20,7 +20,7 @@ import {
 } from '@bantam/torch';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, type ModelConfigInput } from '../config.js';
-import { modelConfig } from '../presets/index.js';
+import { modelConfig } from '../presets/presets.js';
 import { CaptionWriter } from './caption-writer.js';
 import { generateIds, type GenerateOptions } from './generate.js';
 import { drawToken, filterLogits } from './next-token.js';

@@ -1,6 +1,6 @@
 import { parseModelConfig, type ModelConfigInput } from '../config.js';
-import type { TextTransformerConfig } from '../text-towers/transformer-config.js';
-import { derive, findPreset, type Presets } from './presets.js';
+import type { TextTransformerConfig } from '../towers/text/text-transformer-config.js';
+import { derive, findPreset, type Presets } from './preset-map.js';
 
 /** The class token behind the text takes one place of the context of 77. */
 const text: Partial<TextTransformerConfig> = { contextLength: 76, embedCls: true };

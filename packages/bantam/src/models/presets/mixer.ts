@@ -1,6 +1,6 @@
-import { mixer } from '../image-towers/mixer.js';
+import { mixer } from '../towers/image/mixer-kind.js';
 import { parseModelConfig } from '../config.js';
-import { findPreset, type Presets } from './presets.js';
+import { findPreset, type Presets } from './preset-map.js';
 
 /** MLP-Mixers with the text towers of the vision transformers of their size: ours. */
 export function addMixerPresets(presets: Presets): void {

@@ -1,7 +1,7 @@
 import { parseModelConfig } from '../config.js';
-import { mobileClip } from '../image-towers/mobileclip.js';
-import { mobileClipText } from '../text-towers/mobileclip.js';
-import type { Presets } from './presets.js';
+import { mobileClip } from '../towers/image/mobileclip.js';
+import { mobileClipText } from '../towers/text/mobileclip-kind.js';
+import type { Presets } from './preset-map.js';
 
 /** By OpenCLIP's name, timm's name of the image tower. */
 const inOpenClip = {

@@ -1,5 +1,5 @@
 import { parseModelConfig } from '../config.js';
-import { derive, findPreset, type Presets } from './presets.js';
+import { derive, findPreset, type Presets } from './preset-map.js';
 
 const MIXTURE = {
   experts: 4,

@@ -1,5 +1,5 @@
 import { parseModelConfig } from '../config.js';
-import { derive, type Presets } from './presets.js';
+import { derive, type Presets } from './preset-map.js';
 
 /** OpenAI's residual networks by OpenCLIP's names, and the ordinary ones with RN50's text tower. */
 export function addResNetPresets(presets: Presets): void {

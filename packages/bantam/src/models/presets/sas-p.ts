@@ -1,4 +1,4 @@
-import { derive, type Presets } from './presets.js';
+import { derive, type Presets } from './preset-map.js';
 
 /**
  * `SiCLIP-S0` (Liu 2024), and transformers of simplified blocks (He and Hofmann 2024) in both towers:

@@ -1,6 +1,6 @@
 import { parseModelConfig } from '../config.js';
-import { siglipVit } from '../image-towers/siglip-vit.js';
-import type { Presets } from './presets.js';
+import { siglipVit } from '../towers/image/siglip-vit-kind.js';
+import type { Presets } from './preset-map.js';
 
 /** Text towers by the size of the image tower that they are paired with. */
 const texts = {

@@ -1,6 +1,6 @@
 import { parseModelConfig } from '../config.js';
-import { swin } from '../image-towers/swin.js';
-import type { Presets } from './presets.js';
+import { swin } from '../towers/image/swin-kind.js';
+import type { Presets } from './preset-map.js';
 
 /**
  * Swin transformers. OpenCLIP has the base one; the others have its text tower in the widths that

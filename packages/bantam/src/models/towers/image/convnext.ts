@@ -1,0 +1,219 @@
+import {
+  add,
+  Conv2d,
+  full,
+  LayerNorm,
+  mean,
+  Module,
+  mul,
+  packConvolution,
+  Parameter,
+  permute,
+  reshape,
+  scope,
+  type FloatDType,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { dropPath, dropPathRates } from '../../blocks/drop-path.js';
+import { PatchConv } from '../../blocks/patch-conv.js';
+import { runBlocks } from '../../blocks/run-block.js';
+import type { Packable } from '../../inference/inference.js';
+import { requirePixels } from './pixels.js';
+import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
+import {
+  convNextPictures,
+  convNextStages,
+  convNextWidth,
+  depthwiseKernel,
+  mlpRatio,
+  type ConvNextConfig,
+  type ConvNextStageSizes,
+} from './convnext-config.js';
+import { TimmHead } from './timm.js';
+import { timmConv } from './timm-init.js';
+import { TimmMlp } from './timm-mlp.js';
+
+/** First value of the factors by which a block's branch is added (Liu et al. 2022, appendix A.1). */
+const layerScale = 1e-6;
+
+/** Depthwise convolution on maps with the channels last, the order that its kernels are fastest in. */
+class DepthwiseConv extends Conv2d {
+  constructor(width: number) {
+    super({
+      inChannels: width,
+      outChannels: width,
+      groups: width,
+      kernel: depthwiseKernel,
+      padding: (depthwiseKernel - 1) / 2,
+      generator: null,
+    });
+  }
+
+  /** [B, H, W, C] → [B, H, W, C] */
+  override forward(x: Tensor): Tensor {
+    return permute(super.forward(permute(x, [0, 3, 1, 2])), [0, 2, 3, 1]);
+  }
+}
+
+/** Options of {@link ConvNextBlock}. */
+interface ConvNextBlockOptions {
+  width: number;
+  normEps: number;
+  /** Probability by which training skips the branch for a picture. */
+  dropPath: number;
+  generator: Generator | null;
+}
+
+/** x + γ·MLP(LN(depthwise 7×7 convolution of x)) (Liu et al. 2022, figure 4). */
+class ConvNextBlock extends Module implements Packable {
+  convDw: DepthwiseConv;
+  norm: LayerNorm;
+  mlp: TimmMlp;
+  gamma: Parameter;
+  readonly #dropPath: number;
+
+  constructor({ width, normEps: eps, dropPath: rate, generator }: ConvNextBlockOptions) {
+    super();
+    this.convDw = timmConv(new DepthwiseConv(width), generator);
+    this.norm = new LayerNorm({ width, eps });
+    this.mlp = new TimmMlp({ width, hidden: mlpRatio * width, generator });
+    this.gamma = new Parameter(full([width], layerScale));
+    this.#dropPath = rate;
+  }
+
+  /** [B, H, W, C] → [B, H, W, C] */
+  forward(x: Tensor, generator: Generator | undefined): Tensor {
+    const normed = this.norm.forward(this.convDw.forward(x));
+    if (this.mlp.isPacked) return this.mlp.forward(normed, { residual: x });
+    const branch = mul(this.mlp.forward(normed), this.gamma);
+    return add(x, dropPath(branch, { rate: this.training ? this.#dropPath : 0, generator }));
+  }
+
+  pack(dtype: FloatDType): void {
+    packConvolution(this.convDw, { dtype });
+    this.mlp.fold(this.gamma);
+    this.mlp.pack(dtype);
+  }
+}
+
+/** Options of {@link ConvNextStage}. */
+interface ConvNextStageOptions {
+  stage: ConvNextStageSizes;
+  normEps: number;
+  /** Of each block. */
+  dropPaths: readonly number[];
+  /** Whether the map comes in as the stage takes it, without being halved. */
+  first: boolean;
+  generator: Generator | null;
+}
+
+class ConvNextStage extends Module {
+  downsample: [LayerNorm, PatchConv] | null;
+  blocks: ConvNextBlock[];
+
+  constructor({ stage, normEps, dropPaths, first, generator }: ConvNextStageOptions) {
+    super();
+    const { width } = stage;
+    const halving = { inChannels: width / 2, outChannels: width, size: 2 };
+    this.downsample = first
+      ? null
+      : [
+          new LayerNorm({ width: width / 2, eps: normEps }),
+          timmConv(new PatchConv(halving), generator),
+        ];
+    this.blocks = dropPaths.map(
+      (dropPath) => new ConvNextBlock({ width, normEps, dropPath, generator }),
+    );
+  }
+
+  forward(x: Tensor, generator: Generator | undefined): Tensor {
+    return runBlocks(this.blocks, this.#halve(x), (block, y) => block.forward(y, generator));
+  }
+
+  #halve(x: Tensor): Tensor {
+    if (this.downsample === null) return x;
+    const [norm, conv] = this.downsample;
+    return conv.forward(norm.forward(x));
+  }
+}
+
+/** What timm's model has between its last map and its classifier. */
+class PooledNorm extends Module {
+  norm: LayerNorm;
+
+  constructor(width: number, eps: number) {
+    super();
+    this.norm = new LayerNorm({ width, eps });
+  }
+
+  /** The mean over all places, with layer norm: [B, H, W, C] → [B, C] */
+  forward(map: Tensor): Tensor {
+    return this.norm.forward(mean(map, { dim: [1, 2] }));
+  }
+}
+
+/** Patches, stages and the pooled vector's layer norm, under timm's names. */
+class ConvNextTrunk extends Module {
+  stem: [PatchConv, LayerNorm];
+  stages: ConvNextStage[];
+  head: PooledNorm;
+
+  constructor(config: ConvNextConfig, generator: Generator | null) {
+    super();
+    const { width, patchSize: size, depths, normEps, dropPath } = config;
+    const rates = dropPathRates(depths, dropPath);
+    this.stem = [
+      timmConv(new PatchConv({ inChannels: 3, outChannels: width, size }), generator),
+      new LayerNorm({ width, eps: normEps }),
+    ];
+    this.stages = convNextStages(config).map(
+      (stage, i) =>
+        new ConvNextStage({
+          stage,
+          normEps,
+          dropPaths: rates[i] ?? [],
+          first: i === 0,
+          generator,
+        }),
+    );
+    this.head = new PooledNorm(convNextWidth(config), normEps);
+  }
+
+  /** [B, 3, S, S] → [B, G, G, C] of the last stage */
+  forward(pixels: Tensor, generator: Generator | undefined): Tensor {
+    const [conv, norm] = this.stem;
+    const embedded = norm.forward(conv.forward(permute(pixels, [0, 2, 3, 1])));
+    return this.stages.reduce((x, stage) => scope(() => stage.forward(x, generator)), embedded);
+  }
+}
+
+/**
+ * ConvNeXt (Liu et al. 2022): stages of large depthwise convolutions and MLPs on ever smaller maps;
+ * the mean of the last one, normalised and projected. Computes what timm's model inside OpenCLIP
+ * computes, with the channels last, so that MLPs and layer norms need no other order.
+ */
+export class ConvNext extends Module implements ImageTower {
+  trunk: ConvNextTrunk;
+  head: TimmHead;
+  readonly config: ConvNextConfig;
+
+  constructor({ config, embedDim, generator }: TowerOptions<ConvNextConfig>) {
+    super();
+    this.config = config;
+    this.trunk = new ConvNextTrunk(config, generator);
+    this.head = new TimmHead({ width: convNextWidth(config), embedDim, config, generator });
+  }
+
+  encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
+    requirePixels(pixels, { config: this.config, rules: convNextPictures, options });
+    const { tokens = false, generator } = options;
+    const map = this.trunk.forward(pixels, generator);
+    const representation = this.trunk.head.forward(map);
+    return {
+      pooled: this.head.forward(representation),
+      representation,
+      tokens: tokens ? reshape(map, [map.dim(0), -1, map.dim(3)]) : null,
+    };
+  }
+}

@@ -1,0 +1,147 @@
+import { BantamError } from '../../../base/errors.js';
+import { count, flag, list, oneOf, positive, share } from '../../../base/fields.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
+import { convFlops } from '../../blocks/layer-flops.js';
+import { channelStatistics } from '../../preprocess.js';
+import type { ImageTowerKind } from '../../tower.js';
+import { MobileClipTower } from './mobileclip-tower.js';
+import {
+  halved,
+  largeKernel,
+  mobileClipEnd,
+  mobileClipPictures,
+  mobileClipStages,
+  smallKernel,
+  type MobileClipConfig,
+  type MobileClipStageSizes,
+} from './mobileclip-config.js';
+
+/** A depthwise or grouped convolution in the kernels of its branches. */
+function branchFlops(
+  sizes: { inChannels: number; outChannels: number; groups?: number; out: number },
+  kernels: readonly number[],
+): number {
+  return kernels.reduce((sum, kernel) => sum + convFlops({ ...sizes, kernel }), 0);
+}
+
+function squeezeFlops(channels: number, hidden: number | null): number {
+  return 4 * channels * (hidden ?? 0);
+}
+
+function stageFlops(
+  { inWidth, width, depth, hidden, grid, downsample, squeeze, attention }: MobileClipStageSizes,
+  { fused, attention: kind }: MobileClipConfig,
+): number {
+  const places = grid ** 2;
+  const depthwise = { inChannels: width, outChannels: width, groups: width, out: grid };
+  const simplified = attention && kind === 'sas-p';
+  const convolved = simplified ? 0 : convFlops({ ...depthwise, kernel: largeKernel });
+  const mlp = convolved + 4 * places * width * hidden;
+  const attended = (simplified ? 4 : 8) * places * width ** 2 + 4 * places ** 2 * width;
+  const mixer = attention
+    ? attended
+    : branchFlops(depthwise, fused ? [smallKernel] : [smallKernel, 1]);
+  const positions = attention ? convFlops({ ...depthwise, kernel: largeKernel }) : 0;
+  const grouped = { inChannels: inWidth, outChannels: width, groups: inWidth, out: grid };
+  const before = downsample
+    ? branchFlops(grouped, fused ? [largeKernel] : [largeKernel, smallKernel]) +
+      squeezeFlops(width, squeeze) +
+      2 * places * width ** 2
+    : 0;
+  return before + positions + depth * (mixer + mlp);
+}
+
+const mci0 = {
+  widths: [64, 128, 256, 512],
+  depths: [2, 6, 10, 2],
+  mlpRatio: 3,
+  attention: 'mhsa' as const,
+  sharedAttention: false,
+  headWidth: 32,
+  layerScale: 1e-5,
+  projBias: true,
+  fused: false,
+};
+
+const timm: TimmTowers<MobileClipConfig> = {
+  models: {
+    fastvit_mci0: mci0,
+    fastvit_mci1: { ...mci0, depths: [4, 12, 20, 4] },
+    fastvit_mci2: { ...mci0, widths: [80, 160, 320, 640], depths: [4, 12, 24, 4] },
+  },
+  pools: ['avg'],
+  dropPath: 0,
+  ownHead: true,
+};
+
+/** MobileCLIP's hybrid image towers, and SiCLIP's. */
+export const mobileClip: ImageTowerKind<MobileClipConfig> = {
+  type: 'mobileclip',
+  fields: {
+    imageSize: count(256),
+    widths: list(count(1), [64, 128, 256, 512]),
+    depths: list(count(1), [2, 6, 10, 2]),
+    mlpRatio: positive(3),
+    attention: oneOf('mhsa', 'sas-p'),
+    sharedAttention: flag(false),
+    headWidth: count(32),
+    layerScale: positive(1e-5),
+    dropPath: share(0),
+    projBias: flag(true),
+    fused: flag(false),
+  },
+  preprocess: { ...channelStatistics.unit, interpolation: 'bilinear' },
+  check(config) {
+    if (config.sharedAttention && config.attention !== 'sas-p') {
+      throw new BantamError(
+        '"sharedAttention" of "vision" needs simplified blocks; set "attention" to "sas-p".',
+      );
+    }
+    const stages = mobileClipStages(config);
+    for (const { inWidth, width, hidden, attention } of stages) {
+      if (width % inWidth !== 0) {
+        throw new BantamError(
+          `A stage of "vision" has width ${width}, which is no multiple of the ${inWidth} before it; change "widths".`,
+        );
+      }
+      if (attention && width % config.headWidth !== 0) {
+        throw new BantamError(
+          `The last of the "widths" of "vision" (${width}) must be a multiple of "headWidth" (${config.headWidth}).`,
+        );
+      }
+      if (hidden < 1) {
+        throw new BantamError('"mlpRatio" of "vision" leaves no hidden unit; make it larger.');
+      }
+    }
+  },
+  ...mobileClipPictures,
+  blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
+  create: (options) => new MobileClipTower(options),
+  flops(config, { embedDim }) {
+    const { imageSize, widths, fused } = config;
+    const [width] = widths as [number];
+    const half = halved(imageSize, smallKernel);
+    const quarter = halved(half, smallKernel);
+    const spatial = fused ? [smallKernel] : [smallKernel, 1];
+    const sizes = { inChannels: width, outChannels: width };
+    const stem =
+      branchFlops({ inChannels: 3, outChannels: width, out: half }, spatial) +
+      branchFlops({ ...sizes, groups: width, out: quarter }, spatial) +
+      convFlops({ ...sizes, kernel: 1, out: quarter });
+    const stages = mobileClipStages(config);
+    const end = mobileClipEnd(config);
+    const last = {
+      inChannels: end.inWidth,
+      outChannels: end.width,
+      groups: end.inWidth,
+      out: stages.at(-1)?.grid ?? 0,
+    };
+    const head =
+      branchFlops(last, spatial) + squeezeFlops(end.width, end.squeeze) + 2 * end.width * embedDim;
+    return stages.reduce((sum, stage) => sum + stageFlops(stage, config), stem + head);
+  },
+  describe: ({ attention, widths, depths, imageSize, fused }) =>
+    `${attention === 'sas-p' ? 'SiCLIP' : 'MobileCLIP'} ${widths.join('-')} × ${depths.join('-')}${fused ? ', fused' : ''}, ${imageSize} px`,
+  toOpenClip: (config) => writeTimmTower(config, timm),
+  fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
+};
