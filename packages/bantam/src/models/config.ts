@@ -1,15 +1,19 @@
 import {
   count,
+  type Fields,
   finite,
   flag,
   isObject,
   optional,
   readFields,
   section,
-  type Fields,
 } from '../base/fields.js';
-import { checkDecoder, decoderFields, type DecoderConfig } from './towers/decoder/decoder-config.js';
-import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
+import { imageTowerKind, type TextConfig, textTowerKind, type VisionConfig } from './towers.js';
+import {
+  checkDecoder,
+  type DecoderConfig,
+  decoderFields,
+} from './towers/decoder/multimodal-decoder.js';
 
 /**
  * All that defines a CLIP model but its weights; it is plain JSON. Where OpenCLIP has a member, it

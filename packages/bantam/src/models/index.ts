@@ -1,5 +1,5 @@
 export { MixtureOfExperts } from './blocks/mixture-of-experts.js';
-export type { MoeConfig } from './blocks/moe-config.js';
+export type { MoeConfig } from './blocks/mixture-of-experts.js';
 export { withGradCheckpointing } from './blocks/run-block.js';
 export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
@@ -15,7 +15,7 @@ export {
   type FeatureOptions,
   type ImageFeatureOptions,
 } from './clip.js';
-export type { DecoderConfig } from './towers/decoder/decoder-config.js';
+export type { DecoderConfig } from './towers/decoder/multimodal-decoder.js';
 export { MultimodalDecoder } from './towers/decoder/multimodal-decoder.js';
 export {
   convertModel,
@@ -41,13 +41,17 @@ export {
   type ParameterCounts,
   type PerTower,
 } from './cost/flops.js';
-export { fuseModel } from './inference/fuse.js';
-export { narrowModel } from './inference/narrow.js';
+export { fuseModel } from './inference/inference.js';
+export { narrowModel } from './inference/inference.js';
 export { packModel } from './inference/inference.js';
-export { quantizeModel } from './inference/quantize.js';
+export { quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
-export { inheritModel, type InheritedModel, type InheritModelOptions } from './surgery/inherit-model.js';
+export {
+  inheritModel,
+  type InheritedModel,
+  type InheritModelOptions,
+} from './surgery/inherit-model.js';
 export {
   inheritWeights,
   type Inheritance,
@@ -62,7 +66,7 @@ export {
   inheritedPatterns,
   type InheritanceRecord,
   type InheritedPart,
-} from './surgery/inheritance.js';
+} from './surgery/inherit-model.js';
 export {
   generateCaptions,
   generateIds,
@@ -73,20 +77,24 @@ export {
 export { layerDecay, layerDepths, type LayerDepth } from './surgery/layer-decay.js';
 export { modelFormats } from './io/formats/formats.js';
 export { fromMobileClip, toMobileClip } from './io/formats/mobileclip-weights.js';
-export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './io/formats/open-clip-config.js';
+export {
+  fromOpenClip,
+  toOpenClip,
+  type OpenClipModelConfig,
+} from './io/formats/open-clip-config.js';
 export type { MobileClipConfig } from './towers/image/mobileclip-config.js';
-export { MobileClipTower } from './towers/image/mobileclip-tower.js';
+export { MobileClipTower } from './towers/image/mobileclip.js';
 export { VisionTransformer } from './towers/image/vit.js';
-export type { VitConfig } from './towers/image/vit-config.js';
+export type { VitConfig } from './towers/image/vit.js';
 export { normalizePixels } from './towers/image/pixels.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
-export { readModelConfig } from './io/read-config.js';
-export { formatModelStructure, summarizeModel, type ModelSummary } from './cost/summary.js';
-export type { MobileClipTextConfig } from './towers/text/mobileclip-config.js';
+export { readModelConfig } from './io/directory.js';
+export { formatModelStructure, summarizeModel, type ModelSummary } from './cost/dry-run.js';
+export type { MobileClipTextConfig } from './towers/text/mobileclip-text.js';
 export { MobileClipText } from './towers/text/mobileclip-text.js';
 export { TextTransformer } from './towers/text/text-transformer.js';
-export type { TextTransformerConfig } from './towers/text/text-transformer-config.js';
+export type { TextTransformerConfig } from './towers/text/text-transformer.js';
 export type {
   Encoded,
   ImageEncoded,
@@ -107,4 +115,9 @@ export {
   type TextConfig,
   type VisionConfig,
 } from './towers.js';
-export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './surgery/upcycle.js';
+export {
+  upcycle,
+  upcycleModel,
+  type UpcycleModelOptions,
+  type UpcycleOptions,
+} from './surgery/upcycle.js';

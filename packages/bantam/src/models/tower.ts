@@ -1,4 +1,5 @@
 import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
+import { BantamError } from '../base/errors.js';
 import type { Fields } from '../base/fields.js';
 import type { Preprocess } from './preprocess.js';
 
@@ -207,3 +208,17 @@ export type TextTowerKind<Config extends TextTowerConfig> = TowerKind<
   TextFlopsOptions,
   TokenPositions<Config>
 >;
+
+/** @throws BantamError unless one member of a tower's configuration is a multiple of another. */
+export function requireMultiple<Config extends object>(
+  config: Config,
+  name: keyof Config & string,
+  divisorName: keyof Config & string,
+  where: 'vision' | 'text',
+): void {
+  const [value, divisor] = [config[name] as number, config[divisorName] as number];
+  if (value % divisor === 0) return;
+  throw new BantamError(
+    `"${name}" of "${where}" (${value}) must be a multiple of "${divisorName}" (${divisor}).`,
+  );
+}

@@ -1,28 +1,19 @@
 /** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
-import { BantamError } from '../base/errors.js';
 import { didYouMean } from '../base/did-you-mean.js';
-import type { ConvNextConfig } from './towers/image/convnext-config.js';
-import { convNext } from './towers/image/convnext-kind.js';
-import type { MixerConfig } from './towers/image/mixer-config.js';
-import { mixer } from './towers/image/mixer-kind.js';
+import { BantamError } from '../base/errors.js';
+import { type Preprocess, preprocessFor } from './preprocess.js';
+import type { ImageTowerKind, TextTowerKind } from './tower.js';
+import { convNext, type ConvNextConfig } from './towers/image/convnext.js';
+import { mixer, type MixerConfig } from './towers/image/mixer.js';
 import type { MobileClipConfig } from './towers/image/mobileclip-config.js';
 import { mobileClip } from './towers/image/mobileclip.js';
-import { modifiedResNet } from './towers/image/modified-resnet-kind.js';
-import type { ModifiedResNetConfig } from './towers/image/modified-resnet-config.js';
-import type { ResNetConfig } from './towers/image/resnet-config.js';
-import { resNet } from './towers/image/resnet-kind.js';
-import type { SiglipVitConfig } from './towers/image/siglip-vit-config.js';
-import { siglipVit } from './towers/image/siglip-vit-kind.js';
-import type { SwinConfig } from './towers/image/swin-config.js';
-import { swin } from './towers/image/swin-kind.js';
-import type { VitConfig } from './towers/image/vit-config.js';
-import { vit } from './towers/image/vit-kind.js';
-import type { MobileClipTextConfig } from './towers/text/mobileclip-config.js';
-import { mobileClipText } from './towers/text/mobileclip-kind.js';
-import type { TextTransformerConfig } from './towers/text/text-transformer-config.js';
-import { textTransformer } from './towers/text/text-transformer-kind.js';
-import { preprocessFor, type Preprocess } from './preprocess.js';
-import type { ImageTowerKind, TextTowerKind } from './tower.js';
+import { modifiedResNet, type ModifiedResNetConfig } from './towers/image/modified-resnet.js';
+import { resNet, type ResNetConfig } from './towers/image/resnet.js';
+import { siglipVit, type SiglipVitConfig } from './towers/image/siglip-vit.js';
+import { swin, type SwinConfig } from './towers/image/swin.js';
+import { vit, type VitConfig } from './towers/image/vit.js';
+import { mobileClipText, type MobileClipTextConfig } from './towers/text/mobileclip-text.js';
+import { textTransformer, type TextTransformerConfig } from './towers/text/text-transformer.js';
 
 /** The configuration of an image tower, by its `type`. */
 export type VisionConfig =

@@ -1,13 +1,42 @@
 import {
   add,
+  BatchNorm2d,
+  Conv2d,
+  type Conv2dLayerOptions,
+  type ConvWeights,
   expand,
   eye,
+  foldBatchNorm,
+  Module,
   noGrad,
   pad,
   reshape,
-  type ConvWeights,
   type Tensor,
 } from '@bantam/torch';
+
+/** Sizes of a convolution and of its output. */
+export interface ConvSizes {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernel: number;
+  /** Default 1. */
+  readonly groups?: number;
+  /** Edge of the square output. */
+  readonly out: number;
+}
+
+/** Operations of a convolution on one square picture: out²·Cₒ·(Cᵢ/groups)·k², 2 per multiply-add. */
+export function convFlops({ inChannels, outChannels, kernel, groups = 1, out }: ConvSizes): number {
+  return 2 * out ** 2 * outChannels * (inChannels / groups) * kernel ** 2;
+}
+
+/** Edge of a convolution's or pooling's output: ⌊(size + 2·padding − kernel)/stride⌋ + 1. */
+export function convSize(
+  size: number,
+  { kernel, stride = 1, padding = 0 }: { kernel: number; stride?: number; padding?: number },
+): number {
+  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
+}
 
 /** Height and width of a kernel. */
 export type Kernel = readonly [number, number];
@@ -51,4 +80,25 @@ export function reparamState({ weight, bias }: ConvWeights): [string, Tensor][] 
     ['reparam_conv.weight', weight],
     ['reparam_conv.bias', bias],
   ];
+}
+
+/** A convolution without bias and a batch norm. */
+export class ConvNorm extends Module {
+  conv: Conv2d;
+  bn: BatchNorm2d;
+
+  constructor(options: Omit<Conv2dLayerOptions, 'bias'>) {
+    super();
+    this.conv = new Conv2d({ ...options, bias: false });
+    this.bn = new BatchNorm2d({ channels: options.outChannels });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.bn.forward(this.conv.forward(x));
+  }
+
+  /** The one convolution that computes the same in evaluation. */
+  folded(): ConvWeights {
+    return foldBatchNorm(this.conv.weight, null, this.bn);
+  }
 }

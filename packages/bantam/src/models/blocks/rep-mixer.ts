@@ -1,8 +1,11 @@
 import {
+  type Activation,
   activations,
   add,
   Conv2d,
+  type ConvWeights,
   full,
+  type Generator,
   Module,
   mul,
   noGrad,
@@ -10,23 +13,20 @@ import {
   reshape,
   scope,
   sub,
+  type Tensor,
   truncatedNormalInit,
   zerosInit,
-  type Activation,
-  type ConvWeights,
-  type Generator,
-  type Tensor,
 } from '@bantam/torch';
-import { dropPath } from './drop-path.js';
 import {
+  ConvNorm,
   identityKernel,
+  type Kernel,
   padKernel,
   reparamState,
   samePadding,
-  type Kernel,
 } from './convolution.js';
-import { ConvNorm } from './conv-norm.js';
 import { MobileOneBlock } from './mobile-one.js';
+import { dropPath } from './run-block.js';
 
 /** x·γ with one factor for each channel of [B, C, H, W]. */
 export class MapScale extends Module {

@@ -1,17 +1,49 @@
 import {
   add,
   full,
+  type Generator,
   Linear,
   Module,
+  mul,
+  norm,
   normalInit,
+  ones,
   Parameter,
+  pow,
   relu,
-  type Generator,
   type Tensor,
+  to,
 } from '@bantam/torch';
 import { takePlaces } from './sequences.js';
-import { RmsNorm } from './rms-norm.js';
 import { gained, ShapedAttention, type ShapedAttentionForwardOptions } from './shaped-attention.js';
+
+/** Options of {@link RmsNorm}. */
+export interface RmsNormOptions {
+  width: number;
+  /** Added to the root mean square, not under the root. */
+  eps: number;
+}
+
+/**
+ * x/(‖x‖/√d + eps)·weight over the last dimension (Zhang and Sennrich 2019, eq. 4), in float32; it
+ * returns the type of its input.
+ */
+export class RmsNorm extends Module {
+  weight: Parameter;
+  readonly eps: number;
+
+  constructor({ width, eps }: RmsNormOptions) {
+    super();
+    this.weight = new Parameter(ones([width]));
+    this.eps = eps;
+  }
+
+  forward(x: Tensor): Tensor {
+    const length = norm(x, { dim: -1, keepdim: true, dtype: 'float32' });
+    const factor = pow(add(mul(length, this.weight.size ** -0.5), this.eps), -1);
+    return to(mul(mul(x, factor), this.weight), { dtype: x.dtype });
+  }
+}
 
 /** Options of {@link SasPBlock}. */
 export interface SasPBlockOptions {

@@ -1,6 +1,6 @@
 import { BantamError } from '../../base/errors.js';
-import { count, flag, oneOf, optional, positive, section, type Fields } from '../../base/fields.js';
-import { checkMoe, hasMixture, moeFields, type MoeConfig } from './moe-config.js';
+import { count, type Fields, flag, oneOf, optional, positive, section } from '../../base/fields.js';
+import { checkMoe, hasMixture, type MoeConfig, moeFields } from './mixture-of-experts.js';
 
 /** What image and text transformers have in common. */
 export interface TransformerConfig {

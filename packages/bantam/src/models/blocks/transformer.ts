@@ -1,31 +1,29 @@
 import {
+  type Activation,
   add,
   chunk,
   full,
+  type Generator,
   LayerNorm,
   Mlp,
   Module,
   mul,
   MultiheadAttention,
+  type Packing,
   Parameter,
   repeatInterleave,
   reshape,
   scope,
   tensor,
+  type Tensor,
   unpackRows,
   where,
-  type Activation,
-  type Generator,
-  type Packing,
-  type Tensor,
 } from '@bantam/torch';
-import { attendHeads, joinHeads, splitHeads } from './attention.js';
-import type { KeyValueCache } from './key-value-cache.js';
-import { MixtureOfExperts } from './mixture-of-experts.js';
-import { hasMixture } from './moe-config.js';
-import { takePlaces, type Places } from './sequences.js';
+import { attendHeads, joinHeads, type KeyValueCache, splitHeads } from './attention.js';
+import { hasMixture, MixtureOfExperts } from './mixture-of-experts.js';
 import { runBlock } from './run-block.js';
 import { SasPBlock } from './sas-p.js';
+import { type Places, takePlaces } from './sequences.js';
 import {
   blockCount,
   blockOfLayers,

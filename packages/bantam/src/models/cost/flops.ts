@@ -1,9 +1,9 @@
 import { onDevice } from '@bantam/torch';
 import { createModel } from '../clip.js';
 import type { ModelConfig } from '../config.js';
-import { decoderFlops, imageTokens } from '../towers/decoder/decoder-config.js';
-import { checkPatchDropout } from '../towers/image/pixels.js';
 import { imageTowerKind, textTowerKind } from '../towers.js';
+import { decoderFlops, imageTokens } from '../towers/decoder/multimodal-decoder.js';
+import { checkPatchDropout } from '../towers/image/pixels.js';
 
 /** One number for each tower, and for the decoder where there is one. */
 export interface PerTower {

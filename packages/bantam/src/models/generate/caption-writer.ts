@@ -1,17 +1,17 @@
 import {
   add,
   arange,
+  type Device,
   mul,
+  reshape,
   select,
   tensor,
-  unsqueeze,
-  reshape,
-  type Device,
   type Tensor,
+  unsqueeze,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
+import { KeyValueCache } from '../blocks/attention.js';
 import type { KeysAndValues } from '../blocks/cross-attention.js';
-import { KeyValueCache } from '../blocks/key-value-cache.js';
 import type { Clip } from '../clip.js';
 import type { MultimodalDecoder } from '../towers/decoder/multimodal-decoder.js';
 import { TextTransformer } from '../towers/text/text-transformer.js';

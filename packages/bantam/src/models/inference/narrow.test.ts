@@ -11,9 +11,9 @@ import {
   scope,
   type Tensor,
 } from '@bantam/torch';
-import { createModel, type Clip } from '../clip.js';
-import { narrowModel } from './narrow.js';
+import { type Clip, createModel } from '../clip.js';
 import { modelConfig, presets } from '../presets/presets.js';
+import { narrowModel } from './inference.js';
 
 const small = [...presets.keys()].filter((name) => /-(Pico|Nano|Micro)-/.test(name));
 

@@ -15,14 +15,12 @@ import {
   randn,
   scope,
   sub,
-  to,
   type Tensor,
+  to,
 } from '@bantam/torch';
-import { createModel, type Clip } from '../clip.js';
-import { packModel } from './inference.js';
+import { type Clip, createModel } from '../clip.js';
 import { modelConfig } from '../presets/presets.js';
-import { narrowModel } from './narrow.js';
-import { quantizeModel } from './quantize.js';
+import { narrowModel, packModel, quantizeModel } from './inference.js';
 
 const towers = [
   ...['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin', 'SigLIP'].map(

@@ -1,15 +1,17 @@
 import { scope } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
 import type { Tokenizer } from '../../text/index.js';
-import { createModel, type Clip } from '../clip.js';
-import { withChanges, type ModelConfig } from '../config.js';
+import { type Clip, createModel } from '../clip.js';
+import { type ModelConfig, parseModelConfig, withChanges } from '../config.js';
+import { fuseModel, hasBranches } from '../inference/inference.js';
+import { resizePositions } from '../positions.js';
+import type { Preprocess } from '../preprocess.js';
+import { modelConfig, presets } from '../presets/presets.js';
+import { isTextTransformer, readsPadding } from '../towers/text/text-transformer.js';
 import { isFolder, writeFolder } from './files.js';
 import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { formatOf, modelFormat } from './formats/formats.js';
-import { fuseModel, hasBranches } from '../inference/fuse.js';
-import type { Preprocess } from '../preprocess.js';
-import { resizePositions } from '../positions.js';
-import { isTextTransformer, readsPadding } from '../towers/text/text-transformer-config.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -194,4 +196,23 @@ export function paddedAs(config: ModelConfig, tokenizer: Tokenizer): ModelConfig
   const { text } = config;
   if (!isTextTransformer(text) || !readsPadding(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
+}
+
+/**
+ * The configuration of a preset, of a model directory of any format (its weights are not read), or of
+ * a `.json` file as `bantam models show --json` prints it under `config`.
+ *
+ * @throws BantamError naming the nearest preset, or what is wrong with the directory or the file.
+ */
+export async function readModelConfig(name: string): Promise<ModelConfig> {
+  if (name.endsWith('.json')) {
+    const found = await readJson(name, 'model');
+    if (found !== undefined) return parseModelConfig(found);
+    throw new BantamError(
+      `There is no file ${name}; name a preset, a model directory, or a model's configuration.`,
+    );
+  }
+  if (presets.has(name) || !(await isFolder(name))) return modelConfig(name);
+  const format = await formatOf(name);
+  return (await format.load(name)).config;
 }

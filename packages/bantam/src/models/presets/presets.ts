@@ -1,15 +1,13 @@
-import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
-import { addCoCaPresets } from './coca.js';
-import { addConvNextPresets } from './convolutional.js';
-import { addMixerPresets } from './mixer.js';
-import { addNanoPresets } from './nano.js';
+import { type ModelConfig, type ModelConfigInput, withChanges } from '../config.js';
+import {
+  addConvNextPresets,
+  addMixerPresets,
+  addMobileClipPresets,
+  addResNetPresets,
+} from './convolutional.js';
+import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
-import { addMobileClipPresets } from './mobileclip.js';
-import { addResNetPresets } from './resnet.js';
-import { addSasPPresets } from './sas-p.js';
-import { addSiglipPresets } from './siglip.js';
-import { addSwinPresets } from './swin.js';
-import { addVitPresets } from './transformers.js';
+import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
 
 function buildPresets(): Presets {
   const presets: Presets = new Map();

@@ -1,7 +1,9 @@
-import { parseModelConfig, type ModelConfigInput } from '../config.js';
-import type { VitConfig } from '../towers/image/vit-config.js';
-import type { TextTransformerConfig } from '../towers/text/text-transformer-config.js';
-import { derive, type Presets } from './preset-map.js';
+import { type ModelConfigInput, parseModelConfig } from '../config.js';
+import { siglipVit } from '../towers/image/siglip-vit.js';
+import { swin } from '../towers/image/swin.js';
+import type { VitConfig } from '../towers/image/vit.js';
+import type { TextTransformerConfig } from '../towers/text/text-transformer.js';
+import { derive, findPreset, type Presets } from './preset-map.js';
 
 interface Size {
   readonly embedDim: number;
@@ -138,4 +140,139 @@ export function addVitPresets(presets: Presets): void {
     vision: { patchSize: 32, imageSize: 256 },
   });
   for (const name of quick) derive(presets, `${name}-quickgelu`, name, { quickGelu: true });
+}
+
+/** Text towers by the size of the image tower that they are paired with. */
+const texts = {
+  base: { width: 768, heads: 12 },
+  large: { width: 1024, heads: 16, layers: 24 },
+  so400m: { width: 1152, heads: 16, layers: 27, mlpRatio: 3.7362 },
+};
+
+interface Generation {
+  readonly vocabSize: number;
+  readonly tokenizer: (name: string) => string;
+  readonly geluTanh: boolean;
+}
+
+/** SigLIP (Zhai et al. 2023), its multilingual variant, and SigLIP 2 (Tschannen et al. 2025). */
+const generations = {
+  SigLIP: { vocabSize: 32000, tokenizer: () => 'timm/ViT-B-16-SigLIP', geluTanh: false },
+  'SigLIP-i18n': {
+    vocabSize: 250000,
+    tokenizer: () => 'timm/ViT-B-16-SigLIP-i18n-256',
+    geluTanh: false,
+  },
+  SigLIP2: { vocabSize: 256000, tokenizer: (name) => `timm/${name}`, geluTanh: true },
+} satisfies Record<string, Generation>;
+
+/** Name of the size, size, patch, generation, pictures. */
+const models = [
+  ['B', 'base', 16, 'SigLIP', [224, 256, 384, 512]],
+  ['L', 'large', 16, 'SigLIP', [256, 384]],
+  ['SO400M', 'so400m', 14, 'SigLIP', [224, 378, 384]],
+  ['B', 'base', 16, 'SigLIP-i18n', [256]],
+  ['B', 'base', 32, 'SigLIP2', [256]],
+  ['B', 'base', 16, 'SigLIP2', [224, 256, 384, 512]],
+  ['L', 'large', 16, 'SigLIP2', [256, 384, 512]],
+  ['SO400M', 'so400m', 14, 'SigLIP2', [224, 378]],
+  ['SO400M', 'so400m', 16, 'SigLIP2', [256, 384, 512]],
+] as const;
+
+/** SigLIP's models, all as OpenCLIP has them. */
+export function addSiglipPresets(presets: Presets): void {
+  for (const [short, size, patch, generation, pictures] of models) {
+    const { vocabSize, tokenizer, geluTanh }: Generation = generations[generation];
+    for (const picture of pictures) {
+      const name = `ViT-${short}-${patch}-${generation}${picture === 224 ? '' : `-${picture}`}`;
+      const vision = siglipVit.fromOpenClip(
+        {
+          timm_model_name: `vit_${size}_patch${patch}_siglip_${picture}`,
+          timm_pool: 'map',
+          timm_proj: 'none',
+          image_size: picture,
+        },
+        [],
+      );
+      presets.set(
+        name,
+        parseModelConfig({
+          embedDim: texts[size].width,
+          customText: true,
+          initLogitBias: -10,
+          vision: { type: siglipVit.type, ...vision },
+          text: {
+            ...texts[size],
+            // The one of 224 pixels was trained on short captions.
+            contextLength: name === 'ViT-SO400M-14-SigLIP' ? 16 : 64,
+            vocabSize,
+            hfTokenizerName: tokenizer(name),
+            tokenizerKwargs: { clean: 'canonicalize' },
+            noCausalMask: true,
+            poolType: 'last',
+            projBias: true,
+            normEps: 1e-6,
+            geluTanh,
+          },
+        }),
+      );
+    }
+  }
+}
+
+/**
+ * Swin transformers. OpenCLIP has the base one; the others have its text tower in the widths that
+ * OpenCLIP pairs with ConvNeXt's sizes.
+ */
+export function addSwinPresets(presets: Presets): void {
+  const sizes = { tiny: 512, small: 512, base: 640 };
+  for (const [size, embedDim] of Object.entries(sizes)) {
+    const name = `swin_${size}_patch4_window7_224`;
+    const vision = swin.fromOpenClip({ timm_model_name: name, timm_pool: '' }, []);
+    presets.set(
+      name,
+      parseModelConfig({
+        embedDim,
+        vision: { type: swin.type, ...vision },
+        text: { width: embedDim, heads: embedDim / 64 },
+      }),
+    );
+  }
+}
+
+/** The class token behind the text takes one place of the context of 77. */
+const text: Partial<TextTransformerConfig> = { contextLength: 76, embedCls: true };
+
+/** CoCa's (Yu et al. 2022), as OpenCLIP has them, and one for pictures of 64 pixels. */
+export function addCoCaPresets(presets: Presets): void {
+  const coca = (name: string, from: string, changes: ModelConfigInput) => {
+    derive(presets, name, from, { customText: true, ...changes });
+  };
+  coca('coca_ViT-B-32', 'ViT-B-32', {
+    vision: { attentionalPool: true },
+    text,
+    decoder: {},
+  });
+  coca('coca_ViT-L-14', 'ViT-L-14', {
+    vision: { attentionalPool: true },
+    text,
+    decoder: { heads: 12 },
+  });
+  presets.set(
+    'coca_base',
+    parseModelConfig({
+      embedDim: 512,
+      customText: true,
+      vision: { imageSize: 288, patchSize: 18 },
+      text: { ...text, vocabSize: 64000, width: 768, heads: 12 },
+      decoder: { heads: 12 },
+    }),
+  );
+  // Ours: as many queries as the picture has patches.
+  const nano = findPreset(presets, 'ViT-Nano-16-64');
+  coca('coca_ViT-Nano-16-64', 'ViT-Nano-16-64', {
+    vision: { attentionalPool: true, attnPoolerQueries: 17, attnPoolerHeads: 3 },
+    text: { embedCls: true, contextLength: nano.text.contextLength - 1 },
+    decoder: { layers: 3, heads: 3 },
+  });
 }

@@ -3,29 +3,29 @@ import {
   Conv2d,
   Linear,
   Module,
+  type ModuleMember,
   noGrad,
   Parameter,
   scope,
   Tensor,
-  type ModuleMember,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { SasPBlock } from '../blocks/sas-p.js';
 import { blockOfLayers } from '../blocks/transformer-config.js';
 import { Transformer } from '../blocks/transformer.js';
 import type { Clip } from '../clip.js';
-import { decoderLayers } from '../towers/decoder/decoder-config.js';
+import { resizePositions } from '../positions.js';
+import { imageTowerKind, textTowerKind } from '../towers.js';
+import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
 import {
   describeSlice,
   fixedDimensions,
+  type Slice,
   sliceOf,
   stackedParts,
   takeSlice,
   unsliceable,
-  type Slice,
 } from './inherit-slice.js';
-import { resizePositions } from '../positions.js';
-import { imageTowerKind, textTowerKind } from '../towers.js';
 
 /**
  * Which weights a student takes. `module`: those of the modules that it has in common with its

@@ -1,7 +1,7 @@
 import type { Module, Parameter } from '@bantam/torch';
 import type { Clip } from '../clip.js';
-import { decoderLayers } from '../towers/decoder/decoder-config.js';
 import { imageTowerKind, textTowerKind } from '../towers.js';
+import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
 
 /** Where in its tower a parameter is used. */
 export interface LayerDepth {

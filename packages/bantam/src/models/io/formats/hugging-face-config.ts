@@ -1,10 +1,10 @@
 import { BantamError } from '../../../base/errors.js';
-import { mlpWidth } from '../../blocks/transformer-config.js';
-import { parseModelConfig, type ModelConfig } from '../../config.js';
 import { isObject } from '../../../base/fields.js';
+import { mlpWidth } from '../../blocks/transformer-config.js';
+import { type ModelConfig, parseModelConfig } from '../../config.js';
 import type { TextConfig } from '../../towers.js';
-import { isTextTransformer } from '../../towers/text/text-transformer-config.js';
-import { configDifference } from './config-difference.js';
+import { isTextTransformer } from '../../towers/text/text-transformer.js';
+import { configDifference } from './format.js';
 
 /** Kinds of models of Hugging Face's that Bantam has. */
 export type HubModelType = 'clip' | 'siglip';

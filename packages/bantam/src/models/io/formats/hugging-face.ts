@@ -2,23 +2,22 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
+import { isObject } from '../../../base/fields.js';
 import { readJson } from '../../../base/json-file.js';
 import type { Cleaning, Tokenizer } from '../../../text/index.js';
-import { isObject } from '../../../base/fields.js';
 import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
-import { readTensors } from '../weights.js';
+import { findWeights, readTensors } from '../weights.js';
 import type { ModelFormat } from './format.js';
 import {
   fromHubConfig,
-  toHubConfig,
   type HubConfig,
   type HubModelType,
   type HubTokenIds,
+  toHubConfig,
 } from './hugging-face-config.js';
 import { fromHubPreprocess, toHubPreprocess } from './hugging-face-preprocess.js';
 import { fromHubWeights, toHubWeights } from './hugging-face-weights.js';
-import { findWeights } from '../weight-files.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';

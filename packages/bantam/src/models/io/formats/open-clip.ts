@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import { saveSafetensors } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import { readJson } from '../../../base/json-file.js';
 import { isObject } from '../../../base/fields.js';
-import { writeJson } from '../files.js';
+import { readJson } from '../../../base/json-file.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess } from '../../preprocess.js';
+import { writeJson } from '../files.js';
 import { saveTokenizer, tokenizerFiles } from '../tokenizer-files.js';
-import { readTensors } from '../weights.js';
+import { findWeights, readTensors } from '../weights.js';
 import type { ModelFormat } from './format.js';
 import { fromOpenClip, toOpenClip } from './open-clip-config.js';
-import { findWeights } from '../weight-files.js';
 
 const CONFIG = 'open_clip_config.json';
 const WEIGHTS = 'open_clip_model.safetensors';

@@ -2,16 +2,16 @@ import {
   avgPool2d,
   BatchNorm2d,
   Conv2d,
+  type FloatDType,
+  type Generator,
   Module,
   normalInit,
   normedConv,
   packConvolution,
-  zerosInit,
-  type FloatDType,
-  type Generator,
   type Tensor,
+  zerosInit,
 } from '@bantam/torch';
-import { convFlops } from '../../blocks/layer-flops.js';
+import { convFlops } from '../../blocks/convolution.js';
 import type { Packable } from '../../inference/inference.js';
 
 /** Width of a bottleneck's output as a multiple of its inner width. */

@@ -1,7 +1,9 @@
 import {
   add,
   Conv2d,
+  type FloatDType,
   full,
+  type Generator,
   LayerNorm,
   mean,
   Module,
@@ -11,28 +13,92 @@ import {
   permute,
   reshape,
   scope,
-  type FloatDType,
-  type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { dropPath, dropPathRates } from '../../blocks/drop-path.js';
-import { PatchConv } from '../../blocks/patch-conv.js';
-import { runBlocks } from '../../blocks/run-block.js';
+import { BantamError } from '../../../base/errors.js';
+import { count, list, positive, share } from '../../../base/fields.js';
+import { convFlops, convSize } from '../../blocks/convolution.js';
+import { PatchConv } from '../../blocks/patches.js';
+import { dropPath, dropPathRates, runBlocks } from '../../blocks/run-block.js';
 import type { Packable } from '../../inference/inference.js';
+import type {
+  ImageEncoded,
+  ImageEncodeOptions,
+  ImageTower,
+  ImageTowerConfig,
+  ImageTowerKind,
+  PictureRules,
+  TowerOptions,
+} from '../../tower.js';
+import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
-import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
 import {
-  convNextPictures,
-  convNextStages,
-  convNextWidth,
-  depthwiseKernel,
-  mlpRatio,
-  type ConvNextConfig,
-  type ConvNextStageSizes,
-} from './convnext-config.js';
-import { TimmHead } from './timm.js';
-import { timmConv } from './timm-init.js';
-import { TimmMlp } from './timm-mlp.js';
+  timmConv,
+  TimmHead,
+  type TimmHeadConfig,
+  timmHeadFields,
+  timmHeadFlops,
+  TimmMlp,
+} from './timm.js';
+
+/** A ConvNeXt (Liu et al. 2022). */
+export interface ConvNextConfig extends ImageTowerConfig, TimmHeadConfig {
+  readonly type: 'convnext';
+  /** Edge of the square patches that the first layer makes one place of. */
+  readonly patchSize: number;
+  /** Channels of the first stage; they double from stage to stage. */
+  readonly width: number;
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+  /** Added to the variance in layer norms. */
+  readonly normEps: number;
+  /** Probability by which training skips the last block's branch; it rises from 0 at the first. */
+  readonly dropPath: number;
+}
+
+/** Edge of the depthwise convolutions' kernel. */
+export const depthwiseKernel = 7;
+
+/** Hidden units of a block's MLP as a multiple of its width. */
+export const mlpRatio = 4;
+
+/** One stage of a ConvNeXt. */
+export interface ConvNextStageSizes {
+  readonly width: number;
+  readonly depth: number;
+  /** Places along one edge. */
+  readonly grid: number;
+}
+
+/** Sizes of every stage. */
+export function convNextStages({
+  imageSize,
+  patchSize,
+  width,
+  depths,
+}: ConvNextConfig): ConvNextStageSizes[] {
+  let grid = convSize(imageSize, { kernel: patchSize, stride: patchSize });
+  return depths.map((depth, stage) => {
+    if (stage > 0) grid = convSize(grid, { kernel: 2, stride: 2 });
+    return { width: width * 2 ** stage, depth, grid };
+  });
+}
+
+/** Channels of the last stage. */
+export function convNextWidth({ width, depths }: ConvNextConfig): number {
+  return width * 2 ** (depths.length - 1);
+}
+
+/** What pictures the tower reads. */
+export const convNextPictures: PictureRules<ConvNextConfig> = {
+  checkImageSize({ patchSize, depths }, imageSize) {
+    const least = patchSize * 2 ** (depths.length - 1);
+    if (imageSize >= least) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) leaves nothing of the last stage's map; with "patchSize" ${patchSize} it must be at least ${least}.`,
+    );
+  },
+};
 
 /** First value of the factors by which a block's branch is added (Liu et al. 2022, appendix A.1). */
 const layerScale = 1e-6;
@@ -217,3 +283,67 @@ export class ConvNext extends Module implements ImageTower {
     };
   }
 }
+
+const inOpenClip = { patchSize: 4, normEps: 1e-6 };
+
+const timm: TimmTowers<ConvNextConfig> = {
+  models: {
+    convnext_tiny: { ...inOpenClip, width: 96, depths: [3, 3, 9, 3] },
+    convnext_small: { ...inOpenClip, width: 96, depths: [3, 3, 27, 3] },
+    convnext_base: { ...inOpenClip, width: 128, depths: [3, 3, 27, 3] },
+    convnext_large: { ...inOpenClip, width: 192, depths: [3, 3, 27, 3] },
+    convnext_xlarge: { ...inOpenClip, width: 256, depths: [3, 3, 27, 3] },
+    convnext_xxlarge: { ...inOpenClip, width: 384, depths: [3, 4, 30, 3], normEps: 1e-5 },
+  },
+  pools: ['', 'avg'],
+  dropPath: 0,
+};
+
+/** Depthwise convolutions and MLPs of a stage, and the convolution that halves the map before it. */
+function stageFlops({ width, depth, grid: out }: ConvNextStageSizes, first: boolean): number {
+  const halving = first
+    ? 0
+    : convFlops({ inChannels: width / 2, outChannels: width, kernel: 2, out });
+  const depthwise = convFlops({
+    inChannels: width,
+    outChannels: width,
+    groups: width,
+    kernel: depthwiseKernel,
+    out,
+  });
+  return halving + depth * (depthwise + 4 * out ** 2 * mlpRatio * width ** 2);
+}
+
+/** ConvNeXts. */
+export const convNext: ImageTowerKind<ConvNextConfig> = {
+  type: 'convnext',
+  fields: {
+    imageSize: count(224),
+    patchSize: count(4),
+    width: count(96),
+    depths: list(count(1), [3, 3, 9, 3]),
+    normEps: positive(1e-6),
+    dropPath: share(0),
+    ...timmHeadFields,
+  },
+  check(config) {
+    convNextPictures.checkImageSize(config, config.imageSize);
+  },
+  ...convNextPictures,
+  blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
+  create: (options) => new ConvNext(options),
+  flops(config, { embedDim }) {
+    const stages = convNextStages(config);
+    const [{ grid, width }] = stages as [ConvNextStageSizes];
+    const stem = { inChannels: 3, outChannels: width, kernel: config.patchSize, out: grid };
+    const head = timmHeadFlops(config, { width: convNextWidth(config), embedDim });
+    return stages.reduce(
+      (sum, stage, i) => sum + stageFlops(stage, i === 0),
+      convFlops(stem) + head,
+    );
+  },
+  describe: ({ width, depths, imageSize }) =>
+    `ConvNeXt ${width} × ${depths.join('-')}, ${imageSize} px`,
+  toOpenClip: (config) => writeTimmTower(config, timm),
+  fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
+};

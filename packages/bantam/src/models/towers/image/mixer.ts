@@ -1,26 +1,79 @@
 import {
   add,
   contiguous,
+  type Generator,
   LayerNorm,
   mean,
   Module,
   normalInit,
   permute,
   reshape,
+  type Tensor,
   transpose,
   truncatedNormalInit,
   xavierUniformInit,
-  type Generator,
-  type Tensor,
 } from '@bantam/torch';
-import { dropPath } from '../../blocks/drop-path.js';
-import { PatchConv } from '../../blocks/patch-conv.js';
-import { runBlocks } from '../../blocks/run-block.js';
-import { requirePixels } from './pixels.js';
-import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
-import { mixerPictures, mixerSizes, type MixerConfig } from './mixer-config.js';
-import { TimmHead } from './timm.js';
-import { TimmMlp, type TimmMlpOptions } from './timm-mlp.js';
+import { count, positive, share } from '../../../base/fields.js';
+import { PatchConv } from '../../blocks/patches.js';
+import { dropPath, runBlocks } from '../../blocks/run-block.js';
+import {
+  type ImageEncoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type ImageTowerConfig,
+  type ImageTowerKind,
+  type PictureRules,
+  requireMultiple,
+  type TowerOptions,
+} from '../../tower.js';
+import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { refuseOtherSizes, requirePixels } from './pixels.js';
+import {
+  TimmHead,
+  type TimmHeadConfig,
+  timmHeadFields,
+  timmHeadFlops,
+  TimmMlp,
+  type TimmMlpOptions,
+} from './timm.js';
+
+/** An MLP-Mixer (Tolstikhin et al. 2021). */
+export interface MixerConfig extends ImageTowerConfig, TimmHeadConfig {
+  readonly type: 'mixer';
+  /** Edge of a square patch in pixels. */
+  readonly patchSize: number;
+  /** Length of a patch's vector. */
+  readonly width: number;
+  readonly layers: number;
+  /** Hidden units of the MLP across patches as a multiple of the width. */
+  readonly tokenMlpRatio: number;
+  /** Hidden units of the MLP across channels as a multiple of the width. */
+  readonly channelMlpRatio: number;
+  /** Probability by which training skips each branch of each block. */
+  readonly dropPath: number;
+}
+
+/** Lengths inside of a Mixer. */
+export interface MixerSizes {
+  readonly patches: number;
+  /** Hidden units of the MLP across patches. */
+  readonly tokenHidden: number;
+  /** Hidden units of the MLP across channels. */
+  readonly channelHidden: number;
+}
+
+/** The lengths that follow from a configuration. */
+export function mixerSizes(config: MixerConfig): MixerSizes {
+  const { imageSize, patchSize, width, tokenMlpRatio, channelMlpRatio } = config;
+  return {
+    patches: (imageSize / patchSize) ** 2,
+    tokenHidden: Math.floor(width * tokenMlpRatio),
+    channelHidden: Math.floor(width * channelMlpRatio),
+  };
+}
+
+/** What pictures the tower reads: the MLPs across patches have a weight for each patch. */
+export const mixerPictures: PictureRules<MixerConfig> = { checkImageSize: refuseOtherSizes };
 
 /** Added to the variance in layer norms. */
 const eps = 1e-6;
@@ -138,3 +191,48 @@ export class MlpMixer extends Module implements ImageTower {
     };
   }
 }
+
+const inOpenClip = { imageSize: 224, tokenMlpRatio: 0.5, channelMlpRatio: 4 };
+
+const timm: TimmTowers<MixerConfig> = {
+  models: {
+    mixer_s32_224: { ...inOpenClip, patchSize: 32, width: 512, layers: 8 },
+    mixer_s16_224: { ...inOpenClip, patchSize: 16, width: 512, layers: 8 },
+    mixer_b32_224: { ...inOpenClip, patchSize: 32, width: 768, layers: 12 },
+    mixer_b16_224: { ...inOpenClip, patchSize: 16, width: 768, layers: 12 },
+  },
+  pools: ['avg', ''],
+  dropPath: 0,
+};
+
+/** MLP-Mixers. */
+export const mixer: ImageTowerKind<MixerConfig> = {
+  type: 'mixer',
+  fields: {
+    imageSize: count(224),
+    patchSize: count(16),
+    width: count(512),
+    layers: count(8),
+    tokenMlpRatio: positive(0.5),
+    channelMlpRatio: positive(4),
+    dropPath: share(0),
+    ...timmHeadFields,
+  },
+  check(config) {
+    requireMultiple(config, 'imageSize', 'patchSize', 'vision');
+  },
+  ...mixerPictures,
+  blocks: /^trunk\.blocks\.(\d+)\./,
+  create: (options) => new MlpMixer(options),
+  flops(config, { embedDim }) {
+    const { patchSize, width, layers } = config;
+    const { patches, tokenHidden, channelHidden } = mixerSizes(config);
+    const embedding = 2 * patches * width * 3 * patchSize ** 2;
+    const block = 4 * patches * width * (tokenHidden + channelHidden);
+    return embedding + layers * block + timmHeadFlops(config, { width, embedDim });
+  },
+  describe: ({ width, layers, patchSize, imageSize }) =>
+    `Mixer ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
+  toOpenClip: (config) => writeTimmTower(config, timm),
+  fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
+};

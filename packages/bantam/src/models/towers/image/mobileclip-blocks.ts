@@ -1,31 +1,175 @@
 import {
   add,
+  BatchNorm2d,
+  bmm,
   Conv2d,
-  gelu,
-  Module,
-  noGrad,
   type ConvWeights,
+  flatten,
+  gelu,
   type Generator,
+  type Linear,
+  Module,
+  mul,
+  noGrad,
+  permute,
+  reshape,
+  scope,
+  softmax,
   type Tensor,
+  transpose,
+  unbind,
 } from '@bantam/torch';
 import {
+  ConvNorm,
   identityKernel,
+  type Kernel,
   padKernel,
   reparamState,
   sumConvs,
-  type Kernel,
 } from '../../blocks/convolution.js';
-import { ConvNorm } from '../../blocks/conv-norm.js';
-import { MobileOneBlock } from '../../blocks/mobile-one.js';
-import { runBlock, runBlocks } from '../../blocks/run-block.js';
-import { SqueezeExcite } from '../../blocks/squeeze-excite.js';
-import { createMobileClipBlock, type MobileClipBlock } from './mobileclip-block.js';
+import { MobileOneBlock, SqueezeExcite } from '../../blocks/mobile-one.js';
+import { ConvMlp, MapScale, RepMixerBlock } from '../../blocks/rep-mixer.js';
+import { dropPath, runBlock, runBlocks } from '../../blocks/run-block.js';
+import { SasPBlock } from '../../blocks/sas-p.js';
 import {
   largeKernel,
-  smallKernel,
   type MobileClipConfig,
   type MobileClipStageSizes,
+  smallKernel,
 } from './mobileclip-config.js';
+import { timmLinear } from './timm.js';
+
+/**
+ * A {@link SasPBlock} over the places of a map, as in SiCLIP's last stage (Liu 2024). It has no skip
+ * connection, so nothing of it can be skipped in training.
+ */
+export class MapSasPBlock extends Module implements MobileClipBlock {
+  block: SasPBlock;
+
+  constructor({ config, stage, before, generator }: MobileClipBlockOptions) {
+    super();
+    const { width, hidden } = stage;
+    const sizes = { width, heads: width / config.headWidth, hidden, normEps: 1e-5, generator };
+    const shares = config.sharedAttention && before instanceof MapSasPBlock;
+    this.block = new SasPBlock(shares ? { ...sizes, attention: before.block.attention } : sizes);
+  }
+
+  protected override get hoisted(): readonly string[] {
+    return ['block'];
+  }
+
+  /** [B, W, G, G] → [B, W, G, G] */
+  forward(x: Tensor): Tensor {
+    const places = transpose(flatten(x, { start: 2 }), 1, 2);
+    return reshape(transpose(this.block.forward(places), 1, 2), x.shape);
+  }
+}
+
+/** Options of a block of a MobileCLIP tower. */
+export interface MobileClipBlockOptions {
+  config: MobileClipConfig;
+  stage: MobileClipStageSizes;
+  /** Probability by which training skips a branch for a picture. */
+  dropPath: number;
+  /** The block before it in the stage. */
+  before: MobileClipBlock | undefined;
+  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** A block: maps [B, W, G, G] → [B, W, G, G]; `generator` is for what training draws. */
+export interface MobileClipBlock extends Module {
+  forward(x: Tensor, generator?: Generator): Tensor;
+}
+
+/** The block that a stage is made of: the one place where its kind is chosen. */
+export function createMobileClipBlock(options: MobileClipBlockOptions): MobileClipBlock {
+  const { config, stage, dropPath: rate, generator } = options;
+  if (stage.attention) {
+    return config.attention === 'sas-p' ? new MapSasPBlock(options) : new AttentionBlock(options);
+  }
+  return new RepMixerBlock({
+    width: stage.width,
+    hidden: stage.hidden,
+    kernel: [smallKernel, smallKernel],
+    mlpKernel: [largeKernel, largeKernel],
+    layerScale: config.layerScale,
+    activation: 'gelu',
+    fused: config.fused,
+    dropPath: rate,
+    generator,
+  });
+}
+
+/** softmax(q·kᵀ/√d)·v between all places of a map, per head; q, k and v without biases. */
+class MapAttention extends Module {
+  qkv: Linear;
+  proj: Linear;
+  readonly heads: number;
+
+  constructor({ config, stage, generator }: MobileClipBlockOptions) {
+    super();
+    const { width } = stage;
+    this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, bias: false, generator });
+    this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
+    this.heads = width / config.headWidth;
+  }
+
+  /** [B, W, G, G] → [B, W, G, G] */
+  forward(x: Tensor): Tensor {
+    const [batch, width, ...edges] = x.shape as [number, number, number, number];
+    const { heads } = this;
+    const depth = width / heads;
+    const places = transpose(reshape(x, [batch, width, -1]), 1, 2);
+    const length = places.dim(1);
+    const parts = reshape(this.qkv.forward(places), [batch, length, 3, heads, depth]);
+    const [q, k, v] = unbind(permute(parts, [2, 0, 3, 1, 4]), 0).map((part) =>
+      reshape(part, [batch * heads, length, depth]),
+    ) as [Tensor, Tensor, Tensor];
+    const weights = softmax(bmm(mul(q, depth ** -0.5), transpose(k, 1, 2)), -1);
+    const mixed = permute(reshape(bmm(weights, v), [batch, heads, length, depth]), [0, 2, 1, 3]);
+    const projected = this.proj.forward(reshape(mixed, [batch, length, width]));
+    return reshape(transpose(projected, 1, 2), [batch, width, ...edges]);
+  }
+}
+
+/** y = x + γ₁·attention(norm(x)), then y + γ₂·MLP(y), by batch norm and {@link ConvMlp}. */
+class AttentionBlock extends Module implements MobileClipBlock {
+  norm: BatchNorm2d;
+  tokenMixer: MapAttention;
+  layerScale_1: MapScale;
+  mlp: ConvMlp;
+  layerScale_2: MapScale;
+  readonly #dropPath: number;
+
+  constructor(options: MobileClipBlockOptions) {
+    super();
+    const { config, stage, generator } = options;
+    const { width, hidden } = stage;
+    const scale = { width, value: config.layerScale };
+    this.norm = new BatchNorm2d({ channels: width });
+    this.tokenMixer = new MapAttention(options);
+    this.layerScale_1 = new MapScale(scale);
+    this.mlp = new ConvMlp({
+      width,
+      hidden,
+      kernel: [largeKernel, largeKernel],
+      activation: 'gelu',
+      generator,
+    });
+    this.layerScale_2 = new MapScale(scale);
+    this.#dropPath = options.dropPath;
+  }
+
+  forward(x: Tensor, generator?: Generator): Tensor {
+    return scope(() => {
+      const rate = this.training ? this.#dropPath : 0;
+      const attended = this.layerScale_1.forward(this.tokenMixer.forward(this.norm.forward(x)));
+      const y = add(x, dropPath(attended, { rate, generator }));
+      return add(y, dropPath(this.layerScale_2.forward(this.mlp.forward(y)), { rate, generator }));
+    });
+  }
+}
 
 /** Options of a stage and its parts. */
 export interface MobileClipStageOptions {

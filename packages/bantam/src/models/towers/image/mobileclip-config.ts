@@ -1,4 +1,4 @@
-import { convSize } from '../../blocks/layer-flops.js';
+import { convSize } from '../../blocks/convolution.js';
 import type { ImageTowerConfig, PictureRules } from '../../tower.js';
 
 /** The hybrid image tower of MobileCLIP (Vasu et al. 2024, section 3.2), of the family of FastViT. */

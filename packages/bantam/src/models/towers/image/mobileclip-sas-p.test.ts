@@ -17,16 +17,16 @@ import {
   select,
   sub,
   sum,
-  to,
   type Tensor,
+  to,
 } from '@bantam/torch';
-import { createModel, type Clip } from '../../clip.js';
+import { type Clip, createModel } from '../../clip.js';
 import { parseModelConfig } from '../../config.js';
 import { countModelFlops } from '../../cost/dry-run.js';
 import { modelFlops, parameterCount } from '../../cost/flops.js';
+import { fuseModel } from '../../inference/inference.js';
 import { modelConfig } from '../../presets/presets.js';
-import { fuseModel } from '../../inference/fuse.js';
-import { MapSasPBlock } from './mobileclip-sas-p.js';
+import { MapSasPBlock } from './mobileclip-blocks.js';
 
 const config = parseModelConfig({
   embedDim: 8,

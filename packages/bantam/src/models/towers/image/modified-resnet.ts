@@ -1,26 +1,153 @@
 import {
+  add,
   avgPool2d,
   BatchNorm2d,
+  bmm,
+  cat,
   channelsLast,
-  Module,
-  normedConv,
-  packConvolution,
   type Conv2d,
   type FloatDType,
+  type Generator,
+  Linear,
+  mean,
+  Module,
+  mul,
+  narrow,
+  normalInit,
+  normedConv,
+  packConvolution,
+  Parameter,
+  reshape,
+  softmax,
   type Tensor,
+  to,
+  transpose,
+  zeros,
 } from '@bantam/torch';
+import { BantamError } from '../../../base/errors.js';
+import { count, list } from '../../../base/fields.js';
+import { convFlops } from '../../blocks/convolution.js';
+import { resizeGrid } from '../../blocks/grid-positions.js';
 import { runBlock, runBlocks } from '../../blocks/run-block.js';
 import type { Packable } from '../../inference/inference.js';
-import { placesOf, requirePixels } from './pixels.js';
-import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
-import { AttentionPool2d } from './attention-pool.js';
-import { bottlenecks, EXPANSION, plainConv, type Bottleneck } from './bottleneck.js';
+import type {
+  ImageEncoded,
+  ImageEncodeOptions,
+  ImageTower,
+  ImageTowerConfig,
+  ImageTowerKind,
+  PictureRules,
+  TowerOptions,
+} from '../../tower.js';
+import { readMembers } from '../open-clip-members.js';
 import {
-  mapWidth,
-  modifiedResNetPictures,
-  SHRINK,
-  type ModifiedResNetConfig,
-} from './modified-resnet-config.js';
+  type Bottleneck,
+  bottleneckFlops,
+  bottlenecks,
+  EXPANSION,
+  plainConv,
+} from './bottleneck.js';
+import { placesOf, requirePixels } from './pixels.js';
+
+/** OpenAI's residual network with attention pooling (Radford et al. 2021, section 2.4). */
+export interface ModifiedResNetConfig extends ImageTowerConfig {
+  readonly type: 'modified-resnet';
+  /** Channels of the first stage's inner convolutions; they double from stage to stage. */
+  readonly width: number;
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+  /** Width of one head of the attention that pools. */
+  readonly headWidth: number;
+}
+
+/** Factor by which the tower's last map is smaller than the picture. */
+export const SHRINK = 32;
+
+/** Channels of the last map. */
+export function mapWidth({ width }: ModifiedResNetConfig): number {
+  return 32 * width;
+}
+
+/** What pictures the tower reads. */
+export const modifiedResNetPictures: PictureRules<ModifiedResNetConfig> = {
+  checkImageSize(_, imageSize) {
+    if (imageSize % SHRINK === 0) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) must be a multiple of ${SHRINK}, by which the tower shrinks pictures.`,
+    );
+  },
+};
+
+/** Options of {@link AttentionPool2d}. */
+export interface AttentionPoolOptions {
+  /** Edge of the map. */
+  grid: number;
+  /** Channels of the map. */
+  width: number;
+  heads: number;
+  outFeatures: number;
+  generator: Generator | null;
+}
+
+/**
+ * Pools a map by attention (Radford et al. 2021, section 2.4): its mean asks, the mean and all places
+ * answer, each with a learnt position: softmax(q·kᵀ/√d)·v per head, heads joined, and a projection.
+ */
+export class AttentionPool2d extends Module {
+  positionalEmbedding: Parameter;
+  kProj: Linear;
+  qProj: Linear;
+  vProj: Linear;
+  cProj: Linear;
+  readonly heads: number;
+
+  constructor({ grid, width, heads, outFeatures, generator }: AttentionPoolOptions) {
+    super();
+    const std = width ** -0.5;
+    const linear = (size: number) => {
+      const layer = new Linear({ inFeatures: width, outFeatures: size, generator });
+      normalInit(layer.weight, generator, { std });
+      return layer;
+    };
+    this.positionalEmbedding = normalInit(new Parameter(zeros([grid ** 2 + 1, width])), generator, {
+      std,
+    });
+    this.kProj = linear(width);
+    this.qProj = linear(width);
+    this.vProj = linear(width);
+    this.cProj = linear(outFeatures);
+    this.heads = heads;
+  }
+
+  /**
+   * The places [B, G², W] of a map, row by row → the heads' vectors [B, W], which `cProj` projects.
+   * Positions are interpolated where the grid is not the pool's own.
+   */
+  forward(places: Tensor, { grid }: { grid: number }): Tensor {
+    const [batch, , width] = places.shape as [number, number, number];
+    const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
+    const positions = to(own, { dtype: places.dtype });
+    const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
+    const { heads } = this;
+    const depth = width / heads;
+    // A question q meets all places alone: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k and Σa·(W_v·x + b_v) =
+    // W_v·Σa·x + b_v. So no place is projected. q·b_k is the same for all of them, which softmax takes no
+    // notice of; it is there for b_k's gradient, which rounding makes what little it is.
+    const q = mul(this.qProj.forward(narrow(x, 1, 0, 1)), depth ** -0.5);
+    const byHead = transpose(reshape(q, [batch, heads, depth]), 0, 1);
+    const asked = bmm(byHead, reshape(this.kProj.weight, [heads, depth, width]));
+    const met = bmm(transpose(asked, 0, 1), transpose(x, 1, 2));
+    const { bias } = this.kProj;
+    const scores =
+      bias === null
+        ? met
+        : add(met, transpose(bmm(byHead, reshape(bias, [heads, depth, 1])), 0, 1));
+    const seen = transpose(bmm(softmax(scores, -1), x), 0, 1);
+    const answer = bmm(seen, transpose(reshape(this.vProj.weight, [heads, depth, width]), 1, 2));
+    const joined = reshape(transpose(answer, 0, 1), [batch, width]);
+    return this.vProj.bias === null ? joined : add(joined, this.vProj.bias);
+  }
+}
 
 /**
  * OpenAI's ModifiedResNet (Radford et al. 2021, section 2.4): three convolutions and a pooling in
@@ -105,3 +232,83 @@ export class ModifiedResNet extends Module implements ImageTower, Packable {
     }, pixels);
   }
 }
+
+function stemFlops({ width, imageSize }: ModifiedResNetConfig): number {
+  const out = imageSize / 2;
+  const conv = (inChannels: number, outChannels: number) =>
+    convFlops({ inChannels, outChannels, kernel: 3, out });
+  return conv(3, width / 2) + conv(width / 2, width / 2) + conv(width / 2, width);
+}
+
+function stagesFlops({ width, depths, imageSize }: ModifiedResNetConfig): number {
+  return depths
+    .map((depth, i) =>
+      bottleneckFlops({
+        depth,
+        inChannels: i === 0 ? width : EXPANSION * width * 2 ** (i - 1),
+        width: width * 2 ** i,
+        stride: i === 0 ? 1 : 2,
+        antialias: true,
+        grid: imageSize / 4 / (i === 0 ? 1 : 2 ** (i - 1)),
+      }),
+    )
+    .reduce((sum, part) => sum + part, 0);
+}
+
+/** The question and its answer through three matrices and a bias, heads that meet all places, and the projection. */
+function poolFlops(config: ModifiedResNetConfig, embedDim: number): number {
+  const width = mapWidth(config);
+  const heads = width / config.headWidth;
+  const length = (config.imageSize / SHRINK) ** 2 + 1;
+  return 6 * width ** 2 + 4 * heads * length * width + 2 * width * (embedDim + 1);
+}
+
+/** OpenAI's residual networks. */
+export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
+  type: 'modified-resnet',
+  fields: {
+    imageSize: count(224),
+    width: count(64),
+    depths: list(count(1), [3, 4, 6, 3]),
+    headWidth: count(64),
+  },
+  check(config) {
+    const { imageSize, width, headWidth } = config;
+    modifiedResNetPictures.checkImageSize(config, imageSize);
+    if (width % 2 === 0 && mapWidth(config) % headWidth === 0) return;
+    throw new BantamError(
+      `"width" of "vision" (${width}) must be even, and 32 times it a multiple of "headWidth" (${headWidth}).`,
+    );
+  },
+  ...modifiedResNetPictures,
+  blocks: /^layer(\d)\.(\d+)\./,
+  create: (options) => new ModifiedResNet(options),
+  flops: (config, { embedDim }) =>
+    stemFlops(config) + stagesFlops(config) + poolFlops(config, embedDim),
+  positions: {
+    name: 'attnpool.positional_embedding',
+    prefix: 1,
+    grid: ({ imageSize }) => imageSize / SHRINK,
+  },
+  describe: ({ width, depths, imageSize }) =>
+    `ModifiedResNet ${width} × ${depths.join('-')}, ${imageSize} px`,
+  toOpenClip: ({ imageSize, width, depths, headWidth }) => ({
+    image_size: imageSize,
+    layers: depths,
+    width,
+    patch_size: null,
+    ...(headWidth !== modifiedResNet.fields.headWidth.fallback && { head_width: headWidth }),
+  }),
+  fromOpenClip(tower, missing) {
+    const { layers: depths, ...rest } = tower;
+    if (!Array.isArray(depths)) return null;
+    const { imageSize, width, headWidth } = modifiedResNet.fields;
+    const members = readMembers(rest, 'vision_cfg', {
+      fields: { imageSize, width, headWidth },
+      // A residual network has no patches.
+      unsupported: { patch_size: rest.patch_size },
+      missing,
+    });
+    return { ...members, depths: depths as unknown };
+  },
+};

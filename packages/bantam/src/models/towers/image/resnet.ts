@@ -1,23 +1,52 @@
-import type { Conv2d } from '@bantam/torch';
 import {
   BatchNorm2d,
   channelsLast,
+  type Conv2d,
+  type FloatDType,
+  type Generator,
   maxPool2d,
   mean,
   Module,
   normedConv,
   packConvolution,
-  type FloatDType,
-  type Generator,
   type Tensor,
 } from '@bantam/torch';
+import { count, list } from '../../../base/fields.js';
+import { convFlops, convSize } from '../../blocks/convolution.js';
 import { runBlock, runBlocks } from '../../blocks/run-block.js';
 import type { Packable } from '../../inference/inference.js';
+import type {
+  ImageEncoded,
+  ImageEncodeOptions,
+  ImageTower,
+  ImageTowerConfig,
+  ImageTowerKind,
+  PictureRules,
+  TowerOptions,
+} from '../../tower.js';
+import {
+  type Bottleneck,
+  bottleneckFlops,
+  bottlenecks,
+  EXPANSION,
+  heNormalInit,
+  plainConv,
+} from './bottleneck.js';
+import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { placesOf, requirePixels } from './pixels.js';
-import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
-import { bottlenecks, EXPANSION, heNormalInit, plainConv, type Bottleneck } from './bottleneck.js';
-import { resNetPictures, type ResNetConfig } from './resnet-config.js';
-import { TimmHead } from './timm.js';
+import { TimmHead, type TimmHeadConfig, timmHeadFields, timmHeadFlops } from './timm.js';
+
+/** A residual network of bottlenecks with global average pooling (He et al. 2016). */
+export interface ResNetConfig extends ImageTowerConfig, TimmHeadConfig {
+  readonly type: 'resnet';
+  /** Channels of the first stage's inner convolutions; they double from stage to stage. */
+  readonly width: number;
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+}
+
+/** What pictures the tower reads: of any size. */
+export const resNetPictures: PictureRules<ResNetConfig> = { checkImageSize: () => undefined };
 
 /** Everything up to the last map, under timm's names. */
 class ResNetTrunk extends Module implements Packable {
@@ -87,3 +116,54 @@ export class ResNet extends Module implements ImageTower {
     };
   }
 }
+
+const timm: TimmTowers<ResNetConfig> = {
+  models: {
+    resnet50: { width: 64, depths: [3, 4, 6, 3] },
+    resnet101: { width: 64, depths: [3, 4, 23, 3] },
+  },
+  pools: ['avg', ''],
+};
+
+function trunkFlops({ width, depths, imageSize }: ResNetConfig): number {
+  const half = (size: number, kernel: number) =>
+    convSize(size, { kernel, stride: 2, padding: Math.floor(kernel / 2) });
+  const stem = half(imageSize, 7);
+  let grid = half(stem, 3);
+  const stages = depths.map((depth, i) => {
+    const stride = i === 0 ? 1 : 2;
+    const flops = bottleneckFlops({
+      depth,
+      inChannels: i === 0 ? width : EXPANSION * width * 2 ** (i - 1),
+      width: width * 2 ** i,
+      stride,
+      antialias: false,
+      grid,
+    });
+    grid = Math.ceil(grid / stride);
+    return flops;
+  });
+  const first = convFlops({ inChannels: 3, outChannels: width, kernel: 7, out: stem });
+  return stages.reduce((sum, part) => sum + part, first);
+}
+
+/** Residual networks with global average pooling. */
+export const resNet: ImageTowerKind<ResNetConfig> = {
+  type: 'resnet',
+  fields: {
+    imageSize: count(224),
+    width: count(64),
+    depths: list(count(1), [3, 4, 6, 3]),
+    ...timmHeadFields,
+  },
+  check: () => undefined,
+  ...resNetPictures,
+  blocks: /^trunk\.layer(\d)\.(\d+)\./,
+  create: (options) => new ResNet(options),
+  flops: (config, { embedDim }) =>
+    trunkFlops(config) + timmHeadFlops(config, { width: 32 * config.width, embedDim }),
+  describe: ({ width, depths, imageSize }) =>
+    `ResNet ${width} × ${depths.join('-')}, ${imageSize} px`,
+  toOpenClip: (config) => writeTimmTower(config, timm),
+  fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
+};

@@ -1,27 +1,96 @@
 import {
   Conv2d,
+  type Generator,
   LayerNorm,
   mean,
   Module,
   permute,
   reshape,
   scope,
-  type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { dropPathRates } from '../../blocks/drop-path.js';
-import { runBlocks } from '../../blocks/run-block.js';
-import { requirePixels } from './pixels.js';
-import type { ImageEncoded, ImageEncodeOptions, ImageTower, TowerOptions } from '../../tower.js';
-import { PatchMerging, SwinBlock } from './swin-block.js';
+import { BantamError } from '../../../base/errors.js';
+import { count, list, positive, share } from '../../../base/fields.js';
+import { dropPathRates, runBlocks } from '../../blocks/run-block.js';
 import {
-  swinPictures,
-  swinStages,
-  swinWidth,
-  type SwinConfig,
-  type SwinStageSizes,
-} from './swin-config.js';
-import { TimmHead } from './timm.js';
+  type ImageEncoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type ImageTowerConfig,
+  type ImageTowerKind,
+  type PictureRules,
+  requireMultiple,
+  type TowerOptions,
+} from '../../tower.js';
+import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { refuseOtherSizes, requirePixels } from './pixels.js';
+import { PatchMerging, SwinBlock } from './swin-blocks.js';
+import { TimmHead, type TimmHeadConfig, timmHeadFields, timmHeadFlops } from './timm.js';
+
+/** A Swin transformer (Liu et al. 2021). */
+export interface SwinConfig extends ImageTowerConfig, TimmHeadConfig {
+  readonly type: 'swin';
+  /** Edge of a square patch in pixels. */
+  readonly patchSize: number;
+  /** Length of a token's vector in the first stage; it doubles from stage to stage. */
+  readonly width: number;
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+  /** Attention heads of each stage. */
+  readonly heads: readonly number[];
+  /** Edge of the square windows that attention stays within, in tokens. */
+  readonly windowSize: number;
+  /** Hidden units of a block's MLP as a multiple of its width. */
+  readonly mlpRatio: number;
+  /** Probability by which training skips the last block's branches; it rises from 0 at the first. */
+  readonly dropPath: number;
+}
+
+/** One stage of a Swin transformer. */
+export interface SwinStageSizes {
+  readonly width: number;
+  readonly depth: number;
+  readonly heads: number;
+  /** Tokens along one edge. */
+  readonly grid: number;
+  /** Edge of the windows: the whole grid where that is not larger. */
+  readonly window: number;
+  /** Tokens by which every second block moves its windows. */
+  readonly shift: number;
+}
+
+/** Sizes of every stage. */
+export function swinStages(config: SwinConfig): SwinStageSizes[] {
+  let grid = config.imageSize / config.patchSize;
+  return config.depths.map((depth, stage) => {
+    if (stage > 0) grid = Math.ceil(grid / 2);
+    const whole = grid <= config.windowSize;
+    return {
+      width: config.width * 2 ** stage,
+      depth,
+      heads: config.heads[stage] ?? 1,
+      grid,
+      window: whole ? grid : config.windowSize,
+      shift: whole ? 0 : Math.floor(config.windowSize / 2),
+    };
+  });
+}
+
+/** Length of the last stage's vectors. */
+export function swinWidth({ width, depths }: SwinConfig): number {
+  return width * 2 ** (depths.length - 1);
+}
+
+/** Windows along one edge; the last is filled up with zeros. */
+export function windowsPerEdge({ grid, window }: SwinStageSizes): number {
+  return Math.ceil(grid / window);
+}
+
+/**
+ * What pictures the tower reads: in the last stages the windows are the whole map, and tables of
+ * relative positions of its size.
+ */
+export const swinPictures: PictureRules<SwinConfig> = { checkImageSize: refuseOtherSizes };
 
 /** Cuts the picture into patches: a convolution whose stride is its kernel, and layer norm. */
 class PatchEmbed extends Module {
@@ -141,3 +210,79 @@ export class SwinTransformer extends Module implements ImageTower {
     };
   }
 }
+
+/** A block of width w on n tokens, of which attention sees N with those that fill up windows of L. */
+function blockFlops({ grid, width, window, ...stage }: SwinStageSizes, mlpRatio: number): number {
+  const seen = (windowsPerEdge({ grid, width, window, ...stage }) * window) ** 2;
+  const attention = 8 * seen * width ** 2 + 4 * seen * window ** 2 * width;
+  return attention + 4 * grid ** 2 * width * Math.floor(width * mlpRatio);
+}
+
+const inOpenClip = { patchSize: 4, windowSize: 7, mlpRatio: 4, imageSize: 224 };
+
+const timm: TimmTowers<SwinConfig> = {
+  models: {
+    swin_tiny_patch4_window7_224: {
+      ...inOpenClip,
+      width: 96,
+      depths: [2, 2, 6, 2],
+      heads: [3, 6, 12, 24],
+    },
+    swin_small_patch4_window7_224: {
+      ...inOpenClip,
+      width: 96,
+      depths: [2, 2, 18, 2],
+      heads: [3, 6, 12, 24],
+    },
+    swin_base_patch4_window7_224: {
+      ...inOpenClip,
+      width: 128,
+      depths: [2, 2, 18, 2],
+      heads: [4, 8, 16, 32],
+    },
+  },
+  pools: ['', 'avg'],
+  dropPath: 0.1,
+};
+
+/** Swin transformers. */
+export const swin: ImageTowerKind<SwinConfig> = {
+  type: 'swin',
+  fields: {
+    imageSize: count(224),
+    patchSize: count(4),
+    width: count(96),
+    depths: list(count(1), [2, 2, 6, 2]),
+    heads: list(count(1), [3, 6, 12, 24]),
+    windowSize: count(7),
+    mlpRatio: positive(4),
+    dropPath: share(0.1),
+    ...timmHeadFields,
+  },
+  check(config) {
+    requireMultiple(config, 'imageSize', 'patchSize', 'vision');
+    for (const { width, heads } of swinStages(config)) {
+      if (width % heads === 0) continue;
+      throw new BantamError(
+        `A stage of "vision" has width ${width}, which its ${heads} heads do not divide; change "width" or "heads".`,
+      );
+    }
+  },
+  ...swinPictures,
+  blocks: /^trunk\.layers\.(\d+)\.(?:blocks\.(\d+)\.)?/,
+  create: (options) => new SwinTransformer(options),
+  flops(config, { embedDim }) {
+    const stages = swinStages(config);
+    const { patchSize, mlpRatio } = config;
+    const [first] = stages as [SwinStageSizes];
+    const embedding = 2 * first.grid ** 2 * first.width * 3 * patchSize ** 2;
+    const merging = stages.slice(1).map(({ grid, width }) => 4 * grid ** 2 * width ** 2);
+    const blocks = stages.map((stage) => stage.depth * blockFlops(stage, mlpRatio));
+    const head = timmHeadFlops(config, { width: swinWidth(config), embedDim });
+    return [embedding, ...merging, ...blocks, head].reduce((sum, part) => sum + part, 0);
+  },
+  describe: ({ width, depths, windowSize, imageSize }) =>
+    `Swin ${width} × ${depths.join('-')}, window ${windowSize}, ${imageSize} px`,
+  toOpenClip: (config) => writeTimmTower(config, timm),
+  fromOpenClip: (tower, missing) => readTimmTower(tower, timm, missing),
+};

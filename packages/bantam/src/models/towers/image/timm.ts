@@ -1,5 +1,94 @@
-import { gelu, Linear, Module, type Generator, type Tensor } from '@bantam/torch';
-import { flag, oneOf, type Fields } from '../../../base/fields.js';
+import {
+  type Activation,
+  type Conv2d,
+  copy_,
+  type FloatDType,
+  gelu,
+  type Generator,
+  Int8Weight,
+  Linear,
+  type LinearOpOptions,
+  type LinearOptions,
+  mlp,
+  Module,
+  mul,
+  noGrad,
+  PackedWeight,
+  packLinears,
+  reshape,
+  scope,
+  type Tensor,
+  truncatedNormalInit,
+  zerosInit,
+} from '@bantam/torch';
+import { type Fields, flag, oneOf } from '../../../base/fields.js';
+import type { Packable } from '../../inference/inference.js';
+
+/** A linear layer as timm's transformers start it: weights N(0, 0.02²) cut at ±2, no bias. */
+export function timmLinear(options: LinearOptions): Linear {
+  const layer = new Linear(options);
+  truncatedNormalInit(layer.weight, options.generator, { std: 0.02 });
+  if (layer.bias !== null) zerosInit(layer.bias);
+  return layer;
+}
+
+/** Starts a convolution as timm's ConvNeXt does: weights N(0, 0.02²) cut at ±2, no bias. */
+export function timmConv<Conv extends Conv2d>(conv: Conv, generator: Generator | null): Conv {
+  truncatedNormalInit(conv.weight, generator, { std: 0.02 });
+  zerosInit(conv.bias);
+  return conv;
+}
+
+/** Options of {@link TimmMlp}. */
+export interface TimmMlpOptions {
+  width: number;
+  hidden: number;
+  /** Default `gelu`. */
+  activation?: Activation;
+  generator: Generator | null;
+}
+
+/** W₂·act(W₁x + b₁) + b₂ (+ residual) under timm's names. */
+export class TimmMlp extends Module implements Packable {
+  fc1: Linear;
+  fc2: Linear;
+  readonly activation: Activation;
+
+  constructor({ width, hidden, activation = 'gelu', generator }: TimmMlpOptions) {
+    super();
+    this.activation = activation;
+    this.fc1 = timmLinear({ inFeatures: width, outFeatures: hidden, generator });
+    this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
+  }
+
+  /** Whether {@link pack} made it one operator. */
+  get isPacked(): boolean {
+    return this.fc1.weight instanceof PackedWeight;
+  }
+
+  forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
+    return mlp(x, [this.fc1, this.fc2], { activation: this.activation, residual });
+  }
+
+  /**
+   * Multiplies the result by `scale` [width] through the weights, for a block that is then packed.
+   * Layers in int8 stay as they are.
+   */
+  fold(scale: Tensor): void {
+    const { weight, bias } = this.fc2;
+    if (weight instanceof Int8Weight || weight instanceof PackedWeight) return;
+    noGrad(() => {
+      scope(() => {
+        copy_(weight, mul(weight, reshape(scale, [-1, 1])));
+        if (bias !== null) copy_(bias, mul(bias, scale));
+      });
+    });
+  }
+
+  pack(dtype: FloatDType): void {
+    packLinears([this.fc1, this.fc2], dtype);
+  }
+}
 
 /** How OpenCLIP makes a feature of the pooled vector of one of timm's towers. */
 export interface TimmHeadConfig {

@@ -13,25 +13,100 @@ import {
   reshape,
   select,
   tensor,
+  type Tensor,
   TensorBuffer,
   to,
   zeros,
-  type Tensor,
 } from '@bantam/torch';
-import { AttentionalPooler } from '../../blocks/attentional-pooler.js';
-import { sinCosPositions } from '../../blocks/sin-cos.js';
-import { Transformer } from '../../blocks/transformer.js';
-import { dropPatches, embedPatches } from '../../blocks/patches.js';
-import { resizeGrid } from '../../blocks/grid-positions.js';
-import { requirePixels } from './pixels.js';
+import { BantamError } from '../../../base/errors.js';
+import { count, type Field, flag, oneOf, share } from '../../../base/fields.js';
 import {
-  sumOf,
+  AttentionalPooler,
+  attentionalPoolerFlops,
+  type AttentionalPoolerSizes,
+} from '../../blocks/cross-attention.js';
+import { resizeGrid, sinCosPositions } from '../../blocks/grid-positions.js';
+import { dropPatches, embedPatches, keptPatches } from '../../blocks/patches.js';
+import {
+  checkTransformer,
+  describeBlocks,
+  isPlain,
+  type TransformerConfig,
+  transformerFields,
+  transformerFlops,
+} from '../../blocks/transformer-config.js';
+import { Transformer } from '../../blocks/transformer.js';
+import {
   type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
+  type ImageTowerConfig,
+  type ImageTowerKind,
+  type PictureRules,
+  requireMultiple,
+  sumOf,
   type TowerOptions,
 } from '../../tower.js';
-import { gridSize, poolers, visionHeads, vitPictures, type VitConfig } from './vit-config.js';
+import { readTransformer, writeTransformer } from '../open-clip-members.js';
+import { requirePixels } from './pixels.js';
+
+/** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
+export interface VitConfig extends ImageTowerConfig, TransformerConfig {
+  readonly type: 'vit';
+  /** Edge of a square patch in pixels. */
+  readonly patchSize: number;
+  /** Width of one attention head. */
+  readonly headWidth: number;
+  /** Share of the patches that each training image leaves out (FLIP, Li et al. 2023). */
+  readonly patchDropout: number;
+  /** Leave out the layer norm before the first block. */
+  readonly noLnPre: boolean;
+  /** Positions that are learned, or fixed ones of sines and cosines. */
+  readonly posEmbedType: 'learnable' | 'sin_cos_2d';
+  /** The picture's vector: the class token, or the mean of the patches. */
+  readonly poolType: 'tok' | 'avg';
+  /** Pool first, then apply the last layer norm; without effect under attentional pooling. */
+  readonly finalLnAfterPool: boolean;
+  /**
+   * Pool by learned queries that attend to all tokens (CoCa, Yu et al. 2022): `true` has one set of
+   * queries, of which {@link poolType} makes the picture's vector; `parallel` and `cascade` have a
+   * query of its own for the vector, on the tokens or on the first set's output.
+   */
+  readonly attentionalPool: boolean | 'parallel' | 'cascade';
+  /** Number of queries of attentional pooling. */
+  readonly attnPoolerQueries: number;
+  /** Attention heads of attentional pooling. */
+  readonly attnPoolerHeads: number;
+}
+
+/** Patches along one edge of the picture. */
+export function gridSize({ imageSize, patchSize }: VitConfig): number {
+  return imageSize / patchSize;
+}
+
+/** Attention heads of the image tower. */
+export function visionHeads({ width, headWidth }: VitConfig): number {
+  return width / headWidth;
+}
+
+/** What pictures the tower reads. */
+export const vitPictures: PictureRules<VitConfig> = {
+  leavesPatchesOut: true,
+  checkImageSize(config, imageSize) {
+    requireMultiple({ ...config, imageSize }, 'imageSize', 'patchSize', 'vision');
+  },
+};
+
+/** The poolers of attentional pooling: the one of many queries, and that of the feature alone. */
+export function poolers(
+  { width, attentionalPool, attnPoolerQueries, attnPoolerHeads }: VitConfig,
+  embedDim: number,
+): AttentionalPoolerSizes[] {
+  if (attentionalPool === false) return [];
+  const sizes = { width: embedDim, contextWidth: width, heads: attnPoolerHeads };
+  const many = { ...sizes, queries: attnPoolerQueries };
+  return attentionalPool === true ? [many] : [many, { ...sizes, queries: 1 }];
+}
 
 /** A picture's vector [B, W], and those of its parts [B, L, W]. */
 interface Pooled {
@@ -186,3 +261,88 @@ export class VisionTransformer extends Module implements ImageTower {
     return to(fixedPositions(config), { device: own.device });
   }
 }
+
+const attentionalPool: Field<VitConfig['attentionalPool']> = {
+  wanted: 'true, false, "parallel" or "cascade"',
+  accepts: (value) => [true, false, 'parallel', 'cascade'].some((known) => known === value),
+  fallback: false,
+};
+
+/** @throws BantamError where attentional pooling of this configuration cannot be. */
+function checkPooling(config: VitConfig, embedDim: number): void {
+  const { attentionalPool, attnPoolerHeads, attnPoolerQueries, poolType, width } = config;
+  if (attentionalPool === false) return;
+  if (embedDim % attnPoolerHeads !== 0) {
+    throw new BantamError(
+      `"embedDim" (${embedDim}) must be a multiple of "attnPoolerHeads" of "vision" (${attnPoolerHeads}).`,
+    );
+  }
+  if (attentionalPool === true) {
+    if (poolType === 'tok' || attnPoolerQueries > 1) return;
+    throw new BantamError(
+      '"poolType" "avg" of "vision" leaves the first query out; set "attnPoolerQueries" to more than 1.',
+    );
+  }
+  // The last layer norm stands before the pooling, and has the features' length.
+  if (width === embedDim) return;
+  throw new BantamError(
+    `With "attentionalPool" "${attentionalPool}" the width of "vision" (${width}) is the length of the features; set "embedDim" (${embedDim}) to it.`,
+  );
+}
+
+/** CLIP's own image tower. */
+export const vit: ImageTowerKind<VitConfig> = {
+  type: 'vit',
+  fields: {
+    imageSize: count(224),
+    patchSize: count(16),
+    width: count(768),
+    headWidth: count(64),
+    ...transformerFields,
+    patchDropout: share(0),
+    noLnPre: flag(false),
+    posEmbedType: oneOf('learnable', 'sin_cos_2d'),
+    poolType: oneOf('tok', 'avg'),
+    finalLnAfterPool: flag(false),
+    attentionalPool,
+    attnPoolerQueries: count(256),
+    attnPoolerHeads: count(8),
+  },
+  check(config, { embedDim }) {
+    vitPictures.checkImageSize(config, config.imageSize);
+    requireMultiple(config, 'width', 'headWidth', 'vision');
+    checkTransformer(config, 'vision');
+    if (config.posEmbedType === 'sin_cos_2d' && config.width % 4 !== 0) {
+      throw new BantamError(
+        `"width" of "vision" (${config.width}) must be a multiple of 4 for positions of sines and cosines.`,
+      );
+    }
+    checkPooling(config, embedDim);
+  },
+  ...vitPictures,
+  blocks: /^transformer\.resblocks\.(\d+)\./,
+  create: (options) => new VisionTransformer(options),
+  flops(config, { embedDim, training, patchDropout = config.patchDropout }) {
+    const { width, patchSize } = config;
+    const patches = gridSize(config) ** 2;
+    const embedding = 2 * patches * width * 3 * patchSize ** 2;
+    const tokens = 1 + (training ? keptPatches(patches, patchDropout) : patches);
+    const blocks = embedding + transformerFlops(config, tokens);
+    if (config.attentionalPool === false) return blocks + 2 * width * embedDim;
+    const pooling = poolers(config, embedDim).map((sizes, i) =>
+      attentionalPoolerFlops(
+        sizes,
+        i > 0 && config.attentionalPool === 'cascade' ? config.attnPoolerQueries : tokens,
+      ),
+    );
+    return pooling.reduce((sum, part) => sum + part, blocks + 2 * embedDim ** 2);
+  },
+  positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
+  describe: (config) =>
+    `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
+  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vit.fields) : null),
+  fromOpenClip: (tower, missing) =>
+    Boolean(tower.timm_model_name) || Array.isArray(tower.layers)
+      ? null
+      : readTransformer(tower, 'vision_cfg', { fields: vit.fields, unsupported: {}, missing }),
+};

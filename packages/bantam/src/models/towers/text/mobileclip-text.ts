@@ -10,25 +10,57 @@ import {
   pad,
   Parameter,
   squeeze,
+  type Tensor,
   transpose,
   truncatedNormalInit,
   unsqueeze,
   zeros,
-  type Tensor,
 } from '@bantam/torch';
+import { BantamError } from '../../../base/errors.js';
+import { count, flag, index, object, optional, positive, text } from '../../../base/fields.js';
 import { RepMixerBlock } from '../../blocks/rep-mixer.js';
-import { takePlaces } from '../../blocks/sequences.js';
 import { runBlock } from '../../blocks/run-block.js';
+import { takePlaces } from '../../blocks/sequences.js';
+import {
+  checkTransformer,
+  type TransformerConfig,
+  transformerFields,
+  transformerFlops,
+} from '../../blocks/transformer-config.js';
 import { Transformer } from '../../blocks/transformer.js';
 import {
-  sumOf,
   type Encoded,
+  requireMultiple,
+  sumOf,
   type TextEncodeOptions,
   type TextTower,
+  type TextTowerConfig,
+  type TextTowerKind,
   type TowerOptions,
 } from '../../tower.js';
 import { initTransformer, requireContext } from './text-transformer.js';
-import { mixerWidth, type MobileClipTextConfig } from './mobileclip-config.js';
+
+/** The hybrid text tower of MobileCLIP-S0 (Vasu et al. 2024, section 3.2): its `mct`. */
+export interface MobileClipTextConfig extends TextTowerConfig, TransformerConfig {
+  readonly type: 'mobileclip';
+  /** Number of attention heads. */
+  readonly heads: number;
+  /** Tokens under the kernels of the RepMixer blocks. */
+  readonly kernel: number;
+  /** Hidden units of the RepMixer blocks as a multiple of the width. */
+  readonly mixerRatio: number;
+  /** First value of the RepMixer blocks' layer scales. */
+  readonly layerScale: number;
+  /** Id that fills a text up to the context. */
+  readonly padId: number;
+  /** Has in place of branches the convolutions that they merge into in evaluation. */
+  readonly fused: boolean;
+}
+
+/** Hidden units of a RepMixer block. */
+export function mixerWidth({ width, mixerRatio }: MobileClipTextConfig): number {
+  return Math.floor(width * mixerRatio);
+}
 
 /** A {@link RepMixerBlock} whose kernels lie along a text. */
 class TextMixer extends RepMixerBlock {
@@ -115,3 +147,55 @@ export class MobileClipText extends Module implements TextTower {
     };
   }
 }
+
+/** MobileCLIP-S0's hybrid text tower. */
+export const mobileClipText: TextTowerKind<MobileClipTextConfig> = {
+  type: 'mobileclip',
+  fields: {
+    contextLength: count(77),
+    vocabSize: count(49408),
+    width: count(512),
+    heads: count(8),
+    ...transformerFields,
+    layers: count(4),
+    kernel: count(11),
+    mixerRatio: positive(4),
+    layerScale: positive(1e-5),
+    padId: index(0),
+    fused: flag(false),
+    hfTokenizerName: optional(text()),
+    tokenizerKwargs: optional(object()),
+  },
+  check(config, { customText }) {
+    requireMultiple(config, 'width', 'heads', 'text');
+    checkTransformer(config, 'text');
+    if (!customText) {
+      throw new BantamError(
+        'A text tower of type "mobileclip" keeps its parameters under "text."; set "customText" to true.',
+      );
+    }
+    if (config.kernel % 2 === 0) {
+      throw new BantamError(`"kernel" of "text" (${config.kernel}) must be odd.`);
+    }
+    if (mixerWidth(config) < 1) {
+      throw new BantamError('"mixerRatio" of "text" leaves no hidden unit; make it larger.');
+    }
+    if (config.padId >= config.vocabSize) {
+      throw new BantamError(
+        `"padId" of "text" is ${config.padId}, but the ids of ${config.vocabSize} tokens end before it.`,
+      );
+    }
+  },
+  blocks: /^(mixer_in|mixer_out|transformer\.resblocks\.\d+)\./,
+  create: (options) => new MobileClipText(options),
+  flops(config, { embedDim }) {
+    const { contextLength, kernel, width } = config;
+    // Two depthwise convolutions along the text, and the MLP.
+    const mixer = 4 * contextLength * width * (kernel + mixerWidth(config));
+    return transformerFlops(config, contextLength) + 2 * mixer + 2 * width * embedDim;
+  },
+  describe: ({ width, layers, fused }) =>
+    `hybrid text ${width} × ${layers}${fused ? ', fused' : ''}`,
+  toOpenClip: () => null,
+  fromOpenClip: () => null,
+};

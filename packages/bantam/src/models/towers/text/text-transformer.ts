@@ -4,10 +4,11 @@ import {
   argmax,
   cat,
   div,
-  Embedding,
   embedding,
+  Embedding,
   eq,
   expand,
+  type Generator,
   LayerNorm,
   le,
   Linear,
@@ -17,6 +18,7 @@ import {
   narrow,
   ne,
   normalInit,
+  type Packing,
   packRows,
   pad,
   Parameter,
@@ -27,25 +29,107 @@ import {
   to,
   unsqueeze,
   zeros,
-  type Generator,
-  type Packing,
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import type { CrossAttentionBlock } from '../decoder/cross-attention-block.js';
-import type { KeyValueCache } from '../../blocks/key-value-cache.js';
+import { count, flag, index, object, oneOf, optional, text } from '../../../base/fields.js';
+import type { KeyValueCache } from '../../blocks/attention.js';
 import { MixtureOfExperts } from '../../blocks/mixture-of-experts.js';
-import { packTexts } from '../../blocks/pack-texts.js';
-import { takePlaces, type Places } from '../../blocks/sequences.js';
-import { ResidualBlock, Transformer } from '../../blocks/transformer.js';
-import type { TransformerConfig } from '../../blocks/transformer-config.js';
+import { packTexts, type Places, takePlaces } from '../../blocks/sequences.js';
 import {
-  sumOf,
+  checkTransformer,
+  describeBlocks,
+  isPlain,
+  type TransformerConfig,
+  transformerFields,
+  transformerFlops,
+} from '../../blocks/transformer-config.js';
+import { ResidualBlock, Transformer } from '../../blocks/transformer.js';
+import {
   type Encoded,
+  requireMultiple,
+  sumOf,
   type TextEncodeOptions,
   type TextTower,
+  type TextTowerConfig,
+  type TextTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { needsContext, type TextTransformerConfig } from './text-transformer-config.js';
+import type { CrossAttentionBlock } from '../decoder/multimodal-decoder.js';
+import { readTransformer, writeTransformer } from '../open-clip-members.js';
+
+/** A text transformer as CLIP has it. */
+export interface TextTransformerConfig extends TextTowerConfig, TransformerConfig {
+  readonly type: 'transformer';
+  /** Number of attention heads. */
+  readonly heads: number;
+  /**
+   * Put a class token behind the text, at the end of the context, whose vector is then the text's (CoCa,
+   * Yu et al. 2022, section 3.2), whatever {@link poolType} says. As in OpenCLIP's checkpoints nothing
+   * sees what stands behind a {@link padId}: not the padding but its first place, and not the class
+   * token but where the text fills the context.
+   */
+  readonly embedCls: boolean;
+  /** Let every token see the tokens after it too. */
+  readonly noCausalMask: boolean;
+  /**
+   * Without a causal mask, let no token see the padding: what lies behind the end of a text, whatever
+   * its ids are.
+   */
+  readonly maskPadding: boolean;
+  /**
+   * The text's vector: at its highest id, first, last place, or first {@link eosId}, or the mean of
+   * all up to its end.
+   */
+  readonly poolType: 'argmax' | 'first' | 'last' | 'eos' | 'mean';
+  /** The end of a text for {@link maskPadding} and `mean`: its highest id, or first {@link eosId}. */
+  readonly textEnd: 'argmax' | 'eos';
+  /** Id that fills a text up to the context, where pooling or mask depends on it. */
+  readonly padId: number;
+  /** Id that `eos` looks for. */
+  readonly eosId: number;
+  /** `none`: the pooled vector is the feature. */
+  readonly projType: 'linear' | 'none';
+  /** Whether the last projection has a bias. */
+  readonly projBias: boolean;
+}
+
+/** Whether a text tower is of this kind. */
+export function isTextTransformer(config: TextTowerConfig): config is TextTransformerConfig {
+  return config.type === 'transformer';
+}
+
+/**
+ * Whether features depend on the padding behind a text, so that every text must be filled up to
+ * the context: without any mask, or pooled at the last place.
+ */
+export function needsContext({
+  embedCls,
+  noCausalMask,
+  maskPadding,
+  poolType,
+}: TextTransformerConfig): boolean {
+  return !embedCls && ((noCausalMask && !maskPadding) || poolType === 'last');
+}
+
+/** How many places a text of so many tokens takes in the blocks. */
+export function computedPlaces(config: TextTransformerConfig, tokens: number): number {
+  const { contextLength, embedCls } = config;
+  if (needsContext(config)) return contextLength;
+  // The class token, and the first place of the padding where there is one.
+  return embedCls ? Math.min(tokens + 1, contextLength) + 1 : tokens;
+}
+
+/** Whether features depend on which id it is that fills texts up. */
+export function readsPadding(config: TextTransformerConfig): boolean {
+  return config.embedCls || needsContext(config);
+}
+
+/** Whether a text's end is told by {@link TextTransformerConfig.eosId}. */
+export function looksForEos(config: TextTransformerConfig): boolean {
+  const { embedCls, poolType, textEnd, maskPadding } = config;
+  if (embedCls) return false;
+  return poolType === 'eos' || (textEnd === 'eos' && (maskPadding || poolType === 'mean'));
+}
 
 /**
  * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
@@ -273,5 +357,91 @@ export function requireContext(ids: Tensor, contextLength: number): void {
   if (given <= contextLength) return;
   throw new BantamError(
     `Texts of ${given} tokens do not fit the model's context of ${contextLength}; encode them with the model's own tokenizer.`,
+  );
+}
+
+/** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
+const unsupported = {
+  tokenizer_mode: null,
+  hf_model_name: null,
+};
+
+/** CLIP's own text tower. */
+export const textTransformer: TextTowerKind<TextTransformerConfig> = {
+  type: 'transformer',
+  fields: {
+    contextLength: count(77),
+    vocabSize: count(49408),
+    width: count(512),
+    heads: count(8),
+    ...transformerFields,
+    embedCls: flag(false),
+    noCausalMask: flag(false),
+    maskPadding: flag(false),
+    poolType: oneOf('argmax', 'first', 'last', 'eos', 'mean'),
+    textEnd: oneOf('argmax', 'eos'),
+    padId: index(0),
+    eosId: index(2),
+    projType: oneOf('linear', 'none'),
+    projBias: flag(false),
+    hfTokenizerName: optional(text()),
+    tokenizerKwargs: optional(object()),
+  },
+  check(config, { embedDim }) {
+    requireMultiple(config, 'width', 'heads', 'text');
+    checkTransformer(config, 'text');
+    if (config.projType === 'none' && config.width !== embedDim) {
+      throw new BantamError(
+        `Without a projection the width of "text" (${config.width}) is the length of the features; ` +
+          `set "embedDim" (${embedDim}) to it, or "projType" to "linear".`,
+      );
+    }
+    checkPadding(config);
+    for (const id of ['padId', 'eosId'] as const) {
+      const used = id === 'padId' ? readsPadding(config) : looksForEos(config);
+      if (!used || config[id] < config.vocabSize) continue;
+      throw new BantamError(
+        `"${id}" of "text" is ${config[id]}, but the ids of ${config.vocabSize} tokens end before it.`,
+      );
+    }
+  },
+  blocks: /^transformer\.resblocks\.(\d+)\./,
+  create: (options) => new TextTransformer(options),
+  flops(config, { embedDim, tokens }) {
+    const { projType, width } = config;
+    const places = computedPlaces(config, tokens);
+    const projection = projType === 'none' ? 0 : 2 * width * embedDim;
+    return transformerFlops(config, places) + projection;
+  },
+  positions: { name: 'positional_embedding', suffix: ({ embedCls }) => Number(embedCls) },
+  describe: (config) => `text ${describeBlocks(config)}`,
+  toOpenClip(config) {
+    const own = config.maskPadding || config.poolType === 'mean' || config.textEnd === 'eos';
+    return own || !isPlain(config) ? null : writeTransformer(config, textTransformer.fields);
+  },
+  fromOpenClip(tower, missing) {
+    const { maskPadding, textEnd, ...fields } = textTransformer.fields;
+    const read = readTransformer(tower, 'text_cfg', { fields, unsupported, missing });
+    return { ...read, maskPadding: maskPadding.fallback, textEnd: textEnd.fallback };
+  },
+};
+
+/** @throws BantamError where padding would count in spite of its mask, or is never seen anyway. */
+function checkPadding(config: TextTransformerConfig): void {
+  const { embedCls, maskPadding, noCausalMask, poolType } = config;
+  if (!maskPadding) return;
+  if (embedCls) {
+    throw new BantamError(
+      '"maskPadding" of "text" is without effect beside "embedCls", which has its own mask; leave it out.',
+    );
+  }
+  if (!noCausalMask) {
+    throw new BantamError(
+      '"maskPadding" of "text" is without effect under a causal mask; set "noCausalMask" too, or leave it out.',
+    );
+  }
+  if (poolType !== 'last') return;
+  throw new BantamError(
+    '"poolType" "last" of "text" reads padding, which "maskPadding" hides; choose another one.',
   );
 }
