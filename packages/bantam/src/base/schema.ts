@@ -179,9 +179,9 @@ function alternatives(names: readonly string[]): string {
 }
 
 /** The members of the group that the last key of an issue's path is, or should be, one of. */
-function membersAt(schema: AnySchema, path: NonNullable<v.BaseIssue<unknown>['path']>): Entries {
+function membersAt(schema: AnySchema, path: readonly v.IssuePathItem[]): Entries {
   const [root] = path;
-  let entries = entriesOf(schema, root.input);
+  let entries = entriesOf(schema, root?.input);
   for (const { key, value } of path.slice(0, -1)) {
     if (typeof key === 'number') continue;
     const member = entries[String(key)];

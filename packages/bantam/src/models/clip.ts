@@ -6,7 +6,7 @@ import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Options of {@link createModel}. */
 export interface CreateModelOptions {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 

@@ -13,7 +13,7 @@ function build(name: string) {
   return createModel(modelConfig(name), { generator: new Generator({ seed: 1 }) }).eval();
 }
 
-const picture = (size: number, batch = 1) =>
+const randomPixels = (size: number, batch = 1) =>
   randn([batch, 3, size, size], new Generator({ seed: 2 }));
 
 /** The part of a tower that stands at the end of a path of fields. */
@@ -40,7 +40,7 @@ describe('ImageTower.encode', () => {
       noGrad(() => {
         scope(() => {
           const { visual } = model;
-          const { pooled, representation } = visual.encode(picture(64, 2));
+          const { pooled, representation } = visual.encode(randomPixels(64, 2));
           assert.equal(representation.shape.length, 2);
           assert.equal(representation.dim(0), 2);
           assert.notDeepEqual(representation.toArray(), pooled.toArray());
@@ -50,23 +50,23 @@ describe('ImageTower.encode', () => {
       });
     });
 
-    it(`reads pictures of half the size, or says that it cannot: ${name}`, () => {
+    it(`reads images of half the size, or says that it cannot: ${name}`, () => {
       using model = build(name);
       const { vision } = model.config;
       const fixed = ['swin', 'mixer'].includes(vision.type);
       const small = { imageSize: 32 };
       noGrad(() => {
         scope(() => {
-          assert.throws(() => model.visual.encode(picture(32)), /takes pixels \[B, 3, 64, 64\]/);
-          const encode = () => model.encodeImage(picture(32), small);
+          assert.throws(() => model.visual.encode(randomPixels(32)), /takes pixels \[B, 3, 64, 64\]/);
+          const encode = () => model.encodeImage(randomPixels(32), small);
           if (fixed) {
             const message =
-              /takes pictures of the size that it was made for only, 64 pixels, not 32/;
+              /takes images of its own size only, 64 pixels, not 32/;
             assert.throws(encode, { message });
             assert.throws(() => modelFlops(model.config, small), { message });
           } else {
             assert.deepEqual(encode().shape, [1, model.config.embedDim]);
-            assert.throws(() => model.encodeImage(picture(64), small), /pixels \[B, 3, 32, 32\]/);
+            assert.throws(() => model.encodeImage(randomPixels(64), small), /pixels \[B, 3, 32, 32\]/);
             const ratio = modelFlops(model.config, small).image / modelFlops(model.config).image;
             assert.ok(ratio > 0.15 && ratio < 0.45, `${ratio}`);
           }
@@ -77,15 +77,15 @@ describe('ImageTower.encode', () => {
     it(`leaves out patches where the tower can: ${name}`, () => {
       using model = build(name).train();
       const { vision } = model.config;
-      const able = imageTowerKind(vision).leavesPatchesOut === true;
+      const able = imageTowerKind(vision).dropsPatches === true;
       const generator = new Generator({ seed: 3 });
       noGrad(() => {
         scope(() => {
           const half = { patchDropout: 0.5 };
           const encode = () =>
-            model.visual.encode(picture(64, 2), { tokens: true, generator, ...half }).tokens;
+            model.visual.encode(randomPixels(64, 2), { tokens: true, generator, ...half }).tokens;
           if (!able) {
-            const message = new RegExp(`of the type "${vision.type}" cannot leave patches out`);
+            const message = new RegExp(`of the type "${vision.type}" cannot drop patches`);
             assert.throws(encode, { message });
             assert.throws(() => modelFlops(model.config, half), { message });
             return;
@@ -107,15 +107,15 @@ describe('ImageTower.encode', () => {
   it('refuses sizes and shares that cannot be', () => {
     using model = build('ViT-Nano-16-64');
     scope(() => {
-      assert.throws(() => model.encodeImage(picture(40), { imageSize: 40 }), {
+      assert.throws(() => model.encodeImage(randomPixels(40), { imageSize: 40 }), {
         message: '"imageSize" of "vision" (40) must be a multiple of "patchSize" (16).',
       });
       assert.throws(
-        () => model.encodeImage(picture(64), { patchDropout: 1 }),
-        /patch dropout is 1; it must be a share from 0/,
+        () => model.encodeImage(randomPixels(64), { patchDropout: 1 }),
+        /patch dropout is 1; it must be a fraction of at least 0/,
       );
       assert.throws(
-        () => model.train().encodeImage(picture(64), { patchDropout: 0.5 }),
+        () => model.train().encodeImage(randomPixels(64), { patchDropout: 0.5 }),
         /Patch dropout needs a random stream/,
       );
     });

@@ -43,7 +43,7 @@ export {
 } from './cost/flops.js';
 export { fuseModel } from './inference/inference.js';
 export { narrowModel } from './inference/inference.js';
-export { packModel } from './inference/inference.js';
+export { prepackModel } from './inference/inference.js';
 export { quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
@@ -86,7 +86,6 @@ export type { MobileClipConfig } from './towers/image/mobileclip-config.js';
 export { MobileClipTower } from './towers/image/mobileclip.js';
 export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
-export { normalizePixels } from './towers/image/pixels.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
 export { readModelConfig } from './io/directory.js';
@@ -102,10 +101,9 @@ export type {
   ImageTower,
   ImageTowerConfig,
   ImageTowerKind,
-  PictureRules,
+  ImageRules,
   TextEncodeOptions,
   TextTower,
-  TextTowerConfig,
   TowerOptions,
 } from './tower.js';
 export {

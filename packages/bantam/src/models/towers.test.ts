@@ -92,7 +92,7 @@ describe('VisionTransformer', () => {
   );
 
   it(
-    'refuses pictures of another size',
+    'refuses images of another size',
     run(() => {
       assert.throws(
         () => build().encodeImage(randn([1, 3, 20, 20], new Generator())),

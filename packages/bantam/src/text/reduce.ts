@@ -107,7 +107,7 @@ export class TextReducer {
   readonly #reduction: TextReduction;
   readonly #bySyntax = new Map<string, number[]>();
 
-  /** @throws BantamError where the length leaves no room for text. */
+  /** @throws BantamError if the length leaves no room for text. */
   constructor({ tokenizer, reduction }: TextReducerOptions) {
     const { length } = reduction;
     this.#tokenizer = tokenizer;

@@ -14,7 +14,6 @@ import {
   transpose,
   zeros,
 } from '@bantam/torch';
-import type { KeysAndValues } from './cross-attention.js';
 
 /** [B, L, W] → [B·heads, L, W/heads] */
 export function splitHeads(x: Tensor, heads: number): Tensor {
@@ -47,7 +46,7 @@ export function attend(q: Tensor, k: Tensor, v: Tensor, heads: number): Tensor {
   return joinHeads(attendHeads(split(q), split(k), split(v)), heads);
 }
 
-/** Operations of {@link attend} for one sequence: 4·Lq·L·W. */
+/** FLOPs of {@link attend} for one sequence: 4·Lq·L·W. */
 export function attendFlops({
   queries,
   tokens,
@@ -58,6 +57,12 @@ export function attendFlops({
   width: number;
 }): number {
   return 4 * queries * tokens * width;
+}
+
+/** Keys and values that an attention reads, per head: [B·heads, L, W/heads] each. */
+export interface KeysAndValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
 }
 
 /**

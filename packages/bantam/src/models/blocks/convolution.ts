@@ -21,16 +21,16 @@ export interface ConvSizes {
   readonly kernel: number;
   /** Default 1. */
   readonly groups?: number;
-  /** Edge of the square output. */
+  /** Side length of the square output. */
   readonly out: number;
 }
 
-/** Operations of a convolution on one square picture: out²·Cₒ·(Cᵢ/groups)·k², 2 per multiply-add. */
+/** FLOPs of a convolution on one square image: out²·Cₒ·(Cᵢ/groups)·k², 2 per multiply-add. */
 export function convFlops({ inChannels, outChannels, kernel, groups = 1, out }: ConvSizes): number {
   return 2 * out ** 2 * outChannels * (inChannels / groups) * kernel ** 2;
 }
 
-/** Edge of a convolution's or pooling's output: ⌊(size + 2·padding − kernel)/stride⌋ + 1. */
+/** Side length of a convolution's or pooling's output: ⌊(size + 2·padding − kernel)/stride⌋ + 1. */
 export function convSize(
   size: number,
   { kernel, stride = 1, padding = 0 }: { kernel: number; stride?: number; padding?: number },

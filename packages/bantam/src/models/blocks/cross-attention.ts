@@ -15,7 +15,7 @@ import {
   zeros,
   zerosInit,
 } from '@bantam/torch';
-import { attendFlops, attendHeads, joinHeads, splitHeads } from './attention.js';
+import { attendFlops, attendHeads, joinHeads, splitHeads, type KeysAndValues } from './attention.js';
 
 /** Sizes of {@link CrossAttention}. */
 export interface CrossAttentionSizes {
@@ -28,14 +28,8 @@ export interface CrossAttentionSizes {
 
 /** Options of {@link CrossAttention}. */
 export interface CrossAttentionOptions extends CrossAttentionSizes {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
-}
-
-/** What an attention reads: keys and values per head, [B·heads, L, W/heads] each. */
-export interface KeysAndValues {
-  readonly keys: Tensor;
-  readonly values: Tensor;
 }
 
 /**
@@ -112,7 +106,7 @@ export interface AttentionalPoolerSizes extends CrossAttentionSizes {
 
 /** Options of {@link AttentionalPooler}. */
 export interface AttentionalPoolerOptions extends AttentionalPoolerSizes {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -144,7 +138,7 @@ export class AttentionalPooler extends Module {
   }
 }
 
-/** Operations of the pooler for one sequence of n tokens. */
+/** FLOPs of the pooler for one sequence of n tokens. */
 export function attentionalPoolerFlops(
   { width, contextWidth, queries }: AttentionalPoolerSizes,
   tokens: number,

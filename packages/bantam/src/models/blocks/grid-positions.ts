@@ -4,7 +4,7 @@ import { cat, narrow, permute, reshape, resize, type Tensor, to } from '@bantam/
 export interface GridOptions {
   /** P: rows before those of the grid, such as the class token's, which stay. */
   prefix: number;
-  /** G′: places along one edge of the new grid. */
+  /** G′: places along one side of the new grid. */
   grid: number;
 }
 

@@ -27,7 +27,7 @@ import {
 export interface SqueezeExciteOptions {
   channels: number;
   hidden: number;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -66,7 +66,7 @@ export interface MobileOneOptions {
   activation: Activation | null;
   /** One convolution in place of the branches. */
   fused: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 

@@ -18,7 +18,7 @@ import {
   unsqueeze,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
-import type { Packable } from '../inference/inference.js';
+import type { Prepackable } from './prepackable.js';
 
 /**
  * The convolution whose stride is its kernel, as one matrix product over the patches, whose gradient
@@ -42,9 +42,9 @@ export function keptPatches(count: number, patchDropout: number): number {
 }
 
 /**
- * A random subset of each picture's patches (FLIP, Li et al. 2023, section 3): [B, L, W] → [B, kept, W].
+ * A random subset of each image's patches (FLIP, Li et al. 2023, section 3): [B, L, W] → [B, kept, W].
  *
- * @throws BantamError where there is nothing to draw from.
+ * @throws BantamError if there is nothing to draw from.
  */
 export function dropPatches(
   patches: Tensor,
@@ -64,7 +64,7 @@ export function dropPatches(
 export interface PatchConvOptions {
   inChannels: number;
   outChannels: number;
-  /** Edge of the square patches. */
+  /** Side length of the square patches. */
   size: number;
 }
 
@@ -74,7 +74,7 @@ export interface PatchConvOptions {
  * times as long on CPUs. What is left over at the right and lower edge is not seen. The weights are
  * zero at first.
  */
-export class PatchConv extends Conv2d implements Packable {
+export class PatchConv extends Conv2d implements Prepackable {
   constructor({ inChannels, outChannels, size }: PatchConvOptions) {
     super({ inChannels, outChannels, kernel: size, stride: size, generator: null });
   }
@@ -95,7 +95,7 @@ export class PatchConv extends Conv2d implements Packable {
       : linear(patches, patchMatrix(weight), bias);
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     this.weight = packWeight(this.weight, dtype, (weight) => packLinear(patchMatrix(weight)));
   }
 }

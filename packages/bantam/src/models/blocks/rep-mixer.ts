@@ -51,7 +51,7 @@ export interface RepMixerOptions {
   layerScale: number;
   /** One convolution in place of the token mixer's branches. */
   fused: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 

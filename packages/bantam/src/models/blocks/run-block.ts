@@ -50,7 +50,7 @@ export function runBlocks<Block>(
  * Stochastic depth (Huang et al. 2016): a residual branch [B, …] is left out for a share `rate` of
  * the samples, and the others are scaled by 1/(1 − rate).
  *
- * @throws BantamError when something is to be drawn and there is no generator.
+ * @throws BantamError if something is to be drawn and there is no generator.
  */
 export function dropPath(
   branch: Tensor,

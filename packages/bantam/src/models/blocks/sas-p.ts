@@ -14,7 +14,7 @@ import {
   type Tensor,
   to,
 } from '@bantam/torch';
-import { takePlaces } from './sequences.js';
+import { gatherTokens } from './sequences.js';
 import { gained, ShapedAttention, type ShapedAttentionForwardOptions } from './shaped-attention.js';
 
 /** Options of {@link RmsNorm}. */
@@ -57,7 +57,7 @@ export interface SasPBlockOptions {
   ownValues?: boolean;
   /** The attention of another block, in place of one of its own. */
   attention?: ShapedAttention;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -124,12 +124,12 @@ export class SasPBlock extends Module {
     return this.#attention;
   }
 
-  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
+  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some positions are needed. */
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
-    const { places } = options;
+    const { positions } = options;
     const normed = this.ln_1.forward(x);
     const attended = this.#attention.forward(normed, options);
-    const units = this.mlp.forward(places === undefined ? normed : takePlaces(normed, places));
+    const units = this.mlp.forward(positions === undefined ? normed : gatherTokens(normed, positions));
     return add(gained(attended, this.attnGain), gained(units, this.mlpGain));
   }
 }

@@ -32,7 +32,7 @@ import {
   type DType,
   type Generator,
 } from '@bantam/torch';
-import { takePlaces, type Places } from './sequences.js';
+import { gatherTokens, type Positions } from './sequences.js';
 
 /** Options of {@link ShapedAttention}. */
 export interface ShapedAttentionOptions {
@@ -40,7 +40,7 @@ export interface ShapedAttentionOptions {
   heads: number;
   /** Values are a product of their own, as in a model's first block, instead of the tokens. */
   ownValues: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -50,8 +50,8 @@ export interface ShapedAttentionForwardOptions {
   causal?: boolean;
   /** Tokens that may be seen, boolean [B, L], one at least for every query. Default: all. */
   visible?: Tensor | undefined;
-  /** The only places whose output is needed; default: all. */
-  places?: Places | undefined;
+  /** The only positions whose output is needed; default: all. */
+  positions?: Positions | undefined;
 }
 
 /**
@@ -117,12 +117,12 @@ export class ShapedAttention extends Module {
     this.heads = heads;
   }
 
-  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
+  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some positions are needed. */
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
-    const { places } = options;
-    const asked = places === undefined ? x : takePlaces(x, places);
+    const { positions } = options;
+    const asked = positions === undefined ? x : gatherTokens(x, positions);
     const [q, k] = (
-      places === undefined
+      positions === undefined
         ? this.#project(x, 0, 2)
         : [...this.#project(asked, 0, 1), ...this.#project(x, 1, 1)]
     ) as [Tensor, Tensor];
@@ -139,7 +139,7 @@ export class ShapedAttention extends Module {
     const mixed = bmm(reshape(centred, [batch * heads, rows, length]), this.#split(values));
     const parts: [Tensor, Tensor][] = [
       [permute(reshape(mixed, [batch, heads, rows, -1]), [0, 2, 1, 3]), this.attentionGain],
-      [places === undefined ? values : takePlaces(values, places), this.identityGain],
+      [positions === undefined ? values : gatherTokens(values, positions), this.identityGain],
       [meanOfSeen(values, options), sub(this.attentionGain, this.centreGain)],
     ];
     const perHead = parts.map(([part, gain]) => {
@@ -184,7 +184,7 @@ function centredAttention(
 /** C·X, the mean of the tokens that a query sees: [B, 1 or Lq, W]. */
 function meanOfSeen(
   x: Tensor,
-  { causal = false, visible, places }: ShapedAttentionForwardOptions,
+  { causal = false, visible, positions }: ShapedAttentionForwardOptions,
 ): Tensor {
   const { dtype, device } = x;
   const total = (terms: Tensor): Tensor =>
@@ -195,7 +195,7 @@ function meanOfSeen(
       : unsqueeze(to(visible, { dtype: 'float32' }), 2);
   const terms = visible === undefined ? x : mul(x, to(shown, { dtype }));
   const mean = to(div(total(terms), total(shown)), { dtype });
-  return causal && places !== undefined ? takePlaces(mean, places) : mean;
+  return causal && positions !== undefined ? gatherTokens(mean, positions) : mean;
 }
 
 function like({ dtype, device }: Tensor): { dtype: DType; device: Device } {
@@ -205,13 +205,13 @@ function like({ dtype, device }: Tensor): { dtype: DType; device: Device } {
 /** Whether a query sees a token, boolean [1 or B, 1, 1 or Lq, L]; null: each sees all. */
 function seenTokens(
   x: Tensor,
-  { causal = false, visible, places }: ShapedAttentionForwardOptions,
+  { causal = false, visible, positions }: ShapedAttentionForwardOptions,
 ): Tensor | null {
   const padded = visible === undefined ? null : reshape(visible, [-1, 1, 1, x.dim(1)]);
   if (!causal) return padded;
   const all = arange(x.dim(1), { device: x.device });
-  const queries = typeof places === 'number' ? narrow(all, 0, places, 1) : (places ?? all);
-  const past = le(all, reshape(queries, [-1, 1, places instanceof Tensor ? 1 : queries.size, 1]));
+  const queries = typeof positions === 'number' ? narrow(all, 0, positions, 1) : (positions ?? all);
+  const past = le(all, reshape(queries, [-1, 1, positions instanceof Tensor ? 1 : queries.size, 1]));
   // Of booleans: both. The operator of that name does not run on shapes alone.
   return padded === null ? past : mul(past, padded);
 }

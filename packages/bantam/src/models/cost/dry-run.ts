@@ -36,7 +36,7 @@ export function representationWidth(config: ModelConfig): number {
   });
 }
 
-/** Runs the decoder on texts and pictures of such a model. */
+/** Runs the decoder on texts and images of such a model. */
 function decode(
   { textDecoder, config }: Clip,
   { batch, captionTokens }: { batch: number; captionTokens: number },

@@ -33,16 +33,16 @@ export interface ModelFlopsOptions {
   training?: boolean;
   /** Share of the patches that training leaves out; default: the configuration's. */
   patchDropout?: number | undefined;
-  /** Edge of the pictures in pixels; default: the configuration's. */
+  /** Side length of the images in pixels; default: the configuration's. */
   imageSize?: number | undefined;
 }
 
 /**
- * Operations of one forward pass: 2 per multiply-add of matrix products, convolutions and
+ * FLOPs of one forward pass: 2 per multiply-add of matrix products, convolutions and
  * attention, as the model is defined (the last block of a transformer counts in full, though only
  * one of its tokens is computed). A training step takes about three times as many.
  *
- * @throws BantamError where the image tower cannot leave patches out, or read pictures of that size.
+ * @throws BantamError if the image tower cannot leave patches out, or read images of that size.
  */
 export function modelFlops(
   { embedDim, vision, text, decoder }: ModelConfig,

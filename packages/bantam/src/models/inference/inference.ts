@@ -1,50 +1,40 @@
+/** Forms of a model for inference: in fewer bits, with merged branches, with prepacked weights. */
 import {
-  type FloatDType,
   hasAmx,
   Linear,
-  type Module,
   MultiheadAttention,
   narrowWeights,
   packLinears,
   quantizeLinears,
   scope,
+  type FloatDType,
+  type Module,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../clip.js';
-import { type ModelConfig, withChanges } from '../config.js';
+import { isPrepackable } from '../blocks/prepackable.js';
+import { createModel, type Clip } from '../clip.js';
+import { withChanges, type ModelConfig } from '../config.js';
 
-/** Layers within blocks, of all kinds of towers; routers stay apart, because they compute in float32. */
+/** Layers within blocks of any tower, but for routers, which compute in float32. */
 const inBlock = /(?:^|\.)(?:res)?blocks\.\d+\.(?!.*router$)/;
 
-/** Whether a module of a tower, by its name there, is a part of a block other than a router. */
-export function isInBlock(name: string): boolean {
-  return inBlock.test(name);
-}
-
-/** A part of a tower that has a form of its own for inference. */
-export interface Packable {
-  /** Takes that form in place, to compute in `dtype` on the CPU. */
-  pack(dtype: FloatDType): void;
-}
-
-function isPackable(module: Module): module is Module & Packable {
-  return 'pack' in module;
-}
+/** Routers of experts compute in float32 under autocast as well. */
+const isRouter = /(?:^|\.)router$/;
 
 /**
- * Brings both towers into their form for inference on the CPU, in place: batch norms and layer scales of
- * convolutional towers merged into the weights, and bias, activation and shortcut in one operator with
- * the product before them; the weights of blocks' linear layers in the order in which the processor
- * reads them fastest. Layers in int8 stay as they are. The model is then neither for training nor for
- * saving.
+ * Optimises both towers for inference on the CPU, in place: batch norms and layer scales of
+ * convolutional towers are merged into the weights; bias, activation and residual become one
+ * operator with the product before them; weights of the blocks' linear layers are reordered
+ * (prepacked) for the CPU's fastest kernel. int8 layers stay unchanged. Afterwards the model can be
+ * neither trained nor saved. No effect on other devices.
  */
-export function packModel({ visual, text, logitScale }: Clip, dtype: FloatDType): void {
+export function prepackModel({ visual, text, logitScale }: Clip, dtype: FloatDType): void {
   if (logitScale.device !== 'cpu') return;
-  // There Bantam's own products read weights as they are.
-  const packsLinears = !(dtype === 'bfloat16' && hasAmx());
+  // Bantam's own AMX kernels read weights in their usual order.
+  const reorders = !(dtype === 'bfloat16' && hasAmx());
   for (const tower of [visual, text]) {
     for (const [name, module] of tower.namedModules()) {
-      if (isPackable(module)) module.pack(dtype);
-      else if (packsLinears && isInBlock(name) && isLinear(module)) packLinears([module], dtype);
+      if (isPrepackable(module)) module.prepack(dtype);
+      else if (reorders && inBlock.test(name) && isLinear(module)) packLinears([module], dtype);
     }
   }
 }
@@ -53,13 +43,10 @@ function isLinear(module: Module): module is Linear | MultiheadAttention {
   return module instanceof Linear || module instanceof MultiheadAttention;
 }
 
-/** Routers of experts compute in float32 under autocast as well. */
-const isRouter = /(?:^|\.)router$/;
-
 /**
- * Keeps the weights of a model's products in the type that it computes in, for inference: the same
- * features under autocast to it, without converting the weights for every batch. In float32 they are
- * already. See {@link narrowWeights}.
+ * Stores the weights of a model's matrix products in the type that inference computes in: equal
+ * features under autocast to that type, without converting weights in every batch. No effect for
+ * float32. See {@link narrowWeights}.
  */
 export function narrowModel(model: Clip, dtype: FloatDType): void {
   if (dtype === 'float32') return;
@@ -67,23 +54,22 @@ export function narrowModel(model: Clip, dtype: FloatDType): void {
 }
 
 /**
- * Puts the linear layers of both towers' blocks, those of attentions and MLPs, into int8 in place,
- * for inference: see {@link quantizeLinears}. Embeddings, convolutions, pooling, the projections to
- * the features and a decoder stay as they are.
+ * Quantizes the linear layers of both towers' blocks (attentions and MLPs) to int8 in place, for
+ * inference; see {@link quantizeLinears}. Embeddings, convolutions, pooling, output projections and
+ * a decoder stay unchanged.
  *
  * @returns Names of the layers.
  */
 export function quantizeModel({ visual, text }: Pick<Clip, 'visual' | 'text'>): string[] {
   return Object.entries({ visual, text }).flatMap(([tower, module]) =>
-    quantizeLinears(module, isInBlock).map((name) => `${tower}.${name}`),
+    quantizeLinears(module, (name) => inBlock.test(name)).map((name) => `${tower}.${name}`),
   );
 }
 
 /**
- * The model in its form for evaluation: the branches and batch norms of towers whose configuration
- * has `fused` are merged into single convolutions, and everything else is copied. It computes the
- * same as the given model in evaluation, up to rounding, with fewer operations; its configuration
- * has `fused: true`. The given model stays as it is.
+ * A copy of a model for evaluation in which the branches and batch norms of towers that have
+ * `fused` are merged into single convolutions. Outputs are equal up to rounding, with fewer FLOPs;
+ * the configuration has `fused: true`. The given model stays unchanged.
  */
 export function fuseModel(model: Clip): Clip {
   const { vision, text } = model.config;
@@ -98,7 +84,7 @@ export function fuseModel(model: Clip): Clip {
   return fused.eval();
 }
 
-/** Whether a tower has branches to merge: of a kind that has them, and not fused already. */
+/** Whether a tower has branches that {@link fuseModel} would merge. */
 export function hasBranches({ vision, text }: ModelConfig): boolean {
   return [vision, text].some((tower) => 'fused' in tower && !tower.fused);
 }

@@ -20,7 +20,7 @@ import {
 } from '@bantam/torch';
 import { type Clip, createModel } from '../clip.js';
 import { modelConfig } from '../presets/presets.js';
-import { narrowModel, packModel, quantizeModel } from './inference.js';
+import { narrowModel, prepackModel, quantizeModel } from './inference.js';
 
 const towers = [
   ...['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin', 'SigLIP'].map(
@@ -70,13 +70,13 @@ function inScope(body: () => void): void {
   });
 }
 
-describe('packModel', () => {
+describe('prepackModel', () => {
   for (const name of towers) {
     it(`keeps the features of ${name} in float32`, () => {
       using model = build(name);
       inScope(() => {
         const expected = features(model, 'float32');
-        packModel(model, 'float32');
+        prepackModel(model, 'float32');
         assert.ok(difference(features(model, 'float32'), expected) < 1e-5);
         assert.equal(features(model, 'float32', 1).dim(0), 1);
       });
@@ -87,7 +87,7 @@ describe('packModel', () => {
       inScope(() => {
         const exact = features(model, 'float32');
         const before = difference(features(model, 'bfloat16'), exact);
-        packModel(model, 'bfloat16');
+        prepackModel(model, 'bfloat16');
         narrowModel(model, 'bfloat16');
         const after = difference(features(model, 'bfloat16'), exact);
         assert.ok(after < Math.max(2 * before, 0.004), `${after} after ${before}`);
@@ -109,7 +109,7 @@ describe('packModel', () => {
         );
         const both = () => [features(model, 'float32'), normalize(model.encodeText(ids))] as const;
         const expected = both();
-        packModel(model, 'float32');
+        prepackModel(model, 'float32');
         both().forEach((actual, i) => {
           assert.ok(difference(actual, expected[i] ?? assert.fail()) < 1e-5);
         });
@@ -122,14 +122,14 @@ describe('packModel', () => {
     inScope(() => {
       quantizeModel(model);
       const expected = features(model, 'float32');
-      packModel(model, 'float32');
+      prepackModel(model, 'float32');
       assert.ok(difference(features(model, 'float32'), expected) < 1e-5);
     });
   });
 
   it('makes a model that is not saved', () => {
     using model = build('ResNet-Nano-64');
-    packModel(model, 'float32');
+    prepackModel(model, 'float32');
     assert.throws(() => model.stateDict(), /packed.*load the model once more/);
   });
 });

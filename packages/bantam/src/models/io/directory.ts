@@ -32,7 +32,7 @@ export interface LoadModelOptions {
   /** OpenAI's vocabulary (`bpe_simple_vocab_16e6.txt.gz`), for directories without a tokenizer. */
   merges?: string;
   /**
-   * Edge of the input in pixels in place of the model's own; learned positions of patches are
+   * Side length of the input in pixels in place of the model's own; learned positions of patches are
    * interpolated, see {@link resizePositions}.
    */
   imageSize?: number;
@@ -56,7 +56,7 @@ export type ConvertModelOptions = ExportModelOptions & LoadModelOptions;
  * tokenizer, and `bantam.json`. The directory appears whole or not at all; an earlier model
  * directory of that name is replaced.
  *
- * @throws BantamError when the folder holds other files or cannot be written.
+ * @throws BantamError if the folder holds other files or cannot be written.
  */
 export async function saveModel(directory: string, options: SaveModelOptions): Promise<void> {
   await exportModel(directory, options, { format: 'open-clip' });
@@ -83,7 +83,7 @@ export async function exportModel(
 /**
  * Reads a model directory of any format that Bantam knows; the weights come as float32.
  *
- * @throws BantamError when the folder or a file is missing or damaged, the configuration asks for
+ * @throws BantamError if the folder or a file is missing or damaged, the configuration asks for
  * what Bantam does not have, or weights and configuration are of different models.
  */
 export async function loadModel(
@@ -154,7 +154,7 @@ export interface ConvertedModel {
  * Reads a model directory and writes it in another format, or in its own with positions for another
  * image size or with merged branches. Where its tokenizer cannot be read, the new directory has none.
  *
- * @throws BantamError where one of the two cannot be done.
+ * @throws BantamError if one of the two cannot be done.
  */
 export async function convertModel(
   source: string,

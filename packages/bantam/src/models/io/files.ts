@@ -27,7 +27,7 @@ async function syncFolder(path: string): Promise<void> {
  * Fills a folder by `write` beside its place and moves it there whole, so that a reader, or a crash
  * at any moment, never meets half of it. An earlier folder of that name is replaced.
  *
- * @throws BantamError when the earlier folder has files whose names `replaceable` does not accept,
+ * @throws BantamError if the earlier folder has files whose names `replaceable` does not accept,
  * or the place cannot be written.
  */
 export async function writeFolder(

@@ -7,7 +7,7 @@ import { fromMobileClip, isMobileClip } from './formats/mobileclip-weights.js';
 /**
  * The weights file of a folder: that of the given name, else the only safetensors file there.
  *
- * @throws BantamError where there is none, or it is a Python pickle.
+ * @throws BantamError if there is none, or it is a Python pickle.
  */
 export async function findWeights(directory: string, name: string): Promise<string> {
   const files = await readdir(directory);
@@ -28,7 +28,7 @@ export async function findWeights(directory: string, name: string): Promise<stri
  * of {@link fromMobileClip}.
  *
  * @param source - Where the weights come from, for messages.
- * @throws BantamError when they are another model's: it names the first tensors that are missing,
+ * @throws BantamError if they are another model's: it names the first tensors that are missing,
  * left over, or of another shape.
  */
 export function loadWeights(
@@ -52,7 +52,7 @@ export function loadWeights(
 /**
  * The tensors of a safetensors file.
  *
- * @throws BantamError when it is damaged.
+ * @throws BantamError if it is damaged.
  */
 export function readTensors(file: string): ReadonlyMap<string, Tensor> {
   try {

@@ -50,7 +50,7 @@ interface Size {
   readonly proj?: 'mlp';
 }
 
-/** OpenCLIP's: `w` has longer features, `d` a deeper text tower, 320 larger pictures. */
+/** OpenCLIP's: `w` has longer features, `d` a deeper text tower, 320 larger images. */
 const sizes: Readonly<Record<string, Size>> = {
   tiny: { embedDim: 1024, textWidth: 512 },
   small: { embedDim: 512 },

@@ -28,7 +28,7 @@ const sizes: Readonly<Record<string, Size>> = {
   },
 };
 
-/** For pictures of 64 pixels and vocabularies trained on the captions at hand: ours. */
+/** For images of 64 pixels and vocabularies trained on the captions at hand: ours. */
 const pictograms: Readonly<Record<string, Size>> = {
   Pico: {
     embedDim: 128,
@@ -80,7 +80,7 @@ const clipa: ModelConfigInput = {
   },
 };
 
-/** Models that are others for pictures of another size. */
+/** Models that are others for images of another size. */
 const resized: readonly (readonly [name: string, from: string, imageSize: number])[] = [
   ['ViT-B-32-256', 'ViT-B-32', 256],
   ['ViT-B-16-plus-240', 'ViT-B-16-plus', 240],
@@ -166,7 +166,7 @@ const generations = {
   SigLIP2: { vocabSize: 256000, tokenizer: (name) => `timm/${name}`, geluTanh: true },
 } satisfies Record<string, Generation>;
 
-/** Name of the size, size, patch, generation, pictures. */
+/** Name of the size, size, patch, generation, images. */
 const models = [
   ['B', 'base', 16, 'SigLIP', [224, 256, 384, 512]],
   ['L', 'large', 16, 'SigLIP', [256, 384]],
@@ -181,16 +181,16 @@ const models = [
 
 /** SigLIP's models, all as OpenCLIP has them. */
 export function addSiglipPresets(presets: Presets): void {
-  for (const [short, size, patch, generation, pictures] of models) {
+  for (const [short, size, patch, generation, images] of models) {
     const { vocabSize, tokenizer, geluTanh }: Generation = generations[generation];
-    for (const picture of pictures) {
-      const name = `ViT-${short}-${patch}-${generation}${picture === 224 ? '' : `-${picture}`}`;
+    for (const image of images) {
+      const name = `ViT-${short}-${patch}-${generation}${image === 224 ? '' : `-${image}`}`;
       const vision = siglipVit.fromOpenClip(
         {
-          timm_model_name: `vit_${size}_patch${patch}_siglip_${picture}`,
+          timm_model_name: `vit_${size}_patch${patch}_siglip_${image}`,
           timm_pool: 'map',
           timm_proj: 'none',
-          image_size: picture,
+          image_size: image,
         },
         [],
       );
@@ -243,7 +243,7 @@ export function addSwinPresets(presets: Presets): void {
 /** The class token behind the text takes one place of the context of 77. */
 const text: Partial<TextTransformerConfig> = { contextLength: 76, embedCls: true };
 
-/** CoCa's (Yu et al. 2022), as OpenCLIP has them, and one for pictures of 64 pixels. */
+/** CoCa's (Yu et al. 2022), as OpenCLIP has them, and one for images of 64 pixels. */
 export function addCoCaPresets(presets: Presets): void {
   const coca = (name: string, from: string, changes: ModelConfigInput) => {
     derive(presets, name, from, { customText: true, ...changes });
@@ -268,7 +268,7 @@ export function addCoCaPresets(presets: Presets): void {
       decoder: { heads: 12 },
     }),
   );
-  // Ours: as many queries as the picture has patches.
+  // Ours: as many queries as the image has patches.
   const nano = findPreset(presets, 'ViT-Nano-16-64');
   coca('coca_ViT-Nano-16-64', 'ViT-Nano-16-64', {
     vision: { attentionalPool: true, attnPoolerQueries: 17, attnPoolerHeads: 3 },

@@ -29,7 +29,7 @@ const free: readonly string[] = [
  * context differs; a bias of the logits that is new starts with its scale as the configuration says.
  * Afterwards the two share nothing.
  *
- * @throws BantamError where the new model computes something else by these weights: it names the first
+ * @throws BantamError if the new model computes something else by these weights: it names the first
  * tensors that differ, or the first member of the configuration.
  */
 export function copyWeights(from: Clip, into: Clip, { tower }: CopyWeightsOptions = {}): void {
@@ -77,7 +77,7 @@ function weightsByTower(from: Clip, into: Clip): Record<TowerName | 'all', Weigh
   };
 }
 
-/** @throws BantamError where weights are no weights for `into`, or would mean something else there. */
+/** @throws BantamError if weights are no weights for `into`, or would mean something else there. */
 function requireSame(
   from: Clip,
   into: Clip,

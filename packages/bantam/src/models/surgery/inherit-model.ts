@@ -100,7 +100,7 @@ export interface InheritedModel extends Inheritance {
 
 /**
  * {@link inheritWeights} from one model directory to a new one, with the teacher's tokenizer. What was
- * inherited stands in its `bantam.json`. Pictures are prepared as the teacher's where the image
+ * inherited stands in its `bantam.json`. Images are prepared as the teacher's where the image
  * towers are of one kind.
  *
  * @throws BantamError as {@link loadModel}, {@link inheritWeights} and {@link saveModel} do, and where

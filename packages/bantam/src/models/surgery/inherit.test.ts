@@ -39,7 +39,7 @@ describe('inheritWeights', () => {
   for (const name of nano) {
     it(`takes all of a model of equal sizes: ${name}`, () => {
       scope(() => {
-        // A decoder is as wide as the text, and reads what the pooling of pictures gives.
+        // A decoder is as wide as the text, and reads what the pooling of images gives.
         const sizes = modelConfig(name).decoder === null ? { width: 64, heads: 2 } : {};
         const text = { ...sizes, layers: 2, vocabSize: 50, contextLength: 8 };
         const from = build(modelConfig(name, { text }), 1);

@@ -84,7 +84,7 @@ export interface Inheritance {
  * The temperature is the teacher's too, unless the student has a bias of the logits and the teacher
  * none.
  *
- * @throws BantamError where nothing fits; nothing is changed then.
+ * @throws BantamError if nothing fits; nothing is changed then.
  */
 export function inheritWeights(from: Clip, into: Clip, { method }: InheritOptions): Inheritance {
   return noGrad(() =>

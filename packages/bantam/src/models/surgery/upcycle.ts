@@ -20,7 +20,7 @@ export interface UpcycleOptions {
  * one. Each expert is a copy of the MLP in whose place it stands, the routers are new, all else is
  * copied, so that the new model has the old one's features.
  *
- * @throws BantamError where a tower is no transformer of pre-norm blocks, or has mixtures already.
+ * @throws BantamError if a tower is no transformer of pre-norm blocks, or has mixtures already.
  */
 export function upcycle(model: Clip, { vision = {}, text = {}, generator }: UpcycleOptions): Clip {
   const config = sparseConfig(model.config, { vision, text });
@@ -32,7 +32,7 @@ export function upcycle(model: Clip, { vision = {}, text = {}, generator }: Upcy
   });
   sparse.loadStateDict(new Map(weights));
   for (const module of sparse.namedModules().values()) {
-    if (module instanceof MixtureOfExperts) module.drawRouter(generator);
+    if (module instanceof MixtureOfExperts) module.initRouter(generator);
   }
   return sparse.train(model.training);
 }

@@ -1,9 +1,10 @@
 import { nearest } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { isObject, type Fields } from '../../base/fields.js';
+import { isObject, type AnySchema, type Entries } from '../../base/schema.js';
 import type { OpenClipTower } from '../tower.js';
 
-/** Always written, whatever OpenCLIP's default is, so that a reader sees the model's size. */
+/** Written even at OpenCLIP's default, so that a reader sees the model's size. */
 const sizes = [
   'imageSize',
   'patchSize',
@@ -23,7 +24,7 @@ const nested = ['normEps', 'geluTanh'];
 /** Members that OpenCLIP does not have. */
 const foreign = ['block', 'sharedLayers', 'shared', 'moe'];
 
-/** What OpenCLIP 3.3 also knows of transformers: its value that means what Bantam does. */
+/** Further members of transformers in OpenCLIP 3.3, with the values that Bantam computes. */
 const unsupportedTransformer = {
   block_type: null,
   qk_norm: false,
@@ -35,9 +36,9 @@ const unsupportedTransformer = {
   timm_model_name: null,
 };
 
-/** Without meaning for what a tower computes, unless a member that makes another kind of tower is set. */
+/** Members without an effect on a tower of these kinds. */
 const idle = [
-  // What encode gives when it is asked for tokens.
+  // Return value of OpenCLIP's towers alone.
   'output_tokens',
   'timm_model_pretrained',
   'timm_pool',
@@ -56,53 +57,54 @@ function snakeCase(name: string): string {
 }
 
 /** The members by OpenCLIP's names; options at its defaults are left out. */
-export function writeMembers<T extends object>(
-  values: T,
-  fields: Fields<T>,
-): Record<string, unknown> {
+export function writeMembers(values: object, entries: Entries): Record<string, unknown> {
   const written: Record<string, unknown> = {};
-  for (const key of Object.keys(fields) as (keyof T & string)[]) {
+  const given = new Map<string, unknown>(Object.entries(values));
+  for (const [key, schema] of Object.entries(entries)) {
     if ([...nested, ...foreign].includes(key)) continue;
-    const isDefault = fields[key].fallback === values[key];
-    if (sizes.includes(key) || !isDefault) written[snakeCase(key)] = values[key];
+    const value = given.get(key);
+    const isDefault = v.getDefault(schema) === value;
+    if (sizes.includes(key) || !isDefault) written[snakeCase(key)] = value;
   }
   return written;
 }
 
 /** A transformer's `vision_cfg` or `text_cfg`. */
-export function writeTransformer<T extends { normEps: number; geluTanh: boolean }>(
-  tower: T,
-  fields: Fields<Omit<T, 'type'>>,
+export function writeTransformer(
+  tower: { readonly normEps: number; readonly geluTanh: boolean },
+  entries: Entries & { readonly normEps: AnySchema },
 ): OpenClipTower {
-  const all = fields as Fields<T>;
   return {
-    ...writeMembers<T>(tower, all),
-    ...(tower.normEps !== all.normEps.fallback && { norm_kwargs: { eps: tower.normEps } }),
+    ...writeMembers(tower, entries),
+    ...(tower.normEps !== v.getDefault(entries.normEps) && {
+      norm_kwargs: { eps: tower.normEps },
+    }),
     ...(tower.geluTanh && { act_kwargs: { approximate: 'tanh' } }),
   };
 }
 
-/** What {@link readMembers} goes by. */
-export interface ReadMembersOptions<T> {
-  readonly fields: Fields<T>;
-  /** OpenCLIP's members that Bantam lacks, each with the value that asks for nothing. */
+/** Options of {@link readMembers}. */
+export interface ReadMembersOptions {
+  /** Settings that may be read, by Bantam's names. */
+  readonly entries: Entries;
+  /** OpenCLIP's members that Bantam lacks, each with the value that has no effect. */
   readonly unsupported: Readonly<Record<string, unknown>>;
-  /** Takes the names of the members that do ask for something. */
+  /** Receives the names of the members that have an effect which Bantam lacks. */
   readonly missing: string[];
 }
 
 /** Members by Bantam's names from a `vision_cfg` or `text_cfg` of a transformer. */
-export function readTransformer<T>(
+export function readTransformer(
   tower: OpenClipTower,
   where: string,
-  { fields, unsupported, missing }: ReadMembersOptions<T>,
+  { entries, unsupported, missing }: ReadMembersOptions,
 ): Record<string, unknown> {
   const { norm_kwargs, act_kwargs, ...rest }: Record<string, unknown> = tower;
   for (const key of ['image_size', 'patch_size']) {
-    if (key in rest) rest[key] = oneEdge(rest[key]);
+    if (key in rest) rest[key] = sideLength(rest[key]);
   }
   const others = { ...unsupportedTransformer, ...unsupported };
-  const read = readMembers(rest, where, { fields, unsupported: others, missing });
+  const read = readMembers(rest, where, { entries, unsupported: others, missing });
   const { eps, ...norms } = isObject(norm_kwargs) ? norm_kwargs : {};
   const { approximate, ...activations } = isObject(act_kwargs) ? act_kwargs : {};
   for (const key of Object.keys(norms)) missing.push(`${where}.norm_kwargs.${key}`);
@@ -112,8 +114,8 @@ export function readTransformer<T>(
   return read;
 }
 
-/** The number for a pair of equal ones, which is how a square may be written. */
-export function oneEdge(value: unknown): unknown {
+/** The side length of a square, which may be written as a pair of equal numbers. */
+export function sideLength(value: unknown): unknown {
   return Array.isArray(value) && value.length === 2 && value[0] === value[1]
     ? (value[0] as unknown)
     : value;
@@ -124,21 +126,23 @@ export function oneEdge(value: unknown): unknown {
  *
  * @throws BantamError for a member that OpenCLIP does not know.
  */
-export function readMembers<T>(
+export function readMembers(
   values: OpenClipTower,
   where: string,
-  { fields, unsupported, missing }: ReadMembersOptions<T>,
+  { entries, unsupported, missing }: ReadMembersOptions,
 ): Record<string, unknown> {
   const camelCase = new Map(
-    Object.keys(fields)
+    Object.keys(entries)
       .filter((key) => ![...nested, ...foreign].includes(key))
       .map((key) => [snakeCase(key), key]),
   );
   const read: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(values)) {
     const name = camelCase.get(key);
-    if (name !== undefined) read[name] = value;
-    else if (key in unsupported) {
+    if (name !== undefined) {
+      // As in OpenCLIP's own files, null stands for a default.
+      if (value !== null) read[name] = value;
+    } else if (key in unsupported) {
       const member = `${where}.${key}`;
       const neutral =
         value === unsupported[key] || value === null || value === false || value === '';

@@ -41,12 +41,12 @@ export interface ModelFormat {
   owns(file: string): boolean;
   /** Whether the directory, which holds `files`, is of this format. */
   recognises(directory: string, files: readonly string[]): Promise<boolean>;
-  /** @throws BantamError where the directory asks for what Bantam does not have. */
+  /** @throws BantamError if the directory asks for what Bantam does not have. */
   load(directory: string): Promise<ModelFiles>;
   /**
    * Writes a model's files into an empty folder.
    *
-   * @throws BantamError where the format has no place for a part of the model.
+   * @throws BantamError if the format has no place for a part of the model.
    */
   save(directory: string, model: SaveModelOptions): Promise<void>;
 }

@@ -26,7 +26,7 @@ export function modelFormat(name: string): ModelFormat {
 /**
  * The format of a directory.
  *
- * @throws BantamError where it is of none.
+ * @throws BantamError if it is of none.
  */
 export async function formatOf(directory: string): Promise<ModelFormat> {
   const files = await readdir(directory);

@@ -1,5 +1,5 @@
 import { BantamError } from '../../../base/errors.js';
-import { isObject } from '../../../base/fields.js';
+import { isObject } from '../../../base/schema.js';
 import { mlpWidth } from '../../blocks/transformer-config.js';
 import { type ModelConfig, parseModelConfig } from '../../config.js';
 import type { TextConfig } from '../../towers.js';
@@ -80,7 +80,7 @@ const HIGHEST_ID = 2;
 /**
  * Reads the `config.json` of a `CLIPModel` or `SiglipModel`.
  *
- * @throws BantamError where it asks for what Bantam does not have.
+ * @throws BantamError if it asks for what Bantam does not have.
  */
 export function fromHubConfig(document: HubConfig, type: HubModelType): ModelConfig {
   const part = (name: 'text' | 'vision'): HubConfig => {

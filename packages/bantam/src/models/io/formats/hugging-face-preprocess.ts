@@ -1,5 +1,5 @@
 import { BantamError } from '../../../base/errors.js';
-import { isObject } from '../../../base/fields.js';
+import { isObject } from '../../../base/schema.js';
 import { channelStatistics, readTriple, type Preprocess } from '../../preprocess.js';
 import type { HubConfig, HubModelType } from './hugging-face-config.js';
 
@@ -28,7 +28,7 @@ const defaults: Readonly<Record<HubModelType, (size: number) => HubConfig>> = {
 /**
  * Reads a `preprocessor_config.json`. Absent members have the defaults of the model's own processor.
  *
- * @throws BantamError where it prepares pictures as Bantam does not, or for another size than the
+ * @throws BantamError if it prepares images as Bantam does not, or for another size than the
  * model's.
  */
 export function fromHubPreprocess(
@@ -82,9 +82,9 @@ function refuse(key: string, value: unknown, wanted: string): never {
 }
 
 /**
- * The `preprocessor_config.json` by which `transformers` prepares pictures in the same way.
+ * The `preprocessor_config.json` by which `transformers` prepares images in the same way.
  *
- * @throws BantamError where it cannot.
+ * @throws BantamError if it cannot.
  */
 export function toHubPreprocess(preprocess: Preprocess, type: HubModelType): HubConfig {
   const { size, mean, std, interpolation, resizeMode: mode, antialias } = preprocess;

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import { isObject } from '../../../base/fields.js';
+import { isObject } from '../../../base/schema.js';
 import { readJson } from '../../../base/json-file.js';
 import type { Cleaning, Tokenizer } from '../../../text/index.js';
 import { writeJson } from '../files.js';
@@ -101,7 +101,7 @@ async function weightFiles(directory: string): Promise<string[]> {
   );
 }
 
-/** The picture's part of the processor, which newer files have inside the whole one. */
+/** The image's part of the processor, which newer files have inside the whole one. */
 async function readProcessor(directory: string): Promise<HubConfig> {
   const alone = await readJson(join(directory, PROCESSOR), 'model');
   if (isObject(alone)) return alone;

@@ -1,9 +1,9 @@
 import { BantamError } from '../../../base/errors.js';
-import { isObject } from '../../../base/fields.js';
-import { type ModelConfig, parseModelConfig, topFields } from '../../config.js';
+import { isObject } from '../../../base/schema.js';
+import { type ModelConfig, parseModelConfig, topEntries } from '../../config.js';
 import type { OpenClipTower } from '../../tower.js';
 import { imageTowerKind, imageTowerKinds, textTowerKind, textTowerKinds } from '../../towers.js';
-import { type DecoderConfig, decoderFields } from '../../towers/decoder/multimodal-decoder.js';
+import { decoderSchema, type DecoderConfig } from '../../towers/decoder/multimodal-decoder.js';
 import { readMembers, writeMembers } from '../../towers/open-clip-members.js';
 
 /** Sizes of the text tower, which the decoder's are. */
@@ -33,7 +33,7 @@ export function writeDecoder(
     context_length: contextLength,
     vocab_size: vocabSize,
     width,
-    ...writeMembers(decoder, decoderFields),
+    ...writeMembers(decoder, decoderSchema.entries),
   };
 }
 
@@ -55,7 +55,7 @@ export function readDecoder(
   if (Number(context) < Number(contextLength)) ask('context_length', context);
   const members = Object.entries(rest).filter(([key]) => !idle.includes(key));
   return readMembers(Object.fromEntries(members), 'multimodal_cfg', {
-    fields: decoderFields,
+    entries: decoderSchema.entries,
     unsupported: {},
     missing,
   });
@@ -78,7 +78,7 @@ export function toOpenClip(config: ModelConfig): OpenClipModelConfig {
   const tower = (written: OpenClipTower | null) =>
     decoder !== null && written !== null ? { ...written, output_tokens: true } : written;
   return {
-    ...writeMembers(top, topFields),
+    ...writeMembers(top, topEntries),
     vision_cfg: tower(imageTowerKind(vision).toOpenClip(vision)) ?? { bantam: vision },
     text_cfg: tower(textTowerKind(text).toOpenClip(text)) ?? { bantam: text },
     ...(decoder !== null && { multimodal_cfg: writeDecoder(decoder, text) }),
@@ -95,7 +95,7 @@ export function fromOpenClip(modelCfg: unknown): ModelConfig {
   const missing: string[] = [];
   const { vision_cfg, text_cfg, multimodal_cfg, ...rest } = asObject(modelCfg, 'model_cfg');
   const top = readMembers(rest, 'model_cfg', {
-    fields: topFields,
+    entries: topEntries,
     unsupported: unsupportedTop,
     missing,
   });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { saveSafetensors } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import { isObject } from '../../../base/fields.js';
+import { isObject } from '../../../base/schema.js';
 import { readJson } from '../../../base/json-file.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess } from '../../preprocess.js';
 import { writeJson } from '../files.js';

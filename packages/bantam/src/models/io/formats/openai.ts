@@ -23,7 +23,7 @@ const HEAD = 64;
  * The configuration of one of OpenAI's models by the shapes of its weights, which is all that its
  * files tell (Radford et al. 2021): QuickGELU, heads of 64, a causal text tower.
  *
- * @throws BantamError where weights are missing.
+ * @throws BantamError if weights are missing.
  */
 export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelConfig {
   const dim = (name: string, place: number): number => {
@@ -166,7 +166,7 @@ function stored(name: string, value: Tensor): Tensor {
   return to(value, { dtype: exact.test(name) ? 'float32' : 'float16' });
 }
 
-/** @throws BantamError unless pictures are prepared as for OpenAI's models. */
+/** @throws BantamError unless images are prepared as for OpenAI's models. */
 function requireOpenAiPreprocess(preprocess: Preprocess): void {
   const wanted = preprocessFor(preprocess.size, channelStatistics.openai);
   const differs = (Object.keys(wanted) as (keyof Preprocess)[]).find(

@@ -1,58 +1,62 @@
 import {
-  type Generator,
+  at,
   LayerNorm,
   matmul,
   Mlp,
   Module,
   normalInit,
   Parameter,
-  type Tensor,
   zeros,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, type Fields, optional, positive } from '../../../base/fields.js';
-import { attendFlops, type KeyValueCache } from '../../blocks/attention.js';
-import { CrossAttention, type KeysAndValues } from '../../blocks/cross-attention.js';
+import { count, group, positive, setting } from '../../../base/schema.js';
+import { attendFlops, type KeysAndValues, type KeyValueCache } from '../../blocks/attention.js';
+import { CrossAttention } from '../../blocks/cross-attention.js';
+import {
+  activationOf,
+  addResidual,
+  initBlock,
+  LayerScale,
+  ResidualBlock,
+  type TransformerOptions,
+} from '../../blocks/residual-block.js';
 import { runBlock } from '../../blocks/run-block.js';
 import {
   isPlain,
   mlpWidth,
   plainBlocks,
-  type TransformerConfig,
   transformerFlops,
+  type TransformerConfig,
 } from '../../blocks/transformer-config.js';
-import {
-  activationOf,
-  LayerScale,
-  ResidualBlock,
-  summed,
-  type TransformerOptions,
-} from '../../blocks/transformer.js';
 import type { TextConfig, VisionConfig } from '../../towers.js';
 import { gridSize } from '../image/vit.js';
-import { initBlock, isTextTransformer } from '../text/text-transformer.js';
+import { isTextTransformer } from '../text/text-transformer.js';
 
 /**
- * The decoder of a captioning model (CoCa, Yu et al. 2022, section 3.2): what OpenCLIP's
- * `multimodal_cfg` can choose freely. Width, context and vocabulary are those of the text tower.
+ * Settings of a captioning model's decoder: those of OpenCLIP's `multimodal_cfg` that have an
+ * effect. Width, context and vocabulary are the text tower's.
  */
-export interface DecoderConfig {
-  /** Layers, each a block that attends to the text and one that attends to the picture. */
-  readonly layers: number;
-  /** Number of attention heads. */
-  readonly heads: number;
-  /** First value of the layer scale (Touvron et al. 2021, eq. 2); null: none. */
-  readonly lsInitValue: number | null;
-}
+export const decoderSchema = group({
+  layers: setting(
+    count(),
+    12,
+    'Layers, each a block that attends to the text and one that attends to the image.',
+  ),
+  heads: setting(count(), 8, 'Number of attention heads.'),
+  lsInitValue: setting(
+    v.nullable(positive()),
+    null,
+    'Initial layer scale (Touvron et al. 2021, eq. 2); null: no layer scale.',
+  ),
+});
 
-/** Members of {@link DecoderConfig}, with OpenCLIP's defaults. */
-export const decoderFields: Fields<DecoderConfig> = {
-  layers: count(12),
-  heads: count(8),
-  lsInitValue: optional(positive(1)),
-};
+/** The decoder of a captioning model (CoCa, Yu et al. 2022, section 3.2). */
+export type DecoderConfig = Readonly<v.InferOutput<typeof decoderSchema>>;
 
-/** The decoder's blocks of either sort: in OpenCLIP always with MLPs of four times the width. */
+/** Settings of the decoder's blocks: in OpenCLIP MLPs are always four times as wide. */
 export function decoderBlocks(
   { layers, lsInitValue }: DecoderConfig,
   width: number,
@@ -77,7 +81,7 @@ interface DecodedModel {
   readonly decoder: DecoderConfig | null;
 }
 
-/** Number and length of the vectors that a picture's tokens are, for a tower that OpenCLIP can decode. */
+/** Number and length of an image's tokens; 0 for towers that OpenCLIP has no decoder for. */
 export function imageTokens({ embedDim, vision }: Pick<DecodedModel, 'embedDim' | 'vision'>): {
   count: number;
   width: number;
@@ -89,7 +93,7 @@ export function imageTokens({ embedDim, vision }: Pick<DecodedModel, 'embedDim' 
   return { count, width: embedDim };
 }
 
-/** @throws BantamError where a decoder of this configuration cannot be in such a model. */
+/** @throws BantamError if such a decoder does not fit the model. */
 export function checkDecoder({ decoder, ...model }: DecodedModel): void {
   if (decoder === null) return;
   const { customText, text, vision } = model;
@@ -111,12 +115,12 @@ export function checkDecoder({ decoder, ...model }: DecodedModel): void {
   const { count, width } = imageTokens(model);
   if (width !== text.width) {
     throw new BantamError(
-      `The "decoder" is as wide as "text" (${text.width}), but the picture's tokens have a width of ${width}; make the two equal.`,
+      `The "decoder" is as wide as "text" (${text.width}), but the image's tokens have a width of ${width}; make the two equal.`,
     );
   }
   if (count < 1) {
     throw new BantamError(
-      'The "decoder" has no token of the picture to read; set "attnPoolerQueries" of "vision" to more than 1.',
+      'The "decoder" has no token of the image to read; set "attnPoolerQueries" of "vision" to more than 1.',
     );
   }
   if (width % decoder.heads !== 0) {
@@ -130,31 +134,31 @@ export function checkDecoder({ decoder, ...model }: DecodedModel): void {
 export interface DecoderSizes {
   width: number;
   vocabSize: number;
-  /** Tokens of the text, and of the picture. */
+  /** Tokens of the text, and of the image. */
   tokens: number;
   imageTokens: number;
 }
 
-/** Operations of the decoder for one caption of n tokens and a picture of m. */
+/** FLOPs of the decoder for one caption of n tokens and an image of m. */
 export function decoderFlops(
   config: DecoderConfig,
   { width, vocabSize, tokens, imageTokens }: DecoderSizes,
 ): number {
   const self = transformerFlops(decoderBlocks(config, width), tokens);
-  // Queries, output and MLP for each token of the text, keys and values for each of the picture.
+  // Queries, output and MLP for each token of the text, keys and values for each of the image.
   const cross =
     attendFlops({ queries: tokens, tokens: imageTokens, width }) +
     2 * width ** 2 * (10 * tokens + 2 * imageTokens);
   return self + config.layers * cross + 2 * tokens * width * vocabSize;
 }
 
-/** Finds the layer of a parameter in its name within the decoder: a layer is two blocks. */
+/** Matches the layer in the name of a parameter of the decoder: a layer is two blocks. */
 export const decoderLayers = /^(?:resblocks|cross_attn)\.(\d+)\./;
 
 /**
  * A pre-norm residual block whose tokens attend to other vectors of their length:
- * y = x + attention(LN₁x, LN₁ₖᵥm), then y + MLP(LN₂y); each sum's second part by its layer scale where
- * there is one. Fields have OpenCLIP's names.
+ * y = x + attention(LN₁x, LN₁ₖᵥm), then y + MLP(LN₂y); each branch is multiplied by its layer scale
+ * if there is one. Fields have OpenCLIP's names.
  */
 export class CrossAttentionBlock extends Module {
   ln_1: LayerNorm;
@@ -178,34 +182,34 @@ export class CrossAttentionBlock extends Module {
     this.ls_2 = value === null ? null : new LayerScale({ width, value });
   }
 
-  /** What {@link forward} reads of the vectors that are attended to, m [B, M, W]. */
+  /** Keys and values of the vectors that are attended to, m [B, M, W]. */
   read(context: Tensor): KeysAndValues {
     return this.attn.read(this.ln_1_kv.forward(context));
   }
 
-  /** x [N, L, W] → [N, L, W], by the rule of {@link CrossAttention.forward}. */
+  /** x [N, L, W] → [N, L, W], with rows matched as in {@link CrossAttention.forward}. */
   forward(x: Tensor, context: KeysAndValues): Tensor {
     const { normed, residual: kept } = this.ln_1.branch(x);
-    const y = summed(kept, this.ls_1, (residual) =>
+    const y = addResidual(kept, this.ls_1, (residual) =>
       this.attn.forward(normed, context, { residual }),
     );
     const { normed: inner, residual: rest } = this.ln_2.branch(y);
-    return summed(rest, this.ls_2, (residual) => this.mlp.forward(inner, { residual }));
+    return addResidual(rest, this.ls_2, (residual) => this.mlp.forward(inner, { residual }));
   }
 }
 
 /** Options of {@link MultimodalDecoder}. */
 export interface MultimodalDecoderOptions {
   config: DecoderConfig;
-  /** Length of a token's vector, of the text and of the picture. */
+  /** Length of a token's vector, of the text and of the image. */
   width: number;
   vocabSize: number;
   quickGelu: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
-/** A block on the text and the one that reads the picture, with their place. */
+/** Both blocks of a layer, and its index. */
 interface DecoderLayer {
   readonly block: ResidualBlock;
   readonly cross: CrossAttentionBlock;
@@ -213,11 +217,11 @@ interface DecoderLayer {
 }
 
 /**
- * CoCa's multimodal decoder (Yu et al. 2022, section 3.2): from the vectors of a text's tokens and of a
- * picture's, logits of the token that follows each. A layer is a causal block on the text, then a
- * block whose tokens attend to the picture. Weights start as those of CLIP's text tower, in its
- * cross-attention too: OpenCLIP has these draws written down, but leaves PyTorch's, and the last
- * projection without any.
+ * CoCa's multimodal decoder (Yu et al. 2022, section 3.2): from the vectors of a text's and an
+ * image's tokens, logits of the token that follows each. A layer is a causal block on the text, then
+ * a block whose tokens attend to the image. All weights are initialised as in CLIP's text tower;
+ * OpenCLIP's code for that is never called, so that its cross-attention keeps PyTorch's initial
+ * weights, and the last projection is uninitialised.
  */
 export class MultimodalDecoder extends Module {
   resblocks: ResidualBlock[];
@@ -241,7 +245,7 @@ export class MultimodalDecoder extends Module {
     normalInit(this.textProjection, generator, { std: width ** -0.5 });
   }
 
-  /** Tokens of texts [B, L, W] and of pictures [B, M, W] → logits [B, L, vocabSize]. */
+  /** Tokens of texts [B, L, W] and of images [B, M, W] → logits [B, L, vocabSize]. */
   forward(text: Tensor, image: Tensor): Tensor {
     const hidden = this.#layers(text, image, ({ block, cross }, x, image) =>
       cross.forward(block.forward(x, { causal: true }), cross.read(image)),
@@ -249,33 +253,30 @@ export class MultimodalDecoder extends Module {
     return this.#predict(hidden);
   }
 
-  /** What the layers read of pictures' tokens [B, M, W], for {@link step}. */
+  /** Keys and values of images' tokens [B, M, W] by layer, for {@link step}. */
   read(image: Tensor): KeysAndValues[] {
     return this.crossAttn.map((block) => block.read(image));
   }
 
   /**
-   * {@link forward} for one further token of each text, [B·n, 1, W], n texts in a row for each of the
-   * B pictures that were read; a cache for each layer.
+   * {@link forward} for one further token of each text, [B·n, 1, W], n consecutive texts for each of
+   * the B images that were read; a cache for each layer.
    */
   step(text: Tensor, image: readonly KeysAndValues[], caches: readonly KeyValueCache[]): Tensor {
-    const hidden = this.#layers(text, image, ({ block, cross, layer }, x, image) => {
-      const [cache, context] = [caches[layer], image[layer]];
-      if (cache === undefined || context === undefined) throw new RangeError('A layer is missing.');
-      return cross.forward(block.step(x, cache), context);
-    });
+    const hidden = this.#layers(text, image, ({ block, cross, layer }, x, image) =>
+      cross.forward(block.step(x, at(caches, layer)), at(image, layer)),
+    );
     return this.#predict(hidden);
   }
 
-  /** Runs the layers; `image` is what each of them gets beside the text. */
+  /** Runs `body` for each layer in turn. */
   #layers<Image>(
     text: Tensor,
     image: Image,
     body: (layer: DecoderLayer, x: Tensor, image: Image) => Tensor,
   ): Tensor {
     return this.resblocks.reduce((x, block, layer) => {
-      const cross = this.crossAttn[layer];
-      if (cross === undefined) throw new RangeError('A layer is missing.');
+      const cross = at(this.crossAttn, layer);
       const run = (x: Tensor, image: Image): Tensor => body({ block, cross, layer }, x, image);
       return runBlock(run, x, image);
     }, text);

@@ -12,7 +12,7 @@ import {
   zerosInit,
 } from '@bantam/torch';
 import { convFlops } from '../../blocks/convolution.js';
-import type { Packable } from '../../inference/inference.js';
+import type { Prepackable } from '../../blocks/prepackable.js';
 
 /** Width of a bottleneck's output as a multiple of its inner width. */
 export const EXPANSION = 4;
@@ -35,7 +35,7 @@ export interface BottleneckOptions {
  * with batch norm, beside the input, which a 1×1 convolution fits where sizes differ. The last batch
  * norm's gain starts at 0, so that a block starts as its shortcut.
  */
-export class Bottleneck extends Module implements Packable {
+export class Bottleneck extends Module implements Prepackable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   conv2: Conv2d;
@@ -82,7 +82,7 @@ export class Bottleneck extends Module implements Packable {
     return normedConv(y, [this.conv3, this.bn3], { residual: this.#shortcut(x), relu });
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     packConvolution(this.conv1, { norm: this.bn1, dtype });
     packConvolution(this.conv2, { norm: this.bn2, dtype });
     packConvolution(this.conv3, { norm: this.bn3, dtype });
@@ -138,11 +138,11 @@ export interface BottleneckStage {
   readonly width: number;
   readonly stride: number;
   readonly antialias: boolean;
-  /** Edge of the map that comes in. */
+  /** Side length of the map that comes in. */
   readonly grid: number;
 }
 
-/** Operations of a stage for one picture. */
+/** FLOPs of a stage for one image. */
 export function bottleneckFlops(stage: BottleneckStage): number {
   const { depth, inChannels, width, stride, antialias, grid } = stage;
   const outChannels = EXPANSION * width;

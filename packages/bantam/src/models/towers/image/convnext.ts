@@ -1,5 +1,6 @@
 import {
   add,
+  at,
   Conv2d,
   type FloatDType,
   full,
@@ -15,48 +16,52 @@ import {
   scope,
   type Tensor,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, list, positive, share } from '../../../base/fields.js';
+import { count, fraction, group, positive, setting, tupleOf } from '../../../base/schema.js';
 import { convFlops, convSize } from '../../blocks/convolution.js';
 import { PatchConv } from '../../blocks/patches.js';
 import { dropPath, dropPathRates, runBlocks } from '../../blocks/run-block.js';
-import type { Packable } from '../../inference/inference.js';
-import type {
-  ImageEncoded,
-  ImageEncodeOptions,
-  ImageTower,
-  ImageTowerConfig,
-  ImageTowerKind,
-  PictureRules,
-  TowerOptions,
+import type { Prepackable } from '../../blocks/prepackable.js';
+import {
+  imageSizeSetting,
+  type ConfigOf,
+  type ImageEncoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type ImageTowerKind,
+  type TowerOptions,
 } from '../../tower.js';
 import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
 import {
   timmConv,
   TimmHead,
-  type TimmHeadConfig,
-  timmHeadFields,
+  timmHeadEntries,
   timmHeadFlops,
   TimmMlp,
 } from './timm.js';
 
-/** A ConvNeXt (Liu et al. 2022). */
-export interface ConvNextConfig extends ImageTowerConfig, TimmHeadConfig {
-  readonly type: 'convnext';
-  /** Edge of the square patches that the first layer makes one place of. */
-  readonly patchSize: number;
-  /** Channels of the first stage; they double from stage to stage. */
-  readonly width: number;
-  /** Blocks of each stage. */
-  readonly depths: readonly number[];
-  /** Added to the variance in layer norms. */
-  readonly normEps: number;
-  /** Probability by which training skips the last block's branch; it rises from 0 at the first. */
-  readonly dropPath: number;
-}
+/** Settings of a ConvNeXt. */
+const convNextSchema = group({
+  type: v.literal('convnext'),
+  imageSize: imageSizeSetting(224),
+  patchSize: setting(count(), 4, 'Side length of the patches that the first layer embeds.'),
+  width: setting(count(), 96, 'Channels of the first stage; they double from stage to stage.'),
+  depths: setting(tupleOf(count(), 4), [3, 3, 9, 3], 'Blocks of each stage.'),
+  normEps: setting(positive(), 1e-6, 'Added to the variance in layer norms.'),
+  dropPath: setting(
+    fraction(),
+    0,
+    "Probability by which training skips the last block's branch (Huang et al. 2016); it rises from 0 at the first.",
+  ),
+  ...timmHeadEntries,
+});
 
-/** Edge of the depthwise convolutions' kernel. */
+/** A ConvNeXt (Liu et al. 2022). */
+export type ConvNextConfig = ConfigOf<typeof convNextSchema>;
+
+/** Side length of the depthwise convolutions' kernel. */
 export const depthwiseKernel = 7;
 
 /** Hidden units of a block's MLP as a multiple of its width. */
@@ -66,7 +71,7 @@ export const mlpRatio = 4;
 export interface ConvNextStageSizes {
   readonly width: number;
   readonly depth: number;
-  /** Places along one edge. */
+  /** Positions along one side. */
   readonly grid: number;
 }
 
@@ -88,17 +93,6 @@ export function convNextStages({
 export function convNextWidth({ width, depths }: ConvNextConfig): number {
   return width * 2 ** (depths.length - 1);
 }
-
-/** What pictures the tower reads. */
-export const convNextPictures: PictureRules<ConvNextConfig> = {
-  checkImageSize({ patchSize, depths }, imageSize) {
-    const least = patchSize * 2 ** (depths.length - 1);
-    if (imageSize >= least) return;
-    throw new BantamError(
-      `"imageSize" of "vision" (${imageSize}) leaves nothing of the last stage's map; with "patchSize" ${patchSize} it must be at least ${least}.`,
-    );
-  },
-};
 
 /** First value of the factors by which a block's branch is added (Liu et al. 2022, appendix A.1). */
 const layerScale = 1e-6;
@@ -126,13 +120,13 @@ class DepthwiseConv extends Conv2d {
 interface ConvNextBlockOptions {
   width: number;
   normEps: number;
-  /** Probability by which training skips the branch for a picture. */
+  /** Probability by which training skips the branch for an image. */
   dropPath: number;
   generator: Generator | null;
 }
 
 /** x + γ·MLP(LN(depthwise 7×7 convolution of x)) (Liu et al. 2022, figure 4). */
-class ConvNextBlock extends Module implements Packable {
+class ConvNextBlock extends Module implements Prepackable {
   convDw: DepthwiseConv;
   norm: LayerNorm;
   mlp: TimmMlp;
@@ -151,15 +145,15 @@ class ConvNextBlock extends Module implements Packable {
   /** [B, H, W, C] → [B, H, W, C] */
   forward(x: Tensor, generator: Generator | undefined): Tensor {
     const normed = this.norm.forward(this.convDw.forward(x));
-    if (this.mlp.isPacked) return this.mlp.forward(normed, { residual: x });
+    if (this.mlp.isPrepacked) return this.mlp.forward(normed, { residual: x });
     const branch = mul(this.mlp.forward(normed), this.gamma);
     return add(x, dropPath(branch, { rate: this.training ? this.#dropPath : 0, generator }));
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     packConvolution(this.convDw, { dtype });
     this.mlp.fold(this.gamma);
-    this.mlp.pack(dtype);
+    this.mlp.prepack(dtype);
   }
 }
 
@@ -238,7 +232,7 @@ class ConvNextTrunk extends Module {
         new ConvNextStage({
           stage,
           normEps,
-          dropPaths: rates[i] ?? [],
+          dropPaths: at(rates, i),
           first: i === 0,
           generator,
         }),
@@ -272,7 +266,7 @@ export class ConvNext extends Module implements ImageTower {
   }
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
-    requirePixels(pixels, { config: this.config, rules: convNextPictures, options });
+    requirePixels(pixels, { config: this.config, rules: convNext, options });
     const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
     const representation = this.trunk.head.forward(map);
@@ -315,26 +309,24 @@ function stageFlops({ width, depth, grid: out }: ConvNextStageSizes, first: bool
 }
 
 /** ConvNeXts. */
-export const convNext: ImageTowerKind<ConvNextConfig> = {
+export const convNext: ImageTowerKind<typeof convNextSchema> = {
   type: 'convnext',
-  fields: {
-    imageSize: count(224),
-    patchSize: count(4),
-    width: count(96),
-    depths: list(count(1), [3, 3, 9, 3]),
-    normEps: positive(1e-6),
-    dropPath: share(0),
-    ...timmHeadFields,
-  },
+  schema: convNextSchema,
   check(config) {
-    convNextPictures.checkImageSize(config, config.imageSize);
+    convNext.checkImageSize(config, config.imageSize);
   },
-  ...convNextPictures,
+  checkImageSize({ patchSize, depths }, imageSize) {
+    const least = patchSize * 2 ** (depths.length - 1);
+    if (imageSize >= least) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) leaves nothing of the last stage's map; with "patchSize" ${patchSize} it must be at least ${least}.`,
+    );
+  },
   blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new ConvNext(options),
   flops(config, { embedDim }) {
     const stages = convNextStages(config);
-    const [{ grid, width }] = stages as [ConvNextStageSizes];
+    const { grid, width } = at(stages, 0);
     const stem = { inChannels: 3, outChannels: width, kernel: config.patchSize, out: grid };
     const head = timmHeadFlops(config, { width: convNextWidth(config), embedDim });
     return stages.reduce(

@@ -13,45 +13,57 @@ import {
   truncatedNormalInit,
   xavierUniformInit,
 } from '@bantam/torch';
-import { count, positive, share } from '../../../base/fields.js';
+import * as v from 'valibot';
+import { count, fraction, group, positive, setting } from '../../../base/schema.js';
 import { PatchConv } from '../../blocks/patches.js';
 import { dropPath, runBlocks } from '../../blocks/run-block.js';
 import {
+  imageSizeSetting,
+  requireMultiple,
+  type ConfigOf,
   type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
-  type ImageTowerConfig,
   type ImageTowerKind,
-  type PictureRules,
-  requireMultiple,
   type TowerOptions,
 } from '../../tower.js';
 import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { refuseOtherSizes, requirePixels } from './pixels.js';
 import {
   TimmHead,
-  type TimmHeadConfig,
-  timmHeadFields,
+  timmHeadEntries,
   timmHeadFlops,
   TimmMlp,
   type TimmMlpOptions,
 } from './timm.js';
 
+/** Settings of an MLP-Mixer. */
+const mixerSchema = group({
+  type: v.literal('mixer'),
+  imageSize: imageSizeSetting(224),
+  patchSize: setting(count(), 16, 'Side length of a square patch in pixels.'),
+  width: setting(count(), 512, "Length of a patch's vector."),
+  layers: setting(count(), 8, 'Number of blocks.'),
+  tokenMlpRatio: setting(
+    positive(),
+    0.5,
+    'Hidden units of the MLP across patches as a multiple of the width.',
+  ),
+  channelMlpRatio: setting(
+    positive(),
+    4,
+    'Hidden units of the MLP across channels as a multiple of the width.',
+  ),
+  dropPath: setting(
+    fraction(),
+    0,
+    'Probability by which training skips each branch of each block (Huang et al. 2016).',
+  ),
+  ...timmHeadEntries,
+});
+
 /** An MLP-Mixer (Tolstikhin et al. 2021). */
-export interface MixerConfig extends ImageTowerConfig, TimmHeadConfig {
-  readonly type: 'mixer';
-  /** Edge of a square patch in pixels. */
-  readonly patchSize: number;
-  /** Length of a patch's vector. */
-  readonly width: number;
-  readonly layers: number;
-  /** Hidden units of the MLP across patches as a multiple of the width. */
-  readonly tokenMlpRatio: number;
-  /** Hidden units of the MLP across channels as a multiple of the width. */
-  readonly channelMlpRatio: number;
-  /** Probability by which training skips each branch of each block. */
-  readonly dropPath: number;
-}
+export type MixerConfig = ConfigOf<typeof mixerSchema>;
 
 /** Lengths inside of a Mixer. */
 export interface MixerSizes {
@@ -72,13 +84,10 @@ export function mixerSizes(config: MixerConfig): MixerSizes {
   };
 }
 
-/** What pictures the tower reads: the MLPs across patches have a weight for each patch. */
-export const mixerPictures: PictureRules<MixerConfig> = { checkImageSize: refuseOtherSizes };
-
 /** Added to the variance in layer norms. */
 const eps = 1e-6;
 
-/** Cuts the picture into patches, each times one matrix. */
+/** Cuts the image into patches, each times one matrix. */
 class PatchEmbed extends Module {
   proj: PatchConv;
 
@@ -180,7 +189,7 @@ export class MlpMixer extends Module implements ImageTower {
   }
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
-    requirePixels(pixels, { config: this.config, rules: mixerPictures, options });
+    requirePixels(pixels, { config: this.config, rules: mixer, options });
     const { tokens = false, generator } = options;
     const patches = this.trunk.forward(pixels, generator);
     const representation = mean(patches, { dim: 1 });
@@ -206,22 +215,14 @@ const timm: TimmTowers<MixerConfig> = {
 };
 
 /** MLP-Mixers. */
-export const mixer: ImageTowerKind<MixerConfig> = {
+export const mixer: ImageTowerKind<typeof mixerSchema> = {
   type: 'mixer',
-  fields: {
-    imageSize: count(224),
-    patchSize: count(16),
-    width: count(512),
-    layers: count(8),
-    tokenMlpRatio: positive(0.5),
-    channelMlpRatio: positive(4),
-    dropPath: share(0),
-    ...timmHeadFields,
-  },
+  schema: mixerSchema,
   check(config) {
     requireMultiple(config, 'imageSize', 'patchSize', 'vision');
   },
-  ...mixerPictures,
+  // The MLPs across patches have a weight for each patch.
+  checkImageSize: refuseOtherSizes,
   blocks: /^trunk\.blocks\.(\d+)\./,
   create: (options) => new MlpMixer(options),
   flops(config, { embedDim }) {

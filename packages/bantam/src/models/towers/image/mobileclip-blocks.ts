@@ -69,11 +69,11 @@ export class MapSasPBlock extends Module implements MobileClipBlock {
 export interface MobileClipBlockOptions {
   config: MobileClipConfig;
   stage: MobileClipStageSizes;
-  /** Probability by which training skips a branch for a picture. */
+  /** Probability by which training skips a branch for an image. */
   dropPath: number;
   /** The block before it in the stage. */
   before: MobileClipBlock | undefined;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -177,7 +177,7 @@ export interface MobileClipStageOptions {
   stage: MobileClipStageSizes;
   /** Of each block, as in {@link MobileClipConfig.dropPath}. */
   dropPaths: readonly number[];
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -235,7 +235,7 @@ class LargeKernelConv extends Module {
   }
 }
 
-/** Between stages: half the places along each edge, {@link LargeKernelConv} and a 1×1 block. */
+/** Between stages: half the places along each side, {@link LargeKernelConv} and a 1×1 block. */
 class Downsample extends Module {
   proj: [LargeKernelConv, MobileOneBlock];
 

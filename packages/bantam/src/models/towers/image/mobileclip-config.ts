@@ -1,34 +1,56 @@
+import { at } from '@bantam/torch';
+import * as v from 'valibot';
+import {
+  count,
+  flag,
+  fraction,
+  group,
+  oneOf,
+  positive,
+  setting,
+  tupleOf,
+} from '../../../base/schema.js';
 import { convSize } from '../../blocks/convolution.js';
-import type { ImageTowerConfig, PictureRules } from '../../tower.js';
+import { imageSizeSetting, type ConfigOf } from '../../tower.js';
+
+/** Settings of MobileCLIP's hybrid image tower. */
+export const mobileClipSchema = group({
+  type: v.literal('mobileclip'),
+  imageSize: imageSizeSetting(256),
+  widths: setting(tupleOf(count(), 4), [64, 128, 256, 512], 'Channels of each stage.'),
+  depths: setting(
+    tupleOf(count(), 4),
+    [2, 6, 10, 2],
+    'Blocks of each stage: RepMixer blocks, and attention blocks in the last stage.',
+  ),
+  mlpRatio: setting(positive(), 3, "Hidden units of a block's MLP as a multiple of its width."),
+  attention: setting(
+    oneOf('mhsa', 'sas-p'),
+    'mhsa',
+    "Blocks of the last stage: MobileCLIP's residual attention blocks, or simplified ones (He and Hofmann 2024) as in SiCLIP (Liu 2024), whose values are nowhere projected.",
+  ),
+  sharedAttention: setting(
+    flag(),
+    false,
+    'With `sas-p`: all blocks share the attention of the first.',
+  ),
+  headWidth: setting(count(), 32, 'Width of one attention head.'),
+  layerScale: setting(positive(), 1e-5, 'Initial value of the layer scales.'),
+  dropPath: setting(
+    fraction(),
+    0,
+    "Probability by which training skips the last block's branches (Huang et al. 2016); it rises from 0 at the first.",
+  ),
+  projBias: setting(
+    flag(),
+    true,
+    "Whether the projection has a bias: OpenCLIP's models have one, the paper's have none.",
+  ),
+  fused: setting(flag(), false, 'Has the merged convolutions of evaluation in place of branches.'),
+});
 
 /** The hybrid image tower of MobileCLIP (Vasu et al. 2024, section 3.2), of the family of FastViT. */
-export interface MobileClipConfig extends ImageTowerConfig {
-  readonly type: 'mobileclip';
-  /** Channels of each stage. */
-  readonly widths: readonly number[];
-  /** Blocks of each stage: RepMixer blocks, in the last stage attention blocks. */
-  readonly depths: readonly number[];
-  /** Hidden units of a block's MLP as a multiple of its width. */
-  readonly mlpRatio: number;
-  /**
-   * Blocks of the last stage. `mhsa`: MobileCLIP's residual attention blocks; `sas-p`: simplified ones
-   * (He and Hofmann 2024), as SiCLIP has them (Liu 2024). Their values are not projected in the
-   * first one either, as the model's first layers are convolutions.
-   */
-  readonly attention: 'mhsa' | 'sas-p';
-  /** `sas-p`: the blocks have one attention, that of the first. */
-  readonly sharedAttention: boolean;
-  /** Width of one attention head. */
-  readonly headWidth: number;
-  /** First value of the layer scales. */
-  readonly layerScale: number;
-  /** Probability by which training skips the last block's branches; it rises from 0 at the first. */
-  readonly dropPath: number;
-  /** Whether the projection has a bias: OpenCLIP's models have one, the paper's have none. */
-  readonly projBias: boolean;
-  /** Has in place of branches the convolutions that they merge into in evaluation. */
-  readonly fused: boolean;
-}
+export type MobileClipConfig = ConfigOf<typeof mobileClipSchema>;
 
 /** Kernel of the convolutions between stages and of those in MLPs. */
 export const largeKernel = 7;
@@ -44,7 +66,7 @@ export interface MobileClipStageSizes {
   readonly depth: number;
   /** Hidden units of a block's MLP. */
   readonly hidden: number;
-  /** Places along one edge. */
+  /** Positions along one side. */
   readonly grid: number;
   /** Whether a convolution of stride 2 stands before the blocks. */
   readonly downsample: boolean;
@@ -53,7 +75,7 @@ export interface MobileClipStageSizes {
   readonly attention: boolean;
 }
 
-/** Places along one edge of a map that a convolution of stride 2 makes. */
+/** Positions along one side of a map that a convolution of stride 2 makes. */
 export function halved(grid: number, kernel: number): number {
   return convSize(grid, { kernel, stride: 2, padding: Math.floor(kernel / 2) });
 }
@@ -67,7 +89,7 @@ export function mobileClipStages(config: MobileClipConfig): MobileClipStageSizes
     return {
       inWidth: widths[stage - 1] ?? width,
       width,
-      depth: depths[stage] ?? 0,
+      depth: at(depths, stage),
       hidden: Math.floor(width * mlpRatio),
       grid,
       downsample: stage > 0,
@@ -90,12 +112,7 @@ export function mobileClipEnd({ widths }: MobileClipConfig): {
   /** Hidden units of its squeeze and excitation. */
   squeeze: number;
 } {
-  const inWidth = widths.at(-1) ?? 0;
+  const inWidth = at(widths, -1);
   const width = 2 * inWidth;
   return { inWidth, width, squeeze: Math.max(1, Math.floor(width / 16 + 0.5)) };
 }
-
-/** What pictures the tower reads: of any size. */
-export const mobileClipPictures: PictureRules<MobileClipConfig> = {
-  checkImageSize: () => undefined,
-};

@@ -1,4 +1,5 @@
 import {
+  at,
   channelsLast,
   flatten,
   type Generator,
@@ -9,7 +10,6 @@ import {
   transpose,
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import { count, flag, list, oneOf, positive, share } from '../../../base/fields.js';
 import { convFlops } from '../../blocks/convolution.js';
 import { MobileOneBlock } from '../../blocks/mobile-one.js';
 import { dropPathRates, runBlock, runBlocks } from '../../blocks/run-block.js';
@@ -27,7 +27,7 @@ import {
   largeKernel,
   type MobileClipConfig,
   mobileClipEnd,
-  mobileClipPictures,
+  mobileClipSchema,
   mobileClipStages,
   type MobileClipStageSizes,
   smallKernel,
@@ -36,9 +36,9 @@ import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm
 import { requirePixels } from './pixels.js';
 import { timmLinear } from './timm.js';
 
-/** Three blocks before the stages: a quarter of the places along each edge. */
+/** Three blocks before the stages: a quarter of the places along each side. */
 function createStem({ widths, fused }: MobileClipConfig, generator: Generator | null) {
-  const outChannels = widths[0] ?? 0;
+  const outChannels = at(widths, 0);
   const shared = { outChannels, activation: 'gelu', fused, generator } as const;
   const spatial = { ...shared, kernel: [smallKernel, smallKernel], stride: 2 } as const;
   return [
@@ -77,7 +77,7 @@ class MobileClipTrunk extends Module {
     const { inWidth, width, squeeze } = mobileClipEnd(config);
     this.stem = createStem(config, generator);
     this.stages = mobileClipStages(config).map(
-      (stage, i) => new MobileClipStage({ config, stage, dropPaths: rates[i] ?? [], generator }),
+      (stage, i) => new MobileClipStage({ config, stage, dropPaths: at(rates, i), generator }),
     );
     this.finalConv = new MobileOneBlock({
       inChannels: inWidth,
@@ -117,7 +117,7 @@ export class MobileClipTower extends Module implements ImageTower {
   }
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
-    requirePixels(pixels, { config: this.config, rules: mobileClipPictures, options });
+    requirePixels(pixels, { config: this.config, rules: mobileClip, options });
     const { tokens = false, generator } = options;
     const map = this.trunk.forward(channelsLast(pixels), generator);
     const representation = mean(map, { dim: [2, 3] });
@@ -188,21 +188,9 @@ const timm: TimmTowers<MobileClipConfig> = {
 };
 
 /** MobileCLIP's hybrid image towers, and SiCLIP's. */
-export const mobileClip: ImageTowerKind<MobileClipConfig> = {
+export const mobileClip: ImageTowerKind<typeof mobileClipSchema> = {
   type: 'mobileclip',
-  fields: {
-    imageSize: count(256),
-    widths: list(count(1), [64, 128, 256, 512]),
-    depths: list(count(1), [2, 6, 10, 2]),
-    mlpRatio: positive(3),
-    attention: oneOf('mhsa', 'sas-p'),
-    sharedAttention: flag(false),
-    headWidth: count(32),
-    layerScale: positive(1e-5),
-    dropPath: share(0),
-    projBias: flag(true),
-    fused: flag(false),
-  },
+  schema: mobileClipSchema,
   preprocess: { ...channelStatistics.unit, interpolation: 'bilinear' },
   check(config) {
     if (config.sharedAttention && config.attention !== 'sas-p') {
@@ -227,12 +215,13 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
       }
     }
   },
-  ...mobileClipPictures,
+  // The mean of a map of any size.
+  checkImageSize: () => undefined,
   blocks: /^trunk\.stages\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new MobileClipTower(options),
   flops(config, { embedDim }) {
     const { imageSize, widths, fused } = config;
-    const [width] = widths as [number];
+    const width = at(widths, 0);
     const half = halved(imageSize, smallKernel);
     const quarter = halved(half, smallKernel);
     const spatial = fused ? [smallKernel] : [smallKernel, 1];
@@ -247,7 +236,7 @@ export const mobileClip: ImageTowerKind<MobileClipConfig> = {
       inChannels: end.inWidth,
       outChannels: end.width,
       groups: end.inWidth,
-      out: stages.at(-1)?.grid ?? 0,
+      out: at(stages, -1).grid,
     };
     const head =
       branchFlops(last, spatial) + squeezeFlops(end.width, end.squeeze) + 2 * end.width * embedDim;

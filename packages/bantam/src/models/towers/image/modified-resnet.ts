@@ -1,5 +1,6 @@
 import {
   add,
+  at,
   avgPool2d,
   BatchNorm2d,
   bmm,
@@ -24,20 +25,21 @@ import {
   transpose,
   zeros,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, list } from '../../../base/fields.js';
+import { count, group, setting, tupleOf } from '../../../base/schema.js';
 import { convFlops } from '../../blocks/convolution.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
 import { runBlock, runBlocks } from '../../blocks/run-block.js';
-import type { Packable } from '../../inference/inference.js';
-import type {
-  ImageEncoded,
-  ImageEncodeOptions,
-  ImageTower,
-  ImageTowerConfig,
-  ImageTowerKind,
-  PictureRules,
-  TowerOptions,
+import type { Prepackable } from '../../blocks/prepackable.js';
+import {
+  imageSizeSetting,
+  type ConfigOf,
+  type ImageEncoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type ImageTowerKind,
+  type TowerOptions,
 } from '../../tower.js';
 import { readMembers } from '../open-clip-members.js';
 import {
@@ -47,20 +49,25 @@ import {
   EXPANSION,
   plainConv,
 } from './bottleneck.js';
-import { placesOf, requirePixels } from './pixels.js';
+import { tokensOf, requirePixels } from './pixels.js';
+
+/** Settings of OpenAI's residual network. */
+const modifiedResNetSchema = group({
+  type: v.literal('modified-resnet'),
+  imageSize: imageSizeSetting(224),
+  width: setting(
+    count(),
+    64,
+    "Channels of the first stage's inner convolutions; they double from stage to stage.",
+  ),
+  depths: setting(tupleOf(count(), 4), [3, 4, 6, 3], 'Blocks of each stage.'),
+  headWidth: setting(count(), 64, 'Width of one head of the attention pooling.'),
+});
 
 /** OpenAI's residual network with attention pooling (Radford et al. 2021, section 2.4). */
-export interface ModifiedResNetConfig extends ImageTowerConfig {
-  readonly type: 'modified-resnet';
-  /** Channels of the first stage's inner convolutions; they double from stage to stage. */
-  readonly width: number;
-  /** Blocks of each stage. */
-  readonly depths: readonly number[];
-  /** Width of one head of the attention that pools. */
-  readonly headWidth: number;
-}
+export type ModifiedResNetConfig = ConfigOf<typeof modifiedResNetSchema>;
 
-/** Factor by which the tower's last map is smaller than the picture. */
+/** Factor by which the tower's last map is smaller than the image. */
 export const SHRINK = 32;
 
 /** Channels of the last map. */
@@ -68,19 +75,9 @@ export function mapWidth({ width }: ModifiedResNetConfig): number {
   return 32 * width;
 }
 
-/** What pictures the tower reads. */
-export const modifiedResNetPictures: PictureRules<ModifiedResNetConfig> = {
-  checkImageSize(_, imageSize) {
-    if (imageSize % SHRINK === 0) return;
-    throw new BantamError(
-      `"imageSize" of "vision" (${imageSize}) must be a multiple of ${SHRINK}, by which the tower shrinks pictures.`,
-    );
-  },
-};
-
 /** Options of {@link AttentionPool2d}. */
 export interface AttentionPoolOptions {
-  /** Edge of the map. */
+  /** Side length of the map. */
   grid: number;
   /** Channels of the map. */
   width: number;
@@ -154,7 +151,7 @@ export class AttentionPool2d extends Module {
  * front, bottlenecks that shrink by average pooling (Zhang 2019), and attention that pools the map.
  * Computes what OpenCLIP computes; only the pooled vector asks, which is all that is used.
  */
-export class ModifiedResNet extends Module implements ImageTower, Packable {
+export class ModifiedResNet extends Module implements ImageTower, Prepackable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   conv2: Conv2d;
@@ -180,7 +177,7 @@ export class ModifiedResNet extends Module implements ImageTower, Packable {
     this.conv3 = plainConv({ inChannels: half, outChannels: width, kernel: 3, generator });
     this.bn3 = new BatchNorm2d({ channels: width });
     const stage = (i: number) =>
-      bottlenecks(depths[i] ?? 0, {
+      bottlenecks(at(depths, i), {
         inChannels: i === 0 ? width : EXPANSION * width * 2 ** (i - 1),
         width: width * 2 ** i,
         stride: i === 0 ? 1 : 2,
@@ -203,10 +200,10 @@ export class ModifiedResNet extends Module implements ImageTower, Packable {
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
     const { config } = this;
-    const imageSize = requirePixels(pixels, { config, rules: modifiedResNetPictures, options });
+    const imageSize = requirePixels(pixels, { config, rules: modifiedResNet, options });
     const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
     const map = runBlocks(blocks, this.#stem(pixels), (block, x) => block.forward(x));
-    const places = placesOf(map);
+    const places = tokensOf(map);
     const representation = this.attnpool.forward(places, { grid: imageSize / SHRINK });
     return {
       pooled: this.attnpool.cProj.forward(representation),
@@ -215,7 +212,7 @@ export class ModifiedResNet extends Module implements ImageTower, Packable {
     };
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     packConvolution(this.conv1, { norm: this.bn1, dtype });
     packConvolution(this.conv2, { norm: this.bn2, dtype });
     packConvolution(this.conv3, { norm: this.bn3, dtype });
@@ -264,23 +261,23 @@ function poolFlops(config: ModifiedResNetConfig, embedDim: number): number {
 }
 
 /** OpenAI's residual networks. */
-export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
+export const modifiedResNet: ImageTowerKind<typeof modifiedResNetSchema> = {
   type: 'modified-resnet',
-  fields: {
-    imageSize: count(224),
-    width: count(64),
-    depths: list(count(1), [3, 4, 6, 3]),
-    headWidth: count(64),
-  },
+  schema: modifiedResNetSchema,
   check(config) {
     const { imageSize, width, headWidth } = config;
-    modifiedResNetPictures.checkImageSize(config, imageSize);
+    modifiedResNet.checkImageSize(config, imageSize);
     if (width % 2 === 0 && mapWidth(config) % headWidth === 0) return;
     throw new BantamError(
       `"width" of "vision" (${width}) must be even, and 32 times it a multiple of "headWidth" (${headWidth}).`,
     );
   },
-  ...modifiedResNetPictures,
+  checkImageSize(_, imageSize) {
+    if (imageSize % SHRINK === 0) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) must be a multiple of ${SHRINK}, by which the tower shrinks images.`,
+    );
+  },
   blocks: /^layer(\d)\.(\d+)\./,
   create: (options) => new ModifiedResNet(options),
   flops: (config, { embedDim }) =>
@@ -297,14 +294,14 @@ export const modifiedResNet: ImageTowerKind<ModifiedResNetConfig> = {
     layers: depths,
     width,
     patch_size: null,
-    ...(headWidth !== modifiedResNet.fields.headWidth.fallback && { head_width: headWidth }),
+    ...(headWidth !== v.getDefault(modifiedResNetSchema.entries.headWidth) && { head_width: headWidth }),
   }),
   fromOpenClip(tower, missing) {
     const { layers: depths, ...rest } = tower;
     if (!Array.isArray(depths)) return null;
-    const { imageSize, width, headWidth } = modifiedResNet.fields;
+    const { imageSize, width, headWidth } = modifiedResNetSchema.entries;
     const members = readMembers(rest, 'vision_cfg', {
-      fields: { imageSize, width, headWidth },
+      entries: { imageSize, width, headWidth },
       // A residual network has no patches.
       unsupported: { patch_size: rest.patch_size },
       missing,

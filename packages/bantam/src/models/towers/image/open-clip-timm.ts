@@ -1,7 +1,7 @@
 import { BantamError } from '../../../base/errors.js';
 import type { TimmHeadConfig } from './timm.js';
 import type { OpenClipTower } from '../../tower.js';
-import { oneEdge } from '../open-clip-members.js';
+import { sideLength } from '../open-clip-members.js';
 
 /** What a tower of timm inside OpenCLIP is known by. */
 export interface TimmTowers<Config> {
@@ -89,7 +89,7 @@ export function readTimmTower<Config extends Timm>(
       `"${key}" of vision_cfg is not known for a tower of timm (${String(name)}); take it out, or correct it.`,
     );
   }
-  const imageSize = oneEdge(tower.image_size ?? 224);
+  const imageSize = sideLength(tower.image_size ?? 224);
   if (members.imageSize !== undefined && imageSize !== members.imageSize)
     ask('image_size', imageSize);
   return {

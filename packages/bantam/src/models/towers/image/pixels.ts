@@ -1,36 +1,18 @@
-import { flatten, Operator, tensor, transpose, type Tensor } from '@bantam/torch';
+import { flatten, transpose, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import type { Preprocess } from '../../preprocess.js';
-import type { ImageEncodeOptions, ImageTowerConfig, PictureRules } from '../../tower.js';
+import type { ImageEncodeOptions, ImageRules, ImageTowerConfig } from '../../tower.js';
 
-const normalizePixelsOp = new Operator('bantam::normalize_pixels');
-
-/**
- * (x/255 − mean)/std per channel: 8-bit pixels [B, H, W, 3] → float32 [B, 3, H, W] on the same
- * device.
- */
-export function normalizePixels(pixels: Tensor, { mean, std }: Preprocess): Tensor {
-  const { device } = pixels;
-  const perChannel = (values: readonly number[]) =>
-    tensor(
-      values.map((value) => 255 * value),
-      { device },
-    );
-  return normalizePixelsOp.tensor(pixels, perChannel(mean), perChannel(std));
-}
-
-/** What {@link requirePixels} holds pixels against. */
+/** Arguments of {@link requirePixels}. */
 export interface PixelRequirements<Config extends ImageTowerConfig> {
   config: Config;
-  rules: PictureRules<Config>;
+  rules: ImageRules<Config>;
   options: ImageEncodeOptions;
 }
 
 /**
- * The size S of pixels [B, 3, S, S]: the configuration's, or the one that the options ask for.
+ * The size S of pixels [B, 3, S, S]: the configuration's, or that of the options.
  *
- * @throws BantamError where the pixels have another shape, or the tower cannot do what the options ask
- * for.
+ * @throws BantamError if the pixels have another shape, or the tower lacks what the options need.
  */
 export function requirePixels<Config extends ImageTowerConfig>(
   { shape }: Tensor,
@@ -42,37 +24,37 @@ export function requirePixels<Config extends ImageTowerConfig>(
   const [batch, ...rest] = shape;
   if (batch !== undefined && rest.join() === [3, imageSize, imageSize].join()) return imageSize;
   throw new BantamError(
-    `The model takes pixels [B, 3, ${imageSize}, ${imageSize}], not [${shape.join(', ')}]; prepare pictures with the model's own preprocessing.`,
+    `The model takes pixels [B, 3, ${imageSize}, ${imageSize}], not [${shape.join(', ')}]; prepare images with the model's own preprocessing.`,
   );
 }
 
-/** @throws BantamError where a tower cannot leave out that share of its patches. */
+/** @throws BantamError if a tower cannot drop that fraction of its patches. */
 export function checkPatchDropout<Config extends ImageTowerConfig>(
   patchDropout: number | undefined,
   { type }: Config,
-  { leavesPatchesOut }: Pick<PictureRules<Config>, 'leavesPatchesOut'>,
+  { dropsPatches }: Pick<ImageRules<Config>, 'dropsPatches'>,
 ): void {
   if (patchDropout === undefined || patchDropout === 0) return;
-  if (leavesPatchesOut !== true) {
+  if (dropsPatches !== true) {
     throw new BantamError(
-      `A tower of the type "${type}" cannot leave patches out; take a ViT, or set the patch dropout to 0.`,
+      `A tower of the type "${type}" cannot drop patches; take a ViT, or set the patch dropout to 0.`,
     );
   }
   if (patchDropout > 0 && patchDropout < 1) return;
   throw new BantamError(
-    `The patch dropout is ${patchDropout}; it must be a share from 0 up to, but not, 1.`,
+    `The patch dropout is ${patchDropout}; it must be a fraction of at least 0 and below 1.`,
   );
 }
 
-/** For towers whose weights are of one size: {@link PictureRules.checkImageSize}. */
+/** {@link ImageRules.checkImageSize} of towers whose weights fit one size only. */
 export function refuseOtherSizes(config: ImageTowerConfig, imageSize: number): void {
   if (imageSize === config.imageSize) return;
   throw new BantamError(
-    `A tower of the type "${config.type}" takes pictures of the size that it was made for only, ${config.imageSize} pixels, not ${imageSize}; take a tower of another type.`,
+    `A tower of the type "${config.type}" takes images of its own size only, ${config.imageSize} pixels, not ${imageSize}; take a tower of another type.`,
   );
 }
 
-/** The places of a map as a list, row by row: [B, C, H, W] → [B, H·W, C]. */
-export function placesOf(map: Tensor): Tensor {
+/** The locations of a feature map as tokens, row by row: [B, C, H, W] → [B, H·W, C]. */
+export function tokensOf(map: Tensor): Tensor {
   return transpose(flatten(map, { start: 2 }), 1, 2);
 }

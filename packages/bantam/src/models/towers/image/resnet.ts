@@ -1,4 +1,5 @@
 import {
+  at,
   BatchNorm2d,
   channelsLast,
   type Conv2d,
@@ -11,18 +12,19 @@ import {
   packConvolution,
   type Tensor,
 } from '@bantam/torch';
-import { count, list } from '../../../base/fields.js';
+import * as v from 'valibot';
+import { count, group, setting, tupleOf } from '../../../base/schema.js';
 import { convFlops, convSize } from '../../blocks/convolution.js';
 import { runBlock, runBlocks } from '../../blocks/run-block.js';
-import type { Packable } from '../../inference/inference.js';
-import type {
-  ImageEncoded,
-  ImageEncodeOptions,
-  ImageTower,
-  ImageTowerConfig,
-  ImageTowerKind,
-  PictureRules,
-  TowerOptions,
+import type { Prepackable } from '../../blocks/prepackable.js';
+import {
+  imageSizeSetting,
+  type ConfigOf,
+  type ImageEncoded,
+  type ImageEncodeOptions,
+  type ImageTower,
+  type ImageTowerKind,
+  type TowerOptions,
 } from '../../tower.js';
 import {
   type Bottleneck,
@@ -33,23 +35,27 @@ import {
   plainConv,
 } from './bottleneck.js';
 import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
-import { placesOf, requirePixels } from './pixels.js';
-import { TimmHead, type TimmHeadConfig, timmHeadFields, timmHeadFlops } from './timm.js';
+import { tokensOf, requirePixels } from './pixels.js';
+import { TimmHead, timmHeadEntries, timmHeadFlops } from './timm.js';
+
+/** Settings of a residual network. */
+const resNetSchema = group({
+  type: v.literal('resnet'),
+  imageSize: imageSizeSetting(224),
+  width: setting(
+    count(),
+    64,
+    "Channels of the first stage's inner convolutions; they double from stage to stage.",
+  ),
+  depths: setting(tupleOf(count(), 4), [3, 4, 6, 3], 'Blocks of each stage.'),
+  ...timmHeadEntries,
+});
 
 /** A residual network of bottlenecks with global average pooling (He et al. 2016). */
-export interface ResNetConfig extends ImageTowerConfig, TimmHeadConfig {
-  readonly type: 'resnet';
-  /** Channels of the first stage's inner convolutions; they double from stage to stage. */
-  readonly width: number;
-  /** Blocks of each stage. */
-  readonly depths: readonly number[];
-}
-
-/** What pictures the tower reads: of any size. */
-export const resNetPictures: PictureRules<ResNetConfig> = { checkImageSize: () => undefined };
+export type ResNetConfig = ConfigOf<typeof resNetSchema>;
 
 /** Everything up to the last map, under timm's names. */
-class ResNetTrunk extends Module implements Packable {
+class ResNetTrunk extends Module implements Prepackable {
   conv1: Conv2d;
   bn1: BatchNorm2d;
   layer1: Bottleneck[];
@@ -63,7 +69,7 @@ class ResNetTrunk extends Module implements Packable {
     this.conv1 = heNormalInit(plainConv(stem), generator);
     this.bn1 = new BatchNorm2d({ channels: width });
     const stage = (i: number) =>
-      bottlenecks(depths[i] ?? 0, {
+      bottlenecks(at(depths, i), {
         inChannels: i === 0 ? width : EXPANSION * width * 2 ** (i - 1),
         width: width * 2 ** i,
         stride: i === 0 ? 1 : 2,
@@ -87,7 +93,7 @@ class ResNetTrunk extends Module implements Packable {
     return runBlocks(blocks, stem, (block, x) => block.forward(x));
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     packConvolution(this.conv1, { norm: this.bn1, dtype });
   }
 }
@@ -106,13 +112,13 @@ export class ResNet extends Module implements ImageTower {
   }
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
-    requirePixels(pixels, { config: this.config, rules: resNetPictures, options });
+    requirePixels(pixels, { config: this.config, rules: resNet, options });
     const map = this.trunk.forward(pixels);
     const representation = mean(map, { dim: [2, 3] });
     return {
       pooled: this.head.forward(representation),
       representation,
-      tokens: options.tokens === true ? placesOf(map) : null,
+      tokens: options.tokens === true ? tokensOf(map) : null,
     };
   }
 }
@@ -148,16 +154,12 @@ function trunkFlops({ width, depths, imageSize }: ResNetConfig): number {
 }
 
 /** Residual networks with global average pooling. */
-export const resNet: ImageTowerKind<ResNetConfig> = {
+export const resNet: ImageTowerKind<typeof resNetSchema> = {
   type: 'resnet',
-  fields: {
-    imageSize: count(224),
-    width: count(64),
-    depths: list(count(1), [3, 4, 6, 3]),
-    ...timmHeadFields,
-  },
+  schema: resNetSchema,
   check: () => undefined,
-  ...resNetPictures,
+  // Global average pooling takes maps of any size.
+  checkImageSize: () => undefined,
   blocks: /^trunk\.layer(\d)\.(\d+)\./,
   create: (options) => new ResNet(options),
   flops: (config, { embedDim }) =>

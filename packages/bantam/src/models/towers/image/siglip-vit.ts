@@ -14,8 +14,9 @@ import {
   truncatedNormalInit,
   zeros,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, flag, oneOf, positive } from '../../../base/fields.js';
+import { count, flag, group, oneOf, positive, setting } from '../../../base/schema.js';
 import { attend, attendFlops } from '../../blocks/attention.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
 import { dropPatches, embedPatches, keptPatches } from '../../blocks/patches.js';
@@ -24,52 +25,59 @@ import {
   checkTransformer,
   mlpWidth,
   plainBlocks,
-  type TransformerConfig,
   transformerFlops,
 } from '../../blocks/transformer-config.js';
 import { channelStatistics } from '../../preprocess.js';
 import {
+  imageSizeSetting,
+  requireMultiple,
+  type ConfigOf,
   type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
-  type ImageTowerConfig,
   type ImageTowerKind,
-  type PictureRules,
-  requireMultiple,
   type TowerOptions,
 } from '../../tower.js';
 import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
-import { TimmHead, type TimmHeadConfig, timmHeadFlops, timmLinear, TimmMlp } from './timm.js';
+import {
+  projBiasDescription,
+  projDescription,
+  TimmHead,
+  timmHeadFlops,
+  timmLinear,
+  TimmMlp,
+} from './timm.js';
+
+/** Settings of SigLIP's image tower. */
+const siglipVitSchema = group({
+  type: v.literal('siglip-vit'),
+  imageSize: imageSizeSetting(224),
+  patchSize: setting(
+    count(),
+    16,
+    'Side length of a square patch in pixels; a rest beyond whole patches is cut off.',
+  ),
+  width: setting(count(), 768, "Length of a token's vector."),
+  layers: setting(count(), 12, 'Number of blocks.'),
+  heads: setting(count(), 12, 'Attention heads, of the pooling too.'),
+  mlpRatio: setting(positive(), 4, "Hidden units of a block's MLP as a multiple of the width."),
+  normEps: setting(positive(), 1e-6, 'Added to the variance in layer norms.'),
+  geluTanh: setting(flag(), false, 'Tanh approximation of GELU instead of the error function.'),
+  proj: setting(oneOf('none', 'linear', 'mlp'), 'none', projDescription),
+  projBias: setting(flag(), false, projBiasDescription),
+});
 
 /** SigLIP's image tower: a vision transformer pooled by attention (Zhai et al. 2023). */
-export interface SiglipVitConfig
-  extends ImageTowerConfig, TimmHeadConfig, Omit<TransformerConfig, keyof typeof plainBlocks> {
-  readonly type: 'siglip-vit';
-  /** Edge of a square patch in pixels; what is left of the picture beyond whole patches is not seen. */
-  readonly patchSize: number;
-  /** Attention heads, of the pooling too. */
-  readonly heads: number;
-}
+export type SiglipVitConfig = ConfigOf<typeof siglipVitSchema>;
 
-/** Patches along one edge of the picture. */
+/** Patches along one side of the image. */
 export function siglipGrid({
   imageSize,
   patchSize,
 }: Pick<SiglipVitConfig, 'imageSize' | 'patchSize'>): number {
   return Math.floor(imageSize / patchSize);
 }
-
-/** What pictures the tower reads. */
-export const siglipPictures: PictureRules<SiglipVitConfig> = {
-  leavesPatchesOut: true,
-  checkImageSize({ patchSize }, imageSize) {
-    if (siglipGrid({ imageSize, patchSize }) >= 1) return;
-    throw new BantamError(
-      `"imageSize" of "vision" (${imageSize}) has no room for a patch of ${patchSize} pixels.`,
-    );
-  },
-};
 
 /** What the parts of the tower are made from. */
 interface PartOptions {
@@ -216,7 +224,7 @@ class SiglipTrunk extends Module {
   /** [B, 3, S, S] → the vectors of the patches, of those that are kept: [B, L, W] */
   forward(pixels: Tensor, options: ImageEncodeOptions): Tensor {
     const config = this.#config;
-    const imageSize = requirePixels(pixels, { config, rules: siglipPictures, options });
+    const imageSize = requirePixels(pixels, { config, rules: siglipVit, options });
     const { patchDropout = 0, generator } = options;
     const { patchSize } = config;
     const patches = embedPatches(pixels, this.patchEmbed.proj, patchSize);
@@ -262,7 +270,7 @@ const sizes: Readonly<Record<string, Partial<SiglipVitConfig>>> = {
   giantopt: { width: 1536, layers: 40, heads: 16, mlpRatio: 4 },
 };
 
-/** Timm's models: size, patch, pictures; those named last have the tanh approximation of GELU. */
+/** Timm's models: size, patch, images; those named last have the tanh approximation of GELU. */
 const exact = [
   ['base', 16, [224, 256, 384, 512]],
   ['large', 16, [256, 384]],
@@ -281,8 +289,8 @@ function timmModels(): Record<string, Partial<SiglipVitConfig>> {
     ...approximate.map((entry) => ({ entry, geluTanh: true })),
   ];
   return Object.fromEntries(
-    all.flatMap(({ entry: [size, patchSize, pictures], geluTanh }) =>
-      pictures.map((imageSize) => [
+    all.flatMap(({ entry: [size, patchSize, images], geluTanh }) =>
+      images.map((imageSize) => [
         `vit_${size}_patch${patchSize}_siglip_${imageSize}`,
         { ...sizes[size], patchSize, imageSize, geluTanh, normEps: 1e-6 },
       ]),
@@ -297,24 +305,13 @@ const timm: TimmTowers<SiglipVitConfig> = {
 };
 
 /** SigLIP's image tower. */
-export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
+export const siglipVit: ImageTowerKind<typeof siglipVitSchema> = {
   type: 'siglip-vit',
-  fields: {
-    imageSize: count(224),
-    patchSize: count(16),
-    width: count(768),
-    layers: count(12),
-    heads: count(12),
-    mlpRatio: positive(4),
-    normEps: positive(1e-6),
-    geluTanh: flag(false),
-    proj: oneOf<SiglipVitConfig['proj']>('none', 'linear', 'mlp'),
-    projBias: flag(false),
-  },
+  schema: siglipVitSchema,
   check(config, { embedDim }) {
     requireMultiple(config, 'width', 'heads', 'vision');
     checkTransformer({ ...plainBlocks, ...config }, 'vision');
-    siglipPictures.checkImageSize(config, config.imageSize);
+    siglipVit.checkImageSize(config, config.imageSize);
     if (config.proj === 'none' && config.width !== embedDim) {
       throw new BantamError(
         `Without a projection the width of "vision" (${config.width}) is the length of the features; ` +
@@ -322,7 +319,13 @@ export const siglipVit: ImageTowerKind<SiglipVitConfig> = {
       );
     }
   },
-  ...siglipPictures,
+  dropsPatches: true,
+  checkImageSize({ patchSize }, imageSize) {
+    if (siglipGrid({ imageSize, patchSize }) >= 1) return;
+    throw new BantamError(
+      `"imageSize" of "vision" (${imageSize}) has no room for a patch of ${patchSize} pixels.`,
+    );
+  },
   blocks: /^trunk\.blocks\.(\d+)\./,
   create: (options) => new SiglipVisionTransformer(options),
   flops(config, { embedDim, training, patchDropout = 0 }) {

@@ -25,8 +25,25 @@ import {
   zeros,
 } from '@bantam/torch';
 import { dropPath } from '../../blocks/run-block.js';
-import { type SwinStageSizes, windowsPerEdge } from './swin.js';
 import { timmLinear, TimmMlp } from './timm.js';
+
+/** One stage of a Swin transformer. */
+export interface SwinStageSizes {
+  readonly width: number;
+  readonly depth: number;
+  readonly heads: number;
+  /** Tokens along one side. */
+  readonly grid: number;
+  /** Side length of the windows: the whole grid where that is not larger. */
+  readonly window: number;
+  /** Tokens by which every second block moves its windows. */
+  readonly shift: number;
+}
+
+/** Windows along one side; the last is filled up with zeros. */
+export function windowsPerSide({ grid, window }: SwinStageSizes): number {
+  return Math.ceil(grid / window);
+}
 
 /** Subtracted from the scores of tokens that only the shift has made neighbours. */
 const HIDDEN = -100;
@@ -44,12 +61,12 @@ function relativePositions(window: number): number[] {
 }
 
 /**
- * After a cyclic shift the last windows hold tokens from opposite edges of the picture: 0 for pairs
+ * After a cyclic shift the last windows hold tokens from opposite edges of the image: 0 for pairs
  * that were neighbours before, {@link HIDDEN} for others; by window [windows², L, L].
  */
 function shiftMask(stage: SwinStageSizes): number[][][] {
   const { window, shift } = stage;
-  const edge = windowsPerEdge(stage) * window;
+  const edge = windowsPerSide(stage) * window;
   const region = (place: number) => (place < edge - window ? 0 : place < edge - shift ? 1 : 2);
   const starts = Array.from({ length: edge / window }, (_, i) => i * window);
   const inside = Array.from({ length: window }, (_, i) => i);
@@ -66,7 +83,7 @@ function shiftMask(stage: SwinStageSizes): number[][][] {
 /** Options of {@link WindowAttention}. */
 export interface WindowAttentionOptions {
   stage: SwinStageSizes;
-  /** Whether the windows are those of a shifted picture. */
+  /** Whether the windows are those of a shifted image. */
   shifted: boolean;
   generator: Generator | null;
 }
@@ -99,7 +116,7 @@ export class WindowAttention extends Module {
     this.attnMask = shifted && shift > 0 ? buffer(tensor(shiftMask(stage))) : null;
   }
 
-  /** Windows [B·N, L, W], the N windows of a picture in a row → [B·N, L, W]. */
+  /** Windows [B·N, L, W], the N windows of an image in a row → [B·N, L, W]. */
   forward(x: Tensor): Tensor {
     const [windows, length, width] = x.shape as [number, number, number];
     const { heads } = this;
@@ -110,8 +127,8 @@ export class WindowAttention extends Module {
     ) as [Tensor, Tensor, Tensor];
     const scores = bmm(mul(q, depth ** -0.5), transpose(k, 1, 2));
     const bias = to(this.#bias(length), { dtype: scores.dtype });
-    const pictures = windows / (bias.dim(0) / heads);
-    const biased = add(reshape(scores, [pictures, bias.dim(0), length, length]), bias);
+    const images = windows / (bias.dim(0) / heads);
+    const biased = add(reshape(scores, [images, bias.dim(0), length, length]), bias);
     const weights = softmax(reshape(biased, [windows * heads, length, length]), -1);
     const mixed = reshape(bmm(weights, v), [windows, heads, length, depth]);
     return this.proj.forward(reshape(permute(mixed, [0, 2, 1, 3]), [windows, length, width]));
@@ -132,7 +149,7 @@ export interface SwinBlockOptions {
   stage: SwinStageSizes;
   mlpRatio: number;
   shifted: boolean;
-  /** Probability by which training skips a branch for a picture. */
+  /** Probability by which training skips a branch for an image. */
   dropPath: number;
   generator: Generator | null;
 }
@@ -174,7 +191,7 @@ export class SwinBlock extends Module {
     const { grid, window } = this.#stage;
     const shift = this.#shift;
     const [batch, , , width] = x.shape as [number, number, number, number];
-    const count = windowsPerEdge(this.#stage);
+    const count = windowsPerSide(this.#stage);
     const edge = count * window;
     const shifted = shift === 0 ? x : roll(x, [-shift, -shift], [1, 2]);
     const filled = edge === grid ? shifted : pad(shifted, [0, 0, 0, edge - grid, 0, edge - grid]);

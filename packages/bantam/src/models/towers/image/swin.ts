@@ -1,4 +1,5 @@
 import {
+  at,
   Conv2d,
   type Generator,
   LayerNorm,
@@ -9,55 +10,53 @@ import {
   scope,
   type Tensor,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, list, positive, share } from '../../../base/fields.js';
+import { count, fraction, group, positive, setting, tupleOf } from '../../../base/schema.js';
 import { dropPathRates, runBlocks } from '../../blocks/run-block.js';
 import {
+  imageSizeSetting,
+  requireMultiple,
+  type ConfigOf,
   type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
-  type ImageTowerConfig,
   type ImageTowerKind,
-  type PictureRules,
-  requireMultiple,
   type TowerOptions,
 } from '../../tower.js';
 import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
 import { refuseOtherSizes, requirePixels } from './pixels.js';
-import { PatchMerging, SwinBlock } from './swin-blocks.js';
-import { TimmHead, type TimmHeadConfig, timmHeadFields, timmHeadFlops } from './timm.js';
+import { PatchMerging, SwinBlock, windowsPerSide, type SwinStageSizes } from './swin-blocks.js';
+import { TimmHead, timmHeadEntries, timmHeadFlops } from './timm.js';
+
+/** Settings of a Swin transformer. */
+const swinSchema = group({
+  type: v.literal('swin'),
+  imageSize: imageSizeSetting(224),
+  patchSize: setting(count(), 4, 'Side length of a square patch in pixels.'),
+  width: setting(
+    count(),
+    96,
+    "Length of a token's vector in the first stage; it doubles from stage to stage.",
+  ),
+  depths: setting(tupleOf(count(), 4), [2, 2, 6, 2], 'Blocks of each stage.'),
+  heads: setting(tupleOf(count(), 4), [3, 6, 12, 24], 'Attention heads of each stage.'),
+  windowSize: setting(
+    count(),
+    7,
+    'Side length of the square windows that attention stays within, in tokens.',
+  ),
+  mlpRatio: setting(positive(), 4, "Hidden units of a block's MLP as a multiple of its width."),
+  dropPath: setting(
+    fraction(),
+    0.1,
+    "Probability by which training skips the last block's branches (Huang et al. 2016); it rises from 0 at the first.",
+  ),
+  ...timmHeadEntries,
+});
 
 /** A Swin transformer (Liu et al. 2021). */
-export interface SwinConfig extends ImageTowerConfig, TimmHeadConfig {
-  readonly type: 'swin';
-  /** Edge of a square patch in pixels. */
-  readonly patchSize: number;
-  /** Length of a token's vector in the first stage; it doubles from stage to stage. */
-  readonly width: number;
-  /** Blocks of each stage. */
-  readonly depths: readonly number[];
-  /** Attention heads of each stage. */
-  readonly heads: readonly number[];
-  /** Edge of the square windows that attention stays within, in tokens. */
-  readonly windowSize: number;
-  /** Hidden units of a block's MLP as a multiple of its width. */
-  readonly mlpRatio: number;
-  /** Probability by which training skips the last block's branches; it rises from 0 at the first. */
-  readonly dropPath: number;
-}
-
-/** One stage of a Swin transformer. */
-export interface SwinStageSizes {
-  readonly width: number;
-  readonly depth: number;
-  readonly heads: number;
-  /** Tokens along one edge. */
-  readonly grid: number;
-  /** Edge of the windows: the whole grid where that is not larger. */
-  readonly window: number;
-  /** Tokens by which every second block moves its windows. */
-  readonly shift: number;
-}
+export type SwinConfig = ConfigOf<typeof swinSchema>;
 
 /** Sizes of every stage. */
 export function swinStages(config: SwinConfig): SwinStageSizes[] {
@@ -68,7 +67,7 @@ export function swinStages(config: SwinConfig): SwinStageSizes[] {
     return {
       width: config.width * 2 ** stage,
       depth,
-      heads: config.heads[stage] ?? 1,
+      heads: at(config.heads, stage),
       grid,
       window: whole ? grid : config.windowSize,
       shift: whole ? 0 : Math.floor(config.windowSize / 2),
@@ -81,18 +80,7 @@ export function swinWidth({ width, depths }: SwinConfig): number {
   return width * 2 ** (depths.length - 1);
 }
 
-/** Windows along one edge; the last is filled up with zeros. */
-export function windowsPerEdge({ grid, window }: SwinStageSizes): number {
-  return Math.ceil(grid / window);
-}
-
-/**
- * What pictures the tower reads: in the last stages the windows are the whole map, and tables of
- * relative positions of its size.
- */
-export const swinPictures: PictureRules<SwinConfig> = { checkImageSize: refuseOtherSizes };
-
-/** Cuts the picture into patches: a convolution whose stride is its kernel, and layer norm. */
+/** Cuts the image into patches: a convolution whose stride is its kernel, and layer norm. */
 class PatchEmbed extends Module {
   proj: Conv2d;
   norm: LayerNorm;
@@ -162,7 +150,7 @@ class SwinTrunk extends Module {
         new SwinStage({
           stage,
           mlpRatio,
-          dropPaths: rates[i] ?? [],
+          dropPaths: at(rates, i),
           first: i === 0,
           generator,
         }),
@@ -197,7 +185,7 @@ export class SwinTransformer extends Module implements ImageTower {
   }
 
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
-    requirePixels(pixels, { config: this.config, rules: swinPictures, options });
+    requirePixels(pixels, { config: this.config, rules: swin, options });
     const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
     const [batch, , , width] = map.shape as [number, number, number, number];
@@ -213,7 +201,7 @@ export class SwinTransformer extends Module implements ImageTower {
 
 /** A block of width w on n tokens, of which attention sees N with those that fill up windows of L. */
 function blockFlops({ grid, width, window, ...stage }: SwinStageSizes, mlpRatio: number): number {
-  const seen = (windowsPerEdge({ grid, width, window, ...stage }) * window) ** 2;
+  const seen = (windowsPerSide({ grid, width, window, ...stage }) * window) ** 2;
   const attention = 8 * seen * width ** 2 + 4 * seen * window ** 2 * width;
   return attention + 4 * grid ** 2 * width * Math.floor(width * mlpRatio);
 }
@@ -246,19 +234,9 @@ const timm: TimmTowers<SwinConfig> = {
 };
 
 /** Swin transformers. */
-export const swin: ImageTowerKind<SwinConfig> = {
+export const swin: ImageTowerKind<typeof swinSchema> = {
   type: 'swin',
-  fields: {
-    imageSize: count(224),
-    patchSize: count(4),
-    width: count(96),
-    depths: list(count(1), [2, 2, 6, 2]),
-    heads: list(count(1), [3, 6, 12, 24]),
-    windowSize: count(7),
-    mlpRatio: positive(4),
-    dropPath: share(0.1),
-    ...timmHeadFields,
-  },
+  schema: swinSchema,
   check(config) {
     requireMultiple(config, 'imageSize', 'patchSize', 'vision');
     for (const { width, heads } of swinStages(config)) {
@@ -268,13 +246,14 @@ export const swin: ImageTowerKind<SwinConfig> = {
       );
     }
   },
-  ...swinPictures,
+  // In the last stages the windows are the whole map, and relative positions of its size.
+  checkImageSize: refuseOtherSizes,
   blocks: /^trunk\.layers\.(\d+)\.(?:blocks\.(\d+)\.)?/,
   create: (options) => new SwinTransformer(options),
   flops(config, { embedDim }) {
     const stages = swinStages(config);
     const { patchSize, mlpRatio } = config;
-    const [first] = stages as [SwinStageSizes];
+    const first = at(stages, 0);
     const embedding = 2 * first.grid ** 2 * first.width * 3 * patchSize ** 2;
     const merging = stages.slice(1).map(({ grid, width }) => 4 * grid ** 2 * width ** 2);
     const blocks = stages.map((stage) => stage.depth * blockFlops(stage, mlpRatio));

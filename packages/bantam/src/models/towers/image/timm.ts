@@ -21,8 +21,8 @@ import {
   truncatedNormalInit,
   zerosInit,
 } from '@bantam/torch';
-import { type Fields, flag, oneOf } from '../../../base/fields.js';
-import type { Packable } from '../../inference/inference.js';
+import { flag, oneOf, setting } from '../../../base/schema.js';
+import type { Prepackable } from '../../blocks/prepackable.js';
 
 /** A linear layer as timm's transformers start it: weights N(0, 0.02²) cut at ±2, no bias. */
 export function timmLinear(options: LinearOptions): Linear {
@@ -49,7 +49,7 @@ export interface TimmMlpOptions {
 }
 
 /** W₂·act(W₁x + b₁) + b₂ (+ residual) under timm's names. */
-export class TimmMlp extends Module implements Packable {
+export class TimmMlp extends Module implements Prepackable {
   fc1: Linear;
   fc2: Linear;
   readonly activation: Activation;
@@ -62,7 +62,7 @@ export class TimmMlp extends Module implements Packable {
   }
 
   /** Whether {@link pack} made it one operator. */
-  get isPacked(): boolean {
+  get isPrepacked(): boolean {
     return this.fc1.weight instanceof PackedWeight;
   }
 
@@ -85,23 +85,28 @@ export class TimmMlp extends Module implements Packable {
     });
   }
 
-  pack(dtype: FloatDType): void {
+  prepack(dtype: FloatDType): void {
     packLinears([this.fc1, this.fc2], dtype);
   }
 }
 
-/** How OpenCLIP makes a feature of the pooled vector of one of timm's towers. */
+/** Projection from the pooled vector of one of timm's towers to the feature, in OpenCLIP. */
 export interface TimmHeadConfig {
-  /** One matrix, or a hidden layer of twice the features' length with GELU; none: it is the feature. */
   readonly proj: 'linear' | 'mlp' | 'none';
-  /** Whether the last matrix has a bias. */
   readonly projBias: boolean;
 }
 
-/** Members of {@link TimmHeadConfig}, with OpenCLIP's defaults, for towers that need a projection. */
-export const timmHeadFields: Fields<TimmHeadConfig> = {
-  proj: oneOf<TimmHeadConfig['proj']>('linear', 'mlp'),
-  projBias: flag(false),
+/** Description of the setting `proj`. */
+export const projDescription =
+  'Projection to the feature: one matrix, or a hidden layer of twice its length with GELU.';
+
+/** Description of the setting `projBias`. */
+export const projBiasDescription = 'Whether the last matrix of the projection has a bias.';
+
+/** Settings of the projection of towers that need one, with OpenCLIP's defaults. */
+export const timmHeadEntries = {
+  proj: setting(oneOf('linear', 'mlp'), 'linear', projDescription),
+  projBias: setting(flag(), false, projBiasDescription),
 };
 
 /** Options of {@link TimmHead}. */
@@ -165,7 +170,7 @@ export class TimmHead extends Module {
   }
 }
 
-/** Operations of the head for one picture. */
+/** FLOPs of the head for one image. */
 export function timmHeadFlops(
   { proj }: TimmHeadConfig,
   { width, embedDim }: { width: number; embedDim: number },

@@ -18,8 +18,9 @@ import {
   to,
   zeros,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, type Field, flag, oneOf, share } from '../../../base/fields.js';
+import { count, flag, fraction, group, oneOf, setting } from '../../../base/schema.js';
 import {
   AttentionalPooler,
   attentionalPoolerFlops,
@@ -31,55 +32,69 @@ import {
   checkTransformer,
   describeBlocks,
   isPlain,
-  type TransformerConfig,
-  transformerFields,
+  transformerEntries,
   transformerFlops,
 } from '../../blocks/transformer-config.js';
 import { Transformer } from '../../blocks/transformer.js';
 import {
+  imageSizeSetting,
+  requireMultiple,
+  sumOf,
+  type ConfigOf,
   type ImageEncoded,
   type ImageEncodeOptions,
   type ImageTower,
-  type ImageTowerConfig,
   type ImageTowerKind,
-  type PictureRules,
-  requireMultiple,
-  sumOf,
   type TowerOptions,
 } from '../../tower.js';
 import { readTransformer, writeTransformer } from '../open-clip-members.js';
 import { requirePixels } from './pixels.js';
 
-/** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
-export interface VitConfig extends ImageTowerConfig, TransformerConfig {
-  readonly type: 'vit';
-  /** Edge of a square patch in pixels. */
-  readonly patchSize: number;
-  /** Width of one attention head. */
-  readonly headWidth: number;
-  /** Share of the patches that each training image leaves out (FLIP, Li et al. 2023). */
-  readonly patchDropout: number;
-  /** Leave out the layer norm before the first block. */
-  readonly noLnPre: boolean;
-  /** Positions that are learned, or fixed ones of sines and cosines. */
-  readonly posEmbedType: 'learnable' | 'sin_cos_2d';
-  /** The picture's vector: the class token, or the mean of the patches. */
-  readonly poolType: 'tok' | 'avg';
-  /** Pool first, then apply the last layer norm; without effect under attentional pooling. */
-  readonly finalLnAfterPool: boolean;
-  /**
-   * Pool by learned queries that attend to all tokens (CoCa, Yu et al. 2022): `true` has one set of
-   * queries, of which {@link poolType} makes the picture's vector; `parallel` and `cascade` have a
-   * query of its own for the vector, on the tokens or on the first set's output.
-   */
-  readonly attentionalPool: boolean | 'parallel' | 'cascade';
-  /** Number of queries of attentional pooling. */
-  readonly attnPoolerQueries: number;
-  /** Attention heads of attentional pooling. */
-  readonly attnPoolerHeads: number;
-}
+/** Settings of CLIP's image tower. */
+const vitSchema = group({
+  type: v.optional(v.literal('vit'), 'vit'),
+  imageSize: imageSizeSetting(224),
+  patchSize: setting(count(), 16, 'Side length of a square patch in pixels.'),
+  width: setting(count(), 768, "Length of a token's vector."),
+  headWidth: setting(count(), 64, 'Width of one attention head.'),
+  ...transformerEntries,
+  patchDropout: setting(
+    fraction(),
+    0,
+    'Fraction of the patches that training drops from each image (FLIP, Li et al. 2023).',
+  ),
+  noLnPre: setting(flag(), false, 'Leave out the layer norm before the first block.'),
+  posEmbedType: setting(
+    oneOf('learnable', 'sin_cos_2d'),
+    'learnable',
+    'Learned positions, or fixed ones of sines and cosines.',
+  ),
+  poolType: setting(
+    oneOf('tok', 'avg'),
+    'tok',
+    "The image's vector: the class token, or the mean of the patches.",
+  ),
+  finalLnAfterPool: setting(
+    flag(),
+    false,
+    'Pool before the last layer norm; no effect with attentional pooling.',
+  ),
+  attentionalPool: setting(
+    v.union(
+      [v.boolean(), v.picklist(['parallel', 'cascade'])],
+      'true, false, "parallel" or "cascade"',
+    ),
+    false,
+    "Pool by learned queries that attend to all tokens (CoCa, Yu et al. 2022). `true`: one set of queries, pooled by `poolType`; `parallel`, `cascade`: a query of its own for the image's vector, on the tokens or on the output of the first set.",
+  ),
+  attnPoolerQueries: setting(count(), 256, 'Number of queries of attentional pooling.'),
+  attnPoolerHeads: setting(count(), 8, 'Attention heads of attentional pooling.'),
+});
 
-/** Patches along one edge of the picture. */
+/** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
+export type VitConfig = ConfigOf<typeof vitSchema>;
+
+/** Patches along one side of the image. */
 export function gridSize({ imageSize, patchSize }: VitConfig): number {
   return imageSize / patchSize;
 }
@@ -88,14 +103,6 @@ export function gridSize({ imageSize, patchSize }: VitConfig): number {
 export function visionHeads({ width, headWidth }: VitConfig): number {
   return width / headWidth;
 }
-
-/** What pictures the tower reads. */
-export const vitPictures: PictureRules<VitConfig> = {
-  leavesPatchesOut: true,
-  checkImageSize(config, imageSize) {
-    requireMultiple({ ...config, imageSize }, 'imageSize', 'patchSize', 'vision');
-  },
-};
 
 /** The poolers of attentional pooling: the one of many queries, and that of the feature alone. */
 export function poolers(
@@ -108,7 +115,7 @@ export function poolers(
   return attentionalPool === true ? [many] : [many, { ...sizes, queries: 1 }];
 }
 
-/** A picture's vector [B, W], and those of its parts [B, L, W]. */
+/** An image's vector [B, W], and those of its parts [B, L, W]. */
 interface Pooled {
   pooled: Tensor;
   parts: Tensor;
@@ -190,7 +197,7 @@ export class VisionTransformer extends Module implements ImageTower {
    * or under attentional pooling what its queries found, [B, queries, embedDim], less the first where
    * that is the feature's.
    *
-   * @throws BantamError when the pixels are not of the expected image size.
+   * @throws BantamError if the pixels are not of the expected image size.
    */
   encode(pixels: Tensor, options: ImageEncodeOptions = {}): ImageEncoded {
     const { tokens = false } = options;
@@ -198,8 +205,8 @@ export class VisionTransformer extends Module implements ImageTower {
     const embedded = this.#embed(pixels, options);
     const auxiliary: Tensor[] = [];
     const classOnly = this.attnPool === null && poolType === 'tok' && !tokens;
-    const places = classOnly ? 0 : undefined;
-    const x = this.transformer.forward(embedded, { places, auxiliary });
+    const positions = classOnly ? 0 : undefined;
+    const x = this.transformer.forward(embedded, { positions, auxiliary });
     const { pooled, parts } =
       this.attnPool === null ? this.#pool(x) : this.#attend(x, this.attnPool, tokens);
     return {
@@ -238,7 +245,7 @@ export class VisionTransformer extends Module implements ImageTower {
   /** Class token and patches with their positions: [B, 1 + kept patches, W]. */
   #embed(pixels: Tensor, options: ImageEncodeOptions): Tensor {
     const { config } = this;
-    const imageSize = requirePixels(pixels, { config, rules: vitPictures, options });
+    const imageSize = requirePixels(pixels, { config, rules: vit, options });
     const { patchDropout = config.patchDropout, generator } = options;
     const patches = embedPatches(pixels, this.conv1, config.patchSize);
     const { dtype } = patches;
@@ -251,7 +258,7 @@ export class VisionTransformer extends Module implements ImageTower {
     return this.lnPre === null ? x : this.lnPre.forward(x);
   }
 
-  /** The positions of class token and patches for pictures of that size, [1 + G², W]. */
+  /** The positions of class token and patches for images of that size, [1 + G², W]. */
   #positions(imageSize: number): Tensor {
     const own = this.positionalEmbedding;
     const config = { ...this.config, imageSize };
@@ -262,13 +269,7 @@ export class VisionTransformer extends Module implements ImageTower {
   }
 }
 
-const attentionalPool: Field<VitConfig['attentionalPool']> = {
-  wanted: 'true, false, "parallel" or "cascade"',
-  accepts: (value) => [true, false, 'parallel', 'cascade'].some((known) => known === value),
-  fallback: false,
-};
-
-/** @throws BantamError where attentional pooling of this configuration cannot be. */
+/** @throws BantamError if attentional pooling of this configuration cannot be. */
 function checkPooling(config: VitConfig, embedDim: number): void {
   const { attentionalPool, attnPoolerHeads, attnPoolerQueries, poolType, width } = config;
   if (attentionalPool === false) return;
@@ -291,25 +292,11 @@ function checkPooling(config: VitConfig, embedDim: number): void {
 }
 
 /** CLIP's own image tower. */
-export const vit: ImageTowerKind<VitConfig> = {
+export const vit: ImageTowerKind<typeof vitSchema> = {
   type: 'vit',
-  fields: {
-    imageSize: count(224),
-    patchSize: count(16),
-    width: count(768),
-    headWidth: count(64),
-    ...transformerFields,
-    patchDropout: share(0),
-    noLnPre: flag(false),
-    posEmbedType: oneOf('learnable', 'sin_cos_2d'),
-    poolType: oneOf('tok', 'avg'),
-    finalLnAfterPool: flag(false),
-    attentionalPool,
-    attnPoolerQueries: count(256),
-    attnPoolerHeads: count(8),
-  },
+  schema: vitSchema,
   check(config, { embedDim }) {
-    vitPictures.checkImageSize(config, config.imageSize);
+    vit.checkImageSize(config, config.imageSize);
     requireMultiple(config, 'width', 'headWidth', 'vision');
     checkTransformer(config, 'vision');
     if (config.posEmbedType === 'sin_cos_2d' && config.width % 4 !== 0) {
@@ -319,7 +306,10 @@ export const vit: ImageTowerKind<VitConfig> = {
     }
     checkPooling(config, embedDim);
   },
-  ...vitPictures,
+  dropsPatches: true,
+  checkImageSize(config, imageSize) {
+    requireMultiple({ ...config, imageSize }, 'imageSize', 'patchSize', 'vision');
+  },
   blocks: /^transformer\.resblocks\.(\d+)\./,
   create: (options) => new VisionTransformer(options),
   flops(config, { embedDim, training, patchDropout = config.patchDropout }) {
@@ -340,9 +330,13 @@ export const vit: ImageTowerKind<VitConfig> = {
   positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
   describe: (config) =>
     `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
-  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vit.fields) : null),
+  toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vitSchema.entries) : null),
   fromOpenClip: (tower, missing) =>
     Boolean(tower.timm_model_name) || Array.isArray(tower.layers)
       ? null
-      : readTransformer(tower, 'vision_cfg', { fields: vit.fields, unsupported: {}, missing }),
+      : readTransformer(tower, 'vision_cfg', {
+          entries: vitSchema.entries,
+          unsupported: {},
+          missing,
+        }),
 };

@@ -16,46 +16,55 @@ import {
   unsqueeze,
   zeros,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, flag, index, object, optional, positive, text } from '../../../base/fields.js';
+import { count, flag, group, index, positive, setting } from '../../../base/schema.js';
 import { RepMixerBlock } from '../../blocks/rep-mixer.js';
 import { runBlock } from '../../blocks/run-block.js';
-import { takePlaces } from '../../blocks/sequences.js';
+import { gatherTokens } from '../../blocks/sequences.js';
 import {
   checkTransformer,
-  type TransformerConfig,
-  transformerFields,
+  transformerEntries,
   transformerFlops,
 } from '../../blocks/transformer-config.js';
-import { Transformer } from '../../blocks/transformer.js';
+import { activationOf } from '../../blocks/residual-block.js';
+import { initTransformer, Transformer } from '../../blocks/transformer.js';
 import {
-  type Encoded,
   requireMultiple,
   sumOf,
+  textInputEntries,
+  tokenizerEntries,
+  type ConfigOf,
+  type Encoded,
   type TextEncodeOptions,
   type TextTower,
-  type TextTowerConfig,
   type TextTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { initTransformer, requireContext } from './text-transformer.js';
+import { requireContext } from './text-transformer.js';
+
+/** Settings of MobileCLIP's hybrid text tower. */
+const mobileClipTextSchema = group({
+  type: v.literal('mobileclip'),
+  ...textInputEntries,
+  width: setting(count(), 512, "Length of a token's vector."),
+  heads: setting(count(), 8, 'Number of attention heads.'),
+  ...transformerEntries,
+  layers: setting(count(), 4, 'Number of transformer blocks.'),
+  kernel: setting(count(), 11, 'Tokens under the kernels of the RepMixer blocks.'),
+  mixerRatio: setting(
+    positive(),
+    4,
+    'Hidden units of the RepMixer blocks as a multiple of the width.',
+  ),
+  layerScale: setting(positive(), 1e-5, "Initial value of the RepMixer blocks' layer scales."),
+  padId: setting(index(), 0, 'Id of the padding that fills a text up to the context.'),
+  fused: setting(flag(), false, 'Has the merged convolutions of evaluation in place of branches.'),
+  ...tokenizerEntries,
+});
 
 /** The hybrid text tower of MobileCLIP-S0 (Vasu et al. 2024, section 3.2): its `mct`. */
-export interface MobileClipTextConfig extends TextTowerConfig, TransformerConfig {
-  readonly type: 'mobileclip';
-  /** Number of attention heads. */
-  readonly heads: number;
-  /** Tokens under the kernels of the RepMixer blocks. */
-  readonly kernel: number;
-  /** Hidden units of the RepMixer blocks as a multiple of the width. */
-  readonly mixerRatio: number;
-  /** First value of the RepMixer blocks' layer scales. */
-  readonly layerScale: number;
-  /** Id that fills a text up to the context. */
-  readonly padId: number;
-  /** Has in place of branches the convolutions that they merge into in evaluation. */
-  readonly fused: boolean;
-}
+export type MobileClipTextConfig = ConfigOf<typeof mobileClipTextSchema>;
 
 /** Hidden units of a RepMixer block. */
 export function mixerWidth({ width, mixerRatio }: MobileClipTextConfig): number {
@@ -72,7 +81,7 @@ class TextMixer extends RepMixerBlock {
       kernel: [1, kernel],
       mlpKernel: [1, kernel],
       layerScale,
-      activation: quickGelu ? 'quick-gelu' : config.geluTanh ? 'gelu-tanh' : 'gelu',
+      activation: activationOf(quickGelu, config.geluTanh),
       fused,
       generator,
     });
@@ -125,21 +134,21 @@ export class MobileClipText extends Module implements TextTower {
    * Token ids int64 [B, L] → features [B, embedDim]. Every token sees the padding too, so texts are
    * filled up to the context.
    *
-   * @throws BantamError when texts are longer than the context.
+   * @throws BantamError if texts are longer than the context.
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
     const { contextLength, padId } = this.config;
     requireContext(ids, contextLength);
     const given = ids.dim(1);
     const filled = given === contextLength ? ids : pad(ids, [0, contextLength - given], padId);
-    const places = argmax(filled, { dim: 1, keepdim: true });
+    const ends = argmax(filled, { dim: 1, keepdim: true });
     const x = add(this.tokenEmbedding.forward(filled), this.positionalEmbedding);
     const auxiliary: Tensor[] = [];
     const mixedIn = runBlock((x: Tensor) => this.mixerIn.forward(x), x);
     const blocks = this.transformer.forward(mixedIn, { auxiliary });
     const mixed = runBlock((x: Tensor) => this.mixerOut.forward(x), blocks);
-    const normed = this.lnFinal.forward(tokens ? mixed : takePlaces(mixed, places));
-    const pooled = squeeze(tokens ? takePlaces(normed, places) : normed, 1);
+    const normed = this.lnFinal.forward(tokens ? mixed : gatherTokens(mixed, ends));
+    const pooled = squeeze(tokens ? gatherTokens(normed, ends) : normed, 1);
     return {
       pooled: matmul(pooled, this.textProjection),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
@@ -149,23 +158,9 @@ export class MobileClipText extends Module implements TextTower {
 }
 
 /** MobileCLIP-S0's hybrid text tower. */
-export const mobileClipText: TextTowerKind<MobileClipTextConfig> = {
+export const mobileClipText: TextTowerKind<typeof mobileClipTextSchema> = {
   type: 'mobileclip',
-  fields: {
-    contextLength: count(77),
-    vocabSize: count(49408),
-    width: count(512),
-    heads: count(8),
-    ...transformerFields,
-    layers: count(4),
-    kernel: count(11),
-    mixerRatio: positive(4),
-    layerScale: positive(1e-5),
-    padId: index(0),
-    fused: flag(false),
-    hfTokenizerName: optional(text()),
-    tokenizerKwargs: optional(object()),
-  },
+  schema: mobileClipTextSchema,
   check(config, { customText }) {
     requireMultiple(config, 'width', 'heads', 'text');
     checkTransformer(config, 'text');

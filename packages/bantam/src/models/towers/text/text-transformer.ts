@@ -8,7 +8,6 @@ import {
   Embedding,
   eq,
   expand,
-  type Generator,
   LayerNorm,
   le,
   Linear,
@@ -30,77 +29,85 @@ import {
   unsqueeze,
   zeros,
 } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { count, flag, index, object, oneOf, optional, text } from '../../../base/fields.js';
+import { count, flag, group, index, oneOf, setting } from '../../../base/schema.js';
 import type { KeyValueCache } from '../../blocks/attention.js';
-import { MixtureOfExperts } from '../../blocks/mixture-of-experts.js';
-import { packTexts, type Places, takePlaces } from '../../blocks/sequences.js';
+import { unpadTexts, type Positions, gatherTokens } from '../../blocks/sequences.js';
 import {
   checkTransformer,
   describeBlocks,
   isPlain,
-  type TransformerConfig,
-  transformerFields,
+  transformerEntries,
   transformerFlops,
 } from '../../blocks/transformer-config.js';
-import { ResidualBlock, Transformer } from '../../blocks/transformer.js';
+import { initTransformer, Transformer } from '../../blocks/transformer.js';
 import {
-  type Encoded,
   requireMultiple,
   sumOf,
+  textInputEntries,
+  tokenizerEntries,
+  type ConfigOf,
+  type Encoded,
   type TextEncodeOptions,
   type TextTower,
-  type TextTowerConfig,
   type TextTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import type { CrossAttentionBlock } from '../decoder/multimodal-decoder.js';
 import { readTransformer, writeTransformer } from '../open-clip-members.js';
 
-/** A text transformer as CLIP has it. */
-export interface TextTransformerConfig extends TextTowerConfig, TransformerConfig {
-  readonly type: 'transformer';
-  /** Number of attention heads. */
-  readonly heads: number;
-  /**
-   * Put a class token behind the text, at the end of the context, whose vector is then the text's (CoCa,
-   * Yu et al. 2022, section 3.2), whatever {@link poolType} says. As in OpenCLIP's checkpoints nothing
-   * sees what stands behind a {@link padId}: not the padding but its first place, and not the class
-   * token but where the text fills the context.
-   */
-  readonly embedCls: boolean;
-  /** Let every token see the tokens after it too. */
-  readonly noCausalMask: boolean;
-  /**
-   * Without a causal mask, let no token see the padding: what lies behind the end of a text, whatever
-   * its ids are.
-   */
-  readonly maskPadding: boolean;
-  /**
-   * The text's vector: at its highest id, first, last place, or first {@link eosId}, or the mean of
-   * all up to its end.
-   */
-  readonly poolType: 'argmax' | 'first' | 'last' | 'eos' | 'mean';
-  /** The end of a text for {@link maskPadding} and `mean`: its highest id, or first {@link eosId}. */
-  readonly textEnd: 'argmax' | 'eos';
-  /** Id that fills a text up to the context, where pooling or mask depends on it. */
-  readonly padId: number;
-  /** Id that `eos` looks for. */
-  readonly eosId: number;
-  /** `none`: the pooled vector is the feature. */
-  readonly projType: 'linear' | 'none';
-  /** Whether the last projection has a bias. */
-  readonly projBias: boolean;
-}
+/** Settings of CLIP's text tower. */
+const textTransformerSchema = group({
+  type: v.optional(v.literal('transformer'), 'transformer'),
+  ...textInputEntries,
+  width: setting(count(), 512, "Length of a token's vector."),
+  heads: setting(count(), 8, 'Number of attention heads.'),
+  ...transformerEntries,
+  embedCls: setting(
+    flag(),
+    false,
+    "Append a class token at the end of the context, whose vector is the text's (CoCa, Yu et al. 2022, section 3.2) whatever `poolType` is. As in OpenCLIP's checkpoints no token sees what follows a `padId`: of the padding only its first position, and the class token only if the text fills the context.",
+  ),
+  noCausalMask: setting(flag(), false, 'Let every token see the tokens after it too.'),
+  maskPadding: setting(
+    flag(),
+    false,
+    'Without a causal mask, let no token see the padding: all after the end of a text, whatever its ids are.',
+  ),
+  poolType: setting(
+    oneOf('argmax', 'first', 'last', 'eos', 'mean'),
+    'argmax',
+    "The text's vector: at its highest id, first or last position, or first `eosId`, or the mean of all up to its end.",
+  ),
+  textEnd: setting(
+    oneOf('argmax', 'eos'),
+    'argmax',
+    'End of a text for `maskPadding` and `mean`: its highest id, or first `eosId`.',
+  ),
+  padId: setting(index(), 0, 'Id of the padding, if pooling or mask depends on it.'),
+  eosId: setting(index(), 2, 'Id that `eos` looks for.'),
+  projType: setting(
+    oneOf('linear', 'none'),
+    'linear',
+    'Projection to the feature; `none`: the pooled vector is the feature.',
+  ),
+  projBias: setting(flag(), false, 'Whether the projection has a bias.'),
+  ...tokenizerEntries,
+});
 
-/** Whether a text tower is of this kind. */
-export function isTextTransformer(config: TextTowerConfig): config is TextTransformerConfig {
+/** A text transformer as CLIP has it. */
+export type TextTransformerConfig = ConfigOf<typeof textTransformerSchema>;
+
+/** Whether a text tower is a {@link TextTransformer}. */
+export function isTextTransformer<Config extends { type: string }>(
+  config: Config,
+): config is Extract<Config, { type: 'transformer' }> {
   return config.type === 'transformer';
 }
 
 /**
- * Whether features depend on the padding behind a text, so that every text must be filled up to
- * the context: without any mask, or pooled at the last place.
+ * Whether features depend on the padding after a text, so that every text must be padded to the
+ * context: without any mask, or pooled at the last position.
  */
 export function needsContext({
   embedCls,
@@ -111,20 +118,20 @@ export function needsContext({
   return !embedCls && ((noCausalMask && !maskPadding) || poolType === 'last');
 }
 
-/** How many places a text of so many tokens takes in the blocks. */
-export function computedPlaces(config: TextTransformerConfig, tokens: number): number {
+/** Length of the sequence that the blocks compute for a text of `tokens` tokens. */
+export function sequenceLength(config: TextTransformerConfig, tokens: number): number {
   const { contextLength, embedCls } = config;
   if (needsContext(config)) return contextLength;
-  // The class token, and the first place of the padding where there is one.
+  // The class token, and the first position of the padding if there is any.
   return embedCls ? Math.min(tokens + 1, contextLength) + 1 : tokens;
 }
 
-/** Whether features depend on which id it is that fills texts up. */
+/** Whether features depend on the id of the padding. */
 export function readsPadding(config: TextTransformerConfig): boolean {
   return config.embedCls || needsContext(config);
 }
 
-/** Whether a text's end is told by {@link TextTransformerConfig.eosId}. */
+/** Whether `eosId` marks the end of a text. */
 export function looksForEos(config: TextTransformerConfig): boolean {
   const { embedCls, poolType, textEnd, maskPadding } = config;
   if (embedCls) return false;
@@ -133,8 +140,8 @@ export function looksForEos(config: TextTransformerConfig): boolean {
 
 /**
  * CLIP's text tower (Radford et al. 2021, section 2.4): tokens plus positions, causal blocks, layer
- * norm, the vector at the end of the text, projection. Weights start as OpenAI's and OpenCLIP's, those
- * of simplified blocks as these are defined.
+ * norm, the vector at the end of the text, projection. Weights are initialised as OpenAI's and
+ * OpenCLIP's, those of simplified blocks as He and Hofmann define them.
  */
 export class TextTransformer extends Module implements TextTower {
   tokenEmbedding: Embedding;
@@ -154,44 +161,44 @@ export class TextTransformer extends Module implements TextTower {
     this.positionalEmbedding = new Parameter(zeros([contextLength + Number(embedCls), width]));
     this.transformer = new Transformer({ config, heads, quickGelu, generator });
     this.lnFinal = new LayerNorm({ width, eps: config.normEps });
-    this.textProjection = projection(config, embedDim);
+    this.textProjection = createProjection(config, embedDim);
 
-    const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
-    draw(this.tokenEmbedding.weight, 0.02);
-    draw(this.positionalEmbedding, 0.01);
-    if (this.clsEmb !== null) draw(this.clsEmb, 0.01);
+    const init = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
+    init(this.tokenEmbedding.weight, 0.02);
+    init(this.positionalEmbedding, 0.01);
+    if (this.clsEmb !== null) init(this.clsEmb, 0.01);
     initTransformer(this.transformer, config, generator);
     const last = this.textProjection;
-    if (last !== null) draw(last instanceof Linear ? last.weight : last, width ** -0.5);
+    if (last !== null) init(last instanceof Linear ? last.weight : last, width ** -0.5);
   }
 
   /**
-   * Token ids int64 [B, L] → features [B, embedDim]. L may be anything up to the context: what lies
-   * behind the end of a text changes nothing (a tower whose features do depend on it fills texts up
-   * to the context itself). Tokens are those behind the last layer norm, but before it where there is
-   * a class token, as CoCa's decoder reads them.
+   * Token ids int64 [B, L] → features [B, embedDim]. L may be anything up to the context: what
+   * follows the end of a text has no effect (a tower whose features do depend on it pads texts to
+   * the context itself). The tokens' vectors are those after the last layer norm; with a class
+   * token those before it, as CoCa's decoder reads them.
    *
-   * @throws BantamError when texts are longer than the context.
+   * @throws BantamError if texts are longer than the context.
    */
   encode(ids: Tensor, { tokens = false }: TextEncodeOptions = {}): Encoded {
     const { contextLength, noCausalMask, maskPadding, poolType } = this.config;
     requireContext(ids, contextLength);
     if (this.clsEmb !== null) return this.#encodeWithClass(ids, this.clsEmb, tokens);
     const given = ids.dim(1);
-    const filled = this.#fillUp(ids);
-    const places = poolType === 'mean' ? undefined : this.#places(filled, poolType);
-    const packing = tokens ? undefined : this.#packing(filled, places);
+    const padded = this.#pad(ids);
+    const pooledAt = poolType === 'mean' ? undefined : this.#position(padded, poolType);
+    const packing = tokens ? undefined : this.#packing(padded, pooledAt);
     const auxiliary: Tensor[] = [];
-    const y = this.transformer.forward(this.#embed(filled, { packing }), {
+    const y = this.transformer.forward(this.#embed(padded, { packing }), {
       causal: !noCausalMask,
-      visible: maskPadding ? this.#isText(filled) : undefined,
-      places: tokens ? undefined : places,
+      visible: maskPadding ? this.#isText(padded) : undefined,
+      positions: tokens ? undefined : pooledAt,
       packing,
       auxiliary,
     });
     const normed = this.lnFinal.forward(y);
     return {
-      pooled: this.#project(this.#pool(normed, filled, places)),
+      pooled: this.#project(this.#pool(normed, padded, pooledAt)),
       tokens: tokens ? narrow(normed, 1, 0, given) : null,
       auxiliaryLoss: sumOf(auxiliary),
     };
@@ -199,29 +206,30 @@ export class TextTransformer extends Module implements TextTower {
 
   /**
    * The tokens' vectors, as {@link encode} gives them, for one further token of each text alone: ids
-   * int64 [N, L] up to and with that token → [N, 1, width]. A cache for each layer holds those before.
+   * int64 [N, L] up to and including that token → [N, 1, width]. A cache for each layer holds the
+   * tokens before.
    */
   step(ids: Tensor, caches: readonly KeyValueCache[]): Tensor {
     const last = ids.dim(1) - 1;
     const x = this.#embed(narrow(ids, 1, last, 1), { start: last });
     if (this.clsEmb === null) return this.lnFinal.forward(this.transformer.step(x, caches));
-    const visible = this.#seen(narrow(ids, 1, 0, last));
+    const visible = this.#visibleWithClass(narrow(ids, 1, 0, last));
     return this.transformer.step(x, caches, visible);
   }
 
   #encodeWithClass(ids: Tensor, cls: Parameter, tokens: boolean): Encoded {
     const { contextLength, noCausalMask, padId, width } = this.config;
     const given = ids.dim(1);
-    // The class token sees the first place of the padding, which the longest text has too.
-    const filled = given < contextLength ? pad(ids, [0, 1], padId) : ids;
-    const length = filled.dim(1);
+    // The class token sees the first position of the padding, which the longest text has too.
+    const padded = given < contextLength ? pad(ids, [0, 1], padId) : ids;
+    const length = padded.dim(1);
     const last = add(cls, select(this.positionalEmbedding, 0, contextLength));
-    const x = cat([this.#embed(filled), expand(last, [ids.dim(0), 1, width])], 1);
+    const x = cat([this.#embed(padded), expand(last, [ids.dim(0), 1, width])], 1);
     const auxiliary: Tensor[] = [];
     const y = this.transformer.forward(x, {
       causal: !noCausalMask,
-      visible: this.#seen(filled),
-      places: tokens ? undefined : length,
+      visible: this.#visibleWithClass(padded),
+      positions: tokens ? undefined : length,
       auxiliary,
     });
     const pooled = tokens ? narrow(y, 1, length, 1) : y;
@@ -232,7 +240,7 @@ export class TextTransformer extends Module implements TextTower {
     };
   }
 
-  /** Vectors of tokens [B, L] that stand behind `start` others: [B, L, W], or packed [T, W]. */
+  /** Vectors of tokens [B, L] after `start` others: [B, L, W]; without padding [T, W]. */
   #embed(
     ids: Tensor,
     { start = 0, packing }: { start?: number; packing?: Packing | undefined } = {},
@@ -241,55 +249,55 @@ export class TextTransformer extends Module implements TextTower {
       const positions = narrow(this.positionalEmbedding, 0, start, ids.dim(1));
       return add(this.tokenEmbedding.forward(ids), positions);
     }
-    const places = packRows(expand(arange(ids.dim(1)), [...ids.shape]), packing);
+    const positions = packRows(expand(arange(ids.dim(1)), [...ids.shape]), packing);
     const tokens = this.tokenEmbedding.forward(packRows(ids, packing));
-    return add(tokens, embedding(this.positionalEmbedding, places));
+    return add(tokens, embedding(this.positionalEmbedding, positions));
   }
 
-  /** Texts without padding, where nothing reads it. */
-  #packing(ids: Tensor, ends: Places | undefined): Packing | undefined {
+  /** Layout of texts without padding, if nothing reads the padding. */
+  #packing(ids: Tensor, ends: Positions | undefined): Packing | undefined {
     const { noCausalMask } = this.config;
-    if (noCausalMask || !(ends instanceof Tensor) || !this.transformer.takesPacked)
-      return undefined;
-    return packTexts(ids, ends);
+    const reads = noCausalMask || !this.transformer.supportsUnpadding;
+    return reads || !(ends instanceof Tensor) ? undefined : unpadTexts(ids, ends);
   }
 
   /**
-   * What may be seen of the places of a text and of the one behind it, [B, L + 1]: the first, and those
-   * whose predecessor is no padding. OpenCLIP's checkpoints were trained with the mask one place late.
+   * Visible positions of a text and the class token after it, [B, L + 1]: the first, and those whose
+   * predecessor is no padding. OpenCLIP's checkpoints were trained with the mask one position late.
    */
-  #seen(ids: Tensor): Tensor {
+  #visibleWithClass(ids: Tensor): Tensor {
     const { device } = ids;
     const first = eq(zeros([ids.dim(0), 1], { device }), 0);
     return cat([first, ne(ids, this.config.padId)], 1);
   }
 
-  /** From the vectors of all places, or of the one alone, that of each text: [B, W]. */
-  #pool(normed: Tensor, ids: Tensor, places: Places | undefined): Tensor {
-    if (places !== undefined) {
-      return squeeze(normed.dim(1) === ids.dim(1) ? takePlaces(normed, places) : normed, 1);
+  /** The vector of each text, [B, W], from those of all positions or of `pooledAt` alone. */
+  #pool(normed: Tensor, ids: Tensor, pooledAt: Positions | undefined): Tensor {
+    if (pooledAt !== undefined) {
+      return squeeze(normed.dim(1) === ids.dim(1) ? gatherTokens(normed, pooledAt) : normed, 1);
     }
     const counted = unsqueeze(to(this.#isText(ids), { dtype: normed.dtype }), -1);
     return div(sum(mul(normed, counted), { dim: 1 }), sum(counted, { dim: 1 }));
   }
 
-  /** Whether each place is one of the text, up to and with its end: [B, L]. */
+  /** True for positions of the text, up to and including its end: [B, L]. */
   #isText(ids: Tensor): Tensor {
     const { textEnd, poolType } = this.config;
-    const end = this.#places(ids, poolType === 'eos' ? 'eos' : textEnd);
+    const end = this.#position(ids, poolType === 'eos' ? 'eos' : textEnd);
     return le(arange(ids.dim(1), { device: ids.device }), end);
   }
 
-  #fillUp(ids: Tensor): Tensor {
+  /** Texts padded to the context, if their features depend on it. */
+  #pad(ids: Tensor): Tensor {
     const missing = this.config.contextLength - ids.dim(1);
     if (missing === 0 || !needsContext(this.config)) return ids;
     return pad(ids, [0, missing], this.config.padId);
   }
 
-  /** The place of each text that is first, last, or of an id: a number, or int64 [B, 1]. */
-  #places(ids: Tensor, which: 'argmax' | 'eos'): Tensor;
-  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places;
-  #places(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Places {
+  /** The first or last position of each text, or that of an id: a number, or int64 [B, 1]. */
+  #position(ids: Tensor, which: 'argmax' | 'eos'): Tensor;
+  #position(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Positions;
+  #position(ids: Tensor, which: 'argmax' | 'eos' | 'first' | 'last'): Positions {
     switch (which) {
       case 'first':
         return 0;
@@ -313,45 +321,14 @@ export class TextTransformer extends Module implements TextTower {
   }
 }
 
-function projection(config: TextTransformerConfig, embedDim: number): Parameter | Linear | null {
+function createProjection(config: TextTransformerConfig, embedDim: number): Parameter | Linear | null {
   const { width, projType, projBias } = config;
   if (projType === 'none') return null;
   if (!projBias) return new Parameter(zeros([width, embedDim]));
   return new Linear({ inFeatures: width, outFeatures: embedDim, generator: null });
 }
 
-/**
- * Draws the weights of a text tower's residual blocks as OpenAI's and OpenCLIP's do; simplified blocks
- * keep those that they start with.
- */
-export function initTransformer(
-  { resblocks }: Transformer,
-  { width, layers }: TransformerConfig,
-  generator: Generator | null,
-): void {
-  for (const block of resblocks) {
-    if (block instanceof ResidualBlock) initBlock(block, { width, layers }, generator);
-  }
-}
-
-/** Draws the weights of one residual block of so many layers. */
-export function initBlock(
-  { attn, mlp }: ResidualBlock | CrossAttentionBlock,
-  { width, layers }: { width: number; layers: number },
-  generator: Generator | null,
-): void {
-  const draw = (weight: Parameter, std: number) => normalInit(weight, generator, { std });
-  const attention = width ** -0.5;
-  const residual = attention * (2 * layers) ** -0.5;
-  if (attn.inProjWeight !== null) draw(attn.inProjWeight, attention);
-  draw(attn.outProj.weight, residual);
-  for (const { cFc, cProj } of mlp instanceof MixtureOfExperts ? mlp.experts : [mlp]) {
-    draw(cFc.weight, (2 * width) ** -0.5);
-    draw(cProj.weight, residual);
-  }
-}
-
-/** @throws BantamError when texts [B, L] are longer than the context. */
+/** @throws BantamError if texts [B, L] are longer than the context. */
 export function requireContext(ids: Tensor, contextLength: number): void {
   const given = ids.dim(1);
   if (given <= contextLength) return;
@@ -360,33 +337,16 @@ export function requireContext(ids: Tensor, contextLength: number): void {
   );
 }
 
-/** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
+/** Further members in OpenCLIP 3.3, with the values that Bantam computes. */
 const unsupported = {
   tokenizer_mode: null,
   hf_model_name: null,
 };
 
 /** CLIP's own text tower. */
-export const textTransformer: TextTowerKind<TextTransformerConfig> = {
+export const textTransformer: TextTowerKind<typeof textTransformerSchema> = {
   type: 'transformer',
-  fields: {
-    contextLength: count(77),
-    vocabSize: count(49408),
-    width: count(512),
-    heads: count(8),
-    ...transformerFields,
-    embedCls: flag(false),
-    noCausalMask: flag(false),
-    maskPadding: flag(false),
-    poolType: oneOf('argmax', 'first', 'last', 'eos', 'mean'),
-    textEnd: oneOf('argmax', 'eos'),
-    padId: index(0),
-    eosId: index(2),
-    projType: oneOf('linear', 'none'),
-    projBias: flag(false),
-    hfTokenizerName: optional(text()),
-    tokenizerKwargs: optional(object()),
-  },
+  schema: textTransformerSchema,
   check(config, { embedDim }) {
     requireMultiple(config, 'width', 'heads', 'text');
     checkTransformer(config, 'text');
@@ -409,24 +369,28 @@ export const textTransformer: TextTowerKind<TextTransformerConfig> = {
   create: (options) => new TextTransformer(options),
   flops(config, { embedDim, tokens }) {
     const { projType, width } = config;
-    const places = computedPlaces(config, tokens);
+    const length = sequenceLength(config, tokens);
     const projection = projType === 'none' ? 0 : 2 * width * embedDim;
-    return transformerFlops(config, places) + projection;
+    return transformerFlops(config, length) + projection;
   },
   positions: { name: 'positional_embedding', suffix: ({ embedCls }) => Number(embedCls) },
   describe: (config) => `text ${describeBlocks(config)}`,
   toOpenClip(config) {
     const own = config.maskPadding || config.poolType === 'mean' || config.textEnd === 'eos';
-    return own || !isPlain(config) ? null : writeTransformer(config, textTransformer.fields);
+    return own || !isPlain(config) ? null : writeTransformer(config, textTransformerSchema.entries);
   },
   fromOpenClip(tower, missing) {
-    const { maskPadding, textEnd, ...fields } = textTransformer.fields;
-    const read = readTransformer(tower, 'text_cfg', { fields, unsupported, missing });
-    return { ...read, maskPadding: maskPadding.fallback, textEnd: textEnd.fallback };
+    const { maskPadding, textEnd, ...entries } = textTransformerSchema.entries;
+    const read = readTransformer(tower, 'text_cfg', { entries, unsupported, missing });
+    return {
+      ...read,
+      maskPadding: v.getDefault(maskPadding),
+      textEnd: v.getDefault(textEnd),
+    };
   },
 };
 
-/** @throws BantamError where padding would count in spite of its mask, or is never seen anyway. */
+/** @throws BantamError if `maskPadding` has no effect, or pooling reads what it hides. */
 function checkPadding(config: TextTransformerConfig): void {
   const { embedCls, maskPadding, noCausalMask, poolType } = config;
   if (!maskPadding) return;
