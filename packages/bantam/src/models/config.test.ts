@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../base/errors.js';
 import { mlpWidth } from './blocks/transformer-config.js';
-import { type ModelConfigInput, parseModelConfig, withChanges } from './config.js';
+import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { modelConfig } from './presets/presets.js';
 import { gridSize, visionHeads } from './towers/image/vit.js';
 

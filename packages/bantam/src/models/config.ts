@@ -1,13 +1,5 @@
 import * as v from 'valibot';
-import {
-  count,
-  finite,
-  flag,
-  group,
-  isObject,
-  read,
-  setting,
-} from '../base/schema.js';
+import { count, finite, flag, group, isObject, read, setting } from '../base/schema.js';
 import {
   checkDecoder,
   decoderSchema,

@@ -57,16 +57,21 @@ describe('ImageTower.encode', () => {
       const small = { imageSize: 32 };
       noGrad(() => {
         scope(() => {
-          assert.throws(() => model.visual.encode(randomPixels(32)), /takes pixels \[B, 3, 64, 64\]/);
+          assert.throws(
+            () => model.visual.encode(randomPixels(32)),
+            /takes pixels \[B, 3, 64, 64\]/,
+          );
           const encode = () => model.encodeImage(randomPixels(32), small);
           if (fixed) {
-            const message =
-              /takes images of its own size only, 64 pixels, not 32/;
+            const message = /takes images of its own size only, 64 pixels, not 32/;
             assert.throws(encode, { message });
             assert.throws(() => modelFlops(model.config, small), { message });
           } else {
             assert.deepEqual(encode().shape, [1, model.config.embedDim]);
-            assert.throws(() => model.encodeImage(randomPixels(64), small), /pixels \[B, 3, 32, 32\]/);
+            assert.throws(
+              () => model.encodeImage(randomPixels(64), small),
+              /pixels \[B, 3, 32, 32\]/,
+            );
             const ratio = modelFlops(model.config, small).image / modelFlops(model.config).image;
             assert.ok(ratio > 0.15 && ratio < 0.45, `${ratio}`);
           }

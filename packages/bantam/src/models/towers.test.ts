@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  abs,
   cat,
   Generator,
   max,
@@ -12,7 +13,6 @@ import {
   scope,
   select,
   sub,
-  abs,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';

@@ -1,12 +1,12 @@
 import { BantamError } from '../base/errors.js';
-import { type Cleaning, cleanText } from './clean.js';
+import { cleanText, type Cleaning } from './clean.js';
 import { correctForHub, Hub } from './hub.js';
 import {
   readTokenizerFiles,
-  type SpecialToken,
-  type TokenizerFiles,
   tokenName,
   writeTokenizerFiles,
+  type SpecialToken,
+  type TokenizerFiles,
 } from './tokenizer-files.js';
 import type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';
 

@@ -1,9 +1,9 @@
 import { BantamError } from '../base/errors.js';
-import { type Cleaning, cleanText } from './clean.js';
+import { cleanText, type Cleaning } from './clean.js';
 import { BYTE_CHARACTERS, clipFiles, END_OF_WORD } from './clip-tokenizer.js';
 import { HubTokenizer } from './hub-tokenizer.js';
 import { correctForHub, Hub } from './hub.js';
-import { type CountedWord, learnMerges } from './learn-merges.js';
+import { learnMerges, type CountedWord } from './learn-merges.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export interface TrainTokenizerOptions {

@@ -10,9 +10,9 @@ import {
   reshape,
   scope,
   softmax,
-  type Tensor,
   transpose,
   zeros,
+  type Tensor,
 } from '@bantam/torch';
 
 /** [B, L, W] → [B·heads, L, W/heads] */

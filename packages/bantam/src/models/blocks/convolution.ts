@@ -2,8 +2,6 @@ import {
   add,
   BatchNorm2d,
   Conv2d,
-  type Conv2dLayerOptions,
-  type ConvWeights,
   expand,
   eye,
   foldBatchNorm,
@@ -11,6 +9,8 @@ import {
   noGrad,
   pad,
   reshape,
+  type Conv2dLayerOptions,
+  type ConvWeights,
   type Tensor,
 } from '@bantam/torch';
 

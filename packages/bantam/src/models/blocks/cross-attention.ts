@@ -1,6 +1,5 @@
 import {
   expand,
-  type Generator,
   LayerNorm,
   linear,
   Linear,
@@ -9,13 +8,20 @@ import {
   normalInit,
   Parameter,
   reshape,
-  type Tensor,
   unsqueeze,
   xavierUniformInit,
   zeros,
   zerosInit,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
-import { attendFlops, attendHeads, joinHeads, splitHeads, type KeysAndValues } from './attention.js';
+import {
+  attendFlops,
+  attendHeads,
+  joinHeads,
+  splitHeads,
+  type KeysAndValues,
+} from './attention.js';
 
 /** Sizes of {@link CrossAttention}. */
 export interface CrossAttentionSizes {

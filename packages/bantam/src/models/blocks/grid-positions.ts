@@ -1,4 +1,4 @@
-import { cat, narrow, permute, reshape, resize, type Tensor, to } from '@bantam/torch';
+import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
 
 /** What {@link resizeGrid} changes. */
 export interface GridOptions {

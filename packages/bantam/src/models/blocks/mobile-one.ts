@@ -1,26 +1,26 @@
 import {
-  type Activation,
   activations,
   add,
   BatchNorm2d,
   Conv2d,
-  type ConvWeights,
   foldBatchNorm,
-  type Generator,
   mean,
   Module,
   mul,
   relu,
   sigmoid,
+  type Activation,
+  type ConvWeights,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import {
   ConvNorm,
   identityKernel,
-  type Kernel,
   reparamState,
   samePadding,
   sumConvs,
+  type Kernel,
 } from './convolution.js';
 
 /** Options of {@link SqueezeExcite}. */

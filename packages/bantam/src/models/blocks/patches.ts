@@ -1,9 +1,7 @@
 import {
   Conv2d,
   expand,
-  type FloatDType,
   gather,
-  type Generator,
   linear,
   linearPacked,
   narrow,
@@ -13,9 +11,11 @@ import {
   permute,
   randn,
   reshape,
-  type Tensor,
   topk,
   unsqueeze,
+  type FloatDType,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import type { Prepackable } from './prepackable.js';

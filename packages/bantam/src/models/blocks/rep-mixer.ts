@@ -1,11 +1,8 @@
 import {
-  type Activation,
   activations,
   add,
   Conv2d,
-  type ConvWeights,
   full,
-  type Generator,
   Module,
   mul,
   noGrad,
@@ -13,17 +10,20 @@ import {
   reshape,
   scope,
   sub,
-  type Tensor,
   truncatedNormalInit,
   zerosInit,
+  type Activation,
+  type ConvWeights,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import {
   ConvNorm,
   identityKernel,
-  type Kernel,
   padKernel,
   reparamState,
   samePadding,
+  type Kernel,
 } from './convolution.js';
 import { MobileOneBlock } from './mobile-one.js';
 import { dropPath } from './run-block.js';

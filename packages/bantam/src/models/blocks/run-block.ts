@@ -2,10 +2,10 @@ import {
   bernoulli,
   checkpoint,
   div,
-  type Generator,
   mul,
   ones,
   scope,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';

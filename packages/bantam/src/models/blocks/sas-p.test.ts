@@ -5,6 +5,7 @@ import {
   add,
   add_,
   all,
+  arange,
   autocast,
   clone,
   equal,
@@ -12,7 +13,6 @@ import {
   grad,
   isFinite,
   lt,
-  arange,
   max,
   mul,
   noGrad,
@@ -36,7 +36,7 @@ import { gatherTokens } from './sequences.js';
 import { SasPBlock } from './sas-p.js';
 import type { TransformerConfig } from './transformer-config.js';
 import { ResidualBlock } from './residual-block.js';
-import {  Transformer } from './transformer.js';
+import { Transformer } from './transformer.js';
 
 const [batch, length, width] = [3, 7, 24];
 const random = (shape: readonly number[], seed: number) => randn(shape, new Generator({ seed }));

@@ -1,7 +1,6 @@
 import {
   add,
   full,
-  type Generator,
   Linear,
   Module,
   mul,
@@ -11,8 +10,9 @@ import {
   Parameter,
   pow,
   relu,
-  type Tensor,
   to,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import { gatherTokens } from './sequences.js';
 import { gained, ShapedAttention, type ShapedAttentionForwardOptions } from './shaped-attention.js';
@@ -129,7 +129,9 @@ export class SasPBlock extends Module {
     const { positions } = options;
     const normed = this.ln_1.forward(x);
     const attended = this.#attention.forward(normed, options);
-    const units = this.mlp.forward(positions === undefined ? normed : gatherTokens(normed, positions));
+    const units = this.mlp.forward(
+      positions === undefined ? normed : gatherTokens(normed, positions),
+    );
     return add(gained(attended, this.attnGain), gained(units, this.mlpGain));
   }
 }

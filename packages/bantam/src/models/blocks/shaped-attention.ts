@@ -211,7 +211,10 @@ function seenTokens(
   if (!causal) return padded;
   const all = arange(x.dim(1), { device: x.device });
   const queries = typeof positions === 'number' ? narrow(all, 0, positions, 1) : (positions ?? all);
-  const past = le(all, reshape(queries, [-1, 1, positions instanceof Tensor ? 1 : queries.size, 1]));
+  const past = le(
+    all,
+    reshape(queries, [-1, 1, positions instanceof Tensor ? 1 : queries.size, 1]),
+  );
   // Of booleans: both. The operator of that name does not run on shapes alone.
   return padded === null ? past : mul(past, padded);
 }

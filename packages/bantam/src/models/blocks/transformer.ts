@@ -10,7 +10,12 @@ import {
 import { runBlock } from './run-block.js';
 import { SasPBlock } from './sas-p.js';
 import type { Positions } from './sequences.js';
-import { blockCount, blockOfLayers, mlpWidth, type TransformerConfig } from './transformer-config.js';
+import {
+  blockCount,
+  blockOfLayers,
+  mlpWidth,
+  type TransformerConfig,
+} from './transformer-config.js';
 
 /** A stack of blocks, some of which run several times in a row if layers share them. */
 export class Transformer extends Module {

@@ -6,10 +6,10 @@ import {
   onDevice,
   scope,
   structureOf,
-  type Tensor,
   zeros,
+  type Tensor,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../clip.js';
+import { createModel, type Clip } from '../clip.js';
 import type { ModelConfig } from '../config.js';
 import { imageTokens } from '../towers/decoder/multimodal-decoder.js';
 import { modelFlops, parameterCount, type ParameterCounts, type PerTower } from './flops.js';

@@ -1,13 +1,13 @@
 import {
   add,
   arange,
-  type Device,
   mul,
   reshape,
   select,
   tensor,
-  type Tensor,
   unsqueeze,
+  type Device,
+  type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { KeyValueCache, type KeysAndValues } from '../blocks/attention.js';

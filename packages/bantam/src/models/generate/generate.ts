@@ -1,4 +1,4 @@
-import { argmax, type Generator, noGrad, scope, tensor, type Tensor } from '@bantam/torch';
+import { argmax, noGrad, scope, tensor, type Generator, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import type { Tokenizer } from '../../text/index.js';
 import type { Clip } from '../clip.js';

@@ -11,7 +11,7 @@ import {
   scope,
   type Tensor,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../clip.js';
+import { createModel, type Clip } from '../clip.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { narrowModel } from './inference.js';
 

@@ -15,10 +15,10 @@ import {
   randn,
   scope,
   sub,
-  type Tensor,
   to,
+  type Tensor,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../clip.js';
+import { createModel, type Clip } from '../clip.js';
 import { modelConfig } from '../presets/presets.js';
 import { narrowModel, prepackModel, quantizeModel } from './inference.js';
 

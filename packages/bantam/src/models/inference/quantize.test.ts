@@ -12,8 +12,8 @@ import {
   sum,
   type Tensor,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../clip.js';
-import { type ModelConfigInput, parseModelConfig } from '../config.js';
+import { createModel, type Clip } from '../clip.js';
+import { parseModelConfig, type ModelConfigInput } from '../config.js';
 import { quantizeModel } from './inference.js';
 
 const text = { width: 32, heads: 2, layers: 2, vocabSize: 20, contextLength: 8 };

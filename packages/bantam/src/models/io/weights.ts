@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { loadSafetensors, reshape, type Tensor, TorchError } from '@bantam/torch';
+import { loadSafetensors, reshape, TorchError, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import type { Clip } from '../clip.js';
 import { fromMobileClip, isMobileClip } from './formats/mobileclip-weights.js';

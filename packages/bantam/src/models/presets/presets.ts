@@ -1,4 +1,4 @@
-import { type ModelConfig, type ModelConfigInput, withChanges } from '../config.js';
+import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import {
   addConvNextPresets,
   addMixerPresets,

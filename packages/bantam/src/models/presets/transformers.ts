@@ -1,4 +1,4 @@
-import { type ModelConfigInput, parseModelConfig } from '../config.js';
+import { parseModelConfig, type ModelConfigInput } from '../config.js';
 import { siglipVit } from '../towers/image/siglip-vit.js';
 import { swin } from '../towers/image/swin.js';
 import type { VitConfig } from '../towers/image/vit.js';

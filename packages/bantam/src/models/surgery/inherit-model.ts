@@ -2,15 +2,15 @@ import type { Generator } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import type { Tokenizer } from '../../text/index.js';
 import { createModel } from '../clip.js';
-import { type ModelConfig, withChanges } from '../config.js';
-import { loadModel, type LoadModelOptions, saveModel } from '../io/directory.js';
+import { withChanges, type ModelConfig } from '../config.js';
+import { loadModel, saveModel, type LoadModelOptions } from '../io/directory.js';
 import { preprocessOf } from '../towers.js';
 import {
+  inheritWeights,
+  isOfLogits,
   type Inheritance,
   type InheritedParameter,
   type InheritOptions,
-  inheritWeights,
-  isOfLogits,
 } from './inherit.js';
 
 /** A part of a model whose parameters all start alike. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { equal, Generator, memoryStats, type Module, noGrad, randn, scope } from '@bantam/torch';
+import { equal, Generator, memoryStats, noGrad, randn, scope, type Module } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
-import { type Clip, createModel } from '../clip.js';
-import { type ModelConfig, type ModelConfigInput, withChanges } from '../config.js';
+import { createModel, type Clip } from '../clip.js';
+import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { copyWeights } from './copy-weights.js';
 import { inheritanceRecord, inheritedParts, inheritedPatterns } from './inherit-model.js';
-import { type Inheritance, type InheritMethod, inheritWeights } from './inherit.js';
+import { inheritWeights, type Inheritance, type InheritMethod } from './inherit.js';
 
 const seeded = (seed: number) => new Generator({ seed });
 const build = (config: ModelConfig, seed: number) =>

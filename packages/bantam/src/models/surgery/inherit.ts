@@ -3,11 +3,11 @@ import {
   Conv2d,
   Linear,
   Module,
-  type ModuleMember,
   noGrad,
   Parameter,
   scope,
   Tensor,
+  type ModuleMember,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { SasPBlock } from '../blocks/sas-p.js';
@@ -20,11 +20,11 @@ import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
 import {
   describeSlice,
   fixedDimensions,
-  type Slice,
   sliceOf,
   stackedParts,
   takeSlice,
   unsliceable,
+  type Slice,
 } from './inherit-slice.js';
 
 /**

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
   abs,
+  all,
   autocast,
   fill_,
   Generator,
   isFinite,
-  all,
   max,
   noGrad,
   onDevice,

@@ -1,9 +1,9 @@
 import type { Generator, Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { MixtureOfExperts, type MoeConfig } from '../blocks/mixture-of-experts.js';
-import { type Clip, createModel } from '../clip.js';
-import { type ModelConfig, type ModelConfigInput, withChanges } from '../config.js';
-import { loadModel, type LoadModelOptions, saveModel } from '../io/directory.js';
+import { createModel, type Clip } from '../clip.js';
+import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
+import { loadModel, saveModel, type LoadModelOptions } from '../io/directory.js';
 
 /** Options of {@link upcycle}. */
 export interface UpcycleOptions {

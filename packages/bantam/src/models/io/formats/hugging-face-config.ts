@@ -1,7 +1,7 @@
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { mlpWidth } from '../../blocks/transformer-config.js';
-import { type ModelConfig, parseModelConfig } from '../../config.js';
+import { parseModelConfig, type ModelConfig } from '../../config.js';
 import type { TextConfig } from '../../towers.js';
 import { isTextTransformer } from '../../towers/text/text-transformer.js';
 import { configDifference } from './format.js';

@@ -11,10 +11,10 @@ import { findWeights, readTensors } from '../weights.js';
 import type { ModelFormat } from './format.js';
 import {
   fromHubConfig,
+  toHubConfig,
   type HubConfig,
   type HubModelType,
   type HubTokenIds,
-  toHubConfig,
 } from './hugging-face-config.js';
 import { fromHubPreprocess, toHubPreprocess } from './hugging-face-preprocess.js';
 import { fromHubWeights, toHubWeights } from './hugging-face-weights.js';

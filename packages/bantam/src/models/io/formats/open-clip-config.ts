@@ -1,6 +1,6 @@
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
-import { type ModelConfig, parseModelConfig, topEntries } from '../../config.js';
+import { parseModelConfig, topEntries, type ModelConfig } from '../../config.js';
 import type { OpenClipTower } from '../../tower.js';
 import { imageTowerKind, imageTowerKinds, textTowerKind, textTowerKinds } from '../../towers.js';
 import { decoderSchema, type DecoderConfig } from '../../towers/decoder/multimodal-decoder.js';

@@ -5,13 +5,13 @@ import {
   saveSafetensors,
   scope,
   tensor,
-  type Tensor,
   to,
   TorchError,
+  type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
-import { type ModelConfig, parseModelConfig } from '../../config.js';
-import { channelStatistics, type Preprocess, preprocessFor } from '../../preprocess.js';
+import { parseModelConfig, type ModelConfig } from '../../config.js';
+import { channelStatistics, preprocessFor, type Preprocess } from '../../preprocess.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { findWeights, readTensors } from '../weights.js';
 import { configDifference, type ModelFormat } from './format.js';

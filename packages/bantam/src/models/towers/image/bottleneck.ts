@@ -2,14 +2,14 @@ import {
   avgPool2d,
   BatchNorm2d,
   Conv2d,
-  type FloatDType,
-  type Generator,
   Module,
   normalInit,
   normedConv,
   packConvolution,
-  type Tensor,
   zerosInit,
+  type FloatDType,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import { convFlops } from '../../blocks/convolution.js';
 import type { Prepackable } from '../../blocks/prepackable.js';

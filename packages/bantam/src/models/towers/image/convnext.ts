@@ -2,9 +2,7 @@ import {
   add,
   at,
   Conv2d,
-  type FloatDType,
   full,
-  type Generator,
   LayerNorm,
   mean,
   Module,
@@ -14,6 +12,8 @@ import {
   permute,
   reshape,
   scope,
+  type FloatDType,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
@@ -32,15 +32,9 @@ import {
   type ImageTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
-import {
-  timmConv,
-  TimmHead,
-  timmHeadEntries,
-  timmHeadFlops,
-  TimmMlp,
-} from './timm.js';
+import { timmConv, TimmHead, timmHeadEntries, timmHeadFlops, TimmMlp } from './timm.js';
 
 /** Settings of a ConvNeXt. */
 const convNextSchema = group({

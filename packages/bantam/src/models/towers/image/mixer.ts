@@ -1,17 +1,17 @@
 import {
   add,
   contiguous,
-  type Generator,
   LayerNorm,
   mean,
   Module,
   normalInit,
   permute,
   reshape,
-  type Tensor,
   transpose,
   truncatedNormalInit,
   xavierUniformInit,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { count, fraction, group, positive, setting } from '../../../base/schema.js';
@@ -27,15 +27,9 @@ import {
   type ImageTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { refuseOtherSizes, requirePixels } from './pixels.js';
-import {
-  TimmHead,
-  timmHeadEntries,
-  timmHeadFlops,
-  TimmMlp,
-  type TimmMlpOptions,
-} from './timm.js';
+import { TimmHead, timmHeadEntries, timmHeadFlops, TimmMlp, type TimmMlpOptions } from './timm.js';
 
 /** Settings of an MLP-Mixer. */
 const mixerSchema = group({

@@ -3,11 +3,8 @@ import {
   BatchNorm2d,
   bmm,
   Conv2d,
-  type ConvWeights,
   flatten,
   gelu,
-  type Generator,
-  type Linear,
   Module,
   mul,
   noGrad,
@@ -15,17 +12,20 @@ import {
   reshape,
   scope,
   softmax,
-  type Tensor,
   transpose,
   unbind,
+  type ConvWeights,
+  type Generator,
+  type Linear,
+  type Tensor,
 } from '@bantam/torch';
 import {
   ConvNorm,
   identityKernel,
-  type Kernel,
   padKernel,
   reparamState,
   sumConvs,
+  type Kernel,
 } from '../../blocks/convolution.js';
 import { MobileOneBlock, SqueezeExcite } from '../../blocks/mobile-one.js';
 import { ConvMlp, MapScale, RepMixerBlock } from '../../blocks/rep-mixer.js';
@@ -33,9 +33,9 @@ import { dropPath, runBlock, runBlocks } from '../../blocks/run-block.js';
 import { SasPBlock } from '../../blocks/sas-p.js';
 import {
   largeKernel,
+  smallKernel,
   type MobileClipConfig,
   type MobileClipStageSizes,
-  smallKernel,
 } from './mobileclip-config.js';
 import { timmLinear } from './timm.js';
 

@@ -17,10 +17,10 @@ import {
   select,
   sub,
   sum,
-  type Tensor,
   to,
+  type Tensor,
 } from '@bantam/torch';
-import { type Clip, createModel } from '../../clip.js';
+import { createModel, type Clip } from '../../clip.js';
 import { parseModelConfig } from '../../config.js';
 import { countModelFlops } from '../../cost/dry-run.js';
 import { modelFlops, parameterCount } from '../../cost/flops.js';

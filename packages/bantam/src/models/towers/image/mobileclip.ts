@@ -2,12 +2,12 @@ import {
   at,
   channelsLast,
   flatten,
-  type Generator,
-  type Linear,
   mean,
   Module,
-  type Tensor,
   transpose,
+  type Generator,
+  type Linear,
+  type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { convFlops } from '../../blocks/convolution.js';
@@ -25,14 +25,14 @@ import { MobileClipStage } from './mobileclip-blocks.js';
 import {
   halved,
   largeKernel,
-  type MobileClipConfig,
   mobileClipEnd,
   mobileClipSchema,
   mobileClipStages,
-  type MobileClipStageSizes,
   smallKernel,
+  type MobileClipConfig,
+  type MobileClipStageSizes,
 } from './mobileclip-config.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
 import { timmLinear } from './timm.js';
 

@@ -6,9 +6,6 @@ import {
   bmm,
   cat,
   channelsLast,
-  type Conv2d,
-  type FloatDType,
-  type Generator,
   Linear,
   mean,
   Module,
@@ -20,10 +17,13 @@ import {
   Parameter,
   reshape,
   softmax,
-  type Tensor,
   to,
   transpose,
   zeros,
+  type Conv2d,
+  type FloatDType,
+  type Generator,
+  type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
@@ -43,13 +43,13 @@ import {
 } from '../../tower.js';
 import { readMembers } from '../open-clip-members.js';
 import {
-  type Bottleneck,
   bottleneckFlops,
   bottlenecks,
   EXPANSION,
   plainConv,
+  type Bottleneck,
 } from './bottleneck.js';
-import { tokensOf, requirePixels } from './pixels.js';
+import { requirePixels, tokensOf } from './pixels.js';
 
 /** Settings of OpenAI's residual network. */
 const modifiedResNetSchema = group({
@@ -294,7 +294,9 @@ export const modifiedResNet: ImageTowerKind<typeof modifiedResNetSchema> = {
     layers: depths,
     width,
     patch_size: null,
-    ...(headWidth !== v.getDefault(modifiedResNetSchema.entries.headWidth) && { head_width: headWidth }),
+    ...(headWidth !== v.getDefault(modifiedResNetSchema.entries.headWidth) && {
+      head_width: headWidth,
+    }),
   }),
   fromOpenClip(tower, missing) {
     const { layers: depths, ...rest } = tower;

@@ -2,14 +2,14 @@ import {
   at,
   BatchNorm2d,
   channelsLast,
-  type Conv2d,
-  type FloatDType,
-  type Generator,
   maxPool2d,
   mean,
   Module,
   normedConv,
   packConvolution,
+  type Conv2d,
+  type FloatDType,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
@@ -27,15 +27,15 @@ import {
   type TowerOptions,
 } from '../../tower.js';
 import {
-  type Bottleneck,
   bottleneckFlops,
   bottlenecks,
   EXPANSION,
   heNormalInit,
   plainConv,
+  type Bottleneck,
 } from './bottleneck.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
-import { tokensOf, requirePixels } from './pixels.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
+import { requirePixels, tokensOf } from './pixels.js';
 import { TimmHead, timmHeadEntries, timmHeadFlops } from './timm.js';
 
 /** Settings of a residual network. */

@@ -2,17 +2,17 @@ import {
   add,
   Conv2d,
   expand,
-  type Generator,
   LayerNorm,
-  type Linear,
   Module,
   narrow,
   Parameter,
   shortAttention,
   squeeze,
-  type Tensor,
   truncatedNormalInit,
   zeros,
+  type Generator,
+  type Linear,
+  type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
@@ -38,7 +38,7 @@ import {
   type ImageTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
 import {
   projBiasDescription,

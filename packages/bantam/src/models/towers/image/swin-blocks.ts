@@ -1,10 +1,8 @@
 import {
   add,
   bmm,
-  type Generator,
   indexSelect,
   LayerNorm,
-  type Linear,
   Module,
   mul,
   narrow,
@@ -15,7 +13,6 @@ import {
   roll,
   softmax,
   tensor,
-  type Tensor,
   TensorBuffer,
   to,
   transpose,
@@ -23,6 +20,9 @@ import {
   unbind,
   unsqueeze,
   zeros,
+  type Generator,
+  type Linear,
+  type Tensor,
 } from '@bantam/torch';
 import { dropPath } from '../../blocks/run-block.js';
 import { timmLinear, TimmMlp } from './timm.js';

@@ -1,13 +1,13 @@
 import {
   at,
   Conv2d,
-  type Generator,
   LayerNorm,
   mean,
   Module,
   permute,
   reshape,
   scope,
+  type Generator,
   type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
@@ -24,7 +24,7 @@ import {
   type ImageTowerKind,
   type TowerOptions,
 } from '../../tower.js';
-import { readTimmTower, type TimmTowers, writeTimmTower } from './open-clip-timm.js';
+import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { refuseOtherSizes, requirePixels } from './pixels.js';
 import { PatchMerging, SwinBlock, windowsPerSide, type SwinStageSizes } from './swin-blocks.js';
 import { TimmHead, timmHeadEntries, timmHeadFlops } from './timm.js';

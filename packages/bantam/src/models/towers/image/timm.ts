@@ -1,14 +1,8 @@
 import {
-  type Activation,
-  type Conv2d,
   copy_,
-  type FloatDType,
   gelu,
-  type Generator,
   Int8Weight,
   Linear,
-  type LinearOpOptions,
-  type LinearOptions,
   mlp,
   Module,
   mul,
@@ -17,9 +11,15 @@ import {
   packLinears,
   reshape,
   scope,
-  type Tensor,
   truncatedNormalInit,
   zerosInit,
+  type Activation,
+  type Conv2d,
+  type FloatDType,
+  type Generator,
+  type LinearOpOptions,
+  type LinearOptions,
+  type Tensor,
 } from '@bantam/torch';
 import { flag, oneOf, setting } from '../../../base/schema.js';
 import type { Prepackable } from '../../blocks/prepackable.js';

@@ -13,10 +13,10 @@ import {
   reshape,
   select,
   tensor,
-  type Tensor,
   TensorBuffer,
   to,
   zeros,
+  type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';

@@ -10,11 +10,11 @@ import {
   pad,
   Parameter,
   squeeze,
-  type Tensor,
   transpose,
   truncatedNormalInit,
   unsqueeze,
   zeros,
+  type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';

@@ -17,7 +17,6 @@ import {
   narrow,
   ne,
   normalInit,
-  type Packing,
   packRows,
   pad,
   Parameter,
@@ -28,12 +27,13 @@ import {
   to,
   unsqueeze,
   zeros,
+  type Packing,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
 import { count, flag, group, index, oneOf, setting } from '../../../base/schema.js';
 import type { KeyValueCache } from '../../blocks/attention.js';
-import { unpadTexts, type Positions, gatherTokens } from '../../blocks/sequences.js';
+import { gatherTokens, unpadTexts, type Positions } from '../../blocks/sequences.js';
 import {
   checkTransformer,
   describeBlocks,
@@ -321,7 +321,10 @@ export class TextTransformer extends Module implements TextTower {
   }
 }
 
-function createProjection(config: TextTransformerConfig, embedDim: number): Parameter | Linear | null {
+function createProjection(
+  config: TextTransformerConfig,
+  embedDim: number,
+): Parameter | Linear | null {
   const { width, projType, projBias } = config;
   if (projType === 'none') return null;
   if (!projBias) return new Parameter(zeros([width, embedDim]));
