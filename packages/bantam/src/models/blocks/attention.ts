@@ -1,7 +1,9 @@
 import {
   add,
+  at,
   bmm,
   copy_,
+  dims,
   indexSelect,
   keep,
   mul,
@@ -11,21 +13,35 @@ import {
   scope,
   softmax,
   transpose,
+  unbind,
   zeros,
   type Tensor,
 } from '@bantam/torch';
 
 /** [B, L, W] → [B·heads, L, W/heads] */
 export function splitHeads(x: Tensor, heads: number): Tensor {
-  const [batch, length, width] = x.shape as [number, number, number];
+  const [batch, length, width] = dims(x, 3);
   const depth = width / heads;
   const apart = permute(reshape(x, [batch, length, heads, depth]), [0, 2, 1, 3]);
   return reshape(apart, [batch * heads, length, depth]);
 }
 
+/**
+ * Queries, keys and values per head from their joint projection: [B, L, 3·W] →
+ * [B·heads, L, W/heads] each.
+ */
+export function splitQkv(joint: Tensor, heads: number): [q: Tensor, k: Tensor, v: Tensor] {
+  const [batch, length, width] = dims(joint, 3);
+  const depth = width / 3 / heads;
+  const byPart = permute(reshape(joint, [batch, length, 3, heads, depth]), [2, 0, 3, 1, 4]);
+  const parts = unbind(byPart, 0);
+  const part = (i: number) => reshape(at(parts, i), [batch * heads, length, depth]);
+  return [part(0), part(1), part(2)];
+}
+
 /** The inverse of {@link splitHeads}. */
 export function joinHeads(x: Tensor, heads: number): Tensor {
-  const [rows, length, depth] = x.shape as [number, number, number];
+  const [rows, length, depth] = dims(x, 3);
   const batch = rows / heads;
   const together = permute(reshape(x, [batch, heads, length, depth]), [0, 2, 1, 3]);
   return reshape(together, [batch, length, heads * depth]);
@@ -94,7 +110,7 @@ export class KeyValueCache implements Disposable {
   /** Goes on with other sequences in place of those so far: `rows` int64 [B·heads] are their places. */
   reorder(rows: Tensor): void {
     if (this.#kept === null) return;
-    for (const all of Object.values(this.#kept) as Tensor[]) {
+    for (const all of [this.#kept.keys, this.#kept.values]) {
       scope(() => {
         const filled = this.#filled(all);
         copy_(filled, indexSelect(filled, 0, rows));
@@ -102,8 +118,9 @@ export class KeyValueCache implements Disposable {
     }
   }
 
-  #empty({ shape, dtype, device }: Tensor): Tensor {
-    const [rows, , depth] = shape as [number, number, number];
+  #empty(first: Tensor): Tensor {
+    const [rows, , depth] = dims(first, 3);
+    const { dtype, device } = first;
     return keep(zeros([rows, this.#length, depth], { dtype, device }));
   }
 

@@ -60,10 +60,7 @@ export function padKernel(weight: Tensor, [height, width]: Kernel): Tensor {
 }
 
 /** The convolution that computes the sum of several of equal stride and groups. */
-export function sumConvs(
-  convs: readonly [ConvWeights, ...ConvWeights[]],
-  kernel: Kernel,
-): ConvWeights {
+export function sumConvs(convs: readonly ConvWeights[], kernel: Kernel): ConvWeights {
   return noGrad(() =>
     convs
       .map(({ weight, bias }) => ({ weight: padKernel(weight, kernel), bias }))

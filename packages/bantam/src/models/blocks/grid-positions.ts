@@ -14,7 +14,7 @@ export interface GridOptions {
  * shrinks, as in OpenCLIP. A table of the new size comes back as it is.
  */
 export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor {
-  const [rows, width] = table.shape.slice(-2) as [number, number];
+  const [rows, width] = [table.dim(-2), table.dim(-1)];
   if (rows === prefix + grid ** 2) return table;
   const flat = reshape(to(table, { dtype: 'float32' }), [rows, width]);
   const old = Math.round(Math.sqrt(rows - prefix));

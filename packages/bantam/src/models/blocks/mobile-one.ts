@@ -131,7 +131,7 @@ export class MobileOneBlock extends Module {
       const channels = branch.weight.size;
       return foldBatchNorm(identityKernel({ channels, groups }), null, branch);
     });
-    return sumConvs(convs as [ConvWeights, ...ConvWeights[]], this.kernel);
+    return sumConvs(convs, this.kernel);
   }
 
   override fusedStateDict(): Map<string, Tensor> {

@@ -1,5 +1,6 @@
 import {
   Conv2d,
+  dims,
   expand,
   gather,
   linear,
@@ -26,8 +27,8 @@ import type { Prepackable } from './prepackable.js';
  * last whole patch are left out, as a convolution does.
  */
 export function embedPatches(pixels: Tensor, { weight, bias }: Conv2d, patchSize: number): Tensor {
-  const [batch, , size] = pixels.shape as [number, number, number, number];
-  const [width] = weight.shape as [number];
+  const [batch, , size] = dims(pixels, 4);
+  const width = weight.dim(0);
   const grid = Math.floor(size / patchSize);
   const edge = grid * patchSize;
   const whole = edge === size ? pixels : narrow(narrow(pixels, 2, 0, edge), 3, 0, edge);
@@ -54,7 +55,7 @@ export function dropPatches(
   if (generator === undefined) {
     throw new BantamError('Patch dropout needs a random stream; pass a generator to encodeImage.');
   }
-  const [batch, count, width] = patches.shape as [number, number, number];
+  const [batch, count, width] = dims(patches, 3);
   const kept = keptPatches(count, share);
   const { indices } = topk(randn([batch, count], generator, { device: patches.device }), kept);
   return gather(patches, 1, expand(unsqueeze(indices, -1), [batch, kept, width]));
@@ -81,9 +82,9 @@ export class PatchConv extends Conv2d implements Prepackable {
 
   /** [B, H, W, in] → [B, ⌊H/size⌋, ⌊W/size⌋, out] */
   override forward(x: Tensor): Tensor {
-    const [batch, height, width] = x.shape as [number, number, number];
+    const [batch, height, width] = dims(x, 4);
     const { weight, bias } = this;
-    const [, inChannels, size] = weight.shape as [number, number, number];
+    const [, inChannels, size] = dims(weight, 4);
     const rows = Math.floor(height / size);
     const columns = Math.floor(width / size);
     const whole = narrow(narrow(x, 1, 0, rows * size), 2, 0, columns * size);

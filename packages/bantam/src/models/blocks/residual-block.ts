@@ -1,6 +1,5 @@
 import {
   add,
-  chunk,
   full,
   LayerNorm,
   Mlp,
@@ -18,7 +17,7 @@ import {
   type Packing,
   type Tensor,
 } from '@bantam/torch';
-import { attendHeads, joinHeads, splitHeads, type KeyValueCache } from './attention.js';
+import { attendHeads, joinHeads, splitQkv, type KeyValueCache } from './attention.js';
 import { hasMixture, MixtureOfExperts } from './mixture-of-experts.js';
 import { additiveMask, gatherTokens, type Positions } from './sequences.js';
 import { mlpWidth, type TransformerConfig } from './transformer-config.js';
@@ -116,9 +115,7 @@ export class ResidualBlock extends Module {
       visible &&
       reshape(repeatInterleave(additiveMask(visible), heads, 0), [-1, 1, visible.dim(1)]);
     const { normed, residual: kept } = this.ln_1.branch(x);
-    const [q, k, v] = chunk(this.attn.project(normed), 3, -1).map((part) =>
-      splitHeads(part, heads),
-    ) as [Tensor, Tensor, Tensor];
+    const [q, k, v] = splitQkv(this.attn.project(normed), heads);
     const { keys, values } = cache.append(k, v);
     const mixed = joinHeads(attendHeads(q, keys, values, bias), heads);
     return this.#mlpResidual(

@@ -1,10 +1,12 @@
 import {
   add,
   arange,
+  at,
   baddbmm,
   bmm,
   chunk,
   cumsum,
+  dims,
   div,
   full,
   le,
@@ -121,12 +123,12 @@ export class ShapedAttention extends Module {
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
     const { positions } = options;
     const asked = positions === undefined ? x : gatherTokens(x, positions);
-    const [q, k] = (
+    const projected =
       positions === undefined
         ? this.#project(x, 0, 2)
-        : [...this.#project(asked, 0, 1), ...this.#project(x, 1, 1)]
-    ) as [Tensor, Tensor];
-    const [batch, rows, width] = asked.shape as [number, number, number];
+        : [...this.#project(asked, 0, 1), ...this.#project(x, 1, 1)];
+    const [q, k] = [at(projected, 0), at(projected, 1)];
+    const [batch, rows, width] = dims(asked, 3);
     const { heads } = this;
     const length = x.dim(1);
     const scores = baddbmm(zeros([1, 1, 1], like(q)), q, transpose(k, 1, 2), {
@@ -159,7 +161,7 @@ export class ShapedAttention extends Module {
 
   /** [B, L, W] → [B·heads, L, d] */
   #split(x: Tensor): Tensor {
-    const [batch, length, width] = x.shape as [number, number, number];
+    const [batch, length, width] = dims(x, 3);
     const { heads } = this;
     const parts = reshape(x, [batch, length, heads, width / heads]);
     return reshape(permute(parts, [0, 2, 1, 3]), [batch * heads, length, width / heads]);

@@ -94,15 +94,14 @@ export function activationBytes(
     // What a tower draws has a shape only, too.
     const generator = new Generator({ seed: 0 });
     const kept = (encode: (batch: number) => Tensor): number => {
-      const [one, two] = [1, 2].map((batch) =>
+      const bytes = (batch: number) =>
         scope(() => {
           const before = memoryStats().metaBytes;
           // Only its graph keeps intermediates alive.
           const pooled = scope(() => encode(batch));
           return memoryStats().metaBytes - before - bytesOf(pooled);
-        }),
-      ) as [number, number];
-      return two - one;
+        });
+      return bytes(2) - bytes(1);
     };
     return {
       image: kept((batch) => model.visual.encode(pixels(config, batch), { generator }).pooled),

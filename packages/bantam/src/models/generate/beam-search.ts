@@ -1,4 +1,4 @@
-import { add, logSoftmax, reshape, scope, tensor, topk, type Tensor } from '@bantam/torch';
+import { add, at, logSoftmax, reshape, scope, tensor, topk, type Tensor } from '@bantam/torch';
 import type { CaptionWriter } from './caption-writer.js';
 import { constrainLogits, type ConstrainOptions } from './next-token.js';
 
@@ -66,20 +66,20 @@ export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): n
     const candidates = scope(() => bestOf(writer, open, options));
     const sources: number[] = [];
     open = open.map((beams, image) => {
-      const ranked = candidates[image] ?? [];
+      const ranked = at(candidates, image);
       const next: Beam[] = [];
       for (const [rank, { from, token, score }] of ranked.entries()) {
         if (next.length === width) break;
-        const ids = beams[from]?.ids ?? [];
+        const { ids } = at(beams, from);
         if (token !== endId) {
           next.push({ ids: [...ids, token], score });
           sources.push(image * width + from);
         } else if (rank < width && done[image] !== true) {
-          finished[image]?.add({ ids, score }, length + 1);
+          at(finished, image).add({ ids, score }, length + 1);
         }
       }
       const [best] = ranked;
-      if (best && finished[image]?.isBest({ ids: [], score: best.score }, length + 1) === true) {
+      if (best && at(finished, image).isBest({ ids: [], score: best.score }, length + 1)) {
         done[image] = true;
       }
       return next;
@@ -90,7 +90,7 @@ export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): n
   }
   return finished.map((captions, image) => {
     if (done[image] !== true) {
-      for (const beam of open[image] ?? []) captions.add(beam, beam.ids.length);
+      for (const beam of at(open, image)) captions.add(beam, beam.ids.length);
     }
     return captions.found
       .slice(0, count)
@@ -130,15 +130,15 @@ function bestOf(
   const vocabulary = logits.dim(1);
   const ranked = topk(reshape(sums, [open.length, -1]), 2 * options.beams);
   const rows = (all: Tensor) => all.toArray();
-  const [values, places] = [rows(ranked.values), rows(ranked.indices)];
+  const [values, positions] = [rows(ranked.values), rows(ranked.indices)];
   return open.map((_, image) =>
     Array.from({ length: 2 * options.beams }, (__, rank) => {
-      const at = image * 2 * options.beams + rank;
-      const place = Number(places[at]);
+      const index = image * 2 * options.beams + rank;
+      const position = Number(at(positions, index));
       return {
-        from: Math.floor(place / vocabulary),
-        token: place % vocabulary,
-        score: Number(values[at]),
+        from: Math.floor(position / vocabulary),
+        token: position % vocabulary,
+        score: Number(at(values, index)),
       };
     }),
   );

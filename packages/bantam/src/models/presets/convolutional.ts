@@ -69,7 +69,7 @@ const sizes: Readonly<Record<string, Size>> = {
 export function addConvNextPresets(presets: Presets): void {
   for (const [name, size] of Object.entries(sizes)) {
     const { embedDim, textWidth = embedDim, textLayers = 12, imageSize = 224, proj } = size;
-    const [trunk] = name.split('_') as [string];
+    const trunk = name.replace(/_.*/, '');
     const vision = convNext.fromOpenClip(
       {
         timm_model_name: `convnext_${trunk}`,

@@ -1,4 +1,4 @@
-import { Embedding, narrow, reshape, type Module, type Tensor } from '@bantam/torch';
+import { at, Embedding, narrow, reshape, type Module, type Tensor } from '@bantam/torch';
 import { ShapedAttention } from '../blocks/shaped-attention.js';
 import { MultimodalDecoder } from '../towers/decoder/multimodal-decoder.js';
 
@@ -22,7 +22,7 @@ export function sliceOf(
 ): Slice | null {
   const fits =
     own.length === other.length &&
-    own.every((length, dim) => length <= (other[dim] ?? 0)) &&
+    own.every((length, dim) => length <= at(other, dim)) &&
     fixed.every((dim) => own[dim] === other[dim]);
   return fits ? { parts, lengths: own.map((n, dim) => (dim === 0 ? n / parts : n)) } : null;
 }

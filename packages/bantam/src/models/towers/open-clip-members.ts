@@ -1,5 +1,5 @@
-import { nearest } from '@bantam/torch';
 import * as v from 'valibot';
+import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError } from '../../base/errors.js';
 import { isObject, type AnySchema, type Entries } from '../../base/schema.js';
 import type { OpenClipTower } from '../tower.js';
@@ -150,7 +150,7 @@ export function readMembers(
     } else if (!idle.includes(key)) {
       const known = [...camelCase.keys(), ...Object.keys(unsupported)];
       throw new BantamError(
-        `"${key}" of ${where} is not known to OpenCLIP 3.3; the nearest name is "${nearest(key, known) ?? ''}".`,
+        `"${key}" of ${where} is not known to OpenCLIP 3.3${didYouMean(key, known)}.`,
       );
     }
   }

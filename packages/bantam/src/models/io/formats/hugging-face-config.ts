@@ -2,7 +2,6 @@ import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { mlpWidth } from '../../blocks/transformer-config.js';
 import { parseModelConfig, type ModelConfig } from '../../config.js';
-import type { TextConfig } from '../../towers.js';
 import { isTextTransformer } from '../../towers/text/text-transformer.js';
 import { configDifference } from './format.js';
 
@@ -228,7 +227,7 @@ export function toHubConfig(
   }
   if (!isTextTransformer(text)) {
     throw new BantamError(
-      `Hugging Face's CLIPModel and SiglipModel have no text tower of the kind "${(text as TextConfig).type}"; save the model in OpenCLIP's format.`,
+      `Hugging Face's CLIPModel and SiglipModel have no text tower of the kind "${text.type}"; save the model in OpenCLIP's format.`,
     );
   }
   const type = vision.type === 'vit' ? 'clip' : 'siglip';

@@ -1,4 +1,5 @@
 import {
+  at,
   cat,
   chunk,
   clone,
@@ -17,8 +18,8 @@ import type { ModelConfig } from '../../config.js';
 interface Pairing {
   readonly ours: readonly string[];
   readonly theirs: readonly string[];
-  /** Rows of each of ours as shares of all; default: equal ones. */
-  readonly shares?: readonly number[];
+  /** Rows of each of ours as fractions of all; default: equal ones. */
+  readonly fractions?: readonly number[];
   /** `transposed`: theirs is the transpose; `list`: theirs is without our first dimension of 1. */
   readonly form?: 'transposed' | 'list';
 }
@@ -97,7 +98,7 @@ function siglipVision(layers: number): Pairing[] {
   const joint = (name: string): Pairing => ({
     ours: [`${pool}.q.${name}`, `${pool}.kv.${name}`],
     theirs: [`${head}.attention.in_proj_${name}`],
-    shares: [1 / 3, 2 / 3],
+    fractions: [1 / 3, 2 / 3],
   });
   return [
     one('visual.trunk.pos_embed', `${embeddings}.position_embedding.weight`, 'list'),
@@ -152,15 +153,14 @@ export function fromHubWeights(
 ): Map<string, Tensor> {
   const left = new Map([...theirs].filter(([name]) => !name.endsWith('.position_ids')));
   const weights = new Map<string, Tensor>();
-  for (const { ours, theirs: names, shares, form } of pairings(config)) {
+  for (const { ours, theirs: names, fractions, form } of pairings(config)) {
     const parts = names.flatMap((name) => theirs.get(name) ?? []);
     if (parts.length < names.length) continue;
     for (const name of names) left.delete(name);
-    let [whole] = parts as [Tensor];
-    if (parts.length > 1) whole = cat(parts);
+    let whole = parts.length > 1 ? cat(parts) : at(parts, 0);
     if (form === 'transposed') whole = contiguous(transpose(whole, 0, 1));
     if (form === 'list') whole = reshape(whole, [1, ...whole.shape]);
-    splitRows(whole, ours, shares).forEach((part, i) => weights.set(ours[i] ?? '', part));
+    splitRows(whole, ours, fractions).forEach((part, i) => weights.set(at(ours, i), part));
   }
   return new Map([...left, ...weights]);
 }
@@ -173,12 +173,11 @@ export function toHubWeights(
   const weights = new Map<string, Tensor>();
   for (const { ours, theirs, form } of pairings(config)) {
     const parts = ours.flatMap((name) => own.get(name) ?? []);
-    let [whole] = parts as [Tensor];
-    if (parts.length > 1) whole = cat(parts);
+    let whole = parts.length > 1 ? cat(parts) : at(parts, 0);
     if (form === 'transposed') whole = contiguous(transpose(whole, 0, 1));
     if (form === 'list') whole = reshape(whole, whole.shape.slice(1));
     const split = theirs.length === 1 ? [whole] : chunk(whole, theirs.length).map(clone);
-    split.forEach((part, i) => weights.set(theirs[i] ?? '', part));
+    split.forEach((part, i) => weights.set(at(theirs, i), part));
   }
   if (config.vision.type === 'siglip-vit') {
     for (const name of ['logit_scale', 'logit_bias']) {
@@ -192,12 +191,14 @@ export function toHubWeights(
 function splitRows(
   whole: Tensor,
   names: readonly string[],
-  shares: readonly number[] | undefined,
+  fractions: readonly number[] | undefined,
 ): Tensor[] {
   if (names.length === 1) return [whole];
   const rows = whole.dim(0);
   return split(
     whole,
-    names.map((_, i) => Math.round(rows * (shares?.[i] ?? 1 / names.length))),
+    names.map((_, i) =>
+      Math.round(rows * (fractions === undefined ? 1 / names.length : at(fractions, i))),
+    ),
   );
 }

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveSafetensors, scope, type Tensor } from '@bantam/torch';
+import { at, saveSafetensors, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { readJson } from '../../../base/json-file.js';
@@ -43,7 +43,7 @@ export const huggingFaceFormat: ModelFormat = {
       return {
         config,
         preprocess: fromHubPreprocess(processor, type, config.vision.imageSize),
-        weightsName: files.length === 1 ? (files[0] ?? '') : join(directory, INDEX),
+        weightsName: files.length === 1 ? at(files, 0) : join(directory, INDEX),
         readWeights: () => {
           const tensors = files.flatMap((file): [string, Tensor][] => [...readTensors(file)]);
           return fromHubWeights(new Map(tensors), config);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import {
+  at,
   isFloating,
   readSafetensorsHeader,
   saveSafetensors,
@@ -138,7 +139,7 @@ export const openAiFormat: ModelFormat = {
         ...[...state].map(([name, value]): [string, Tensor] => [name, stored(name, value)]),
         ...notes.map((name, i): [string, Tensor] => [
           name,
-          tensor(numbers[i] ?? 0, { dtype: 'int64' }),
+          tensor(at(numbers, i), { dtype: 'int64' }),
         ]),
       ]);
       saveSafetensors(join(directory, WEIGHTS), weights, { metadata: { format: 'pt' } });

@@ -2,6 +2,7 @@ import {
   avgPool2d,
   BatchNorm2d,
   Conv2d,
+  dims,
   Module,
   normalInit,
   normedConv,
@@ -114,7 +115,7 @@ export function plainConv(options: {
 
 /** Draws a convolution's weights from N(0, 2/fanOut) (He et al. 2015, eq. 14). */
 export function heNormalInit(conv: Conv2d, generator: Generator | null): Conv2d {
-  const [outChannels, , height, width] = conv.weight.shape as [number, number, number, number];
+  const [outChannels, , height, width] = dims(conv.weight, 4);
   normalInit(conv.weight, generator, { std: Math.sqrt(2 / (outChannels * height * width)) });
   return conv;
 }

@@ -3,6 +3,7 @@ import {
   BatchNorm2d,
   bmm,
   Conv2d,
+  dims,
   flatten,
   gelu,
   Module,
@@ -13,7 +14,6 @@ import {
   scope,
   softmax,
   transpose,
-  unbind,
   type ConvWeights,
   type Generator,
   type Linear,
@@ -29,6 +29,7 @@ import {
 } from '../../blocks/convolution.js';
 import { MobileOneBlock, SqueezeExcite } from '../../blocks/mobile-one.js';
 import { ConvMlp, MapScale, RepMixerBlock } from '../../blocks/rep-mixer.js';
+import { splitQkv } from '../../blocks/attention.js';
 import { dropPath, runBlock, runBlocks } from '../../blocks/run-block.js';
 import { SasPBlock } from '../../blocks/sas-p.js';
 import {
@@ -117,19 +118,16 @@ class MapAttention extends Module {
 
   /** [B, W, G, G] → [B, W, G, G] */
   forward(x: Tensor): Tensor {
-    const [batch, width, ...edges] = x.shape as [number, number, number, number];
+    const [batch, width, ...sides] = dims(x, 4);
     const { heads } = this;
     const depth = width / heads;
     const places = transpose(reshape(x, [batch, width, -1]), 1, 2);
     const length = places.dim(1);
-    const parts = reshape(this.qkv.forward(places), [batch, length, 3, heads, depth]);
-    const [q, k, v] = unbind(permute(parts, [2, 0, 3, 1, 4]), 0).map((part) =>
-      reshape(part, [batch * heads, length, depth]),
-    ) as [Tensor, Tensor, Tensor];
+    const [q, k, v] = splitQkv(this.qkv.forward(places), heads);
     const weights = softmax(bmm(mul(q, depth ** -0.5), transpose(k, 1, 2)), -1);
     const mixed = permute(reshape(bmm(weights, v), [batch, heads, length, depth]), [0, 2, 1, 3]);
     const projected = this.proj.forward(reshape(mixed, [batch, length, width]));
-    return reshape(transpose(projected, 1, 2), [batch, width, ...edges]);
+    return reshape(transpose(projected, 1, 2), [batch, width, ...sides]);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   bmm,
   cat,
   channelsLast,
+  dims,
   Linear,
   mean,
   Module,
@@ -121,7 +122,7 @@ export class AttentionPool2d extends Module {
    * Positions are interpolated where the grid is not the pool's own.
    */
   forward(places: Tensor, { grid }: { grid: number }): Tensor {
-    const [batch, , width] = places.shape as [number, number, number];
+    const [batch, , width] = dims(places, 3);
     const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
     const positions = to(own, { dtype: places.dtype });
     const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);

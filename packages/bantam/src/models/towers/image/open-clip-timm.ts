@@ -30,10 +30,10 @@ export function writeTimmTower<Config extends Timm>(
   config: Config,
   { models, pools, dropPath, ownHead = false }: TimmTowers<Config>,
 ): OpenClipTower | null {
-  const [name] =
-    Object.entries(models).find(([, members]) =>
-      Object.entries(members).every(([key, value]) => isEqual(config[key as keyof Config], value)),
-    ) ?? [];
+  const own = new Map<string, unknown>(Object.entries(config));
+  const name = Object.keys(models).find((known) =>
+    Object.entries(models[known] ?? {}).every(([key, value]) => isEqual(own.get(key), value)),
+  );
   if (name === undefined) return null;
   return {
     timm_model_name: name,

@@ -1,6 +1,7 @@
 import {
   add,
   Conv2d,
+  dims,
   expand,
   LayerNorm,
   Module,
@@ -171,7 +172,7 @@ class AttentionPoolLatent extends Module {
 
   /** [B, L, W] → [B, W] */
   forward(x: Tensor): Tensor {
-    const [batch, , width] = x.shape as [number, number, number];
+    const [batch, , width] = dims(x, 3);
     const both = this.kv.forward(x);
     const q = expand(this.q.forward(this.latent), [batch, 1, width]);
     const [k, v] = [narrow(both, 2, 0, width), narrow(both, 2, width, width)];

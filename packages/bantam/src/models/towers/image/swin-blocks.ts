@@ -1,6 +1,7 @@
 import {
   add,
   bmm,
+  dims,
   indexSelect,
   LayerNorm,
   Module,
@@ -17,13 +18,13 @@ import {
   to,
   transpose,
   truncatedNormalInit,
-  unbind,
   unsqueeze,
   zeros,
   type Generator,
   type Linear,
   type Tensor,
 } from '@bantam/torch';
+import { splitQkv } from '../../blocks/attention.js';
 import { dropPath } from '../../blocks/run-block.js';
 import { timmLinear, TimmMlp } from './timm.js';
 
@@ -118,13 +119,10 @@ export class WindowAttention extends Module {
 
   /** Windows [B·N, L, W], the N windows of an image in a row → [B·N, L, W]. */
   forward(x: Tensor): Tensor {
-    const [windows, length, width] = x.shape as [number, number, number];
+    const [windows, length, width] = dims(x, 3);
     const { heads } = this;
     const depth = width / heads;
-    const parts = reshape(this.qkv.forward(x), [windows, length, 3, heads, depth]);
-    const [q, k, v] = unbind(permute(parts, [2, 0, 3, 1, 4]), 0).map((part) =>
-      reshape(part, [windows * heads, length, depth]),
-    ) as [Tensor, Tensor, Tensor];
+    const [q, k, v] = splitQkv(this.qkv.forward(x), heads);
     const scores = bmm(mul(q, depth ** -0.5), transpose(k, 1, 2));
     const bias = to(this.#bias(length), { dtype: scores.dtype });
     const images = windows / (bias.dim(0) / heads);
@@ -190,7 +188,7 @@ export class SwinBlock extends Module {
   #attend(x: Tensor): Tensor {
     const { grid, window } = this.#stage;
     const shift = this.#shift;
-    const [batch, , , width] = x.shape as [number, number, number, number];
+    const [batch, , , width] = dims(x, 4);
     const count = windowsPerSide(this.#stage);
     const edge = count * window;
     const shifted = shift === 0 ? x : roll(x, [-shift, -shift], [1, 2]);
@@ -230,7 +228,7 @@ export class PatchMerging extends Module {
 
   /** [B, G, G, W] → [B, ⌈G/2⌉, ⌈G/2⌉, 2W] */
   forward(x: Tensor): Tensor {
-    const [batch, grid, , width] = x.shape as [number, number, number, number];
+    const [batch, grid, , width] = dims(x, 4);
     const odd = grid % 2;
     const even = odd === 0 ? x : pad(x, [0, 0, 0, odd, 0, odd]);
     const half = (grid + odd) / 2;

@@ -1,6 +1,7 @@
 import {
   at,
   Conv2d,
+  dims,
   LayerNorm,
   mean,
   Module,
@@ -188,7 +189,7 @@ export class SwinTransformer extends Module implements ImageTower {
     requirePixels(pixels, { config: this.config, rules: swin, options });
     const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
-    const [batch, , , width] = map.shape as [number, number, number, number];
+    const [batch, , , width] = dims(map, 4);
     const places = reshape(map, [batch, -1, width]);
     const representation = mean(places, { dim: 1 });
     return {

@@ -2,6 +2,7 @@ import {
   add,
   cat,
   Conv2d,
+  dims,
   expand,
   LayerNorm,
   matmul,
@@ -249,7 +250,7 @@ export class VisionTransformer extends Module implements ImageTower {
     const { patchDropout = config.patchDropout, generator } = options;
     const patches = embedPatches(pixels, this.conv1, config.patchSize);
     const { dtype } = patches;
-    const [batch, count, width] = patches.shape as [number, number, number];
+    const [batch, count, width] = dims(patches, 3);
     const positions = to(this.#positions(imageSize), { dtype });
     const classToken = add(to(this.classEmbedding, { dtype }), select(positions, 0, 0));
     const placed = add(patches, narrow(positions, 0, 1, count));
