@@ -2,7 +2,7 @@ import type { FloatDType } from '@bantam/torch';
 import {
   loadModel,
   narrowModel,
-  packModel,
+  prepackModel,
   quantizeModel,
   type LoadedModel,
   type LoadModelOptions,
@@ -35,7 +35,7 @@ export async function loadForInference(
   const loaded = await loadModel(directory, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
-  packModel(loaded.model, dtype);
+  prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
   return { loaded, precision: dtype };
 }
