@@ -16,7 +16,7 @@ export {
   getEmoji,
   inspectSource,
   openSource,
-  packSource,
+  writeShards,
   type DataRecord,
   type Source,
   type SourceSummary,

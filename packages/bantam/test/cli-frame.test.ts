@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../dist/cli/main.js';
 import { strategies } from '../dist/train/index.js';
+import type { Setup } from '@bantam/torch/setup';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
 /** Names of all commands below a command, each after those above it. */
@@ -83,6 +84,19 @@ describe('bantam', () => {
     shell.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     await once(shell, 'close');
     assert.equal(stderr, '');
+  });
+});
+
+describe('bantam setup', () => {
+  it('says where libtorch is and how the addon came', async () => {
+    const { libtorch, addon } = (await bantamJson(['setup'])) as Setup;
+    assert.match(libtorch.version, /^\d+\.\d+\.\d+/);
+    assert.equal(addon, 'up to date');
+  });
+
+  it('ends with status 1 and one sentence where libtorch is none', async () => {
+    const env = { BANTAM_LIBTORCH: '/nowhere' };
+    await expectFailure(['setup'], { status: 1, message: /BANTAM_LIBTORCH is "\/nowhere"/, env });
   });
 });
 

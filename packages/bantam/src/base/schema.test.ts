@@ -114,6 +114,8 @@ describe('read', () => {
     ]);
     assert.match(message(loss, { type: 'hinge' }), /"softmax" \| "sigmoid"/);
     assert.match(message(loss, { type: 'sigmoid', bas: 1 }), /did you mean "bias"/);
+    // Only of its own option's members.
+    assert.match(message(loss, { type: 'softmax', bias: 1 }), /did you mean "type"/);
   });
 
   it('throws the given class of error', () => {

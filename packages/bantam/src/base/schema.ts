@@ -71,13 +71,19 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...names: 
   return v.picklist(names, alternatives(names));
 }
 
+/** A schema of a list, whose type is readonly on both sides. */
+type ListSchema<S extends AnySchema> = v.GenericSchema<
+  readonly v.InferInput<S>[],
+  readonly v.InferOutput<S>[]
+>;
+
 /** A list of any length. */
-export function listOf<const S extends AnySchema>(item: S) {
+export function listOf<const S extends AnySchema>(item: S): ListSchema<S> {
   return v.array(item, 'a list');
 }
 
 /** A list of exactly `length` items, such as the depth of each stage. */
-export function tupleOf<const S extends AnySchema>(item: S, length: number) {
+export function tupleOf<const S extends AnySchema>(item: S, length: number): ListSchema<S> {
   const wanted = `a list of ${length} items`;
   return v.pipe(v.array(item, wanted), v.length(length, wanted));
 }
@@ -139,7 +145,7 @@ function describeIssue(schema: AnySchema, issue: v.BaseIssue<unknown>, where: st
   const owner = [...place, where].join(' of ');
   if (last === undefined) return `${where} must be ${wantedOf(issue)}.`;
   if (issue.type === 'strict_object' && issue.expected !== 'Object') {
-    const members = membersAt(schema, parents);
+    const members = membersAt(schema, issue.path ?? []);
     if (issue.expected === 'never') {
       return `${owner} has no setting "${last}"${didYouMean(String(last), Object.keys(members))}.`;
     }
@@ -172,13 +178,14 @@ function alternatives(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(' or ');
 }
 
-/** The members that the group at a path of a schema has; those of all options of a union. */
-function membersAt(schema: AnySchema, path: readonly (string | number)[]): Entries {
-  let entries = entriesOf(schema);
-  for (const key of path) {
+/** The members of the group that the last key of an issue's path is, or should be, one of. */
+function membersAt(schema: AnySchema, path: readonly v.IssuePathItem[]): Entries {
+  const [root] = path;
+  let entries = entriesOf(schema, root?.input);
+  for (const { key, value } of path.slice(0, -1)) {
     if (typeof key === 'number') continue;
-    const member = entries[key];
-    entries = member === undefined ? {} : entriesOf(member);
+    const member = entries[String(key)];
+    entries = member === undefined ? {} : entriesOf(member, value);
   }
   return entries;
 }
@@ -191,14 +198,24 @@ interface Inner {
   readonly entries?: Entries;
   /** Options of a union. */
   readonly options?: readonly (AnySchema | string)[];
+  /** Tag of a tagged union. */
+  readonly key?: string;
 }
 
-/** The members of a group within optional schemas, lists and unions; none of other schemas. */
-export function entriesOf(schema: AnySchema): Entries {
-  const { wrapped, item, entries, options = [] } = schema as AnySchema & Inner;
+/**
+ * The members of a group within optional schemas, lists and unions; none of other schemas.
+ *
+ * @param value - chooses the option of a tagged union by its tag; default: members of all options
+ */
+export function entriesOf(schema: AnySchema, value?: unknown): Entries {
+  const { wrapped, item, entries, options = [], key } = schema as AnySchema & Inner;
   const inner = wrapped ?? item;
-  if (inner !== undefined) return entriesOf(inner);
+  if (inner !== undefined) return entriesOf(inner, value);
   if (entries !== undefined) return entries;
-  const groups = options.filter((option) => typeof option !== 'string').map(entriesOf);
-  return Object.assign({}, ...groups) as Entries;
+  const groups = options
+    .filter((option) => typeof option !== 'string')
+    .map((option) => entriesOf(option));
+  if (key === undefined || !isObject(value)) return Object.assign({}, ...groups) as Entries;
+  const tag = value[key];
+  return groups.find(({ [key]: own }) => own !== undefined && v.is(own, tag)) ?? {};
 }

@@ -37,6 +37,14 @@ describe('problems', () => {
     assert.match(words({ runtimeError: 'No addon.' }), /libtorch does not load: No addon/);
     assert.doesNotMatch(words({}), /GB/);
   });
+
+  it('names AMX that the process may not use, unless a limit excludes it', () => {
+    const cpu = { ...machine.cpu, matrix: ['amx_bf16'] };
+    const runtime = { ...machine.runtime, level: 'avx512_bf16', limit: undefined };
+    assert.match(words({ cpu, runtime }), /AMX/);
+    assert.doesNotMatch(words({ cpu, runtime: { ...runtime, level: 'amx' } }), /AMX/);
+    assert.doesNotMatch(words({ cpu, runtime: { ...runtime, limit: 'avx2' } }), /AMX/);
+  });
 });
 
 describe('verdicts', () => {
@@ -64,6 +72,6 @@ describe('verdicts', () => {
     if (process.platform === 'linux' && process.arch === 'x64') {
       assert.equal(hasAvx512Bf16(), vector);
     }
-    assert.equal(runtime.precision === 'bfloat16', runtime.amx || vector);
+    assert.equal(runtime.precision === 'bfloat16', runtime.level === 'amx' || vector);
   });
 });

@@ -146,7 +146,7 @@ export function problems({
   if (runtimeError !== undefined) {
     found.push({
       what: `libtorch does not load: ${runtimeError}`,
-      remedy: 'run "npm rebuild @bantam/torch" and read what it prints',
+      remedy: 'run "npx bantam setup" and read its output',
     });
   }
   if (!cache.writable) {
@@ -166,7 +166,9 @@ export function problems({
       remedy: 'close other programs, or train with a smaller train.batchSize',
     });
   }
-  if (runtime !== undefined && cpu.matrix.includes('amx_bf16') && !runtime.amx) {
+  const isBelowAmx =
+    runtime !== undefined && runtime.level !== 'amx' && runtime.limit === undefined;
+  if (isBelowAmx && cpu.matrix.includes('amx_bf16')) {
     found.push({
       what: 'the CPU has AMX, but this process may not use it',
       remedy: 'use Linux 5.16 or later, outside of a sandbox that forbids arch_prctl',

@@ -3,7 +3,7 @@ import {
   at,
   cpuCapability,
   Generator,
-  hasAmx,
+  instructionLevel,
   matmul,
   prepareDevice,
   rand,
@@ -12,6 +12,7 @@ import {
   torchVersion,
   type Device,
   type FloatDType,
+  type InstructionLevel,
 } from '@bantam/torch';
 import { resolvePrecision } from '../base/precision.js';
 import type { Cpu } from './cpu.js';
@@ -23,8 +24,10 @@ export interface Runtime {
   readonly build: string;
   /** The widest vector instructions of its kernels, e.g. `AVX512`. */
   readonly capability: string;
-  /** AMX is present and this process may use it. */
-  readonly amx: boolean;
+  /** Instruction level of Bantam's own kernels. */
+  readonly level: InstructionLevel;
+  /** `BANTAM_MAX_ISA`, if it is set. */
+  readonly limit?: string;
   /** Dtype of training with `--precision auto`. */
   readonly precision: FloatDType;
   readonly threads: number;
@@ -54,11 +57,13 @@ export async function inspectRuntime(
     onProgress(`matrix products in ${dtype}`);
     rates.push(await measureMatrixRate(dtype, { seconds }));
   }
+  const limit = process.env.BANTAM_MAX_ISA;
   return {
     version: torchVersion(),
     build: torchBuild(),
     capability: cpuCapability(),
-    amx: hasAmx(),
+    level: instructionLevel(),
+    ...(limit ? { limit } : {}),
     precision: resolvePrecision('auto'),
     threads: threads(),
     devices: hasCuda() ? ['cpu', 'cuda'] : ['cpu'],

@@ -94,8 +94,8 @@ function isShown(
   { kind }: EvalDataset,
   shown: readonly { readonly dataset: EvalDataset }[],
 ): boolean {
-  if (kind === 'unseen concepts') return false;
-  return kind !== 'seen style' || shown.every(({ dataset }) => dataset.kind !== kind);
+  if (kind === 'held-out classes') return false;
+  return kind !== 'in-distribution' || shown.every(({ dataset }) => dataset.kind !== kind);
 }
 
 async function queryVectors(

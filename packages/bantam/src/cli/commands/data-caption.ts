@@ -169,10 +169,10 @@ function showCaptioning(progress: Progress): (state: CaptionProgress) => void {
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
 function describe(summary: CaptionSummary, { data }: CaptionFlags): string {
-  const { out, pictures, kept, written, captions, skipped, interrupted } = summary;
+  const { out, images, kept, written, captions, skipped, interrupted } = summary;
   if (interrupted) {
     throw new BantamError(
-      `Captioning was interrupted after ${kept + written} of ${pictures} images, whose captions are in "${out}"; run the same command again to resume.`,
+      `Captioning was interrupted after ${kept + written} of ${images} images, whose captions are in "${out}"; run the same command again to resume.`,
     );
   }
   const before = kept === 0 ? '' : ` (${kept} images were captioned before)`;

@@ -33,16 +33,16 @@ function addGet(data: Command): void {
     const { emojiStyles, getEmoji } = await import('../../data/index.js');
     const progress = new Progress();
     try {
-      const { directory, pictures: stored } = await getEmoji({
+      const { directory, images: stored } = await getEmoji({
         onProgress: showEmojiData(progress),
       });
       const styles = emojiStyles.map(({ name, licence, attribution }) => {
-        return { name, pictures: stored.get(name)?.length ?? 0, licence, attribution };
+        return { name, images: stored.get(name)?.length ?? 0, licence, attribution };
       });
       return {
         text: [
-          ...styles.map(({ name, pictures, licence, attribution }) => {
-            return `${name}: ${pictures} images, ${licence}, ${attribution}`;
+          ...styles.map(({ name, images, licence, attribution }) => {
+            return `${name}: ${images} images, ${licence}, ${attribution}`;
           }),
           `The emoji data set is in ${directory}`,
         ].join('\n'),
@@ -106,12 +106,12 @@ function addPack(data: Command): void {
     .option('--shard-size <n>', 'samples per shard (default: 5000)', positiveInteger);
   examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
   action(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
-    const { openSource, packSource } = await import('../../data/index.js');
+    const { openSource, writeShards } = await import('../../data/index.js');
     const progress = new Progress();
     const start = Date.now();
     try {
       const source = await openSource(spec, { onOpen: showOpening(progress) });
-      const summary = await packSource(source, {
+      const summary = await writeShards(source, {
         out,
         ...(shardSize !== undefined && { shardSize }),
         onProgress: ({ done, total }) => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Machine } from '../../machine/index.js';
+import type { Machine, Runtime } from '../../machine/index.js';
 import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
@@ -24,6 +24,11 @@ export function addDoctor(program: Command): void {
   });
 }
 
+/** The instruction level of Bantam's own kernels, and its limit. */
+function describeLevel({ level, limit }: Runtime): string {
+  return limit === undefined ? level : `${level} (BANTAM_MAX_ISA=${limit})`;
+}
+
 function describe({ cpu, runtime, memory, cache, ...machine }: Machine): string {
   const facts = [
     ['CPU', `${cpu.name}, ${cpu.cores} cores`],
@@ -36,6 +41,7 @@ function describe({ cpu, runtime, memory, cache, ...machine }: Machine): string 
   if (runtime !== undefined) {
     facts.push(
       ['libtorch', `${runtime.version}, ${runtime.capability} kernels, ${runtime.threads} threads`],
+      ['kernels', describeLevel(runtime)],
       ['devices', runtime.devices.join(', ')],
       ...runtime.rates.map(({ dtype, size, gflops }) => [
         dtype,
