@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { addonFailure } from './addon-failure.js';
+import { TorchError } from './errors.js';
 
 /** The addon's functions; `native/image/addon.cc` says what each does. */
 interface NativeImage {

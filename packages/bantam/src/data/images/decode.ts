@@ -1,5 +1,5 @@
 import { decodeJpeg } from '@bantam/torch/image';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { loadSharp } from './load-sharp.js';
 import { readLocation } from './location.js';
 import type { Pixels } from './pixels.js';
