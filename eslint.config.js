@@ -1,22 +1,8 @@
 import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
+import { layers } from './scripts/layers.js';
 
-/** Layers from the bottom up: each imports only from those before it (docs/architecture.md). */
-const layers = [
-  'text',
-  'models',
-  'losses',
-  'data',
-  'train',
-  'eval',
-  'report',
-  'study',
-  'export',
-  'serve',
-  'machine',
-  'quickstart',
-  'cli',
-];
+const folders = layers.map(({ folder }) => folder);
 
 /** Forbids a layer's files to import from the layers above it. */
 function layerRule(folder, above) {
@@ -78,5 +64,5 @@ export default tseslint.config(
       },
     },
   },
-  ...layers.map((name, index) => layerRule(name, layers.slice(index + 1))),
+  ...folders.map((name, index) => layerRule(name, folders.slice(index + 1))),
 );

@@ -1,5 +1,5 @@
-import { UsageError } from '../../packages/bantam/dist/errors.js';
-import { didYouMean } from '../../packages/bantam/dist/nearest.js';
+import { UsageError } from '../../packages/bantam/dist/base/errors.js';
+import { didYouMean } from '../../packages/bantam/dist/base/did-you-mean.js';
 import type { LoadFormat, OptimizerNumbers, WorkloadPrecision } from './protocol.js';
 
 /** A row of the benchmark's tables. */

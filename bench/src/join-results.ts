@@ -1,4 +1,4 @@
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { cases as listed } from './cases.js';
 import type { Results } from './results.js';
 

@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { explain } from '../../packages/bantam/dist/cli/failure.js';
 import { Progress } from '../../packages/bantam/dist/cli/progress.js';
 import { positiveInteger } from '../../packages/bantam/dist/cli/values.js';
-import { makeFolder } from '../../packages/bantam/dist/make-folder.js';
+import { makeFolder } from '../../packages/bantam/dist/base/make-folder.js';
 import { cases, modelCase, selectCases } from './cases.js';
 import { setUpPeer } from './peer.js';
 import type { Precision } from './protocol.js';

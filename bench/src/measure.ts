@@ -1,4 +1,4 @@
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { compare, type Agreement } from './agreement.js';
 import type { Checked, PeerSettings, Workload, WorkloadPrecision } from './protocol.js';
 import type { Round, Slice } from './results.js';

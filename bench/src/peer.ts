@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
-import { cacheDirectory } from '../../packages/bantam/dist/data/cache-dir.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { cacheDirectory } from '../../packages/bantam/dist/base/cache-dir.js';
 import { runProgram } from './run-program.js';
 
 const requirements = fileURLToPath(new URL('../requirements.txt', import.meta.url));

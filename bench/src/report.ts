@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { joinRuns } from './join-results.js';
 import { ratioPicture, scalingPicture } from './pictures.js';
 import { readResults, type Results } from './results.js';

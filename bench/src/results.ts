@@ -1,6 +1,6 @@
 /** The file that a benchmark writes, and that every table and picture is made from. */
 import { readFile } from 'node:fs/promises';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import type { Agreement } from './agreement.js';
 import type {
   PeerSettings,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
 import { measureInTurn } from './measure.js';
 import type { BantamFacts, PeerFacts, Prepared, Workload } from './protocol.js';

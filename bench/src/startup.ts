@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { MetricsRow } from 'bantam';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import { makeClassFolders } from './photos.js';
 import type { StartupResult } from './results.js';
 import { TemporaryFolder } from './temporary-folder.js';

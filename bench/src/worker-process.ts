@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { BantamError } from '../../packages/bantam/dist/errors.js';
+import { BantamError } from '../../packages/bantam/dist/base/errors.js';
 import type {
   BantamFacts,
   Checked,

@@ -1,6 +1,9 @@
 /** Bantam: CLIP from data to deployment. Each layer of docs/architecture.md is exported whole. */
+export { cacheDirectory } from './base/cache-dir.js';
+export { BantamError, UsageError } from './base/errors.js';
+export { resolvePrecision, type Precision } from './base/precision.js';
+export * from './captioning/index.js';
 export * from './data/index.js';
-export { BantamError, UsageError } from './errors.js';
 export * from './eval/index.js';
 export * from './losses/index.js';
 export * from './machine/index.js';

@@ -3,6 +3,7 @@
  * in worker threads as well. Pictures are RGB, uint8, rows from the top, channels innermost.
  */
 import { createRequire } from 'node:module';
+import { addonFailure } from './addon-failure.js';
 import { TorchError } from './errors.js';
 
 /** The addon's functions; `native/image/addon.cc` says what each does. */
@@ -20,10 +21,7 @@ function load(): NativeImage {
   try {
     addon = require('../build/bantam_image.node') as NativeImage;
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new TorchError(
-      `The image addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
-    );
+    throw addonFailure(error);
   }
   if (addon.instructionLimitError !== '') throw new TorchError(addon.instructionLimitError);
   return addon;

@@ -4,6 +4,8 @@ export * from './autograd.js';
 export { checkpoint, isRerunning } from './checkpoint.js';
 export { TorchError } from './errors.js';
 export { countFlops } from './count-flops.js';
+export { at } from './at.js';
+export { dims } from './dims.js';
 export * from './dtype.js';
 export * from './machine.js';
 export * from './memory.js';

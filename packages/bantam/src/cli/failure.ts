@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** What a failed command prints on standard error, and its exit status. */
 export interface Failure {

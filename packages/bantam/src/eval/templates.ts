@@ -1,5 +1,5 @@
-import { BantamError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
+import { BantamError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
 
 /**
  * The 80 prompts of CLIP for ImageNet: Radford et al., "Learning transferable visual models from
@@ -110,7 +110,7 @@ export const cifarTemplates: readonly string[] = ['a', 'the'].flatMap((article) 
   `a photo of ${article} big {}.`,
 ]);
 
-/** Prompts that suit pictures of any kind. */
+/** Prompts that suit images of any kind. */
 export const genericTemplates: readonly string[] = [
   '{}',
   'a photo of a {}.',
@@ -152,7 +152,7 @@ export function resolveTemplates(templates: string | readonly string[]): readonl
   const broken = templates.find((template) => !template.includes('{}'));
   if (broken !== undefined) {
     throw new BantamError(
-      `The prompt template "${broken}" has no {}; mark the place of the class name with it.`,
+      `The prompt template "${broken}" has no {}; mark the class name with it.`,
     );
   }
   if (templates.length === 0) throw new BantamError('Give at least one prompt template with {}.');

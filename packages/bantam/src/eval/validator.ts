@@ -1,9 +1,32 @@
+import { at } from '../base/at.js';
+import type { FloatDType } from '@bantam/torch';
 import { openSource, type Source } from '../data/index.js';
-import { BantamError, UsageError } from '../errors.js';
-import { didYouMean } from '../nearest.js';
-import type { OpenValidator } from '../train/index.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import { didYouMean } from '../base/did-you-mean.js';
+import type { LoadedModel } from '../models/index.js';
 import { evalDatasets } from './datasets.js';
 import { evaluate, type EvalTask } from './evaluate.js';
+
+/** Options of {@link Validator.measure}. */
+export interface MeasureOptions {
+  readonly precision: FloatDType;
+  /** Receives progress in words. */
+  readonly onProgress: (message: string) => void;
+}
+
+/** Measures models by one metric on the same data; see {@link openValidator}. */
+export interface Validator {
+  /** Less is better, as for ranks. */
+  readonly lowerIsBetter: boolean;
+  measure(model: LoadedModel, options: MeasureOptions): Promise<number>;
+}
+
+/** Makes a {@link Validator} before a run begins, as {@link openValidator} does. */
+export type OpenValidator = (settings: {
+  /** Source specification of the data to measure on. */
+  readonly data: string;
+  readonly metric: string;
+}) => Promise<Validator>;
 
 /** The metrics of each task, as {@link evaluate} names them. */
 export const taskMetrics: Readonly<Record<EvalTask, readonly string[]>> = {
@@ -52,7 +75,7 @@ function taskOf(metric: string): EvalTask {
   );
 }
 
-/** Says before training what would be found out after a share of it. */
+/** Refuses before training what would fail after a part of it. */
 function checkMetric(
   { spec, labelSets }: Source,
   { metric, task }: { metric: string; task: EvalTask },
@@ -62,6 +85,6 @@ function checkMetric(
   if (sizes.length > 0 && (metric !== 'acc5' || Math.max(...sizes) >= 5)) return;
   const lack = sizes.length === 0 ? 'has no classes' : 'has fewer than five classes';
   throw new BantamError(
-    `"${spec}" ${lack}, so "${metric}" cannot be measured on it; choose another validation.metric, such as ${taskMetrics.retrieval[0] ?? ''}, or other data.`,
+    `"${spec}" ${lack}, so "${metric}" cannot be measured on it; choose another validation.metric, such as ${at(taskMetrics.retrieval, 0)}, or other data.`,
   );
 }

@@ -20,7 +20,7 @@ import {
   where,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { scalarLike } from './logits.js';
 
 /** Options of {@link globalContrastiveLoss}. */

@@ -1,5 +1,5 @@
 import { fromTypedArray, indexAdd, indexSelect, ones, to, zeros, type Tensor } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** Options of the losses over all pairs of image and text of a batch. */
 export interface PairwiseOptions {

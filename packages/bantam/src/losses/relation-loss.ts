@@ -14,7 +14,7 @@ import {
   transpose,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { scalarLike } from './logits.js';
 import { blocksOf, type Block, type PairwiseOptions, type ScaledFeatures } from './options.js';
 import { rowWise } from './row-wise.js';

@@ -9,7 +9,7 @@ import {
   type FloatDType,
   type InstructionLevel,
 } from '@bantam/torch';
-import { resolvePrecision } from '../train/index.js';
+import { resolvePrecision } from '../base/precision.js';
 import type { Cpu } from './cpu.js';
 import { measureMatrixRate, type MatrixRate } from './matrix-rate.js';
 

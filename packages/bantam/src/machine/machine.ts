@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import { cacheDirectory } from '../data/index.js';
+import { cacheDirectory } from '../base/cache-dir.js';
 import { inspectCpu, type Cpu } from './cpu.js';
 import type { Engine } from './engine.js';
 import { problems, verdicts, type Problem } from './verdicts.js';

@@ -12,8 +12,8 @@ import {
   fixedLengthTokenizer,
   noiseBatch,
   repeated,
-  resolvePrecision,
 } from '../train/index.js';
+import { resolvePrecision } from '../base/precision.js';
 import { encodePixels } from '../eval/index.js';
 
 /** How fast a model runs on this machine. */

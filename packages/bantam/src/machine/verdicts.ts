@@ -50,7 +50,7 @@ export function problems({
   if (engineError !== undefined) {
     found.push({
       what: `libtorch does not load: ${engineError}`,
-      remedy: 'run "npm rebuild @bantam/torch" and read what it prints',
+      remedy: 'run "npx bantam setup" and read what it prints',
     });
   }
   if (!cache.writable) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import {
   channelStatistics,
   fromOpenClipPreprocess,

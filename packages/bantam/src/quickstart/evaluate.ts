@@ -1,5 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { resolvePrecision } from '../base/precision.js';
 import { openSource } from '../data/index.js';
 import {
   disposeEmbeddings,
@@ -12,7 +13,7 @@ import {
 import { inspectCpu } from '../machine/index.js';
 import { parameterCount } from '../models/index.js';
 import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.js';
-import { readMetrics, readRunConfig, readValidations, resolvePrecision } from '../train/index.js';
+import { readMetrics, readRunConfig, readValidations } from '../train/index.js';
 import { quickstartPaths } from './files.js';
 import { nextSteps } from './next-steps.js';
 import type { QuickstartRecipe } from './recipe.js';

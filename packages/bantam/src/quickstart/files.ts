@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { runPaths } from '../train/index.js';
 
 /** What the quickstart leaves in its folder, which is the folder of its run as well. */

@@ -1,5 +1,5 @@
 import { getEmoji, type EmojiProgress } from '../data/index.js';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import type { EmbedProgress, EvaluationResult } from '../eval/index.js';
 import type { NextStep } from '../report/index.js';
 import { parseBudget, resumeTraining, train, type TrainEvent } from '../train/index.js';

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { clipTokenizer } from './clip-tokenizer.js';
-import { fixture } from './fixture.test.helper.js';
-import { loadTokenizer } from './load-tokenizer.js';
+import { loadTokenizer } from './hub-tokenizer.js';
 
 const path = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/text/clip/${name}`, import.meta.url));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { modelConfig } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { readRunConfig } from './run-directory.js';
@@ -44,7 +44,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ...['Mixer', 'Swin'].map((name): [string, () => Partial<TrainOptions>, RegExp] => [
     `clipa on a ${name}`,
     () => ({ strategy: 'clipa', model: `${name}-Nano-64` }),
-    /^A tower of the type "(mixer|swin)" takes pictures of the size that it was made for only, 64 pixels, not 32; take a tower of another type\.$/,
+    /^A tower of the type "(mixer|swin)" takes images of its own size only, 64 pixels, not 32; take a tower of another type\.$/,
   ]),
   [
     'clipa on pictures that hold no whole patches',

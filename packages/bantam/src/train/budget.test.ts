@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../base/errors.js';
 import { budgetProgress, parseBudget, schedulePosition, secondsLeft } from './budget.js';
 
 describe('parseBudget', () => {

@@ -7,8 +7,8 @@ import {
   writeFileAtomic,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
+import { BantamError } from '../base/errors.js';
+import { makeFolder } from '../base/make-folder.js';
 import type { Spent } from './budget.js';
 
 /** Where a run stands, beside its tensors. */

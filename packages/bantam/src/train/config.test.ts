@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { augmentations, photoAugment } from '../data/index.js';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import { modelConfig, preprocessFor } from '../models/index.js';
 import {
   applySettings,

@@ -1,8 +1,8 @@
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import { parseAugment, type ImageAugment } from '../data/index.js';
 import { parseModelConfig, type ModelConfig, type Preprocess } from '../models/index.js';
-import { isObject } from '../fields.js';
-import { didYouMean } from '../nearest.js';
+import { isObject } from '../base/fields.js';
+import { didYouMean } from '../base/did-you-mean.js';
 import { parseStrategy, type StrategyConfig } from './strategies/index.js';
 import {
   checkValidation,

@@ -12,7 +12,7 @@ import type { Tokenizer } from '../text/index.js';
 import { parseBudget } from './budget.js';
 import type { TrainerConfig } from './config.js';
 import { createOptimizer } from './create-optimizer.js';
-import { resolvePrecision } from './precision.js';
+import { resolvePrecision } from '../base/precision.js';
 import type { Strategy } from './strategy.js';
 import { Trainer, type BatchStream } from './trainer.js';
 

@@ -23,7 +23,6 @@ export {
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';
-export { resolvePrecision } from './precision.js';
 export { readRunConfig, runPaths } from './run-directory.js';
 export {
   createStrategy,
@@ -51,13 +50,7 @@ export {
 export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
 export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
 export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
-export {
-  readValidations,
-  type MeasureOptions,
-  type OpenValidator,
-  type ValidationRow,
-  type Validator,
-} from './validation.js';
+export { readValidations, type ValidationRow } from './validation.js';
 export { fixedLengthTokenizer, noiseBatch, repeated, type NoiseBatchOptions } from './noise.js';
 export { resolveConfig, type RunOptions } from './resolve-config.js';
 export type { TrainControl } from './run-training.js';

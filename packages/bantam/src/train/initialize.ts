@@ -1,5 +1,5 @@
 import { onDevice } from '@bantam/torch';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import {
   copyWeights,
   createModel,

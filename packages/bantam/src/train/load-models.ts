@@ -1,4 +1,4 @@
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { loadModel, type LoadedModel } from '../models/index.js';
 
 /** Trained models in their form for inference, freed together. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { appendJsonLine, keepJsonLines, readJsonLines } from './json-lines.js';
+import { appendJsonLine, keepJsonLines, readJsonLines } from '../base/json-lines.js';
 import { EventWriter } from './tensorboard.js';
 
 /** One row of `metrics.jsonl`. */

@@ -1,5 +1,5 @@
-import { BantamError } from '../errors.js';
-import { appendJsonLine, keepJsonLines } from './json-lines.js';
+import { BantamError } from '../base/errors.js';
+import { appendJsonLine, keepJsonLines } from '../base/json-lines.js';
 import type { SkippedStep } from './trainer.js';
 
 /** A line of `non-finite.jsonl`: a step that was skipped. Numbers that JSON has not are strings. */

@@ -1,5 +1,5 @@
 import { resolveAugment, type ImageAugment } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../base/errors.js';
 import {
   inheritedPatterns,
   modelConfig,

@@ -1,8 +1,8 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
-import { BantamError, UsageError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import { makeFolder } from '../base/make-folder.js';
 import { parseTrainConfig, type TrainConfig } from './config.js';
 
 /** Files and folders of a run. */

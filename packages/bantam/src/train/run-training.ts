@@ -1,4 +1,5 @@
 import { Loader, type Source } from '../data/index.js';
+import type { OpenValidator, Validator } from '../eval/index.js';
 import { describeModel, type LoadedModel } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import { listCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
@@ -9,7 +10,7 @@ import { copyInitialWeights, type InitialModels } from './initialize.js';
 import { MetricsWriter } from './metrics.js';
 import { saveTrained } from './model-directory.js';
 import { encodedAtOnce, loadSize } from './pieces.js';
-import { resolvePrecision } from './precision.js';
+import { resolvePrecision } from '../base/precision.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';
 import { Recovery } from './recovery.js';
 import { runPaths } from './run-directory.js';
@@ -18,14 +19,14 @@ import type { Strategy } from './strategy.js';
 import { StuckLoss } from './stuck-loss.js';
 import { checkpointParts, type StepReport } from './trainer.js';
 import { validate } from './validate.js';
-import { ValidationHistory, type OpenValidator, type Validator } from './validation.js';
+import { ValidationHistory } from './validation.js';
 
 /** What `train()` and `resumeTraining()` report to and listen to. */
 export interface TrainControl {
   /** Stops training after the current step, with a checkpoint. */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
-  /** What measures for `validation.*`, such as evaluation's `openValidator`. */
+  /** Makes what measures for `validation.*`. Default: evaluation's. */
   openValidator?: OpenValidator;
 }
 

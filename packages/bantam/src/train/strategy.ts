@@ -8,7 +8,7 @@ import type {
   Tensor,
 } from '@bantam/torch';
 import type { ImageAugment, Quarantine, Replay, Replayed, Source } from '../data/index.js';
-import type { Fields } from '../fields.js';
+import type { Fields } from '../base/fields.js';
 import type { Clip, LoadedModel, ModelConfig, Preprocess } from '../models/index.js';
 import type { Phase } from './phases.js';
 import type { ReinforcedSet } from './reinforced/reinforced-set.js';

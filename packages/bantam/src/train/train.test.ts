@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { emptyCache, loadSafetensors, memoryStats } from '@bantam/torch';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
 import { modelConfig, type ModelConfig } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { readMetrics } from './metrics.js';

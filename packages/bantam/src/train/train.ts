@@ -1,6 +1,6 @@
 import { onDevice } from '@bantam/torch';
 import { openSource, resolveAugment, type Source } from '../data/index.js';
-import { BantamError } from '../errors.js';
+import { BantamError } from '../base/errors.js';
 import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { nothingSpent, type Spent } from './budget.js';

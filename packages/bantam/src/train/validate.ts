@@ -1,9 +1,10 @@
+import type { Validator } from '../eval/index.js';
 import { saveModel } from '../models/index.js';
 import type { TrainEvent } from './events.js';
 import { trainedModel, type TrainedParts } from './model-directory.js';
-import { resolvePrecision } from './precision.js';
+import { resolvePrecision } from '../base/precision.js';
 import { runPaths } from './run-directory.js';
-import type { ValidationHistory, ValidationRow, Validator } from './validation.js';
+import type { ValidationHistory, ValidationRow } from './validation.js';
 
 /** What {@link validate} works with. */
 export interface ValidateOptions {

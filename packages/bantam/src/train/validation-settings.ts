@@ -1,4 +1,4 @@
-import { UsageError } from '../errors.js';
+import { UsageError } from '../base/errors.js';
 
 /** How a run is measured while it trains. */
 export interface ValidationSettings {

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { loadSafetensors } from '@bantam/torch';
-import { BantamError, UsageError } from '../errors.js';
+import { BantamError, UsageError } from '../base/errors.js';
+import type { OpenValidator } from '../eval/index.js';
 import type { TrainEvent } from './events.js';
 import { TinyRuns } from './tiny-run.test.helper.js';
 import { resumeTraining, type TrainOptions } from './train.js';
-import { readValidations, type OpenValidator } from './validation.js';
+import { readValidations } from './validation.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());
@@ -143,7 +144,7 @@ describe('validation that cannot be', () => {
     const { openValidator, ...nobody } = validated(rising);
     assert.ok(openValidator);
     await assert.rejects(runs.train('refused', nobody), (error) => {
-      return error instanceof BantamError && error.message.includes('hand openValidator to train');
+      return error instanceof BantamError && error.message.includes('"somewhere" cannot be read');
     });
     for (const settings of [
       { 'validation.every': '0' },

@@ -1,44 +1,15 @@
-import type { FloatDType } from '@bantam/torch';
-import { BantamError } from '../errors.js';
-import type { LoadedModel } from '../models/index.js';
+import { openValidator, type OpenValidator, type Validator } from '../eval/index.js';
 import type { TrainConfig } from './config.js';
-import { appendJsonLine, keepJsonLines, readJsonLines } from './json-lines.js';
+import { appendJsonLine, keepJsonLines, readJsonLines } from '../base/json-lines.js';
 import { runPaths } from './run-directory.js';
 import type { ValidationSettings } from './validation-settings.js';
-
-/** Options of {@link Validator.measure}. */
-export interface MeasureOptions {
-  readonly precision: FloatDType;
-  /** Hears how far it has come, in words. */
-  readonly onProgress: (message: string) => void;
-}
-
-/** Measures models by one metric on the same data; `openValidator()` of evaluation makes one. */
-export interface Validator {
-  /** Whether less is better, as for ranks. */
-  readonly lowerIsBetter: boolean;
-  measure(model: LoadedModel, options: MeasureOptions): Promise<number>;
-}
-
-/**
- * Makes a {@link Validator} before a run begins.
- *
- * @throws UsageError for an unknown metric; BantamError for data that do not have it.
- */
-export type OpenValidator = (
-  settings: Pick<ValidationSettings, 'data' | 'metric'>,
-) => Promise<Validator>;
 
 /** The validator that a configuration asks for; null: none. */
 export async function validatorOf(
   { validation }: Pick<TrainConfig, 'validation'>,
-  openValidator: OpenValidator | undefined,
+  open: OpenValidator = openValidator,
 ): Promise<Validator | null> {
-  if (validation.data === '') return null;
-  if (openValidator !== undefined) return openValidator(validation);
-  throw new BantamError(
-    `The run is to be validated on ${validation.data}, but nothing was given that can measure; hand openValidator to train() and resumeTraining().`,
-  );
+  return validation.data === '' ? null : open(validation);
 }
 
 /** A line of `validation.jsonl`. */

@@ -42,7 +42,7 @@ void columns_plain(const uint8_t* from, int stride, const int32_t* weights, int 
                    uint8_t* to) {
   for (int x = start; x < stride; ++x) {
     int32_t sum = kHalf;
-    for (int tap = 0; tap < count; ++tap) sum += from[tap * stride + x] * weights[tap];
+    for (int tap = 0; tap < count; ++tap) sum += from[static_cast<size_t>(tap) * stride + x] * weights[tap];
     to[x] = clamp(sum);
   }
 }
@@ -299,8 +299,12 @@ Form best_form() {
 void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form) {
   const Box& box = resize.box;
   const size_t bytes = static_cast<size_t>(box.height) * resize.width * 3;
-  // Kept from call to call: fresh memory costs about as much as the arithmetic.
-  static thread_local std::vector<uint8_t> rows;
+  // Kept from call to call: fresh memory costs about as much as the arithmetic. What an image of an
+  // extreme shape takes is given back.
+  constexpr size_t kMostKept = size_t{1} << 26;
+  static thread_local std::vector<uint8_t> kept;
+  std::vector<uint8_t> extreme;
+  std::vector<uint8_t>& rows = bytes <= kMostKept ? kept : extreme;
   if (rows.size() < bytes + kRowSlack) rows.resize(bytes + kRowSlack);
   resample_rows(from, box, resize, rows.data(), form);
   if (resize.height == box.height) {

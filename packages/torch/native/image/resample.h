@@ -38,6 +38,9 @@ enum class Form { plain, avx2, avx512 };
 /// The last form that the level of level.h has; it has those before it as well.
 Form best_form();
 
+/// Sides of images and results that {@link resample} takes: the places of a row fit into an int.
+constexpr int kMostSide = 1 << 24;
+
 /// Resizes the part of a picture within the box, which must lie inside it, to [height, width, 3].
 void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form);
 

@@ -9,7 +9,7 @@
 #include "attention.h"
 #include "processor.h"
 
-namespace bantam {
+namespace bantam::attention {
 namespace {
 
 at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
@@ -52,6 +52,7 @@ const Kernel& kernel() {
 
 /// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
 bool applies(const at::Tensor& qkv, int64_t heads) {
+  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
   return kernel().forward != nullptr && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 &&
          qkv.dim() == 3 && qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength &&
          qkv.size(2) % (96 * heads) == 0;
@@ -107,9 +108,9 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::attention
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention);
-  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::applies);
+  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention::attention);
+  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::attention::applies);
 }

@@ -13,7 +13,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::depthwise_conv {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -210,12 +210,16 @@ at::Tensor under_autocast(const at::Tensor& x, const at::Tensor& weight, const O
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::depthwise_conv
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("depthwise_conv2d(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::plain);
+  library.def("depthwise_conv2d(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::depthwise_conv::plain);
 }
 
-TORCH_LIBRARY_IMPL(bantam, AutogradCPU, library) { library.impl("depthwise_conv2d", bantam::with_gradient); }
+TORCH_LIBRARY_IMPL(bantam, AutogradCPU, library) {
+  library.impl("depthwise_conv2d", bantam::depthwise_conv::with_gradient);
+}
 
-TORCH_LIBRARY_IMPL(bantam, AutocastCPU, library) { library.impl("depthwise_conv2d", bantam::under_autocast); }
+TORCH_LIBRARY_IMPL(bantam, AutocastCPU, library) {
+  library.impl("depthwise_conv2d", bantam::depthwise_conv::under_autocast);
+}

@@ -8,7 +8,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::layer_norm {
 namespace {
 
 constexpr int64_t kRows = 64;  // rows whose sums for weight and bias are added up in one go
@@ -204,8 +204,9 @@ std::tuple<at::Tensor, at::Tensor> layer_norm(const at::Tensor& x, const at::Ten
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::layer_norm
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor)", bantam::layer_norm);
+  library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor)",
+              bantam::layer_norm::layer_norm);
 }

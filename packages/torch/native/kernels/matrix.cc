@@ -1,5 +1,3 @@
-#ifdef BANTAM_AMX
-
 #include "matrix.h"
 
 #include <ATen/autocast_mode.h>
@@ -127,5 +125,3 @@ std::tuple<at::Tensor, at::Tensor> backward_weight(const at::Tensor& dy, const a
 }
 
 }  // namespace bantam::matrix
-
-#endif  // BANTAM_AMX

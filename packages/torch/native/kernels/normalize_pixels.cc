@@ -8,7 +8,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::normalize_pixels {
 namespace {
 
 constexpr int64_t kChannels = 3;
@@ -59,15 +59,19 @@ at::Tensor normalize_cpu(const at::Tensor& pixels, const at::Tensor& mean, const
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::normalize_pixels
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def("normalize_pixels(Tensor pixels, Tensor mean, Tensor std) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(bantam, CPU, library) { library.impl("normalize_pixels", bantam::normalize_cpu); }
+TORCH_LIBRARY_IMPL(bantam, CPU, library) { library.impl("normalize_pixels", bantam::normalize_pixels::normalize_cpu); }
 
 // Every other device takes the composed operators.
-TORCH_LIBRARY_IMPL(bantam, Meta, library) { library.impl("normalize_pixels", bantam::normalize_plain); }
+TORCH_LIBRARY_IMPL(bantam, Meta, library) {
+  library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
+}
 
-TORCH_LIBRARY_IMPL(bantam, CUDA, library) { library.impl("normalize_pixels", bantam::normalize_plain); }
+TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
+  library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
+}

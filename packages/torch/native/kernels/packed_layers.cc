@@ -15,7 +15,7 @@
 #include "onednn.h"
 #include "shape.h"
 
-namespace bantam {
+namespace bantam::packed_layers {
 namespace {
 
 using at::Tensor;
@@ -151,21 +151,21 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::packed_layers
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::pack_linear);
-  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::linear_packed);
+  library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::packed_layers::pack_linear);
+  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::packed_layers::linear_packed);
   library.def(
       "fused_conv(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
       "bool relu) -> Tensor",
-      bantam::fused_conv);
+      bantam::packed_layers::fused_conv);
   library.def(
       "add_fused_conv_(Tensor(a!) y, Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, "
       "int[2] dilation, int groups, bool relu) -> ()",
-      bantam::add_fused_conv);
+      bantam::packed_layers::add_fused_conv);
   library.def(
       "mlp_packed(Tensor x, Tensor weight1, Tensor? bias1, Tensor weight2, Tensor? bias2, Tensor? residual, "
       "int activation) -> Tensor",
-      bantam::mlp_packed);
+      bantam::packed_layers::mlp_packed);
 }

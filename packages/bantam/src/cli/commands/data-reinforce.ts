@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { ReinforceProgress, ReinforceSummary } from '../../train/index.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { does, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';

@@ -43,7 +43,7 @@ function addList(models: Command): void {
   examples(list, ['bantam models list convnext swin --json', 'bantam models list Nano --measure']);
   does(list, async ({ tokens, measure, batch }: ListFlags, words: string[]) => {
     const { presets, summarizeModel } = await import('../../models/index.js');
-    const { UsageError } = await import('../../errors.js');
+    const { UsageError } = await import('../../base/errors.js');
     const wanted = (name: string) =>
       words.length === 0 || words.some((word) => name.toLowerCase().includes(word.toLowerCase()));
     const found = [...presets].filter(([name]) => wanted(name));

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { DataRecord } from '../../data/index.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { does, examples } from '../command.js';
 import { formatTable } from '../output.js';
 import { positiveInteger } from '../values.js';

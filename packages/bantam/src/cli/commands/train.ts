@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { BantamError, UsageError } from '../../errors.js';
+import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { does, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -81,7 +81,6 @@ export function addTrain(program: Command): void {
       );
     }
     const options = resume === undefined ? trainOptions(fresh) : undefined;
-    const { openValidator } = await import('../../eval/index.js');
     const { planResumed, planRun, resumeTraining, strategies, train } =
       await import('../../train/index.js');
     for (const name of ['teacher', 'reinforced'] as const) {
@@ -91,7 +90,6 @@ export function addTrain(program: Command): void {
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress),
-      openValidator,
     };
     try {
       if (plan) {

@@ -1,5 +1,5 @@
 import { pixelCacheBytes } from '../../data/index.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig, TrainSettings } from '../config.js';
 import { loadSize } from '../pieces.js';

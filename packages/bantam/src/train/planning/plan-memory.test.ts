@@ -16,7 +16,7 @@ import { footprintOf } from './extrapolate-trace.js';
 import { requireFit, type Planners } from './memory-limit.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import { resolveConfig } from '../resolve-config.js';
 import { createStrategy } from '../strategies/index.js';
 import { tiny, TinyRuns } from '../tiny-run.test.helper.js';

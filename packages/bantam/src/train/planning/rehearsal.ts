@@ -14,7 +14,7 @@ import type { TrainConfig, TrainSettings } from '../config.js';
 import { createTrainer, type TrainerSetup } from '../create-trainer.js';
 import { onePhase } from '../phases.js';
 import { PieceMaker, samplesOf } from '../pieces.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import { standIn, type PlanOptions, type StandIn } from './stand-in.js';
 
 /** What does not depend on the batch, in bytes. */

@@ -6,7 +6,7 @@ import type { TrainConfig } from '../config.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
 import type { Phase } from '../phases.js';
 import { flopsPerSample } from '../pieces.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
 import { createStrategy } from '../strategies/index.js';
 import type { Strategy } from '../strategy.js';
@@ -116,7 +116,7 @@ export function standIn(
         preprocess: config.preprocess,
         precision: resolvePrecision(config.train.precision),
         batchSize: pictures,
-        quarantine: new Quarantine({ maxShare: 1 }),
+        quarantine: new Quarantine({ maxFraction: 1 }),
         exclude: () => undefined,
         onProgress: () => undefined,
       });

@@ -1,4 +1,4 @@
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { parseBudget, type Budget, type Spent } from '../budget.js';
 import type { TrainConfig } from '../config.js';
 import { measureTimes } from './measure-time.js';

@@ -9,7 +9,7 @@ import {
   TorchError,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { ReinforcedManifest } from './manifest.js';
 
 /** The number of files that hold a set's features. */

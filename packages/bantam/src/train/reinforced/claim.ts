@@ -1,8 +1,8 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { makeFolder } from '../../make-folder.js';
+import { BantamError } from '../../base/errors.js';
+import { makeFolder } from '../../base/make-folder.js';
 import { isBlockName } from './blocks.js';
 import { manifestPath, readManifest, type ReinforcedManifest } from './manifest.js';
 

@@ -7,7 +7,7 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { normalizePixels, type Preprocess } from '../../models/index.js';
 import { toUnit } from '../strategies/features.js';
 import type { TeacherModel } from '../strategies/teachers.js';

@@ -9,7 +9,7 @@ import {
   type Replay,
   type Source,
 } from '../../data/index.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import {
   count,
   index,
@@ -21,8 +21,8 @@ import {
   section,
   text,
   type Fields,
-} from '../../fields.js';
-import { readJson } from '../../json-file.js';
+} from '../../base/fields.js';
+import { readJson } from '../../base/json-file.js';
 
 /** A teacher whose features a reinforced set holds. */
 export interface StoredTeacher {

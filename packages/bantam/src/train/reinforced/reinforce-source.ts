@@ -4,18 +4,18 @@ import {
   replayBatches,
   replayCaptions,
   resolveAugment,
-  usualDecodeSide,
+  defaultDecodeSide,
   type ImageAugment,
   type QuarantinedSample,
   type QuarantineOptions,
   type Replay,
   type Source,
 } from '../../data/index.js';
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../base/errors.js';
 import type { LoadedModel, Preprocess } from '../../models/index.js';
 import type { TrainSettings } from '../config.js';
 import { loadModels } from '../load-models.js';
-import { resolvePrecision } from '../precision.js';
+import { resolvePrecision } from '../../base/precision.js';
 import { createTeacher, type TeacherModel } from '../strategies/teachers.js';
 import { blockCount, blockPath, blockRange, closeBlock, openBlock, writeBlock } from './blocks.js';
 import { claimFolder } from './claim.js';
@@ -189,7 +189,7 @@ function describe(
     blockSize = 256,
   }: ReinforceOptions & { size: number },
 ): ReinforcedManifest {
-  const replay = { seed, augmentations, captions, decodeSide: usualDecodeSide(size) };
+  const replay = { seed, augmentations, captions, decodeSide: defaultDecodeSide(size) };
   return {
     bantam: 'reinforced',
     format: manifestFormat,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { cat, flatten, narrow, to, type Tensor } from '@bantam/torch';
 import type { ImageAugment, Replay, Source } from '../../data/index.js';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { blockCount, closeBlock, openBlock, type Block } from './blocks.js';
 import { digestOf, readManifest, replayOf, type ReinforcedManifest } from './manifest.js';
 

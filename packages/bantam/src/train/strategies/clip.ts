@@ -1,5 +1,5 @@
 import { augmentations, type ImageAugment } from '../../data/index.js';
-import { oneOf } from '../../fields.js';
+import { oneOf } from '../../base/fields.js';
 import type { StrategyKind } from '../strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { pairStrategy } from './pair.js';

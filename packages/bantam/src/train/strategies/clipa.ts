@@ -1,4 +1,4 @@
-import { index, oneOf, share, type Fields } from '../../fields.js';
+import { index, oneOf, share, type Fields } from '../../base/fields.js';
 import { imageTowerKind } from '../../models/index.js';
 import type { TextReduction } from '../../text/index.js';
 import { reducedThenFull } from '../phases.js';

@@ -1,6 +1,6 @@
 import { mul, narrow } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { atLeast } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { atLeast } from '../../base/fields.js';
 import { captionCosts, captionLoss } from '../../losses/index.js';
 import type { StrategyKind } from '../strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';

@@ -1,6 +1,6 @@
 import { exp, type Tensor } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { index, oneOf, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { index, oneOf, type Fields } from '../../base/fields.js';
 import {
   clipLoss,
   collapsedClipLoss,

@@ -1,4 +1,4 @@
-import { listOf, section } from '../../fields.js';
+import { listOf, section } from '../../base/fields.js';
 import type { StrategyKind } from '../strategy.js';
 import { withLogits } from './contrastive.js';
 import {

@@ -10,8 +10,8 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
-import { atLeast, listOf, text, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { atLeast, listOf, text, type Fields } from '../../base/fields.js';
 import {
   featureLoss,
   interactiveLoss,

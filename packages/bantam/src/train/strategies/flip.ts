@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { positive, share, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { positive, share, type Fields } from '../../base/fields.js';
 import { imageTowerKind, type ModelConfig } from '../../models/index.js';
 import { reducedThenFull } from '../phases.js';
 import type { StrategyKind } from '../strategy.js';
@@ -31,7 +31,7 @@ export interface FlipSettings extends ContrastiveSettings, TuningSettings {
 
 /** @throws BantamError where the image tower cannot leave patches out, as the strategy needs it. */
 export function requireMasks(strategy: string, { vision }: Pick<ModelConfig, 'vision'>): void {
-  if (imageTowerKind(vision).leavesPatchesOut === true) return;
+  if (imageTowerKind(vision).dropsPatches === true) return;
   throw new BantamError(
     `${strategy} needs an image tower that can leave patches out, such as "vit", but this model has "${vision.type}"; choose another model or strategy.`,
   );

@@ -11,7 +11,7 @@ import {
   type GroupRule,
   type Tensor,
 } from '@bantam/torch';
-import { atLeast, oneOf, positive, type Fields } from '../../fields.js';
+import { atLeast, oneOf, positive, type Fields } from '../../base/fields.js';
 import { globalContrastiveLoss } from '../../losses/index.js';
 import type { LossContext, StrategyOptions } from '../strategy.js';
 import type { Contrastive } from './contrastive.js';

@@ -1,9 +1,9 @@
 /** Every strategy. A new one is a file in this folder and a line here. */
 import { RandomStreams } from '@bantam/torch';
-import { UsageError } from '../../errors.js';
-import { readFields } from '../../fields.js';
+import { UsageError } from '../../base/errors.js';
+import { readFields } from '../../base/fields.js';
 import type { LoadedModel } from '../../models/index.js';
-import { didYouMean } from '../../nearest.js';
+import { didYouMean } from '../../base/did-you-mean.js';
 import type { TrainConfig } from '../config.js';
 import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
 import type { Strategy, StrategyKind } from '../strategy.js';

@@ -12,8 +12,8 @@ import {
 } from '@bantam/torch';
 import { setImmediate } from 'node:timers/promises';
 import { evalBatches } from '../../data/index.js';
-import { BantamError } from '../../errors.js';
-import { flag } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { flag } from '../../base/fields.js';
 import { normalizePixels } from '../../models/index.js';
 import type { Strategy, StrategyKind } from '../strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';

@@ -1,5 +1,5 @@
 import { Module } from '@bantam/torch';
-import { atLeast, listOf, oneOf, section } from '../../fields.js';
+import { atLeast, listOf, oneOf, section } from '../../base/fields.js';
 import { pairMatchingLoss, type NegativeChoice } from '../../losses/index.js';
 import type { StrategyKind } from '../strategy.js';
 import { withLogits } from './contrastive.js';

@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { augmentations } from '../../data/index.js';
-import { atLeast, count, positive } from '../../fields.js';
+import { atLeast, count, positive } from '../../base/fields.js';
 import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
 import { representationWidth } from '../../models/index.js';
 import type { StrategyKind } from '../strategy.js';

@@ -1,5 +1,5 @@
-import { BantamError } from '../../errors.js';
-import { atLeast, optional, positive, type Field, type Fields } from '../../fields.js';
+import { BantamError } from '../../base/errors.js';
+import { atLeast, optional, positive, type Field, type Fields } from '../../base/fields.js';
 import { onePhase, phaseAt, type Phase } from '../phases.js';
 
 /** Factors of losses, by the loss's name. */

@@ -13,7 +13,7 @@ import {
   to,
   type Tensor,
 } from '@bantam/torch';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import type { PairFeatures } from '../../losses/index.js';
 import { modelFlops, type Clip, type LoadedModel, type Preprocess } from '../../models/index.js';
 import { crc32c } from '../crc32c.js';

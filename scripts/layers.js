@@ -1,0 +1,36 @@
+/**
+ * The layers of `packages/bantam/src` from the bottom up: each imports only from those before it.
+ * The linter enforces this list, and the table in docs/architecture.md is made from it.
+ *
+ * @type {readonly { readonly folder: string, readonly holds: string }[]}
+ */
+export const layers = [
+  {
+    folder: 'base',
+    holds: 'errors, schemas, JSON files, suggestions for mistyped names, precision',
+  },
+  { folder: 'text', holds: 'tokenizers: load, train, encode' },
+  {
+    folder: 'models',
+    holds: 'configurations and presets, towers, CLIP, checkpoint formats, preprocessing, surgery',
+  },
+  {
+    folder: 'losses',
+    holds:
+      'functions of features: contrastive, sigmoid, self-supervised, global, distillation, matching',
+  },
+  { folder: 'data', holds: 'sources, decoding, augmentation, batches' },
+  { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding files, search' },
+  { folder: 'captioning', holds: 'captions written by models' },
+  {
+    folder: 'train',
+    holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
+  },
+  { folder: 'machine', holds: 'what this computer is and how fast it multiplies matrices' },
+  { folder: 'study', holds: 'sweeps at equal cost, fits, the planner' },
+  { folder: 'export', holds: 'ONNX and browser directories' },
+  { folder: 'serve', holds: 'the HTTP server' },
+  { folder: 'report', holds: 'HTML reports' },
+  { folder: 'quickstart', holds: 'data, training, evaluation and report in one call' },
+  { folder: 'cli', holds: 'commands: they parse, call the library, print' },
+];
