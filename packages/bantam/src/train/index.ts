@@ -1,5 +1,5 @@
 /** Training: strategies, the trainer, checkpoints, budgets. */
-export { budgetProgress, parseBudget, type Budget, type Spent } from './budget.js';
+export { budgetProgress, parseBudget, type Budget, type Spent } from './config/budget.js';
 export {
   applyModelSettings,
   applySettings,
@@ -11,10 +11,14 @@ export {
   type TrainConfig,
   type TrainerConfig,
   type TrainSettings,
-} from './config.js';
-export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
-export type { TrainEvent, TrainResult } from './events.js';
-export { readMetrics, type MetricsRow } from './metrics.js';
+} from './config/config.js';
+export {
+  createTrainer,
+  type CreateTrainerOptions,
+  type TrainerSetup,
+} from './loop/create-trainer.js';
+export type { TrainEvent, TrainResult } from './monitor/events.js';
+export { readMetrics, type MetricsRow } from './run-dir/metrics.js';
 export {
   MemoryPlanner,
   type MemoryPlan,
@@ -23,14 +27,14 @@ export {
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';
-export { readRunConfig, runPaths } from './run-directory.js';
+export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,
   parseStrategy,
   strategies,
   type StrategyConfig,
 } from './strategies/index.js';
-export { loadStrategyModels, type StrategyModels } from './strategy-models.js';
+export { loadStrategyModels, type StrategyModels } from './teachers/strategy-models.js';
 export type {
   EncodeContext,
   Features,
@@ -40,20 +44,28 @@ export type {
   StepBatch,
   Strategy,
   StrategyKind,
-} from './strategy.js';
+} from './strategies/strategy.js';
 export {
   reinforceSource,
   type ReinforceOptions,
   type ReinforceProgress,
   type ReinforceSummary,
-} from './reinforced/reinforce-source.js';
-export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
-export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
-export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
-export { readValidations, type ValidationRow } from './validation.js';
-export { fixedLengthTokenizer, noiseBatch, repeated, type NoiseBatchOptions } from './noise.js';
-export { resolveConfig, type RunOptions } from './resolve-config.js';
-export type { TrainControl } from './run-training.js';
+} from './teachers/reinforce.js';
+export { ReinforcedSet, type StoredRows } from './teachers/reinforced-set.js';
+export type { ReinforcedManifest, StoredTeacher } from './teachers/manifest.js';
+export {
+  defaultValidationSettings,
+  type ValidationSettings,
+} from './monitor/validation-settings.js';
+export { readValidations, type ValidationRow } from './monitor/validation.js';
+export {
+  fixedLengthTokenizer,
+  noiseBatch,
+  repeated,
+  type NoiseBatchOptions,
+} from './planning/noise.js';
+export { resolveConfig, type RunOptions } from './config/resolve.js';
+export type { TrainControl } from './loop/run-training.js';
 export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
 export {
   Trainer,
@@ -62,4 +74,4 @@ export {
   type StepReport,
   type TakenStep,
   type TrainerParts,
-} from './trainer.js';
+} from './loop/trainer.js';

@@ -6,10 +6,10 @@ import { after, before, describe, it } from 'node:test';
 import { emptyCache, loadSafetensors, memoryStats } from '@bantam/torch';
 import { BantamError, UsageError } from '../base/errors.js';
 import { modelConfig, type ModelConfig } from '../models/index.js';
-import type { TrainEvent } from './events.js';
-import { readMetrics } from './metrics.js';
-import { writePictures } from './picture-folder.test.helper.js';
-import { readRunConfig } from './run-directory.js';
+import type { TrainEvent } from './monitor/events.js';
+import { readMetrics } from './run-dir/metrics.js';
+import { writePictures } from '../test-support/image-folders.js';
+import { readRunConfig } from './run-dir/paths.js';
 import { resumeTraining, train, type TrainOptions } from './train.js';
 
 const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {

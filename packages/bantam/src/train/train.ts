@@ -3,11 +3,11 @@ import { openSource, resolveAugment, type Source } from '../data/index.js';
 import { BantamError } from '../base/errors.js';
 import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
-import { nothingSpent, type Spent } from './budget.js';
-import { listCheckpoints, readCheckpointState } from './checkpoint.js';
-import { freshWeights, type TrainSettings } from './config.js';
-import type { TrainResult } from './events.js';
-import { checkInitialWeights, loadInitialModels } from './initialize.js';
+import { nothingSpent, type Spent } from './config/budget.js';
+import { listCheckpoints, readCheckpointState } from './run-dir/checkpoint.js';
+import { freshWeights, type TrainSettings } from './config/config.js';
+import type { TrainResult } from './monitor/events.js';
+import { checkInitialWeights, loadInitialModels } from './loop/initial-weights.js';
 import {
   planTraining,
   requireMemory,
@@ -15,13 +15,13 @@ import {
   type PlanOptions,
   type TrainingPlan,
 } from './planning/index.js';
-import { resolveConfig, type RunOptions } from './resolve-config.js';
-import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
-import { runTraining, type Run, type TrainControl } from './run-training.js';
+import { resolveConfig, type RunOptions } from './config/resolve.js';
+import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-dir/paths.js';
+import { runTraining, type Run, type TrainControl } from './loop/run-training.js';
 import { createStrategy } from './strategies/index.js';
-import { loadStrategyModels } from './strategy-models.js';
-import { longestCaption, prepareTokenizer } from './tokenizer.js';
-import { validatorOf } from './validation.js';
+import { loadStrategyModels } from './teachers/strategy-models.js';
+import { longestCaption, prepareTokenizer } from './config/tokenizer.js';
+import { validatorOf } from './monitor/validation.js';
 
 /** Options of {@link train}. */
 export interface TrainOptions extends RunOptions, TrainControl {

@@ -10,5 +10,5 @@ export {
 } from './plan-memory.js';
 export { planTime, type PlannedPhase, type TimeCosts, type TimePlan } from './plan-time.js';
 export { planTraining, type TrainingPlan } from './plan-training.js';
-export type { PlanOptions } from './stand-in.js';
+export type { PlanOptions } from './dummy-data.js';
 export { requireTime, type ResumedRun } from './time-limit.js';

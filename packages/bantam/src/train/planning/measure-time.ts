@@ -1,10 +1,10 @@
 import { emptyCache } from '@bantam/torch';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import { createTrainer, type TrainerSetup } from '../create-trainer.js';
-import { nothingSpent, type Spent } from '../budget.js';
-import { encodedAtOnce, loadSize } from '../pieces.js';
+import type { TrainConfig, TrainSettings } from '../config/config.js';
+import { createTrainer, type TrainerSetup } from '../loop/create-trainer.js';
+import { nothingSpent, type Spent } from '../config/budget.js';
+import { encodedAtOnce, loadSize } from '../loop/micro-batch.js';
 import type { TimeCosts } from './plan-time.js';
-import { RECORDS, standIn, strategyFacts, type PlanOptions, type StandIn } from './stand-in.js';
+import { RECORDS, standIn, strategyFacts, type PlanOptions, type StandIn } from './dummy-data.js';
 
 /** Seconds of something that has a size, measured where that is quick. */
 export interface MeasuredTime {

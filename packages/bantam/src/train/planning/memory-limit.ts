@@ -1,11 +1,11 @@
 import { pixelCacheBytes } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import { loadSize } from '../pieces.js';
+import type { TrainConfig, TrainSettings } from '../config/config.js';
+import { loadSize } from '../loop/micro-batch.js';
 import { MemoryPlanner, type MemoryPlanOptions, type Rehearses } from './plan-memory.js';
-import { bytesOf } from './rehearsal.js';
-import { strategyFacts, type PlanOptions } from './stand-in.js';
+import { bytesOf } from './dry-run.js';
+import { strategyFacts, type PlanOptions } from './dummy-data.js';
 import { needsTime } from './time-limit.js';
 
 /** Bytes that this process may have in all, by `train.memoryLimit`, or as many as there are. */

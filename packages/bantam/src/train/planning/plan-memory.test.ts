@@ -10,16 +10,16 @@ import {
 } from '@bantam/torch';
 import { openSource, Quarantine, resolveAugment, type Source } from '../../data/index.js';
 import { modelConfig, type ModelConfig } from '../../models/index.js';
-import type { TrainConfig } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
+import type { TrainConfig } from '../config/config.js';
+import { createTrainer } from '../loop/create-trainer.js';
 import { footprintOf } from './extrapolate-trace.js';
 import { requireFit, type Planners } from './memory-limit.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
-import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from './noise.js';
 import { resolvePrecision } from '../../base/precision.js';
-import { resolveConfig } from '../resolve-config.js';
+import { resolveConfig } from '../config/resolve.js';
 import { createStrategy } from '../strategies/index.js';
-import { tiny, TinyRuns } from '../tiny-run.test.helper.js';
+import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 import type { TrainOptions } from '../train.js';
 
 const runs = new TinyRuns();

@@ -1,11 +1,11 @@
 import { emptyCache, memoryStats } from '@bantam/torch';
 import { pixelCacheBytes, type Source } from '../../data/index.js';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import type { Phase } from '../phases.js';
-import { encodedAtOnce, loadSize } from '../pieces.js';
+import type { TrainConfig, TrainSettings } from '../config/config.js';
+import type { Phase } from '../strategies/phases.js';
+import { encodedAtOnce, loadSize } from '../loop/micro-batch.js';
 import { footprintOf, sameBlocks, type SizedTrace, type Work } from './extrapolate-trace.js';
-import { addsUp, bytesOf, rehearse, type KeptBytes, type Rehearsal } from './rehearsal.js';
-import { strategyFacts, type PlanOptions, type StrategyFacts } from './stand-in.js';
+import { addsUp, bytesOf, rehearse, type KeptBytes, type Rehearsal } from './dry-run.js';
+import { strategyFacts, type PlanOptions, type StrategyFacts } from './dummy-data.js';
 
 /** What a training is predicted to take when it takes most, in bytes. */
 export interface MemoryPlan extends KeptBytes {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseBudget } from '../budget.js';
+import { parseBudget } from '../config/budget.js';
 import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
 import { requireWithin } from './time-limit.js';
 

@@ -1,4 +1,4 @@
-import type { Budget, Spent } from '../budget.js';
+import type { Budget, Spent } from '../config/budget.js';
 
 /** What a step of a phase takes. */
 export interface PhaseCost {

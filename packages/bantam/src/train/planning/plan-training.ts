@@ -1,10 +1,10 @@
-import { parseBudget, type Spent } from '../budget.js';
-import type { TrainConfig } from '../config.js';
+import { parseBudget, type Spent } from '../config/budget.js';
+import type { TrainConfig } from '../config/config.js';
 import { availableBytes, rehearsesOf } from './memory-limit.js';
 import { measureTimes } from './measure-time.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
 import { planTime, type TimePlan } from './plan-time.js';
-import type { PlanOptions } from './stand-in.js';
+import type { PlanOptions } from './dummy-data.js';
 
 /** What a training is predicted to take. */
 export interface TrainingPlan {

@@ -1,9 +1,9 @@
 import { BantamError } from '../../base/errors.js';
-import { parseBudget, type Budget, type Spent } from '../budget.js';
-import type { TrainConfig } from '../config.js';
+import { parseBudget, type Budget, type Spent } from '../config/budget.js';
+import type { TrainConfig } from '../config/config.js';
 import { measureTimes } from './measure-time.js';
 import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
-import { strategyFacts, type PlanOptions } from './stand-in.js';
+import { strategyFacts, type PlanOptions } from './dummy-data.js';
 
 /** Whether a training of this configuration is timed before it begins: only where that can refuse it. */
 export function needsTime(config: TrainConfig, options: PlanOptions): boolean {

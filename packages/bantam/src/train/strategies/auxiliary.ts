@@ -1,6 +1,6 @@
 import { add, mean, type Tensor } from '@bantam/torch';
 import type { Encoded } from '../../models/index.js';
-import type { Features, Losses } from '../strategy.js';
+import type { Features, Losses } from './strategy.js';
 
 /** What towers add to the loss, one value per sample, as a feature; nothing where they add nothing. */
 export function auxiliaryFeature(encoded: readonly Pick<Encoded, 'auxiliaryLoss'>[]): Features {

@@ -1,6 +1,6 @@
 import { augmentations, type ImageAugment } from '../../data/index.js';
 import { oneOf } from '../../base/fields.js';
-import type { StrategyKind } from '../strategy.js';
+import type { StrategyKind } from './strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { pairStrategy } from './pair.js';
 

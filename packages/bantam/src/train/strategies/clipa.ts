@@ -1,8 +1,8 @@
 import { index, oneOf, share, type Fields } from '../../base/fields.js';
 import { imageTowerKind } from '../../models/index.js';
 import type { TextReduction } from '../../text/index.js';
-import { reducedThenFull } from '../phases.js';
-import type { StrategyKind } from '../strategy.js';
+import { reducedThenFull } from './phases.js';
+import type { StrategyKind } from './strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { requireMasks, tuningFields, type TuningSettings } from './flip.js';
 import { pairStrategy } from './pair.js';

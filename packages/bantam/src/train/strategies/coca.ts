@@ -2,7 +2,7 @@ import { mul, narrow } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { atLeast } from '../../base/fields.js';
 import { captionCosts, captionLoss } from '../../losses/index.js';
-import type { StrategyKind } from '../strategy.js';
+import type { StrategyKind } from './strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { inFullPrecision } from './features.js';

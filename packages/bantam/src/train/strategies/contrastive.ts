@@ -8,7 +8,7 @@ import {
   sigLipLoss,
 } from '../../losses/index.js';
 import type { Clip, ModelConfig } from '../../models/index.js';
-import type { LossContext, Strategy, StrategyOptions } from '../strategy.js';
+import type { LossContext, Strategy, StrategyOptions } from './strategy.js';
 import { captionGroups, toUnit } from './features.js';
 import {
   createGlobalContrastive,

@@ -1,5 +1,5 @@
 import { listOf, section } from '../../base/fields.js';
-import type { StrategyKind } from '../strategy.js';
+import type { StrategyKind } from './strategy.js';
 import { withLogits } from './contrastive.js';
 import {
   distillation,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Generator, copy_, noGrad, randn, scope, sub, tensor } from '@bantam/torch';
 import { channelStatistics, preprocessFor } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   createBench,
@@ -12,11 +12,11 @@ import {
   step,
   type Bench,
   type BenchOptions,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { createTeacherModel, smallConfig, smallTokenizer } from '../teacher.test.helper.js';
-import { strategyOf, TinyRuns } from '../tiny-run.test.helper.js';
-import { preparedFor } from './teachers.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { createTeacherModel, smallConfig, smallTokenizer } from '../../test-support/teachers.js';
+import { strategyOf, TinyRuns } from '../../test-support/tiny-runs.js';
+import { preparedFor } from '../teachers/teacher.js';
 
 const runs = new TinyRuns();
 before(async () => {

@@ -19,13 +19,18 @@ import {
   type PairFeatures,
   type ScaledFeatures,
 } from '../../losses/index.js';
-import type { Features, Losses, LossContext, Strategy, StrategyOptions } from '../strategy.js';
+import type { Features, Losses, LossContext, Strategy, StrategyOptions } from './strategy.js';
 import { contrastiveFields, type ContrastiveSettings } from './contrastive.js';
 import { captionGroups, toUnit } from './features.js';
 import { pairStrategy, present } from './pair.js';
 import { stageSpanFields, stageWeight, type Stages, type Weights } from './stages.js';
-import { storedTeachers } from './stored-teachers.js';
-import { createTeacher, encodeTeachers, teacherFeatures, type Teacher } from './teachers.js';
+import { storedTeachers } from '../teachers/stored-teachers.js';
+import {
+  createTeacher,
+  encodeTeachers,
+  teacherFeatures,
+  type Teacher,
+} from '../teachers/teacher.js';
 
 /** The losses of a student with teachers. */
 export type DistillationLoss = 'contrastive' | 'feature' | 'relation' | 'interactive';

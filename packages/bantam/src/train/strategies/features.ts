@@ -1,5 +1,5 @@
 import { fromTypedArray, normalize, to, type Tensor } from '@bantam/torch';
-import type { Samples } from '../strategy.js';
+import type { Samples } from './strategy.js';
 
 /** At least float32, whatever precision the towers ran in. */
 export function inFullPrecision(features: Tensor): Tensor {

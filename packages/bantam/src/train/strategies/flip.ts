@@ -1,8 +1,8 @@
 import { BantamError } from '../../base/errors.js';
 import { positive, share, type Fields } from '../../base/fields.js';
 import { imageTowerKind, type ModelConfig } from '../../models/index.js';
-import { reducedThenFull } from '../phases.js';
-import type { StrategyKind } from '../strategy.js';
+import { reducedThenFull } from './phases.js';
+import type { StrategyKind } from './strategy.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { pairStrategy } from './pair.js';
 

@@ -13,7 +13,7 @@ import {
 } from '@bantam/torch';
 import { atLeast, oneOf, positive, type Fields } from '../../base/fields.js';
 import { globalContrastiveLoss } from '../../losses/index.js';
-import type { LossContext, StrategyOptions } from '../strategy.js';
+import type { LossContext, StrategyOptions } from './strategy.js';
 import type { Contrastive } from './contrastive.js';
 import { indexTensor, toUnit } from './features.js';
 import { SampleTemperatures } from './sample-temperatures.js';

@@ -13,7 +13,7 @@ import {
   zero_,
 } from '@bantam/torch';
 import { createModel, modelConfig, upcycle, type ModelConfig } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   buffers,
@@ -24,9 +24,9 @@ import {
   maskless,
   step,
   type Bench,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { strategyOf, TinyRuns, tiny } from '../tiny-run.test.helper.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { strategyOf, TinyRuns, tiny } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(async () => {

@@ -15,7 +15,7 @@ import { evalBatches } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { flag } from '../../base/fields.js';
 import { normalizePixels } from '../../models/index.js';
-import type { Strategy, StrategyKind } from '../strategy.js';
+import type { Strategy, StrategyKind } from './strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { indexTensor } from './features.js';

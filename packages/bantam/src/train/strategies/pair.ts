@@ -5,7 +5,7 @@ import {
   type ModelConfig,
   type PerTower,
 } from '../../models/index.js';
-import { onePhase, type Phase } from '../phases.js';
+import { onePhase, type Phase } from './phases.js';
 import type {
   CostOptions,
   EncodeContext,
@@ -15,7 +15,7 @@ import type {
   StepBatch,
   Strategy,
   StrategyOptions,
-} from '../strategy.js';
+} from './strategy.js';
 import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
 import { createContrastive, type ContrastiveSettings } from './contrastive.js';
 

@@ -7,9 +7,9 @@ import {
   tinyCoca,
   TinyRuns,
   type StrategySettings,
-} from '../tiny-run.test.helper.js';
+} from '../../test-support/tiny-runs.js';
 import type { TrainOptions } from '../train.js';
-import { readMetrics } from '../metrics.js';
+import { readMetrics } from '../run-dir/metrics.js';
 
 const runs = new TinyRuns();
 const teachers = {

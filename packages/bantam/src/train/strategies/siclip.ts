@@ -1,7 +1,7 @@
 import { Module } from '@bantam/torch';
 import { atLeast, listOf, oneOf, section } from '../../base/fields.js';
 import { pairMatchingLoss, type NegativeChoice } from '../../losses/index.js';
-import type { StrategyKind } from '../strategy.js';
+import type { StrategyKind } from './strategy.js';
 import { withLogits } from './contrastive.js';
 import {
   distillation,

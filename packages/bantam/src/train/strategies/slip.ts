@@ -13,7 +13,7 @@ import { augmentations } from '../../data/index.js';
 import { atLeast, count, positive } from '../../base/fields.js';
 import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
 import { representationWidth } from '../../models/index.js';
-import type { StrategyKind } from '../strategy.js';
+import type { StrategyKind } from './strategy.js';
 import { auxiliaryFeature } from './auxiliary.js';
 import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
 import { inFullPrecision } from './features.js';

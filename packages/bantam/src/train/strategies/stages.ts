@@ -1,6 +1,6 @@
 import { BantamError } from '../../base/errors.js';
 import { atLeast, optional, positive, type Field, type Fields } from '../../base/fields.js';
-import { onePhase, phaseAt, type Phase } from '../phases.js';
+import { onePhase, phaseAt, type Phase } from './phases.js';
 
 /** Factors of losses, by the loss's name. */
 export type Weights<Name extends string> = Readonly<Record<Name, number>>;
