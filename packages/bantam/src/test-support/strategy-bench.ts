@@ -21,15 +21,12 @@ import {
   type ModelConfig,
 } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
-import { addGradients, type GradientOptions, type Piece } from '../train/loop/gradients.js';
+import { addGradients, type GradientOptions } from '../train/loop/gradients.js';
+import type { MicroBatch } from '../train/loop/micro-batch.js';
 import { onePhase, type Phase } from '../train/strategies/phases.js';
 import type { ReinforcedSet } from '../train/teachers/reinforced-set.js';
-import {
-  createStrategy,
-  parseStrategy,
-  strategyKind,
-  type StrategyConfig,
-} from '../train/strategies/index.js';
+import { createStrategy, withLogits, type StrategyInput } from '../train/strategies/index.js';
+import { strategyOf } from './tiny-runs.js';
 import type { Features, StepBatch, Strategy } from '../train/strategies/strategy.js';
 
 /** Two small transformers; half of the patches are left out in training. */
@@ -94,7 +91,7 @@ export interface BenchOptions {
 
 /** A model, a strategy and a batch of eight for them. */
 export function createBench(
-  settings: string | StrategyConfig | { type: string },
+  settings: StrategyInput,
   {
     config = masked,
     dtype = 'float64',
@@ -104,8 +101,8 @@ export function createBench(
     tokenizer,
   }: BenchOptions = {},
 ): Bench {
-  const parsed = parseStrategy(settings);
-  const adapted = strategyKind(parsed.type).adapt?.(config, parsed) ?? config;
+  const parsed = strategyOf(settings);
+  const adapted = withLogits(config, parsed.loss);
   const model = given ?? createModel(adapted, { generator: new Generator({ seed: 1 }) }).to(dtype);
   const strategy = createStrategy(
     {
@@ -131,9 +128,10 @@ export function createBench(
     phase,
     options: (step, progress) => ({
       strategy,
-      encode: { model, streams, phase },
-      losses: {
+      step: {
         model,
+        streams,
+        phase,
         samples: { indices: batch.indices, captions, epoch: 0 },
         step,
         progress,
@@ -169,11 +167,11 @@ function createBatch(
   };
 }
 
-/** The batch in pieces of the given sizes. */
+/** The batch in micro-batches of the given sizes. */
 export function cut(
   { images, ids, captions, indices }: StepBatch,
   sizes: readonly number[],
-): Piece[] {
+): MicroBatch[] {
   let end = 0;
   return sizes.map((size) => {
     const start = end;
@@ -190,19 +188,19 @@ export function cut(
   });
 }
 
-/** What {@link addGradients} must equal: every piece with its graph in memory, one loss over all. */
-export function addWithWholeGraph(pieces: readonly Piece[], options: GradientOptions): void {
+/** The reference of {@link addGradients}: every micro-batch with its graph in memory, one loss over all. */
+export function addWithWholeGraph(microBatches: readonly MicroBatch[], options: GradientOptions): void {
   scope(() => {
-    const { strategy, encode, losses, weight } = options;
-    const parts = pieces.map((piece) => ({
-      ...strategy.encode(piece.load(), encode),
-      ...noGrad(() => strategy.targets?.(piece.load(), encode)),
+    const { strategy, step, weight } = options;
+    const parts = microBatches.map((microBatch) => ({
+      ...strategy.encode(microBatch.load(), step),
+      ...noGrad(() => strategy.targets?.(microBatch.load(), step)),
     }));
     const names = Object.keys(parts[0] ?? {});
     const features: Features = Object.fromEntries(
       names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
     );
-    const [first, ...rest] = Object.values(strategy.losses(features, losses));
+    const [first, ...rest] = Object.values(strategy.losses(features, step));
     assert.ok(first);
     const total = rest.reduce(add, first);
     total.backward({ grad: tensor(weight, { dtype: total.dtype as FloatDType }) });
@@ -252,7 +250,7 @@ export function assertAllClose(
   }
 }
 
-/** One step's gradients, in pieces of these sizes. */
+/** One step's gradients, in micro-batches of these sizes. */
 export function step(bench: Bench, { sizes = [8], at = 1 } = {}): Bench {
   addGradients(cut(bench.batch, sizes), bench.options(at, 0.3));
   return bench;

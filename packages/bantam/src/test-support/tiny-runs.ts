@@ -1,10 +1,15 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { modelConfig, withChanges, type ModelConfig } from '../models/index.js';
 import type { TrainEvent, TrainResult } from '../train/monitor/events.js';
-import { writePictures } from './image-folders.js';
-import { parseStrategy, type StrategyConfig } from '../train/strategies/index.js';
+import { writeImages } from './image-folders.js';
+import {
+  strategySchema,
+  type StrategyConfig,
+  type StrategyInput,
+} from '../train/strategies/index.js';
 import { resumeTraining, train, type TrainOptions } from '../train/train.js';
 
 /** A model that trains in milliseconds. */
@@ -22,25 +27,20 @@ export const tinyCoca: ModelConfig = withChanges(tiny, {
   decoder: { layers: 1, heads: 2 },
 });
 
-/** A strategy's name with settings that differ from the defaults. */
-export type StrategySettings = Readonly<Record<string, unknown>> & {
-  readonly type: string;
-};
-
-/** A strategy, the settings that are not given by default. */
-export function strategyOf(settings: StrategySettings): StrategyConfig {
-  return parseStrategy(settings);
+/** A strategy with all of its settings. */
+export function strategyOf(strategy: StrategyInput): StrategyConfig {
+  return v.parse(strategySchema, strategy);
 }
 
-/** A folder of 20 small pictures in four classes, and the runs that train on them. */
+/** A folder of 20 small images in four classes, and the runs that train on them. */
 export class TinyRuns {
   #folder = '';
   #data = '';
 
   async make(): Promise<void> {
     this.#folder = mkdtempSync(join(tmpdir(), 'bantam-runs-'));
-    await writePictures(this.path('pictures'), 5);
-    this.#data = `folder:${this.path('pictures')}`;
+    await writeImages(this.path('images'), 5);
+    this.#data = `folder:${this.path('images')}`;
   }
 
   remove(): void {
@@ -52,20 +52,14 @@ export class TinyRuns {
   }
 
   /** Twelve steps of eight samples, two in an epoch. */
-  options(name: string, { settings, ...changes }: Partial<TrainOptions> = {}): TrainOptions {
+  options(name: string, { train, tokenizer, ...changes }: Partial<TrainOptions> = {}): TrainOptions {
     return {
       model: tiny,
       data: this.#data,
       out: this.path(name),
       budget: '96samples',
-      settings: {
-        'train.batchSize': '8',
-        'train.workers': '0',
-        'train.precision': 'fp32',
-        'tokenizer.vocabSize': '600',
-        'tokenizer.contextLength': '16',
-        ...settings,
-      },
+      train: { batchSize: 8, workers: 0, precision: 'fp32', ...train },
+      tokenizer: { vocabSize: 600, contextLength: 16, ...tokenizer },
       ...changes,
     };
   }

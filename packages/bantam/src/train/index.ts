@@ -1,50 +1,64 @@
-/** Training: strategies, the trainer, checkpoints, budgets. */
+/** Training: configuration, strategies, the trainer, run directories, plans. */
 export { budgetProgress, parseBudget, type Budget, type Spent } from './config/budget.js';
+export { configFormat, runSchema, type RunOptions, type TrainConfig } from './config/config.js';
+export { configJsonSchema, settingsTables } from './config/describe.js';
+export { resolveConfig } from './config/resolve.js';
+export type {
+  InitSettings,
+  TokenizerInput,
+  TokenizerSettings,
+  TrainInput,
+  TrainSettings,
+  ValidationSettings,
+} from './config/settings.js';
+export { prepareTokenizer } from './config/tokenizer.js';
+export type { TrainControl } from './loop/open-training.js';
 export {
-  applyModelSettings,
-  applySettings,
-  freshWeights,
-  type InitSettings,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
-  type TokenizerSettings,
-  type TrainConfig,
-  type TrainerConfig,
-  type TrainSettings,
-} from './config/config.js';
-export {
-  createTrainer,
-  type CreateTrainerOptions,
-  type TrainerSetup,
-} from './loop/create-trainer.js';
+  Trainer,
+  type BatchStream,
+  type SkippedStep,
+  type StepReport,
+  type TakenStep,
+  type TrainerContext,
+} from './loop/trainer.js';
+export type { TrainingContext } from './loop/context.js';
 export type { TrainEvent, TrainResult } from './monitor/events.js';
-export { readMetrics, type MetricsRow } from './run-dir/metrics.js';
+export { readValidations, type ValidationRow } from './monitor/validation.js';
 export {
+  fixedLengthTokenizer,
   MemoryPlanner,
+  noiseBatch,
+  repeated,
   type MemoryPlan,
+  type NoiseBatchOptions,
+  type PlanContext,
   type PlannedPhase,
-  type PlanOptions,
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';
+export { readMetrics, type MetricsRow } from './run-dir/metrics.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,
-  parseStrategy,
+  nameOf,
   strategies,
+  strategySchema,
   type StrategyConfig,
+  type StrategyInput,
+  type StrategyName,
+  type StrategyResources,
 } from './strategies/index.js';
-export { loadStrategyModels, type StrategyModels } from './teachers/strategy-models.js';
 export type {
-  EncodeContext,
   Features,
-  LossContext,
   Losses,
   Samples,
   StepBatch,
+  StepContext,
   Strategy,
   StrategyKind,
 } from './strategies/strategy.js';
+export { loadStrategyModels, type StrategyModels } from './teachers/load.js';
+export type { ReinforcedManifest, StoredTeacher } from './teachers/manifest.js';
 export {
   reinforceSource,
   type ReinforceOptions,
@@ -52,26 +66,4 @@ export {
   type ReinforceSummary,
 } from './teachers/reinforce.js';
 export { ReinforcedSet, type StoredRows } from './teachers/reinforced-set.js';
-export type { ReinforcedManifest, StoredTeacher } from './teachers/manifest.js';
-export {
-  defaultValidationSettings,
-  type ValidationSettings,
-} from './monitor/validation-settings.js';
-export { readValidations, type ValidationRow } from './monitor/validation.js';
-export {
-  fixedLengthTokenizer,
-  noiseBatch,
-  repeated,
-  type NoiseBatchOptions,
-} from './planning/noise.js';
-export { resolveConfig, type RunOptions } from './config/resolve.js';
-export type { TrainControl } from './loop/run-training.js';
 export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
-export {
-  Trainer,
-  type BatchStream,
-  type SkippedStep,
-  type StepReport,
-  type TakenStep,
-  type TrainerParts,
-} from './loop/trainer.js';

@@ -88,7 +88,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ],
   [
     'pieces that do not divide the batch',
-    () => ({ settings: { 'train.microBatch': '3' } }),
+    () => ({ train: { microBatch: 3 } }),
     /^The setting 'train\.microBatch' \(3\) must divide 'train\.batchSize' \(8\)\.$/,
   ],
   [
@@ -98,13 +98,13 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ],
   [
     'a model directory that is not there',
-    () => ({ init: runs.path('nowhere') }),
+    () => ({ init: { model: runs.path('nowhere') } }),
     /^There is no folder .*nowhere; name a model directory/,
   ],
   [
     'weights of another model',
     () => ({
-      init: runs.path('trained', 'model'),
+      init: { model: runs.path('trained', 'model') },
       model: modelConfig('ViT-Pico-8-64', { embedDim: 24, vision: { ...tiny.vision }, text }),
     }),
     /^The weights in .*model cannot start this run\. The weights are of another model than .* \[16, 24\]/,
@@ -113,7 +113,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     'an image tower of another model',
     () => ({
       strategy: 'lit',
-      initImage: runs.path('trained', 'model'),
+      init: { image: runs.path('trained', 'model') },
       model: modelConfig('ResNet-Nano-64', { embedDim: 16, text }),
     }),
     /^The weights in .*model cannot start this run\. The weights are of another image tower than /,
@@ -141,7 +141,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   [
     'stages that are not the whole training',
     () => ({
-      strategy: taughtBy('trained/model', { stages: [{ share: 0.5 }, { share: 0.4, feature: 0 }] }),
+      strategy: taughtBy('trained/model', { stages: [{ fraction: 0.5 }, { fraction: 0.4, feature: 0 }] }),
     }),
     /^The shares of the "stages" of strategy 'distill' add up to 0\.9; they must add up to 1\.$/,
   ],
@@ -150,8 +150,8 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     () => ({
       strategy: taughtBy('trained/model', {
         stages: [
-          { share: 0.5 },
-          { share: 0.5, contrastive: 0, feature: 0, relation: 0, interactive: 0 },
+          { fraction: 0.5 },
+          { fraction: 0.5, contrastive: 0, feature: 0, relation: 0, interactive: 0 },
         ],
       }),
     }),

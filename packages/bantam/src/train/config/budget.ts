@@ -1,19 +1,19 @@
 import { UsageError } from '../../base/errors.js';
 
-/** What training has used so far. */
+/** Resources that a training has used. */
 export interface Spent {
   /** Wall time of training, in seconds. */
   seconds: number;
   /** Samples seen. */
   samples: number;
-  /** Floating-point operations of the forward and backward passes. */
+  /** FLOPs of the forward and backward passes. */
   flops: number;
 }
 
-/** What a run has used that has not begun. */
-export const nothingSpent: Readonly<Spent> = { seconds: 0, samples: 0, flops: 0 };
+/** Resources used by a run that has not started. */
+export const unspent: Readonly<Spent> = { seconds: 0, samples: 0, flops: 0 };
 
-/** How much training may use of one of them; the schedule is laid out to end on it. */
+/** A limit of one of them, on which the schedule ends. */
 export interface Budget {
   readonly unit: keyof Spent;
   readonly amount: number;
@@ -27,43 +27,44 @@ const seconds: Readonly<Record<string, number>> = {
   h: 3600,
   d: 86400,
 };
-const prefixes: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9 };
+const multipliers: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9 };
 
 const usage =
-  'write a time such as 5m or 2h, samples such as 100ksamples, or operations such as 1e15flops';
+  'write a time such as 5m or 2h, samples such as 100ksamples, or FLOPs such as 1e15flops';
 
 /**
  * Reads a budget: a wall time (`90s`, `5m`, `2h`, `1d`), samples seen (`76544samples`,
- * `100ksamples`), or floating-point operations (`1e15flops`).
+ * `100ksamples`), or FLOPs (`1e15flops`).
  *
  * @throws UsageError for anything else and for a budget that is not above zero.
  */
 export function parseBudget(text: string): Budget {
   const match = /^(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)$/i.exec(text.trim());
   if (match === null) throw new UsageError(`The budget '${text}' cannot be read; ${usage}.`);
-  const value = Number(match[1]);
-  const unit = (match[2] ?? '').toLowerCase();
+  const [, number, suffix = ''] = match;
+  const value = Number(number);
+  const unit = suffix.toLowerCase();
   if (value === 0) {
     throw new UsageError(`The budget '${text}' leaves nothing to train with; ${usage}.`);
   }
-  const counted = /^([kmbg]?)(samples|flops)$/.exec(unit);
-  if (counted !== null) {
-    const amount = value * (prefixes[counted[1] ?? ''] ?? 1);
-    return { unit: counted[2] === 'flops' ? 'flops' : 'samples', amount };
+  const [, prefix, counter] = /^([kmbg]?)(samples|flops)$/.exec(unit) ?? [];
+  const multiplier = prefix === undefined ? undefined : multipliers[prefix];
+  if (multiplier !== undefined) {
+    return { unit: counter === 'flops' ? 'flops' : 'samples', amount: value * multiplier };
   }
   const length = seconds[unit];
   if (length === undefined) {
-    throw new UsageError(`The budget '${text}' has no unit that is known; ${usage}.`);
+    throw new UsageError(`The budget '${text}' has no known unit; ${usage}.`);
   }
   return { unit: 'seconds', amount: value * length };
 }
 
-/** The share of the budget that is used, 0 … 1. */
+/** The fraction of the budget that is used, 0 … 1. */
 export function budgetProgress(budget: Budget, spent: Spent): number {
   return Math.min(1, spent[budget.unit] / budget.amount);
 }
 
-/** Seconds that remain at the pace so far; null before there is a pace. */
+/** Seconds that remain at the mean rate so far; null at the start. */
 export function secondsLeft(budget: Budget, spent: Spent): number | null {
   const progress = budgetProgress(budget, spent);
   return progress > 0 ? (spent.seconds * (1 - progress)) / progress : null;
@@ -71,7 +72,7 @@ export function secondsLeft(budget: Budget, spent: Spent): number | null {
 
 /**
  * A position in the schedule as (step, total): whole steps for samples, so that an equal run has
- * equal learning rates; fine ticks for time and operations, whose number of steps is not known.
+ * equal learning rates; fine ticks for time and FLOPs, whose number of steps is unknown.
  */
 export function schedulePosition(
   budget: Budget,

@@ -31,10 +31,10 @@ const config: TrainConfig = {
 describe('applySettings', () => {
   it('sets numbers, names and lists, and leaves the given configuration as it was', () => {
     const changed = applySettings(config, {
-      'train.lr': '3e-4',
-      'train.precision': 'fp32',
-      'train.optimizer': 'lion',
-      'train.freeze': '["visual"]',
+      lr: 3e-4,
+      precision: 'fp32',
+      optimizer: 'lion',
+      freeze: ['visual'],
       'model.vision.layers': '2',
       augment: '[{"op":"flip"}]',
     });
@@ -53,7 +53,7 @@ describe('applySettings', () => {
 
   it('names the nearest setting for an unknown one', () => {
     assert.throws(
-      () => applySettings(config, { 'train.batchsize': '8' }),
+      () => applySettings(config, { batchsize: 8 }),
       (error) => error instanceof UsageError && error.message.includes('train.batchSize'),
     );
     assert.throws(() => applySettings(config, { lr: '1' }), UsageError);
@@ -68,15 +68,15 @@ describe('applySettings', () => {
 
   it('refuses values of the wrong kind or out of range', () => {
     for (const settings of [
-      { 'train.lr': 'fast' },
-      { 'train.batchSize': '0' },
-      { 'train.batchSize': '2.5' },
-      { 'train.warmup': '2' },
-      { 'train.schedule': 'cosin' },
-      { 'train.optimizer': 'adam' },
-      { 'train.layerDecay': '0' },
-      { 'train.freeze': '"visual"' },
-      { 'train.freeze': '[1]' },
+      { lr: 'fast' },
+      { batchSize: 0 },
+      { batchSize: 2.5 },
+      { warmup: 2 },
+      { schedule: 'cosin' },
+      { optimizer: 'adam' },
+      { layerDecay: 0 },
+      { freeze: '"visual"' },
+      { freeze: [1] },
       { augment: 'flip' },
       { 'init.model': 'runs/first/model' },
     ]) {

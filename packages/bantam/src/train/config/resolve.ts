@@ -1,105 +1,122 @@
-import { resolveAugment, type ImageAugment } from '../../data/index.js';
-import { UsageError } from '../../base/errors.js';
+/** From the options of a run to its whole configuration. */
+import { BantamError, UsageError } from '../../base/errors.js';
+import { frozenCopy } from '../../base/readonly.js';
+import { parseAugment, resolveAugment, type ImageAugment, type Source } from '../../data/index.js';
 import {
   inheritedPatterns,
   modelConfig,
+  paddedAs,
   parseModelConfig,
   preprocessOf,
   type LoadedModel,
-  type ModelConfig,
 } from '../../models/index.js';
+import type { Tokenizer } from '../../text/index.js';
+import { strategyKind, withLogits } from '../strategies/index.js';
 import { parseBudget } from './budget.js';
 import {
-  applySettings,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
+  configFormat,
+  readRunOptions,
+  type RunOptions,
+  type RunSettings,
   type TrainConfig,
 } from './config.js';
-import { parseStrategy, strategyKind, type StrategyConfig } from '../strategies/index.js';
-import { defaultValidationSettings } from '../monitor/validation-settings.js';
+import type { TrainSettings } from './settings.js';
 
-/** What a run is to be. */
-export interface RunOptions {
-  /** A preset's name, or a configuration; may be left out with {@link init}. */
-  model?: string | ModelConfig;
-  /** Source specification, such as `emoji` or `csv:pairs.csv`. */
-  data: string;
-  /** When to stop, such as `5m` or `100ksamples`; see {@link parseBudget}. */
-  budget: string;
-  /** A strategy's name, or a strategy with settings. Default `clip`. */
-  strategy?: string | StrategyConfig;
-  /** A model directory that weights and tokenizer are taken from. */
-  init?: string;
-  /** A model directory that the image tower's weights are taken from. */
-  initImage?: string;
-  /** Freeze what {@link init} has of its teacher, so that only the rest learns. Default false. */
-  freezeInherited?: boolean;
-  /** Default 0. */
-  seed?: number;
-  /** A tokenizer's path; by default that of {@link init}, or one trained on the captions. */
-  tokenizer?: string;
-  /** Default: the strategy's, or the source's own. */
-  augment?: ImageAugment;
-  /** Further settings by name, such as `{ 'train.lr': '1e-3' }`. */
-  settings?: Readonly<Record<string, string>>;
-}
+/** The parts of the initial model that a configuration is resolved from. */
+export type InitialConfig = Pick<LoadedModel, 'config' | 'info' | 'preprocess'>;
 
 /**
- * The whole configuration of a run, every default filled in but for the augmentation, which is empty
- * where it is to be the source's own.
+ * The configuration of a run as far as it does not depend on the data; see {@link fitToData}. The
+ * augmentation is empty if it is to be the source's own.
  *
- * @param initial - The model that weights come from
- * @throws UsageError or BantamError for whatever is wrong with it, before any data are read.
+ * @param initial - The model in `init.model`
+ * @throws UsageError or BantamError for the first thing that is wrong, before any data are read.
  */
 export function resolveConfig(
   options: RunOptions,
-  initial: Pick<LoadedModel, 'config' | 'info' | 'preprocess'> | null,
+  initial: InitialConfig | null = null,
 ): TrainConfig {
-  const { data, budget, seed = 0 } = options;
-  parseBudget(budget);
-  const named = typeof options.model === 'string' ? modelConfig(options.model) : options.model;
+  const settings = readRunOptions(options);
+  parseBudget(settings.budget);
+  const { model: wanted, strategy, train, init, preprocess, augment, ...rest } = settings;
+  const named =
+    typeof wanted === 'string' ? modelConfig(wanted) : wanted && parseModelConfig(wanted);
   const model = named ?? initial?.config ?? null;
   if (model === null) {
     throw new UsageError('A run needs a model: name a preset, or a model directory to start from.');
   }
-  const config = applySettings(
-    {
-      model,
-      init: { model: options.init ?? '', image: options.initImage ?? '' },
-      strategy: parseStrategy(options.strategy ?? 'clip'),
-      data,
-      budget,
-      seed,
-      train: { ...defaultTrainSettings },
-      tokenizer: { ...defaultTokenizerSettings, path: options.tokenizer ?? '' },
-      validation: { ...defaultValidationSettings },
-      preprocess: initial?.preprocess ?? preprocessOf(model),
-      augment: options.augment ?? [],
-    },
-    options.settings ?? {},
-  );
-  const strategy = parseStrategy(config.strategy);
-  const kind = strategyKind(strategy.type);
-  const parsed = parseModelConfig(config.model);
-  const augment = config.augment.length > 0 ? config.augment : (kind.augment?.(strategy) ?? []);
-  const freeze = options.freezeInherited === true ? frozenOf(options, initial) : [];
-  return {
-    ...config,
-    train: { ...config.train, freeze: [...config.train.freeze, ...freeze] },
+  return frozenCopy({
+    formatVersion: configFormat,
+    ...rest,
+    init,
     strategy,
-    model: kind.adapt?.(parsed, strategy) ?? parsed,
-    augment: resolveAugment(augment),
-    preprocess: { ...config.preprocess, size: parsed.vision.imageSize },
-  };
+    train: { ...train, freeze: frozenPatterns(settings, initial) },
+    model: withLogits(model, strategy.loss),
+    preprocess: {
+      ...(initial?.preprocess ?? preprocessOf(model)),
+      ...preprocess,
+      size: model.vision.imageSize,
+    },
+    augment: chosenAugment(augment) ?? strategyKind(strategy).augment?.(strategy) ?? [],
+  } satisfies TrainConfig);
 }
 
-/** @throws UsageError where the initial model has nothing that is whole of a teacher. */
-function frozenOf({ init }: RunOptions, initial: Pick<LoadedModel, 'info'> | null): string[] {
+function chosenAugment(augment: RunSettings['augment']): ImageAugment | undefined {
+  return typeof augment === 'string' ? parseAugment(augment) : augment;
+}
+
+/** @throws UsageError if nothing that is inherited could be frozen. */
+function frozenPatterns(
+  { train, init }: RunSettings,
+  initial: Pick<LoadedModel, 'info'> | null,
+): readonly string[] {
+  if (!init.freezeInherited) return train.freeze;
   const patterns = initial === null ? null : inheritedPatterns(initial.info);
-  if (patterns !== null && patterns.length > 0) return patterns;
+  if (patterns !== null && patterns.length > 0) return [...new Set([...train.freeze, ...patterns])];
   throw new UsageError(
     patterns === null
-      ? `--freeze-inherited needs --init with a model that "bantam models inherit" wrote${init === undefined ? '' : `, which ${init} is not`}.`
-      : `--freeze-inherited would freeze nothing, as ${init} has only slices of its teacher; leave it out.`,
+      ? `--freeze-inherited needs --init with a model that "bantam models inherit" wrote${init.model === '' ? '' : `, which ${init.model} is not`}.`
+      : `--freeze-inherited would freeze nothing, as ${init.model} has only slices of its teacher; leave it out.`,
   );
+}
+
+/** The data and the tokenizer of a run. */
+export interface DataFacts {
+  readonly source: Source;
+  readonly tokenizer: Tokenizer;
+  /** The augmentation of a reinforced data set; null: there is none. */
+  readonly reinforcedAugment: ImageAugment | null;
+}
+
+/** The whole configuration: vocabulary, context, batch and augmentation as the data have them. */
+export function fitToData(
+  config: TrainConfig,
+  { source, tokenizer, reinforcedAugment }: DataFacts,
+): TrainConfig {
+  const { vocabSize, contextLength } = tokenizer;
+  const { model, augment } = config;
+  return frozenCopy({
+    ...config,
+    train: { ...config.train, ...fitBatch(config.train, source) },
+    tokenizer: { ...config.tokenizer, contextLength },
+    model: paddedAs({ ...model, text: { ...model.text, vocabSize, contextLength } }, tokenizer),
+    augment: resolveAugment(augment.length > 0 ? augment : (reinforcedAugment ?? source.augment)),
+  });
+}
+
+/** A source smaller than the batch is one batch; one smaller than a micro-batch is one micro-batch. */
+function fitBatch(
+  { batchSize, microBatch }: TrainSettings,
+  source: Source,
+): Pick<TrainSettings, 'batchSize' | 'microBatch'> {
+  const samples = source.grouping?.count ?? source.size;
+  if (samples >= batchSize) return { batchSize, microBatch };
+  const fitting = microBatch > samples ? 0 : microBatch;
+  const available = fitting === 0 ? samples : samples - (samples % fitting);
+  if (available < 2) {
+    throw new BantamError(
+      `${source.spec} has ${samples} sample, but contrastive training needs at least 2; add images.`,
+    );
+  }
+  return { batchSize: available, microBatch: fitting };
 }

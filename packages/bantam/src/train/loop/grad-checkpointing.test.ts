@@ -19,7 +19,7 @@ import {
   type ModelConfig,
 } from '../../models/index.js';
 import { addGradients } from './gradients.js';
-import { BufferSnapshot } from './buffer-snapshot.js';
+import { BufferSnapshot } from './gradients.js';
 import { createBench, cut, type Bench } from '../../test-support/strategy-bench.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
@@ -142,7 +142,7 @@ describe('a run with gradient checkpointing', () => {
 
   it('must be told true or false', async () => {
     await assert.rejects(
-      runs.train('unclear', { settings: { 'train.gradCheckpointing': 'yes' } }),
+      runs.train('unclear', { train: { gradCheckpointing: 'yes' } }),
       /^UsageError: The setting 'train\.gradCheckpointing' is true or false, not 'yes'\.$/,
     );
   });

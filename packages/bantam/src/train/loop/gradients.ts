@@ -1,93 +1,83 @@
+/** Gradients of one contrastive batch, whole or in micro-batches (gradient cache). */
 import {
   add,
   autocast,
   backward,
   cat,
+  clone,
+  copy_,
+  detach,
   mul,
   narrow,
   noGrad,
   scope,
-  type RandomStreams,
+  type Module,
   type Tensor,
 } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { withGradCheckpointing } from '../../models/index.js';
-import { BufferSnapshot } from './buffer-snapshot.js';
-import type {
-  EncodeContext,
-  Features,
-  LossContext,
-  Losses,
-  StepBatch,
-  Strategy,
-} from '../strategies/strategy.js';
+import type { Features, Losses, StepBatch, StepContext, Strategy } from '../strategies/strategy.js';
+import type { MicroBatch } from './micro-batch.js';
 
-/** What {@link addGradients} works on. */
+/** Options of {@link addGradients}. */
 export interface GradientOptions {
   readonly strategy: Strategy;
-  readonly encode: EncodeContext;
-  readonly losses: LossContext;
-  /** Factor of the loss. */
+  readonly step: StepContext;
+  /** Multiplier of the loss. */
   readonly weight: number;
   /** Compute activations of the towers' blocks again in the backward pass instead of keeping them. */
   readonly gradCheckpointing: boolean;
 }
 
-/** The samples of one pass through the towers. */
-export interface Piece {
-  readonly size: number;
-  /** Makes the tensors; called once per pass, so that they need not be kept. */
-  load(): StepBatch;
-}
-
 /**
- * Adds the gradients of `weight` times the sum of the losses over all pieces to the parameters, and
- * returns the losses by name.
+ * Adds the gradients of `weight` times the sum of the losses over all micro-batches to the parameters,
+ * and returns the losses by name.
  *
- * Several pieces are one contrastive batch on the memory of one of them (gradient cache, Gao et al.
- * 2021, section 3): features without graph, the losses over all features and their gradients, then
- * each piece's features again with graph, with those gradients backwards through them. Random
- * streams are set back in between, so both passes draw the same; temperature and whatever else only
- * the losses use get their gradient once, and targets are computed once. Batch norms normalise by the
- * piece at hand.
+ * Several micro-batches are one contrastive batch on the memory of one of them (gradient cache, Gao et
+ * al. 2021, section 3): features without graph, the losses over all features and their gradients, then
+ * each micro-batch's features again with graph, with those gradients backwards through them. Random
+ * streams are set back in between, so both passes sample the same; the temperature and whatever else
+ * only the losses use get their gradient once, and targets are computed once. Batch norms normalise by
+ * the micro-batch at hand.
  */
 export function addGradients(
-  pieces: readonly Piece[],
+  microBatches: readonly MicroBatch[],
   options: GradientOptions,
 ): Record<string, number> {
-  const [piece, ...more] = pieces;
-  if (piece === undefined) return {};
   return scope(() => {
-    if (more.length > 0) return addInPieces(pieces, options);
-    const batch = piece.load();
+    const [first, ...more] = microBatches;
+    if (first === undefined) return {};
+    if (more.length > 0) return addWithCache(microBatches, options);
+    const batch = first.load();
     const features = { ...encode(batch, options), ...targetsOf(batch, options) };
-    const losses = options.strategy.losses(features, options.losses);
+    const losses = options.strategy.losses(features, options.step);
     total(losses, options).backward();
     return values(losses);
   });
 }
 
 function encode(batch: StepBatch, options: GradientOptions): Features {
-  const { strategy, encode, losses, gradCheckpointing } = options;
+  const { strategy, step, gradCheckpointing } = options;
   return withGradCheckpointing(gradCheckpointing, () =>
-    autocast(losses.precision, () => strategy.encode(batch, encode)),
+    autocast(step.precision, () => strategy.encode(batch, step)),
   );
 }
 
-function targetsOf(batch: StepBatch, { strategy, encode, losses }: GradientOptions): Features {
+function targetsOf(batch: StepBatch, { strategy, step }: GradientOptions): Features {
   return noGrad(() =>
-    scope(() => autocast(losses.precision, () => strategy.targets?.(batch, encode) ?? {})),
+    scope(() => autocast(step.precision, () => strategy.targets?.(batch, step) ?? {})),
   );
 }
 
-/** The rows of all pieces, by name. */
+/** The rows of all micro-batches, by name. */
 function joined(parts: readonly Features[]): Features {
-  const names = Object.keys(parts[0] ?? {});
+  const names = Object.keys(at(parts, 0));
   return Object.fromEntries(
     names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
   );
 }
 
-function total(losses: Losses, { weight }: GradientOptions): Tensor {
+function total(losses: Losses, { weight }: Pick<GradientOptions, 'weight'>): Tensor {
   const [first, ...rest] = Object.values(losses);
   if (first === undefined) throw new RangeError('The strategy has no loss.');
   const sum = rest.reduce(add, first);
@@ -98,38 +88,42 @@ function values(losses: Losses): Record<string, number> {
   return Object.fromEntries(Object.entries(losses).map(([name, loss]) => [name, loss.item()]));
 }
 
-function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record<string, number> {
-  const { strategy } = options;
-  const { model, streams } = options.encode;
+function addWithCache(
+  microBatches: readonly MicroBatch[],
+  options: GradientOptions,
+): Record<string, number> {
+  const { strategy, step } = options;
+  const { model, streams } = step;
   const buffers = new BufferSnapshot([model]);
-  const states: ReturnType<RandomStreams['state']>[] = [];
   const parts = noGrad(() =>
-    pieces.map((piece) => {
-      states.push(streams.state());
+    microBatches.map((microBatch) => {
+      const state = streams.state();
       return scope(() => {
-        const batch = piece.load();
-        return { features: encode(batch, options), targets: targetsOf(batch, options) };
+        const batch = microBatch.load();
+        return { state, features: encode(batch, options), targets: targetsOf(batch, options) };
       });
     }),
   );
-  // Statistics that training keeps see every piece once: in the second pass.
+  // Running statistics see every micro-batch once: in the second pass.
   buffers.restore();
   const whole = joined(parts.map(({ features }) => features));
   for (const feature of Object.values(whole)) feature.requiresGrad = true;
   const targets = joined(parts.map(({ targets }) => targets));
-  const losses = strategy.losses({ ...whole, ...targets }, options.losses);
+  const losses = strategy.losses({ ...whole, ...targets }, step);
   total(losses, options).backward();
   let start = 0;
-  for (const [i, piece] of pieces.entries()) {
+  for (const [i, microBatch] of microBatches.entries()) {
     const first = start;
-    start += piece.size;
+    start += microBatch.size;
     scope(() => {
-      streams.setState(states[i] ?? {});
-      const again = Object.entries(encode(piece.load(), options)).flatMap(([name, feature]) => {
-        const gradient = whole[name]?.grad;
-        if (!feature.requiresGrad || gradient === undefined || gradient === null) return [];
-        return [{ feature, gradient: narrow(gradient, 0, first, piece.size) }];
-      });
+      streams.setState(at(parts, i).state);
+      const again = Object.entries(encode(microBatch.load(), options)).flatMap(
+        ([name, feature]) => {
+          const gradient = whole[name]?.grad;
+          if (!feature.requiresGrad || gradient === undefined || gradient === null) return [];
+          return [{ feature, gradient: narrow(gradient, 0, first, microBatch.size) }];
+        },
+      );
       if (again.length === 0) return;
       backward(
         again.map(({ feature }) => feature),
@@ -138,4 +132,28 @@ function addInPieces(pieces: readonly Piece[], options: GradientOptions): Record
     });
   }
   return values(losses);
+}
+
+/**
+ * A copy of the buffers of modules that a forward pass changes, such as the statistics of batch norms.
+ * The scope around frees it.
+ */
+export class BufferSnapshot {
+  readonly #kept: readonly { readonly buffer: Tensor; readonly before: Tensor }[];
+
+  constructor(modules: readonly Module[]) {
+    this.#kept = noGrad(() =>
+      modules
+        .flatMap((module) => [...module.namedBuffers().values()])
+        .filter(({ persistent }) => persistent)
+        .map((buffer) => ({ buffer, before: clone(detach(buffer)) })),
+    );
+  }
+
+  /** Restores the values that the buffers had. */
+  restore(): void {
+    noGrad(() => {
+      for (const { buffer, before } of this.#kept) copy_(buffer, before);
+    });
+  }
 }

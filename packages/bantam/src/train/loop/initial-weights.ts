@@ -7,16 +7,20 @@ import {
   type Clip,
   type LoadedModel,
 } from '../../models/index.js';
-import type { InitSettings, TrainConfig } from '../config/config.js';
+import type { TrainConfig } from '../config/config.js';
+import type { InitSettings } from '../config/settings.js';
 
-/** Trained models that a run's first weights come from. */
+/** Trained models whose weights a run starts from. */
 export interface InitialModels extends Disposable {
   readonly model: LoadedModel | null;
   readonly image: LoadedModel | null;
 }
 
 /** Reads the model directories that the settings name. */
-export async function loadInitialModels({ model, image }: InitSettings): Promise<InitialModels> {
+export async function loadInitialModels({
+  model,
+  image,
+}: Pick<InitSettings, 'model' | 'image'>): Promise<InitialModels> {
   const loaded = {
     model: model === '' ? null : await loadModel(model),
     image: image === '' ? null : await loadModel(image),
@@ -33,12 +37,12 @@ export async function loadInitialModels({ model, image }: InitSettings): Promise
 /**
  * Copies their weights into a new model.
  *
- * @throws BantamError where they do not fit it.
+ * @throws BantamError if they do not fit it.
  */
 export function copyInitialWeights(
   { model, image }: InitialModels,
   into: Clip,
-  settings: InitSettings,
+  settings: Pick<InitSettings, 'model' | 'image'>,
 ): void {
   const copy = (from: LoadedModel | null, directory: string, tower?: 'visual'): void => {
     if (from === null) return;
@@ -54,9 +58,9 @@ export function copyInitialWeights(
 }
 
 /**
- * Says before there is a run what {@link copyInitialWeights} would say.
+ * Checks on the meta device what {@link copyInitialWeights} will do.
  *
- * @throws BantamError where the weights do not fit the model of the configuration.
+ * @throws BantamError if the weights do not fit the model of the configuration.
  */
 export function checkInitialWeights(
   initial: InitialModels,

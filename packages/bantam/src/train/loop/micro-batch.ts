@@ -1,78 +1,87 @@
+/** Micro-batches: the samples that pass through the towers at once. */
 import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { Draws, type Batch } from '../../data/index.js';
 import { normalizePixels } from '../../models/index.js';
-import { TextReducer, type EncodedBatch, type Tokenizer } from '../../text/index.js';
-import type { Piece } from './gradients.js';
+import { TextReducer, type EncodedBatch } from '../../text/index.js';
 import type { TrainConfig } from '../config/config.js';
+import type { TrainSettings } from '../config/settings.js';
 import type { Phase } from '../strategies/phases.js';
 import type { Samples, StepBatch, Strategy } from '../strategies/strategy.js';
+import type { TrainingContext } from './context.js';
 
-/** Samples that pass through the towers at once. */
-export function loadSize({ batchSize, microBatch }: TrainConfig['train']): number {
+type BatchSettings = Pick<TrainSettings, 'batchSize' | 'microBatch' | 'accumulate'>;
+
+/** Samples of a micro-batch, which is a batch of the loader. */
+export function microBatchSize({
+  batchSize,
+  microBatch,
+}: Omit<BatchSettings, 'accumulate'>): number {
   return microBatch === 0 ? batchSize : microBatch;
 }
 
-/** Batches of the loader for one step: pieces of every contrastive batch. */
-export function loadsPerStep(train: TrainConfig['train']): number {
-  return train.accumulate * (train.batchSize / loadSize(train));
+/** Micro-batches of a step of the optimizer: those of every accumulated batch. */
+export function microBatchesPerStep(train: BatchSettings): number {
+  return train.accumulate * (train.batchSize / microBatchSize(train));
 }
 
-/** The most pictures that {@link Strategy.prepare} encodes at once. */
-export function encodedAtOnce(train: TrainConfig['train']): number {
-  return Math.min(256, loadSize(train));
+/** The most images that {@link Strategy.prepare} encodes at once. */
+export function preparedAtOnce(train: BatchSettings): number {
+  return Math.min(256, microBatchSize(train));
 }
 
-/** Operations of a step per sample with captions of so many tokens, as budgets count them. */
+/** FLOPs of a step per sample, as budgets count them. */
 export function flopsPerSample(
   strategy: Strategy,
   { model, train }: Pick<TrainConfig, 'model' | 'train'>,
   { captionTokens, phase }: { captionTokens: number; phase: Phase },
 ): number {
-  const forwardPasses = loadSize(train) < train.batchSize ? 2 : 1;
+  const forwardPasses = microBatchSize(train) < train.batchSize ? 2 : 1;
   const { gradCheckpointing: recomputed } = train;
   return strategy.flops(model, { captionTokens, phase, forwardPasses, recomputed });
 }
 
-/** The samples of loader's batches that are contrasted with each other. */
+/** The samples of the loader's batches that are contrasted with each other. */
 export function samplesOf(batches: readonly Batch[]): Samples {
   return {
     indices: Int32Array.from(batches.flatMap(({ indices }) => [...indices])),
     captions: batches.flatMap(({ captions }) => captions),
-    epoch: batches[0]?.epoch ?? 0,
+    epoch: at(batches, 0).epoch,
   };
 }
 
-/** What {@link PieceMaker} works with. */
-export interface PieceOptions {
-  readonly config: Pick<TrainConfig, 'preprocess' | 'seed'>;
-  readonly tokenizer: Tokenizer;
-  readonly device: Device;
+/** The samples of one pass through the towers. */
+export interface MicroBatch {
+  readonly size: number;
+  /** Makes the tensors; called once per pass, so that they need not be kept. */
+  load(): StepBatch;
 }
 
-/** A piece, and how many tokens its captions have. */
-export interface CaptionedPiece extends Piece {
+/** A micro-batch, and how many tokens its captions have. */
+export interface CollatedBatch extends MicroBatch {
   readonly captionTokens: number;
 }
 
-/** Makes the loader's batches into tensors, captions shortened as the phase says. */
-export class PieceMaker {
-  readonly #options: PieceOptions;
-  /** Of one phase: it keeps what it found out about words. */
+/** Turns the loader's batches into tensors, captions shortened as the phase says. */
+export class Collator {
+  readonly #context: Pick<TrainingContext, 'config' | 'tokenizer'>;
+  readonly #device: Device;
+  /** Of one phase, as it caches the classes of words. */
   #reduction: { phase: Phase; reducer: TextReducer } | null = null;
 
-  constructor(options: PieceOptions) {
-    this.#options = options;
+  constructor(context: Pick<TrainingContext, 'config' | 'tokenizer'>, device: Device = 'cpu') {
+    this.#context = context;
+    this.#device = device;
   }
 
   /** A batch of the loader; its tensors are made anew for each pass. */
-  make(batch: Batch, phase: Phase): CaptionedPiece {
-    const { device } = this.#options;
+  collate(batch: Batch, phase: Phase): CollatedBatch {
     const { ids, shape } = this.#encode(batch, phase);
     const load = (): StepBatch => ({
       images: Object.fromEntries(
         Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
       ),
-      ids: to(fromTypedArray(ids, { shape }), { device }),
+      ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
       captions: batch.captions,
       indices: batch.indices,
       ...(batch.replayed && { replayed: batch.replayed }),
@@ -80,9 +89,9 @@ export class PieceMaker {
     return { size: batch.size, captionTokens: shape[1], load };
   }
 
-  /** What is left out of captions is a function of seed, epoch and sample. */
+  /** Which tokens are dropped is a function of seed, epoch and sample. */
   #encode({ captions, epoch, indices }: Batch, phase: Phase): EncodedBatch {
-    const { config, tokenizer } = this.#options;
+    const { config, tokenizer } = this.#context;
     const { text: reduction } = phase;
     if (reduction === null) return tokenizer.encodeBatch(captions);
     if (this.#reduction?.phase !== phase) {
@@ -93,16 +102,15 @@ export class PieceMaker {
         seed: config.seed,
         purpose: 'text',
         epoch,
-        index: indices[row] ?? 0,
+        index: at(indices, row),
       });
       return () => draws.uniform();
     });
   }
 
   #pixels(pixels: Uint8Array, { size, height, width }: Batch): Tensor {
-    const { config, device } = this.#options;
     // The loader's memory is reused after this step, and normalising copies it before.
     const raw = fromTypedArray(pixels, { shape: [size, height, width, 3], copy: false });
-    return normalizePixels(to(raw, { device }), config.preprocess);
+    return normalizePixels(to(raw, { device: this.#device }), this.#context.config.preprocess);
   }
 }

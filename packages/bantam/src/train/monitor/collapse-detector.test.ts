@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { StuckLoss } from './collapse-detector.js';
+import { CollapseDetector } from './collapse-detector.js';
 
 const collapsed = Math.log(128);
 
 /** The first diagnosis over 60 steps of these losses and gradients. */
 function diagnose(at: (step: number) => { loss: number; gradNorm: number }): string | null {
-  const stuck = new StuckLoss();
+  const stuck = new CollapseDetector();
   for (let step = 1; step <= 60; step++) {
     const found = stuck.observe({ ...at(step), step, progress: step / 60, collapsed });
     if (found !== null) return found;
@@ -14,7 +14,7 @@ function diagnose(at: (step: number) => { loss: number; gradNorm: number }): str
   return null;
 }
 
-describe('StuckLoss', () => {
+describe('CollapseDetector', () => {
   it('notices a loss that stays where all features are equal', () => {
     const found = diagnose((step) => ({
       loss: step < 5 ? 5.1 : collapsed + 1e-3,

@@ -1,36 +1,36 @@
-/** Steps that are looked at together. */
+/** Steps that are observed together. */
 const span = 20;
 
-/** Share of the budget that is left to a training to get going. */
-const patience = 0.05;
+/** Fraction of the budget before which nothing is diagnosed: training may need it to start. */
+const gracePeriod = 0.05;
 
-/** How near the mean loss must be to the collapsed one, relative to it. */
-const nearness = 0.005;
+/** Largest difference of the mean loss from the collapsed one, relative to it. */
+const lossTolerance = 0.005;
 
-/** How small the gradient must be, relative to the largest so far. */
-const smallness = 0.01;
+/** Largest gradient norm of a collapsed training, relative to the largest so far. */
+const gradTolerance = 0.01;
 
-/** A step as {@link StuckLoss} sees it. */
+/** A step as {@link CollapseDetector} observes it. */
 export interface ObservedStep {
   readonly step: number;
   readonly loss: number;
   readonly gradNorm: number;
-  /** Share of the budget used. */
+  /** Fraction of the budget used. */
   readonly progress: number;
-  /** The loss where all features are equal; null where that is not known. */
+  /** The loss if all features are equal; null if that is unknown. */
   readonly collapsed: number | null;
 }
 
 /**
  * Notices that all features have become equal, of which a training hardly recovers: over 20 steps
  * the mean loss is within 0.5 % of that of equal features, and no gradient is above 1 % of the
- * largest so far. A healthy training too begins near that loss, but with large gradients.
+ * largest so far. A healthy training too starts near that loss, but with large gradients.
  */
-export class StuckLoss {
+export class CollapseDetector {
   readonly #losses: number[] = [];
   readonly #gradients: number[] = [];
   #largest = 0;
-  #told = false;
+  #diagnosed = false;
 
   /** Takes a step in; returns the diagnosis with its remedies the first time that it holds. */
   observe({ step, loss, gradNorm, progress, collapsed }: ObservedStep): string | null {
@@ -38,17 +38,17 @@ export class StuckLoss {
     this.#gradients.push(gradNorm);
     this.#largest = Math.max(this.#largest, gradNorm);
     if (this.#losses.length < span) return null;
-    const stuck =
-      !this.#told &&
+    const hasCollapsed =
+      !this.#diagnosed &&
       collapsed !== null &&
-      progress >= patience &&
-      Math.abs(mean(this.#losses) - collapsed) <= nearness * Math.abs(collapsed) &&
-      Math.max(...this.#gradients) < smallness * this.#largest;
+      progress >= gracePeriod &&
+      Math.abs(mean(this.#losses) - collapsed) <= lossTolerance * Math.abs(collapsed) &&
+      Math.max(...this.#gradients) < gradTolerance * this.#largest;
     this.#losses.shift();
     this.#gradients.shift();
-    if (!stuck) return null;
-    this.#told = true;
-    return `The features have collapsed: at step ${step} the loss stays at ${collapsed.toFixed(3)}, where all pictures and all captions look alike, and the gradient is as good as zero. Start again with a lower train.lr, then with a longer train.warmup.`;
+    if (!hasCollapsed) return null;
+    this.#diagnosed = true;
+    return `The features have collapsed: at step ${step} the loss stays at ${collapsed.toFixed(3)}, its value if all images and all captions have equal features, and the gradient is almost zero. Start again with a lower train.lr, then with a longer train.warmup.`;
   }
 }
 

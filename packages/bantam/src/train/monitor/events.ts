@@ -1,6 +1,6 @@
 import type { ValidationRow } from './validation.js';
 
-/** What a training run reports while it goes on. */
+/** An event of a running training. */
 export type TrainEvent =
   | {
       kind: 'start';
@@ -23,25 +23,25 @@ export type TrainEvent =
       epoch: number;
       loss: number;
       samplesPerSecond: number;
-      /** Share of the time spent waiting for data, 0 … 1. */
+      /** Fraction of the time spent waiting for data, 0 … 1. */
       dataWait: number;
-      /** Share of the budget used, 0 … 1. */
+      /** Fraction of the budget used, 0 … 1. */
       progress: number;
       etaSeconds: number;
     }
-  /** What goes before training, such as the features of a locked tower; often. */
+  /** Progress of work before training, such as the features of a locked tower; often. */
   | { kind: 'preparing'; message: string }
   | { kind: 'checkpoint'; path: string; step: number }
-  /** What a validation is doing; often. */
+  /** Progress of a validation; often. */
   | { kind: 'validating'; message: string }
   | ({ kind: 'validation' } & ValidationRow)
   | { kind: 'note'; message: string };
 
-/** What a training run came to. */
+/** Result of a training run. */
 export interface TrainResult {
   /** The run directory. */
   run: string;
-  /** The model directory; absent when the run was interrupted. */
+  /** The model directory; absent if the run was interrupted. */
   model?: string;
   steps: number;
   samples: number;
@@ -50,12 +50,12 @@ export interface TrainResult {
   /** Mean loss of the last steps. */
   loss: number;
   interrupted: boolean;
-  /** The best validation, whose weights {@link model} has; absent where there was none. */
+  /** The best validation, whose weights {@link model} has; absent if there was none. */
   validation?: ValidationRow;
   /** Whether validations without a better value ended it before its budget was used. */
   stoppedEarly: boolean;
   /** Broken samples that were skipped; `quarantine.jsonl` names them. */
   quarantined: number;
-  /** Steps that were left out as loss or gradient were not finite; `non-finite.jsonl` names them. */
+  /** Steps that were skipped as loss or gradient were not finite; `non-finite.jsonl` names them. */
   skipped: number;
 }

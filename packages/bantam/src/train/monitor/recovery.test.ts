@@ -38,14 +38,14 @@ function bright(settings: Readonly<Record<string, string>> = {}): Partial<TrainO
     settings: {
       'preprocess.mean': '[0,0,0]',
       'preprocess.std': '[3e-39,3e-39,3e-39]',
-      'train.ema': '0.9',
+      ema: 0.9,
       ...settings,
     },
   };
 }
 
 /** A checkpoint after each step. */
-const saving = { 'train.checkpointMinutes': '1e-9' };
+const saving = { checkpointMinutes: 1e-9 };
 
 function skips(run: string): NonFiniteRow[] {
   return readJsonLines(runs.path(run, 'non-finite.jsonl'));
@@ -87,7 +87,7 @@ describe('a run with a sample that is not finite', () => {
 
   it('goes back to a checkpoint where too many follow each other, then goes on', async () => {
     const { messages, onEvent } = notes();
-    const settings = { ...saving, 'train.maxSkips': '1' };
+    const settings = { ...saving, maxSkips: 1 };
     const options = { ...bright(settings), budget: '72samples', onEvent };
     const { steps, skipped } = await runs.train('returned', options);
     assert.deepEqual([steps, skipped], [6, 3]);
@@ -96,7 +96,7 @@ describe('a run with a sample that is not finite', () => {
   });
 
   it('gives up after three returns', async () => {
-    const options = bright({ ...saving, 'train.maxSkips': '1' });
+    const options = bright({ ...saving, maxSkips: 1 });
     await assert.rejects(runs.train('given up', options), (error) => {
       assert.ok(error instanceof BantamError);
       assert.match(error.message, /^Training stopped at step \d+: .*, and 3 returns to a checkpoint did not help; start again with a lower train\.lr, or without the samples that .*non-finite\.jsonl names\.$/); // prettier-ignore
@@ -109,7 +109,7 @@ describe('a run with a sample that is not finite', () => {
 
 describe('a run that diverges', () => {
   const diverging = (lr: string, settings = {}) => ({
-    settings: { 'train.lr': lr, 'train.warmup': '0', ...settings },
+    train: { lr: lr, warmup: 0, ...settings },
   });
 
   it('gives up where there is no checkpoint, with nothing half-written', async () => {

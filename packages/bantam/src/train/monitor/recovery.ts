@@ -14,12 +14,13 @@ export interface NonFiniteRow {
   readonly keys: readonly string[];
 }
 
-/** Returns to a checkpoint that are tried before training gives up. */
-const maxReturns = 3;
+/** Rollbacks to a checkpoint before training gives up. */
+const maxRollbacks = 3;
 
-/** Steps in a row after which a return counts as a success. */
+/** Steps in a row after which a rollback counts as a success. */
 const successfulSteps = 100;
 
+/** Options of {@link Recovery}. */
 export interface RecoveryOptions {
   /** The file for {@link NonFiniteRow}s. */
   readonly path: string;
@@ -27,21 +28,22 @@ export interface RecoveryOptions {
   readonly resumedAt: number;
   /** Skipped steps in a row after which the weights of a checkpoint come back. */
   readonly maxSkips: number;
-  /** Brings back the weights of the last checkpoint; returns its path, null where there is none. */
+  /** Restores the weights of the last checkpoint; returns its path, null if there is none. */
   readonly rollBack: () => string | null;
+  /** Receives messages for people. */
   readonly onNote: (message: string) => void;
 }
 
 /**
- * What is done about steps whose loss or gradient is not finite: each is named in a file; after some
- * in a row the weights of the last checkpoint come back, and after three such returns without 100
- * finite steps in between training ends.
+ * Handles steps whose loss or gradient is not finite: each is named in a file; after some in a row the
+ * weights of the last checkpoint are restored, and after three such rollbacks without 100 finite steps
+ * in between training ends.
  */
 export class Recovery {
   readonly #options: RecoveryOptions;
   #skipped: number;
   #inRow = 0;
-  #returns = 0;
+  #rollbacks = 0;
   #finite = 0;
 
   constructor(options: RecoveryOptions) {
@@ -55,17 +57,17 @@ export class Recovery {
     return this.#skipped;
   }
 
-  /** Hears of a step that was taken. */
+  /** Records a step that was taken. */
   take(): void {
     this.#inRow = 0;
     this.#finite += 1;
-    if (this.#finite >= successfulSteps) this.#returns = 0;
+    if (this.#finite >= successfulSteps) this.#rollbacks = 0;
   }
 
   /**
-   * Records a step that was skipped, and goes back to a checkpoint where it is time.
+   * Records a step that was skipped, and rolls back to a checkpoint after too many.
    *
-   * @throws BantamError where that does not help, or there is none.
+   * @throws BantamError if that does not help, or there is no checkpoint.
    */
   skip(step: SkippedStep): void {
     const { path, maxSkips, onNote } = this.#options;
@@ -84,32 +86,32 @@ export class Recovery {
     );
     if (this.#inRow < maxSkips) return;
     const which = maxSkips === 1 ? 'a step' : `${maxSkips} steps in a row`;
-    this.goBack(`loss or gradient were not finite in ${which}`, step.step);
+    this.rollBack(`loss or gradient were not finite in ${which}`, step.step);
   }
 
   /**
-   * Brings the weights of the last checkpoint back.
+   * Restores the weights of the last checkpoint.
    *
-   * @throws BantamError where there is none, or too many returns were in vain.
+   * @throws BantamError if there is none, or too many rollbacks did not help.
    */
-  goBack(reason: string, step: number): void {
+  rollBack(reason: string, step: number): void {
     const { path, rollBack, onNote } = this.#options;
-    const exhausted = this.#returns >= maxReturns;
+    const exhausted = this.#rollbacks >= maxRollbacks;
     const checkpoint = exhausted ? null : rollBack();
     if (checkpoint === null) {
       const vain = exhausted
-        ? `${maxReturns} returns to a checkpoint did not help`
-        : 'there is no checkpoint to return to';
+        ? `${maxRollbacks} rollbacks to a checkpoint did not help`
+        : 'there is no checkpoint to roll back to';
       const samples = this.#skipped > 0 ? `, or without the samples that ${path} names` : '';
       throw new BantamError(
         `Training stopped at step ${step}: ${reason}, and ${vain}; start again with a lower train.lr${samples}.`,
       );
     }
-    this.#returns += 1;
+    this.#rollbacks += 1;
     this.#inRow = 0;
     this.#finite = 0;
     onNote(
-      `The weights of ${checkpoint} are back, as ${reason}; training goes on with the data that follow.`,
+      `The weights of ${checkpoint} are restored, as ${reason}; training resumes with the data that follow.`,
     );
   }
 }

@@ -34,8 +34,8 @@ function validated(
     settings: {
       'validation.data': 'folder:somewhere',
       'validation.every': '0.25',
-      'train.ema': '0.9',
-      'train.keepCheckpoints': '9',
+      ema: 0.9,
+      keepCheckpoints: 9,
       ...settings,
     },
   };
@@ -82,7 +82,7 @@ describe('a run with validations', () => {
   });
 
   it('trains as it does without', async () => {
-    await runs.train('plain', { settings: { 'train.ema': '0.9' } });
+    await runs.train('plain', { settings: { ema: 0.9 } });
     const expected = runs.checkpoint('plain');
     for (const [part, bytes] of runs.checkpoint('whole')) {
       assert.ok(expected.get(part)?.equals(bytes), part);

@@ -10,32 +10,34 @@ import {
   type AllocationTrace,
   type Module,
 } from '@bantam/torch';
-import type { TrainConfig, TrainSettings } from '../config/config.js';
-import { createTrainer, type TrainerSetup } from '../loop/create-trainer.js';
-import { onePhase } from '../strategies/phases.js';
-import { PieceMaker, samplesOf } from '../loop/micro-batch.js';
+import { at } from '../../base/at.js';
 import { resolvePrecision } from '../../base/precision.js';
-import { standIn, type PlanOptions, type StandIn } from './dummy-data.js';
+import type { TrainConfig } from '../config/config.js';
+import type { TrainSettings } from '../config/settings.js';
+import { Collator, samplesOf } from '../loop/micro-batch.js';
+import { Trainer } from '../loop/trainer.js';
+import type { StepContext } from '../strategies/strategy.js';
+import { dummyTraining, type DummyTraining, type PlanContext } from './dummy-data.js';
 
-/** What does not depend on the batch, in bytes. */
+/** Memory that does not depend on the batch, in bytes. */
 export interface KeptBytes {
   readonly parameters: number;
-  /** Of the parameters that learn. */
+  /** Of the trained parameters. */
   readonly gradients: number;
   readonly optimizer: number;
   /** The moving average of the weights. */
   readonly average: number;
 }
 
-/** The memory of a small training on noise. */
-export interface Rehearsal {
-  /** Of making the trainer. */
+/** Memory of a small training on noise. */
+export interface DryRun {
+  /** Allocations of creating the trainer. */
   readonly making: AllocationTrace;
-  /** Of encoding as many pictures as the batch has before the first step; nothing where none are. */
+  /** Allocations of encoding a batch's images before the first step; empty if the strategy does not. */
   readonly preparing: AllocationTrace;
-  /** Of taking two steps. */
+  /** Allocations of two steps. */
   readonly steps: AllocationTrace;
-  /** Of the losses alone and the gradients of the features, as a batch in pieces computes them. */
+  /** Allocations of the losses and the features' gradients, as a gradient cache computes them. */
   readonly losses: AllocationTrace;
   /** Bytes of the features of one sample. */
   readonly featureBytes: number;
@@ -43,64 +45,64 @@ export interface Rehearsal {
 }
 
 /**
- * Takes two real steps on noise: the first makes the optimizer's state, the second meets it. Model,
- * strategy, precision, optimizer and what is frozen are the configuration's.
+ * Takes two real steps on noise: the first creates the optimizer's state, the second meets it. Model,
+ * strategy, precision, optimizer and frozen parameters are the configuration's.
  *
- * @param at - Which phase of the strategy, and the samples of a batch
+ * @param shape - Index of the strategy's phase, and the samples of a batch
  */
-export async function rehearse(
+export async function dryRun(
   config: TrainConfig,
-  options: PlanOptions,
-  at: { place: number; size: number },
-): Promise<Rehearsal> {
-  const { size } = at;
-  const parts = standIn(config, options, at);
-  // Of several batches or pieces, the second meets the gradients of the first.
+  context: PlanContext,
+  shape: { phaseIndex: number; size: number },
+): Promise<DryRun> {
+  const { size } = shape;
+  // Of several batches or micro-batches, the second meets the gradients of the first.
   const accumulate = addsUp(config.train) ? 2 : 1;
   const train = { ...config.train, batchSize: size, microBatch: 0, accumulate };
   const small = { ...config, train, budget: '1e15samples' };
-  const made: TrainerSetup[] = [];
-  try {
-    const making = await traceAllocations(() => {
-      made.push(createTrainer(small, parts));
-    });
-    const [setup] = made;
-    if (setup === undefined) throw new RangeError('There is no trainer.');
-    const preparing = await traceAllocations(() => parts.prepare(setup.model, size));
-    const steps = await traceAllocations(async () => {
-      const running = setup.trainer.run();
-      await running.next();
-      await running.next();
-      await running.return();
-    });
-    const { losses, featureBytes } = await rehearseLosses(config, parts, setup);
-    const kept = keptBytes(setup, parts.strategy.module);
-    return { making, preparing, steps, losses, featureBytes: featureBytes / size, kept };
-  } finally {
-    for (const setup of made) setup[Symbol.dispose]();
-  }
+  using dummy = dummyTraining(small, context, shape);
+  const created: Trainer[] = [];
+  const making = await traceAllocations(() => {
+    created.push(new Trainer(dummy, dummy.batches));
+  });
+  const [first] = created;
+  if (first === undefined) throw new RangeError('There is no trainer.');
+  using trainer = first;
+  const preparing = await traceAllocations(() => dummy.prepare(trainer.model, size));
+  const steps = await traceAllocations(async () => {
+    const running = trainer.run();
+    await running.next();
+    await running.next();
+    await running.return();
+  });
+  const { losses, featureBytes } = await traceLosses(dummy, trainer);
+  const kept = keptBytes(trainer, dummy.strategy.module);
+  return { making, preparing, steps, losses, featureBytes: featureBytes / size, kept };
 }
 
-/** The losses alone of features that are there, and their gradients; and the bytes of the features. */
-async function rehearseLosses(
-  config: TrainConfig,
-  { strategy, batch, tokenizer }: StandIn,
-  { model }: TrainerSetup,
+/** The losses and the gradients of given features, and the bytes of the features. */
+async function traceLosses(
+  dummy: DummyTraining,
+  { model }: Trainer,
 ): Promise<{ losses: AllocationTrace; featureBytes: number }> {
-  const [phase = onePhase] = strategy.phases;
-  const precision = resolvePrecision(config.train.precision);
-  const streams = new RandomStreams({ seed: config.seed });
-  const piece = new PieceMaker({ config, tokenizer, device: 'cpu' }).make(batch, phase);
-  const context = { model, samples: samplesOf([batch]), progress: 0, precision, step: 1 };
+  const { config, strategy, batch } = dummy;
+  const phase = at(strategy.phases, 0);
+  const microBatch = new Collator(dummy).collate(batch, phase);
+  const step: StepContext = {
+    model,
+    streams: new RandomStreams({ seed: config.seed }),
+    phase,
+    samples: samplesOf([batch]),
+    step: 1,
+    progress: 0,
+    precision: resolvePrecision(config.train.precision),
+  };
   const features = Object.entries(
     scope(() =>
       noGrad(() =>
-        autocast(precision, () => {
-          const [loaded, encoding] = [piece.load(), { model, streams, phase }];
-          return {
-            ...strategy.encode(loaded, encoding),
-            ...strategy.targets?.(loaded, encoding),
-          };
+        autocast(step.precision, () => {
+          const loaded = microBatch.load();
+          return { ...strategy.encode(loaded, step), ...strategy.targets?.(loaded, step) };
         }),
       ),
     ),
@@ -112,9 +114,7 @@ async function rehearseLosses(
         leaf.requiresGrad = true;
         return [name, leaf] as const;
       });
-      const [first, ...others] = Object.values(
-        strategy.losses(Object.fromEntries(leaves), context),
-      );
+      const [first, ...others] = Object.values(strategy.losses(Object.fromEntries(leaves), step));
       if (first !== undefined) others.reduce(add, first).backward();
       model.zeroGrad();
       strategy.module?.zeroGrad();
@@ -125,7 +125,8 @@ async function rehearseLosses(
   return { losses, featureBytes };
 }
 
-function keptBytes({ model, ema, trainer }: TrainerSetup, module: Module | null): KeptBytes {
+function keptBytes(trainer: Trainer, module: Module | null): KeptBytes {
+  const { model, ema } = trainer;
   const modules = module === null ? [model] : [model, module];
   const learning = modules.flatMap((one) =>
     one.parameters().filter(({ requiresGrad }) => requiresGrad),
@@ -139,7 +140,7 @@ function keptBytes({ model, ema, trainer }: TrainerSetup, module: Module | null)
   };
 }
 
-/** Whether gradients of several batches or pieces are added up before a step of the optimizer. */
+/** Whether gradients of several batches or micro-batches are added up before a step of the optimizer. */
 export function addsUp({ batchSize, microBatch, accumulate }: TrainSettings): boolean {
   return accumulate > 1 || (microBatch > 0 && microBatch < batchSize);
 }

@@ -11,12 +11,12 @@ import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
 import type { Spent } from '../config/budget.js';
 
-/** Where a run stands, beside its tensors. */
+/** State of a run beside its tensors. */
 export interface CheckpointState {
   /** Optimizer steps done. */
   step: number;
   spent: Spent;
-  /** The next batch's place in the data: its epoch and its first sample's position there. */
+  /** The next batch: its epoch, and its first sample's position there. */
   epoch: number;
   position: number;
   /** States of the random streams by name, base64. */
@@ -76,7 +76,7 @@ export function writeCheckpoint(run: string, checkpoint: Checkpoint, keep: numbe
   return path;
 }
 
-/** Reads where the run of the checkpoint in `path` stands. */
+/** Reads the state of the run in the checkpoint in `path`. */
 export function readCheckpointState(path: string): CheckpointState {
   try {
     return JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as CheckpointState;

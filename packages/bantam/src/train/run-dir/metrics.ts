@@ -9,7 +9,7 @@ export interface MetricsRow {
   samples: number;
   epoch: number;
   loss: number;
-  /** The losses of the strategy that add up to it. */
+  /** The strategy's losses, whose sum it is. */
   losses: Readonly<Record<string, number>>;
   lr: number;
   /** exp of the learned log temperature. */
@@ -17,7 +17,7 @@ export interface MetricsRow {
   /** L2 norm of the gradient before clipping. */
   gradNorm: number;
   samplesPerSecond: number;
-  /** Share of the time that was spent waiting for data. */
+  /** Fraction of the time that was spent waiting for data. */
   dataWait: number;
   /** Training time so far. */
   seconds: number;
@@ -45,7 +45,7 @@ export class MetricsWriter {
     }
   }
 
-  /** A value of its own, for TensorBoard. */
+  /** Adds one value to TensorBoard. */
   scalar(name: string, value: number, step: number): void {
     this.#events.scalar(name, value, step, Date.now() / 1000);
   }

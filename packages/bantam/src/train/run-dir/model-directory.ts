@@ -5,25 +5,23 @@ import {
   type Clip,
   type LoadedModel,
 } from '../../models/index.js';
-import type { Tokenizer } from '../../text/index.js';
-import type { TrainConfig } from '../config/config.js';
-import type { TrainerSetup } from '../loop/create-trainer.js';
+import type { TrainingContext } from '../loop/context.js';
+import type { Trainer } from '../loop/trainer.js';
 import { runPaths } from './paths.js';
 
-/** What a model of a run is made of. */
-export interface TrainedParts extends Pick<TrainerSetup, 'trainer' | 'model' | 'ema'> {
-  readonly run: string;
-  readonly config: TrainConfig;
-  readonly tokenizer: Tokenizer;
-}
+/** The parts of a training that its model is saved from. */
+type TrainedContext = Pick<TrainingContext, 'config' | 'tokenizer'>;
 
 /**
- * The model that training has come to, in evaluation mode, as a copy: the average of the weights
- * where there is one. Whoever asks disposes it.
+ * A copy of the trained model in evaluation mode: the moving average of the weights if there is one.
+ * The caller disposes it.
  */
-export function trainedModel({ config, tokenizer, trainer, ...parts }: TrainedParts): LoadedModel {
+export function trainedModel(
+  { config, tokenizer }: TrainedContext,
+  { model: trained, ema, step, spent }: Trainer,
+): LoadedModel {
   const model: Clip = createModel(config.model, { generator: null });
-  model.loadStateDict(parts.ema?.state() ?? parts.model.stateDict());
+  model.loadStateDict(ema?.state() ?? trained.stateDict());
   return {
     config: config.model,
     model: model.eval(),
@@ -33,24 +31,25 @@ export function trainedModel({ config, tokenizer, trainer, ...parts }: TrainedPa
       strategy: config.strategy.type,
       data: config.data,
       seed: config.seed,
-      steps: trainer.step,
-      samplesSeen: trainer.spent.samples,
-      trainingSeconds: trainer.spent.seconds,
+      steps: step,
+      samplesSeen: spent.samples,
+      trainingSeconds: spent.seconds,
     },
   };
 }
 
 /**
- * Saves the model directory of a finished run: that of its best validation, else what training has
- * come to. Returns its path.
+ * Saves the model directory of a finished run: that of its best validation, else the trained model.
+ * Returns its path.
  */
 export async function saveTrained(
-  parts: TrainedParts,
-  { best }: { best: boolean },
+  run: string,
+  context: TrainedContext,
+  { trainer, best }: { readonly trainer: Trainer; readonly best: boolean },
 ): Promise<string> {
-  const paths = runPaths(parts.run);
-  const loaded = best ? await loadModel(paths.best) : trainedModel(parts);
+  const paths = runPaths(run);
+  const loaded = best ? await loadModel(paths.best) : trainedModel(context, trainer);
   using model = loaded.model;
-  await saveModel(paths.model, { ...loaded, model, tokenizer: parts.tokenizer });
+  await saveModel(paths.model, { ...loaded, model, tokenizer: context.tokenizer });
   return paths.model;
 }

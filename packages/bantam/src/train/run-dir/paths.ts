@@ -38,13 +38,13 @@ export function createRun(run: string): void {
   }
 }
 
-/** Writes the run's configuration: from now on the run can be resumed. */
+/** Writes the run's configuration; with it the run can be resumed. */
 export function writeRunConfig(run: string, config: TrainConfig): void {
   const text = `${JSON.stringify(config, null, 2)}\n`;
   writeFileAtomic(runPaths(run).config, [Buffer.from(text)]);
 }
 
-/** @throws BantamError when there is no run in that folder. */
+/** @throws BantamError if there is no run in that folder, or its configuration cannot be read. */
 export function readRunConfig(run: string): TrainConfig {
   const path = runPaths(run).config;
   let text: string;

@@ -1,28 +1,28 @@
 import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { at } from '../../base/at.js';
 import { makeFolder } from '../../base/make-folder.js';
-import { crc32c } from './crc32c.js';
 
 export interface EventWriterOptions {
   /**
-   * First step that this writer will write, when a run goes on: TensorBoard then forgets what
-   * earlier files of the directory say about this step and later ones.
+   * First step that this writer will write, if a run resumes: TensorBoard then forgets this step and
+   * later ones of earlier files in the directory.
    */
   readonly startStep?: number;
 }
 
 /**
  * Writes scalars as TensorBoard events. Each writer appends to a file of its own, one whole record
- * at a time, so that a crash loses at most a record's end, which readers skip, and a run that goes
- * on never touches what stands there.
+ * at a time, so that a crash loses at most a record's end, which readers skip, and a run that
+ * resumes never touches earlier files.
  */
 export class EventWriter {
   readonly path: string;
   readonly #file: number;
   #open = true;
 
-  /** Makes the directory where it is missing, and a new event file in it. */
+  /** Makes the directory if it is missing, and a new event file in it. */
   constructor(directory: string, { startStep }: EventWriterOptions = {}) {
     makeFolder(directory);
     const now = Date.now() / 1000;
@@ -44,7 +44,7 @@ export class EventWriter {
     this.#write(event(wallTime, step, bytesField(eventField.summary, summary)));
   }
 
-  /** Makes sure that what was written survives a crash of the machine. */
+  /** Writes through to the disk, so that a crash of the machine loses nothing. */
   flush(): void {
     if (this.#open) fsyncSync(this.#file);
   }
@@ -138,4 +138,20 @@ function bytesField(field: number, value: Buffer): Buffer {
 
 function text(value: string): Buffer {
   return Buffer.from(value, 'utf8');
+}
+
+/** Remainders of all bytes under the Castagnoli polynomial, bits reversed. */
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let remainder = byte;
+  for (let bit = 0; bit < 8; bit++) {
+    remainder = (remainder >>> 1) ^ (remainder & 1 ? 0x82f63b78 : 0);
+  }
+  return remainder;
+});
+
+/** CRC-32C (Castagnoli; RFC 3720, appendix B.4) as an unsigned 32-bit integer. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ at(table, (crc ^ byte) & 0xff);
+  return ~crc >>> 0;
 }

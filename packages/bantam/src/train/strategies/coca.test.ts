@@ -35,7 +35,7 @@ describe('coca', () => {
       model: small,
       strategy: 'coca',
       budget: '1280samples',
-      settings: { 'train.lr': '5e-3', 'train.batchSize': '16' },
+      train: { lr: 5e-3, batchSize: 16 },
     });
     const loaded = await loadModel(runs.path('coca', 'model'));
     using model = loaded.model;

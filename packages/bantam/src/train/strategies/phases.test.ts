@@ -13,7 +13,7 @@ after(() => {
 });
 
 describe('phaseAt', () => {
-  const phases = reducedThenFull({ patchDropout: 0.5 }, { tuneShare: 0.25, tuneLr: 0.1 });
+  const phases = reducedThenFull({ patchDropout: 0.5 }, { tuneFraction: 0.25, tuneLr: 0.1 });
 
   it('gives way to the next phase exactly where one is over', () => {
     assert.deepEqual(
@@ -24,26 +24,26 @@ describe('phaseAt', () => {
   });
 
   it('has one phase where there is no tuning', () => {
-    assert.equal(reducedThenFull({}, { tuneShare: 0, tuneLr: 1 }).length, 1);
+    assert.equal(reducedThenFull({}, { tuneFraction: 0, tuneLr: 1 }).length, 1);
     assert.deepEqual(phaseAt([onePhase], 0.5), { phase: onePhase, start: 0, end: 1 });
   });
 
   it('tunes with all patches, also where the model itself leaves some out', () => {
     assert.equal(phases[1]?.patchDropout, 0);
-    const resized = reducedThenFull({ imageSize: 8 }, { tuneShare: 0.5, tuneLr: 1 });
+    const resized = reducedThenFull({ imageSize: 8 }, { tuneFraction: 0.5, tuneLr: 1 });
     assert.equal(resized[1]?.patchDropout, null);
     assert.equal(resized[1].imageSize, null);
   });
 });
 
 describe('a training in phases', () => {
-  const strategy = strategyOf({ type: 'clipa', textLength: 5, tuneShare: 0.25, tuneLr: 0.2 });
+  const strategy = strategyOf({ type: 'clipa', textLength: 5, tuneFraction: 0.25, tuneLr: 0.2 });
 
   it('has a whole schedule in each phase', async () => {
     const { run } = await runs.train('schedule', {
       strategy,
       budget: '320samples',
-      settings: { 'train.lr': '0.01', 'train.warmup': '0.2' },
+      settings: { lr: 0.01, warmup: 0.2 },
     });
     const expected = [
       { peak: 0.01, total: 30 },
@@ -62,7 +62,7 @@ describe('a training in phases', () => {
 
   it('changes where operations say so', async () => {
     // Operations per sample tell the phases apart: the budget is used unevenly.
-    const settings = { 'train.warmup': '0' };
+    const settings = { warmup: 0 };
     const { run } = await runs.train('flops', { strategy, budget: '1e8flops', settings });
     const rates = readMetrics(run).map(({ lr }) => lr);
     const restart = rates.findIndex((lr, i) => lr > (rates[i - 1] ?? Infinity));

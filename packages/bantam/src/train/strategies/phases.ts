@@ -4,13 +4,13 @@ import type { TextReduction } from '../../text/index.js';
 export interface Phase {
   /** For people: `training`, `tuning`. */
   readonly name: string;
-  /** Its share of the budget. */
-  readonly share: number;
-  /** Factor of the learning rate. */
+  /** Its fraction of the budget. */
+  readonly fraction: number;
+  /** Multiplier of the learning rate. */
   readonly lr: number;
-  /** Edge of the pictures in pixels; null: the model's. */
+  /** Size of the images in pixels; null: the model's. */
   readonly imageSize: number | null;
-  /** Share of the patches left out; null: as the model's configuration says. */
+  /** Fraction of the patches that are dropped; null: the model configuration's. */
   readonly patchDropout: number | null;
   /** How captions are shortened; null: not at all. */
   readonly text: TextReduction | null;
@@ -19,41 +19,41 @@ export interface Phase {
 /** A training that is the same from beginning to end. */
 export const onePhase: Phase = {
   name: 'training',
-  share: 1,
+  fraction: 1,
   lr: 1,
   imageSize: null,
   patchDropout: null,
   text: null,
 };
 
-/** A training with shortened pictures or captions, then a short one at full length. */
+/** A training with reduced images or captions, then a short one at full length. */
 export function reducedThenFull(
   reduced: Partial<Pick<Phase, 'imageSize' | 'patchDropout' | 'text'>>,
-  { tuneShare, tuneLr }: { tuneShare: number; tuneLr: number },
+  { tuneFraction, tuneLr }: { tuneFraction: number; tuneLr: number },
 ): Phase[] {
-  const first: Phase = { ...onePhase, ...reduced, name: 'reduced', share: 1 - tuneShare };
+  const first: Phase = { ...onePhase, ...reduced, name: 'reduced', fraction: 1 - tuneFraction };
   const tuning: Phase = {
     ...onePhase,
     patchDropout: reduced.patchDropout === undefined ? null : 0,
     name: 'tuning',
-    share: tuneShare,
+    fraction: tuneFraction,
     lr: tuneLr,
   };
-  return tuneShare > 0 ? [first, tuning] : [first];
+  return tuneFraction > 0 ? [first, tuning] : [first];
 }
 
-/** Where a training stands: its present phase, and that phase's bounds as shares of the budget. */
+/** The present phase of a training, and its bounds as fractions of the budget. */
 export interface PhasePosition {
   readonly phase: Phase;
   readonly start: number;
   readonly end: number;
 }
 
-/** The phase at a share of the budget; one that is just over gives way to the next. */
+/** The phase at a fraction of the budget; at its end, the next one. */
 export function phaseAt(phases: readonly Phase[], progress: number): PhasePosition {
   let start = 0;
   for (const phase of phases.slice(0, -1)) {
-    const end = start + phase.share;
+    const end = start + phase.fraction;
     if (progress < end) return { phase, start, end };
     start = end;
   }

@@ -13,8 +13,8 @@ import {
 } from '../../data/index.js';
 import { UsageError } from '../../base/errors.js';
 import type { LoadedModel, Preprocess } from '../../models/index.js';
-import type { TrainSettings } from '../config/config.js';
-import { loadModels } from './load-models.js';
+import type { TrainSettings } from '../config/settings.js';
+import { loadModels } from './load.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { createTeacher, type TeacherModel } from './teacher.js';
 import { blockCount, blockPath, blockRange, closeBlock, openBlock, writeBlock } from './blocks.js';

@@ -149,7 +149,7 @@ describe('training from a reinforced set', () => {
   it('ends with the same bytes when it is interrupted and resumed, whatever the pieces', async () => {
     for (const [kind, settings] of Object.entries({
       plain: {},
-      pieces: { 'train.microBatch': '4', 'train.accumulate': '2' },
+      pieces: { microBatch: 4, accumulate: 2 },
     })) {
       await runs.train(`${kind}-whole`, fromSet('set', { settings }));
       await runs.trainInParts(`${kind}-parts`, fromSet('set', { settings }), [2, 5]);

@@ -16,26 +16,27 @@ import {
 import { BantamError } from '../../base/errors.js';
 import type { PairFeatures } from '../../losses/index.js';
 import { modelFlops, type Clip, type LoadedModel, type Preprocess } from '../../models/index.js';
-import { crc32c } from '../run-dir/crc32c.js';
+import { crc32c } from '../run-dir/tensorboard.js';
+import { requireTensor } from '../strategies/features.js';
 import type { CostOptions, Features, StepBatch } from '../strategies/strategy.js';
-import { present } from '../strategies/pair.js';
+import type { ReinforcedSet } from './reinforced-set.js';
 
 /** A trained model that another learns from: frozen, in evaluation mode. */
 export interface Teacher {
   readonly embedDim: number;
-  /** The factor of its own that makes its cosines logits. */
+  /** The scale that makes its cosines logits. */
   readonly logitScale: number;
-  /** The model's directory, or that of the reinforced set that stands for it. */
+  /** The model's directory, or that of the reinforced data set in its place. */
   readonly directory: string;
-  /** Tells its weights from others, or its set. */
+  /** Checksum of its weights, or of its set's manifest. */
   readonly fingerprint: number;
-  /** Features of the batch's pictures and captions. */
+  /** Features of the batch's images and captions. */
   encode(batch: StepBatch): PairFeatures;
-  /** Operations of one forward pass for a sample. */
+  /** FLOPs of one forward pass for a sample. */
   flops(cost: CostOptions): number;
 }
 
-/** A teacher that computes: by its own tokenizer and preprocessing. */
+/** A teacher that computes, with its own tokenizer and preprocessing. */
 export interface TeacherModel extends Teacher {
   /** Features [B, D] of normalised pixels. */
   encodeImages(pixels: Tensor): Tensor;
@@ -47,7 +48,7 @@ export interface TeacherModel extends Teacher {
 export interface TeacherOptions {
   /** The model's directory, for messages. */
   readonly directory: string;
-  /** How the pixels of the batch were prepared. */
+  /** Preparation of the batch's pixels. */
   readonly preprocess: Preprocess;
 }
 
@@ -73,7 +74,7 @@ export function createTeacher(
     encodeImages,
     encodeTexts,
     encode: ({ images, captions }) => ({
-      image: encodeImages(present(images, 'image')),
+      image: encodeImages(requireTensor(images, 'image')),
       text: encodeTexts(captions),
     }),
     flops({ captionTokens }) {
@@ -85,7 +86,7 @@ export function createTeacher(
   };
 }
 
-/** A checksum of the first number of every parameter: hardly any training leaves it as it is. */
+/** A checksum of the first number of every parameter: hardly any training leaves it unchanged. */
 function fingerprintOf(model: Clip): number {
   const first = scope(() =>
     model.parameters().map((parameter) => narrow(flatten(parameter), 0, 0, 1).item()),
@@ -99,14 +100,14 @@ function tokenizerOf(loaded: LoadedModel, directory: string): LoadedModel['token
   } catch (error) {
     if (!(error instanceof BantamError)) throw error;
     throw new BantamError(
-      `The model in ${directory} cannot be a teacher, which reads captions by itself. ${error.message}`,
+      `The model in ${directory} cannot be a teacher, which tokenizes captions itself. ${error.message}`,
     );
   }
 }
 
 /**
- * Pixels [B, 3, S, S] that were prepared in one way as another wants them: by its mean and deviation,
- * and resized to its size (bicubic, with antialias, kept within black and white) where that differs.
+ * Pixels [B, 3, S, S] converted from one preparation to another: its mean and deviation, and resized
+ * to its size (bicubic, with antialias, kept within black and white) if that differs.
  */
 export function preparedFor(wanted: Preprocess, pixels: Tensor, given: Preprocess): Tensor {
   const sameSize = pixels.dim(3) === wanted.size;
@@ -125,20 +126,42 @@ export function preparedFor(wanted: Preprocess, pixels: Tensor, given: Preproces
   return div(sub(sized, perChannel(wanted.mean)), perChannel(wanted.std));
 }
 
-/** The teachers' features under names that {@link teacherFeatures} knows. */
+/** The teachers' features, which {@link teacherFeatures} reads back. */
 export function encodeTeachers(teachers: readonly Teacher[], batch: StepBatch): Features {
   return Object.fromEntries(
-    teachers.flatMap((teacher, place) => {
+    teachers.flatMap((teacher, i) => {
       const { image, text } = teacher.encode(batch);
-      return [[`teacher${place}.image`, image] as const, [`teacher${place}.text`, text] as const];
+      return [[`teacher${i}.image`, image] as const, [`teacher${i}.text`, text] as const];
     }),
   );
 }
 
-/** What {@link encodeTeachers} gave for the teacher at that place. */
-export function teacherFeatures(features: Features, place: number): PairFeatures {
+/** The features of teacher i that {@link encodeTeachers} computed. */
+export function teacherFeatures(features: Features, i: number): PairFeatures {
   return {
-    image: present(features, `teacher${place}.image`),
-    text: present(features, `teacher${place}.text`),
+    image: requireTensor(features, `teacher${i}.image`),
+    text: requireTensor(features, `teacher${i}.text`),
   };
+}
+
+/** The teachers whose embeddings a reinforced data set stores: they compute nothing. */
+export function storedTeachers(set: ReinforcedSet): Teacher[] {
+  const { folder, manifest } = set;
+  // Another seed or augmentation gives other embeddings.
+  const fingerprint = crc32c(Buffer.from(JSON.stringify(manifest)));
+  return manifest.teachers.map(({ embedDim, logitScale }, teacher) => ({
+    embedDim,
+    logitScale,
+    directory: folder,
+    fingerprint,
+    encode({ indices, replayed }) {
+      if (replayed === undefined) throw new RangeError('The batch is not of a reinforced set.');
+      const { views, captions } = replayed;
+      return {
+        image: set.image({ teacher, indices, which: views }),
+        text: set.text({ teacher, indices, which: captions }),
+      };
+    },
+    flops: () => 0,
+  }));
 }
