@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { BantamError } from '../../errors.js';
+import { BantamError } from '../../base/errors.js';
 import { does, examples } from '../command.js';
 import { formatTable } from '../output.js';
 
