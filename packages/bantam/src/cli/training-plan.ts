@@ -7,9 +7,9 @@ const parts: readonly (readonly [keyof MemoryPlan, string])[] = [
   ['optimizer', "the optimizer's state"],
   ['average', 'moving average'],
   ['step', 'activations and what a step needs besides'],
-  ['stored', 'features of all pictures'],
-  ['batches', 'batches of pictures'],
-  ['pictures', 'decoded pictures for later epochs, at most'],
+  ['stored', 'features of all images'],
+  ['batches', 'batches of images'],
+  ['images', 'decoded images for later epochs, at most'],
   ['process', 'Node.js, libtorch, worker threads, teachers'],
   ['total', 'in all'],
 ];
@@ -39,7 +39,7 @@ function formatTime(plan: TimePlan): string {
     const name = several ? `${phase.name}: ` : '';
     return [
       ...(several ? [[`${name}steps`, String(phase.steps)]] : []),
-      [`${name}operations of a step`, formatOperations(phase.flopsPerStep)],
+      [`${name}FLOPs of a step`, formatOperations(phase.flopsPerStep)],
       [`${name}a step${continued(phase, plan)}`, formatSeconds(phase.secondsPerStep)],
     ];
   });
@@ -50,7 +50,7 @@ function formatTime(plan: TimePlan): string {
     ...phases,
     ['samples per second', plan.rate.toPrecision(3)],
     ...(plan.preparation > 0
-      ? [['features of all pictures, before the first step', formatDuration(plan.preparation)]]
+      ? [['features of all images, before the first step', formatDuration(plan.preparation)]]
       : []),
     [plan.spent > 0 ? 'what remains, in all' : 'in all', formatDuration(plan.total)],
   ];

@@ -78,8 +78,8 @@ export async function quickstart({
   };
   const stage = quickstartStage(out);
   if (stage === 'train') {
-    const { model: preset, data, settings } = recipe;
-    await train({ model: preset, data, settings, out, budget, ...control });
+    const { model: preset, data, train: settings, tokenizer } = recipe;
+    await train({ model: preset, data, train: settings, tokenizer, out, budget, ...control });
   }
   if (stage === 'resume') await resumeTraining(out, control);
   checkAborted(signal);
