@@ -14,7 +14,7 @@ function layerRule(folder, above) {
         {
           patterns: above.map((name) => ({
             group: [`**/${name}/*`, `**/${name}/**`],
-            message: `${folder}/ lies below ${name}/ and must not import from it.`,
+            message: `${folder}/ is below ${name}/ and must not import from it.`,
           })),
         },
       ],

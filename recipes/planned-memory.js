@@ -54,14 +54,9 @@ function optionsOf({ model, batch, microBatch, precision }) {
   return {
     model,
     data: `folder:${join(values.folder, 'images')}`,
-    tokenizer: join(values.folder, 'tokenizer'),
     budget: `${2 * batch}samples`,
-    settings: {
-      'train.batchSize': String(batch),
-      'train.microBatch': String(microBatch),
-      'train.precision': precision,
-      'tokenizer.contextLength': String(contextLength),
-    },
+    train: { batchSize: batch, microBatch, precision },
+    tokenizer: { path: join(values.folder, 'tokenizer'), contextLength },
   };
 }
 
@@ -69,14 +64,18 @@ function optionsOf({ model, batch, microBatch, precision }) {
 async function planned(row) {
   const options = optionsOf(row);
   const source = await openSource(options.data);
-  const { vocabSize } = await loadTokenizer(options.tokenizer, { contextLength });
-  const { model, ...config } = resolveConfig(options, null);
-  config.model = { ...model, text: { ...model.text, vocabSize, contextLength } };
-  config.augment = source.augment;
+  const { vocabSize } = await loadTokenizer(options.tokenizer.path, { contextLength });
+  const resolved = resolveConfig(options);
+  const { model } = resolved;
+  const config = {
+    ...resolved,
+    model: { ...model, text: { ...model.text, vocabSize, contextLength } },
+    augment: source.augment,
+  };
   const longest = { text: 'noise', tokens: contextLength };
   const planner = await MemoryPlanner.create(config, { source, models: [], longest });
-  const plan = planner.plan({ rehearses: { memory: false, time: false } });
-  return plan.total - plan.pictures + images * size * size * 3;
+  const plan = planner.plan({ dryRuns: { memory: false, time: false } });
+  return plan.total - plan.images + images * size * size * 3;
 }
 
 /** The most bytes that the process of a run had. */

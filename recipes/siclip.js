@@ -58,7 +58,7 @@ const shared = {
  * Weights of distillation by fraction of the budget, our choice: all losses throughout. A first stage of
  * features alone came out worse (docs/log.md).
  */
-const stages = [{ share: 1 }];
+const stages = [{ fraction: 1 }];
 
 const settings = settingArgs(shared);
 mkdirSync(out, { recursive: true });

@@ -12,7 +12,7 @@ export const forbiddenWords = [
   { pattern: String.raw`\bpictures?\b`, use: 'image' },
   { pattern: String.raw`\bmatrix units?\b`, use: 'AMX' },
   { pattern: String.raw`\bprocessors\b|\b(?:the|this|a|every) processor\b`, use: 'CPU' },
-  { pattern: String.raw`\bengines?\b`, use: 'runtime, backend, or libtorch' },
+  { pattern: String.raw`\bengine\b`, use: 'runtime, backend, or libtorch' },
   { pattern: String.raw`\brehears(?:e|es|ed|als?)\b`, use: 'dry run, profiling step' },
   { pattern: String.raw`\bstand-ins?\b`, use: 'dummy data' },
   { pattern: String.raw`\bpeers?\b`, use: 'baseline' },
@@ -30,7 +30,6 @@ export const forbiddenWords = [
     use: 'fraction, ratio',
   },
   { pattern: String.raw`\bshares? of\b`, use: 'fraction of, ratio' },
-  { pattern: String.raw`\bspent\b(?! (?:on|in|\w+ing)\b)`, use: 'elapsed, progress' },
   { pattern: String.raw`\bteachers? (?:says?|said)\b`, use: 'stored teacher embeddings' },
   {
     pattern: String.raw`\b(?:un)?seen (?:styles?|concepts?)\b`,

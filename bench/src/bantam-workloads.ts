@@ -11,11 +11,8 @@ import {
 } from 'bantam';
 import {
   createStrategy,
-  createTrainer,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
-  freshWeights,
-  parseStrategy,
+  resolveConfig,
+  Trainer,
   type Batch,
   type BatchStream,
 } from 'bantam/experimental';
@@ -110,33 +107,24 @@ async function training(
     model: unused,
   } = await loadModel(join(folder, 'model'));
   unused.dispose();
-  const config = {
+  const config = resolveConfig({
     model,
-    init: freshWeights,
-    strategy: parseStrategy('clip'),
     data: 'ready batches',
-    budget: '1e15 samples',
+    budget: '1e15samples',
     // The seed that initialised the weights of the model directory.
     seed: 0,
     train: {
-      ...defaultTrainSettings,
       ...optimizer,
       batchSize: batchAt(batches, 0).captions.length,
-      schedule: 'constant' as const,
+      schedule: 'constant',
       warmup: 0,
       clipNorm: 0,
       precision,
     },
-    tokenizer: { ...defaultTokenizerSettings },
     preprocess,
-    augment: [],
-  };
-  const strategy = createStrategy(config, { samples: config.train.batchSize });
-  const { trainer } = createTrainer(config, {
-    strategy,
-    tokenizer,
-    loader: readyLoader(batches),
   });
+  const strategy = createStrategy(config, { samples: config.train.batchSize });
+  const trainer = new Trainer({ config, strategy, tokenizer }, readyLoader(batches));
   const steps = trainer.run();
   const step = async (): Promise<MetricsRow> => {
     const { value } = await steps.next();

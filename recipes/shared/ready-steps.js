@@ -5,10 +5,10 @@ import { performance } from 'node:perf_hooks';
 import { trainTokenizer } from 'bantam';
 import {
   createStrategy,
-  createTrainer,
   Quarantine,
   resolveConfig,
   resolvePrecision,
+  Trainer,
 } from 'bantam/experimental';
 import { readCaptions } from 'bantam-bench/captions';
 
@@ -76,11 +76,11 @@ function noiseSource(folder, samples, size) {
  *
  * @param {object} options
  * @param {string} options.model a preset's name
- * @param {string} [options.strategy] default `clip`
+ * @param {import('bantam/experimental').StrategyInput} [options.strategy] default `clip`
  * @param {number} options.batchSize
  * @param {number} [options.microBatch] default: the whole batch
  * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
- * @param {Readonly<Record<string, string>>} [options.settings] further settings
+ * @param {import('bantam/experimental').TrainInput} [options.train] further settings of training
  * @param {string} options.folder for what a strategy reads before training
  * @returns {Promise<{
  *   precision: string,
@@ -92,30 +92,23 @@ function noiseSource(folder, samples, size) {
  */
 export async function readySteps({
   model,
-  strategy: type = 'clip',
+  strategy: chosen = 'clip',
   batchSize,
   microBatch = 0,
   precision = 'auto',
-  settings = {},
+  train = {},
   folder,
 }) {
-  const config = resolveConfig(
-    {
-      model,
-      data: 'noise',
-      budget: '1e15samples',
-      strategy: type,
-      // The weights of the locked tower have no part in its cost.
-      ...(type === 'lit' && { initImage: 'fresh weights' }),
-      settings: {
-        'train.batchSize': String(batchSize),
-        'train.microBatch': String(microBatch),
-        'train.precision': precision,
-        ...settings,
-      },
-    },
-    null,
-  );
+  const type = typeof chosen === 'string' ? chosen : chosen.type;
+  const config = resolveConfig({
+    model,
+    data: 'noise',
+    budget: '1e15samples',
+    strategy: chosen,
+    // The weights of the locked tower do not change its cost.
+    ...(type === 'lit' && { init: { image: 'fresh weights' } }),
+    train: { batchSize, microBatch, precision, ...train },
+  });
   const captions = await readCaptions();
   const { vocabSize, contextLength } = config.model.text;
   const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
@@ -123,10 +116,10 @@ export async function readySteps({
   const microBatchSize = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
   const loader = readyBatches({ batchSize, microBatchSize, views, captions });
-  const setup = createTrainer(config, { strategy, tokenizer, loader });
+  const trainer = new Trainer({ config, strategy, tokenizer }, loader);
   const dtype = resolvePrecision(precision);
   await strategy.prepare?.({
-    model: setup.model,
+    model: trainer.model,
     source: noiseSource(folder, batchSize, config.preprocess.size),
     preprocess: config.preprocess,
     precision: dtype,
@@ -135,7 +128,7 @@ export async function readySteps({
     exclude: () => undefined,
     onProgress: () => undefined,
   });
-  const steps = setup.trainer.run();
+  const steps = trainer.run();
   return {
     precision: dtype,
     embedDim: config.model.embedDim,
@@ -144,7 +137,7 @@ export async function readySteps({
       await steps.next();
       return (performance.now() - start) / 1000;
     },
-    flopsPerSample: () => setup.trainer.spent.flops / setup.trainer.spent.samples,
-    close: () => setup[Symbol.dispose](),
+    flopsPerSample: () => trainer.spent.flops / trainer.spent.samples,
+    close: () => trainer[Symbol.dispose](),
   };
 }

@@ -1,3 +1,5 @@
+// `Disposable` and `Symbol.dispose` in the declarations, whatever `lib` a project has.
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * `bantam/experimental`: all that the layers export, for those who build on Bantam's parts: towers,
  * losses, strategies, the trainer, the loader, planners. Names may change with any release;

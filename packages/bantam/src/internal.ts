@@ -1,3 +1,5 @@
+// `Disposable` and `Symbol.dispose` in the declarations, whatever `lib` a project has.
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * `bantam/internal`: helpers that Bantam's own benchmark and recipes share with its command line and
  * reports. No promise is made about them to others. Loads no libtorch.

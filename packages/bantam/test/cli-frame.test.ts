@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../dist/cli/main.js';
-import { strategies } from '../dist/train/index.js';
+import { nameOf, strategies } from '../dist/train/index.js';
 import type { Setup } from '@bantam/torch/setup';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
@@ -19,7 +19,9 @@ function commandsBelow(command: Command): string[][] {
 describe('bantam train --help', () => {
   it('names every strategy', async () => {
     const { stdout } = await bantam(['train', '--help']);
-    for (const { type } of strategies) assert.match(stdout, new RegExp(`\\b${type}\\b(?!-)`));
+    for (const name of strategies.map(nameOf)) {
+      assert.match(stdout, new RegExp(`\\b${name}\\b(?!-)`));
+    }
   });
 });
 

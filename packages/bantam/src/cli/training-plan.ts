@@ -10,7 +10,7 @@ const parts: readonly (readonly [keyof MemoryPlan, string])[] = [
   ['step', 'activations and temporary memory of a step'],
   ['stored', 'features of all images'],
   ['batches', 'batches of images'],
-  ['pictures', 'decoded images kept for later epochs, at most'],
+  ['images', 'decoded images kept for later epochs, at most'],
   ['process', 'Node.js, libtorch, worker threads, teachers'],
   ['total', 'total'],
 ];

@@ -4,14 +4,11 @@ import { narrowModel, preprocessOf, type Clip, type ModelConfig } from '../model
 import type { Tokenizer } from '../text/index.js';
 import {
   createStrategy,
-  createTrainer,
-  freshWeights,
-  parseStrategy,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
   fixedLengthTokenizer,
   noiseBatch,
   repeated,
+  resolveConfig,
+  Trainer,
 } from '../train/index.js';
 import { resolvePrecision } from '../base/precision.js';
 import { encodePixels } from '../eval/index.js';
@@ -50,28 +47,22 @@ export async function measureModelRate(
 ): Promise<ModelRate> {
   const tokens = Math.min(captionTokens, model.text.contextLength);
   const tokenizer = fixedLengthTokenizer(model, tokens);
-  const batch = noiseBatch({ size: batchSize, edge: model.vision.imageSize });
-  const config = {
+  const batch = noiseBatch({ size: batchSize, imageSize: model.vision.imageSize });
+  const config = resolveConfig({
     model,
-    init: freshWeights,
-    strategy: parseStrategy('clip'),
     data: 'noise',
-    budget: '1e15 samples',
-    seed: 0,
-    train: { ...defaultTrainSettings, batchSize, precision },
-    tokenizer: { ...defaultTokenizerSettings },
-    preprocess: preprocessOf(model),
-    augment: [],
-  };
+    budget: '1e15samples',
+    train: { batchSize, precision },
+  });
   const strategy = createStrategy(config, { samples: batchSize });
-  using setup = createTrainer(config, { strategy, tokenizer, loader: repeated(batch) });
-  const steps = setup.trainer.run();
+  using trainer = new Trainer({ config, strategy, tokenizer }, repeated(batch));
+  const steps = trainer.run();
   const train = await medianSeconds(seconds, () => steps.next());
   await steps.return();
-  setup.model.eval();
+  trainer.model.eval();
   const dtype = resolvePrecision(precision);
-  narrowModel(setup.model, dtype);
-  const { images, captions } = await measureTowers(setup.model, {
+  narrowModel(trainer.model, dtype);
+  const { images, captions } = await measureTowers(trainer.model, {
     batch,
     tokenizer,
     dtype,

@@ -1,9 +1,13 @@
+import type { TokenizerInput, TrainInput } from '../train/index.js';
+
 /** Model, data and settings of the quickstart. */
 export interface QuickstartPreset {
   readonly model: string;
   readonly data: string;
-  /** Settings by name, as `--set` takes them; the others are `bantam train`'s defaults. */
-  readonly settings: Readonly<Record<string, string>>;
+  /** Settings of training; the others have their defaults. */
+  readonly train: TrainInput;
+  /** Settings of the tokenizer; the others have their defaults. */
+  readonly tokenizer: TokenizerInput;
   /** Data sets of the evaluation; see `bantam eval`. */
   readonly evaluation: string;
   /** Images of the search index. */
@@ -20,12 +24,8 @@ export interface QuickstartPreset {
 export const quickstartPreset: QuickstartPreset = {
   model: 'ViT-Nano-16-64',
   data: 'emoji?split=train',
-  settings: {
-    'tokenizer.contextLength': '16',
-    'train.batchSize': '128',
-    'train.lr': '6e-4',
-    'train.checkpointMinutes': '1',
-  },
+  train: { batchSize: 128, lr: 6e-4, checkpointMinutes: 1 },
+  tokenizer: { contextLength: 16 },
   evaluation: 'emoji',
   index: 'emoji?style=noto&skin=default',
   queries: [

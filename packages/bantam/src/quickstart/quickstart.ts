@@ -78,8 +78,8 @@ export async function quickstart({
   };
   const stage = quickstartStage(out);
   if (stage === 'train') {
-    const { model: modelName, data, settings } = preset;
-    await train({ model: modelName, data, settings, out, budget, ...control });
+    const { model: modelName, data, train: settings, tokenizer } = preset;
+    await train({ model: modelName, data, train: settings, tokenizer, out, budget, ...control });
   }
   if (stage === 'resume') await resumeTraining(out, control);
   checkAborted(signal);

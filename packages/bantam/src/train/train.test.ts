@@ -6,10 +6,10 @@ import { after, before, describe, it } from 'node:test';
 import { emptyCache, loadSafetensors, memoryStats } from '@bantam/torch';
 import { BantamError, UsageError } from '../base/errors.js';
 import { modelConfig, type ModelConfig } from '../models/index.js';
-import type { TrainEvent } from './events.js';
-import { readMetrics } from './metrics.js';
-import { writePictures } from './picture-folder.test.helper.js';
-import { readRunConfig } from './run-directory.js';
+import type { TrainEvent } from './monitor/events.js';
+import { readMetrics } from './run-dir/metrics.js';
+import { writePictures } from '../test-support/image-folders.js';
+import { readRunConfig } from './run-dir/paths.js';
 import { resumeTraining, train, type TrainOptions } from './train.js';
 
 const tiny: ModelConfig = modelConfig('ViT-Pico-8-64', {
@@ -38,10 +38,10 @@ function options(name: string, changes: Partial<TrainOptions> = {}): TrainOption
     out: join(folder, name),
     budget: '96samples',
     settings: {
-      'train.batchSize': '8',
-      'train.workers': '0',
-      'train.precision': 'fp32',
-      'train.ema': '0.9',
+      batchSize: 8,
+      workers: 0,
+      precision: 'fp32',
+      ema: 0.9,
       'tokenizer.vocabSize': '600',
       'tokenizer.contextLength': '16',
       ...settings,
@@ -113,7 +113,7 @@ describe('train', () => {
   });
 
   it('averages gradients over accumulated batches', async () => {
-    const result = await train(options('accumulated', { settings: { 'train.accumulate': '3' } }));
+    const result = await train(options('accumulated', { train: { accumulate: 3 } }));
     assert.equal(result.steps, 4);
     assert.equal(result.samples, 96);
   });
@@ -135,9 +135,9 @@ describe('train', () => {
     it(`resumes ${optimizer} with decay by layer and a frozen tower`, async () => {
       const settings = {
         'train.optimizer': optimizer,
-        'train.layerDecay': '0.5',
-        'train.freeze': '["visual"]',
-        'train.ema': '0',
+        layerDecay: 0.5,
+        freeze: ['visual'],
+        ema: 0,
       };
       const groups: string[] = [];
       const whole = await train(

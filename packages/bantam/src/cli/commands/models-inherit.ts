@@ -47,11 +47,11 @@ export function addInherit(models: Command): void {
   action(command, async ({ model, out, method, set = {}, seed }: InheritFlags, teacher: string) => {
     const { Generator } = await import('@bantam/torch');
     const { inheritedParts, inheritModel, readModelConfig } = await import('../../models/index.js');
-    const { applyModelSettings } = await import('../../train/index.js');
+    const { changeModel } = await import('../settings.js');
     const result = await inheritModel({
       teacher,
       model: await readModelConfig(model),
-      adapt: (config) => applyModelSettings(config, set),
+      adapt: (config) => changeModel(config, set),
       method,
       out,
       generator: new Generator({ seed }),

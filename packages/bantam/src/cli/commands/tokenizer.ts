@@ -28,7 +28,7 @@ export function addTokenizer(program: Command): void {
   ]);
   action(train, async ({ data, out, seed, ...settings }: TrainFlags) => {
     const { openSource } = await import('../../data/index.js');
-    const { prepareTokenizer } = await import('../../train/tokenizer.js');
+    const { prepareTokenizer } = await import('../../train/config/tokenizer.js');
     const source = await openSource(data);
     const options = { tokenizer: { path: '', ...settings }, seed };
     const trained = await prepareTokenizer(options, source, undefined);

@@ -86,12 +86,8 @@ export function addTrain(program: Command): void {
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
       );
     }
-    const options = resume === undefined ? trainOptions(fresh) : undefined;
-    const { planResumed, planRun, resumeTraining, strategies, train } =
-      await import('../../train/index.js');
-    for (const name of ['teacher', 'reinforced'] as const) {
-      if (fresh[name] !== undefined) requireStudent(name, fresh.strategy, strategies);
-    }
+    const options = resume === undefined ? await trainOptions(fresh) : undefined;
+    const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
       signal: stopOnInterrupt('saving a checkpoint'),
@@ -116,50 +112,50 @@ export function addTrain(program: Command): void {
   });
 }
 
-function trainOptions(flags: TrainFlags): TrainOptions {
-  const {
-    model,
-    data,
-    out,
-    budget,
-    precision,
-    validate,
-    patience,
-    teacher,
-    reinforced,
-    set = {},
-    ...rest
-  } = flags;
-  const { init } = rest;
-  if (data === undefined || out === undefined || budget === undefined || !(model ?? init)) {
-    const missing = Object.entries({ model: model ?? init, data, out, budget })
+/** Flags that stand for settings, and the names of these. */
+const flagSettings = {
+  strategy: 'strategy.type',
+  init: 'init.model',
+  initImage: 'init.image',
+  freezeInherited: 'init.freezeInherited',
+  reinforced: 'strategy.reinforced',
+  precision: 'train.precision',
+  tokenizer: 'tokenizer.path',
+  validate: 'validation.data',
+  patience: 'validation.patience',
+} as const;
+
+async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
+  const { model, data, out, budget, teacher, seed, set = {} } = flags;
+  const named: Record<string, string> = { ...set };
+  for (const [flag, name] of Object.entries(flagSettings)) {
+    const value = flags[flag as keyof typeof flagSettings];
+    if (value !== undefined) named[name] = String(value);
+  }
+  if (teacher !== undefined) named['strategy.teachers'] = JSON.stringify(teacher);
+  const started = model ?? named['init.model'];
+  if (data === undefined || out === undefined || budget === undefined || started === undefined) {
+    const missing = Object.entries({ model: started, data, out, budget })
       .filter(([, value]) => value === undefined)
       .map(([name]) => `--${name}`);
     throw new UsageError(
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
   }
-  const settings = {
-    ...set,
-    ...(precision !== undefined && { 'train.precision': precision }),
-    ...(teacher !== undefined && { 'strategy.teachers': JSON.stringify(teacher) }),
-    ...(reinforced !== undefined && { 'strategy.reinforced': reinforced }),
-    ...(validate !== undefined && { 'validation.data': validate }),
-    ...(patience !== undefined && { 'validation.patience': String(patience) }),
-  };
-  const { strategy, initImage, freezeInherited, seed, tokenizer } = rest;
+  const { readModelConfig } = await import('../../models/index.js');
+  const { nameOf, strategies } = await import('../../train/index.js');
+  const { runSettings } = await import('../settings.js');
+  for (const name of ['teacher', 'reinforced'] as const) {
+    if (flags[name] !== undefined) requireStudent(name, named['strategy.type'], strategies, nameOf);
+  }
+  const settings = await runSettings(named, () => readModelConfig(started));
   return {
     ...(model !== undefined && { model }),
-    ...(init !== undefined && { init }),
-    ...(initImage !== undefined && { initImage }),
-    ...(freezeInherited !== undefined && { freezeInherited }),
     data,
     out,
     budget,
-    settings,
-    ...(strategy !== undefined && { strategy }),
     ...(seed !== undefined && { seed }),
-    ...(tokenizer !== undefined && { tokenizer }),
+    ...settings,
   };
 }
 
@@ -168,8 +164,9 @@ function requireStudent(
   flag: 'teacher' | 'reinforced',
   strategy = 'clip',
   strategies: readonly StrategyKind[],
+  nameOf: (kind: StrategyKind) => string,
 ): void {
-  const students = strategies.filter(({ fields }) => 'teachers' in fields).map(({ type }) => type);
+  const students = strategies.filter(({ schema }) => 'teachers' in schema.entries).map(nameOf);
   if (students.includes(strategy)) return;
   throw new UsageError(
     `The strategy '${strategy}' has no teachers; leave out --${flag}, or choose --strategy ${students.join(' or ')}.`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { defaultTrainSettings, type TrainSettings } from '../config.js';
+import { defaultTrainSettings, type TrainSettings } from '../config/config.js';
 import { secondsOf, smallerSteps } from './measure-time.js';
 
 describe('secondsOf', () => {

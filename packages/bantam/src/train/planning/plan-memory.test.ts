@@ -10,16 +10,16 @@ import {
 } from '@bantam/torch';
 import { openSource, Quarantine, resolveAugment, type Source } from '../../data/index.js';
 import { modelConfig, type ModelConfig } from '../../models/index.js';
-import type { TrainConfig } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
+import type { TrainConfig } from '../config/config.js';
+import { createTrainer } from '../loop/create-trainer.js';
 import { footprintOf } from './extrapolate-trace.js';
 import { requireFit, type Planners } from './memory-limit.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
-import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from './dummy-data.js';
 import { resolvePrecision } from '../../base/precision.js';
-import { resolveConfig } from '../resolve-config.js';
+import { resolveConfig } from '../config/resolve.js';
 import { createStrategy } from '../strategies/index.js';
-import { tiny, TinyRuns } from '../tiny-run.test.helper.js';
+import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 import type { TrainOptions } from '../train.js';
 
 const runs = new TinyRuns();
@@ -62,7 +62,7 @@ async function measure(
   const strategy = createStrategy(config, { samples: source.size });
   const size = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const noise = noiseBatch({ size, edge: config.preprocess.size, views });
+  const noise = noiseBatch({ size, imageSize: config.preprocess.size, views });
   const batch = { ...noise, indices: noise.indices.map((i) => i % source.size) };
   const tokenizer = fixedLengthTokenizer(config.model, tokens);
   const before = memoryStats().liveBytes;
@@ -92,20 +92,20 @@ describe('MemoryPlanner', () => {
   const siclip = modelConfig('SiCLIP-Nano-64');
   for (const [what, model, settings, tokens] of [
     ['fp32', pico, {}],
-    ['bf16', pico, { 'train.precision': 'bf16' }],
+    ['bf16', pico, { precision: 'bf16' }],
     // The products of two captions this short are another kernel's than those of more.
-    ['bf16, short captions', pico, { 'train.precision': 'bf16' }, 4],
-    ['Lion with a moving average', pico, { 'train.optimizer': 'lion', 'train.ema': '0.9' }],
-    ['pieces', pico, { 'train.microBatch': '6' }],
-    ['gradient checkpointing', pico, { 'train.gradCheckpointing': 'true' }],
+    ['bf16, short captions', pico, { precision: 'bf16' }, 4],
+    ['Lion with a moving average', pico, { optimizer: 'lion', ema: 0.9 }],
+    ['pieces', pico, { microBatch: 6 }],
+    ['gradient checkpointing', pico, { gradCheckpointing: true }],
     [
       'frozen parts',
       siclip,
-      { 'train.freeze': '["visual.trunk.stem","visual.trunk.stages.{0,1,2}"]' },
+      { freeze: ['visual.trunk.stem','visual.trunk.stages.{0,1,2}'] },
     ],
   ] as const) {
     it(`predicts a step as it is measured: ${what}`, async () => {
-      const config = configOf(model, { 'train.batchSize': '24', ...settings });
+      const config = configOf(model, { batchSize: 24, ...settings });
       const planned = engine((await planner(config, tokens)).plan());
       const { footprint: taken, peak } = await measure(config, tokens);
       assert.ok(taken >= peak, `${taken} for tensors of ${peak} bytes`);
@@ -115,8 +115,8 @@ describe('MemoryPlanner', () => {
   }
 
   it('predicts a step as it is measured: features that are stored before', async () => {
-    const lit = { strategy: 'lit', initImage: 'a trained tower' };
-    const config = configOf(pico, { 'train.batchSize': '20' }, lit);
+    const lit = { strategy: 'lit', init: { image: 'a trained tower' } };
+    const config = configOf(pico, { batchSize: 20 }, lit);
     const planned = engine((await planner(config)).plan());
     const { footprint: taken } = await measure(config);
     const ratio = planned / taken;
@@ -124,7 +124,7 @@ describe('MemoryPlanner', () => {
   });
 
   it('says what of it weights, gradients and the optimizer are', async () => {
-    const freeze = { 'train.freeze': '["visual"]', 'train.ema': '0.9' };
+    const freeze = { freeze: ['visual'], ema: 0.9 };
     const plan = (await planner(configOf(tiny, freeze))).plan();
     assert.equal(plan.average, plan.parameters);
     assert.ok(plan.gradients < plan.parameters);
@@ -133,12 +133,12 @@ describe('MemoryPlanner', () => {
   });
 
   it('refuses what does not fit, with what would', async () => {
-    const batch = { 'train.batchSize': '24' };
+    const batch = { batchSize: 24 };
     // So deep that the activations of one sample are many.
     const deep = modelConfig('ViT-Pico-8-64', { vision: { patchSize: 4, layers: 6 } });
     const config = configOf(deep, batch);
     const made = await planner(config);
-    const checkpointed = await planner(configOf(deep, { ...batch, 'train.gradCheckpointing': 'true' })); // prettier-ignore
+    const checkpointed = await planner(configOf(deep, { ...batch, gradCheckpointing: true })); // prettier-ignore
     const total = (microBatch: number) => made.plan({ microBatch }).total;
     assert.ok(total(0) > total(12) && total(12) > total(6));
     const within = (bytes: number, planners: Partial<Planners> = {}) => {
@@ -173,7 +173,7 @@ describe('MemoryPlanner', () => {
   it('leaves no run where a training is refused, and no tensors', async () => {
     const before = memoryStats().liveTensors;
     await assert.rejects(
-      runs.train('refused', { settings: { 'train.memoryLimit': '0.001' } }),
+      runs.train('refused', { settings: { memoryLimit: 0.001 } }),
       /train\.memoryLimit allows 0\.0 GB/,
     );
     assert.equal(existsSync(runs.path('refused')), false);

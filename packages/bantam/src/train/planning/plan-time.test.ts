@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseBudget } from '../budget.js';
+import { parseBudget } from '../config/budget.js';
 import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
 import { requireWithin } from './time-limit.js';
 
@@ -18,8 +18,8 @@ const plain: TimeCosts = {
 const tuned: TimeCosts = {
   ...plain,
   phases: [
-    { name: 'reduced', share: 0.75, flopsPerStep: 500, secondsPerStep: 0.25, measuredOn: 8 },
-    { name: 'tuning', share: 0.25, flopsPerStep: 1000, secondsPerStep: 1, measuredOn: 8 },
+    { name: 'reduced', fraction: 0.75, flopsPerStep: 500, secondsPerStep: 0.25, measuredOn: 8 },
+    { name: 'tuning', fraction: 0.25, flopsPerStep: 1000, secondsPerStep: 1, measuredOn: 8 },
   ],
 };
 

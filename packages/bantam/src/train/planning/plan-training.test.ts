@@ -5,19 +5,19 @@ import { memoryStats } from '@bantam/torch';
 import { writeTextures } from '../../test-support/textures.js';
 import { openSource } from '../../data/index.js';
 import { loadModel, modelFlops } from '../../models/index.js';
-import { parseBudget } from '../budget.js';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
-import { fixedLengthTokenizer, noiseBatch } from '../noise.js';
-import { loadSize } from '../pieces.js';
-import { reinforceSource } from '../reinforced/reinforce-source.js';
-import { resolveConfig } from '../resolve-config.js';
-import { readRunConfig, writeRunConfig } from '../run-directory.js';
+import { parseBudget } from '../config/budget.js';
+import type { TrainConfig, TrainSettings } from '../config/config.js';
+import { createTrainer } from '../loop/create-trainer.js';
+import { fixedLengthTokenizer, noiseBatch } from './dummy-data.js';
+import { microBatchSize } from '../loop/micro-batch.js';
+import { reinforceSource } from '../teachers/reinforce.js';
+import { resolveConfig } from '../config/resolve.js';
+import { readRunConfig, writeRunConfig } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
-import { strategyOf, tiny, TinyRuns } from '../tiny-run.test.helper.js';
+import { strategyOf, tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 import { planResumed, planRun, resumeTraining, type TrainOptions } from '../train.js';
-import { longestCaption } from '../tokenizer.js';
-import type { BatchStream } from '../trainer.js';
+import { longestCaption } from '../config/tokenizer.js';
+import type { BatchStream } from '../loop/trainer.js';
 import { measureTimes } from './measure-time.js';
 import { planTime } from './plan-time.js';
 
@@ -39,7 +39,7 @@ function noise({ train, preprocess }: TrainConfig): BatchStream {
     waitSeconds: 0,
     async *batches(_, { size = preprocess.size } = {}) {
       for (;;) {
-        yield await Promise.resolve(noiseBatch({ size: loadSize(train), edge: size, views }));
+        yield await Promise.resolve(noiseBatch({ size: microBatchSize(train), edge: size, views }));
       }
     },
   };
@@ -68,10 +68,10 @@ async function planOf(changes: Partial<TrainOptions> = {}) {
 describe('the plan of a training', () => {
   for (const [what, strategy, settings, budget] of [
     ['plain', { type: 'clip' }, {}, '96samples'],
-    ['in pieces', { type: 'clip' }, { 'train.microBatch': '2' }, '3e8flops'],
-    ['accumulated', { type: 'slip', headWidth: 8, headDim: 4 }, { 'train.accumulate': '3' }, '50samples'], // prettier-ignore
-    ['in phases', { type: 'flip', tuneShare: 0.25 }, {}, '1e8flops'],
-    ['at another size', { type: 'clipa', imageSize: 8, tuneShare: 0.3 }, {}, '100samples'],
+    ['in pieces', { type: 'clip' }, { microBatch: 2 }, '3e8flops'],
+    ['accumulated', { type: 'slip', headWidth: 8, headDim: 4 }, { accumulate: 3 }, '50samples'], // prettier-ignore
+    ['in phases', { type: 'flip', tuneFraction: 0.25 }, {}, '1e8flops'],
+    ['at another size', { type: 'clipa', imageSize: 8, tuneFraction: 0.3 }, {}, '100samples'],
   ] as const) {
     it(`has the steps, samples and operations that the trainer counts: ${what}`, async () => {
       const options = { data, strategy: strategyOf(strategy), settings, budget };
@@ -95,7 +95,7 @@ describe('the plan of a training', () => {
 
   it('counts the forward passes of teachers in the stages that have them', async () => {
     const teacher = runs.path('teacher', 'model');
-    const stages = [{ share: 0.5, feature: 0, relation: 0, interactive: 0 }, { share: 0.5 }];
+    const stages = [{ fraction: 0.5, feature: 0, relation: 0, interactive: 0 }, { fraction: 0.5 }];
     const { time, memory } = await planOf({
       strategy: strategyOf({ type: 'siclip', teachers: [teacher], stages }),
     });
@@ -131,7 +131,7 @@ describe('the plan of a training', () => {
     const lit = (settings: object) =>
       planOf({
         strategy: strategyOf({ type: 'lit', ...settings }),
-        initImage: runs.path('teacher', 'model'),
+        init: { image: runs.path('teacher', 'model') },
       });
     const { time, memory } = await lit({});
     assert.ok(time.preparation > 0);
@@ -146,7 +146,7 @@ describe('the plan of a training', () => {
 
   it('has no time where it does not fit the memory, and leaves no tensors', async () => {
     const before = memoryStats().liveTensors;
-    const settings = { 'train.memoryLimit': '0.001' };
+    const settings = { memoryLimit: 0.001 };
     const { memory, time } = await planRun(runs.options('planned', { data, settings }));
     assert.ok(memory.total > 1e6);
     assert.equal(time, null);

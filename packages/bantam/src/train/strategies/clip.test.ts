@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { add, Generator, mean, RandomStreams, randn, scope, tensor } from '@bantam/torch';
 import { createModel, parseModelConfig, preprocessFor, upcycle } from '../../models/index.js';
-import { freshWeights } from '../config.js';
-import { onePhase } from '../phases.js';
+import { freshWeights } from '../config/config.js';
+import { onePhase } from './phases.js';
 import { createStrategy, parseStrategy } from './index.js';
 
 const config = parseModelConfig({

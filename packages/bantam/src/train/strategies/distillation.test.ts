@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Generator, copy_, noGrad, randn, scope, sub, tensor } from '@bantam/torch';
 import { channelStatistics, preprocessFor } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   createBench,
@@ -12,11 +12,11 @@ import {
   step,
   type Bench,
   type BenchOptions,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { createTeacherModel, smallConfig, smallTokenizer } from '../teacher.test.helper.js';
-import { strategyOf, TinyRuns } from '../tiny-run.test.helper.js';
-import { preparedFor } from './teachers.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { createTeacherModel, smallConfig, smallTokenizer } from '../../test-support/teachers.js';
+import { strategyOf, TinyRuns } from '../../test-support/tiny-runs.js';
+import { preparedFor } from '../teachers/teacher.js';
 
 const runs = new TinyRuns();
 before(async () => {
@@ -88,7 +88,7 @@ describe('distill', () => {
 
   it('counts the forward pass of its teachers, in the stages that have any use for them', () => {
     const teacher = createTeacherModel({ seed: 4 });
-    const stages = [{ share: 0.5 }, { share: 0.5, ...none, contrastive: 1 }];
+    const stages = [{ fraction: 0.5 }, { fraction: 0.5, ...none, contrastive: 1 }];
     const bench = createBench(
       { type: 'distill', teachers: ['teacher'], stages } as { type: string },
       { config: smallConfig(), models: [teacher], tokenizer: smallTokenizer },
@@ -113,9 +113,9 @@ describe('distill', () => {
         type: 'siclip',
         teachers: [runs.path('clip', 'model')],
         stages: [
-          { share: 0.5, contrastive: 0, matching: 0, interactive: 0 },
-          { share: 0.25, lr: 0.5, feature: 0, interactive: 2 },
-          { share: 0.25, ...none, contrastive: 1 },
+          { fraction: 0.5, contrastive: 0, matching: 0, interactive: 0 },
+          { fraction: 0.25, lr: 0.5, feature: 0, interactive: 2 },
+          { fraction: 0.25, ...none, contrastive: 1 },
         ],
       }),
     });
@@ -131,7 +131,7 @@ describe('distill', () => {
     const { run } = await runs.train('student', {
       strategy: strategyOf({ type: 'distill', teachers: [runs.path('clip', 'model')], ...none, feature: 1 }), // prettier-ignore
       budget: '480samples',
-      settings: { 'train.lr': '0.003' },
+      settings: { lr: 0.003 },
       seed: 5,
     });
     const losses = readMetrics(run).map(({ loss }) => loss);
@@ -146,7 +146,7 @@ describe('siclip', () => {
       const { run } = await runs.train(negatives, {
         strategy: strategyOf({ type: 'siclip', ...none, matching: 1, negatives }),
         budget: '480samples',
-        settings: { 'train.lr': '0.003' },
+        settings: { lr: 0.003 },
       });
       const losses = readMetrics(run).map(({ loss }) => loss);
       const last = Math.max(...losses.slice(-5));

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { modelFlops } from '../../models/index.js';
-import { createBench, maskless } from '../gradients.test.helper.js';
-import { onePhase } from '../phases.js';
-import { TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+import { createBench, maskless } from '../../test-support/strategy-bench.js';
+import { onePhase } from './phases.js';
+import { TinyRuns, type StrategySettings } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());

@@ -13,7 +13,7 @@ import {
   zero_,
 } from '@bantam/torch';
 import { createModel, modelConfig, upcycle, type ModelConfig } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   buffers,
@@ -24,9 +24,9 @@ import {
   maskless,
   step,
   type Bench,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { strategyOf, TinyRuns, tiny } from '../tiny-run.test.helper.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { strategyOf, TinyRuns, tiny } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(async () => {
@@ -114,8 +114,8 @@ const at = (place: number) => tensor(place, { dtype: 'int64' });
 describe('flip and clipa', () => {
   it('are clip, bit for bit, where they leave nothing out', async () => {
     for (const strategy of [
-      { type: 'flip', maskRatio: 0, tuneShare: 0 },
-      { type: 'clipa', imageSize: 16, textLength: 16, tuneShare: 0 },
+      { type: 'flip', maskRatio: 0, tuneFraction: 0 },
+      { type: 'clipa', imageSize: 16, textLength: 16, tuneFraction: 0 },
     ]) {
       await runs.train(strategy.type, { strategy: strategyOf(strategy) });
       assert.ok(runs.weights(strategy.type).equals(runs.weights('clip')), strategy.type);
@@ -213,7 +213,7 @@ describe('fastclip', () => {
     ] as const) {
       // prettier-ignore
       const strategy = strategyOf({ type: 'fastclip', version });
-      const { run } = await runs.train(version, { strategy, settings: { 'train.lr': '0.01' } });
+      const { run } = await runs.train(version, { strategy, settings: { lr: 0.01 } });
       const scale = readMetrics(run).at(-1)?.logitScale ?? NaN;
       assert.equal(Math.abs(scale - 1 / 0.07) > 1e-3, learns, `${version}: ${scale}`);
     }
@@ -223,7 +223,7 @@ describe('fastclip', () => {
     const { run } = await runs.train('accumulated', {
       strategy: 'fastclip',
       budget: '16samples',
-      settings: { 'train.accumulate': '2', 'train.microBatch': '2' },
+      train: { accumulate: 2, microBatch: 2 },
     });
     assert.equal(readMetrics(run).length, 1);
     const path = runs.path('accumulated', 'checkpoints', 'step-00000001', 'strategy.safetensors');
@@ -240,9 +240,9 @@ describe('lit', () => {
     const runsOf = async (name: string, settings: object, pieces = '0'): Promise<void> => {
       await runs.train(name, {
         strategy: strategyOf({ type: 'lit', ...settings }),
-        initImage: runs.path('clip', 'model'),
+        init: { image: runs.path('clip', 'model') },
         augment: [{ op: 'resize' }],
-        settings: { 'train.microBatch': pieces },
+        train: { microBatch: pieces },
       });
     };
     await runsOf('stored', {});
@@ -282,8 +282,8 @@ describe('lit', () => {
       await runs.train(name, {
         model,
         strategy: strategyOf({ type: 'lit', storeFeatures }),
-        initImage: runs.path('resnet', 'model'),
-        settings: { 'train.ema': '0.9', 'train.microBatch': '4' },
+        init: { image: runs.path('resnet', 'model') },
+        settings: { ema: 0.9, microBatch: 4 },
       });
       const after = weightsOf(name);
       const changed = [...before].filter(([key, value]) => after.get(key) !== value);

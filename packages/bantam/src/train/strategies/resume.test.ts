@@ -7,9 +7,9 @@ import {
   tinyCoca,
   TinyRuns,
   type StrategySettings,
-} from '../tiny-run.test.helper.js';
+} from '../../test-support/tiny-runs.js';
 import type { TrainOptions } from '../train.js';
-import { readMetrics } from '../metrics.js';
+import { readMetrics } from '../run-dir/metrics.js';
 
 const runs = new TinyRuns();
 const teachers = {
@@ -43,9 +43,9 @@ interface Case {
   captions?: boolean;
 }
 
-const inPieces = { 'train.microBatch': '4', 'train.accumulate': '2' };
+const inPieces = { microBatch: 4, accumulate: 2 };
 /** Both phases have half of the budget: the first ends with step 6. */
-const halves = { tuneShare: 0.5, tuneLr: 0.5 };
+const halves = { tuneFraction: 0.5, tuneLr: 0.5 };
 const slip = { type: 'slip', headWidth: 12, headDim: 8 };
 
 const cases: readonly Case[] = [
@@ -66,13 +66,13 @@ const cases: readonly Case[] = [
     name: 'clipa with a worker',
     strategy: { type: 'clipa', textLength: 5, textMethod: 'random', maskRatio: 0.3, ...halves },
     stops: [5, 6, 7],
-    settings: { 'train.workers': '1' },
+    train: { workers: 1 },
   },
   {
     name: 'clipa by syntax',
     strategy: { type: 'clipa', textLength: 5, ...halves },
     stops: [3, 8],
-    settings: { 'train.microBatch': '2' },
+    train: { microBatch: 2 },
   },
   { name: 'lit stored', strategy: { type: 'lit' }, stops: [5], initImage: true },
   {
@@ -80,7 +80,7 @@ const cases: readonly Case[] = [
     strategy: { type: 'lit', storeFeatures: false },
     stops: [5],
     initImage: true,
-    settings: { 'train.microBatch': '4' },
+    train: { microBatch: 4 },
   },
   { name: 'coca', strategy: { type: 'coca' }, stops: [5], captions: true },
   {
@@ -113,9 +113,9 @@ const cases: readonly Case[] = [
     strategy: {
       type: 'distill',
       stages: [
-        { share: 0.5, contrastive: 0 },
-        { share: 0.25, lr: 0.5, feature: 0, interactive: 0 },
-        { share: 0.25, relation: 0, feature: 0, interactive: 0 },
+        { fraction: 0.5, contrastive: 0 },
+        { fraction: 0.25, lr: 0.5, feature: 0, interactive: 0 },
+        { fraction: 0.25, relation: 0, feature: 0, interactive: 0 },
       ],
     },
     stops: [5, 6, 8, 10],
@@ -145,7 +145,7 @@ const cases: readonly Case[] = [
     name: 'duplicates as positives',
     strategy: { type: 'clip', duplicates: 'positives', lossChunk: 4 },
     stops: [5],
-    settings: { 'train.microBatch': '2' },
+    train: { microBatch: 2 },
   },
 ];
 
@@ -155,7 +155,7 @@ describe('a run that was interrupted and resumed', () => {
       ...one.strategy,
       ...(one.teachers && { teachers: one.teachers.map((name) => runs.path(name, 'model')) }),
     }),
-    settings: { 'train.ema': '0.9', ...one.settings },
+    settings: { ema: 0.9, ...one.settings },
     ...(one.captions === true && { model: tinyCoca }),
     ...(one.initImage === true && { initImage: runs.path('clip-whole', 'model') }),
   });
