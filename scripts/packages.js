@@ -105,7 +105,7 @@ export function packInto(folder, target) {
 /**
  * Writes the package that holds a compiled addon.
  *
- * @param {string} torch folder of @bantam/torch as it is packed, with the compiled addon in build/
+ * @param {string} torch folder of @bantam/torch as packed, with the compiled addon in build/
  * @param {string} folder where the package goes
  */
 export function writePlatformPackage(torch, folder) {
@@ -142,7 +142,7 @@ export function writePlatformPackage(torch, folder) {
 /**
  * Makes the platform packages whose tarballs lie in a folder optional dependencies of @bantam/torch.
  *
- * @param {string} torch folder of @bantam/torch as it is packed
+ * @param {string} torch folder of @bantam/torch as packed
  * @param {string} tarballs
  */
 export function namePlatformPackages(torch, tarballs) {

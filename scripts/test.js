@@ -12,8 +12,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where tests run, and where they are written; the same folder for those in plain JavaScript. */
+/** Folders of compiled tests and of their sources; the same folder for those in plain JavaScript. */
 const FOLDERS = [
+  { compiled: 'scripts', source: 'scripts' },
   { compiled: 'packages/torch/install', source: 'packages/torch/install' },
   { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
@@ -133,7 +134,7 @@ function levelUnder(limit) {
 }
 
 /**
- * Runs the tests of kernels at the levels below the processor's own, and on emulated matrix units where
+ * Runs the tests of kernels at the levels below the CPU's own, and on emulated AMX where
  * there are none, then says at which levels they ran.
  *
  * @param {readonly string[]} files
@@ -150,7 +151,7 @@ function runLevels(files) {
   const ran = [...limits, own, ...(emulated ? ['amx (emulated)'] : [])];
   const lacking = LEVELS.slice(LEVELS.indexOf(own) + 1);
   console.log(`\nKernels' tests ran at the levels ${ran.join(', ')}.`);
-  if (lacking.length > 0) console.log(`This processor does not have: ${lacking.join(', ')}.`);
+  if (lacking.length > 0) console.log(`This CPU does not have: ${lacking.join(', ')}.`);
   return sumOf(counts);
 }
 

@@ -52,7 +52,7 @@ describe("the addon's guard", () => {
   it('guards what each addon does when it is loaded', () => {
     for (const file of ['addon.cc', join('image', 'addon.cc')]) {
       assert.match(
-        sources[file] ?? '',
+        String(sources[file]),
         /NAPI_MODULE_INIT\(\) \{ return bantam::guarded_init\(env, exports, bantam::init\); \}/,
       );
     }

@@ -92,7 +92,8 @@ export function seenNonFinite(twins: Twins, value: number): Seen[] {
     const isSeen = Number.isNaN(value) ? Number.isNaN : (x: number) => !Number.isFinite(x);
     const counts = { inResult: 0, ofResult: 0, inGradients: 0, ofGradients: 0 };
     for (const [part, numbers] of Object.entries(ours)) {
-      const [upper, lower] = [most[part] ?? [], least[part] ?? []];
+      const { [part]: upper = [] } = most;
+      const { [part]: lower = [] } = least;
       assert.equal(numbers.length, upper.length);
       const where = `${value} in ${name}: ${part === 'result' ? part : `gradient of ${part}`}`;
       const scale = lower.reduce(
