@@ -43,7 +43,7 @@ async function compare(model) {
       model,
       batchSize,
       precision: values.precision,
-      settings: { 'train.gradCheckpointing': String(gradCheckpointing) },
+      train: { gradCheckpointing },
     });
   const [plain, checkpointed] = [await open(false), await open(true)];
   // The first steps make the optimizer's moments, which stay.

@@ -37,7 +37,13 @@ async function measure(batchSize) {
   const folder = mkdtempSync(join(tmpdir(), 'bantam-large-'));
   try {
     const microBatch = batchSize > piece ? piece : 0;
-    const training = await readySteps({ model, batchSize, microBatch, precision, folder });
+    const training = await readySteps({
+      model,
+      batchSize,
+      train: { microBatch },
+      precision,
+      folder,
+    });
     // The first one makes the pictures, gradients and the optimizer's moments, which stay.
     await training.step();
     const standing = memoryStats().liveBytes;

@@ -39,9 +39,9 @@ const rows = [
   ['RN50', 16, 4, 'bf16'],
   ['MobileCLIP-S0', 8, 0, 'fp32'],
   ['MobileCLIP-S0', 16, 0, 'bf16'],
-].map(([model, batch, piece, precision]) => ({ model, batch, piece, precision }));
+].map(([model, batch, microBatch, precision]) => ({ model, batch, microBatch, precision }));
 
-const pictures = 144;
+const images = 144;
 const edge = 64;
 /** Few, so that the captions fill it: a plan goes by the longest. */
 const contextLength = 4;
@@ -56,33 +56,32 @@ const { values } = parseArgs({
   },
 });
 
-function optionsOf({ model, batch, piece, precision }) {
+function optionsOf({ model, batch, microBatch, precision }) {
   return {
     model,
     data: `folder:${join(values.folder, 'pictures')}`,
-    tokenizer: join(values.folder, 'tokenizer'),
     budget: `${2 * batch}samples`,
-    settings: {
-      'train.batchSize': String(batch),
-      'train.microBatch': String(piece),
-      'train.precision': precision,
-      'tokenizer.contextLength': String(contextLength),
-    },
+    tokenizer: { path: join(values.folder, 'tokenizer'), contextLength },
+    train: { batchSize: batch, microBatch, precision },
   };
 }
 
-/** Bytes that are planned for a run which rehearses nothing itself, as these all do not. */
+/** Bytes that are planned for a run that makes no dry runs itself, as none of these does. */
 async function planned(row) {
   const options = optionsOf(row);
   const source = await openSource(options.data);
-  const { vocabSize } = await loadTokenizer(options.tokenizer, { contextLength });
-  const { model, ...config } = resolveConfig(options, null);
-  config.model = { ...model, text: { ...model.text, vocabSize, contextLength } };
-  config.augment = source.augment;
+  const { vocabSize } = await loadTokenizer(options.tokenizer.path, { contextLength });
+  const resolved = resolveConfig(options);
+  const { model } = resolved;
+  const config = {
+    ...resolved,
+    model: { ...model, text: { ...model.text, vocabSize, contextLength } },
+    augment: source.augment,
+  };
   const longest = { text: 'noise', tokens: contextLength };
   const planner = await MemoryPlanner.create(config, { source, models: [], longest });
-  const plan = planner.plan({ rehearses: { memory: false, time: false } });
-  return plan.total - plan.pictures + pictures * edge * edge * 3;
+  const plan = planner.plan({ dryRuns: { memory: false, time: false } });
+  return plan.total - plan.images + images * edge * edge * 3;
 }
 
 /** The most bytes that the process of a run had. */
@@ -94,7 +93,7 @@ async function taken(row) {
 
 async function drawPictures(folder) {
   const raw = { width: edge, height: edge, channels: 3 };
-  for (let i = 0; i < pictures; i++) {
+  for (let i = 0; i < images; i++) {
     const name = join(folder, i % 2 === 0 ? 'even' : 'odd');
     mkdirSync(name, { recursive: true });
     const pixels = Uint8Array.from({ length: edge * edge * 3 }, (_, at) => (at * (i + 7)) % 251);
@@ -121,9 +120,9 @@ if (values.plan !== undefined) {
     );
     console.log('| model | batch | precision | planned | measured | |');
     console.log('| --- | --- | --- | ---: | ---: | ---: |');
-    for (const [place, { model, batch, piece, precision }] of rows.entries()) {
-      const pieces = piece === 0 ? String(batch) : `${batch}, pieces ${piece}`;
-      const words = `\`${model}\` | ${pieces} | ${precision}`;
+    for (const [place, { model, batch, microBatch, precision }] of rows.entries()) {
+      const batches = microBatch === 0 ? String(batch) : `${batch}, micro-batches of ${microBatch}`;
+      const words = `\`${model}\` | ${batches} | ${precision}`;
       if (!(values.only?.some((word) => words.includes(word)) ?? true)) continue;
       const [plan, most] = [await apart('plan', folder, place), await apart('take', folder, place)];
       const more = plan / most - 1;

@@ -47,18 +47,15 @@ const reinforced = join(out, 'reinforced');
 
 /** Settings that all runs share. */
 const shared = {
-  'train.batchSize': String(batchSize),
-  'train.lr': '6e-4',
-  'train.workers': '1',
-  'train.checkpointMinutes': '60',
-  'tokenizer.contextLength': '16',
+  train: { batchSize, lr: 6e-4, workers: 1, checkpointMinutes: 60 },
+  tokenizer: { contextLength: 16 },
 };
 
 /**
- * Weights of distillation by share of the budget, ours: all losses all the way. A first stage of
+ * Stages of distillation, ours: one, with all losses. A first stage of
  * features alone came out worse (docs/log.md).
  */
-const stages = [{ share: 1 }];
+const stages = [{ fraction: 1 }];
 
 const settings = settingArgs(shared);
 mkdirSync(out, { recursive: true });
@@ -70,7 +67,7 @@ const inherited = ['--init', student.inherited, '--freeze-inherited'];
 /** Arguments of a strategy with the teacher, as it runs or as it was stored. */
 const taught = (strategy, by = ['--teacher', teacherModel]) => [
   ...['--strategy', strategy, ...by],
-  ...settingArgs({ 'strategy.stages': JSON.stringify(stages) }),
+  ...settingArgs({ strategy: { stages } }),
 ];
 
 const captioned = `${data}&captions=${encodeURIComponent(captions)}&synthetic=0.3`;

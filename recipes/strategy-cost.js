@@ -35,9 +35,9 @@ const cases = {
   siglip: { strategy: 'siglip' },
   'fastclip v3': { strategy: 'fastclip' },
   'lit, stored features': { strategy: 'lit' },
-  'lit, pictures': { strategy: 'lit', settings: { 'strategy.storeFeatures': 'false' } },
-  'clip, gradient cache of four pieces': { strategy: 'clip', microBatch: batchSize / 4 },
-  'clip, gradient checkpointing': { settings: { 'train.gradCheckpointing': 'true' } },
+  'lit, images': { strategy: { type: 'lit', storeFeatures: false } },
+  'clip, gradient cache of four micro-batches': { train: { microBatch: batchSize / 4 } },
+  'clip, gradient checkpointing': { train: { gradCheckpointing: true } },
 };
 const chosen = Object.entries(cases).filter(
   ([name]) => values.only?.some((word) => name.includes(word)) ?? true,

@@ -3,19 +3,17 @@ import { join } from 'node:path';
 import { loadSafetensors, scope, type FloatDType } from '@bantam/torch';
 import {
   createStrategy,
-  createTrainer,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
   encodePixels,
   encodeTexts,
-  freshWeights,
   loadForInference,
   loadModel,
-  parseStrategy,
+  resolveConfig,
+  Trainer,
   type Batch,
   type BatchStream,
   type InferenceModel,
   type MetricsRow,
+  type RunOptions,
 } from 'bantam';
 import type { Checked, ModelWorkload, Precision, Ran } from './protocol.js';
 
@@ -101,40 +99,26 @@ async function training(
   batches: readonly ReadyBatch[],
 ): Promise<OpenWorkload> {
   if (precision === 'int8') throw new RangeError('Nothing is trained in int8.');
-  const {
-    config: model,
-    tokenizer,
-    preprocess,
-    model: unused,
-  } = await loadModel(join(folder, 'model'));
-  unused.dispose();
-  const config = {
-    model,
-    init: freshWeights,
-    strategy: parseStrategy('clip'),
+  const loaded = await loadModel(join(folder, 'model'));
+  const { tokenizer } = loaded;
+  loaded.model.dispose();
+  const options: RunOptions = {
     data: 'ready batches',
     budget: '1e15 samples',
-    // The same stream drew the weights of the model directory.
+    // The same stream initialised the weights of the model directory.
     seed: 0,
     train: {
-      ...defaultTrainSettings,
       ...optimizer,
       batchSize: batches[0]?.captions.length ?? 1,
-      schedule: 'constant' as const,
+      schedule: 'constant',
       warmup: 0,
       clipNorm: 0,
       precision,
     },
-    tokenizer: { ...defaultTokenizerSettings },
-    preprocess,
-    augment: [],
   };
+  const config = resolveConfig(options, loaded);
   const strategy = createStrategy(config, { samples: config.train.batchSize });
-  const { trainer } = createTrainer(config, {
-    strategy,
-    tokenizer,
-    loader: readyLoader(batches),
-  });
+  const trainer = new Trainer({ config, strategy, tokenizer }, readyLoader(batches));
   const steps = trainer.run();
   const step = async (): Promise<MetricsRow> => {
     const { value } = await steps.next();

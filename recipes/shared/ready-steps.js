@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import {
   createStrategy,
-  createTrainer,
   Quarantine,
   resolveConfig,
   resolvePrecision,
+  Trainer,
   trainTokenizer,
 } from '../../packages/bantam/dist/index.js';
 import { readCaptions } from '../../bench/dist/captions.js';
@@ -24,25 +24,25 @@ function noise(length) {
 }
 
 /**
- * The batches of one step over and over, in pieces as a loader gives them: noise for pictures, every
- * piece with its own; the benchmark's captions, the same in every piece, so that none is longer.
+ * The batches of one step endlessly, in micro-batches as a loader gives them: noise for images, every
+ * micro-batch with its own; the benchmark's captions, the same in every one, so that none is longer.
  */
-function readyBatches({ batchSize, pieceSize, views, captions }) {
+function readyBatches({ batchSize, microBatchSize, views, captions }) {
   const pixelsOf = new Map();
-  const pieceOf = (piece, size) => {
-    const start = piece * pieceSize;
-    const rows = Array.from({ length: pieceSize }, (_, i) => start + i);
+  const microBatchOf = (i, size) => {
+    const start = i * microBatchSize;
+    const rows = Array.from({ length: microBatchSize }, (_, row) => start + row);
     const images = views.map((view) => {
-      const key = `${view} ${piece} ${size}`;
-      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(pieceSize * size * size * 3));
+      const key = `${view} ${i} ${size}`;
+      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(microBatchSize * size * size * 3));
       return [view, pixelsOf.get(key)];
     });
     return {
       images: Object.fromEntries(images),
       height: size,
       width: size,
-      size: pieceSize,
-      captions: rows.map((_, i) => captions[i % captions.length]),
+      size: microBatchSize,
+      captions: rows.map((_, row) => captions[row % captions.length]),
       indices: Int32Array.from(rows),
       keys: rows.map(String),
       epoch: 0,
@@ -52,14 +52,14 @@ function readyBatches({ batchSize, pieceSize, views, captions }) {
   return {
     waitSeconds: 0,
     async *batches(_, { size }) {
-      for (let piece = 0; ; piece = (piece + 1) % (batchSize / pieceSize)) {
-        yield await Promise.resolve(pieceOf(piece, size));
+      for (let i = 0; ; i = (i + 1) % (batchSize / microBatchSize)) {
+        yield await Promise.resolve(microBatchOf(i, size));
       }
     },
   };
 }
 
-/** As many pictures of noise as a batch has, for a strategy that reads them before training. */
+/** As many images of noise as a batch has, for a strategy that reads them before training. */
 function noiseSource(folder, samples, size) {
   const path = join(folder, 'noise.rgb');
   writeFileSync(path, noise(size * size * 3));
@@ -76,11 +76,10 @@ function noiseSource(folder, samples, size) {
  *
  * @param {object} options
  * @param {string} options.model a preset's name
- * @param {string} [options.strategy] default `clip`
+ * @param {import('../../packages/bantam/dist/index.js').StrategyInput} [options.strategy] default `clip`
  * @param {number} options.batchSize
- * @param {number} [options.microBatch] default: the whole batch
  * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
- * @param {Readonly<Record<string, string>>} [options.settings] further settings
+ * @param {import('../../packages/bantam/dist/index.js').TrainInput} [options.train] further settings
  * @param {string} options.folder for what a strategy reads before training
  * @returns {Promise<{
  *   precision: string,
@@ -92,50 +91,42 @@ function noiseSource(folder, samples, size) {
  */
 export async function readySteps({
   model,
-  strategy: type = 'clip',
+  strategy: wanted = 'clip',
   batchSize,
-  microBatch = 0,
   precision = 'auto',
-  settings = {},
+  train = {},
   folder,
 }) {
-  const config = resolveConfig(
-    {
-      model,
-      data: 'noise',
-      budget: '1e15samples',
-      strategy: type,
-      // The weights of the locked tower have no part in its cost.
-      ...(type === 'lit' && { initImage: 'fresh weights' }),
-      settings: {
-        'train.batchSize': String(batchSize),
-        'train.microBatch': String(microBatch),
-        'train.precision': precision,
-        ...settings,
-      },
-    },
-    null,
-  );
+  const config = resolveConfig({
+    model,
+    data: 'noise',
+    budget: '1e15samples',
+    strategy: wanted,
+    // The weights of the locked tower have no part in its cost.
+    ...((wanted.type ?? wanted) === 'lit' && { init: { image: 'random weights' } }),
+    train: { batchSize, precision, ...train },
+  });
+  const { microBatch } = config.train;
   const captions = await readCaptions();
   const { vocabSize, contextLength } = config.model.text;
   const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
-  const strategy = createStrategy(config, { samples: batchSize, models: [] });
-  const pieceSize = microBatch === 0 ? batchSize : microBatch;
+  const strategy = createStrategy(config, { samples: batchSize });
+  const size = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const loader = readyBatches({ batchSize, pieceSize, views, captions });
-  const setup = createTrainer(config, { strategy, tokenizer, loader });
+  const batches = readyBatches({ batchSize, microBatchSize: size, views, captions });
+  const trainer = new Trainer({ config, strategy, tokenizer }, batches);
   const dtype = resolvePrecision(precision);
   await strategy.prepare?.({
-    model: setup.model,
+    model: trainer.model,
     source: noiseSource(folder, batchSize, config.preprocess.size),
     preprocess: config.preprocess,
     precision: dtype,
-    batchSize: pieceSize,
+    batchSize: size,
     quarantine: new Quarantine(),
     exclude: () => undefined,
     onProgress: () => undefined,
   });
-  const steps = setup.trainer.run();
+  const steps = trainer.run();
   return {
     precision: dtype,
     embedDim: config.model.embedDim,
@@ -144,7 +135,11 @@ export async function readySteps({
       await steps.next();
       return (performance.now() - start) / 1000;
     },
-    flopsPerSample: () => setup.trainer.spent.flops / setup.trainer.spent.samples,
-    close: () => setup[Symbol.dispose](),
+    flopsPerSample: () => trainer.spent.flops / trainer.spent.samples,
+    close() {
+      trainer[Symbol.dispose]();
+      strategy.module?.dispose();
+      strategy[Symbol.dispose]?.();
+    },
   };
 }

@@ -19,6 +19,6 @@ export default [
   {
     name: 'clip, same caption positive',
     strategy: 'clip',
-    settings: { 'strategy.duplicates': 'positives' },
+    settings: { strategy: { loss: { duplicates: 'positives' } } },
   },
 ];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { strategies } from '../dist/train/index.js';
+import { nameOf, strategies } from '../dist/train/index.js';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
 const commands = [
@@ -26,7 +26,9 @@ const commands = [
 describe('bantam train --help', () => {
   it('names every strategy, though it loads none', async () => {
     const { stdout } = await bantam(['train', '--help']);
-    for (const { type } of strategies) assert.match(stdout, new RegExp(`\\b${type}\\b(?!-)`));
+    for (const name of strategies.map(nameOf)) {
+      assert.match(stdout, new RegExp(`\\b${name}\\b(?!-)`));
+    }
   });
 });
 

@@ -316,21 +316,30 @@ export function entriesOf(schema: AnySchema, value?: unknown): Entries {
   return Object.assign({}, ...chosen.map(({ entries }) => entries)) as Entries;
 }
 
-/** The literal that a schema accepts alone, such as that of a tag. */
-export function literalOf(schema: AnySchema): unknown {
+/** The default of a {@link setting}; undefined: it has none. */
+export function defaultOf(schema: AnySchema): unknown {
+  return (schema as AnySchema & { readonly default?: unknown }).default;
+}
+
+/** The string that a schema accepts alone, such as a tag. */
+export function literalOf(schema: AnySchema): string | undefined {
   const { wrapped, literal } = schema as AnySchema & Inner & { readonly literal?: unknown };
-  return wrapped === undefined ? literal : literalOf(wrapped);
+  if (wrapped !== undefined) return literalOf(wrapped);
+  return typeof literal === 'string' ? literal : undefined;
 }
 
 function fits(entries: Entries, value: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(entries).every(([name, entry]) => {
-    const literal = literalOf(entry as AnySchema);
+    const literal = literalOf(entry);
     return literal === undefined || value[name] === undefined || value[name] === literal;
   });
 }
 
-/** The values of `type` of a tagged union. */
-function tagsOf(schema: AnySchema): string[] {
-  const tags = groupsOf(schema).map(({ entries }) => literalOf(entries.type as AnySchema));
-  return [...new Set(tags.map(String))];
+/** The values of `type` of a tagged union; none of other schemas. */
+export function tagsOf(schema: AnySchema): string[] {
+  const tags = groupsOf(schema).flatMap(({ entries }) => {
+    const { type } = entries;
+    return (type && literalOf(type)) ?? [];
+  });
+  return [...new Set(tags)];
 }

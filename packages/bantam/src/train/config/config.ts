@@ -142,7 +142,7 @@ function checkTogether({ train, validation }: Pick<TrainConfig, 'train' | 'valid
   if (data === '' && (patience > 0 || metric !== usual)) {
     const name = patience > 0 ? 'patience' : 'metric';
     throw new UsageError(
-      `The setting 'validation.${name}' needs data to validate on; name them with --validate SPEC.`,
+      `The setting 'validation.${name}' has no data to validate on; name them with --validate SPEC.`,
     );
   }
 }

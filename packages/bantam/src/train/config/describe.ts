@@ -1,7 +1,15 @@
 /** Documentation of the settings, made from their schemas: tables for the docs, JSON Schema for editors. */
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
-import { entriesOf, groupsOf, literalOf, type AnySchema, type Group } from '../../base/schema.js';
+import {
+  defaultOf,
+  entriesOf,
+  groupsOf,
+  literalOf,
+  tagsOf,
+  type AnySchema,
+  type Group,
+} from '../../base/schema.js';
 import { contrastiveLossSchema } from '../strategies/contrastive.js';
 import { nameOf, strategies } from '../strategies/index.js';
 import { runSchema } from './config.js';
@@ -14,7 +22,7 @@ export function configJsonSchema(): JsonSchema {
     overrideSchema({ valibotSchema, jsonSchema }) {
       // A tagged union may be given by its tag alone.
       if (valibotSchema.type !== 'lazy') return undefined;
-      const tags = tagsOf(valibotSchema as AnySchema);
+      const tags = tagsOf(valibotSchema);
       return { anyOf: [{ enum: tags }, jsonSchema] };
     },
   });
@@ -30,7 +38,7 @@ export function settingsTables(): ReadonlyMap<string, string> {
   });
   const losses = rowsOf(groupsOf(contrastiveLossSchema), 'strategy.loss.');
   const own = strategies.flatMap((kind) => {
-    const rows = rowsOf([kind.schema as Group], 'strategy.');
+    const rows = rowsOf([kind.schema], 'strategy.');
     return rows
       .filter(({ name }) => name !== 'strategy.loss')
       .map((row) => ({ ...row, of: nameOf(kind) }));
@@ -53,9 +61,9 @@ function rowsOf(groups: readonly Group[], prefix: string): Row[] {
     Object.entries(group.entries as Readonly<Record<string, AnySchema>>)
       .filter(([name]) => name !== 'type')
       .map(([name, entry]): Row => {
-        const fallback: unknown = v.getDefault(entry as v.GenericSchema);
+        const fallback = defaultOf(entry);
         return {
-          of: String(literalOf((group.entries as Record<string, AnySchema>).type ?? entry) ?? ''),
+          of: tagsOf(group).join(),
           name: `${prefix}${name}`,
           values: valuesOf(entry),
           fallback: fallback === undefined ? '' : `\`${JSON.stringify(fallback)}\``,
@@ -70,8 +78,8 @@ function rowsOf(groups: readonly Group[], prefix: string): Row[] {
 function together(rows: readonly Row[]): Row[] {
   const merged = new Map<string, Row>();
   for (const row of rows) {
-    const { of: _, values: __, ...same } = row;
-    const key = JSON.stringify(same);
+    const { name, fallback, description } = row;
+    const key = JSON.stringify([name, fallback, description]);
     const before = merged.get(key);
     if (before === undefined) merged.set(key, row);
     else merged.set(key, { ...row, of: union(before.of, row.of), values: union(before.values, row.values) }); // prettier-ignore
@@ -108,11 +116,6 @@ function inner(schema: AnySchema): AnySchema {
   return wrapped === undefined ? schema : inner(wrapped);
 }
 
-function tagsOf(schema: AnySchema): string[] {
-  const tags = groupsOf(schema).map(({ entries }) => literalOf(entries.type as AnySchema));
-  return [...new Set(tags.map(String))];
-}
-
 /** The accepted values in words, such as "a number above 0". */
 function valuesOf(schema: AnySchema): string {
   const literal = literalOf(schema);
@@ -123,6 +126,6 @@ function valuesOf(schema: AnySchema): string {
       .map((tag) => JSON.stringify(tag))
       .join(' or ');
   }
-  const refused = v.safeParse(own as v.GenericSchema, Symbol.iterator, { abortEarly: true });
+  const refused = v.safeParse(own, Symbol.iterator, { abortEarly: true });
   return refused.issues?.[0].message ?? '';
 }

@@ -62,14 +62,19 @@ export interface CollatedBatch extends MicroBatch {
   readonly captionTokens: number;
 }
 
+/** The parts of a {@link TrainingContext} that a {@link Collator} uses. */
+export type CollatorContext = Pick<TrainingContext, 'tokenizer'> & {
+  readonly config: Pick<TrainConfig, 'preprocess' | 'seed'>;
+};
+
 /** Turns the loader's batches into tensors, captions shortened as the phase says. */
 export class Collator {
-  readonly #context: Pick<TrainingContext, 'config' | 'tokenizer'>;
+  readonly #context: CollatorContext;
   readonly #device: Device;
   /** Of one phase, as it caches the classes of words. */
   #reduction: { phase: Phase; reducer: TextReducer } | null = null;
 
-  constructor(context: Pick<TrainingContext, 'config' | 'tokenizer'>, device: Device = 'cpu') {
+  constructor(context: CollatorContext, device: Device = 'cpu') {
     this.#context = context;
     this.#device = device;
   }
