@@ -67,7 +67,7 @@ describe('ConvNext', () => {
     assert.deepEqual(fromOpenClip(toOpenClip(config)), config);
   });
 
-  it('refuses pictures of which the last stage would see nothing', () => {
+  it('refuses images of which the last stage would see nothing', () => {
     assert.throws(() => parseModelConfig({ embedDim: 6, vision: { ...tiny, imageSize: 31 } }), {
       name: 'BantamError',
       message: /"imageSize" of "vision" \(31\).*at least 32/,
@@ -96,12 +96,12 @@ describe('ConvNext', () => {
     assert.deepEqual(encode(1), encode(2));
   });
 
-  it('drops a branch for the more pictures, the later its block', () => {
+  it('drops a branch for the more images, the later its block', () => {
     const [batch, last, blocks] = [500, 0.8, 4];
     using tower = towerOf({ ...tiny, imageSize: 32, depths: [1, 1, 1, 1], dropPath: last });
     using pixels = randn([1, 3, 32, 32], new Generator({ seed: 2 }));
     for (let block = 0; block < blocks; block++) {
-      // The block alone has an effect, so that a picture's feature tells whether it was dropped.
+      // The block alone has an effect, so that an image's feature tells whether it was dropped.
       setGamma(tower, oneHot(block, blocks));
       const first = noGrad(() =>
         scope(() => {

@@ -171,7 +171,7 @@ describe("Hugging Face's format", () => {
       /"image_mean" of the processor is \[0\.5,0\.5\], but Bantam needs three numbers/,
     ],
     [
-      'pictures of another size',
+      'images of another size',
       'preprocessor_config.json',
       (document) => Object.assign(document, { crop_size: 20 }),
       /"crop_size" of the processor is 20, but Bantam needs the model's own 24 pixels/,

@@ -120,6 +120,8 @@ describe('read', () => {
     );
     assert.equal(message(loss, {}), 'the model lacks "type", "softmax" or "sigmoid".');
     assert.match(message(loss, { type: 'sigmoid', bas: 1 }), /did you mean "bias"/);
+    // Only of its own option's members.
+    assert.match(message(loss, { type: 'softmax', bias: 1 }), /did you mean "type"/);
   });
 
   it('throws the given class of error', () => {

@@ -71,13 +71,19 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...names: 
   return v.picklist(names, alternatives(names));
 }
 
+/** A schema of a list, whose type is readonly on both sides. */
+type ListSchema<S extends AnySchema> = v.GenericSchema<
+  readonly v.InferInput<S>[],
+  readonly v.InferOutput<S>[]
+>;
+
 /** A list of any length. */
-export function listOf<const S extends AnySchema>(item: S) {
+export function listOf<const S extends AnySchema>(item: S): ListSchema<S> {
   return v.array(item, 'a list');
 }
 
 /** A list of exactly `length` items, such as the depth of each stage. */
-export function tupleOf<const S extends AnySchema>(item: S, length: number) {
+export function tupleOf<const S extends AnySchema>(item: S, length: number): ListSchema<S> {
   const wanted = `a list of ${length} items`;
   return v.pipe(v.array(item, wanted), v.length(length, wanted));
 }

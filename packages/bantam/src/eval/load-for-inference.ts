@@ -2,7 +2,7 @@ import type { FloatDType } from '@bantam/torch';
 import {
   loadModel,
   narrowModel,
-  packModel,
+  prepackModel,
   quantizeModel,
   type LoadedModel,
   type LoadModelOptions,
@@ -10,7 +10,7 @@ import {
 import { resolvePrecision } from '../base/precision.js';
 
 /**
- * What a model computes in for inference. `auto` is bf16 where the processor has instructions for
+ * Number format of inference. `auto` is bf16 where the processor has instructions for
  * it, else fp32. With `int8` the linear layers of the towers' blocks multiply int8, see
  * {@link quantizeModel}, and all else is as with `auto`.
  */
@@ -35,7 +35,7 @@ export async function loadForInference(
   const loaded = await loadModel(directory, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
-  packModel(loaded.model, dtype);
+  prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
   return { loaded, precision: dtype };
 }

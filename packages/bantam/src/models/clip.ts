@@ -1,12 +1,12 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
-import { MultimodalDecoder } from './decoder/multimodal-decoder.js';
+import { MultimodalDecoder } from './towers/decoder/multimodal-decoder.js';
 import type { ImageEncodeOptions, ImageTower, TextTower } from './tower.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Options of {@link createModel}. */
 export interface CreateModelOptions {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 

@@ -10,7 +10,7 @@ import {
   transpose,
   type Tensor,
 } from '@bantam/torch';
-import { normalizePixels } from './pixels.js';
+import { normalizePixels } from './preprocess.js';
 import { preprocessFor } from './preprocess.js';
 
 it('normalizePixels is (x/255 − mean)/std, channels first', () => {

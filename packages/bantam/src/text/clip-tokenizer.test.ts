@@ -6,9 +6,9 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { clipTokenizer } from './clip-tokenizer.js';
-import { fixture } from './fixture.test.helper.js';
-import { loadTokenizer } from './load-tokenizer.js';
+import { loadTokenizer } from './hub-tokenizer.js';
 
 const path = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/text/clip/${name}`, import.meta.url));

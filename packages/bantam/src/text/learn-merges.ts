@@ -1,3 +1,5 @@
+import { at } from '../base/at.js';
+
 /** A pair of neighbouring pieces. */
 interface Pair {
   readonly key: number;
@@ -54,7 +56,7 @@ class PairQueue {
 function mergePair(word: readonly number[], left: number, right: number, merged: number): number[] {
   const result: number[] = [];
   for (let i = 0; i < word.length; i++) {
-    const symbol = word[i] ?? 0;
+    const symbol = at(word, i);
     if (symbol === left && word[i + 1] === right) {
       result.push(merged);
       i++;
@@ -99,10 +101,10 @@ export function learnMerges(
 
   /** Adds `sign` times a word's pairs to the counts, and notes which pairs that touched. */
   const count = (index: number, sign: 1 | -1, touched: Set<number>): void => {
-    const word = symbols[index] ?? [];
-    const weight = sign * (words[index]?.count ?? 0);
+    const word = at(symbols, index);
+    const weight = sign * at(words, index).count;
     for (let i = 0; i + 1 < word.length; i++) {
-      const key = (word[i] ?? 0) * STRIDE + (word[i + 1] ?? 0);
+      const key = at(word, i) * STRIDE + at(word, i + 1);
       counts.set(key, (counts.get(key) ?? 0) + weight);
       touched.add(key);
       if (sign < 0) continue;
@@ -135,7 +137,7 @@ export function learnMerges(
     merges.push([left, right]);
     const touched = new Set<number>();
     for (const index of wordsWith.get(top.key) ?? []) {
-      const word = symbols[index] ?? [];
+      const word = at(symbols, index);
       const shorter = mergePair(word, left, right, merged);
       if (shorter.length === word.length) continue;
       count(index, -1, touched);

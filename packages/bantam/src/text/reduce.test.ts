@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { fixture } from './fixture.test.helper.js';
-import { loadTokenizer } from './load-tokenizer.js';
-import { placesBySyntax, reductionMethods, TextReducer, type TextReduction } from './reduce.js';
-import { classifyWords, type WordClass } from './word-classes.js';
+import { fixture } from '../test-support/text-fixture.js';
+import { loadTokenizer } from './hub-tokenizer.js';
+import {
+  classifyWords,
+  placesBySyntax,
+  reductionMethods,
+  TextReducer,
+  type TextReduction,
+  type WordClass,
+} from './reduce.js';
 
 type Row = [text: string, length: number, ids: number[]];
 

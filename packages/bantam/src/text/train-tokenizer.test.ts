@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BantamError } from '../base/errors.js';
-import { fixture } from './fixture.test.helper.js';
-import { loadTokenizer } from './load-tokenizer.js';
+import { fixture } from '../test-support/text-fixture.js';
+import { loadTokenizer } from './hub-tokenizer.js';
 import { trainTokenizer } from './train-tokenizer.js';
 
 type Cases = [text: string, ids: number[]][];

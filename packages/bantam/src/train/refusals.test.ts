@@ -44,7 +44,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ...['Mixer', 'Swin'].map((name): [string, () => Partial<TrainOptions>, RegExp] => [
     `clipa on a ${name}`,
     () => ({ strategy: 'clipa', model: `${name}-Nano-64` }),
-    /^A tower of the type "(mixer|swin)" takes .* of the size that it was made for only, 64 pixels, not 32; take a tower of another type\.$/,
+    /^A tower of the type "(mixer|swin)" takes images of its own size only, 64 pixels, not 32; take a tower of another type\.$/,
   ]),
   [
     'clipa on images that hold no whole patches',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Generator, ones } from '@bantam/torch';
-import { dropPath, dropPathRates } from './drop-path.js';
+import { dropPath, dropPathRates } from './run-block.js';
 
 describe('dropPath', () => {
   it('leaves out whole samples, as many as the rate says, and scales the others', () => {

@@ -17,16 +17,16 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { dropPath } from './drop-path.js';
 import {
+  ConvNorm,
   identityKernel,
   padKernel,
   reparamState,
   samePadding,
   type Kernel,
-} from './conv-branches.js';
-import { ConvNorm } from './conv-norm.js';
+} from './convolution.js';
 import { MobileOneBlock } from './mobile-one.js';
+import { dropPath } from './run-block.js';
 
 /** x·γ with one factor for each channel of [B, C, H, W]. */
 export class MapScale extends Module {
@@ -51,7 +51,7 @@ export interface RepMixerOptions {
   layerScale: number;
   /** One convolution in place of the token mixer's branches. */
   fused: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 

@@ -1,6 +1,7 @@
 import {
   add,
   cumsum,
+  dims,
   div,
   eq,
   full,
@@ -56,7 +57,7 @@ export interface Choice {
 export function chooseExperts(scores: Tensor, { topK, capacity }: ChooseOptions): Choice {
   return noGrad(() =>
     scope(() => {
-      const [tokens, experts] = scores.shape as [number, number];
+      const [tokens, experts] = dims(scores, 2);
       const { device } = scores;
       // The place of each expert among the wishes of the token.
       const ranks = sort(sort(scores, { dim: 1, descending: true }).indices, { dim: 1 }).indices;
@@ -99,7 +100,7 @@ export interface Dispatch {
 
 /** Lists the tokens of each expert. On shapes alone the load counts as even. */
 export function dispatch(gates: Tensor, taken: Tensor, topK: number): Dispatch {
-  const [tokens, experts] = taken.shape as [number, number];
+  const [tokens, experts] = dims(taken, 2);
   const { device } = taken;
   if (device === 'meta') {
     const places = zeros([tokens * topK], { dtype: 'int64', device });

@@ -1,4 +1,14 @@
-import { checkpoint, scope, type Tensor } from '@bantam/torch';
+import {
+  bernoulli,
+  checkpoint,
+  div,
+  mul,
+  ones,
+  scope,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
+import { BantamError } from '../../base/errors.js';
 
 let checkpointing = false;
 
@@ -34,4 +44,35 @@ export function runBlocks<Block>(
   forward: (block: Block, x: Tensor) => Tensor,
 ): Tensor {
   return blocks.reduce((y, block) => runBlock((y: Tensor) => forward(block, y), y), x);
+}
+
+/**
+ * Stochastic depth (Huang et al. 2016): a residual branch [B, …] is left out for a share `rate` of
+ * the samples, and the others are scaled by 1/(1 − rate).
+ *
+ * @throws BantamError if something is to be drawn and there is no generator.
+ */
+export function dropPath(
+  branch: Tensor,
+  { rate, generator }: { rate: number; generator: Generator | undefined },
+): Tensor {
+  if (rate === 0) return branch;
+  if (generator === undefined) {
+    throw new BantamError(
+      'Stochastic depth needs a random stream; pass a generator to encodeImage.',
+    );
+  }
+  const { dtype, device } = branch;
+  const shape = branch.shape.map((length, dim) => (dim === 0 ? length : 1));
+  const kept = bernoulli(ones(shape, { dtype, device }), 1 - rate, generator);
+  return mul(branch, div(kept, 1 - rate));
+}
+
+/** A rate for each block of each stage: from 0 at the first to `last`, evenly. */
+export function dropPathRates(depths: readonly number[], last: number): number[][] {
+  const total = depths.reduce((sum, depth) => sum + depth, 0);
+  let block = 0;
+  return depths.map((depth) =>
+    Array.from({ length: depth }, () => (last * block++) / Math.max(1, total - 1)),
+  );
 }

@@ -4,6 +4,7 @@ import {
   cat,
   clamp,
   cumsum,
+  dims,
   div,
   eq,
   ge,
@@ -101,7 +102,7 @@ export function drawToken(
   temperature: number,
   generators: readonly Generator[],
 ): Tensor {
-  const [rows, vocabulary] = logits.shape as [number, number];
+  const [rows, vocabulary] = dims(logits, 2);
   const shape = [rows / generators.length, vocabulary];
   const drawn = generators.map((generator) => rand(shape, generator, { device: logits.device }));
   const uniform = clamp(cat(drawn), { min: 1e-20 });

@@ -10,22 +10,50 @@ import {
   type AnySchema,
   type Group,
 } from '../../base/schema.js';
+import { augmentations, augmentSchema } from '../../data/index.js';
+import { modelSchema } from '../../models/index.js';
 import { contrastiveLossSchema } from '../strategies/contrastive.js';
 import { nameOf, strategies } from '../strategies/index.js';
 import { runSchema } from './config.js';
 
 /** A JSON Schema of the options of `train()`, by which editors complete and check them. */
 export function configJsonSchema(): JsonSchema {
-  return toJsonSchema(runSchema, {
+  const schema = jsonSchemaOf(runSchema);
+  const { model = {}, augment = {} } = schema.properties ?? {};
+  return {
+    ...schema,
+    title: 'Options of a Bantam training run',
+    properties: {
+      ...schema.properties,
+      model: { ...asObject(model), anyOf: [{ type: 'string' }, bare(modelSchema)] },
+      augment: {
+        ...asObject(augment),
+        anyOf: [{ enum: Object.keys(augmentations) }, bare(augmentSchema)],
+      },
+    },
+  };
+}
+
+function jsonSchemaOf(schema: AnySchema): JsonSchema {
+  return toJsonSchema(schema, {
     typeMode: 'input',
     errorMode: 'ignore',
     overrideSchema({ valibotSchema, jsonSchema }) {
       // A tagged union may be given by its tag alone.
-      if (valibotSchema.type !== 'lazy') return undefined;
-      const tags = tagsOf(valibotSchema);
-      return { anyOf: [{ enum: tags }, jsonSchema] };
+      const { type } = valibotSchema;
+      return type === 'lazy' ? { anyOf: [{ enum: tagsOf(valibotSchema) }, jsonSchema] } : undefined;
     },
   });
+}
+
+/** A schema to stand within another one. */
+function bare(schema: AnySchema): JsonSchema {
+  const { $schema: _, ...inner } = jsonSchemaOf(schema);
+  return inner;
+}
+
+function asObject(schema: JsonSchema | boolean): JsonSchema {
+  return typeof schema === 'object' ? schema : {};
 }
 
 /** Markdown tables of the settings by name: `train`, `tokenizer`, …, `loss`, `strategy`. */

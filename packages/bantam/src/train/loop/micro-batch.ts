@@ -1,7 +1,7 @@
 /** Micro-batches: the samples that pass through the towers at once. */
 import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
-import { Draws, type Batch } from '../../data/index.js';
+import { CounterRng, type Batch } from '../../data/index.js';
 import { normalizePixels } from '../../models/index.js';
 import { TextReducer, type EncodedBatch } from '../../text/index.js';
 import type { TrainConfig } from '../config/config.js';
@@ -103,13 +103,13 @@ export class Collator {
       this.#reduction = { phase, reducer: new TextReducer({ tokenizer, reduction }) };
     }
     return this.#reduction.reducer.encodeBatch(captions, (row) => {
-      const draws = new Draws({
+      const rng = new CounterRng({
         seed: config.seed,
         purpose: 'text',
         epoch,
         index: at(indices, row),
       });
-      return () => draws.uniform();
+      return () => rng.uniform();
     });
   }
 

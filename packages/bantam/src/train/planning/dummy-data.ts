@@ -180,7 +180,7 @@ export function dummyTraining(
         preprocess: config.preprocess,
         precision: resolvePrecision(config.train.precision),
         batchSize: images,
-        quarantine: new Quarantine({ maxShare: 1 }),
+        quarantine: new Quarantine({ maxFraction: 1 }),
         exclude: () => undefined,
         onProgress: () => undefined,
       });

@@ -26,7 +26,7 @@ export function requirePatchDropout(
   strategy: string,
   { vision }: Pick<ModelConfig, 'vision'>,
 ): void {
-  if (imageTowerKind(vision).leavesPatchesOut === true) return;
+  if (imageTowerKind(vision).dropsPatches === true) return;
   throw new BantamError(
     `${strategy} needs an image tower that can leave patches out, such as "vit", but this model has "${vision.type}"; choose another model or strategy.`,
   );

@@ -1,0 +1,313 @@
+import {
+  BatchNorm2d,
+  Conv2d,
+  Linear,
+  Module,
+  noGrad,
+  Parameter,
+  scope,
+  Tensor,
+  type ModuleMember,
+} from '@bantam/torch';
+import { BantamError } from '../../base/errors.js';
+import { SasPBlock } from '../blocks/sas-p.js';
+import { blockOfLayers } from '../blocks/transformer-config.js';
+import { Transformer } from '../blocks/transformer.js';
+import type { Clip } from '../clip.js';
+import { resizePositions } from '../positions.js';
+import { imageTowerKind, textTowerKind } from '../towers.js';
+import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
+import {
+  describeSlice,
+  fixedDimensions,
+  sliceOf,
+  stackedParts,
+  takeSlice,
+  unsliceable,
+  type Slice,
+} from './inherit-slice.js';
+
+/**
+ * Which weights a student takes. `module`: those of the modules that it has in common with its
+ * teacher (SiCLIP, Liu 2024); `tinyclip`: of layers at intervals, and of these the leading widths
+ * (TinyCLIP, Wu et al. 2023, section 3.3, manual inheritance).
+ */
+export type InheritMethod = 'module' | 'tinyclip';
+
+/** Options of {@link inheritWeights}. */
+export interface InheritOptions {
+  method: InheritMethod;
+}
+
+/** Where a parameter of the student comes from. */
+export interface InheritedParameter {
+  readonly name: string;
+  /** Number of elements. */
+  readonly size: number;
+  readonly start: 'inherited' | 'sliced' | 'fresh';
+  /** The teacher's parameter; null: none. */
+  readonly from: string | null;
+  /** What was taken of it, such as `[:192, :192]`; null: all. */
+  readonly slice: string | null;
+}
+
+/** The teacher's layers that a student's layers come from, in order. */
+export interface InheritedLayers {
+  /** Name of the layers: `visual.transformer.resblocks`. */
+  readonly name: string;
+  readonly from: readonly number[];
+  /** How many layers the teacher has. */
+  readonly of: number;
+}
+
+/** What {@link inheritWeights} took from where. */
+export interface Inheritance {
+  readonly method: InheritMethod;
+  /** Of the student, every one once. */
+  readonly parameters: readonly InheritedParameter[];
+  /** Where not every layer was taken: which. */
+  readonly layers: readonly InheritedLayers[];
+}
+
+/**
+ * Copies of a teacher's weights, and its batch norms' statistics, what fits a student of another
+ * configuration; what fits nowhere is left as it is in the student. Afterwards the two share nothing.
+ *
+ * - `module`: a module that both have at the same place, of one kind, with equal settings and shapes,
+ *   takes the teacher's weights. A block that serves several layers of the student takes none.
+ * - `tinyclip`: where the teacher has D_t layers and the student D_s, layer i starts from layer
+ *   i·⌊D_t/D_s⌋ of the teacher, and every tensor from the leading slice in each dimension; of q, k
+ *   and v these are whole heads. Heads of another width, kernels, vocabularies and layers across
+ *   patches do not fit.
+ *
+ * Learned positions are interpolated where the image size or the context differs, by both methods.
+ * The temperature is the teacher's too, unless the student has a bias of the logits and the teacher
+ * none.
+ *
+ * @throws BantamError if nothing fits; nothing is changed then.
+ */
+export function inheritWeights(from: Clip, into: Clip, { method }: InheritOptions): Inheritance {
+  return noGrad(() =>
+    scope(() => {
+      const pairing = new Pairing(from, into, method);
+      const names = new Map([...from.stateDict()].map(([name, tensor]) => [tensor, name]));
+      const resized = resizePositions(from.stateDict(), { from: from.config, to: into.config });
+      const sized = (tensor: Tensor) => resized.get(names.get(tensor) ?? '') ?? tensor;
+      const own = into.stateDict();
+      const taken = pairing.pairAll(sized);
+      const parameters = [...into.namedParameters()].map(([name, parameter]) => {
+        const found = taken.get(parameter);
+        const { size } = parameter;
+        if (found === undefined) {
+          return { name, size, start: 'fresh', from: null, slice: null } as const;
+        }
+        const { slice, tensor } = found;
+        return {
+          name,
+          size,
+          start: slice === null ? 'inherited' : 'sliced',
+          from: names.get(tensor) ?? null,
+          slice: slice && describeSlice(slice),
+        } as const;
+      });
+      requireSome(parameters);
+      const weights = [...own].flatMap(([name, tensor]): [string, Tensor][] => {
+        const found = taken.get(tensor);
+        if (found === undefined) return [];
+        const whole = sized(found.tensor);
+        return [[name, found.slice === null ? whole : takeSlice(whole, found.slice)]];
+      });
+      into.loadStateDict(new Map(weights), { strict: false });
+      return { method, parameters, layers: pairing.layers };
+    }),
+  );
+}
+
+/** Whether a parameter is no part of a tower: the temperature, and the bias of the logits. */
+export function isOfLogits(name: string): boolean {
+  return name === 'logit_scale' || name === 'logit_bias';
+}
+
+function requireSome(parameters: readonly InheritedParameter[]): void {
+  if (parameters.some(({ name, start }) => start !== 'fresh' && !isOfLogits(name))) return;
+  throw new BantamError(
+    'Nothing of the teacher fits the student, all of it would start fresh; choose a student of the same kind of tower, or train it from scratch.',
+  );
+}
+
+/** A teacher's tensor for one of the student's, whole or in part. */
+interface Taken {
+  readonly tensor: Tensor;
+  readonly slice: Slice | null;
+}
+
+/** Two modules at the same place, and what is known of the place. */
+interface Place {
+  /** Of the tower's configuration: what finds blocks among names. */
+  readonly blocks: RegExp;
+  /** The tower's prefix in names of the model: `visual.`. */
+  readonly prefix: string;
+  /** Within the tower, with a dot at the end. */
+  readonly path: string;
+  /** Matrices in the tensors of the module, see {@link stackedParts}. */
+  readonly parts: number;
+}
+
+/** Finds for each tensor of a student its teacher's. */
+class Pairing {
+  readonly layers: InheritedLayers[] = [];
+  readonly #taken = new Map<Tensor, Taken>();
+  readonly #uses: ReadonlyMap<Module, string>;
+  #sized: (tensor: Tensor) => Tensor = (tensor) => tensor;
+
+  constructor(
+    readonly from: Clip,
+    readonly into: Clip,
+    readonly method: InheritMethod,
+  ) {
+    this.#uses = new Map([...usesOf(from), ...usesOf(into)]);
+  }
+
+  /** @param sized - A teacher's tensor with positions for the student */
+  pairAll(sized: (tensor: Tensor) => Tensor): ReadonlyMap<Tensor, Taken> {
+    const { from, into } = this;
+    const { customText, text, vision } = into.config;
+    this.#sized = sized;
+    const place = { path: '', parts: 1 };
+    const { blocks } = imageTowerKind(vision);
+    this.#pair(into.visual, from.visual, { ...place, blocks, prefix: 'visual.' });
+    this.#pair(into.text, from.text, {
+      ...place,
+      blocks: textTowerKind(text).blocks,
+      prefix: customText ? 'text.' : '',
+    });
+    if (into.textDecoder !== null && from.textDecoder !== null) {
+      const decoder = { ...place, blocks: decoderLayers, prefix: 'text_decoder.' };
+      this.#pair(into.textDecoder, from.textDecoder, decoder);
+    }
+    // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
+    if (into.logitBias === null || from.logitBias !== null) {
+      this.#taken.set(into.logitScale, { tensor: from.logitScale, slice: null });
+    }
+    if (into.logitBias !== null && from.logitBias !== null) {
+      this.#taken.set(into.logitBias, { tensor: from.logitBias, slice: null });
+    }
+    return this.#taken;
+  }
+
+  #pair(own: Module, other: Module, place: Place): void {
+    const members = own.ownMembers();
+    const others = other.ownMembers();
+    const inheritable = [...members].filter(([, member]) => hasWeights(own, member));
+    const fitting = inheritable.flatMap(([name, tensor]): [Tensor, Taken][] => {
+      const source = others.get(name);
+      if (!(tensor instanceof Tensor) || !(source instanceof Tensor)) return [];
+      const slice = this.#fit(own, { name, tensor, source }, place);
+      return slice === undefined ? [] : [[tensor, { tensor: source, slice }]];
+    });
+    const children = [...members].filter(([, member]) => member instanceof Module);
+    // A layer, such as a matrix and its bias, is inherited as a whole or not at all.
+    if (children.length > 0 || fitting.length === inheritable.length) {
+      for (const [tensor, taken] of fitting) this.#taken.set(tensor, taken);
+    }
+    for (const [name, child] of children) {
+      const source = others.get(this.#counterpart(name, { members, others }, place));
+      if (!(child instanceof Module && source instanceof Module)) continue;
+      if (!this.#isSame(child, source)) continue;
+      const parts = stackedParts(own, name);
+      this.#pair(child, source, { ...place, path: `${place.path}${name}.`, parts });
+    }
+  }
+
+  /** The slice that fits; null: all of the tensor does; undefined: nothing. */
+  #fit(
+    owner: Module,
+    { name, tensor, source }: { name: string; tensor: Tensor; source: Tensor },
+    { path, parts }: Place,
+  ): Slice | null | undefined {
+    const { shape } = this.#sized(source);
+    if (shape.join() === tensor.shape.join()) return null;
+    if (this.method === 'module' || unsliceable.test(`${path}${name}.`)) return undefined;
+    const fixed = fixedDimensions(owner, name, tensor);
+    const inside = Math.max(parts, stackedParts(owner, name));
+    return sliceOf(tensor.shape, shape, { parts: inside, fixed }) ?? undefined;
+  }
+
+  /** The name of the teacher's module that the student's module `name` starts from. */
+  #counterpart(
+    name: string,
+    { members, others }: Record<'members' | 'others', ReadonlyMap<string, ModuleMember>>,
+    { blocks, prefix, path }: Place,
+  ): string {
+    const [, list, position] = /^(.+)\.(\d+)$/.exec(name) ?? [];
+    if (this.method === 'module' || list === undefined) return name;
+    const full = `${path}${name}.`;
+    if (blocks.exec(full)?.[0] !== full) return name;
+    const count = (all: ReadonlyMap<string, unknown>) =>
+      [...all.keys()].filter((key) => key.startsWith(`${list}.`)).length;
+    const [depth, depthOfTeacher] = [count(members), count(others)];
+    const step = Math.max(1, Math.floor(depthOfTeacher / depth));
+    if (position === '0' && depth < depthOfTeacher) {
+      const from = Array.from({ length: depth }, (_, i) => i * step);
+      this.layers.push({ name: `${prefix}${path}${list}`, from, of: depthOfTeacher });
+    }
+    return `${list}.${Number(position) * step}`;
+  }
+
+  /** Whether two modules compute the same, but for their weights and, for slices, their sizes. */
+  #isSame(own: Module, other: Module): boolean {
+    if (own.constructor !== other.constructor) return false;
+    if (this.method === 'module' && this.#uses.get(own) !== this.#uses.get(other)) return false;
+    const settings = (module: Module) => JSON.stringify(settingsOf(module, this.method));
+    return settings(own) === settings(other);
+  }
+}
+
+/** Parameters, and what batch norms keep; other buffers follow from the configuration. */
+function hasWeights(owner: Module, member: ModuleMember): boolean {
+  if (member instanceof Module) return false;
+  return member instanceof Parameter || owner instanceof BatchNorm2d;
+}
+
+/** What a module's public fields say of how it computes: heads, strides, activations, epsilons. */
+function settingsOf(module: Module, method: InheritMethod): [string, unknown][] {
+  const fields = (Object.entries(module) as [string, unknown][]).filter(([name, value]) => {
+    if (name === 'training' || name === 'config') return false;
+    return (
+      ['number', 'string', 'boolean'].includes(typeof value) ||
+      (Array.isArray(value) && value.every((item) => typeof item === 'number'))
+    );
+  });
+  if (method === 'module') return fields;
+  const sizes = ['heads', 'width', 'groups'];
+  return [...fields.filter(([name]) => !sizes.includes(name)), ...proportions(module)];
+}
+
+/** What stays equal between modules of different widths: the width of a head or a group. */
+function proportions(module: Module): [string, unknown][] {
+  if (module instanceof Conv2d) {
+    return [['perGroup', module.groups === 1 ? 'all' : module.weight.dim(0) / module.groups]];
+  }
+  const members = module.ownMembers();
+  const projections = ['in_proj_bias', 'qkv', 'q_proj', 'q'];
+  const found = projections.map((name) => members.get(name)).find((it) => it !== undefined);
+  const rows = found instanceof Linear ? found.weight.dim(0) : undefined;
+  if (!('heads' in module) || typeof module.heads !== 'number' || found === undefined) return [];
+  return [['perHead', (found instanceof Tensor ? found.dim(0) : (rows ?? 0)) / module.heads]];
+}
+
+/** For each module that may serve several layers: which. */
+function usesOf(model: Clip): Map<Module, string> {
+  const uses = new Map<Module, string>();
+  const note = (module: Module | undefined, where: string) => {
+    if (module !== undefined) uses.set(module, `${uses.get(module) ?? ''} ${where}`);
+  };
+  for (const [path, module] of model.namedModules()) {
+    if (module instanceof SasPBlock) note(module.attention, path);
+    if (!(module instanceof Transformer)) continue;
+    for (const [layer, block] of blockOfLayers(module.config).entries()) {
+      note(module.resblocks[block], String(layer));
+    }
+  }
+  return uses;
+}
