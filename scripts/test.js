@@ -147,11 +147,10 @@ function runLevels(files) {
     console.log(`\nKernels at level ${limit}`);
     return runTests(files, { BANTAM_MAX_ISA: limit });
   });
-  const ran = [...limits, `${own} (the processor's own)`, ...(emulated ? ['amx, emulated'] : [])];
+  const ran = [...limits, own, ...(emulated ? ['amx (emulated)'] : [])];
   const lacking = LEVELS.slice(LEVELS.indexOf(own) + 1);
   console.log(`\nKernels' tests ran at the levels ${ran.join(', ')}.`);
-  if (lacking.length > 0)
-    console.log(`This processor cannot run the levels ${lacking.join(', ')}.`);
+  if (lacking.length > 0) console.log(`This processor does not have: ${lacking.join(', ')}.`);
   return sumOf(counts);
 }
 
@@ -165,7 +164,7 @@ function sumOf(results) {
 const words = process.argv.slice(2);
 const results = [];
 // Before the linter, which reads one package's types as they were built for the other.
-results.push(check('Types and build', 'build'));
+results.push(check('Types and build', 'compile'));
 if (words.length === 0) results.push(check('Lint and format', 'lint'));
 
 const files = testFiles(words);

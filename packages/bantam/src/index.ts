@@ -1,3 +1,5 @@
+// `Disposable` and `Symbol.dispose` in the declarations, whatever `lib` a project has.
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Bantam: CLIP from data to deployment. Each layer of docs/architecture.md is exported whole. */
 export { cacheDirectory } from './base/cache-dir.js';
 export { BantamError, UsageError } from './base/errors.js';

@@ -1,3 +1,5 @@
+// `Disposable` and `Symbol.dispose` in the declarations, whatever `lib` a project has.
+/// <reference lib="esnext.disposable" preserve="true" />
 /** @bantam/torch: libtorch for TypeScript. */
 export { syncFolder, writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';

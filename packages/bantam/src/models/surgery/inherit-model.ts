@@ -88,7 +88,7 @@ export interface InheritModelOptions extends InheritOptions, Pick<LoadModelOptio
   adapt?: (config: ModelConfig) => ModelConfig;
   /** The model directory to write. */
   out: string;
-  /** Draws what starts fresh. */
+  /** CounterRng what starts fresh. */
   generator: Generator;
 }
 

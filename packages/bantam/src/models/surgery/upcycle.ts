@@ -11,7 +11,7 @@ export interface UpcycleOptions {
   vision?: Partial<MoeConfig> | null;
   /** What differs from CLIP-UP's mixtures in the text tower; null leaves it dense. Default: {}. */
   text?: Partial<MoeConfig> | null;
-  /** Draws the routers' weights. */
+  /** CounterRng the routers' weights. */
   generator: Generator;
 }
 

@@ -113,7 +113,7 @@ export function plainConv(options: {
   return new Conv2d({ ...options, padding: Math.floor(options.kernel / 2), bias: false });
 }
 
-/** Draws a convolution's weights from N(0, 2/fanOut) (He et al. 2015, eq. 14). */
+/** CounterRng a convolution's weights from N(0, 2/fanOut) (He et al. 2015, eq. 14). */
 export function heNormalInit(conv: Conv2d, generator: Generator | null): Conv2d {
   const [outChannels, , height, width] = dims(conv.weight, 4);
   normalInit(conv.weight, generator, { std: Math.sqrt(2 / (outChannels * height * width)) });
