@@ -32,10 +32,8 @@ const towers = [...presets.keys()].filter(
 
 /** The quickstart's settings but for the learning rate, which suits every tower. */
 const settings = {
-  'tokenizer.contextLength': '16',
-  'train.batchSize': '128',
-  'train.lr': '5e-4',
-  'train.workers': '1',
+  tokenizer: { contextLength: 16 },
+  train: { batchSize: 128, lr: 5e-4, workers: 1 },
 };
 
 /**

@@ -47,7 +47,7 @@ async function bantam(name, args) {
 async function secondsPerSample(way, args) {
   const run = join(out, way);
   rmSync(run, { recursive: true, force: true });
-  const settings = settingArgs({ 'train.batchSize': values.batch });
+  const settings = settingArgs({ train: { batchSize: Number(values.batch) } });
   const budget = `${Number(values.batch) * steps}samples`;
   await bantam(way, [
     ...['train', '--data', data, '--model', model, '--out', run, '--budget', budget],

@@ -46,11 +46,8 @@ const batchSize = 128;
 
 /** Settings that all runs share, on top of {@link datasets}. */
 const shared = {
-  'train.batchSize': String(batchSize),
-  'train.lr': '6e-4',
-  'train.workers': '1',
-  'train.checkpointMinutes': '60',
-  'tokenizer.contextLength': '16',
+  train: { batchSize, lr: 6e-4, workers: 1, checkpointMinutes: 60 },
+  tokenizer: { contextLength: 16 },
 };
 
 /** Experiments by their file in `strategies/`; those that start from models of `clip` come last. */
@@ -80,10 +77,7 @@ const datasets = {
       train,
       model: {
         name: 'ViT-Nano-16-64',
-        'model.vision.imageSize': '32',
-        'model.vision.patchSize': '4',
-        'model.vision.width': '192',
-        'model.vision.layers': '4',
+        vision: { imageSize: 32, patchSize: 4, width: 192, layers: 4 },
       },
       columns: [
         ['class, new photographs', test, 'zero-shot', 'acc1'],
@@ -95,14 +89,14 @@ const datasets = {
 
 mkdirSync(out, { recursive: true });
 const { train, model, columns } = await datasets[values.data]();
-const { name: preset, ...modelSettings } = model;
+const { name: preset, ...modelChanges } = model;
 
 /** A row of the table, from a file in `strategies/`. */
 const candidate = ({ name, strategy, settings, taught = false }) => ({
   name,
   args: (seed) => {
     const args = ['--model', preset, '--data', train, '--strategy', strategy];
-    args.push(...settingArgs({ ...shared, ...modelSettings, ...settings }));
+    args.push(...settingArgs(shared, { model: modelChanges }, settings));
     const trained = join(runOf(out, 'clip', seed), 'model');
     if (strategy === 'lit') args.push('--init-image', trained, '--tokenizer', trained);
     if (taught) args.push('--teacher', trained);

@@ -31,12 +31,23 @@ export async function runBantam(args, { log, threads = 1 }) {
 }
 
 /**
- * Settings as `--set` takes them.
+ * Settings in groups, as `train()` takes them, as arguments of `--set`; later ones override.
  *
- * @param {Readonly<Record<string, string>>} settings
+ * @param {readonly object[]} settings such as `{ train: { lr: 6e-4 } }`
+ * @returns {string[]}
  */
-export function settingArgs(settings) {
-  return Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
+export function settingArgs(...settings) {
+  return settings.flatMap((group) => namedValues(group, ''));
+}
+
+function namedValues(group, prefix) {
+  return Object.entries(group).flatMap(([name, value]) => {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return namedValues(value, `${prefix}${name}.`);
+    }
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    return ['--set', `${prefix}${name}=${text}`];
+  });
 }
 
 /**

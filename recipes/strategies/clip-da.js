@@ -19,12 +19,12 @@ export default [
   {
     name: 'clip-da, crop & flip',
     strategy: 'clip-da',
-    settings: { 'strategy.augmentation': 'crop-flip' },
+    settings: { strategy: { augmentation: 'crop-flip' } },
   },
   {
     name: 'clip-da, RandAugment',
     strategy: 'clip-da',
-    settings: { 'strategy.augmentation': 'rand-augment' },
+    settings: { strategy: { augmentation: 'rand-augment' } },
   },
   { name: 'clip-da, stacked RandAugment', strategy: 'clip-da', settings: {} },
 ];

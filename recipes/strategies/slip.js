@@ -15,6 +15,6 @@ export default [
   {
     name: 'slip',
     strategy: 'slip',
-    settings: { 'strategy.headWidth': '512', 'strategy.headDim': '128' },
+    settings: { strategy: { headWidth: 512, headDim: 128 } },
   },
 ];

@@ -39,7 +39,7 @@ describe('the plan of a training', () => {
     const { memory, time } = (await bantamJson([...once, '--plan'], options)) as Plan;
     assert.equal(
       Object.keys(memory).join(),
-      'parameters,gradients,optimizer,average,step,stored,batches,pictures,process,total',
+      'parameters,gradients,optimizer,average,step,stored,batches,images,process,total',
     );
     const { phases, leftOut, ...numbers } = time;
     assert.deepEqual(leftOut, ['data', 'validation', 'saving']);
@@ -62,12 +62,12 @@ describe('a training that would not fit', () => {
     await expectFailure([...once, '--set', 'train.memoryLimit=0.05'], {
       status: 1,
       message:
-        /would take about \d\.\d GB of memory, but train\.memoryLimit allows 0\.1 GB; not even pieces of one sample would fit/,
+        /would take about \d\.\d GB of memory, but train\.memoryLimit allows 0\.1 GB; not even micro-batches of one sample would fit/,
       ...options,
     });
     await expectFailure([...once, '--set', 'train.memoryLimit=-1'], {
       status: 2,
-      message: /'train\.memoryLimit' must be at least 0, not -1/,
+      message: /'train\.memoryLimit' is -1; it must be a number of at least 0/,
       ...options,
     });
     assert.equal(existsSync(join(cwd, 'run')), false);
@@ -90,7 +90,7 @@ describe('a training that would not fit', () => {
     });
     await expectFailure([...limit, '--budget', '8s', '--set', 'train.timeLimit=-1'], {
       status: 2,
-      message: /'train\.timeLimit' must be at least 0, not -1/,
+      message: /'train\.timeLimit' is -1; it must be a number of at least 0/,
       ...options,
     });
     assert.equal(existsSync(join(cwd, 'run')), false);

@@ -71,13 +71,19 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...names: 
   return v.picklist(names, alternatives(names));
 }
 
+/** A schema of a list, whose type is readonly on both sides. */
+type ListSchema<S extends AnySchema> = v.GenericSchema<
+  readonly v.InferInput<S>[],
+  readonly v.InferOutput<S>[]
+>;
+
 /** A list of any length. */
-export function listOf<const S extends AnySchema>(item: S) {
+export function listOf<const S extends AnySchema>(item: S): ListSchema<S> {
   return v.array(item, 'a list');
 }
 
 /** A list of exactly `length` items, such as the depth of each stage. */
-export function tupleOf<const S extends AnySchema>(item: S, length: number) {
+export function tupleOf<const S extends AnySchema>(item: S, length: number): ListSchema<S> {
   const wanted = `a list of ${length} items`;
   return v.pipe(v.array(item, wanted), v.length(length, wanted));
 }
@@ -316,21 +322,30 @@ export function entriesOf(schema: AnySchema, value?: unknown): Entries {
   return Object.assign({}, ...chosen.map(({ entries }) => entries)) as Entries;
 }
 
-/** The literal that a schema accepts alone, such as that of a tag. */
-export function literalOf(schema: AnySchema): unknown {
+/** The default of a {@link setting}; undefined: it has none. */
+export function defaultOf(schema: AnySchema): unknown {
+  return (schema as AnySchema & { readonly default?: unknown }).default;
+}
+
+/** The string that a schema accepts alone, such as a tag. */
+export function literalOf(schema: AnySchema): string | undefined {
   const { wrapped, literal } = schema as AnySchema & Inner & { readonly literal?: unknown };
-  return wrapped === undefined ? literal : literalOf(wrapped);
+  if (wrapped !== undefined) return literalOf(wrapped);
+  return typeof literal === 'string' ? literal : undefined;
 }
 
 function fits(entries: Entries, value: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(entries).every(([name, entry]) => {
-    const literal = literalOf(entry as AnySchema);
+    const literal = literalOf(entry);
     return literal === undefined || value[name] === undefined || value[name] === literal;
   });
 }
 
-/** The values of `type` of a tagged union. */
-function tagsOf(schema: AnySchema): string[] {
-  const tags = groupsOf(schema).map(({ entries }) => literalOf(entries.type as AnySchema));
-  return [...new Set(tags.map(String))];
+/** The values of `type` of a tagged union; none of other schemas. */
+export function tagsOf(schema: AnySchema): string[] {
+  const tags = groupsOf(schema).flatMap(({ entries }) => {
+    const { type } = entries;
+    return (type && literalOf(type)) ?? [];
+  });
+  return [...new Set(tags)];
 }

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { didYouMean } from '../base/did-you-mean.js';
 import { UsageError } from '../base/errors.js';
-import { entriesOf, groupsOf, isObject, type AnySchema } from '../base/schema.js';
+import { defaultOf, entriesOf, groupsOf, isObject, type AnySchema } from '../base/schema.js';
 import { parseModelConfig, type ModelConfig } from '../models/index.js';
 import { runSchema, type RunOptions } from '../train/index.js';
 
@@ -36,7 +36,7 @@ export async function runSettings(
   for (const name of names) assign(settable, tree, { name, text: others[name] ?? '', known });
   if (Object.keys(ofModel).length > 0) tree.model = changeModel(await model(), ofModel);
   // Checked against the same schema by the library.
-  return tree as Partial<RunOptions>;
+  return tree;
 }
 
 /**
@@ -90,19 +90,18 @@ function assign(
   if (entry === undefined) throw unknown(name, known());
   const [last, ...parents] = [first, ...rest].reverse();
   let group = tree;
-  let schema: AnySchema = entry;
   let members: Readonly<Record<string, AnySchema>> = top;
   for (const parent of parents.reverse()) {
     const found = members[parent];
     if (found === undefined) throw unknown(name, known());
-    schema = found;
-    group = groupAt(group, parent, schema);
-    members = entriesOf(schema, group) as Readonly<Record<string, AnySchema>>;
+    group = groupAt(group, parent, found);
+    members = entriesOf(found, group);
   }
   const leaf = last === undefined ? undefined : members[last];
   if (last === undefined || leaf === undefined) throw unknown(name, known());
-  if (isGroup(leaf) && !accepts(leaf, text)) throw unknown(name, known());
-  group[last] = valueFor(leaf, text);
+  const value = valueFor(leaf, text);
+  if (isGroup(leaf) && !accepts(leaf, value)) throw unknown(name, known());
+  group[last] = value;
 }
 
 /** The group of that name in a tree; of a tagged union with its type, by default the schema's. */
@@ -111,7 +110,7 @@ function groupAt(tree: Tree, name: string, schema: AnySchema): Tree {
   const group: Tree = isObject(present) ? present : {};
   if (typeof present === 'string') group.type = present;
   if (groupsOf(schema).length > 1 && group.type === undefined) {
-    const fallback: unknown = v.getDefault(schema as v.GenericSchema);
+    const fallback = defaultOf(schema);
     group.type = isObject(fallback) ? fallback.type : fallback;
   }
   tree[name] = group;
@@ -119,7 +118,7 @@ function groupAt(tree: Tree, name: string, schema: AnySchema): Tree {
 }
 
 function isGroup(schema: AnySchema): boolean {
-  return Object.keys(entriesOf(schema)).length > 0;
+  return !isList(schema) && Object.keys(entriesOf(schema)).length > 0;
 }
 
 /** The value that a text means for a schema; one that it refuses is the library's to refuse. */
@@ -130,7 +129,7 @@ function valueFor(schema: AnySchema, text: string): unknown {
 }
 
 function accepts(schema: AnySchema, value: unknown): boolean {
-  return v.safeParse(schema as v.GenericSchema, value).success;
+  return v.safeParse(schema, value).success;
 }
 
 /** A number, true, false, null, a list or an object; any other text is itself. */
@@ -153,7 +152,7 @@ function settingNames(
     const given = values[name];
     const value = groupsOf(schema).length > 1 ? groupAt({ [name]: given }, name, schema) : given;
     const members = entriesOf(schema, value) as Readonly<Record<string, AnySchema>>;
-    if (Object.keys(members).length === 0 || isList(schema)) return [`${prefix}${name}`];
+    if (!isGroup(schema)) return [`${prefix}${name}`];
     return settingNames(members, isObject(value) ? value : {}, `${prefix}${name}.`);
   });
 }

@@ -3,6 +3,7 @@ export type { MoeConfig } from './blocks/mixture-of-experts.js';
 export { withGradCheckpointing } from './blocks/run-block.js';
 export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
+  modelSchema,
   parseModelConfig,
   withChanges,
   type ModelConfig,

@@ -189,7 +189,10 @@ export function cut(
 }
 
 /** The reference of {@link addGradients}: every micro-batch with its graph in memory, one loss over all. */
-export function addWithWholeGraph(microBatches: readonly MicroBatch[], options: GradientOptions): void {
+export function addWithWholeGraph(
+  microBatches: readonly MicroBatch[],
+  options: GradientOptions,
+): void {
   scope(() => {
     const { strategy, step, weight } = options;
     const parts = microBatches.map((microBatch) => ({

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { modelConfig, withChanges, type ModelConfig } from '../models/index.js';
+import type { RunOptions, TrainConfig } from '../train/config/config.js';
+import { resolveConfig } from '../train/config/resolve.js';
 import type { TrainEvent, TrainResult } from '../train/monitor/events.js';
 import { writeImages } from './image-folders.js';
 import {
@@ -51,17 +53,32 @@ export class TinyRuns {
     return join(this.#folder, ...names);
   }
 
-  /** Twelve steps of eight samples, two in an epoch. */
-  options(name: string, { train, tokenizer, ...changes }: Partial<TrainOptions> = {}): TrainOptions {
+  /** A run of twelve steps of eight samples, two in an epoch, in the folder of that name. */
+  options(name: string, changes: Partial<TrainOptions> = {}): TrainOptions {
+    const { train, tokenizer } = this.#settings(changes);
     return {
       model: tiny,
       data: this.#data,
       out: this.path(name),
       budget: '96samples',
+      ...changes,
+      train,
+      tokenizer,
+    };
+  }
+
+  /** The resolved configuration of such a run. */
+  config(changes: Partial<RunOptions> = {}): TrainConfig {
+    const settings = this.#settings(changes);
+    const run = { model: tiny, data: this.#data, budget: '96samples', ...changes, ...settings };
+    return resolveConfig(run);
+  }
+
+  #settings({ train, tokenizer }: Partial<RunOptions>) {
+    return {
       train: { batchSize: 8, workers: 0, precision: 'fp32', ...train },
       tokenizer: { vocabSize: 600, contextLength: 16, ...tokenizer },
-      ...changes,
-    };
+    } as const;
   }
 
   train(name: string, changes: Partial<TrainOptions> = {}): Promise<TrainResult> {

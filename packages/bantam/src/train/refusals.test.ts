@@ -5,8 +5,7 @@ import { BantamError } from '../base/errors.js';
 import { modelConfig } from '../models/index.js';
 import type { TrainEvent } from './monitor/events.js';
 import { readRunConfig } from './run-dir/paths.js';
-import { strategyOf, TinyRuns, tiny } from '../test-support/tiny-runs.js';
-import type { StrategyConfig } from './strategies/index.js';
+import { TinyRuns, tiny } from '../test-support/tiny-runs.js';
 import { resumeTraining, type TrainOptions } from './train.js';
 
 const runs = new TinyRuns();
@@ -26,7 +25,11 @@ after(() => {
 
 const { text } = tiny;
 
-/** Options that hold together on their own, and the sentence that refuses them together. */
+/** A teacher's strategy. */
+const distill = (...teachers: string[]) =>
+  ({ type: 'distill', teachers: teachers.map((name) => runs.path(name)) }) as const;
+
+/** Settings that do not fit together or exist, and the sentence that refuses them. */
 const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   [
     'flip on a ResNet',
@@ -35,10 +38,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ],
   [
     'clipa with masks on a ResNet',
-    () => ({
-      strategy: strategyOf({ type: 'clipa', maskRatio: 0.5 }),
-      model: 'ResNet-Nano-64',
-    }),
+    () => ({ strategy: { type: 'clipa', maskRatio: 0.5 }, model: 'ResNet-Nano-64' }),
     /^The strategy 'clipa' with "maskRatio" above 0 needs an image tower that can leave patches out/,
   ],
   ...['Mixer', 'Swin'].map((name): [string, () => Partial<TrainOptions>, RegExp] => [
@@ -47,8 +47,8 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     /^A tower of the type "(mixer|swin)" takes images of its own size only, 64 pixels, not 32; take a tower of another type\.$/,
   ]),
   [
-    'clipa on pictures that hold no whole patches',
-    () => ({ strategy: strategyOf({ type: 'clipa', imageSize: 7 }) }),
+    'clipa on images that hold no whole patches',
+    () => ({ strategy: { type: 'clipa', imageSize: 7 } }),
     /^"imageSize" of "vision" \(7\) must be a multiple of "patchSize" \(4\)/,
   ],
   [
@@ -62,39 +62,19 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
     /^The strategy 'coca' needs a model with a decoder, which writes captions; take a preset that has one, such as "coca_ViT-Nano-16-64"\.$/,
   ],
   [
-    'an unknown strategy',
-    () => ({ strategy: 'flipp' }),
-    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*coca\.$/,
+    'a ratio of all patches',
+    () => ({ strategy: { type: 'flip', maskRatio: 1 } }),
+    /^The setting 'strategy\.maskRatio' is 1; it must be a number of at least 0 and below 1\.$/,
   ],
   [
-    'an unknown setting of a strategy',
-    () => ({ strategy: 'flip', settings: { 'strategy.maskRation': '0.5' } }),
-    /^There is no setting 'strategy\.maskRation' \(did you mean "strategy\.maskRatio"\?\)\.$/,
+    'patches that do not divide the image',
+    () => ({ model: { ...tiny, vision: { ...tiny.vision, patchSize: 7 } as typeof tiny.vision } }),
+    /"imageSize" of "vision" \(16\) must be a multiple of "patchSize" \(7\)/,
   ],
   [
-    "another strategy's setting",
-    () => ({ strategy: 'clip', settings: { 'strategy.maskRatio': '0.5' } }),
-    /^There is no setting 'strategy\.maskRatio'/,
-  ],
-  [
-    'a share of all patches',
-    () => ({ strategy: 'flip', settings: { 'strategy.maskRatio': '1' } }),
-    /^"maskRatio" of strategy 'flip' is 1; it must be a number from 0 up to, but not, 1\.$/,
-  ],
-  [
-    'a loss that there is not',
-    () => ({ settings: { 'strategy.loss': 'hinge' } }),
-    /^"loss" of strategy 'clip' is "hinge"; it must be "softmax" or "sigmoid" or "global"\.$/,
-  ],
-  [
-    'pieces that do not divide the batch',
+    'a micro-batch that does not divide the batch',
     () => ({ train: { microBatch: 3 } }),
-    /^The setting 'train\.microBatch' \(3\) must divide 'train\.batchSize' \(8\)\.$/,
-  ],
-  [
-    'duplicates under the global loss',
-    () => ({ strategy: strategyOf({ type: 'fastclip', duplicates: 'positives' }) }),
-    /^The loss "global" of the strategy has neither "duplicates" as positives nor "lossChunk"; leave them out/,
+    /^The setting 'train\.microBatch' is 3; it must divide 'train\.batchSize', 8\.$/,
   ],
   [
     'a model directory that is not there',
@@ -125,64 +105,118 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   ],
   [
     'a teacher that is not there',
-    () => ({ strategy: taughtBy('nowhere') }),
+    () => ({ strategy: distill('nowhere') }),
     /^The strategy 'distill' cannot use the model in .*nowhere\. There is no folder .*nowhere; name a model directory/,
   ],
   [
     'a teacher without weights',
-    () => ({ strategy: taughtBy('no weights', { type: 'siclip' }) }),
+    () => ({ strategy: { ...distill('no weights'), type: 'siclip' } }),
     /^The strategy 'siclip' cannot use the model in .*no weights\. .*no weights has no open_clip_model\.safetensors; name a complete model directory\.$/,
   ],
   [
-    'a teacher that cannot read',
-    () => ({ strategy: taughtBy('no tokenizer') }),
-    /^The model in .*no tokenizer cannot be a teacher, which reads captions by itself\. .*no tokenizer has no tokenizer\.json/,
+    'a teacher without a tokenizer',
+    () => ({ strategy: distill('no tokenizer') }),
+    /^The model in .*no tokenizer cannot be a teacher, which tokenizes captions itself\. .*no tokenizer has no tokenizer\.json/,
   ],
   [
     'stages that are not the whole training',
     () => ({
-      strategy: taughtBy('trained/model', { stages: [{ fraction: 0.5 }, { fraction: 0.4, feature: 0 }] }),
+      strategy: {
+        ...distill('trained/model'),
+        stages: [{ fraction: 0.5 }, { fraction: 0.4, feature: 0 }],
+      },
     }),
-    /^The shares of the "stages" of strategy 'distill' add up to 0\.9; they must add up to 1\.$/,
+    /^The fractions of the "stages" of strategy 'distill' add up to 0\.9; they must add up to 1\.$/,
   ],
   [
     'a stage without a loss',
     () => ({
-      strategy: taughtBy('trained/model', {
+      strategy: {
+        ...distill('trained/model'),
         stages: [
           { fraction: 0.5 },
           { fraction: 0.5, contrastive: 0, feature: 0, relation: 0, interactive: 0 },
         ],
-      }),
+      },
     }),
     /^In stage 2 of strategy 'distill' every loss has the weight 0; give one of contrastive, .* a weight\.$/,
   ],
+];
+
+/** Settings that the compiler refuses as well (train.types.test.ts), as JavaScript may give them. */
+const misspelt: readonly [string, () => object, RegExp][] = [
   [
-    'a setting that stages do not have',
-    () => ({
-      strategy: 'siclip',
-      settings: { 'strategy.stages': '[{"share": 0.5}, {"shares": 0.5}]' },
-    }),
-    /^item 2 of "stages" of strategy 'siclip' has no setting "shares" \(did you mean "share"\?\)\.$/,
+    'an unknown strategy',
+    () => ({ strategy: 'flipp' }),
+    /^There is no strategy 'flipp' \(did you mean "flip"\?\); choose one of: clip, .*coca\.$/,
   ],
   [
-    'negatives that there are not',
-    () => ({ strategy: 'siclip', settings: { 'strategy.negatives': 'softest' } }),
-    /^"negatives" of strategy 'siclip' is "softest"; it must be "hardest" or "assignment"\.$/,
+    'an unknown setting of a strategy',
+    () => ({ strategy: { type: 'flip', maskRation: 0.5 } }),
+    /^There is no setting 'strategy\.maskRation' \(did you mean "strategy\.maskRatio"\?\)\.$/,
+  ],
+  [
+    "another strategy's setting",
+    () => ({ strategy: { type: 'clip', maskRatio: 0.5 } }),
+    /^There is no setting 'strategy\.maskRatio'/,
+  ],
+  [
+    'an unknown setting of training',
+    () => ({ train: { lrr: 1 } }),
+    /^There is no setting 'train\.lrr' \(did you mean "train\.lr"\?\)\.$/,
+  ],
+  [
+    'an unknown group of settings',
+    () => ({ trian: { lr: 1 } }),
+    /^There is no setting 'trian' \(did you mean "train"\?\)\.$/,
+  ],
+  [
+    'an unknown loss',
+    () => ({ strategy: { type: 'clip', loss: 'hinge' } }),
+    /^The setting 'strategy\.loss' is "hinge"; it must be "softmax" or "sigmoid" or "global"\.$/,
+  ],
+  [
+    'a loss of an unknown type',
+    () => ({ strategy: { type: 'clip', loss: { type: 'hinge' } } }),
+    /^The setting 'strategy\.loss\.type' is "hinge"; it must be "softmax" or "sigmoid" or "global"\.$/,
+  ],
+  [
+    "another loss's setting",
+    () => ({ strategy: { type: 'fastclip', loss: { type: 'global', duplicates: 'positives' } } }),
+    /^There is no setting 'strategy\.loss\.duplicates'/,
+  ],
+  [
+    "another version's setting",
+    () => ({
+      strategy: { type: 'fastclip', loss: { type: 'global', version: 'v1', temperatureLr: 1 } },
+    }),
+    /^There is no setting 'strategy\.loss\.temperatureLr'/,
+  ],
+  [
+    'gradient checkpointing that is neither on nor off',
+    () => ({ train: { gradCheckpointing: 'yes' } }),
+    /^The setting 'train\.gradCheckpointing' is "yes"; it must be true or false\.$/,
+  ],
+  [
+    'an unknown operation of augmentation',
+    () => ({ augment: [{ op: 'flipp' }] }),
+    /^There is no image operation "flipp" \(did you mean "flip"\?\)/,
+  ],
+  [
+    'an unknown setting of a stage',
+    () => ({ strategy: { type: 'siclip', stages: [{ fraction: 0.5 }, { fractions: 0.5 }] } }),
+    /^There is no setting 'strategy\.stages\[1\]\.fractions' \(did you mean "strategy\.stages\[1\]\.fraction"\?\)\.$/,
+  ],
+  [
+    'an unknown choice of negatives',
+    () => ({ strategy: { type: 'siclip', negatives: 'softest' } }),
+    /^The setting 'strategy\.negatives' is "softest"; it must be "hardest" or "assignment"\.$/,
   ],
 ];
 
-/** A strategy with a teacher from this folder of the runs. */
-function taughtBy(
-  teacher: string,
-  settings: Readonly<Record<string, unknown>> = {},
-): StrategyConfig {
-  return strategyOf({ type: 'distill', teachers: [runs.path(teacher)], ...settings });
-}
-
-describe('a training that cannot be', () => {
-  for (const [name, options, message] of refusals) {
-    it(`is refused in one sentence, and leaves no run behind: ${name}`, async () => {
+describe('train', () => {
+  for (const [name, options, message] of [...refusals, ...misspelt]) {
+    it(`refuses ${name} in one sentence, and leaves no run behind`, async () => {
       await assert.rejects(runs.train('refused', options()), (error) => {
         assert.ok(error instanceof BantamError, String(error));
         assert.match(error.message, message);
@@ -194,13 +228,13 @@ describe('a training that cannot be', () => {
   }
 });
 
-describe('a run whose teacher is gone, or another', () => {
-  it('says so when it is resumed, and goes on when the teacher is back', async () => {
+describe('resumeTraining of a run with a teacher', () => {
+  it('refuses a missing or another teacher, and resumes with the right one', async () => {
     const [teacher, elsewhere] = [runs.path('teacher'), runs.path('elsewhere')];
     cpSync(runs.path('trained', 'model'), teacher, { recursive: true });
     const controller = new AbortController();
     const { run } = await runs.train('orphan', {
-      strategy: taughtBy('teacher'),
+      strategy: distill('teacher'),
       budget: '24samples',
       signal: controller.signal,
       onEvent: ({ kind }) => {
@@ -229,10 +263,10 @@ describe('a run whose teacher is gone, or another', () => {
   });
 });
 
-describe('a training that is fitted', () => {
-  it('takes a bias for the sigmoid loss', async () => {
+describe('the fitted configuration of a run', () => {
+  it('has a logit bias for the sigmoid loss', async () => {
     const { run } = await runs.train('sigmoid', {
-      strategy: strategyOf({ type: 'clip', loss: 'sigmoid' }),
+      strategy: { type: 'clip', loss: 'sigmoid' },
       budget: '8samples',
     });
     const { model } = readRunConfig(run);
@@ -240,7 +274,7 @@ describe('a training that is fitted', () => {
     assert.ok(Math.abs(model.initLogitScale - Math.log(10)) < 1e-12);
   });
 
-  it('makes one batch of a set that is smaller, in pieces where they fit', async () => {
+  it('makes one batch of a smaller source, in micro-batches if they fit', async () => {
     for (const [batchSize, microBatch, fitted] of [
       [32, 8, { batchSize: 16, microBatch: 8 }],
       [64, 32, { batchSize: 20, microBatch: 0 }],
@@ -248,7 +282,7 @@ describe('a training that is fitted', () => {
       const notes: string[] = [];
       const { run } = await runs.train(`small ${microBatch}`, {
         budget: '40samples',
-        settings: { 'train.batchSize': `${batchSize}`, 'train.microBatch': `${microBatch}` },
+        train: { batchSize, microBatch },
         onEvent: (event: TrainEvent) => event.kind === 'note' && notes.push(event.message),
       });
       const { train } = readRunConfig(run);

@@ -16,6 +16,9 @@ export type TrainOptions = RunOptions &
     readonly out: string;
   };
 
+/** Options of {@link planRun}: those of {@link train}, of which it needs no run directory. */
+export type PlanOptions = RunOptions & TrainControl & { out?: string };
+
 /**
  * Trains a model and saves it as a model directory in `out`, with metrics, checkpoints and the whole
  * configuration beside it.
@@ -23,8 +26,10 @@ export type TrainOptions = RunOptions &
  * @throws UsageError for a wrong option; BantamError if data, folder or numbers fail, or it would
  * not fit the memory or the time limit.
  */
-export async function train({ out, ...options }: TrainOptions): Promise<TrainResult> {
-  using context = await openTraining(...split(options));
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { run, control } = split(options);
+  const { out } = options;
+  using context = await openTraining(run, control);
   await requireMemory(context);
   await requireTime(context);
   createRun(out);
@@ -38,11 +43,9 @@ export async function train({ out, ...options }: TrainOptions): Promise<TrainRes
  *
  * @throws UsageError or BantamError as {@link train} does.
  */
-export async function planRun(
-  options: Omit<TrainOptions, 'out'> & Partial<Pick<TrainOptions, 'out'>>,
-): Promise<TrainingPlan> {
-  const { out: _, ...rest } = options;
-  using context = await openTraining(...split(rest));
+export async function planRun(options: PlanOptions): Promise<TrainingPlan> {
+  const { run, control } = split(options);
+  using context = await openTraining(run, control);
   return await planTraining(context);
 }
 
@@ -68,16 +71,12 @@ function spentBy({ checkpoint }: TrainingContext): Spent {
   return checkpoint === null ? unspent : readCheckpointState(checkpoint).spent;
 }
 
-function split({
-  signal,
-  onEvent,
-  openValidator,
-  ...options
-}: Omit<TrainOptions, 'out'>): [RunOptions, TrainControl] {
-  const control = {
+/** The run directory, the run's own options, and those that control it. */
+function split({ out, signal, onEvent, openValidator, ...run }: PlanOptions) {
+  const control: TrainControl = {
     ...(signal && { signal }),
     ...(onEvent && { onEvent }),
     ...(openValidator && { openValidator }),
   };
-  return [options, control];
+  return { out, run, control };
 }

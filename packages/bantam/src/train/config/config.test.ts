@@ -1,114 +1,143 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { augmentations, photoAugment } from '../../data/index.js';
 import { BantamError, UsageError } from '../../base/errors.js';
-import { modelConfig, preprocessFor } from '../../models/index.js';
-import {
-  applySettings,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
-  freshWeights,
-  parseTrainConfig,
-  type TrainConfig,
-} from './config.js';
-import { defaultValidationSettings } from '../monitor/validation-settings.js';
-import { parseStrategy } from '../strategies/index.js';
+import { augmentations } from '../../data/index.js';
+import { modelConfig } from '../../models/index.js';
+import { configFormat, parseTrainConfig, type RunOptions } from './config.js';
+import { resolveConfig } from './resolve.js';
 
-const config: TrainConfig = {
-  model: modelConfig('ViT-S-32'),
-  init: freshWeights,
-  strategy: parseStrategy('clip'),
-  data: 'folder:photos',
-  budget: '5m',
-  seed: 0,
-  train: { ...defaultTrainSettings },
-  tokenizer: { ...defaultTokenizerSettings },
-  validation: { ...defaultValidationSettings },
-  preprocess: preprocessFor(224),
-  augment: photoAugment,
-};
+const run = { model: 'ViT-S-32', data: 'folder:photos', budget: '5m' } as const;
 
-describe('applySettings', () => {
-  it('sets numbers, names and lists, and leaves the given configuration as it was', () => {
-    const changed = applySettings(config, {
-      lr: 3e-4,
-      precision: 'fp32',
-      optimizer: 'lion',
-      freeze: ['visual'],
-      'model.vision.layers': '2',
-      augment: '[{"op":"flip"}]',
+describe('resolveConfig', () => {
+  it('fills in defaults of every group', () => {
+    const { train, tokenizer, validation, strategy, init, seed } = resolveConfig(run);
+    assert.deepEqual(
+      [train.batchSize, train.lr, train.optimizer, train.freeze],
+      [256, 1e-3, 'adamw', []],
+    );
+    assert.deepEqual(tokenizer, { path: '', vocabSize: 4096, contextLength: 32 });
+    assert.deepEqual([validation.data, validation.every, seed], ['', 0.1, 0]);
+    const loss = { type: 'softmax', duplicates: 'negatives', chunk: 0 };
+    assert.deepEqual(strategy, { type: 'clip', loss });
+    assert.deepEqual(init, { model: '', image: '', freezeInherited: false });
+  });
+
+  it('takes a strategy and a loss by name or with settings', () => {
+    const strategyOf = (strategy: RunOptions['strategy']) =>
+      resolveConfig({ ...run, strategy }).strategy;
+    assert.deepEqual(strategyOf('siglip'), strategyOf({ type: 'siglip', loss: 'sigmoid' }));
+    assert.deepEqual(strategyOf({ type: 'clip', loss: { type: 'sigmoid', chunk: 8 } }).loss, {
+      type: 'sigmoid',
+      duplicates: 'negatives',
+      chunk: 8,
     });
-    assert.equal(changed.train.lr, 3e-4);
-    assert.equal(changed.train.precision, 'fp32');
-    assert.equal(changed.train.optimizer, 'lion');
-    assert.deepEqual(changed.train.freeze, ['visual']);
-    assert.ok(changed.model.vision.type === 'vit');
-    assert.equal(changed.model.vision.layers, 2);
-    assert.deepEqual(changed.augment, [{ op: 'flip' }]);
-    assert.equal(config.train.lr, 1e-3);
-    assert.deepEqual(config.augment, photoAugment);
-    const named = applySettings(config, { augment: 'simclr' });
+    const { loss } = strategyOf('fastclip');
+    assert.ok(loss.type === 'global' && loss.version === 'v3');
+    assert.equal(loss.rho, 6.5);
+  });
+
+  it('takes an augmentation by name, and the augmentation of a strategy', () => {
+    const named = resolveConfig({ ...run, augment: 'simclr' });
     assert.deepEqual(named.augment, augmentations.simclr);
+    const strong = resolveConfig({
+      ...run,
+      strategy: { type: 'clip-da', augmentation: 'crop-flip' },
+    });
+    assert.deepEqual(strong.augment, augmentations['crop-flip']);
   });
 
-  it('names the nearest setting for an unknown one', () => {
+  it('changes the preprocessing of the model, but not its size', () => {
+    const { preprocess } = resolveConfig({ ...run, preprocess: { mean: [0, 0, 0] } });
+    assert.deepEqual(preprocess.mean, [0, 0, 0]);
+    assert.deepEqual([preprocess.size, preprocess.resizeMode], [224, 'shortest']);
+  });
+
+  it('gives the model of the sigmoid loss a logit bias', () => {
+    assert.equal(resolveConfig({ ...run, strategy: 'siglip' }).model.initLogitBias, -10);
+  });
+
+  it('freezes the configuration, nested members included, and not its input', () => {
+    const freeze = ['visual'];
+    const { train, strategy, model } = resolveConfig({ ...run, train: { freeze } });
+    assert.throws(() => ((train as { lr: number }).lr = 1), TypeError);
+    assert.throws(() => (train.freeze as string[]).push('text'), TypeError);
+    assert.ok(Object.isFrozen(strategy.loss) && Object.isFrozen(model.vision));
+    freeze.push('text');
+    assert.deepEqual(train.freeze, ['visual']);
+  });
+
+  for (const [name, train] of Object.entries({
+    'a batch of nothing': { batchSize: 0 },
+    'a fraction of a sample': { batchSize: 2.5 },
+    'a warm-up of two budgets': { warmup: 2 },
+    'a decay of nothing': { layerDecay: 0 },
+    'a learning rate that is NaN': { lr: NaN },
+    'a negative time limit': { timeLimit: -1 },
+  })) {
+    it(`refuses ${name}`, () => {
+      assert.throws(() => resolveConfig({ ...run, train }), UsageError);
+    });
+  }
+
+  it('refuses int8 for training with a sentence about inference', () => {
     assert.throws(
-      () => applySettings(config, { batchsize: 8 }),
-      (error) => error instanceof UsageError && error.message.includes('train.batchSize'),
+      // @ts-expect-error: int8 is no precision of training.
+      () => resolveConfig({ ...run, train: { precision: 'int8' } }),
+      /'train\.precision' is "int8"; it must be .* \(int8 is for inference alone\)\.$/,
     );
-    assert.throws(() => applySettings(config, { lr: '1' }), UsageError);
-  });
-
-  it('says where first weights are named', () => {
-    assert.throws(
-      () => applySettings(config, { 'init.image': 'runs/first/model' }),
-      (error) => error instanceof UsageError && error.message.includes('--init-image'),
-    );
-  });
-
-  it('refuses values of the wrong kind or out of range', () => {
-    for (const settings of [
-      { lr: 'fast' },
-      { batchSize: 0 },
-      { batchSize: 2.5 },
-      { warmup: 2 },
-      { schedule: 'cosin' },
-      { optimizer: 'adam' },
-      { layerDecay: 0 },
-      { freeze: '"visual"' },
-      { freeze: [1] },
-      { augment: 'flip' },
-      { 'init.model': 'runs/first/model' },
-    ]) {
-      assert.throws(() => applySettings(config, settings), UsageError, JSON.stringify(settings));
-    }
   });
 });
 
 describe('parseTrainConfig', () => {
-  it('reads what was saved', () => {
-    assert.deepEqual(parseTrainConfig(JSON.stringify(config), 'config.json'), config);
+  const config = {
+    ...resolveConfig({ ...run, model: modelConfig('ViT-S-32') }),
+    augment: augmentations.photo,
+  };
+  const parse = (value: unknown) => parseTrainConfig(JSON.stringify(value), 'config.json');
+
+  it('reads a saved configuration, frozen', () => {
+    assert.deepEqual(parse(config), config);
+    assert.ok(Object.isFrozen(parse(config).train));
   });
 
-  it('fills in settings that did not exist when it was saved', () => {
-    const { accumulate, ema, ...train } = { ...config.train, lr: 2e-3 };
-    const { path, ...tokenizer } = config.tokenizer;
-    const { init, ...rest } = config;
-    const older = { ...rest, strategy: { type: 'clip' }, train, tokenizer };
-    const filled = { ...config, train: { ...train, accumulate, ema }, tokenizer: { ...tokenizer, path }, init }; // prettier-ignore
-    assert.deepEqual(parseTrainConfig(JSON.stringify(older), 'config.json'), filled);
-    const half = { ...config, init: { model: 'runs/first/model' } };
-    assert.deepEqual(parseTrainConfig(JSON.stringify(half), 'config.json').init, {
-      model: 'runs/first/model',
-      image: '',
+  it('fills in settings that it lacks', () => {
+    const { accumulate, ema, ...train } = config.train;
+    assert.deepEqual([accumulate, ema], [1, 0]);
+    assert.deepEqual(parse({ ...config, train, init: { model: 'runs/first/model' } }), {
+      ...config,
+      init: { ...config.init, model: 'runs/first/model' },
     });
   });
 
-  it('refuses what is no configuration, and settings that are not known', () => {
+  it('refuses other files', () => {
     for (const text of ['', '[]', 'null', '{}', '{"model":{},"strategy":{},"train":1}']) {
       assert.throws(() => parseTrainConfig(text, 'config.json'), /config\.json is not the conf/);
     }
-    const later = { ...config, strategy: { type: 'clip', depth: 3 } };
-    assert.throws(() => parseTrainConfig(JSON.stringify(later), 'config.json'), BantamError);
+  });
+
+  it('refuses an older and a newer format in one sentence', () => {
+    const { formatVersion, ...unnumbered } = config;
+    assert.equal(formatVersion, configFormat);
+    assert.throws(() => parse(unnumbered), {
+      name: 'BantamError',
+      message:
+        'config.json was written by an older version of Bantam (format 0, this one reads 1); use that version, or start the run anew.',
+    });
+    assert.throws(
+      () => parse({ ...config, formatVersion: configFormat + 1 }),
+      /^BantamError: config\.json was written by a newer version of Bantam \(format 2/,
+    );
+  });
+
+  it('refuses unknown settings, and names the file', () => {
+    const strategy = { type: 'clip', depth: 3 };
+    assert.throws(
+      () => parse({ ...config, strategy }),
+      (error) =>
+        error instanceof BantamError &&
+        error.message.startsWith(
+          "The configuration in config.json cannot be used. There is no setting 'strategy.depth'",
+        ),
+    );
   });
 });

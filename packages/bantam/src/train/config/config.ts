@@ -13,7 +13,7 @@ import {
   setting,
   text,
 } from '../../base/schema.js';
-import { checkAugment, type AugmentationName, type ImageAugment } from '../../data/index.js';
+import { resolveAugment, type AugmentationName, type ImageAugment } from '../../data/index.js';
 import {
   parseModelConfig,
   type ModelConfig,
@@ -142,7 +142,7 @@ function checkTogether({ train, validation }: Pick<TrainConfig, 'train' | 'valid
   if (data === '' && (patience > 0 || metric !== usual)) {
     const name = patience > 0 ? 'patience' : 'metric';
     throw new UsageError(
-      `The setting 'validation.${name}' needs data to validate on; name them with --validate SPEC.`,
+      `The setting 'validation.${name}' has no data to validate on; name them with --validate SPEC.`,
     );
   }
 }
@@ -170,8 +170,11 @@ export function parseTrainConfig(json: string, path: string): TrainConfig {
       error: BantamError,
     });
     checkTogether(settings);
-    checkAugment(augment);
-    return frozenCopy({ ...settings, model: parseModelConfig(model), augment });
+    return frozenCopy({
+      ...settings,
+      model: parseModelConfig(model),
+      augment: resolveAugment(augment),
+    });
   } catch (error) {
     if (!(error instanceof BantamError)) throw error;
     throw new BantamError(`The configuration in ${path} cannot be used. ${error.message}`);

@@ -1,23 +1,59 @@
 /** Documentation of the settings, made from their schemas: tables for the docs, JSON Schema for editors. */
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
-import { entriesOf, groupsOf, literalOf, type AnySchema, type Group } from '../../base/schema.js';
+import {
+  defaultOf,
+  entriesOf,
+  groupsOf,
+  literalOf,
+  tagsOf,
+  type AnySchema,
+  type Group,
+} from '../../base/schema.js';
+import { augmentations, augmentSchema } from '../../data/index.js';
+import { modelSchema } from '../../models/index.js';
 import { contrastiveLossSchema } from '../strategies/contrastive.js';
 import { nameOf, strategies } from '../strategies/index.js';
 import { runSchema } from './config.js';
 
 /** A JSON Schema of the options of `train()`, by which editors complete and check them. */
 export function configJsonSchema(): JsonSchema {
-  return toJsonSchema(runSchema, {
+  const schema = jsonSchemaOf(runSchema);
+  const { model = {}, augment = {} } = schema.properties ?? {};
+  return {
+    ...schema,
+    title: 'Options of a Bantam training run',
+    properties: {
+      ...schema.properties,
+      model: { ...asObject(model), anyOf: [{ type: 'string' }, bare(modelSchema)] },
+      augment: {
+        ...asObject(augment),
+        anyOf: [{ enum: Object.keys(augmentations) }, bare(augmentSchema)],
+      },
+    },
+  };
+}
+
+function jsonSchemaOf(schema: AnySchema): JsonSchema {
+  return toJsonSchema(schema, {
     typeMode: 'input',
     errorMode: 'ignore',
     overrideSchema({ valibotSchema, jsonSchema }) {
       // A tagged union may be given by its tag alone.
-      if (valibotSchema.type !== 'lazy') return undefined;
-      const tags = tagsOf(valibotSchema as AnySchema);
-      return { anyOf: [{ enum: tags }, jsonSchema] };
+      const { type } = valibotSchema;
+      return type === 'lazy' ? { anyOf: [{ enum: tagsOf(valibotSchema) }, jsonSchema] } : undefined;
     },
   });
+}
+
+/** A schema to stand within another one. */
+function bare(schema: AnySchema): JsonSchema {
+  const { $schema: _, ...inner } = jsonSchemaOf(schema);
+  return inner;
+}
+
+function asObject(schema: JsonSchema | boolean): JsonSchema {
+  return typeof schema === 'object' ? schema : {};
 }
 
 /** Markdown tables of the settings by name: `train`, `tokenizer`, …, `loss`, `strategy`. */
@@ -30,7 +66,7 @@ export function settingsTables(): ReadonlyMap<string, string> {
   });
   const losses = rowsOf(groupsOf(contrastiveLossSchema), 'strategy.loss.');
   const own = strategies.flatMap((kind) => {
-    const rows = rowsOf([kind.schema as Group], 'strategy.');
+    const rows = rowsOf([kind.schema], 'strategy.');
     return rows
       .filter(({ name }) => name !== 'strategy.loss')
       .map((row) => ({ ...row, of: nameOf(kind) }));
@@ -53,9 +89,9 @@ function rowsOf(groups: readonly Group[], prefix: string): Row[] {
     Object.entries(group.entries as Readonly<Record<string, AnySchema>>)
       .filter(([name]) => name !== 'type')
       .map(([name, entry]): Row => {
-        const fallback: unknown = v.getDefault(entry as v.GenericSchema);
+        const fallback = defaultOf(entry);
         return {
-          of: String(literalOf((group.entries as Record<string, AnySchema>).type ?? entry) ?? ''),
+          of: tagsOf(group).join(),
           name: `${prefix}${name}`,
           values: valuesOf(entry),
           fallback: fallback === undefined ? '' : `\`${JSON.stringify(fallback)}\``,
@@ -70,8 +106,8 @@ function rowsOf(groups: readonly Group[], prefix: string): Row[] {
 function together(rows: readonly Row[]): Row[] {
   const merged = new Map<string, Row>();
   for (const row of rows) {
-    const { of: _, values: __, ...same } = row;
-    const key = JSON.stringify(same);
+    const { name, fallback, description } = row;
+    const key = JSON.stringify([name, fallback, description]);
     const before = merged.get(key);
     if (before === undefined) merged.set(key, row);
     else merged.set(key, { ...row, of: union(before.of, row.of), values: union(before.values, row.values) }); // prettier-ignore
@@ -108,11 +144,6 @@ function inner(schema: AnySchema): AnySchema {
   return wrapped === undefined ? schema : inner(wrapped);
 }
 
-function tagsOf(schema: AnySchema): string[] {
-  const tags = groupsOf(schema).map(({ entries }) => literalOf(entries.type as AnySchema));
-  return [...new Set(tags.map(String))];
-}
-
 /** The accepted values in words, such as "a number above 0". */
 function valuesOf(schema: AnySchema): string {
   const literal = literalOf(schema);
@@ -123,6 +154,6 @@ function valuesOf(schema: AnySchema): string {
       .map((tag) => JSON.stringify(tag))
       .join(' or ');
   }
-  const refused = v.safeParse(own as v.GenericSchema, Symbol.iterator, { abortEarly: true });
+  const refused = v.safeParse(own, Symbol.iterator, { abortEarly: true });
   return refused.issues?.[0].message ?? '';
 }

@@ -20,8 +20,11 @@ import {
   modelConfig,
   type Clip,
 } from '../../models/index.js';
-import { defaultTrainSettings } from '../config/config.js';
-import { createOptimizer } from './create-optimizer.js';
+import * as v from 'valibot';
+import { trainSchema } from '../config/settings.js';
+import { createOptimizer } from './optimizer.js';
+
+const defaults = v.parse(trainSchema, {});
 
 const seeded = (seed: number) => new Generator({ seed });
 const pixels = () => randn([4, 3, 64, 64], seeded(3));
@@ -63,10 +66,10 @@ describe('a student whose inherited modules are frozen', () => {
     it(`has gradients and ${optimizer}'s state of the parameters that learn alone`, () => {
       const model = student({ frozen: true });
       const learning = model.parameters().filter(({ requiresGrad }) => requiresGrad);
-      const share = bytesOf(learning) / bytesOf(model.parameters());
-      assert.ok(share > 0.3 && share < 0.45, `${share} of the parameters learn`);
+      const fraction = bytesOf(learning) / bytesOf(model.parameters());
+      assert.ok(fraction > 0.3 && fraction < 0.45, `${fraction} of the parameters learn`);
       const step = createOptimizer(
-        { ...defaultTrainSettings, optimizer },
+        { ...defaults, optimizer },
         parameterGroups([{ module: model }], openClipDecayRules),
       );
       const before = memoryStats().liveBytes;

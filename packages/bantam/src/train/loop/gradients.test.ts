@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { Generator, noGrad, copy_, tensor } from '@bantam/torch';
 import { channelStatistics, createModel, upcycle, type ModelConfig } from '../../models/index.js';
 import { addGradients } from './gradients.js';
+import type { StrategyInput } from '../strategies/index.js';
 import type { Strategy } from '../strategies/strategy.js';
 import {
   addWithWholeGraph,
@@ -21,13 +22,13 @@ import { createTeacherModel } from '../../test-support/teachers.js';
 
 /** Every loss with its variants. */
 const losses = [
-  { loss: 'softmax' },
-  { loss: 'softmax', duplicates: 'positives', lossChunk: 3 },
-  { loss: 'sigmoid', duplicates: 'positives', lossChunk: 3 },
-  { loss: 'global', version: 'v1' },
-  { loss: 'global', version: 'v2' },
-  { loss: 'global', version: 'v3' },
-];
+  { type: 'softmax' },
+  { type: 'softmax', duplicates: 'positives', chunk: 3 },
+  { type: 'sigmoid', duplicates: 'positives', chunk: 3 },
+  { type: 'global', version: 'v1' },
+  { type: 'global', version: 'v2' },
+  { type: 'global', version: 'v3' },
+] as const;
 
 /** Every strategy whose features come from both towers; `siglip` and `fastclip` are `clip` with another loss. */
 const kinds = [
@@ -41,15 +42,16 @@ const kinds = [
   { type: 'distill', teachers: ['like the student', 'of another width and size'] },
   { type: 'siclip', teachers: ['like the student'], negatives: 'assignment' },
   { type: 'coca' },
-];
+] as const;
+
+type Kind = (typeof kinds)[number];
 
 /** In the order in which strategies name them. */
 const teachers = [
   createTeacherModel({ seed: 11 }),
   createTeacherModel({ seed: 12, embedDim: 9, imageSize: 20, preprocess: channelStatistics.unit }),
 ];
-const modelsOf = (kind: { teachers?: readonly string[] }) =>
-  teachers.slice(0, kind.teachers?.length ?? 0);
+const modelsOf = (kind: Kind) => teachers.slice(0, 'teachers' in kind ? kind.teachers.length : 0);
 
 /** A model that the strategy can train. */
 function modelFor({ type }: { type: string }, config: ModelConfig): ModelConfig {
@@ -89,7 +91,7 @@ function assertSame([actual, expected]: [Bench, Bench], tolerance: number, what:
   assertAllClose(buffers(actual), buffers(expected), { tolerance, what });
 }
 
-const inPieces = (sizes: readonly number[]) => (bench: Bench) => {
+const cached = (sizes: readonly number[]) => (bench: Bench) => {
   addGradients(cut(bench.batch, sizes), bench.options(4, 0.3));
 };
 const withWholeGraph = (sizes: readonly number[]) => (bench: Bench) => {
@@ -104,18 +106,18 @@ const checkpointed = (sizes: readonly number[]) => (bench: Bench) => {
 
 describe('addGradients', () => {
   for (const kind of kinds) {
-    it(`in pieces is exact under masks: ${JSON.stringify(kind)}`, () => {
+    it(`in micro-batches is exact under masks: ${JSON.stringify(kind)}`, () => {
       for (const loss of losses) {
         for (const sizes of partitions) {
           const both = compare(
             () =>
               createBench(
-                { ...kind, ...loss },
+                { ...kind, loss },
                 { config: modelFor(kind, masked), models: modelsOf(kind) },
               ),
-            [inPieces(sizes), withWholeGraph(sizes)],
+            [cached(sizes), withWholeGraph(sizes)],
           );
-          const what = JSON.stringify({ ...loss, sizes });
+          const what = JSON.stringify({ loss, sizes });
           assertSame(both, 1e-9, what);
           const [actual, expected] = both;
           assert.deepEqual(actual.streams.state(), expected.streams.state(), what);
@@ -126,31 +128,31 @@ describe('addGradients', () => {
     });
   }
 
-  for (const kind of kinds.filter(({ type, maskRatio }) => type !== 'flip' && !maskRatio)) {
-    it(`in pieces is the whole batch where nothing is masked: ${JSON.stringify(kind)}`, () => {
+  for (const kind of kinds.filter((kind) => kind.type !== 'flip' && !('maskRatio' in kind))) {
+    it(`in micro-batches equals the whole batch if nothing is masked: ${JSON.stringify(kind)}`, () => {
       for (const loss of losses) {
         const make = () =>
           createBench(
-            { ...kind, ...loss },
+            { ...kind, loss },
             { config: modelFor(kind, maskless), models: modelsOf(kind) },
           );
         // Positions are interpolated in single precision.
         const tolerance = kind.type === 'clipa' ? 1e-6 : 1e-9;
-        assertSame(compare(make, [inPieces([3, 1, 4]), plain]), tolerance, loss.loss);
+        assertSame(compare(make, [cached([3, 1, 4]), plain]), tolerance, loss.type);
       }
     });
   }
 
   for (const kind of kinds) {
     it(`computes activations again without changing a bit: ${JSON.stringify(kind)}`, () => {
-      for (const loss of [{ loss: 'softmax' }, { loss: 'global' }]) {
+      for (const loss of ['softmax', 'global'] as const) {
         const make = () =>
           createBench(
-            { ...kind, ...loss },
+            { ...kind, loss },
             { config: modelFor(kind, masked), models: modelsOf(kind) },
           );
         for (const sizes of [[8], [3, 1, 4]]) {
-          const [actual, expected] = compare(make, [checkpointed(sizes), inPieces(sizes)]);
+          const [actual, expected] = compare(make, [checkpointed(sizes), cached(sizes)]);
           assertSame([actual, expected], 0, sizes.join());
           assert.deepEqual(actual.streams.state(), expected.streams.state());
         }
@@ -158,29 +160,29 @@ describe('addGradients', () => {
     });
   }
 
-  it('in pieces is exact for the losses of siglip and fastclip', () => {
-    for (const type of ['siglip', 'fastclip']) {
+  it('in micro-batches is exact for the losses of siglip and fastclip', () => {
+    for (const type of ['siglip', 'fastclip'] as const) {
       const make = () => createBench(type, { config: maskless });
-      assertSame(compare(make, [inPieces([3, 1, 4]), plain]), 1e-9, type);
+      assertSame(compare(make, [cached([3, 1, 4]), plain]), 1e-9, type);
     }
   });
 
-  it('draws the same masks in both passes, also from a stream that was used before', () => {
+  it('samples the same masks in both passes, also from a stream that was used before', () => {
     const make = (): Bench => {
       const bench = createBench('flip');
       addGradients(cut(bench.batch, [3, 5]), bench.options(1, 0));
       return bench;
     };
     const sizes = [5, 3];
-    assertSame(compare(make, [inPieces(sizes), withWholeGraph(sizes)]), 1e-9, 'second step');
+    assertSame(compare(make, [cached(sizes), withWholeGraph(sizes)]), 1e-9, 'second step');
   });
 
-  for (const type of ['clip', 'slip']) {
-    it(`updates statistics of batch norms once per piece: ${type}`, () => {
-      const settings = type === 'slip' ? { type, headWidth: 10, headDim: 6 } : { type };
+  for (const type of ['clip', 'slip'] as const) {
+    it(`updates statistics of batch norms once per micro-batch: ${type}`, () => {
+      const settings: StrategyInput = type === 'slip' ? { type, headWidth: 10, headDim: 6 } : type;
       for (const sizes of partitions) {
         const make = () => createBench(settings, { config: residual });
-        const both = compare(make, [inPieces(sizes), withWholeGraph(sizes)]);
+        const both = compare(make, [cached(sizes), withWholeGraph(sizes)]);
         assertSame(both, 1e-9, sizes.join());
         const views = type === 'slip' ? 3 : 1;
         const passes = new Map([...buffers(both[0])].filter(([name]) => name.endsWith('tracked')));
@@ -198,15 +200,15 @@ describe('addGradients', () => {
     const bench = createBench({ type: 'lit', storeFeatures: false }, { config: residual });
     const before = buffers(bench);
     plain(bench);
-    inPieces([3, 5])(bench);
+    cached([3, 5])(bench);
     assert.deepEqual(buffers(bench), before);
     const names = [...gradients(bench)].flatMap(([name, values]) => (values === null ? [] : name));
     assert.ok(names.length > 10);
     assert.ok(names.every((name) => !name.startsWith('visual.')));
   });
 
-  it("counts routers' losses of all pieces", () => {
-    // Routers compute in single precision. What a piece holds decides who is sent where.
+  it("counts routers' losses of all micro-batches", () => {
+    // Routers compute in single precision. The samples of a micro-batch decide on the routing.
     const sizes = [3, 5];
     const make = (): Bench => {
       const generator = new Generator({ seed: 6 });
@@ -214,7 +216,7 @@ describe('addGradients', () => {
       const model = upcycle(dense, { vision: { experts: 3 }, text: { experts: 3 }, generator });
       return createBench('clip', { config: model.config, dtype: 'float32', model });
     };
-    const both = compare(make, [inPieces(sizes), withWholeGraph(sizes)]);
+    const both = compare(make, [cached(sizes), withWholeGraph(sizes)]);
     assertSame(both, 1e-5, 'routers');
     const routers = [...gradients(both[0])].filter(([name]) => name.includes('router'));
     assert.equal(routers.length, 2);
@@ -225,7 +227,7 @@ describe('addGradients', () => {
       );
   });
 
-  it('asks for targets once per piece, without gradient', () => {
+  it('asks for targets once per micro-batch, without gradient', () => {
     for (const sizes of [[8], ...partitions]) {
       const bench = createBench(
         { type: 'distill', teachers: ['one'] },

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Generator, memoryStats, randn, resetPeakBytes, tensor } from '@bantam/torch';
 import { parseModelConfig } from '../../models/index.js';
-import { addGradients, type Piece } from './gradients.js';
+import type { StrategyInput } from '../strategies/index.js';
+import { addGradients } from './gradients.js';
+import type { MicroBatch } from './micro-batch.js';
 import { createBench } from '../../test-support/strategy-bench.js';
 
 const config = parseModelConfig({
@@ -12,11 +14,11 @@ const config = parseModelConfig({
 });
 
 /** Bytes of tensors at the peak of a step of `batch` samples, `size` of them at a time. */
-function peakBytes(settings: { type: string }, batch: number, size: number): number {
-  const bench = createBench(settings, { config, dtype: 'float32' });
+function peakBytes(strategy: StrategyInput, batch: number, size: number): number {
+  const bench = createBench(strategy, { config, dtype: 'float32' });
   const views = Object.keys(bench.strategy.views([]));
-  const pieces = Array.from({ length: batch / size }, (_, seed): Piece => {
-    const load: Piece['load'] = () => {
+  const microBatches = Array.from({ length: batch / size }, (_, seed): MicroBatch => {
+    const load: MicroBatch['load'] = () => {
       const generator = new Generator({ seed });
       const edge = config.vision.imageSize;
       const rows = Array.from({ length: size }, (_, i) => [1, 2 + ((seed + i) % 16), 19]);
@@ -32,7 +34,7 @@ function peakBytes(settings: { type: string }, batch: number, size: number): num
     return { size, load };
   });
   const step = (): void => {
-    addGradients(pieces, bench.options(1, 0));
+    addGradients(microBatches, bench.options(1, 0));
   };
   // The first step makes the parameters' gradients, which stay.
   step();
@@ -42,22 +44,22 @@ function peakBytes(settings: { type: string }, batch: number, size: number): num
   return memoryStats().peakBytes - before;
 }
 
-describe('a step in pieces', () => {
-  const [batch, piece] = [48, 8];
-  for (const settings of [
+describe('addGradients in micro-batches', () => {
+  const [batch, size] = [48, 8];
+  for (const strategy of [
     { type: 'clip' },
     { type: 'siglip' },
     { type: 'slip', headWidth: 32, headDim: 16 },
-  ]) {
-    it(`takes the memory of one piece and of the features: ${settings.type}`, () => {
-      const alone = peakBytes(settings, piece, piece);
+  ] as const) {
+    it(`takes the memory of one micro-batch and of the features: ${strategy.type}`, () => {
+      const alone = peakBytes(strategy, size, size);
       // Two towers' features, and with SLIP two views' representations, in float32.
-      const width = 2 * config.embedDim + (settings.type === 'slip' ? 2 * 64 : 0);
+      const width = 2 * config.embedDim + (strategy.type === 'slip' ? 2 * 64 : 0);
       const features = 4 * batch * width;
       const bound = 1.3 * alone + features;
-      const inPieces = peakBytes(settings, batch, piece);
-      assert.ok(inPieces <= bound, `${inPieces} bytes, beside ${alone} of a piece`);
-      const whole = peakBytes(settings, batch, batch);
+      const cached = peakBytes(strategy, batch, size);
+      assert.ok(cached <= bound, `${cached} bytes, beside ${alone} of a micro-batch`);
+      const whole = peakBytes(strategy, batch, batch);
       assert.ok(whole > 2 * bound, `${whole} bytes as a whole are no test for ${bound}`);
     });
   }

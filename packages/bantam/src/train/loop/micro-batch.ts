@@ -62,14 +62,19 @@ export interface CollatedBatch extends MicroBatch {
   readonly captionTokens: number;
 }
 
+/** The parts of a {@link TrainingContext} that a {@link Collator} uses. */
+export type CollatorContext = Pick<TrainingContext, 'tokenizer'> & {
+  readonly config: Pick<TrainConfig, 'preprocess' | 'seed'>;
+};
+
 /** Turns the loader's batches into tensors, captions shortened as the phase says. */
 export class Collator {
-  readonly #context: Pick<TrainingContext, 'config' | 'tokenizer'>;
+  readonly #context: CollatorContext;
   readonly #device: Device;
   /** Of one phase, as it caches the classes of words. */
   #reduction: { phase: Phase; reducer: TextReducer } | null = null;
 
-  constructor(context: Pick<TrainingContext, 'config' | 'tokenizer'>, device: Device = 'cpu') {
+  constructor(context: CollatorContext, device: Device = 'cpu') {
     this.#context = context;
     this.#device = device;
   }
@@ -98,13 +103,13 @@ export class Collator {
       this.#reduction = { phase, reducer: new TextReducer({ tokenizer, reduction }) };
     }
     return this.#reduction.reducer.encodeBatch(captions, (row) => {
-      const draws = new CounterRng({
+      const rng = new CounterRng({
         seed: config.seed,
         purpose: 'text',
         epoch,
         index: at(indices, row),
       });
-      return () => draws.uniform();
+      return () => rng.uniform();
     });
   }
 

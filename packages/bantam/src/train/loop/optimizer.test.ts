@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Adafactor, AdamW, Lion, ones, Parameter, scope, zeros } from '@bantam/torch';
-import { defaultTrainSettings } from '../config/config.js';
-import { createOptimizer } from './create-optimizer.js';
+import * as v from 'valibot';
+import { trainSchema } from '../config/settings.js';
+import { createOptimizer } from './optimizer.js';
+
+const defaults = v.parse(trainSchema, {});
 
 describe('createOptimizer', () => {
   for (const [optimizer, kind] of [
@@ -15,7 +18,7 @@ describe('createOptimizer', () => {
         const weight = new Parameter(ones([2]));
         weight.grad = zeros([2]);
         const group = { label: 'all', parameters: new Map([['weight', weight]]), lrScale: 0.5 };
-        const settings = { ...defaultTrainSettings, optimizer, lr: 1, weightDecay: 0.4 };
+        const settings = { ...defaults, optimizer, lr: 1, weightDecay: 0.4 };
         using made = createOptimizer(settings, [group]);
         assert.ok(made instanceof kind);
         made.step({ lr: 0.1 });

@@ -6,9 +6,9 @@ const collapsed = Math.log(128);
 
 /** The first diagnosis over 60 steps of these losses and gradients. */
 function diagnose(at: (step: number) => { loss: number; gradNorm: number }): string | null {
-  const stuck = new CollapseDetector();
+  const detector = new CollapseDetector();
   for (let step = 1; step <= 60; step++) {
-    const found = stuck.observe({ ...at(step), step, progress: step / 60, collapsed });
+    const found = detector.observe({ ...at(step), step, progress: step / 60, collapsed });
     if (found !== null) return found;
   }
   return null;

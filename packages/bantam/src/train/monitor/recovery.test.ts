@@ -9,12 +9,13 @@ import { readJsonLines } from '../../base/json-lines.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import type { NonFiniteRow } from './recovery.js';
 import { TinyRuns } from '../../test-support/tiny-runs.js';
+import type { TrainInput } from '../config/settings.js';
 import type { TrainOptions } from '../train.js';
 
 const runs = new TinyRuns();
 before(async () => {
   await runs.make();
-  // 24 pictures: an epoch is three batches, one of which has the white picture.
+  // 24 images: an epoch is three batches, one of which has the white image.
   for (const [name, background, count] of [
     ['black', '#000', 12],
     ['dim', '#010000', 11],
@@ -22,8 +23,8 @@ before(async () => {
   ] as const) {
     mkdirSync(runs.path('bright', name), { recursive: true });
     for (let i = 0; i < count; i++) {
-      const picture = sharp({ create: { width: 20, height: 20, channels: 3, background } });
-      await picture.png().toFile(runs.path('bright', name, `${i}.png`));
+      const image = sharp({ create: { width: 20, height: 20, channels: 3, background } });
+      await image.png().toFile(runs.path('bright', name, `${i}.png`));
     }
   }
 });
@@ -32,15 +33,11 @@ after(() => {
 });
 
 /** Normalised pixels of white are as good as the largest float32: their products overflow. */
-function bright(settings: Readonly<Record<string, string>> = {}): Partial<TrainOptions> {
+function bright(train: TrainInput = {}): Partial<TrainOptions> {
   return {
     data: `folder:${runs.path('bright')}`,
-    settings: {
-      'preprocess.mean': '[0,0,0]',
-      'preprocess.std': '[3e-39,3e-39,3e-39]',
-      ema: 0.9,
-      ...settings,
-    },
+    preprocess: { mean: [0, 0, 0], std: [3e-39, 3e-39, 3e-39] },
+    train: { ema: 0.9, ...train },
   };
 }
 
@@ -85,21 +82,21 @@ describe('a run with a sample that is not finite', () => {
     assert.deepEqual(skips('parts'), skips('skipped'));
   });
 
-  it('goes back to a checkpoint where too many follow each other, then goes on', async () => {
+  it('rolls back to a checkpoint after too many in a row, then resumes', async () => {
     const { messages, onEvent } = notes();
     const settings = { ...saving, maxSkips: 1 };
     const options = { ...bright(settings), budget: '72samples', onEvent };
-    const { steps, skipped } = await runs.train('returned', options);
+    const { steps, skipped } = await runs.train('rolled back', options);
     assert.deepEqual([steps, skipped], [6, 3]);
-    const returns = messages.filter((message) => /^The weights of .*step-\d+ are back, as loss or gradient were not finite in a step;/.test(message)); // prettier-ignore
-    assert.equal(returns.length, 3, messages.join('\n'));
+    const rollbacks = messages.filter((message) => /^The weights of .*step-\d+ are restored, as loss or gradient were not finite in a step;/.test(message)); // prettier-ignore
+    assert.equal(rollbacks.length, 3, messages.join('\n'));
   });
 
-  it('gives up after three returns', async () => {
+  it('gives up after three rollbacks', async () => {
     const options = bright({ ...saving, maxSkips: 1 });
     await assert.rejects(runs.train('given up', options), (error) => {
       assert.ok(error instanceof BantamError);
-      assert.match(error.message, /^Training stopped at step \d+: .*, and 3 returns to a checkpoint did not help; start again with a lower train\.lr, or without the samples that .*non-finite\.jsonl names\.$/); // prettier-ignore
+      assert.match(error.message, /^Training stopped at step \d+: .*, and 3 rollbacks to a checkpoint did not help; start again with a lower train\.lr, or without the samples that .*non-finite\.jsonl names\.$/); // prettier-ignore
       return true;
     });
     assert.equal(existsSync(runs.path('given up', 'model')), false);
@@ -108,14 +105,14 @@ describe('a run with a sample that is not finite', () => {
 });
 
 describe('a run that diverges', () => {
-  const diverging = (lr: string, settings = {}) => ({
-    train: { lr: lr, warmup: 0, ...settings },
+  const diverging = (lr: number, train: TrainInput = {}) => ({
+    train: { lr, warmup: 0, ...train },
   });
 
-  it('gives up where there is no checkpoint, with nothing half-written', async () => {
+  it('gives up without a checkpoint, with nothing half-written', async () => {
     await assert.rejects(
-      runs.train('diverged', diverging('1e30')),
-      /^BantamError: Training stopped at step 2: loss or gradient were not finite in 3 steps in a row, and there is no checkpoint to return to; start again with a lower train\.lr, or without the samples that .*diverged\/non-finite\.jsonl names\.$/,
+      runs.train('diverged', diverging(1e30)),
+      /^BantamError: Training stopped at step 2: loss or gradient were not finite in 3 steps in a row, and there is no checkpoint to roll back to; start again with a lower train\.lr, or without the samples that .*diverged\/non-finite\.jsonl names\.$/,
     );
     for (const name of ['model', 'checkpoints']) {
       assert.equal(existsSync(runs.path('diverged', name)), false, name);
@@ -124,30 +121,30 @@ describe('a run that diverges', () => {
     assert.equal(skips('diverged').length, 3);
   });
 
-  it('gives up where its checkpoints are no better', async () => {
+  it('gives up if its checkpoints are no better', async () => {
     const { messages, onEvent } = notes();
-    const options = { ...diverging('1e17', saving), budget: '800samples', onEvent };
+    const options = { ...diverging(1e17, saving), budget: '800samples', onEvent };
     await assert.rejects(
       runs.train('no better', options),
-      /3 returns to a checkpoint did not help/,
+      /3 rollbacks to a checkpoint did not help/,
     );
-    assert.equal(messages.filter((message) => message.includes('are back')).length, 3);
+    assert.equal(messages.filter((message) => message.includes('are restored')).length, 3);
     assert.equal(skips('no better').length, 12);
   });
 
   it('saves no weights that are not finite', async () => {
     await assert.rejects(
-      runs.train('last step', { ...diverging('1e30'), budget: '8samples' }),
-      /^BantamError: Training stopped at step 1: the weights are not finite, and there is no checkpoint to return to; start again with a lower train\.lr\.$/,
+      runs.train('last step', { ...diverging(1e30), budget: '8samples' }),
+      /^BantamError: Training stopped at step 1: the weights are not finite, and there is no checkpoint to roll back to; start again with a lower train\.lr\.$/,
     );
     for (const name of ['model', 'checkpoints']) {
       assert.equal(existsSync(runs.path('last step', name)), false, name);
     }
   });
 
-  it('saves none where it is interrupted either', async () => {
+  it('saves none if it is interrupted either', async () => {
     await assert.rejects(
-      runs.trainInParts('interrupted', diverging('1e30'), [1]),
+      runs.trainInParts('interrupted', diverging(1e30), [1]),
       /stopped at step 1: the weights are not finite/,
     );
     assert.equal(existsSync(runs.path('interrupted', 'checkpoints')), false);

@@ -2,15 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { clone, detach, mul, type Tensor } from '@bantam/torch';
 import type { Batch } from '../../data/index.js';
-import { preprocessOf, withChanges, type ModelConfig } from '../../models/index.js';
+import { withChanges, type ModelConfig } from '../../models/index.js';
 import { trainTokenizer } from '../../text/index.js';
-import { defaultTokenizerSettings, defaultTrainSettings, freshWeights } from '../config/config.js';
-import { createTrainer } from '../loop/create-trainer.js';
+import { resolveConfig } from '../config/resolve.js';
 import { masked, maskless, residual } from '../../test-support/strategy-bench.js';
-import { createStrategy } from '../strategies/index.js';
+import { createStrategy, type StrategyInput } from '../strategies/index.js';
 import type { Strategy } from '../strategies/strategy.js';
-import { strategyOf, type StrategySettings } from '../../test-support/tiny-runs.js';
-import type { BatchStream, StepReport, Trainer } from '../loop/trainer.js';
+import { Trainer, type BatchStream, type StepReport } from '../loop/trainer.js';
 
 /** What makes a sample's pixels something else than numbers. */
 const poison = 7;
@@ -78,48 +76,55 @@ function stream(
 interface Case {
   name: string;
   model: ModelConfig;
-  strategy: StrategySettings;
+  strategy: StrategyInput;
   microBatch?: number;
 }
 
-const global = { type: 'fastclip', gammaMin: 1 };
+const global = { type: 'global', gammaMin: 1 } as const;
 const cases: readonly Case[] = [
   { name: 'clip', model: maskless, strategy: { type: 'clip' } },
   { name: 'clip with batch norms', model: residual, strategy: { type: 'clip' } },
-  { name: '… in pieces', model: residual, strategy: { type: 'clip' }, microBatch: 2 },
+  {
+    name: 'clip with batch norms, in micro-batches',
+    model: residual,
+    strategy: { type: 'clip' },
+    microBatch: 2,
+  },
   { name: 'slip', model: maskless, strategy: { type: 'slip', headWidth: 10, headDim: 6 } },
-  { name: 'fastclip v2', model: maskless, strategy: { ...global, version: 'v2' } },
-  { name: 'fastclip v2 in pieces', model: maskless, strategy: { ...global, version: 'v2' }, microBatch: 2 }, // prettier-ignore
-  { name: 'fastclip v3', model: maskless, strategy: { ...global, version: 'v3' } },
+  {
+    name: 'fastclip v2',
+    model: maskless,
+    strategy: { type: 'fastclip', loss: { ...global, version: 'v2' } },
+  },
+  { name: 'fastclip v2 in micro-batches', model: maskless, strategy: { type: 'fastclip', loss: { ...global, version: 'v2' } }, microBatch: 2 }, // prettier-ignore
+  {
+    name: 'fastclip v3',
+    model: maskless,
+    strategy: { type: 'fastclip', loss: { ...global, version: 'v3' } },
+  },
 ];
 
 /** A trainer on these batches, with a rate and a γ that do not go by the budget. */
 function setUp({ model, strategy: settings, microBatch = 0 }: Case, batches: readonly number[][]) {
   const adapted = withChanges(model, { text: { vocabSize: 520, contextLength: 16 } });
-  const config = {
+  const config = resolveConfig({
     model: adapted,
-    init: freshWeights,
-    strategy: strategyOf(settings),
+    strategy: settings,
     data: 'made by hand',
     budget: '96samples',
-    seed: 0,
     train: {
-      ...defaultTrainSettings,
       batchSize: 4,
       microBatch,
       ema: 0.9,
-      schedule: 'constant' as const,
+      schedule: 'constant',
       warmup: 0,
-      precision: 'fp32' as const,
+      precision: 'fp32',
     },
-    tokenizer: { ...defaultTokenizerSettings },
-    preprocess: preprocessOf(adapted),
-    augment: [],
-  };
+  });
   const strategy = createStrategy(config, { samples: captions.length });
   const views = Object.keys(strategy.views([]));
   const loader = stream(batches, views, adapted.vision.imageSize, microBatch || 4);
-  return createTrainer(config, { strategy: poisoned(strategy), tokenizer, loader });
+  return new Trainer({ config, strategy: poisoned(strategy), tokenizer }, loader);
 }
 
 function bytes(trainer: Trainer): Map<string, Buffer> {
@@ -143,8 +148,7 @@ async function next(steps: AsyncGenerator<StepReport>): Promise<StepReport> {
 describe('a step that is not finite', () => {
   for (const one of cases) {
     it(`leaves everything as it was, bit for bit: ${one.name}`, async () => {
-      using setup = setUp(one, order);
-      const { trainer } = setup;
+      using trainer = setUp(one, order);
       const steps = trainer.run();
       for (const step of [1, 2]) assert.equal((await next(steps)).kind, 'step', `${step}`);
       const before = bytes(trainer);
@@ -163,40 +167,39 @@ describe('a step that is not finite', () => {
     });
 
     it(`is as if its batch had not been: ${one.name}`, async () => {
-      using setup = setUp(one, order);
+      using trainer = setUp(one, order);
       using clean = setUp(
         one,
         order.filter((batch) => !batch.includes(poison)),
       );
-      for (const [{ trainer }, reports] of [
-        [setup, 8],
+      for (const [one, reports] of [
+        [trainer, 8],
         [clean, 6],
       ] as const) {
-        const steps = trainer.run();
+        const steps = one.run();
         for (let i = 0; i < reports; i++) await next(steps);
-        assert.equal(trainer.step, 6);
+        assert.equal(one.step, 6);
       }
-      const expected = bytes(clean.trainer);
-      for (const [name, value] of bytes(setup.trainer)) {
+      const expected = bytes(clean);
+      for (const [name, value] of bytes(trainer)) {
         assert.ok(expected.get(name)?.equals(value), name);
       }
     });
   }
 
   it('lets the random streams go on', async () => {
-    using setup = setUp({ name: 'masks', model: masked, strategy: { type: 'clip' } }, order);
-    const steps = setup.trainer.run();
+    using trainer = setUp({ name: 'masks', model: masked, strategy: { type: 'clip' } }, order);
+    const steps = trainer.run();
     for (let i = 0; i < 2; i++) await next(steps);
-    const { streams } = setup.trainer.checkpoint().state;
+    const { streams } = trainer.checkpoint().state;
     assert.equal((await next(steps)).kind, 'skip');
-    assert.notDeepEqual(setup.trainer.checkpoint().state.streams, streams);
+    assert.notDeepEqual(trainer.checkpoint().state.streams, streams);
   });
 });
 
 describe('weights of a checkpoint that come back', () => {
   it('are those that were saved, while steps, budget and data go on', async () => {
-    using setup = setUp({ name: 'clip', model: residual, strategy: { type: 'clip' } }, order);
-    const { trainer } = setup;
+    using trainer = setUp({ name: 'clip', model: residual, strategy: { type: 'clip' } }, order);
     const steps = trainer.run();
     await next(steps);
     const saved = bytes(trainer);
@@ -210,8 +213,7 @@ describe('weights of a checkpoint that come back', () => {
   });
 
   it('take along what the optimizer did not have yet', async () => {
-    using setup = setUp({ name: 'clip', model: maskless, strategy: { type: 'clip' } }, order);
-    const { trainer } = setup;
+    using trainer = setUp({ name: 'clip', model: maskless, strategy: { type: 'clip' } }, order);
     const saved = bytes(trainer);
     const copies = copyTensors(trainer);
     await next(trainer.run());

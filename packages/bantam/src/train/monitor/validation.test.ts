@@ -27,17 +27,12 @@ function byStep(values: Readonly<Record<number, number>>, lowerIsBetter = false)
 /** Twelve steps, a validation after every third. */
 function validated(
   values: Readonly<Record<number, number>>,
-  settings: Readonly<Record<string, string>> = {},
+  validation: NonNullable<TrainOptions['validation']> = {},
 ): Partial<TrainOptions> {
   return {
     openValidator: byStep(values),
-    settings: {
-      'validation.data': 'folder:somewhere',
-      'validation.every': '0.25',
-      ema: 0.9,
-      keepCheckpoints: 9,
-      ...settings,
-    },
+    validation: { data: 'folder:somewhere', every: 0.25, ...validation },
+    train: { ema: 0.9, keepCheckpoints: 9 },
   };
 }
 
@@ -82,7 +77,7 @@ describe('a run with validations', () => {
   });
 
   it('trains as it does without', async () => {
-    await runs.train('plain', { settings: { ema: 0.9 } });
+    await runs.train('plain', { train: { ema: 0.9 } });
     const expected = runs.checkpoint('plain');
     for (const [part, bytes] of runs.checkpoint('whole')) {
       assert.ok(expected.get(part)?.equals(bytes), part);
@@ -106,7 +101,7 @@ describe('a run with validations', () => {
     const onEvent = (event: TrainEvent): void => {
       if (event.kind === 'note') messages.push(event.message);
     };
-    const falling = validated({ 3: 0.5, 6: 0.4, 9: 0.3 }, { 'validation.patience': '2' });
+    const falling = validated({ 3: 0.5, 6: 0.4, 9: 0.3 }, { patience: 2 });
     const result = await runs.train('early', { ...falling, onEvent });
     assert.deepEqual([result.steps, result.stoppedEarly, result.interrupted], [9, true, false]);
     assert.equal(
@@ -146,18 +141,18 @@ describe('validation that cannot be', () => {
     await assert.rejects(runs.train('refused', nobody), (error) => {
       return error instanceof BantamError && error.message.includes('"somewhere" cannot be read');
     });
-    for (const settings of [
-      { 'validation.every': '0' },
-      { 'validation.every': '1.5' },
-      { 'validation.patience': '-1' },
-      { 'validation.patience': '1.5' },
-      { 'validation.data': '', 'validation.patience': '2' },
-      { 'validation.data': '', 'validation.metric': 'acc1' },
+    for (const validation of [
+      { every: 0 },
+      { every: 1.5 },
+      { patience: -1 },
+      { patience: 1.5 },
+      { data: '', patience: 2 },
+      { data: '', metric: 'acc1' },
     ]) {
       await assert.rejects(
-        runs.train('refused', validated(rising, settings)),
+        runs.train('refused', validated(rising, validation)),
         (error) => error instanceof UsageError && error.message.includes("'validation."),
-        JSON.stringify(settings),
+        JSON.stringify(validation),
       );
     }
     assert.equal(existsSync(runs.path('refused')), false);

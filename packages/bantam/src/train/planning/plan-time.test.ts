@@ -9,7 +9,9 @@ const spent = { seconds: 0, samples: 0, flops: 0 };
 /** One phase: a step of 8 samples takes half a second and a thousand operations. */
 const plain: TimeCosts = {
   samplesPerStep: 8,
-  phases: [{ name: 'training', share: 1, flopsPerStep: 1000, secondsPerStep: 0.5, measuredOn: 8 }],
+  phases: [
+    { name: 'training', fraction: 1, flopsPerStep: 1000, secondsPerStep: 0.5, measuredOn: 8 },
+  ],
   preparation: 0,
   spent,
 };

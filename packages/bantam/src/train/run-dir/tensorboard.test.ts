@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { crc32c } from './tensorboard.js';
-import { EventWriter } from './tensorboard.js';
+import { crc32c, EventWriter } from './tensorboard.js';
 
 /** Fields of a protocol buffer message by number; the last one wins, as in the format's rules. */
 function decode(message: Buffer): Map<number, Buffer | number> {

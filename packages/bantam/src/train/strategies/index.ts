@@ -57,7 +57,7 @@ export function nameOf({ schema }: Pick<StrategyKind, 'schema'>): string {
 }
 
 /** The strategy that a configuration names. */
-export function strategyKind({ type }: Pick<StrategyConfig, 'type'>): StrategyKind<StrategySchema> {
+export function strategyKind({ type }: Pick<StrategyConfig, 'type'>): StrategyKind {
   const found = strategies.find((kind) => nameOf(kind) === type);
   if (found === undefined) throw new RangeError(`There is no strategy '${type}'.`);
   return found;

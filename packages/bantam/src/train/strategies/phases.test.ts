@@ -4,7 +4,7 @@ import { schedule } from '@bantam/torch';
 import { Loader, openSource } from '../../data/index.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { onePhase, phaseAt, reducedThenFull } from './phases.js';
-import { strategyOf, TinyRuns } from '../../test-support/tiny-runs.js';
+import { TinyRuns } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());
@@ -37,13 +37,18 @@ describe('phaseAt', () => {
 });
 
 describe('a training in phases', () => {
-  const strategy = strategyOf({ type: 'clipa', textLength: 5, tuneFraction: 0.25, tuneLr: 0.2 });
+  const strategy = {
+    type: 'clipa',
+    textLength: 5,
+    tuneFraction: 0.25,
+    tuneLr: 0.2,
+  } as const;
 
   it('has a whole schedule in each phase', async () => {
     const { run } = await runs.train('schedule', {
       strategy,
       budget: '320samples',
-      settings: { lr: 0.01, warmup: 0.2 },
+      train: { lr: 0.01, warmup: 0.2 },
     });
     const expected = [
       { peak: 0.01, total: 30 },
@@ -62,8 +67,8 @@ describe('a training in phases', () => {
 
   it('changes where operations say so', async () => {
     // Operations per sample tell the phases apart: the budget is used unevenly.
-    const settings = { warmup: 0 };
-    const { run } = await runs.train('flops', { strategy, budget: '1e8flops', settings });
+    const train = { warmup: 0 };
+    const { run } = await runs.train('flops', { strategy, budget: '1e8flops', train });
     const rates = readMetrics(run).map(({ lr }) => lr);
     const restart = rates.findIndex((lr, i) => lr > (rates[i - 1] ?? Infinity));
     const tuning = rates.length - restart;

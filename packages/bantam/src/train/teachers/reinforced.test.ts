@@ -11,8 +11,9 @@ import { addGradients } from '../loop/gradients.js';
 import { assertAllClose, createBench, gradients } from '../../test-support/strategy-bench.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { onePhase } from '../strategies/phases.js';
-import { PieceMaker } from '../loop/micro-batch.js';
-import { strategyOf, TinyRuns } from '../../test-support/tiny-runs.js';
+import { Collator } from '../loop/micro-batch.js';
+import { TinyRuns } from '../../test-support/tiny-runs.js';
+import type { StrategyInput } from '../strategies/index.js';
 import { resumeTraining, type TrainOptions } from '../train.js';
 import { reinforceSource, type ReinforceOptions, type ReinforceSummary } from './reinforce.js';
 import { ReinforcedSet } from './reinforced-set.js';
@@ -68,11 +69,7 @@ function files(name: string): Map<string, string> {
 }
 
 /** A step of a student on a batch of the set: losses, and gradients by name. */
-function step(
-  strategy: { type: string; teachers?: string[]; reinforced?: string },
-  batch: Batch,
-  reinforced?: ReinforcedSet,
-) {
+function step(strategy: StrategyInput, batch: Batch, reinforced?: ReinforcedSet) {
   const config = { preprocess: tinyPreprocess(), seed: 0 };
   const [student] = models;
   assert.ok(student);
@@ -81,13 +78,13 @@ function step(
     dtype: 'float32',
     ...(reinforced === undefined ? { models } : { reinforced }),
   });
-  const pieces = new PieceMaker({ config, tokenizer: student.tokenizer, device: 'cpu' });
+  const collator = new Collator({ config, tokenizer: student.tokenizer });
   const options = bench.options(1, 0.3);
   const { captions, indices } = batch;
   const samples = { captions, indices, epoch: 0 };
-  const losses = addGradients([pieces.make(batch, onePhase)], {
+  const losses = addGradients([collator.collate(batch, onePhase)], {
     ...options,
-    losses: { ...options.losses, samples },
+    step: { ...options.step, samples },
   });
   return { losses, gradients: gradients(bench) };
 }
@@ -115,7 +112,7 @@ describe('a student of a reinforced set', () => {
     ['fp32', 2e-5],
     ['bf16', 0.03],
   ] as const) {
-    for (const type of ['distill', 'siclip']) {
+    for (const type of ['distill', 'siclip'] as const) {
       it(`has the losses and gradients of one beside the teachers themselves: ${type}, ${store}`, async () => {
         const name = store === 'fp32' ? 'set' : 'set-bf16';
         if (store === 'bf16') await make(name, { store });
@@ -128,7 +125,7 @@ describe('a student of a reinforced set', () => {
           assert.ok(Math.abs(found - value) <= tolerance * Math.abs(value), `${loss} ${found}`);
         }
         assertAllClose(stored.gradients, online.gradients, { tolerance, what: store });
-        // Other views are another lesson.
+        // Other views have other embeddings.
         const views = batch.replayed?.views.map((view) => (view + 1) % 3) ?? Int32Array.of();
         const replayed = { views, captions: batch.replayed?.captions ?? views };
         const shifted = step({ type, reinforced: name }, { ...batch, replayed }, set);
@@ -141,18 +138,18 @@ describe('a student of a reinforced set', () => {
 
 const fromSet = (name: string, changes: Partial<TrainOptions> = {}): Partial<TrainOptions> => ({
   data,
-  strategy: strategyOf({ type: 'distill', reinforced: runs.path(name) }),
+  strategy: { type: 'distill', reinforced: runs.path(name) },
   ...changes,
 });
 
 describe('training from a reinforced set', () => {
-  it('ends with the same bytes when it is interrupted and resumed, whatever the pieces', async () => {
-    for (const [kind, settings] of Object.entries({
+  it('ends with the same bytes when it is interrupted and resumed, with micro-batches too', async () => {
+    for (const [kind, train] of Object.entries({
       plain: {},
-      pieces: { microBatch: 4, accumulate: 2 },
+      cached: { microBatch: 4, accumulate: 2 },
     })) {
-      await runs.train(`${kind}-whole`, fromSet('set', { settings }));
-      await runs.trainInParts(`${kind}-parts`, fromSet('set', { settings }), [2, 5]);
+      await runs.train(`${kind}-whole`, fromSet('set', { train }));
+      await runs.trainInParts(`${kind}-parts`, fromSet('set', { train }), [2, 5]);
       assert.ok(runs.weights(`${kind}-parts`).equals(runs.weights(`${kind}-whole`)));
       const losses = (name: string) => readMetrics(runs.path(name)).map(({ loss }) => loss);
       assert.deepEqual(losses(`${kind}-parts`), losses(`${kind}-whole`));
@@ -293,19 +290,19 @@ describe('a reinforced set that cannot be used', () => {
     const { data: folder } = runs.options('any');
     await refuses(
       runs.train('refused', fromSet('set', { data: folder })),
-      /^The reinforced set in .*set was made of "csv:.*pairs\.csv", not of "folder:.*pictures"; train on/,
+      /^The reinforced set in .*set was made of "csv:.*pairs\.csv", not of "folder:.*images"; train on/,
     );
     await refuses(
-      runs.train('refused', fromSet('set', { settings: { augment: 'crop' } })),
+      runs.train('refused', fromSet('set', { augment: 'crop' })),
       /holds views of an augmentation of its own, so that no other can be set; leave the setting 'augment' out/,
     );
     const teachers = [runs.path('alike', 'model')];
     await refuses(
       runs.train('refused', {
         data,
-        strategy: strategyOf({ type: 'siclip', teachers, reinforced: runs.path('set') }),
+        strategy: { type: 'siclip', teachers, reinforced: runs.path('set') },
       }),
-      /^The strategy 'siclip' learns from teachers or from a reinforced set that holds what they said; leave out/,
+      /^The strategy 'siclip' learns from teachers or from a reinforced set that holds their embeddings; leave out/,
     );
     const table = data.slice('csv:'.length);
     const text = readFileSync(table, 'utf8');
