@@ -33,7 +33,7 @@ try {
   const platform = join(scratch, 'platform');
   packInto(join(root, 'packages', 'torch'), torch);
   await main({ ...env, BANTAM_CUDA: '0' }, torch);
-  writePlatformPackage(torch, platform);
+  writePlatformPackage({ torch, built: join(torch, 'build'), folder: platform });
   const tarballs = [pack(platform, target)];
   namePlatformPackages(torch, target);
   tarballs.push(pack(torch, target), pack(join(root, 'packages', 'bantam'), target));

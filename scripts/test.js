@@ -20,6 +20,7 @@ const FOLDERS = [
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
   { compiled: 'bench/dist', source: 'bench/src' },
+  { compiled: 'scripts', source: 'scripts' },
 ];
 
 /**
@@ -41,7 +42,7 @@ function testFiles(words) {
     const folder = join(root, compiled);
     if (!existsSync(folder)) return [];
     return readdirSync(folder, { recursive: true })
-      .filter((name) => name.endsWith('.test.js'))
+      .filter((name) => name.endsWith('.test.js') && !name.includes('node_modules'))
       .map((name) => {
         const written = compiled === source ? name : name.replace(/js$/, 'ts');
         return { file: join(compiled, name), source: join(source, written) };
