@@ -13,6 +13,7 @@ import {
   channelsLast,
   conv2d,
   depthwiseConv2d,
+  div,
   fusedConv,
   Generator,
   gt,
@@ -30,6 +31,7 @@ import {
   packInt8,
   packLinear,
   packRows,
+  permute,
   quantizeRows,
   quickGelu,
   randn,
@@ -37,6 +39,7 @@ import {
   reshape,
   sigmoid,
   softmax,
+  sub,
   to,
   transpose,
   unpackRows,
@@ -53,6 +56,7 @@ const mlpOp = new Operator('bantam::mlp');
 const layerNormOp = new Operator('bantam::layer_norm');
 const composedLayerNormOp = new Operator('aten::layer_norm');
 const attentionOp = new Operator('bantam::attention');
+const normalizePixelsOp = new Operator('bantam::normalize_pixels');
 const padOp = new Operator('aten::constant_pad_nd');
 
 /** Numbers that bfloat16 holds. */
@@ -350,7 +354,7 @@ function int8(activation: Activation | null): Twins {
 }
 
 function ragged(): Twins {
-  const packing = { starts: [0, 3, 7], length: 5 };
+  const packing = { starts: [0, 3, 8], length: 5 };
   return {
     inputs: { x: draw([2, 5, 4]) },
     dtype: 'float32',
@@ -359,10 +363,22 @@ function ragged(): Twins {
       const [a, b] = [0, 1].map((row) => narrow(of(i, 'x'), 0, row, 1)) as [Tensor, Tensor];
       const padded = (x: Tensor, rows: number): Tensor =>
         cat([narrow(x, 1, 0, rows), zeros([1, 5 - rows, 4])], 1);
-      return cat([padded(a, 3), padded(b, 4)], 0);
+      return cat([padded(a, 3), padded(b, 5)], 0);
     },
     upstream: draw([2, 5, 4]),
     tolerance: 0,
+  };
+}
+
+function pixels(): Twins {
+  const x = to(mul(draw([2, 5, 4, 3]), 20), { dtype: 'uint8' });
+  return {
+    inputs: { mean: draw([3]), std: draw([3]) },
+    dtype: 'float32',
+    kernel: (i) => normalizePixelsOp.tensor(x, of(i, 'mean'), of(i, 'std')),
+    plain: (i) =>
+      permute(div(sub(to(x, { dtype: 'float32' }), of(i, 'mean')), of(i, 'std')), [0, 3, 1, 2]),
+    tolerance: 1e-6,
   };
 }
 
@@ -409,6 +425,7 @@ for (const activation of Object.keys(activationCode) as Activation[]) {
   cases[`mlp_int8, ${activation}`] = int8(activation);
 }
 cases['pack_rows, unpack_rows'] = ragged();
+cases.normalize_pixels = pixels();
 
 describe(`a number that is not finite, at level ${instructionLevel()}`, () => {
   for (const [name, twins] of Object.entries(cases)) {
