@@ -79,7 +79,7 @@ describe('clipTokenizer', () => {
     );
     await assert.rejects(
       clipTokenizer({ mergesFile: files.vocabFile }),
-      (error) => error instanceof BantamError && error.message.includes('not a pair of pieces'),
+      (error) => error instanceof BantamError && error.message.includes('not a pair of tokens'),
     );
   });
 });

@@ -5,7 +5,7 @@ import { fixture } from '../test-support/text-fixture.js';
 import { loadTokenizer } from './hub-tokenizer.js';
 import {
   classifyWords,
-  placesBySyntax,
+  indicesBySyntax,
   reductionMethods,
   TextReducer,
   type TextReduction,
@@ -51,7 +51,7 @@ describe('TextReducer', () => {
     for (const [sentence, length, ids] of reference.syntax) {
       const words = sentence.split(' ').filter((word) => word !== '');
       const classes = words.map((word) => reference.vocabulary[word] ?? 'other');
-      const kept = placesBySyntax(classes, length - 2).map((place) => words[place]);
+      const kept = indicesBySyntax(classes, length - 2).map((place) => words[place]);
       const own = tokenizer.encode(kept.join(' ')).slice(1, -1);
       assert.deepEqual([ids[0], ...own.slice(0, length - 2), ids.at(-1)], ids, sentence);
     }

@@ -83,7 +83,7 @@ export function countModelFlops(
 
 /**
  * Bytes in float32 that the forward pass of training keeps for the backward pass, for each further
- * sample of a batch: what the batch size costs beside weights, gradients and optimizer. In bfloat16
+ * sample of a batch: the cost of the batch size beside weights, gradients and optimizer. In bfloat16
  * it is about half.
  */
 export function activationBytes(
@@ -91,7 +91,7 @@ export function activationBytes(
   { captionTokens = config.text.contextLength }: DryRunOptions = {},
 ): PerTower {
   return withMetaModel(config, (model) => {
-    // What a tower draws has a shape only, too.
+    // Random tensors have a shape only, too.
     const generator = new Generator({ seed: 0 });
     const kept = (encode: (batch: number) => Tensor): number => {
       const bytes = (batch: number) =>
@@ -117,7 +117,7 @@ function bytesOf({ size }: Tensor): number {
   return 4 * size;
 }
 
-/** What a model costs. */
+/** Cost of a model. */
 export interface ModelSummary {
   /** Length of the features. */
   readonly embedDim: number;
@@ -128,7 +128,7 @@ export interface ModelSummary {
   readonly activationBytes: PerTower;
 }
 
-/** What a model costs, without making it. */
+/** Cost of a model, without memory for its weights. */
 export function summarizeModel(config: ModelConfig, options: DryRunOptions = {}): ModelSummary {
   return {
     embedDim: config.embedDim,

@@ -23,7 +23,7 @@ import { parseModelConfig, type ModelConfigInput } from '../config.js';
 import { modelConfig } from '../presets/presets.js';
 import { CaptionWriter } from './caption-writer.js';
 import { generateIds, type GenerateOptions } from './generate.js';
-import { drawToken, filterLogits } from './next-token.js';
+import { sampleToken, filterLogits } from './next-token.js';
 
 const ends = { startId: 1, endId: 2, padId: 0 };
 
@@ -96,7 +96,7 @@ describe('CaptionWriter', () => {
             const error = max(abs(sub(logits, wanted))).item();
             const size = Math.max(1, max(abs(wanted)).item());
             assert.ok(error < 1e-5 * size, `${length} tokens: ${error}`);
-            const tokens = drawToken(logits, 1, [drawn]).toArray();
+            const tokens = sampleToken(logits, 1, [drawn]).toArray();
             const from = [1, 0, 1, 5, 3, 3];
             writer.reorder(from);
             rows = from.map((row) => [...(rows[row] ?? []), tokens[row] ?? 0]);
@@ -165,7 +165,7 @@ describe('generateIds', () => {
     const refused: [GenerateOptions, RegExp][] = [
       [{ count: 2 }, /"greedy" writes one caption for an image, not 2; choose "sample"/],
       [{ method: 'sample' }, /"sample" needs a "generator"/],
-      [{ method: 'beam', beams: 2, count: 3 }, /Of 2 beams no 3 captions can come; raise/],
+      [{ method: 'beam', beams: 2, count: 3 }, /2 beams cannot give 3 captions; raise/],
       [{ minTokens: 9, maxTokens: 9 }, /up to 9 tokens cannot have 9 before their end; lower/],
       [{ temperature: 0 }, /"temperature" is 0; it must be above 0/],
       [{ topP: 1.5 }, /"topP" is 1\.5; it must be above 0 and at most 1/],
@@ -227,7 +227,7 @@ describe('filterLogits', () => {
   });
 });
 
-describe('drawToken', () => {
+describe('sampleToken', () => {
   it('draws each token as often as it is likely, and none that was filtered', () => {
     scope(() => {
       const logits = tensor([[0.5, -1, 2, 0, 1.2, -3]]);
@@ -237,7 +237,7 @@ describe('drawToken', () => {
       const generator = new Generator({ seed: 8 });
       const counts = wanted.map(() => 0);
       const rows = tensor(Array.from({ length: 20000 }, () => filtered.toArray()));
-      for (const token of drawToken(rows, temperature, [generator]).toArray()) {
+      for (const token of sampleToken(rows, temperature, [generator]).toArray()) {
         counts[token] = (counts[token] ?? 0) + 1;
       }
       for (const [token, share] of wanted.entries()) {

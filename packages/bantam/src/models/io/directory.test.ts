@@ -163,7 +163,7 @@ describe('loadModel', () => {
     await writeFile(file, text.replace('"head_width"', '"headwidth"'));
     await assert.rejects(
       loadModel(directory),
-      refusal(/open_clip_config\.json: "headwidth" of vision_cfg .* "head_width"\.$/),
+      refusal(/open_clip_config\.json: "headwidth" of vision_cfg .* "head_width"\?\)\.$/),
     );
   });
 

@@ -131,7 +131,7 @@ describe('upcycle', () => {
 });
 
 describe('a model with mixtures of experts', () => {
-  const moe = withChanges(config, { vision: { moe: {} }, text: { moe: { every: 3 } } } as object);
+  const moe = withChanges(config, { vision: { moe: {} }, text: { moe: { every: 3 } } });
 
   it('has the parameters of all experts, and the operations of those that a token goes to', () => {
     const unit = 2 * 16 * 64 + 64 + 16;
