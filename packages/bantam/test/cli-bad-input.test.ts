@@ -38,7 +38,7 @@ describe('bad data', () => {
     writeFileSync(at('pairs.csv'), 'image,caption\nshapes/red circle/0.png,a circle\n');
     await Promise.all([
       fails(training({ data: 'folder:nowhere' }), /folder "nowhere" cannot be read/),
-      fails(training({ data: 'folder:empty' }), /"empty" has no pictures/),
+      fails(training({ data: 'folder:empty' }), /"empty" has no images/),
       fails(training({ data: 'csv:header.csv' }), /header\.csv" is empty|no rows/),
       fails(training({ data: 'csv:nowhere.csv' }), /"nowhere\.csv" cannot be read/),
       fails(['data', 'inspect', 'csv:pairs.csv?caption=titel'], /no caption column "titel"/),

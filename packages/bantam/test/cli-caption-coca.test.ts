@@ -23,12 +23,12 @@ const cwd = await temporaryFolder();
 const env = { OMP_NUM_THREADS: '1', BANTAM_CACHE: join(cwd, 'cache') };
 const at = (path: string): string => join(cwd, path);
 const read = (path: string): string => readFileSync(at(path), 'utf8');
-const colours = ['red', 'green', 'blue', 'yellow'];
+const colors = ['red', 'green', 'blue', 'yellow'];
 
 before(async () => {
   await drawShapes(at('shapes'), { each: 2 });
   const tokenizer = trainTokenizer(
-    colours.flatMap((colour) => ['circle', 'bar', 'pillar'].map((shape) => `a ${colour} ${shape}`)),
+    colors.flatMap((color) => ['circle', 'bar', 'pillar'].map((shape) => `a ${color} ${shape}`)),
     { vocabSize: 540, contextLength: 16 },
   );
   const { contextLength, vocabSize } = tokenizer;
@@ -64,14 +64,14 @@ async function caption(
 }
 
 describe('captions by a CoCa model', () => {
-  it('are several for each picture, named by their model', async () => {
+  it('are several for each image, named by their model', async () => {
     const args = ['data', 'caption', '--data', 'folder:shapes', '--model', 'tiny/model'];
     const summary = (await bantamJson([...args, '--out', 'cli.jsonl'], {
       cwd,
       env,
     })) as CaptionSummary;
     assert.deepEqual(
-      [summary.captioner, summary.written, summary.pictures, summary.skipped],
+      [summary.captioner, summary.written, summary.images, summary.skipped],
       ['coca:tiny', 24, 24, []],
     );
     assert.ok(summary.captions > 60, String(summary.captions));
@@ -93,7 +93,7 @@ describe('captions by a CoCa model', () => {
   });
 
   it('are the same wherever the run was interrupted, and others with another seed', async () => {
-    // Sixteen pictures are captioned together.
+    // Sixteen images are captioned together.
     const whole = await caption('whole.jsonl', { limit: 20 });
     await caption('parts.jsonl', { limit: 2 });
     truncateSync(at('parts.jsonl'), read('parts.jsonl').length - 20);

@@ -44,7 +44,7 @@ after(async () => {
 });
 
 describe('bantam data caption', () => {
-  it('writes a header and a line for each picture, with the source of each caption', () => {
+  it('writes a header and a line for each image, with the source of each caption', () => {
     const [header, ...entries] = read('whole.jsonl')
       .trimEnd()
       .split('\n')
@@ -58,7 +58,7 @@ describe('bantam data caption', () => {
         count: 3,
         seed: 0,
         prompt:
-          'Write a caption for this picture: one short sentence that says what it shows. Answer with the caption alone.',
+          'Write a caption for this image: one short sentence that says what it shows. Answer with the caption alone.',
         imageSize: 512,
         temperature: 0.8,
         max_tokens: 200,
@@ -68,13 +68,13 @@ describe('bantam data caption', () => {
     const { key, captions } = entries[0] as { key: string; captions: Record<string, string>[] };
     assert.equal(key, 'blue bar/0.png');
     assert.equal(captions.length, 3);
-    assert.match(captions[0]?.text ?? '', /^picture \d+, told as \d+$/);
+    assert.match(captions[0]?.text ?? '', /^image \d+, told as \d+$/);
     assert.equal(captions[0]?.source, 'endpoint:eye');
   });
 
   it('does nothing more where all is captioned, and says so', async () => {
     const summary = (await bantamJson(captioning('whole.jsonl'), { cwd, env })) as CaptionSummary;
-    assert.deepEqual([summary.kept, summary.written, summary.pictures], [24, 0, 24]);
+    assert.deepEqual([summary.kept, summary.written, summary.images], [24, 0, 24]);
   });
 
   it('gives the same file after it was killed, interrupted, cut off and left alone', async () => {
@@ -91,7 +91,7 @@ describe('bantam data caption', () => {
         truncateSync(at('parts.jsonl'), read('parts.jsonl').length - 30);
       } else {
         assert.equal(status, 1);
-        assert.match(stderr, /interrupted after \d+ of 24 pictures, whose captions are in "parts/);
+        assert.match(stderr, /interrupted after \d+ of 24 images, whose captions are in "parts/);
       }
     }
     assert.ok(lines('parts.jsonl') < 25, 'it ended before it was interrupted');
@@ -99,10 +99,7 @@ describe('bantam data caption', () => {
     const { status, stdout, stderr } = await bantam(args, { cwd, env });
     assert.equal(status, 0, stderr);
     assert.match(stderr, /last line of "parts\.jsonl" was cut off \(15 bytes\)/);
-    assert.match(
-      stdout,
-      /captions of \d+ pictures written \(\d+ pictures had some\): parts\.jsonl/,
-    );
+    assert.match(stdout, /captions of \d+ images written \(\d+ images had some\): parts\.jsonl/);
     assert.equal(read('parts.jsonl'), read('whole.jsonl'));
     await slow.close();
   });
@@ -114,7 +111,7 @@ describe('bantam data caption', () => {
     const args = captioning('down.jsonl', { url: dying.url });
     await fails(
       args,
-      /cannot be reached \(ECONNRESET\); start its server or correct the address; the captions of \d pictures are kept in "down\.jsonl", and the same command goes on after them\.$/,
+      /cannot be reached \(ECONNRESET\); start its server or correct the address; the captions of \d images are kept in "down\.jsonl", and the same command goes on after them\.$/,
     );
     assert.ok(lines('down.jsonl') >= 5);
     await dying.close();
@@ -122,9 +119,9 @@ describe('bantam data caption', () => {
     assert.equal(read('down.jsonl'), read('whole.jsonl'));
   });
 
-  it('passes by broken pictures and nonsense answers, and tries them again', async () => {
+  it('passes by broken images and nonsense answers, and tries them again', async () => {
     await drawShapes(at('broken'), { each: 1 });
-    const picture = readFileSync(at('broken/red bar/0.png'));
+    const image = readFileSync(at('broken/red bar/0.png'));
     truncateSync(at('broken/red bar/0.png'), 100);
     let hopeless = '';
     const moody = await serveVision((asked: Asked) => {
@@ -137,13 +134,13 @@ describe('bantam data caption', () => {
       ...['--data', 'folder:broken', '--concurrency', '1'],
     ];
     const first = (await bantamJson(args, { cwd, env })) as CaptionSummary;
-    assert.deepEqual([first.written, first.pictures], [10, 12]);
+    assert.deepEqual([first.written, first.images], [10, 12]);
     assert.deepEqual(
       first.skipped.map(({ key }) => key),
       ['blue bar/0.png', 'red bar/0.png'],
     );
     assert.match(read('moody.jsonl.quarantine.jsonl'), /blue bar.*no letters: \\"\?\\""/);
-    writeFileSync(at('broken/red bar/0.png'), picture);
+    writeFileSync(at('broken/red bar/0.png'), image);
     hopeless = 'none';
     const second = (await bantamJson(args, { cwd, env })) as CaptionSummary;
     assert.deepEqual([second.kept, second.written, second.skipped], [10, 2, []]);
@@ -175,7 +172,7 @@ describe('synthetic captions', () => {
     const data = 'folder:shapes?captions=whole.jsonl&synthetic=0.25';
     const shown = await bantam(['data', 'inspect', data], { cwd, env });
     assert.match(shown.stdout, /^synthetic +72 captions of 24 records, by endpoint:eye$/m);
-    assert.match(shown.stdout, /\n {2}real: a photo of a .*\n {2}synthetic: picture \d+, told as/);
+    assert.match(shown.stdout, /\n {2}real: a photo of a .*\n {2}synthetic: image \d+, told as/);
     const options = ['--data', data, '--out', 'run', '--budget', '48samples'];
     const trained = await bantam(['train', ...tinyModel, ...options], { cwd, env });
     assert.equal(trained.status, 0, trained.stderr);

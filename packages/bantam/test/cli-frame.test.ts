@@ -3,10 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { strategies } from '../dist/train/index.js';
+import type { Setup } from '@bantam/torch/setup';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
 const commands = [
   ['quickstart'],
+  ['setup'],
   ['doctor'],
   ['data'],
   ['data', 'get'],
@@ -92,6 +94,19 @@ describe('bantam', () => {
     shell.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     await once(shell, 'close');
     assert.equal(stderr, '');
+  });
+});
+
+describe('bantam setup', () => {
+  it('says where libtorch is and how the addon came', async () => {
+    const { libtorch, addon } = (await bantamJson(['setup'])) as Setup;
+    assert.match(libtorch.version, /^\d+\.\d+\.\d+/);
+    assert.equal(addon, 'up to date');
+  });
+
+  it('ends with status 1 and one sentence where libtorch is none', async () => {
+    const env = { BANTAM_LIBTORCH: '/nowhere' };
+    await expectFailure(['setup'], { status: 1, message: /BANTAM_LIBTORCH is "\/nowhere"/, env });
   });
 });
 

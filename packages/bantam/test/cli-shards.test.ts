@@ -3,7 +3,7 @@ import { existsSync, truncateSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { PackSummary, SourceSummary } from '../src/data/index.js';
+import type { ShardsSummary, SourceSummary } from '../src/data/index.js';
 import { bantam, bantamJson, expectFailure, start } from './bantam.js';
 import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
 
@@ -17,7 +17,7 @@ after(() => rm(cwd, { recursive: true }));
 
 describe('bantam data pack', () => {
   it('makes shards that can be inspected and trained on', async () => {
-    const packed = (await bantamJson(pack, { cwd, env })) as PackSummary;
+    const packed = (await bantamJson(pack, { cwd, env })) as ShardsSummary;
     const shown = (await bantamJson(['data', 'inspect', packed.spec], {
       cwd,
       env,
@@ -38,7 +38,7 @@ describe('bantam data pack', () => {
     await first.said(/packing/);
     first.process.kill('SIGKILL');
     await first.ended;
-    const { kept, shards, broken } = (await bantamJson(args, { cwd, env })) as PackSummary;
+    const { kept, shards, broken } = (await bantamJson(args, { cwd, env })) as ShardsSummary;
     assert.ok(kept <= shards);
     assert.deepEqual(broken, []);
     const { records, notes } = (await bantamJson(['data', 'inspect', 'wds:killed'], {

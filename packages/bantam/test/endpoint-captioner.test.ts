@@ -7,7 +7,7 @@ import {
   EndpointCaptioner,
   UsageError,
   type CaptionOutcome,
-  type CaptionPicture,
+  type CaptionImage,
   type EndpointCaptionerOptions,
 } from 'bantam';
 import { captionsOf, serveVision, type Asked, type Reply } from './vision-server.js';
@@ -21,23 +21,23 @@ const files = await Promise.all(
 );
 const [file = Buffer.of()] = files;
 
-async function* pictures(count: number): AsyncGenerator<CaptionPicture> {
+async function* images(count: number): AsyncGenerator<CaptionImage> {
   for (const [index, file] of files.slice(0, count).entries()) {
     yield { index, key: `${index}.png`, pixels: await decodeImage(file), file };
   }
 }
 
-/** Captions `count` pictures with a server that answers as told. */
+/** Captions `count` images with a server that answers as told. */
 async function run(
   answer: (asked: Asked) => Reply,
   {
-    pictures: number = 1,
+    images: number = 1,
     count = 3,
     path = '',
     signal,
     ...options
   }: Partial<EndpointCaptionerOptions> & {
-    pictures?: number;
+    images?: number;
     count?: number;
     path?: string;
     signal?: AbortSignal;
@@ -49,7 +49,7 @@ async function run(
     const url = `${server.url}${path}`;
     const captioner = new EndpointCaptioner({ model: 'eye', retries: 1, ...options, url });
     const request = { count, seed: 7, ...(signal && { signal }) };
-    for await (const outcome of captioner.caption(pictures(number), request)) {
+    for await (const outcome of captioner.caption(images(number), request)) {
       outcomes.push(outcome);
     }
     return { outcomes, asked: server.asked };
@@ -66,7 +66,7 @@ function message({ error }: { error?: unknown }): string {
 }
 
 describe('EndpointCaptioner', () => {
-  it('asks for all captions of a picture at once, with its settings', async () => {
+  it('asks for all captions of an image at once, with its settings', async () => {
     const { outcomes, asked } = await run(captionsOf, {
       key: 'secret',
       prompt: 'What?',
@@ -128,7 +128,7 @@ describe('EndpointCaptioner', () => {
     const refusal = { status: 400, body: '{"error":{"message":"only n = 1"}}' };
     const { outcomes, asked } = await run(
       (asked) => (asked.body.n === undefined ? captionsOf(asked) : refusal),
-      { pictures: 2, concurrency: 1 },
+      { images: 2, concurrency: 1 },
     );
     assert.deepEqual(
       outcomes.map((outcome) => 'captions' in outcome && outcome.captions.length),
@@ -137,9 +137,9 @@ describe('EndpointCaptioner', () => {
     assert.equal(asked.filter(({ body }) => body.n !== undefined).length, 1);
   });
 
-  it('gives the captions of a picture whatever came before it and how many are asked about', async () => {
-    const alone = await run(captionsOf, { pictures: 5, concurrency: 1 });
-    const many = await run(captionsOf, { pictures: 5, concurrency: 4 });
+  it('gives the captions of an image whatever came before it and how many are asked about', async () => {
+    const alone = await run(captionsOf, { images: 5, concurrency: 1 });
+    const many = await run(captionsOf, { images: 5, concurrency: 4 });
     assert.deepEqual(many.outcomes, alone.outcomes);
     assert.equal(new Set(alone.asked.map(({ body }) => body.seed)).size, 5);
   });
@@ -158,9 +158,9 @@ describe('EndpointCaptioner', () => {
       const imageSize = name === 'large' ? 32 : 40;
       const captioner = new EndpointCaptioner({ url: server.url, model: 'eye', imageSize });
       const bytes = kinds[name];
-      const picture = { index: 0, key: name, file: bytes, pixels: await decodeImage(bytes) };
+      const image = { index: 0, key: name, file: bytes, pixels: await decodeImage(bytes) };
       const one = (async function* () {
-        yield await Promise.resolve(picture);
+        yield await Promise.resolve(image);
       })();
       for await (const outcome of captioner.caption(one, { count: 1, seed: 0 })) {
         assert.ok('captions' in outcome);
@@ -173,7 +173,7 @@ describe('EndpointCaptioner', () => {
     await server.close();
   });
 
-  it('passes by a picture with a nonsense answer, and takes the next', async () => {
+  it('passes by an image with a nonsense answer, and takes the next', async () => {
     const isFirst = ({ body }: Asked): boolean =>
       body.messages[0]?.content[1]?.image_url?.url.endsWith(file.toString('base64')) === true;
     const replies: [Reply, RegExp][] = [
@@ -195,7 +195,7 @@ describe('EndpointCaptioner', () => {
     for (const [reply, reason] of replies) {
       const { outcomes, error } = await run(
         (asked) => (isFirst(asked) ? reply : captionsOf(asked)),
-        { pictures: 2, count: 1, retries: 0 },
+        { images: 2, count: 1, retries: 0 },
       );
       assert.equal(error, undefined);
       const [first, second] = outcomes;
@@ -220,13 +220,13 @@ describe('EndpointCaptioner', () => {
       assert.ok(outcomes[0] !== undefined && 'captions' in outcomes[0]);
     }
     const cut = await run((one) => (one.number === 1 ? 'hang up' : captionsOf(one)), {
-      pictures: 2,
+      images: 2,
       concurrency: 1,
     });
     assert.deepEqual([cut.outcomes.length, cut.asked.length], [2, 3]);
   });
 
-  it('stops with one sentence where going on is no use, after the pictures that were done', async () => {
+  it('stops with one sentence where going on is no use, after the images that were done', async () => {
     const after = (reply: Reply) => (asked: Asked) =>
       asked.number < 2 ? captionsOf(asked) : reply;
     const cases: [Reply, RegExp][] = [
@@ -246,13 +246,13 @@ describe('EndpointCaptioner', () => {
       ],
       [
         ['...'],
-        /endpoint:eye gave no usable caption for 5 pictures in a row \(the last: the answer has no letters: "\.\.\."\); try/,
+        /endpoint:eye gave no usable caption for 5 images in a row \(the last: the answer has no letters: "\.\.\."\); try/,
       ],
-      ['silence', /endpoint:eye gave no answer within 0\.2 s for 2 pictures in a row; allow more/],
+      ['silence', /endpoint:eye gave no answer within 0\.2 s for 2 images in a row; allow more/],
     ];
     await Promise.all(
       cases.map(async ([reply, expected]) => {
-        const options = { pictures: 20, concurrency: 1, timeout: 0.2 };
+        const options = { images: 20, concurrency: 1, timeout: 0.2 };
         const ended = await run(after(reply), options);
         assert.match(message(ended), expected);
         const done = ended.outcomes.filter((outcome) => 'captions' in outcome);
@@ -272,7 +272,7 @@ describe('EndpointCaptioner', () => {
     const captioner = new EndpointCaptioner({ url: server.url, model: 'eye' });
     const began = Date.now();
     await assert.rejects(
-      () => captioner.caption(pictures(3), { count: 1, seed: 0 }).next(),
+      () => captioner.caption(images(3), { count: 1, seed: 0 }).next(),
       /cannot be reached \(ECONNREFUSED\)/,
     );
     assert.ok(Date.now() - began < 900);
@@ -286,7 +286,7 @@ describe('EndpointCaptioner', () => {
         controller.abort();
         return 'silence';
       },
-      { pictures: 9, signal: controller.signal, concurrency: 1 },
+      { images: 9, signal: controller.signal, concurrency: 1 },
     );
     assert.deepEqual([outcomes.length, error], [2, undefined]);
   });

@@ -80,10 +80,10 @@ export async function serveVision(
   };
 }
 
-/** Different captions for different pictures and seeds, always the same for the same ones. */
+/** Different captions for different images and seeds, always the same for the same ones. */
 export function captionsOf({ body }: Asked): string[] {
-  const picture = body.messages[0]?.content[1]?.image_url?.url ?? '';
+  const image = body.messages[0]?.content[1]?.image_url?.url ?? '';
   let sum = 0;
-  for (let i = 0; i < picture.length; i++) sum = (sum * 31 + picture.charCodeAt(i)) % 9973;
-  return Array.from({ length: body.n ?? 1 }, (_, i) => `picture ${sum}, told as ${body.seed + i}`);
+  for (let i = 0; i < image.length; i++) sum = (sum * 31 + image.charCodeAt(i)) % 9973;
+  return Array.from({ length: body.n ?? 1 }, (_, i) => `image ${sum}, told as ${body.seed + i}`);
 }

@@ -23,15 +23,13 @@ export function need(tensors: ReadonlyMap<string, Tensor>, name: string): Tensor
   return found;
 }
 
-/** The largest |a − b| of two tensors of one shape. */
+/** The largest |a − b| of two tensors of one shape; NaN where one of the differences is. */
 export function difference(a: Tensor, b: Tensor): number {
   assert.deepEqual(a.shape, b.shape);
   const expected = b.toArray();
-  return a.toArray().reduce((most, value, index) => {
-    const distance = Math.abs(value - (expected[index] ?? NaN));
-    // Comparing this way lets NaN through to the caller, where it fails.
-    return distance <= most ? most : distance;
-  }, 0);
+  return a
+    .toArray()
+    .reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? NaN))), 0);
 }
 
 /** Asserts |actual − expected| ≤ tolerance·max(1, |expected|) for every element. */

@@ -3,6 +3,7 @@
  * in worker threads as well. Pictures are RGB, uint8, rows from the top, channels innermost.
  */
 import { createRequire } from 'node:module';
+import { addonFailure } from './addon-failure.js';
 import { TorchError } from './errors.js';
 
 /** The addon's functions; `native/image/addon.cc` says what each does. */
@@ -11,18 +12,19 @@ interface NativeImage {
   resample(data: Uint8Array, geometry: Int32Array, target: Uint8Array): void;
   readonly hasJpeg: boolean;
   readonly bestForm: number;
+  readonly instructionLimitError: string;
 }
 
 function load(): NativeImage {
   const require = createRequire(import.meta.url);
+  let addon: NativeImage;
   try {
-    return require('../build/bantam_image.node') as NativeImage;
+    addon = require('../build/bantam_image.node') as NativeImage;
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new TorchError(
-      `The image addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
-    );
+    throw addonFailure(error);
   }
+  if (addon.instructionLimitError !== '') throw new TorchError(addon.instructionLimitError);
+  return addon;
 }
 
 const native = load();
@@ -35,7 +37,7 @@ export type ResampleForm = 'plain' | 'avx2' | 'avx512';
 
 const everyForm: readonly ResampleForm[] = ['plain', 'avx2', 'avx512'];
 
-/** The forms that this processor and build have; the last is the fastest. All give the same bytes. */
+/** The forms that this processor, the build and `BANTAM_MAX_ISA` allow; the last is the fastest. All give the same bytes. */
 export const resampleForms: readonly ResampleForm[] = everyForm.slice(0, native.bestForm + 1);
 
 /** A picture of `width` × `height` pixels, [height, width, 3]. */

@@ -1,64 +1,68 @@
 import { rmSync } from 'node:fs';
 import { BantamError } from '../base/errors.js';
-import { decodeImage } from '../data/decode.js';
-import { readLocation } from '../data/location.js';
-import { Quarantine, type QuarantinedSample, type QuarantineOptions } from '../data/quarantine.js';
-import type { ImageLocation, Source } from '../data/source.js';
+import { decodeImage } from '../data/images/decode.js';
+import { readLocation } from '../data/images/location.js';
+import {
+  Quarantine,
+  type QuarantinedSample,
+  type QuarantineOptions,
+} from '../data/loader/quarantine.js';
+import type { ImageLocation, Source } from '../data/sources/source.js';
 import type { CaptionHeader } from '../data/sources/caption-file.js';
 import { CaptionWriter } from './caption-writer.js';
-import type { Captioner, CaptionPicture } from './captioner.js';
+import type { Captioner, CaptionImage } from './captioner.js';
 
 /** How far captioning has come. */
 export interface CaptionProgress {
-  /** Pictures that this run has captioned or skipped. */
+  /** Images that this run has captioned or skipped. */
   readonly done: number;
-  /** Pictures that were without captions when this run began. */
+  /** Images that were without captions when this run began. */
   readonly total: number;
 }
 
 export interface CaptionSourceOptions {
-  /** The caption file; one that was begun with the same settings is gone on with. */
+  /** The caption file; a run with the same settings resumes it. */
   readonly out: string;
-  /** Captions of each picture; 3 by default. */
+  /** Captions of each image; 3 by default. */
   readonly count?: number;
   /** 0 by default. */
   readonly seed?: number;
-  /** Captions only this many pictures, the source's first. */
+  /** Captions only this many images, the source's first. */
   readonly limit?: number;
-  /** How many broken pictures stop the run; they are named in `OUT.quarantine.jsonl`. */
+  /** How many broken images stop the run; they are named in `OUT.quarantine.jsonl`. */
   readonly quarantine?: Omit<QuarantineOptions, 'path'>;
   /** Asks for an end after what is done. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CaptionProgress) => void;
-  /** Hears what users should know, such as a line of the file that was cut off. */
+  /** Receives notes for users, such as a line of the file that was cut off. */
   readonly onNote?: (note: string) => void;
 }
 
 export interface CaptionSummary {
   readonly out: string;
   readonly captioner: string;
-  /** Pictures that were asked for: the source's, or `limit`. */
-  readonly pictures: number;
-  /** Pictures with captions of an earlier run. */
+  /** Images that were asked for: the source's, or `limit`. */
+  readonly images: number;
+  /** Images with captions of an earlier run. */
   readonly kept: number;
-  /** Pictures with captions of this run. */
+  /** Images with captions of this run. */
   readonly written: number;
   /** Captions of this run. */
   readonly captions: number;
-  /** Pictures without captions: broken ones, and those without a usable answer. */
+  /** Images without captions: broken ones, and those without a usable answer. */
   readonly skipped: readonly QuarantinedSample[];
   readonly interrupted: boolean;
 }
 
 /**
- * Writes captions of a source's pictures to a file, a line for each picture, in the source's order.
+ * Writes captions of a source's images to a file, a line for each image, in the source's order.
  * Each line is in the file as soon as it is known. After a run that was ended at any moment, the same
- * call goes on: it takes the pictures that have no captions yet. Pictures that are broken, or for
+ * call goes on: it takes the images that have no captions yet. Images that are broken, or for
  * which the captioner finds nothing, are named in `OUT.quarantine.jsonl` and tried again by the
  * next call.
  *
  * @throws BantamError when the captioner cannot go on, the file was made with other settings or
- * cannot be written, or too many pictures are broken; captions that are written stay.
+ * cannot be written, or too many images are broken; captions that are written stay.
  */
 export async function captionSource(
   source: Source,
@@ -83,27 +87,27 @@ export async function captionSource(
   };
   const writer = await CaptionWriter.open(out, header);
   for (const note of writer.notes) onNote?.(note);
-  const pictures = Math.min(limit, source.size);
-  const missing = Array.from({ length: pictures }, (_, index) => index).filter(
+  const images = Math.min(limit, source.size);
+  const missing = Array.from({ length: images }, (_, index) => index).filter(
     (index) => !writer.keys.has(source.record(index).key),
   );
   const wanted = new Set(missing.map((index) => source.record(index).key));
   const path = `${out}.quarantine.jsonl`;
-  // All of the pictures that it names are tried again.
+  // All of the images that it names are tried again.
   rmSync(path, { force: true });
   const quarantine = new Quarantine({ ...limits, path });
   let written = 0;
   let captions = 0;
-  const told = (): void =>
+  const report = (): void =>
     onProgress?.({ done: written + quarantine.count, total: missing.length });
   let tried = 0;
-  async function* readable(): AsyncGenerator<CaptionPicture> {
+  async function* readable(): AsyncGenerator<CaptionImage> {
     for (const index of withCompany(missing, captioner, source)) {
       if (signal?.aborted) return;
       const { key } = source.record(index);
       if (wanted.has(key)) tried++;
       try {
-        yield { index, key, ...(await readPicture(source.location(index))) };
+        yield { index, key, ...(await readImage(source.location(index))) };
       } catch (error) {
         if (!wanted.has(key)) continue;
         quarantine.add({ key, reason: error instanceof Error ? error.message : '' }, tried);
@@ -111,7 +115,7 @@ export async function captionSource(
     }
   }
   try {
-    told();
+    report();
     const request = { count, seed, ...(signal && { signal }) };
     for await (const outcome of captioner.caption(readable(), request)) {
       if (!wanted.has(outcome.key)) continue;
@@ -122,7 +126,7 @@ export async function captionSource(
         written++;
         captions += texts.length;
       }
-      told();
+      report();
     }
   } catch (error) {
     throw error instanceof BantamError ? stopped(error, writer, written) : error;
@@ -132,14 +136,14 @@ export async function captionSource(
   const [last] = quarantine.samples.slice(-1);
   if (last !== undefined && writer.keys.size + written === 0) {
     throw new BantamError(
-      `None of the ${tried} pictures could be captioned (the last is "${last.key}": ${last.reason}); "${path}" names them all.`,
+      `None of the ${tried} images could be captioned (the last is "${last.key}": ${last.reason}); "${path}" names them all.`,
     );
   }
   return {
     out,
     captioner: captioner.source,
-    pictures,
-    kept: pictures - missing.length,
+    images,
+    kept: images - missing.length,
     written,
     captions,
     skipped: quarantine.samples,
@@ -147,7 +151,7 @@ export async function captionSource(
   };
 }
 
-/** These pictures and those that are captioned together with them, in the source's order. */
+/** These images and those that are captioned together with them, in the source's order. */
 function withCompany(
   indices: readonly number[],
   { together }: Captioner,
@@ -159,9 +163,7 @@ function withCompany(
   );
 }
 
-async function readPicture(
-  location: ImageLocation,
-): Promise<Pick<CaptionPicture, 'pixels' | 'file'>> {
+async function readImage(location: ImageLocation): Promise<Pick<CaptionImage, 'pixels' | 'file'>> {
   const bytes = await readLocation(location);
   const { raw } = location;
   if (raw !== undefined) return { pixels: { ...raw, data: bytes } };
@@ -172,8 +174,8 @@ async function readPicture(
 function stopped(error: BantamError, { path, keys }: CaptionWriter, written: number): BantamError {
   const kept = keys.size + written;
   if (kept === 0) return error;
-  const pictures = kept === 1 ? '1 picture' : `${kept} pictures`;
+  const images = kept === 1 ? '1 image' : `${kept} images`;
   return new BantamError(
-    `${error.message.replace(/\.$/, '')}; the captions of ${pictures} are kept in "${path}", and the same command goes on after them.`,
+    `${error.message.replace(/\.$/, '')}; the captions of ${images} are kept in "${path}", and the same command goes on after them.`,
   );
 }

@@ -60,7 +60,7 @@ describe('CaptionWriter', () => {
       const lines = whole.subarray(first, length).filter((byte) => byte === 10).length;
       const isWhole = length <= first || [10, 125].includes(whole[length - 1] ?? 0);
       if (notes.length === 1) {
-        assert.match(notes[0] ?? '', new RegExp(`cut off \\(\\d+ bytes\\).* ${lines} pictures`));
+        assert.match(notes[0] ?? '', new RegExp(`cut off \\(\\d+ bytes\\).* ${lines} images`));
       } else assert.ok(isWhole || lines === 0, `${length}`);
     }
   });
@@ -86,10 +86,13 @@ describe('CaptionWriter', () => {
     assert.match(readFileSync(path, 'utf8'), /^.*"coca:y".*\n.*"a"/);
   });
 
-  it('leaves files alone that it did not begin', async () => {
+  it('leaves files of others unchanged', async () => {
     for (const text of ['my notes', 'my notes\n', '{"a":1}\n', `${JSON.stringify(entries[0])}\n`]) {
       writeFileSync(path, text);
-      assert.match(await refusal(), /is no caption record|was not begun by "bantam data caption"/);
+      assert.match(
+        await refusal(),
+        /is no caption record|was not written by "bantam data caption"/,
+      );
       assert.equal(readFileSync(path, 'utf8'), text);
     }
   });

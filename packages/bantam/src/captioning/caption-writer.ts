@@ -14,9 +14,9 @@ const syncInterval = 1000;
 /** A caption file that grows line by line; after a process that was ended it holds whole lines. */
 export class CaptionWriter {
   readonly path: string;
-  /** Keys of the pictures that are captioned. */
+  /** Keys of the images that are captioned. */
   readonly keys: ReadonlySet<string>;
-  /** What users should know, such as a line that was cut off. */
+  /** Notes for users, such as a line that was cut off. */
   readonly notes: readonly string[];
   readonly #file: number;
   #synced = Date.now();
@@ -56,7 +56,7 @@ export class CaptionWriter {
         (wholeBytes === 0 && Buffer.from(first).subarray(0, cutOff.length).equals(cutOff));
       if (!isBegun) {
         throw new BantamError(
-          `"${path}" was not begun by "bantam data caption" and is left as it is; name another file.`,
+          `"${path}" was not written by "bantam data caption" and is left unchanged; name another file.`,
         );
       }
       if (captions.size === 0) {
@@ -69,7 +69,7 @@ export class CaptionWriter {
         cutOff.length === 0
           ? []
           : [
-              `The last line of "${path}" was cut off (${cutOff.length} bytes) and is written anew; the ${captions.size} pictures before it are kept.`,
+              `The last line of "${path}" was cut off (${cutOff.length} bytes) and is written anew; the ${captions.size} images before it are kept.`,
             ];
       truncateSync(path, wholeBytes);
       return new CaptionWriter(path, {
@@ -82,7 +82,7 @@ export class CaptionWriter {
     }
   }
 
-  /** Appends a picture's captions as a line. */
+  /** Appends an image's captions as a line. */
   append(entry: CaptionEntry): void {
     this.#write(`${JSON.stringify(entry)}\n`);
     if (Date.now() - this.#synced < syncInterval) return;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BantamError, UsageError } from '../base/errors.js';
-import { isObject } from '../base/fields.js';
+import { isObject } from '../base/schema.js';
 import { excerpt } from './clean-caption.js';
 import { NoAnswer, postJson, type HttpAnswer } from './post-json.js';
 
@@ -31,7 +31,7 @@ const longestWait = 60;
 export class ChatClient {
   readonly #options: ChatClientOptions;
   readonly #url: URL;
-  /** Whether the server was there before: then it may come back. */
+  /** The server has answered before, so it may come back. */
   #met = false;
 
   constructor(options: ChatClientOptions) {
@@ -144,7 +144,7 @@ function chatUrl(text: string): URL {
   return url;
 }
 
-/** What a server says about an error, on one line. */
+/** A server's error message on one line. */
 function serverMessage(body: string): string {
   const value = parse(body);
   const error = isObject(value) ? (value.error ?? value.message ?? value.detail) : undefined;

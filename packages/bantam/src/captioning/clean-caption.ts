@@ -1,15 +1,15 @@
 /** More characters than this are no caption; ours. CLIP's context holds about 77 tokens. */
 const longest = 1000;
 
-/** How language models begin when they do not describe a picture. */
+/** How language models begin when they do not describe an image. */
 const refusal =
   /^(?:i['’]?m sorry|i am sorry|sorry\b|i apologi[sz]e|as an ai\b|i (?:can['’]?t|cannot|am unable|['’]?m unable)\b)/i;
 
-/** What they put before a caption: `Caption:`, `Here is a short caption for the picture:`, `1.` */
+/** Words that models put before a caption: `Caption:`, `Here is a short caption for the image:`, `1.` */
 const preambles: readonly RegExp[] = [
   /^(?:sure|certainly|of course)[,.!]\s*/i,
   /^here(?:['’]s| is| are)\b[^:.]{0,80}:\s*/i,
-  /^(?:(?:a|the|one|short|brief|possible|image|picture|photo)\s+){0,3}(?:caption|description|answer|alt text)\s*\d*\s*:\s*/i,
+  /^(?:(?:a|the|one|short|brief|possible|image|image|photo)\s+){0,3}(?:caption|description|answer|alt text)\s*\d*\s*:\s*/i,
   /^(?:[-*•]|\d{1,2}[.)])\s+/,
 ];
 

@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -12,12 +13,12 @@ import {
   type LoadedModel,
 } from '../models/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
-import { evalTransform } from '../data/eval-transform.js';
+import { evalTransform } from '../data/images/eval-transform.js';
 import {
-  pictureDraws,
+  imageRng,
   type Captioner,
   type CaptionOutcome,
-  type CaptionPicture,
+  type CaptionImage,
   type CaptionRequest,
 } from './captioner.js';
 
@@ -29,9 +30,9 @@ export interface CocaCaptionerOptions {
   readonly method?: 'sample' | 'beam' | 'greedy';
   /** Of `sample`; 1 by default. */
   readonly temperature?: number;
-  /** Of `sample`: how many of the likeliest tokens are drawn from; all by default. */
+  /** Of `sample`: how many of the likeliest tokens are sampled from; all by default. */
   readonly topK?: number;
-  /** Of `sample`: the share of probability that is drawn from; BLIP's 0.9 by default. */
+  /** Of `sample`: the fraction of probability that is sampled from; BLIP's 0.9 by default. */
   readonly topP?: number;
   /** Of `beam`; the most of 4 and `count` by default. */
   readonly beams?: number;
@@ -42,7 +43,7 @@ export interface CocaCaptionerOptions {
 type Generation = Omit<GenerateOptions, 'count' | 'generator'>;
 
 /**
- * A CoCa model of a directory. Pictures go through it in batches that are always the same, each with
+ * A CoCa model of a directory. Images go through it in batches that are always the same, each with
  * a random stream of its own.
  */
 export class CocaCaptioner implements Captioner {
@@ -106,7 +107,7 @@ export class CocaCaptioner implements Captioner {
   }
 
   async *caption(
-    pictures: AsyncIterable<CaptionPicture>,
+    images: AsyncIterable<CaptionImage>,
     { count, seed, signal }: CaptionRequest,
   ): AsyncGenerator<CaptionOutcome, void, undefined> {
     if (this.#generation.method === 'greedy' && count > 1) {
@@ -114,46 +115,44 @@ export class CocaCaptioner implements Captioner {
         `A greedy search finds one caption, not ${count}; ask for 1, or choose sample or beam.`,
       );
     }
-    let batch: CaptionPicture[] = [];
-    const place = ({ index }: CaptionPicture) => Math.floor(index / this.together);
-    for await (const picture of pictures) {
-      const [first = picture] = batch;
-      if (place(first) !== place(picture)) {
+    let batch: CaptionImage[] = [];
+    const group = ({ index }: CaptionImage) => Math.floor(index / this.together);
+    for await (const image of images) {
+      const [first = image] = batch;
+      if (group(first) !== group(image)) {
         yield* this.#captionBatch(batch, { count, seed });
         batch = [];
         // Signals and progress get their turn.
         await setImmediate();
       }
-      batch.push(picture);
+      batch.push(image);
     }
-    // After an abort the batch may lack pictures, and its captions would be others.
+    // After an abort the batch may lack images, and its captions would be others.
     if (signal?.aborted !== true && batch.length > 0)
       yield* this.#captionBatch(batch, { count, seed });
   }
 
   *#captionBatch(
-    batch: readonly CaptionPicture[],
+    batch: readonly CaptionImage[],
     request: CaptionRequest,
   ): Iterable<CaptionOutcome> {
     const all = this.#generate(batch, request);
     for (const [i, { key }] of batch.entries()) {
-      const texts = (all[i] ?? []).map((text) => text.trim());
+      const texts = at(all, i).map((text) => text.trim());
       const captions = [...new Set(texts)].filter((text) => text !== '');
       if (captions.length > 0) yield { key, captions };
       else yield { key, reason: 'the model gave no words' };
     }
   }
 
-  #generate(batch: readonly CaptionPicture[], { count, seed }: CaptionRequest): string[][] {
+  #generate(batch: readonly CaptionImage[], { count, seed }: CaptionRequest): string[][] {
     const { model, preprocess, tokenizer } = this.#loaded;
     const { size } = preprocess;
     const bytes = new Uint8Array(batch.length * size * size * 3);
     for (const [i, { pixels }] of batch.entries()) {
       bytes.set(evalTransform(pixels, preprocess).data, i * size * size * 3);
     }
-    const generator = batch.map(
-      ({ key }) => new Generator({ seed: pictureDraws(seed, key).bits() }),
-    );
+    const generator = batch.map(({ key }) => new Generator({ seed: imageRng(seed, key).bits() }));
     return scope(() => {
       const raw = fromTypedArray(bytes, { shape: [batch.length, size, size, 3] });
       const normalized = normalizePixels(to(raw, { device: model.logitScale.device }), preprocess);

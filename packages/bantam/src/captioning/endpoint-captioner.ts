@@ -1,19 +1,19 @@
 import { BantamError, UsageError } from '../base/errors.js';
 import {
-  pictureDraws,
+  imageRng,
   type Captioner,
   type CaptionOutcome,
-  type CaptionPicture,
+  type CaptionImage,
   type CaptionRequest,
 } from './captioner.js';
 import { ChatClient, type ChatAnswer } from './chat-client.js';
 import { cleanCaption } from './clean-caption.js';
 import { mapInOrder } from './in-order.js';
-import { pictureUrl } from './image-url.js';
+import { imageUrl } from './image-url.js';
 
-/** What an endpoint is asked by default; ours. */
+/** Default prompt for an endpoint; ours. */
 export const captionPrompt =
-  'Write a caption for this picture: one short sentence that says what it shows. Answer with the caption alone.';
+  'Write a caption for this image: one short sentence that says what it shows. Answer with the caption alone.';
 
 export interface EndpointCaptionerOptions {
   /** Address of the server, with or without `/v1`, such as `http://localhost:8080`. */
@@ -24,7 +24,7 @@ export interface EndpointCaptionerOptions {
   readonly key?: string;
   /** {@link captionPrompt} by default. */
   readonly prompt?: string;
-  /** 0.8 by default, so that several captions of a picture differ; ours. */
+  /** 0.8 by default, so that several captions of an image differ; ours. */
   readonly temperature?: number;
   /** The server's by default. */
   readonly topK?: number;
@@ -32,9 +32,9 @@ export interface EndpointCaptionerOptions {
   readonly topP?: number;
   /** Most tokens of an answer, thoughts included; 200 by default. */
   readonly maxTokens?: number;
-  /** Longer side that pictures are shrunk to, in pixels; 512 by default. */
+  /** Longer side that images are shrunk to, in pixels; 512 by default. */
   readonly imageSize?: number;
-  /** Pictures asked about at once; 2 by default. */
+  /** Images asked about at once; 2 by default. */
   readonly concurrency?: number;
   /** Seconds that an answer may take; 120 by default. */
   readonly timeout?: number;
@@ -42,7 +42,7 @@ export interface EndpointCaptionerOptions {
   readonly retries?: number;
 }
 
-/** So many pictures in a row without a usable answer, and none of the others will have one. */
+/** So many images in a row without a usable answer, and none of the others will have one. */
 const mostRefused = 5;
 /** Timeouts cost more time than other failures. */
 const mostTimeouts = 2;
@@ -51,7 +51,7 @@ type Failed = Extract<ChatAnswer, { failure: string }>;
 
 /**
  * A vision model behind OpenAI's interface for chats (`POST /v1/chat/completions`), as llama.cpp,
- * Ollama, vLLM and LM Studio serve it. Answers are cleaned by {@link cleanCaption}; a picture
+ * Ollama, vLLM and LM Studio serve it. Answers are cleaned by {@link cleanCaption}; an image
  * without a usable answer is passed by.
  */
 export class EndpointCaptioner implements Captioner {
@@ -63,7 +63,7 @@ export class EndpointCaptioner implements Captioner {
   readonly #prompt: string;
   readonly #imageSize: number;
   readonly #sampling: Readonly<Record<string, number>>;
-  /** Whether the server takes no requests for several choices. */
+  /** The server takes no requests for several choices. */
   #single = false;
 
   constructor(options: EndpointCaptionerOptions) {
@@ -86,7 +86,7 @@ export class EndpointCaptioner implements Captioner {
   }
 
   async *caption(
-    pictures: AsyncIterable<CaptionPicture>,
+    images: AsyncIterable<CaptionImage>,
     request: CaptionRequest,
   ): AsyncGenerator<CaptionOutcome, void, undefined> {
     const controller = new AbortController();
@@ -94,10 +94,10 @@ export class EndpointCaptioner implements Captioner {
       controller.signal,
       ...(request.signal ? [request.signal] : []),
     ]);
-    const work = (picture: CaptionPicture) => this.#captionOne(picture, { ...request, signal });
+    const work = (image: CaptionImage) => this.#captionOne(image, { ...request, signal });
     let inRow: Failed[] = [];
     try {
-      for await (const { key, captions, failed } of mapInOrder(pictures, this.#concurrency, work)) {
+      for await (const { key, captions, failed } of mapInOrder(images, this.#concurrency, work)) {
         if (failed === undefined) {
           inRow = [];
           yield { key, captions };
@@ -116,12 +116,12 @@ export class EndpointCaptioner implements Captioner {
   }
 
   async #captionOne(
-    picture: CaptionPicture,
+    image: CaptionImage,
     { count, seed, signal }: CaptionRequest & { signal: AbortSignal },
   ): Promise<{ key: string; captions: readonly string[]; failed?: Failed }> {
-    const { key } = picture;
-    const url = await pictureUrl(picture, this.#imageSize);
-    const seeds = pictureDraws(seed, key);
+    const { key } = image;
+    const url = await imageUrl(image, this.#imageSize);
+    const seeds = imageRng(seed, key);
     const captions = new Map<string, string>();
     let failed: Failed = { failure: 'nonsense', reason: '' };
     // One request more than captions, as some answers repeat others; two without any are enough.
@@ -175,12 +175,12 @@ export class EndpointCaptioner implements Captioner {
     const timeouts = inRow.slice(-mostTimeouts).filter(({ failure }) => failure === 'timeout');
     if (timeouts.length === mostTimeouts) {
       throw new BantamError(
-        `${this.source} gave ${last?.reason ?? ''} for ${mostTimeouts} pictures in a row; allow more time, smaller pictures or fewer at once.`,
+        `${this.source} gave ${last?.reason ?? ''} for ${mostTimeouts} images in a row; allow more time, smaller images or fewer at once.`,
       );
     }
     if (inRow.length < mostRefused) return;
     throw new BantamError(
-      `${this.source} gave no usable caption for ${mostRefused} pictures in a row (the last: ${last?.reason ?? ''}); try another prompt or another model.`,
+      `${this.source} gave no usable caption for ${mostRefused} images in a row (the last: ${last?.reason ?? ''}); try another prompt or another model.`,
     );
   }
 }

@@ -1,12 +1,12 @@
 import sharp from 'sharp';
-import type { CaptionPicture } from './captioner.js';
+import type { CaptionImage } from './captioner.js';
 
 /**
- * A picture as a data URL that vision endpoints take: the file as it is where it is an upright JPEG
+ * An image as a data URL that vision endpoints take: the file as it is where it is an upright JPEG
  * or PNG without transparency, of at most `size` pixels on its longer side; else the pixels that
  * training sees, shrunk to it, as JPEG of quality 90.
  */
-export async function pictureUrl({ pixels, file }: CaptionPicture, size: number): Promise<string> {
+export async function imageUrl({ pixels, file }: CaptionImage, size: number): Promise<string> {
   const { width, height, data } = pixels;
   if (file !== undefined && Math.max(width, height) <= size) {
     const kind = await plainKind(file);

@@ -1,24 +1,24 @@
 /**
- * Works on up to `lanes` items at once and gives the results in the order of the items. The first
+ * Works on up to `workers` items at once and gives the results in the order of the items. The first
  * failure in that order ends it.
  */
 export async function* mapInOrder<Item, Result>(
   items: AsyncIterable<Item>,
-  lanes: number,
+  workers: number,
   work: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result, void, undefined> {
-  const begun: Promise<Result>[] = [];
+  const started: Promise<Result>[] = [];
   for await (const item of items) {
     const result = work(item);
-    // Who awaits it hears of its failure; until then it must not end the process.
+    // A failure surfaces where the result is awaited; until then it must not end the process.
     result.catch(() => undefined);
-    begun.push(result);
-    if (begun.length === lanes) yield* next(begun);
+    started.push(result);
+    if (started.length === workers) yield* next(started);
   }
-  while (begun.length > 0) yield* next(begun);
+  while (started.length > 0) yield* next(started);
 }
 
-async function* next<Result>(begun: Promise<Result>[]): AsyncGenerator<Result, void, undefined> {
-  const first = begun.shift();
+async function* next<Result>(started: Promise<Result>[]): AsyncGenerator<Result, void, undefined> {
+  const first = started.shift();
   if (first !== undefined) yield await first;
 }

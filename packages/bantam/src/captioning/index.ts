@@ -4,7 +4,7 @@ export {
   type CaptionSourceOptions,
   type CaptionSummary,
 } from './caption-source.js';
-export type { Captioner, CaptionOutcome, CaptionPicture, CaptionRequest } from './captioner.js';
+export type { Captioner, CaptionOutcome, CaptionImage, CaptionRequest } from './captioner.js';
 export type { CocaCaptioner, CocaCaptionerOptions } from './coca-captioner.js';
 export {
   captionPrompt,

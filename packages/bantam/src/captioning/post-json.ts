@@ -1,13 +1,13 @@
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
 
-/** What a server answered. */
+/** A server's answer. */
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
   /** Seconds after which the server wants to be asked again, where it says so. */
   readonly retryAfter?: number;
-  /** Where it redirects to. */
+  /** Target of a redirect. */
   readonly location?: string;
 }
 
@@ -31,8 +31,8 @@ export class NoAnswer extends Error {
 }
 
 /**
- * Posts JSON. Node's fetch gives up after five minutes whatever it is told, and captioning on a
- * processor may take longer; so this is node:http.
+ * Posts JSON. Node's fetch gives up after five minutes whatever its options, and captioning on a
+ * CPU may take longer; so this is node:http.
  *
  * @throws NoAnswer when there is none, or the signal's reason.
  */

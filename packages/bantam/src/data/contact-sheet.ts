@@ -1,21 +1,22 @@
 import { dirname } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
 import { makeFolder } from '../base/make-folder.js';
-import { augmentImage, type ImageAugment } from './augment.js';
-import { decodeLocation } from './decode.js';
-import { Draws } from './random.js';
-import type { Source } from './source.js';
+import { augmentImage } from './augment/augment.js';
+import { resolveAugment, type ImageAugment } from './augment/schema.js';
+import { decodeLocation } from './images/decode.js';
+import { CounterRng } from './counter-rng.js';
+import type { Source } from './sources/source.js';
 
 export interface ContactSheetOptions {
   /** PNG file to write. */
   readonly path: string;
-  /** Pictures; evenly spaced over the source. 96 by default. */
+  /** Images; evenly spaced over the source. 96 by default. */
   readonly count?: number;
-  /** Pictures in a row; 12 by default. */
+  /** Images in a row; 12 by default. */
   readonly columns?: number;
-  /** Edge of a picture's square in pixels; 72 by default. */
+  /** Side length of an image's square in pixels; 72 by default. */
   readonly cell?: number;
-  /** Shows each picture as the first epoch of training with seed 0 has it, at `cell` pixels. */
+  /** Shows each image as the first epoch of training with seed 0 has it, at `cell` pixels. */
   readonly augment?: ImageAugment;
 }
 
@@ -25,7 +26,7 @@ export function evenlySpaced(size: number, count: number): number[] {
   return Array.from({ length: taken }, (_, i) => Math.floor(((i + 0.5) * size) / taken));
 }
 
-/** Writes a PNG with a grid of a source's pictures, whole, on cards. Broken ones stay blank. */
+/** Writes a PNG with a grid of a source's images, whole, on cards. Broken ones stay blank. */
 export async function contactSheet(
   source: Source,
   { path, count = 96, columns = 12, cell = 72, augment }: ContactSheetOptions,
@@ -36,9 +37,9 @@ export async function contactSheet(
   const card = cell + gap;
   const pitch = card + gap;
   const cards = await Promise.all(
-    indices.map(async (index, place): Promise<OverlayOptions> => {
-      const left = gap + (place % across) * pitch;
-      const top = gap + Math.floor(place / across) * pitch;
+    indices.map(async (index, slot): Promise<OverlayOptions> => {
+      const left = gap + (slot % across) * pitch;
+      const top = gap + Math.floor(slot / across) * pitch;
       return { input: await thumbnail(source, index, { cell, card, augment }), left, top };
     }),
   );
@@ -56,7 +57,7 @@ export async function contactSheet(
     .toFile(path);
 }
 
-/** A picture on a white card with round corners. */
+/** An image on a white card with round corners. */
 async function thumbnail(
   source: Source,
   index: number,
@@ -67,11 +68,13 @@ async function thumbnail(
     `<svg width="${card}" height="${card}"><rect width="${card}" height="${card}" rx="${corner}" fill="#fff"/></svg>`,
   );
   const decoded = await decodeLocation(source.location(index)).catch(() => undefined);
-  const draws = new Draws({ seed: 0, purpose: 'augment/image', epoch: 0, index });
-  const picture =
-    decoded && augment ? augmentImage(decoded, augment, { size: cell, draws }) : decoded;
-  if (picture === undefined) return sharp(paper).png().toBuffer();
-  const { width, height, data } = picture;
+  const rng = new CounterRng({ seed: 0, purpose: 'augment/image', epoch: 0, index });
+  const image =
+    decoded && augment
+      ? augmentImage(decoded, resolveAugment(augment), { size: cell, rng })
+      : decoded;
+  if (image === undefined) return sharp(paper).png().toBuffer();
+  const { width, height, data } = image;
   const margin = Math.floor((card - cell) / 2);
   const fitted = await sharp(data, { raw: { width, height, channels: 3 } })
     .resize(cell, cell, { fit: 'contain', background: '#fff' })

@@ -1,39 +1,41 @@
-export {
-  augmentImage,
-  checkAugment,
-  resolveAugment,
-  type AugmentContext,
-  type ImageAugment,
-  type ImageOp,
-} from './augment.js';
+export { augmentImage, type AugmentContext } from './augment/augment.js';
 export {
   augmentations,
   emojiAugment,
   parseAugment,
   photoAugment,
   type AugmentationName,
-} from './augmentations.js';
-export { opTable, type OpName, type OpParameters, type Range } from './augment-ops.js';
-export { checkRecipe, drawCaption } from './captions.js';
+} from './augment/presets.js';
+export {
+  augmentSchema,
+  opSchemas,
+  resolveAugment,
+  type ImageAugment,
+  type ImageOp,
+  type OpName,
+  type ResolvedAugment,
+  type ResolvedOp,
+} from './augment/schema.js';
+export { checkCaptionTemplates, sampleCaption } from './sources/captions.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
-export { decodeImage, decodeLocation, type DecodeOptions } from './decode.js';
+export { decodeImage, decodeLocation, type DecodeOptions } from './images/decode.js';
 export {
   emojiEvaluations,
-  emojiRecipe,
+  emojiCaptions,
   emojiTemplates,
   type EmojiEvaluation,
-} from './emoji/emoji-source.js';
+} from './sources/emoji/emoji-source.js';
 export {
   getEmoji,
   openEmojiStore,
   type EmojiProgress,
   type EmojiStore,
   type GetEmojiOptions,
-} from './emoji/store.js';
-export { emojiStyles, type EmojiStyle } from './emoji/styles.js';
-export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './eval-batches.js';
-export { evalTransform, type Geometry } from './eval-transform.js';
-export { folderTemplates } from './folder-source.js';
+} from './sources/emoji/store.js';
+export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
+export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
+export { evalTransform, type Geometry } from './images/eval-transform.js';
+export { folderTemplates } from './sources/folder-source.js';
 export {
   inspectSource,
   type InspectOptions,
@@ -42,20 +44,14 @@ export {
   type Spread,
   type SyntheticSummary,
 } from './inspect.js';
-export {
-  Loader,
-  pixelCacheBytes,
-  usualDecodeSide,
-  type Batch,
-  type LoaderOptions,
-} from './loader.js';
-export { openSource, type OpenSourceOptions } from './open-source.js';
-export { epochOrder, samplesPerEpoch, type Position } from './order.js';
-export { packSource, type PackOptions, type PackSummary } from './pack.js';
-export type { Box, Pixels } from './pixels.js';
-export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './quarantine.js';
-export { Draws, type DrawKey } from './random.js';
-export { type RandAugmentParameters, type RandOp } from './rand-augment.js';
+export { Loader, type Batch, type LoaderOptions } from './loader/loader.js';
+export { defaultDecodeSide, pixelCacheBytes } from './loader/pixel-cache.js';
+export { openSource, type OpenSourceOptions } from './sources/open-source.js';
+export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
+export { writeShards, type WriteShardsOptions, type ShardsSummary } from './write-shards.js';
+export type { Box, Pixels } from './images/pixels.js';
+export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
+export { CounterRng, type RngKey } from './counter-rng.js';
 export {
   replayBatches,
   replayCaptions,
@@ -63,12 +59,12 @@ export {
   type ReplayBatch,
   type ReplayBatchesOptions,
   type Replayed,
-} from './replay.js';
-export { resample, type ResampleOptions } from './resample.js';
+} from './loader/replay.js';
+export { resample, type ResampleOptions } from './images/resample.js';
 export {
   plainCaptions,
-  type CaptionForm,
-  type CaptionRecipe,
+  type CaptionTemplate,
+  type CaptionTemplates,
   type DataRecord,
   type Grouping,
   type ImageLocation,
@@ -77,4 +73,4 @@ export {
   type OpenProgress,
   type Source,
   type SyntheticCaption,
-} from './source.js';
+} from './sources/source.js';

@@ -1,11 +1,12 @@
+import { at } from '../base/at.js';
 import { createHash } from 'node:crypto';
-import { syntheticShare } from './captions.js';
+import { syntheticFraction } from './sources/captions.js';
 import { evenlySpaced } from './contact-sheet.js';
-import { decodeLocation } from './decode.js';
-import { readLocation } from './location.js';
-import { samplesPerEpoch } from './order.js';
-import type { QuarantinedSample } from './quarantine.js';
-import type { DataRecord, LicenceNotice, Source } from './source.js';
+import { decodeLocation } from './images/decode.js';
+import { readLocation } from './images/location.js';
+import { samplesPerEpoch } from './loader/order.js';
+import type { QuarantinedSample } from './loader/quarantine.js';
+import type { DataRecord, LicenceNotice, Source } from './sources/source.js';
 
 /** Least, middle and greatest of some numbers. */
 export interface Spread {
@@ -23,15 +24,15 @@ export interface LabelSummary {
   readonly smallest: { readonly name: string; readonly records: number };
 }
 
-/** What models wrote about a source's pictures. */
+/** Captions that models wrote for a source's images. */
 export interface SyntheticSummary {
   /** Records that have synthetic captions. */
   readonly records: number;
   readonly captions: number;
   /** Their captioners. */
   readonly sources: readonly string[];
-  /** Chance that training draws one where there are any. */
-  readonly share: number;
+  /** Probability that training samples one where there are any. */
+  readonly fraction: number;
   /** Some records with both kinds of captions, evenly spaced. */
   readonly examples: readonly Pick<DataRecord, 'key' | 'captions' | 'synthetic'>[];
 }
@@ -50,12 +51,12 @@ export interface SourceSummary {
   /** Absent where there are no synthetic captions. */
   readonly synthetic?: SyntheticSummary;
   readonly images: {
-    /** Pictures that were decoded for what follows. */
+    /** Images that were decoded for what follows. */
     readonly decoded: number;
     readonly width: Spread;
     readonly height: Spread;
     readonly broken: readonly QuarantinedSample[];
-    /** Pictures whose bytes were compared, and how many equal those of an earlier one. */
+    /** Images whose bytes were compared, and how many equal those of an earlier one. */
     readonly compared: number;
     readonly duplicates: number;
   };
@@ -66,9 +67,9 @@ export interface SourceSummary {
 }
 
 export interface InspectOptions {
-  /** Pictures to decode, evenly spaced; 500 by default. */
+  /** Images to decode, evenly spaced; 500 by default. */
   readonly decode?: number;
-  /** Pictures to compare by their bytes, evenly spaced; 30,000 by default. */
+  /** Images to compare by their bytes, evenly spaced; 30,000 by default. */
   readonly compare?: number;
 }
 
@@ -101,19 +102,19 @@ export async function inspectSource(
 }
 
 function summariseSynthetic(
-  { recipe }: Source,
+  { captionTemplates }: Source,
   records: readonly DataRecord[],
 ): Pick<SourceSummary, 'synthetic'> {
-  const told = records.filter(({ synthetic }) => synthetic !== undefined);
-  if (told.length === 0) return {};
-  const written = told.flatMap(({ synthetic = [] }) => synthetic);
-  const examples = evenlySpaced(told.length, 3).flatMap((place) => told[place] ?? []);
+  const captioned = records.filter(({ synthetic }) => synthetic !== undefined);
+  if (captioned.length === 0) return {};
+  const written = captioned.flatMap(({ synthetic = [] }) => synthetic);
+  const examples = evenlySpaced(captioned.length, 3).map((index) => at(captioned, index));
   return {
     synthetic: {
-      records: told.length,
+      records: captioned.length,
       captions: written.length,
       sources: [...new Set(written.map(({ source }) => source))],
-      share: recipe.synthetic ?? syntheticShare,
+      fraction: captionTemplates.synthetic ?? syntheticFraction,
       examples: examples.map(({ key, captions, synthetic = [] }) => ({ key, captions, synthetic })),
     },
   };
@@ -154,10 +155,10 @@ function summariseLabels(source: Source): LabelSummary[] {
     let unlabelled = 0;
     for (const label of labels) {
       if (label < 0) unlabelled++;
-      else counts[label] = (counts[label] ?? 0) + 1;
+      else counts[label] = at(counts, label) + 1;
     }
     const ranked = classes
-      .map((className, id) => ({ name: className, records: counts[id] ?? 0 }))
+      .map((className, id) => ({ name: className, records: at(counts, id) }))
       .filter(({ records }) => records > 0)
       .sort((a, b) => b.records - a.records);
     const none = { name: '', records: 0 };
@@ -173,6 +174,8 @@ function summariseLabels(source: Source): LabelSummary[] {
 
 function spread(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
-  return { min: at(0), median: at(0.5), max: at(1) };
+  if (sorted.length === 0) return { min: 0, median: 0, max: 0 };
+  const quantile = (fraction: number): number =>
+    at(sorted, Math.floor((sorted.length - 1) * fraction));
+  return { min: quantile(0), median: quantile(0.5), max: quantile(1) };
 }

@@ -1,13 +1,13 @@
 /**
- * What retrieval scores if the gallery comes in random order. Queries differ in how many items are
+ * Retrieval scores of a gallery in random order. Queries differ in how many items are
  * right for them, so each metric is an expectation over the queries.
  */
 export interface RetrievalChance {
-  /** Expected share of queries with a hit among the first k. */
+  /** Expected fraction of queries with a hit among the first k. */
   recall(k: number): number;
-  /** The first place by which half of the queries are expected to have had a hit. */
+  /** The first rank by which half of the queries are expected to have had a hit. */
   readonly medianRank: number;
-  /** Expected mean of 1/place of the first hit. */
+  /** Expected mean of 1/rank of the first hit. */
   readonly meanReciprocalRank: number;
 }
 
@@ -23,7 +23,7 @@ export function retrievalChance(items: number, positives: readonly number[]): Re
   const recall = (k: number): number => expect((right) => 1 - missAll(items, right, k));
   return {
     recall,
-    medianRank: firstWhere(items, (place) => recall(place) >= 0.5),
+    medianRank: firstWhere(items, (rank) => recall(rank) >= 0.5),
     meanReciprocalRank: expect((right) => expectedReciprocal(items, right)),
   };
 }
@@ -37,13 +37,13 @@ function missAll(items: number, right: number, k: number): number {
   return probability;
 }
 
-/** Σ P(first hit at place)/place */
+/** Σ P(first hit at rank)/rank */
 function expectedReciprocal(items: number, right: number): number {
   let total = 0;
   let missedSoFar = 1;
-  for (let place = 1; place <= items - right + 1; place++) {
-    const hit = right / (items - place + 1);
-    total += (missedSoFar * hit) / place;
+  for (let rank = 1; rank <= items - right + 1; rank++) {
+    const hit = right / (items - rank + 1);
+    total += (missedSoFar * hit) / rank;
     missedSoFar *= 1 - hit;
   }
   return total;

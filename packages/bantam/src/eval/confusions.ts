@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 /** Images of one class that were taken for another; examples are rows, or the keys of records. */
 export interface Confusion<Example = number> {
   readonly truth: string;
@@ -22,7 +23,7 @@ export interface ConfusionsInput {
 
 /**
  * The confusions that cost the most accuracy, worst first; among equals, those that take the larger
- * share of their true class come first.
+ * fraction of their true class come first.
  */
 export function confusions(input: ConfusionsInput): Confusion[] {
   const { classes, labels, predicted, keep = { pairs: 20, examples: 8 } } = input;
@@ -30,8 +31,8 @@ export function confusions(input: ConfusionsInput): Confusion[] {
   const rowsOf = new Map<number, number[]>();
   labels.forEach((truth, row) => {
     if (truth < 0) return;
-    sizes[truth] = (sizes[truth] ?? 0) + 1;
-    const guess = predicted[row] ?? truth;
+    sizes[truth] = at(sizes, truth) + 1;
+    const guess = at(predicted, row);
     if (guess === truth) return;
     const pair = truth * classes.length + guess;
     const rows = rowsOf.get(pair);
@@ -42,10 +43,10 @@ export function confusions(input: ConfusionsInput): Confusion[] {
     .map(([pair, rows]) => {
       const truth = Math.floor(pair / classes.length);
       return {
-        truth: classes[truth] ?? '',
-        predicted: classes[pair % classes.length] ?? '',
+        truth: at(classes, truth),
+        predicted: at(classes, pair % classes.length),
         count: rows.length,
-        of: sizes[truth] ?? 0,
+        of: at(sizes, truth),
         examples: rows.slice(0, keep.examples),
       };
     })

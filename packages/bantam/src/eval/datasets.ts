@@ -2,7 +2,7 @@ import { emojiEvaluations, emojiStyles } from '../data/index.js';
 
 /** A data set to evaluate on. */
 export interface EvalDataset {
-  /** What tables call it. */
+  /** Name in tables. */
   readonly name: string;
   /** Its source specification. */
   readonly spec: string;
@@ -10,7 +10,7 @@ export interface EvalDataset {
   readonly kind?: DatasetKind;
 }
 
-export type DatasetKind = 'seen style' | 'unseen concepts' | 'unseen style';
+export type DatasetKind = 'in-distribution' | 'held-out classes' | 'out-of-distribution';
 
 /**
  * The data sets that a specification stands for: `emoji` alone is every style with default skin
@@ -18,10 +18,15 @@ export type DatasetKind = 'seen style' | 'unseen concepts' | 'unseen style';
  */
 export function evalDatasets(spec: string): EvalDataset[] {
   if (spec !== 'emoji') return [{ name: spec, spec }];
-  const seen = new Map(emojiStyles.map((style) => [style.name, style.seen]));
+  const known = new Map(emojiStyles.map((style) => [style.name, style.inDistribution]));
   return emojiEvaluations.map((evaluation) => {
-    const known = seen.get(evaluation.name);
-    const kind = known === undefined ? 'unseen concepts' : known ? 'seen style' : 'unseen style';
+    const inside = known.get(evaluation.name);
+    const kind =
+      inside === undefined
+        ? 'held-out classes'
+        : inside
+          ? 'in-distribution'
+          : 'out-of-distribution';
     return { ...evaluation, kind };
   });
 }

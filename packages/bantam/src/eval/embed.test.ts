@@ -10,16 +10,16 @@ import { openEmbeddings, saveEmbeddings } from './embedding-file.js';
 import { encodeTexts } from './encode.js';
 import { ImageIndex } from './image-index.js';
 import { search } from './search.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-embed-'));
 const loaded = tinyModel();
 let source: Source;
 
 before(async () => {
-  const folder = join(directory, 'pictures');
-  await writePictures(folder, { cat: ['red', 'blue', '#123'], sea_horse: ['lime', 'gold'] });
-  writeFileSync(join(folder, 'cat', '1.png'), 'no picture');
+  const folder = join(directory, 'images');
+  await writeImages(folder, { cat: ['red', 'blue', '#123'], sea_horse: ['lime', 'gold'] });
+  writeFileSync(join(folder, 'cat', '1.png'), 'no image');
   source = await openSource(`folder:${folder}`);
 });
 
@@ -78,7 +78,7 @@ describe('encodeTexts', () => {
 });
 
 describe('embedSource', () => {
-  it('has a row for each picture that can be read, in the order of the source', async () => {
+  it('has a row for each image that can be read, in the order of the source', async () => {
     const whole = await embedSource(loaded, source);
     assert.deepEqual(whole.keys, ['cat/0.png', 'cat/2.png', 'sea_horse/0.png', 'sea_horse/1.png']);
     assert.deepEqual([...whole.records], [0, 2, 3, 4]);
@@ -113,7 +113,7 @@ describe('embedSource', () => {
       onProgress: ({ stage, done, total }) => seen.push(`${stage} ${done}/${total}`),
     });
     clearInterval(timer);
-    assert.deepEqual(seen, ['pictures 1/5', 'pictures 3/5', 'pictures 4/5', 'texts 2/2']);
+    assert.deepEqual(seen, ['images 1/5', 'images 3/5', 'images 4/5', 'texts 2/2']);
     assert.ok(turns > 0);
     assert.equal(liveTensors(), start + 2);
     disposeEmbeddings(embeddings);
@@ -151,7 +151,7 @@ describe('search', () => {
   const features = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0, 1);
   const index = new ImageIndex({ keys: ['a', 'b', 'c', 'd'], features, width: 2 });
 
-  it('orders pictures by their cosine, equals by their place', () => {
+  it('orders images by their cosine, equals by their place', () => {
     const hits = index.nearest(Float32Array.of(0, 1), 3);
     assert.deepEqual(
       hits.map(({ key, row }) => [key, row]),
@@ -169,7 +169,7 @@ describe('search', () => {
     assert.deepEqual(index.nearest(Float32Array.of(1, 0), 1)[0]?.key, 'a');
   });
 
-  it('finds for a text the pictures whose features are closest to its own', async () => {
+  it('finds for a text the images whose features are closest to its own', async () => {
     const vectors = await encodeTexts(loaded, ['cat', 'horse']);
     const own = new ImageIndex({
       keys: ['cat', 'horse'],
@@ -184,7 +184,7 @@ describe('search', () => {
   });
 
   it('refuses what does not fit together', () => {
-    assert.throws(() => index.nearest(new Float32Array(3), 1), /3 dimensions and the pictures 2/);
+    assert.throws(() => index.nearest(new Float32Array(3), 1), /3 dimensions and the images 2/);
     assert.throws(() => new ImageIndex({ keys: ['a'], features, width: 2 }), /1 keys for 4/);
   });
 });

@@ -7,26 +7,26 @@ import { encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
 
 /** How far an embedding pass has come. */
 export interface EmbedProgress {
-  readonly stage: 'pictures' | 'texts';
+  readonly stage: 'images' | 'texts';
   readonly done: number;
   readonly total: number;
 }
 
 export interface EmbedSourceOptions extends EncodeOptions {
-  /** Whether only the first caption of each picture is embedded or all are. `first` by default. */
+  /** Embeds only the first caption of each image, or all. `first` by default. */
   readonly captions?: 'first' | 'all';
-  /** Where broken pictures are counted; a quarantine of its own by default. */
+  /** Counts broken images; a new quarantine by default. */
   readonly quarantine?: Quarantine;
   readonly onProgress?: (progress: EmbedProgress) => void;
 }
 
-/** A source in a model's space. Rows follow the order of the source; broken pictures have none. */
+/** A source in a model's space. Rows follow the order of the source; broken images have none. */
 export interface Embeddings {
   /** Record of the source that each row of `image` is. */
   readonly records: Int32Array;
   /** Key of each row of `image`. */
   readonly keys: readonly string[];
-  /** Picture features [N, D], float32, each row of length 1. */
+  /** Image features [N, D], float32, each row of length 1. */
   readonly image: Tensor;
   /** The distinct captions, in the order in which they first come. */
   readonly captions: readonly string[];
@@ -34,14 +34,14 @@ export interface Embeddings {
   readonly text: Tensor;
   /** Captions of each row of `image`, the plainest first, as rows of `text`. */
   readonly captionsOf: readonly (readonly number[])[];
-  /** Pictures that could not be read. */
+  /** Images that could not be read. */
   readonly quarantined: readonly QuarantinedSample[];
 }
 
 /**
- * Embeds the pictures and captions of a source, each once. The event loop runs between batches.
+ * Embeds the images and captions of a source, each once. The event loop runs between batches.
  *
- * @throws BantamError when no picture can be read, or more are broken than the quarantine allows.
+ * @throws BantamError when no image can be read, or more are broken than the quarantine allows.
  */
 export async function embedSource(
   loaded: LoadedModel,
@@ -49,9 +49,9 @@ export async function embedSource(
   options: EmbedSourceOptions = {},
 ): Promise<Embeddings> {
   const { captions: which = 'first', onProgress } = options;
-  const pictures = await embedPictures(loaded, source, options);
+  const images = await embedImages(loaded, source, options);
   const rowOf = new Map<string, number>();
-  const captionsOf = Array.from(pictures.records, (index) => {
+  const captionsOf = Array.from(images.records, (index) => {
     const { captions } = source.record(index);
     const used = which === 'all' ? new Set(captions) : captions.slice(0, 1);
     return Array.from(used, (caption) => {
@@ -65,7 +65,7 @@ export async function embedSource(
     ...options,
     onProgress: (done, total) => onProgress?.({ stage: 'texts', done, total }),
   });
-  return { ...pictures, captions, text, captionsOf };
+  return { ...images, captions, text, captionsOf };
 }
 
 /** Frees the features. */
@@ -74,7 +74,7 @@ export function disposeEmbeddings({ image, text }: Embeddings): void {
   text.dispose();
 }
 
-async function embedPictures(
+async function embedImages(
   loaded: LoadedModel,
   source: Source,
   options: EmbedSourceOptions,
@@ -91,12 +91,12 @@ async function embedPictures(
     records.set(batch.indices, keys.length);
     features.set(encodePixels(loaded, rows, options), keys.length * width);
     keys.push(...batch.records.map(({ key }) => key));
-    onProgress?.({ stage: 'pictures', done: keys.length, total: source.size });
+    onProgress?.({ stage: 'images', done: keys.length, total: source.size });
     await setImmediate();
   }
   const count = keys.length;
   if (count === 0) {
-    throw new BantamError(`No picture of "${source.spec}" can be read; check the files.`);
+    throw new BantamError(`No image of "${source.spec}" can be read; check the files.`);
   }
   return {
     records: records.slice(0, count),

@@ -11,7 +11,7 @@ import type { Embeddings } from './embed.js';
 import { ImageIndex } from './image-index.js';
 
 export interface SaveEmbeddingsOptions {
-  /** Specification of the source, kept so that the pictures can be found again. */
+  /** Specification of the source, kept so that the images can be found again. */
   readonly spec?: string;
   /** The model directory, kept so that a search needs no more than the file. */
   readonly model?: string;
@@ -19,7 +19,7 @@ export interface SaveEmbeddingsOptions {
 
 /**
  * Writes `image` and `text`, both [N, D] float32 with rows of length 1 in the order of the source,
- * to a safetensors file; `text` is the first caption of each picture. The metadata holds `keys`
+ * to a safetensors file; `text` is the first caption of each image. The metadata holds `keys`
  * (a JSON list) and what the options say.
  */
 export function saveEmbeddings(
@@ -52,9 +52,9 @@ export interface EmbeddingFile extends SaveEmbeddingsOptions {
 }
 
 /**
- * Opens the pictures of a file that {@link saveEmbeddings} wrote.
+ * Opens the images of a file that {@link saveEmbeddings} wrote.
  *
- * @throws BantamError when the file is missing, damaged, or none of pictures with keys.
+ * @throws BantamError when the file is missing, damaged, or none of images with keys.
  */
 export function openEmbeddings(path: string): EmbeddingFile {
   const { features, width, metadata } = readImages(path);
@@ -82,8 +82,9 @@ function readImages(path: string) {
 }
 
 function parseKeys(text: string | undefined, path: string): string[] {
+  if (text === undefined) throw noEmbeddings(path);
   try {
-    return JSON.parse(text ?? '') as string[];
+    return JSON.parse(text) as string[];
   } catch {
     throw noEmbeddings(path);
   }
@@ -91,6 +92,6 @@ function parseKeys(text: string | undefined, path: string): string[] {
 
 function noEmbeddings(path: string): BantamError {
   return new BantamError(
-    `${path} does not hold embedded pictures with their keys; make it with "bantam embed".`,
+    `${path} does not hold embedded images with their keys; make it with "bantam embed".`,
   );
 }

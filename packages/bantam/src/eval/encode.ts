@@ -13,9 +13,9 @@ import { BantamError } from '../base/errors.js';
 import { normalizePixels, type LoadedModel } from '../models/index.js';
 
 export interface EncodeOptions {
-  /** What the towers compute in; features are float32 always. `float32` by default. */
+  /** Number format of the towers; features are always float32. `float32` by default. */
   readonly precision?: FloatDType;
-  /** Texts or pictures at a time. 64 by default. */
+  /** Texts or images at a time. 64 by default. */
   readonly batchSize?: number;
 }
 
@@ -38,14 +38,14 @@ function towerFeatures(
   return features;
 }
 
-/** 8-bit RGB pictures of the model's size. */
+/** 8-bit RGB images of the model's size. */
 export interface EncodePixelsInput {
   /** Rows [B, H, W, 3]. */
   readonly pixels: Uint8Array;
   readonly shape: readonly [number, number, number, 3];
 }
 
-/** Features of a batch of pictures: B·D values, float32, each row scaled to length 1. */
+/** Features of a batch of images: B·D values, float32, each row scaled to length 1. */
 export function encodePixels(
   { model, preprocess }: Pick<LoadedModel, 'model' | 'preprocess'>,
   { pixels, shape }: EncodePixelsInput,
@@ -93,7 +93,8 @@ export async function encodeTexts(
   }
   const rows = new Float32Array(texts.length * width);
   texts.forEach((text, row) => {
-    rows.set(rowOf.get(text) ?? [], row * width);
+    const features = rowOf.get(text);
+    if (features !== undefined) rows.set(features, row * width);
   });
   return fromTypedArray(rows, { shape: [texts.length, width] });
 }

@@ -7,19 +7,19 @@ import { liveTensors } from '@bantam/torch';
 import { evalDatasets } from './datasets.js';
 import { evaluate, type EvaluationResult } from './evaluate.js';
 import { formatTable, metricTables } from './tables.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-evaluate-'));
-const pictures = join(directory, 'pictures');
+const images = join(directory, 'images');
 const table = join(directory, 'pairs.csv');
 const loaded = tinyModel();
 
 before(async () => {
-  await writePictures(pictures, {
+  await writeImages(images, {
     cat: ['red', 'blue', '#123'],
     dog: ['lime', 'gold'],
   });
-  writeFileSync(table, 'image,caption\npictures/cat/0.png,one\npictures/dog/1.png,two\n');
+  writeFileSync(table, 'image,caption\nimages/cat/0.png,one\nimages/dog/1.png,two\n');
 });
 
 after(() => {
@@ -31,7 +31,7 @@ describe('evaluate', () => {
     const start = liveTensors();
     const stages: string[] = [];
     const embedded: string[] = [];
-    const results = await evaluate(loaded, [`folder:${pictures}`, `csv:${table}`], {
+    const results = await evaluate(loaded, [`folder:${images}`, `csv:${table}`], {
       onProgress: ({ dataset, stage }) => stages.push(`${dataset.split(':')[0] ?? ''} ${stage}`),
       onEmbedded: ({ dataset, embeddings }) => {
         embedded.push(dataset.spec);
@@ -39,8 +39,8 @@ describe('evaluate', () => {
       },
     });
     assert.equal(liveTensors(), start);
-    assert.deepEqual(stages, ['folder pictures', 'folder texts', 'csv pictures', 'csv texts']);
-    assert.deepEqual(embedded, [`folder:${pictures}`, `csv:${table}`]);
+    assert.deepEqual(stages, ['folder images', 'folder texts', 'csv images', 'csv texts']);
+    assert.deepEqual(embedded, [`folder:${images}`, `csv:${table}`]);
     assert.deepEqual(JSON.parse(JSON.stringify(results)), results);
     assert.deepEqual(
       results.map(({ task, labels, samples, classes, captions }) => [
@@ -69,7 +69,7 @@ describe('evaluate', () => {
   it('takes other prompts', async () => {
     loaded.tokenizer.batches.length = 0;
     const tasks = ['zero-shot'] as const;
-    await evaluate(loaded, [`folder:${pictures}`], { tasks, templates: ['{} in snow', 'my {}'] });
+    await evaluate(loaded, [`folder:${images}`], { tasks, templates: ['{} in snow', 'my {}'] });
     const prompts = loaded.tokenizer.batches.at(-1) ?? [];
     assert.deepEqual([...prompts].sort(), ['cat in snow', 'dog in snow', 'my cat', 'my dog']);
   });
@@ -83,11 +83,15 @@ describe('evaluate', () => {
 });
 
 describe('evalDatasets', () => {
-  it('takes "emoji" for its styles and held-out concepts, unseen styles last', () => {
+  it('takes "emoji" for its styles and held-out concepts, out-of-distribution styles last', () => {
     const datasets = evalDatasets('emoji');
     const kinds = datasets.map(({ kind }) => kind);
-    assert.deepEqual(kinds.slice(-3), ['unseen concepts', 'unseen style', 'unseen style']);
-    assert.deepEqual(new Set(kinds.slice(0, -3)), new Set(['seen style']));
+    assert.deepEqual(kinds.slice(-3), [
+      'held-out classes',
+      'out-of-distribution',
+      'out-of-distribution',
+    ]);
+    assert.deepEqual(new Set(kinds.slice(0, -3)), new Set(['in-distribution']));
     for (const { spec } of datasets) assert.match(spec, /skin=default/);
   });
 
@@ -123,18 +127,18 @@ describe('formatTable', () => {
   ];
 
   it('aligns values and puts chance beside each', () => {
-    const [zeroShot = '', pictures = ''] = formatTable(results).split('\n\n');
+    const [zeroShot = '', images = ''] = formatTable(results).split('\n\n');
     assert.equal(
       zeroShot,
       [
         'Zero-shot classification: group (4 classes)',
-        '      pictures   top-1  chance  top-5  chance  per class  chance',
-        'noto      1906  50.0 %  25.0 %      –       –      1.2 %  25.0 %',
+        '      images   top-1  chance  top-5  chance  per class  chance',
+        'noto    1906  50.0 %  25.0 %      –       –      1.2 %  25.0 %',
         'Always answering with the commonest class is right in up to 30.0 % (top-1).',
       ].join('\n'),
     );
-    const lines = pictures.split('\n');
-    assert.match(lines[2] ?? '', /^held-out concepts {8}90 {2}100\.0 % {3}1\.1 % .* 12 {6}45$/);
+    const lines = images.split('\n');
+    assert.match(lines[2] ?? '', /^held-out concepts {6}90 {2}100\.0 % {3}1\.1 % .* 12 {6}45$/);
     assert.equal(lines[1]?.length, lines[2]?.length);
   });
 

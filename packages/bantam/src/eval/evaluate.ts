@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 import { reshape, scope, type Tensor } from '@bantam/torch';
 import { openSource, type LabelSet, type OpenSourceOptions, type Source } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
@@ -13,7 +14,7 @@ import {
   type EmbedSourceOptions,
 } from './embed.js';
 import { encodeTexts } from './encode.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { retrieval } from './retrieval.js';
 import { fillTemplate, resolveTemplates } from './templates.js';
 import { classifierWeights, zeroShot } from './zero-shot.js';
@@ -23,13 +24,13 @@ export const evalTasks = ['zero-shot', 'retrieval'] as const;
 /** A way to measure a model. */
 export type EvalTask = (typeof evalTasks)[number];
 
-/** What a model scores on a data set in a task. Plain data. */
+/** A model's scores on a data set in a task. Plain data. */
 export interface EvaluationResult extends Scores {
   readonly dataset: EvalDataset['name'];
   readonly spec: EvalDataset['spec'];
   readonly kind?: NonNullable<EvalDataset['kind']>;
   readonly task: EvalTask;
-  /** Pictures that took part. */
+  /** Images that took part. */
   readonly samples: number;
   /** Zero-shot: which of the source's classifications. */
   readonly labels?: string;
@@ -41,7 +42,7 @@ export interface EvaluationResult extends Scores {
   readonly confusions?: readonly Confusion<string>[];
   /** Retrieval: number of distinct captions. */
   readonly captions?: number;
-  /** Pictures that could not be read and so did not take part. */
+  /** Images that could not be read and so did not take part. */
   readonly quarantined: number;
 }
 
@@ -65,7 +66,7 @@ export interface EvaluateOptions
 
 /**
  * Evaluates a model on data sets: zero-shot classification for each of a source's classifications,
- * and retrieval between pictures and captions. Each source is embedded once for all tasks.
+ * and retrieval between images and captions. Each source is embedded once for all tasks.
  *
  * @param specs Data sets, or specifications as {@link evalDatasets} takes them.
  * @throws BantamError when a source cannot be opened, or zero-shot alone is asked of one without classes.
@@ -140,7 +141,7 @@ async function classify(
       ...scores,
       confusions: scores.confusions.map((confusion) => ({
         ...confusion,
-        examples: confusion.examples.map((row) => keys[row] ?? ''),
+        examples: confusion.examples.map((row) => at(keys, row)),
       })),
       quarantined: quarantined.length,
     });

@@ -1,11 +1,12 @@
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 
-/** A picture that a search found. */
+/** An image that a search found. */
 export interface Hit {
   readonly key: string;
-  /** Cosine of the angle between query and picture. */
+  /** Cosine of the angle between query and image. */
   readonly score: number;
-  /** Place of the picture in the index. */
+  /** Row of the image in the index. */
   readonly row: number;
 }
 
@@ -17,8 +18,8 @@ export interface ImageIndexOptions {
 }
 
 /**
- * Embedded pictures that can be searched. It compares the query with every picture: for a hundred
- * thousand pictures that is still a matter of milliseconds.
+ * Embedded images that can be searched. It compares the query with every image: for a hundred
+ * thousand images that is still a matter of milliseconds.
  */
 export class ImageIndex {
   readonly keys: readonly string[];
@@ -29,7 +30,7 @@ export class ImageIndex {
   constructor({ keys, features, width }: ImageIndexOptions) {
     if (features.length !== keys.length * width) {
       throw new BantamError(
-        `There are ${keys.length} keys for ${features.length / width} embedded pictures; embed them anew.`,
+        `There are ${keys.length} keys for ${features.length / width} embedded images; embed them anew.`,
       );
     }
     this.keys = keys;
@@ -41,25 +42,25 @@ export class ImageIndex {
     return this.keys.length;
   }
 
-  /** The k pictures closest to a vector of length 1, best first; of equals the first in the index. */
+  /** The k images closest to a vector of length 1, best first; of equals the first in the index. */
   nearest(vector: Float32Array, k: number): Hit[] {
     if (vector.length !== this.width) {
       throw new BantamError(
-        `The query has ${vector.length} dimensions and the pictures ${this.width}; search with the model that embedded them.`,
+        `The query has ${vector.length} dimensions and the images ${this.width}; search with the model that embedded them.`,
       );
     }
     const scores = this.#scores(vector);
     const best: number[] = [];
     for (let row = 0; row < scores.length; row++) {
-      const score = scores[row] ?? 0;
+      const score = at(scores, row);
       const last = best.at(-1);
-      if (best.length === k && last !== undefined && score <= (scores[last] ?? 0)) continue;
-      let place = best.length;
-      while (place > 0 && score > (scores[best[place - 1] ?? 0] ?? 0)) place--;
-      best.splice(place, 0, row);
+      if (best.length === k && last !== undefined && score <= at(scores, last)) continue;
+      let rank = best.length;
+      while (rank > 0 && score > at(scores, at(best, rank - 1))) rank--;
+      best.splice(rank, 0, row);
       if (best.length > k) best.pop();
     }
-    return best.map((row) => ({ key: this.keys[row] ?? '', score: scores[row] ?? 0, row }));
+    return best.map((row) => ({ key: at(this.keys, row), score: at(scores, row), row }));
   }
 
   #scores(vector: Float32Array): Float32Array {

@@ -36,7 +36,7 @@ export {
   type InferencePrecision,
 } from './load-for-inference.js';
 export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
-export type { Scores } from './metrics.js';
+export type { Scores } from './scores.js';
 export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
 export { retrieval, type RetrievalInput } from './retrieval.js';
 export { search, type SearchOptions } from './search.js';

@@ -10,7 +10,7 @@ import {
 import { resolvePrecision } from '../base/precision.js';
 
 /**
- * What a model computes in for inference. `auto` is bf16 where the processor has instructions for
+ * Number format of inference. `auto` is bf16 where the processor has instructions for
  * it, else fp32. With `int8` the linear layers of the towers' blocks multiply int8, see
  * {@link quantizeModel}, and all else is as with `auto`.
  */

@@ -1,10 +1,11 @@
+import { at } from '../base/at.js';
 import { matmul, narrow, noGrad, scope, transpose, type Tensor } from '@bantam/torch';
 
 /** How a gallery was ordered for each query. */
 export interface Ranks {
-  /** Place of the best-placed positive of each query, from 0. */
+  /** Rank of the best-ranked positive of each query, from 0. */
   readonly positive: Int32Array;
-  /** The gallery item in first place for each query. */
+  /** The gallery item ranked first for each query. */
   readonly first: Int32Array;
 }
 
@@ -41,7 +42,7 @@ export function rankPositives(
     for (let row = 0; row < length; row++) {
       const own = scores.subarray(row * items, (row + 1) * items);
       const query = start + row;
-      ranks.positive[query] = placeOf(own, foremostOf(own, positives[query] ?? []));
+      ranks.positive[query] = placeOf(own, foremostOf(own, at(positives, query)));
       ranks.first[query] = foremost(own);
     }
   }
@@ -71,10 +72,10 @@ function foremostOf(scores: Float32Array, items: ArrayLike<number>): number {
 function placeOf(scores: Float32Array, item: number): number {
   const own = scores[item] ?? NaN;
   if (Number.isNaN(own)) return scores.length;
-  let place = 0;
+  let rank = 0;
   for (let other = 0; other < scores.length; other++) {
     const score = scores[other] ?? NaN;
-    if (score > own || (score === own && other < item)) place++;
+    if (score > own || (score === own && other < item)) rank++;
   }
-  return place;
+  return rank;
 }

@@ -1,6 +1,7 @@
+import { at } from '../base/at.js';
 import type { Tensor } from '@bantam/torch';
 import { retrievalChance } from './chance.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { rankPositives, type RankOptions } from './ranks.js';
 
 export interface RetrievalInput extends RankOptions {
@@ -20,7 +21,7 @@ const cutoffs = [1, 5, 10];
  * scores the lower index comes first.
  *
  * `image_retrieval_…` asks with a text for its images, `text_retrieval_…` with an image for its
- * texts: `recall@1`, `recall@5`, `recall@10`, `median_rank` (places count from 1; of two middle
+ * texts: `recall@1`, `recall@5`, `recall@10`, `median_rank` (ranks count from 1; of two middle
  * ones the mean, rounded down) and `mean_reciprocal_rank`.
  */
 export function retrieval({ image, text, textsOf, ...options }: RetrievalInput): Scores {
@@ -43,7 +44,7 @@ function oneWay(
   positives: readonly ArrayLike<number>[],
   options: RankOptions,
 ): Scores {
-  const places = rankPositives(queries, gallery, positives, options).positive;
+  const ranks = rankPositives(queries, gallery, positives, options).positive;
   const expected = retrievalChance(
     gallery.dim(0),
     positives.map(({ length }) => length),
@@ -56,24 +57,24 @@ function oneWay(
   for (const k of cutoffs) {
     set(
       `recall@${k}`,
-      mean(places, (place) => (place < k ? 1 : 0)),
+      mean(ranks, (rank) => (rank < k ? 1 : 0)),
       expected.recall(k),
     );
   }
-  set('median_rank', Math.floor(median(places)) + 1, expected.medianRank);
-  const reciprocal = mean(places, (place) => 1 / (place + 1));
+  set('median_rank', Math.floor(median(ranks)) + 1, expected.medianRank);
+  const reciprocal = mean(ranks, (rank) => 1 / (rank + 1));
   set('mean_reciprocal_rank', reciprocal, expected.meanReciprocalRank);
   return scores;
 }
 
-function mean(places: Int32Array, value: (place: number) => number): number {
+function mean(ranks: Int32Array, value: (rank: number) => number): number {
   let total = 0;
-  for (const place of places) total += value(place);
-  return total / places.length;
+  for (const rank of ranks) total += value(rank);
+  return total / ranks.length;
 }
 
-function median(places: Int32Array): number {
-  const sorted = places.toSorted();
+function median(ranks: Int32Array): number {
+  const sorted = ranks.toSorted();
   const middle = (sorted.length - 1) / 2;
-  return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2;
+  return (at(sorted, Math.floor(middle)) + at(sorted, Math.ceil(middle))) / 2;
 }

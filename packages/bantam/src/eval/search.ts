@@ -3,11 +3,11 @@ import { encodeTexts, type EncodeOptions } from './encode.js';
 import type { Hit, ImageIndex } from './image-index.js';
 
 export interface SearchOptions extends EncodeOptions {
-  /** How many pictures to find. 8 by default. */
+  /** How many images to find. 8 by default. */
   readonly k?: number;
 }
 
-/** The pictures of an index that fit each query best, best first. */
+/** The images of an index that fit each query best, best first. */
 export async function search(
   loaded: LoadedModel,
   index: ImageIndex,

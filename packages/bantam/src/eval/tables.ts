@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 import type { EvaluationResult } from './evaluate.js';
 
 /** A value of a table beside what it would be by chance; null where a metric does not apply. */
@@ -8,8 +9,8 @@ export interface MetricCell {
 
 export interface MetricColumn {
   readonly name: string;
-  /** `share`: 0 … 1, more is better. `rank`: a place from 1, less is better. */
-  readonly kind: 'share' | 'rank';
+  /** `fraction`: 0 … 1, more is better. `rank`: a position from 1, less is better. */
+  readonly kind: 'fraction' | 'rank';
 }
 
 export interface MetricRow {
@@ -23,7 +24,7 @@ export interface MetricRow {
 /** Results of one task, a data set a row. */
 export interface MetricTable {
   readonly title: string;
-  /** What to keep in mind when reading it. */
+  /** Caveat for readers. */
   readonly note?: string;
   readonly columns: readonly MetricColumn[];
   readonly rows: readonly MetricRow[];
@@ -32,16 +33,16 @@ export interface MetricTable {
 type Shown = readonly (readonly [metric: string, column: MetricColumn])[];
 
 const classification: Shown = [
-  ['acc1', { name: 'top-1', kind: 'share' }],
-  ['acc5', { name: 'top-5', kind: 'share' }],
-  ['mean_per_class_recall', { name: 'per class', kind: 'share' }],
+  ['acc1', { name: 'top-1', kind: 'fraction' }],
+  ['acc5', { name: 'top-5', kind: 'fraction' }],
+  ['mean_per_class_recall', { name: 'per class', kind: 'fraction' }],
 ];
 
 function retrievalColumns(way: 'image' | 'text'): Shown {
   return [
-    [`${way}_retrieval_recall@1`, { name: 'R@1', kind: 'share' }],
-    [`${way}_retrieval_recall@5`, { name: 'R@5', kind: 'share' }],
-    [`${way}_retrieval_recall@10`, { name: 'R@10', kind: 'share' }],
+    [`${way}_retrieval_recall@1`, { name: 'R@1', kind: 'fraction' }],
+    [`${way}_retrieval_recall@5`, { name: 'R@5', kind: 'fraction' }],
+    [`${way}_retrieval_recall@10`, { name: 'R@10', kind: 'fraction' }],
     [`${way}_retrieval_median_rank`, { name: 'median rank', kind: 'rank' }],
   ];
 }
@@ -57,15 +58,15 @@ export function metricTables(results: readonly EvaluationResult[]): MetricTable[
       const rows = classified.filter((result) => titleOf(result) === title);
       return { ...table(title, classification, rows), note: majorityNote(rows) };
     }),
-    table('Retrieval of pictures by caption', retrievalColumns('image'), retrieved),
-    table('Retrieval of captions by picture', retrievalColumns('text'), retrieved),
+    table('Retrieval of images by caption', retrievalColumns('image'), retrieved),
+    table('Retrieval of captions by image', retrievalColumns('text'), retrieved),
   ].filter(({ rows }) => rows.length > 0);
 }
 
 /** Classes of unequal size make a constant answer look good; the reader should know how good. */
 function majorityNote(results: readonly EvaluationResult[]): string {
   const best = Math.max(...results.map(({ majority = 0 }) => majority));
-  return `Always answering with the commonest class is right in up to ${formatMetric(best, 'share')} (top-1).`;
+  return `Always answering with the commonest class is right in up to ${formatMetric(best, 'fraction')} (top-1).`;
 }
 
 function table(title: string, shown: Shown, results: readonly EvaluationResult[]): MetricTable {
@@ -84,22 +85,22 @@ function table(title: string, shown: Shown, results: readonly EvaluationResult[]
   };
 }
 
-/** `12.3 %` for a share, `7` for a rank, `–` where there is none. */
+/** `12.3 %` for a fraction, `7` for a rank, `–` where there is none. */
 export function formatMetric(value: number | null, kind: MetricColumn['kind']): string {
   if (value === null) return '–';
-  return kind === 'share' ? `${(100 * value).toFixed(1)} %` : String(value);
+  return kind === 'fraction' ? `${(100 * value).toFixed(1)} %` : String(value);
 }
 
 /** Results as aligned text for a terminal: each value, and beside it what chance would give. */
 export function formatTable(results: readonly EvaluationResult[]): string {
   return metricTables(results)
     .map(({ title, note, columns, rows }) => {
-      const head = ['', 'pictures', ...columns.flatMap(({ name }) => [name, 'chance'])];
+      const head = ['', 'images', ...columns.flatMap(({ name }) => [name, 'chance'])];
       const body = rows.map(({ dataset, samples, cells }) => [
         dataset,
         String(samples),
-        ...cells.flatMap(({ value, chance }, at) => {
-          const kind = columns[at]?.kind ?? 'share';
+        ...cells.flatMap(({ value, chance }, column) => {
+          const { kind } = at(columns, column);
           return [formatMetric(value, kind), formatMetric(chance, kind)];
         }),
       ]);
@@ -110,14 +111,13 @@ export function formatTable(results: readonly EvaluationResult[]): string {
 
 /** Pads cells to columns: the first to the left, the others to the right. */
 function align(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, at) =>
-    Math.max(...rows.map((row) => row[at]?.length ?? 0)),
-  );
+  const [head = []] = rows;
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => at(row, column).length)));
   return rows
     .map((row) =>
       row
-        .map((cell, at) =>
-          at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
+        .map((cell, column) =>
+          column === 0 ? cell.padEnd(at(widths, column)) : cell.padStart(at(widths, column)),
         )
         .join('  ')
         .trimEnd(),

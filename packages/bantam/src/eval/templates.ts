@@ -110,7 +110,7 @@ export const cifarTemplates: readonly string[] = ['a', 'the'].flatMap((article) 
   `a photo of ${article} big {}.`,
 ]);
 
-/** Prompts that suit pictures of any kind. */
+/** Prompts that suit images of any kind. */
 export const genericTemplates: readonly string[] = [
   '{}',
   'a photo of a {}.',
@@ -152,7 +152,7 @@ export function resolveTemplates(templates: string | readonly string[]): readonl
   const broken = templates.find((template) => !template.includes('{}'));
   if (broken !== undefined) {
     throw new BantamError(
-      `The prompt template "${broken}" has no {}; mark the place of the class name with it.`,
+      `The prompt template "${broken}" has no {}; mark the class name with it.`,
     );
   }
   if (templates.length === 0) throw new BantamError('Give at least one prompt template with {}.');

@@ -5,20 +5,20 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BantamError, UsageError } from '../base/errors.js';
 import { evaluate, evalTasks } from './evaluate.js';
-import { tinyModel, writePictures } from './tiny-model.test.helper.js';
+import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 import { openValidator, taskMetrics } from './validator.js';
 
 let folder = '';
 let data = '';
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'bantam-validator-'));
-  const colours = {
+  const colors = {
     red: ['#d22', '#a11'],
     green: ['#2a2'],
     blue: ['#22d'],
-    grey: ['#888', '#222'],
+    gray: ['#888', '#222'],
   };
-  await writePictures(folder, colours);
+  await writeImages(folder, colors);
   data = `folder:${folder}`;
   writeFileSync(join(folder, 'pairs.csv'), 'image,caption\nred/0.png,a red\nblue/0.png,a blue\n');
 });
@@ -51,7 +51,7 @@ describe('openValidator', () => {
       );
       assert.equal(validator.lowerIsBetter, metric.includes('rank'), metric);
     }
-    assert.ok(said.includes(`${data}: 6 of 6 pictures`), said.join());
+    assert.ok(said.includes(`${data}: 6 of 6 images`), said.join());
   });
 
   it('names what is wrong before anything is trained', async () => {

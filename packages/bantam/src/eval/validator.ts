@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 import type { FloatDType } from '@bantam/torch';
 import { openSource, type Source } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
@@ -9,13 +10,13 @@ import { evaluate, type EvalTask } from './evaluate.js';
 /** Options of {@link Validator.measure}. */
 export interface MeasureOptions {
   readonly precision: FloatDType;
-  /** Hears how far it has come, in words. */
+  /** Receives progress in words. */
   readonly onProgress: (message: string) => void;
 }
 
 /** Measures models by one metric on the same data; see {@link openValidator}. */
 export interface Validator {
-  /** Whether less is better, as for ranks. */
+  /** Less is better, as for ranks. */
   readonly lowerIsBetter: boolean;
   measure(model: LoadedModel, options: MeasureOptions): Promise<number>;
 }
@@ -74,7 +75,7 @@ function taskOf(metric: string): EvalTask {
   );
 }
 
-/** Says before training what would be found out after a share of it. */
+/** Refuses before training what would fail after a part of it. */
 function checkMetric(
   { spec, labelSets }: Source,
   { metric, task }: { metric: string; task: EvalTask },
@@ -84,6 +85,6 @@ function checkMetric(
   if (sizes.length > 0 && (metric !== 'acc5' || Math.max(...sizes) >= 5)) return;
   const lack = sizes.length === 0 ? 'has no classes' : 'has fewer than five classes';
   throw new BantamError(
-    `"${spec}" ${lack}, so "${metric}" cannot be measured on it; choose another validation.metric, such as ${taskMetrics.retrieval[0] ?? ''}, or other data.`,
+    `"${spec}" ${lack}, so "${metric}" cannot be measured on it; choose another validation.metric, such as ${at(taskMetrics.retrieval, 0)}, or other data.`,
   );
 }

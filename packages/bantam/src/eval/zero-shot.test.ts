@@ -79,6 +79,6 @@ describe('zeroShot', () => {
   it('refuses images that have no classes at all', () => {
     const labels = Int32Array.of(-1, -1);
     const call = () => zeroShot({ image: eye(2), weights: eye(2), classes: names(2), labels });
-    assert.throws(call, /No picture has a class/);
+    assert.throws(call, /No image has a class/);
   });
 });

@@ -1,7 +1,8 @@
+import { at } from '../base/at.js';
 import { mean, noGrad, normalize, scope, type Tensor } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';
 import { confusions, type Confusion } from './confusions.js';
-import type { Scores } from './metrics.js';
+import type { Scores } from './scores.js';
 import { rankPositives, type RankOptions } from './ranks.js';
 
 /**
@@ -49,7 +50,7 @@ export function zeroShot(input: ZeroShotInput): ZeroShotResult {
   const { image, weights, classes, labels, ...options } = input;
   const samples = labels.reduce((count, label) => count + (label < 0 ? 0 : 1), 0);
   if (samples === 0) {
-    throw new BantamError('No picture has a class, so there is nothing to classify; add labels.');
+    throw new BantamError('No image has a class, so there is nothing to classify; add labels.');
   }
   const truths = Array.from(labels, (label) => [Math.max(label, 0)]);
   const ranks = rankPositives(image, weights, truths, options);
@@ -58,14 +59,14 @@ export function zeroShot(input: ZeroShotInput): ZeroShotResult {
   const inTop = { 1: 0, 5: 0 };
   labels.forEach((truth, row) => {
     if (truth < 0) return;
-    const place = ranks.positive[row] ?? Infinity;
-    sizes[truth] = (sizes[truth] ?? 0) + 1;
-    if (place < 5) inTop[5]++;
-    if (place > 0) return;
+    const rank = at(ranks.positive, row);
+    sizes[truth] = at(sizes, truth) + 1;
+    if (rank < 5) inTop[5]++;
+    if (rank > 0) return;
     inTop[1]++;
-    hits[truth] = (hits[truth] ?? 0) + 1;
+    hits[truth] = at(hits, truth) + 1;
   });
-  const recalls = Array.from(hits, (count, id) => count / (sizes[id] ?? 0)).filter(Number.isFinite);
+  const recalls = Array.from(hits, (count, id) => count / at(sizes, id)).filter(Number.isFinite);
   const five = classes.length >= 5;
   const even = 1 / classes.length;
   return {

@@ -1,12 +1,13 @@
 import {
   cpuCapability,
-  hasAmx,
+  instructionLevel,
   prepareDevice,
   threads,
   torchBuild,
   torchVersion,
   type Device,
   type FloatDType,
+  type InstructionLevel,
 } from '@bantam/torch';
 import { resolvePrecision } from '../base/precision.js';
 import type { Cpu } from './cpu.js';
@@ -19,8 +20,10 @@ export interface Engine {
   readonly build: string;
   /** The widest vector instructions of its kernels, e.g. `AVX512`. */
   readonly capability: string;
-  /** Whether matrix units (AMX) are there and open to this process. */
-  readonly amx: boolean;
+  /** The instructions of Bantam's own kernels. */
+  readonly level: InstructionLevel;
+  /** `BANTAM_MAX_ISA`, where it is set. */
+  readonly limit?: string;
   /** What training computes in with `--precision auto`. */
   readonly precision: FloatDType;
   readonly threads: number;
@@ -41,11 +44,13 @@ export async function inspectEngine(
     onProgress(`matrix products in ${dtype}`);
     rates.push(await measureMatrixRate(dtype, { seconds }));
   }
+  const limit = process.env.BANTAM_MAX_ISA;
   return {
     version: torchVersion(),
     build: torchBuild(),
     capability: cpuCapability(),
-    amx: hasAmx(),
+    level: instructionLevel(),
+    ...(limit ? { limit } : {}),
     precision: resolvePrecision('auto'),
     threads: threads(),
     devices: hasCuda() ? ['cpu', 'cuda'] : ['cpu'],

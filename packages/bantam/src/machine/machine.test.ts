@@ -38,6 +38,14 @@ describe('problems', () => {
     assert.match(words({ engineError: 'No addon.' }), /libtorch does not load: No addon/);
     assert.doesNotMatch(words({}), /GB/);
   });
+
+  it('names matrix units that are closed to the process, unless a limit leaves them out', () => {
+    const cpu = { ...machine.cpu, matrix: ['amx_bf16'] };
+    const engine = { ...machine.engine, level: 'avx512_bf16', limit: undefined };
+    assert.match(words({ cpu, engine }), /AMX/);
+    assert.doesNotMatch(words({ cpu, engine: { ...engine, level: 'amx' } }), /AMX/);
+    assert.doesNotMatch(words({ cpu, engine: { ...engine, limit: 'avx2' } }), /AMX/);
+  });
 });
 
 describe('verdicts', () => {
@@ -65,6 +73,6 @@ describe('verdicts', () => {
     if (process.platform === 'linux' && process.arch === 'x64') {
       assert.equal(hasAvx512Bf16(), vector);
     }
-    assert.equal(engine.precision === 'bfloat16', engine.amx || vector);
+    assert.equal(engine.precision === 'bfloat16', engine.level === 'amx' || vector);
   });
 });

@@ -50,7 +50,7 @@ export function problems({
   if (engineError !== undefined) {
     found.push({
       what: `libtorch does not load: ${engineError}`,
-      remedy: 'run "npm rebuild @bantam/torch" and read what it prints',
+      remedy: 'run "npx bantam setup" and read what it prints',
     });
   }
   if (!cache.writable) {
@@ -70,7 +70,8 @@ export function problems({
       remedy: 'close other programs, or train with a smaller train.batchSize',
     });
   }
-  if (engine !== undefined && cpu.matrix.includes('amx_bf16') && !engine.amx) {
+  const isBelowAmx = engine !== undefined && engine.level !== 'amx' && engine.limit === undefined;
+  if (isBelowAmx && cpu.matrix.includes('amx_bf16')) {
     found.push({
       what: 'the processor has matrix units (AMX) that this process may not use',
       remedy: 'use Linux 5.16 or later, outside of a sandbox that forbids arch_prctl',

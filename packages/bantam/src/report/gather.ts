@@ -34,8 +34,8 @@ const lookalikesShown = 3;
 
 /**
  * Evaluates a model in all tasks and, on the way, collects pictures to show: what it finds for
- * texts, and what it confuses. Pictures come from the first data set of a seen style, from those of
- * unseen styles, and from all data sets that are of no stated kind.
+ * texts, and what it confuses. Pictures come from the first data set in distribution, from those out
+ * of distribution, and from all data sets that are of no stated kind.
  */
 export async function gatherEvaluation(
   loaded: LoadedModel,
@@ -93,8 +93,8 @@ function isShown(
   { kind }: EvalDataset,
   shown: readonly { readonly dataset: EvalDataset }[],
 ): boolean {
-  if (kind === 'unseen concepts') return false;
-  return kind !== 'seen style' || shown.every(({ dataset }) => dataset.kind !== kind);
+  if (kind === 'held-out classes') return false;
+  return kind !== 'in-distribution' || shown.every(({ dataset }) => dataset.kind !== kind);
 }
 
 async function queryVectors(

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { tinyModel, writePictures } from '../eval/tiny-model.test.helper.js';
+import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 import { narrowModel } from '../models/index.js';
 import { lineChart } from './chart.js';
 import { gatherEvaluation } from './gather.js';
@@ -182,7 +182,7 @@ describe('renderReport', () => {
   it('shows an evaluation with its pictures', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bantam-report-'));
     try {
-      await writePictures(folder, { cat: ['red', 'blue'], dog: ['lime', 'gold'] });
+      await writeImages(folder, { cat: ['red', 'blue'], dog: ['lime', 'gold'] });
       const queries = ['cat', '<dog>'];
       // Which computes in bf16 alone, as models are loaded for inference.
       const narrowed = tinyModel();

@@ -27,7 +27,7 @@ function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
     <tr>
       <th scope="row">${dataset}${kindTag(kind)}</th>
       <td class="number">${samples}</td>
-      ${cells.map((cell, at) => metricCell(cell, columns[at]?.kind ?? 'share'))}
+      ${cells.map((cell, at) => metricCell(cell, columns[at]?.kind ?? 'fraction'))}
     </tr>`,
   )}</tbody>
 </table></div>`;
@@ -36,11 +36,11 @@ function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
 /** A label that says how a data set relates to what was trained on. */
 export function kindTag(kind: string | undefined): Content {
   if (kind === undefined) return null;
-  const look = kind.startsWith('unseen') ? 'tag new' : 'tag';
+  const look = kind !== 'in-distribution' ? 'tag new' : 'tag';
   return markup`<span class="${look}">${kind}</span>`;
 }
 
-function metricCell({ value, chance }: MetricCell, kind: 'share' | 'rank'): Markup {
+function metricCell({ value, chance }: MetricCell, kind: 'fraction' | 'rank'): Markup {
   if (value === null) return markup`<td class="metric">–</td>`;
   const text = markup`<b>${formatMetric(value, kind)}</b><small>${
     chance === null ? null : `chance ${formatMetric(chance, kind)}`

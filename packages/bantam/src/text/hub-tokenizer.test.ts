@@ -57,4 +57,42 @@ describe('loadTokenizer', () => {
     await writeFile(file, '{"model": {"type": "Quantum"}}');
     await assert.rejects(loadTokenizer(file), fails('cannot be read'));
   });
+
+  it('refuses ids that no embedding has, wherever they are', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'bantam-load-'));
+    const file = join(directory, 'tokenizer.json');
+    const whole = fixture('kinds/gpt2/tokenizer.json') as {
+      model: { vocab: Record<string, number> };
+      added_tokens: object[];
+    };
+    const refuses = async (changes: object, words: RegExp): Promise<void> => {
+      await writeFile(file, JSON.stringify({ ...whole, ...changes }));
+      await assert.rejects(
+        loadTokenizer(file),
+        (error) => error instanceof BantamError && words.test(error.message),
+        JSON.stringify(changes).slice(0, 100),
+      );
+    };
+    const withVocab = (id: unknown): object => ({
+      model: { ...whole.model, vocab: { ...whole.model.vocab, cat: id } },
+    });
+    await refuses(withVocab(1.5), /"cat" the id 1.5, which is no whole number/);
+    await refuses(withVocab('7'), /"cat" the id 7/);
+    await refuses(withVocab(-1), /"cat" the id -1/);
+    await refuses({ added_tokens: [{ id: 2 ** 31, content: '<x>' }] }, /"<x>" the id 2147483648/);
+    await refuses({ added_tokens: [null] }, /"added_tokens" of .* are no list of tokens/);
+    await refuses({ padding: { pad_id: 1.5 } }, /padding the id 1.5/);
+  });
+
+  it('refuses to encode what a vocabulary without an unknown token has no id for', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'bantam-load-')), 'tokenizer.json');
+    const whole = fixture('kinds/whitespace/tokenizer.json') as { model: object };
+    const model = { ...whole.model, unk_token: 0 };
+    await writeFile(file, JSON.stringify({ ...whole, model }));
+    const tokenizer = await loadTokenizer(file);
+    assert.throws(() => tokenizer.encode("it's 1234 ünïcödé 日本 😀"), {
+      name: 'BantamError',
+      message: /gives a part of a text the id undefined/,
+    });
+  });
 });

@@ -2,6 +2,7 @@ import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { correctForHub, Hub } from './hub.js';
 import {
+  checkId,
   readTokenizerFiles,
   tokenName,
   writeTokenizerFiles,
@@ -65,14 +66,22 @@ export class HubTokenizer implements Tokenizer {
       );
     }
     this.contextLength = contextLength;
-    this.vocabSize = 1 + [...this.#hub.get_vocab().values()].reduce((a, b) => Math.max(a, b), -1);
+    this.vocabSize =
+      1 +
+      [...this.#hub.get_vocab()].reduce(
+        (most, [token, id]) => Math.max(most, checkId(id, JSON.stringify(token))),
+        -1,
+      );
     const idOf = (...keys: SpecialToken[]): number | undefined => {
       const name = keys.map((key) => tokenName(config[key])).find((token) => token !== undefined);
       return name === undefined ? undefined : this.#hub.token_to_id(name);
     };
     this.sotId = this.#frame.before[0] ?? idOf('bos_token', 'cls_token') ?? -1;
     this.eotId = this.#frame.after.at(-1) ?? idOf('eos_token', 'sep_token') ?? -1;
-    this.padId = config.bantam?.pad_id ?? idOf('pad_token') ?? tokenizer.padding?.pad_id ?? 0;
+    this.padId = checkId(
+      config.bantam?.pad_id ?? idOf('pad_token') ?? tokenizer.padding?.pad_id ?? 0,
+      'padding',
+    );
   }
 
   encode(text: string): number[] {
@@ -117,7 +126,9 @@ export class HubTokenizer implements Tokenizer {
     const own = this.#hub
       .encode(cleanText(text, this.#clean), { add_special_tokens: false })
       .ids.slice(0, room);
-    const ids = BigInt64Array.from([...before, ...own, ...after], BigInt);
+    const ids = BigInt64Array.from([...before, ...own, ...after], (id) =>
+      BigInt(checkId(id, 'a part of a text')),
+    );
     if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
     this.#cache.set(text, ids);
     return ids;

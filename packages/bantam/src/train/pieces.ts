@@ -1,5 +1,5 @@
 import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
-import { Draws, type Batch } from '../data/index.js';
+import { CounterRng, type Batch } from '../data/index.js';
 import { normalizePixels } from '../models/index.js';
 import { TextReducer, type EncodedBatch, type Tokenizer } from '../text/index.js';
 import type { Piece } from './backward.js';
@@ -89,13 +89,13 @@ export class PieceMaker {
       this.#reduction = { phase, reducer: new TextReducer({ tokenizer, reduction }) };
     }
     return this.#reduction.reducer.encodeBatch(captions, (row) => {
-      const draws = new Draws({
+      const rng = new CounterRng({
         seed: config.seed,
         purpose: 'text',
         epoch,
         index: indices[row] ?? 0,
       });
-      return () => draws.uniform();
+      return () => rng.uniform();
     });
   }
 

@@ -1,4 +1,4 @@
-import { drawCaption, Draws, type Source } from '../data/index.js';
+import { sampleCaption, CounterRng, type Source } from '../data/index.js';
 import { loadTokenizer, trainTokenizer, type Tokenizer } from '../text/index.js';
 import type { TrainConfig } from './config.js';
 
@@ -11,8 +11,8 @@ function* captionTexts(source: Source, seed: number): Generator<string> {
     const record = source.record(index);
     yield* record.captions;
     for (const { text } of record.synthetic ?? []) yield text;
-    const draws = new Draws({ seed, purpose: 'tokenizer', epoch: 0, index });
-    yield drawCaption(record, source.recipe, draws);
+    const rng = new CounterRng({ seed, purpose: 'tokenizer', epoch: 0, index });
+    yield sampleCaption(record, source.captionTemplates, rng);
   }
   for (const { classes, templates } of Object.values(source.labelSets)) {
     for (const name of classes) {
@@ -49,8 +49,11 @@ export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCap
   for (let place = 0; place < source.size; place += step) {
     const index = Math.floor(place);
     const record = source.record(index);
-    const draws = new Draws({ seed: 0, purpose: 'caption', epoch: 0, index });
-    for (const caption of [...record.captions, drawCaption(record, source.recipe, draws)]) {
+    const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
+    for (const caption of [
+      ...record.captions,
+      sampleCaption(record, source.captionTemplates, rng),
+    ]) {
       const tokens = tokenizer.encode(caption).length;
       if (tokens > longest.tokens) longest = { text: caption, tokens };
     }

@@ -65,7 +65,10 @@ function placesOf({ stride, padding, dilation, groups }: ConvPlaces) {
 export interface ConvEpilogue {
   /** Added to the result; its memory becomes the result's, where there is one. */
   residual?: Tensor | null;
-  /** End with max(·, 0). Default false. */
+  /**
+   * End with max(·, 0), where there is no residual max(·, 10⁻³⁰·x): of oneDNN's two, the one that keeps
+   * NaN. Default false.
+   */
   relu?: boolean;
 }
 

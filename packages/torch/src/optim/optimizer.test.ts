@@ -8,10 +8,12 @@ import {
   clone,
   equal,
   fill_,
+  fromTypedArray,
   Linear,
   Lion,
   liveTensors,
   mul,
+  ones,
   Parameter,
   scope,
   to,
@@ -167,6 +169,25 @@ describe('optimisers over 50 steps', () => {
       run(optimizer, parameters, { precision: 'float32' });
       assertReached(parameters, optax, { prefix: momentumDtype, tolerance });
     });
+  }
+});
+
+describe('a gradient that is not finite', () => {
+  for (const [kind, make] of Object.entries(makers)) {
+    for (const bad of [NaN, Infinity]) {
+      it(`reaches the weights under ${kind}: ${bad}`, () => {
+        const parameter = new Parameter(ones([6, 40]));
+        using optimizer = make(
+          [{ label: 'w', parameters: new Map([['w', parameter]]), lrScale: 1 }],
+          'float32',
+        );
+        const values = new Float32Array(240).fill(0.5);
+        values[77] = bad;
+        parameter.grad = fromTypedArray(values, { shape: [6, 40] });
+        optimizer.step();
+        assert.ok(!Number.isFinite(parameter.toArray()[77]));
+      });
+    }
   }
 });
 

@@ -41,7 +41,7 @@ const ownOptions = {
 export function addCaption(data: Command): void {
   const caption = data
     .command('caption')
-    .description('write captions of the pictures of a data set with a model, to train on')
+    .description('write captions of the images of a data set with a model, to train on')
     .requiredOption(
       '--data <spec>',
       'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji',
@@ -50,9 +50,9 @@ export function addCaption(data: Command): void {
       '--out <file.jsonl>',
       'file for the captions; one that was begun is gone on with',
     )
-    .option('--count <n>', 'captions of each picture', positiveInteger, 3)
+    .option('--count <n>', 'captions of each image', positiveInteger, 3)
     .option('--seed <n>', 'seed of the sampling', wholeNumber, 0)
-    .option('--limit <n>', 'caption only the first pictures', positiveInteger)
+    .option('--limit <n>', 'caption only the first images', positiveInteger)
     .option(
       '--temperature <t>',
       'randomness of the words (default: CoCa 1, server 0.8)',
@@ -120,9 +120,9 @@ function endpointOptions(): Option[] {
     new Option('--prompt <text>', 'what the server is asked (default: for one short sentence)'),
     new Option(
       '--image-size <pixels>',
-      'longer side that pictures are shrunk to (default: 512)',
+      'longer side that images are shrunk to (default: 512)',
     ).argParser(positiveInteger),
-    new Option('--concurrency <n>', 'pictures asked about at once (default: 2)').argParser(
+    new Option('--concurrency <n>', 'images asked about at once (default: 2)').argParser(
       positiveInteger,
     ),
     new Option('--timeout <seconds>', 'how long an answer may take (default: 120)').argParser(
@@ -168,22 +168,22 @@ function showCaptioning(progress: Progress): (state: CaptionProgress) => void {
   const start = Date.now();
   return ({ done, total }) => {
     const seconds = (Date.now() - start) / 1000;
-    const rate = done > 0 && seconds > 0 ? ` · ${(done / seconds).toPrecision(2)} pictures/s` : '';
+    const rate = done > 0 && seconds > 0 ? ` · ${(done / seconds).toPrecision(2)} images/s` : '';
     progress.update('captioning', `${formatCount(done, total, start)}${rate}`);
   };
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
 function describe(summary: CaptionSummary, { data }: CaptionFlags): string {
-  const { out, pictures, kept, written, captions, skipped, interrupted } = summary;
+  const { out, images, kept, written, captions, skipped, interrupted } = summary;
   if (interrupted) {
     throw new BantamError(
-      `Captioning was interrupted after ${kept + written} of ${pictures} pictures, whose captions are in "${out}"; run the same command again to go on.`,
+      `Captioning was interrupted after ${kept + written} of ${images} images, whose captions are in "${out}"; run the same command again to go on.`,
     );
   }
-  const before = kept === 0 ? '' : ` (${kept} pictures had some)`;
+  const before = kept === 0 ? '' : ` (${kept} images had some)`;
   const broken = skipped.map(({ key, reason }) => `Skipped: ${key}: ${reason}`);
-  const text = `${captions} captions of ${written} pictures written${before}: ${out}`;
+  const text = `${captions} captions of ${written} images written${before}: ${out}`;
   const join = data.includes('?') ? '&' : '?';
   const use = `Train on them with --data "${data}${join}captions=${out.replace(/[%&]/g, encodeURIComponent)}"`;
   return [...broken, text, use].join('\n');

@@ -33,16 +33,16 @@ function addGet(data: Command): void {
     const { emojiStyles, getEmoji } = await import('../../data/index.js');
     const progress = new Progress();
     try {
-      const { directory, pictures: stored } = await getEmoji({
+      const { directory, images: stored } = await getEmoji({
         onProgress: showEmojiData(progress),
       });
       const styles = emojiStyles.map(({ name, licence, attribution }) => {
-        return { name, pictures: stored.get(name)?.length ?? 0, licence, attribution };
+        return { name, images: stored.get(name)?.length ?? 0, licence, attribution };
       });
       return {
         text: [
-          ...styles.map(({ name, pictures, licence, attribution }) => {
-            return `${name}: ${pictures} pictures, ${licence}, ${attribution}`;
+          ...styles.map(({ name, images, licence, attribution }) => {
+            return `${name}: ${images} images, ${licence}, ${attribution}`;
           }),
           `The emoji data set is in ${directory}`,
         ].join('\n'),
@@ -57,9 +57,9 @@ function addGet(data: Command): void {
 function addInspect(data: Command): void {
   const inspect = data
     .command('inspect')
-    .description('say what a data set holds: sizes, captions, duplicates, broken pictures')
+    .description('say what a data set holds: sizes, captions, duplicates, broken images')
     .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji')
-    .option('--sheet <file.png>', 'write a contact sheet of some of its pictures')
+    .option('--sheet <file.png>', 'write a contact sheet of some of its images')
     .option('--augment <augmentation>', 'show them as training with this augmentation sees them');
   examples(inspect, [
     'bantam data inspect folder:photos --sheet photos.png',
@@ -103,12 +103,12 @@ function addPack(data: Command): void {
     .option('--shard-size <n>', 'samples in a shard (default: 5000)', positiveInteger);
   examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
   does(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
-    const { openSource, packSource } = await import('../../data/index.js');
+    const { openSource, writeShards } = await import('../../data/index.js');
     const progress = new Progress();
     const start = Date.now();
     try {
       const source = await openSource(spec, { onOpen: showOpening(progress) });
-      const summary = await packSource(source, {
+      const summary = await writeShards(source, {
         out,
         ...(shardSize !== undefined && { shardSize }),
         onProgress: ({ done, total }) => {
@@ -151,10 +151,10 @@ function describe({
             `${synthetic.captions} captions of ${synthetic.records} records, by ${synthetic.sources.join(', ')}`,
           ],
         ]),
-    ['width', `${range(images.width)} pixels, of ${images.decoded} pictures`],
+    ['width', `${range(images.width)} pixels, of ${images.decoded} images`],
     ['height', `${range(images.height)} pixels`],
-    ['equal pictures', `${images.duplicates} of ${images.compared}`],
-    ['broken pictures', `${images.broken.length}`],
+    ['equal images', `${images.duplicates} of ${images.compared}`],
+    ['broken images', `${images.broken.length}`],
     ...labels.map(({ name, classes, largest, smallest, unlabelled }) => [
       name,
       `${classes} classes, from ${smallest.records} (${smallest.name}) to ${largest.records} (${largest.name}), ${unlabelled} records without`,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Machine } from '../../machine/index.js';
+import type { Engine, Machine } from '../../machine/index.js';
 import { does, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
@@ -23,6 +23,11 @@ export function addDoctor(program: Command): void {
   });
 }
 
+/** The instruction level of Bantam's own kernels, and what limits it. */
+function describeLevel({ level, limit }: Engine): string {
+  return limit === undefined ? level : `${level} (BANTAM_MAX_ISA=${limit})`;
+}
+
 function describe({ cpu, engine, memory, cache, ...machine }: Machine): string {
   const facts = [
     ['processor', `${cpu.name}, ${cpu.cores} cores`],
@@ -35,6 +40,7 @@ function describe({ cpu, engine, memory, cache, ...machine }: Machine): string {
   if (engine !== undefined) {
     facts.push(
       ['libtorch', `${engine.version}, ${engine.capability} kernels, ${engine.threads} threads`],
+      ['kernels', describeLevel(engine)],
       ['devices', engine.devices.join(', ')],
       ...engine.rates.map(({ dtype, size, gflops }) => [
         dtype,

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../base/errors.js';
-import { isObject } from '../../base/fields.js';
-import type { SyntheticCaption } from '../source.js';
+import { isObject } from '../../base/schema.js';
+import type { SyntheticCaption } from './source.js';
 
-/** What a caption file says about how its captions were made; its first line. */
+/** First line of a caption file: how its captions were made. */
 export interface CaptionHeader {
   readonly bantam: 'captions';
   readonly format: 1;
@@ -11,33 +11,33 @@ export interface CaptionHeader {
   readonly data: string;
   /** The captioner, as the captions name it: `coca:NAME` or `endpoint:MODEL`. */
   readonly captioner: string;
-  /** All that the captions depend on beside pictures and captioner. */
+  /** All that the captions depend on beside images and captioner. */
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
-/** A line of a caption file: the captions of one picture. */
+/** A line of a caption file: the captions of one image. */
 export interface CaptionEntry {
-  /** The picture's key in its source. */
+  /** The image's key in its source. */
   readonly key: string;
   readonly captions: readonly SyntheticCaption[];
 }
 
-/** What {@link readCaptionFile} found. */
+/** Result of {@link readCaptionFile}. */
 export interface CaptionFile {
   readonly headers: readonly CaptionHeader[];
-  /** Captions by the picture's key; those of several lines with one key are joined. */
+  /** Captions by the image's key; those of several lines with one key are joined. */
   readonly captions: ReadonlyMap<string, readonly SyntheticCaption[]>;
   /** Length of the whole lines, in bytes. */
   readonly wholeBytes: number;
-  /** What follows them: a last line that was cut off while it was written; mostly empty. */
+  /** A last line that was cut off while it was written; usually empty. */
   readonly cutOff: Buffer;
-  /** Whether the last whole line lacks its line break, as where people wrote the file. */
+  /** The last whole line lacks its line break, as in files that people edited. */
   readonly unterminated: boolean;
 }
 
 /**
- * Reads a caption file: a line of JSON for each picture, {@link CaptionEntry}, and headers. Files may
- * be joined end to end. A last line that is cut off is not an error: what lies before it counts.
+ * Reads a caption file: a line of JSON for each image, {@link CaptionEntry}, and headers. Files may
+ * be joined end to end. A last line that is cut off is not an error: the lines before it count.
  *
  * @throws BantamError when the file cannot be read, or another line is no caption record.
  */
@@ -102,7 +102,7 @@ function isEntry(line: unknown): line is CaptionEntry {
   );
 }
 
-/** Whether a JSON value is a {@link SyntheticCaption}. */
+/** Type guard: a JSON value is a {@link SyntheticCaption}. */
 export function isSyntheticCaption(value: unknown): value is SyntheticCaption {
   return (
     isObject(value) &&

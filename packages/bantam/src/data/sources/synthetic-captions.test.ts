@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { BantamError } from '../../base/errors.js';
-import { drawCaption } from '../captions.js';
+import { sampleCaption } from './captions.js';
 import { inspectSource } from '../inspect.js';
-import { openSource } from '../open-source.js';
-import { packSource } from '../pack.js';
-import { Draws } from '../random.js';
-import type { Source } from '../source.js';
+import { openSource } from './open-source.js';
+import { writeShards } from '../write-shards.js';
+import { CounterRng } from '../counter-rng.js';
+import type { Source } from './source.js';
 
 let directory: string;
 let table: string;
@@ -49,8 +49,8 @@ async function refusal(spec: string): Promise<string> {
 /** The captions of a record in many epochs. */
 function drawn(source: Source, index: number, epochs = 4000): string[] {
   return Array.from({ length: epochs }, (_, epoch) => {
-    const draws = new Draws({ seed: 3, purpose: 'caption', epoch, index });
-    return drawCaption(source.record(index), source.recipe, draws);
+    const rng = new CounterRng({ seed: 3, purpose: 'caption', epoch, index });
+    return sampleCaption(source.record(index), source.captionTemplates, rng);
   });
 }
 
@@ -106,7 +106,7 @@ describe('captions=FILE', () => {
     assert.deepEqual(drawn(laid, 1, 100), drawn(plain, 1, 100));
     // As they were before there were synthetic captions: one draw, among the real ones.
     const numbers = Array.from({ length: 100 }, (_, epoch) => {
-      return new Draws({ seed: 3, purpose: 'caption', epoch, index: 0 }).integer(3) + 1;
+      return new CounterRng({ seed: 3, purpose: 'caption', epoch, index: 0 }).integer(3) + 1;
     });
     assert.equal(drawn(plain, 0, 100).join(), numbers.join());
   });
@@ -115,7 +115,7 @@ describe('captions=FILE', () => {
     const file = await write('cut.jsonl', line('a.png', 'one') + line('b.png', 'two').slice(0, -9));
     const source = await openSource(`csv:${table}?captions=${file}`);
     assert.equal(source.record(1).synthetic, undefined);
-    assert.match(source.notes?.[0] ?? '', /last line of ".*cut\.jsonl" is cut off; the 1 pictures/);
+    assert.match(source.notes?.[0] ?? '', /last line of ".*cut\.jsonl" is cut off; the 1 images/);
     const whole = await write(
       'open.jsonl',
       line('a.png', 'one') + line('b.png', 'two').slice(0, -1),
@@ -126,7 +126,7 @@ describe('captions=FILE', () => {
     );
   });
 
-  it('refuses files of other data, without captions, damaged or not there, and bad shares', async () => {
+  it('refuses files of other data, without captions, damaged or not there, and bad fractions', async () => {
     const good = await write('good.jsonl', line('a.png', 'one'));
     const header =
       '{"bantam":"captions","format":1,"data":"folder:x","captioner":"c","settings":{}}\n';
@@ -148,8 +148,8 @@ describe('captions=FILE', () => {
         /Line 1 of "[^"]*blank\.jsonl" is no caption record/,
       ],
       ['?captions=nowhere.jsonl', /caption file "nowhere\.jsonl" cannot be read \(ENOENT\)/],
-      [`?captions=${good}&synthetic=2`, /"2" in .* is no number from 0 to 1/],
-      [`?captions=${good}&synthetic=`, /"" in .* is no number from 0 to 1/],
+      [`?captions=${good}&synthetic=2`, /"2" in .* is not a number from 0 to 1/],
+      [`?captions=${good}&synthetic=`, /"" in .* is not a number from 0 to 1/],
       ['?synthetic=0.5', /its records have none; name a file with captions=FILE\.jsonl/],
       [`?caption=title&captoins=${good}`, /no option "captoins" \(did you mean "captions"\?\)/],
     ];
@@ -163,13 +163,13 @@ describe('captions=FILE', () => {
     const { synthetic, captions } = await inspectSource(source);
     assert.equal(captions.count, 3);
     const { examples, ...counted } = synthetic ?? assert.fail();
-    assert.deepEqual(counted, { records: 2, captions: 3, sources: ['coca:x'], share: 0.25 });
+    assert.deepEqual(counted, { records: 2, captions: 3, sources: ['coca:x'], fraction: 0.25 });
     assert.deepEqual(examples[1], {
       key: 'c.png',
       captions: ['real c'],
       synthetic: [{ text: 'three', source: 'coca:x' }],
     });
-    const { spec } = await packSource(source, { out: join(directory, 'shards') });
+    const { spec } = await writeShards(source, { out: join(directory, 'shards') });
     const cacheDir = join(directory, 'cache');
     const packed = await openSource(spec, { cacheDir });
     for (let index = 0; index < 3; index++) {

@@ -1,24 +1,26 @@
 import { BantamError } from '../../base/errors.js';
-import { syntheticShare } from '../captions.js';
-import type { SourceSpec } from '../spec.js';
-import type { DataRecord, Source, SyntheticCaption } from '../source.js';
+import { syntheticFraction } from './captions.js';
+import type { SourceSpec } from './spec.js';
+import type { DataRecord, Source, SyntheticCaption } from './source.js';
 import { readCaptionFile, type CaptionFile } from './caption-file.js';
 
 /**
  * Lays synthetic captions over a source's records by their keys, as the options of its specification
- * say: `captions=FILE.jsonl`, several times for several files, and `synthetic=SHARE`, the chance
+ * say: `captions=FILE.jsonl`, several times for several files, and `synthetic=FRACTION`, the chance
  * that a training caption is a synthetic one where a record has any. The real captions stay what
  * they were, and evaluation sees no others.
  *
- * @throws BantamError when a file cannot be read or belongs to other data, or the share is none.
+ * @throws BantamError when a file cannot be read or belongs to other data, or the fraction is not one.
  */
 export async function addSyntheticCaptions(
   source: Source,
-  { text, synthetic: { files, share } }: SourceSpec,
+  { text, synthetic: { files, fraction } }: SourceSpec,
 ): Promise<Source> {
-  if (files.length === 0 && share === undefined) return source;
-  const recipe =
-    share === undefined ? source.recipe : { ...source.recipe, synthetic: readShare(share, text) };
+  if (files.length === 0 && fraction === undefined) return source;
+  const captionTemplates =
+    fraction === undefined
+      ? source.captionTemplates
+      : { ...source.captionTemplates, synthetic: readFraction(fraction, text) };
   const records = Array.from({ length: source.size }, (_, index) => source.record(index));
   const keys = new Set(records.map(({ key }) => key));
   const added = new Map<string, SyntheticCaption[]>();
@@ -31,7 +33,7 @@ export async function addSyntheticCaptions(
     }
     if (file.cutOff.length > 0) {
       notes.push(
-        `The last line of "${path}" is cut off; the ${file.captions.size} pictures before it are used.`,
+        `The last line of "${path}" is cut off; the ${file.captions.size} images before it are used.`,
       );
     }
   }
@@ -44,7 +46,7 @@ export async function addSyntheticCaptions(
   const count = records.filter((record) => withAdded(record).synthetic !== undefined).length;
   if (count === 0) {
     throw new BantamError(
-      `"${text}" says how often synthetic captions are drawn, but its records have none; name a file with captions=FILE.jsonl.`,
+      `"${text}" says how often synthetic captions are sampled, but its records have none; name a file with captions=FILE.jsonl.`,
     );
   }
   const { spec, size, labelSets, augment, grouping, licences } = source;
@@ -52,14 +54,14 @@ export async function addSyntheticCaptions(
     spec,
     size,
     labelSets,
-    recipe,
+    captionTemplates,
     augment,
     ...(grouping && { grouping }),
     licences,
     notes: [
       ...(source.notes ?? []),
       ...notes,
-      `${count} of ${size} records have synthetic captions; where a record has some, training draws one with probability ${recipe.synthetic ?? syntheticShare}.`,
+      `${count} of ${size} records have synthetic captions; where a record has some, training samples one with probability ${captionTemplates.synthetic ?? syntheticFraction}.`,
     ],
     record: (index) => withAdded(source.record(index)),
     location: (index) => source.location(index),
@@ -67,15 +69,15 @@ export async function addSyntheticCaptions(
   };
 }
 
-function readShare(share: string, text: string): number {
-  const value = share.trim() === '' ? NaN : Number(share);
+function readFraction(fraction: string, text: string): number {
+  const value = fraction.trim() === '' ? NaN : Number(fraction);
   if (value >= 0 && value <= 1) return value;
   throw new BantamError(
-    `The share of synthetic captions "${share}" in "${text}" is no number from 0 to 1.`,
+    `The fraction of synthetic captions "${fraction}" in "${text}" is not a number from 0 to 1.`,
   );
 }
 
-/** Throws for a file without captions, or whose pictures are none of the source's. */
+/** Throws for a file without captions, or whose images are none of the source's. */
 function refuseOther(
   path: string,
   { captions, headers }: CaptionFile,
@@ -91,6 +93,6 @@ function refuseOther(
   const [own = ''] = keys;
   const made = headers[0] === undefined ? '' : `, made for "${headers[0].data}",`;
   throw new BantamError(
-    `The caption file "${path}"${made} has captions of other data than "${text}": its pictures are called as "${first}", those of the data as "${own}"; name the file of these data.`,
+    `The caption file "${path}"${made} has captions of other data than "${text}": its images are called as "${first}", those of the data as "${own}"; name the file of these data.`,
   );
 }

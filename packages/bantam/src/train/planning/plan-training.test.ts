@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { memoryStats } from '@bantam/torch';
-import { writeTextures } from '../../data/textured-pictures.test.helper.js';
+import { writeTextures } from '../../test-support/textures.js';
 import { openSource } from '../../data/index.js';
 import { loadModel, modelFlops } from '../../models/index.js';
 import { parseBudget } from '../budget.js';

@@ -116,7 +116,7 @@ export function standIn(
         preprocess: config.preprocess,
         precision: resolvePrecision(config.train.precision),
         batchSize: pictures,
-        quarantine: new Quarantine({ maxShare: 1 }),
+        quarantine: new Quarantine({ maxFraction: 1 }),
         exclude: () => undefined,
         onProgress: () => undefined,
       });

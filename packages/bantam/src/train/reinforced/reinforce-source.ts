@@ -4,7 +4,7 @@ import {
   replayBatches,
   replayCaptions,
   resolveAugment,
-  usualDecodeSide,
+  defaultDecodeSide,
   type ImageAugment,
   type QuarantinedSample,
   type QuarantineOptions,
@@ -189,7 +189,7 @@ function describe(
     blockSize = 256,
   }: ReinforceOptions & { size: number },
 ): ReinforcedManifest {
-  const replay = { seed, augmentations, captions, decodeSide: usualDecodeSide(size) };
+  const replay = { seed, augmentations, captions, decodeSide: defaultDecodeSide(size) };
   return {
     bantam: 'reinforced',
     format: manifestFormat,

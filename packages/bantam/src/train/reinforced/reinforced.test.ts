@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { scope } from '@bantam/torch';
 import { Loader, openSource, type Batch, type Source } from '../../data/index.js';
-import { writeTextures } from '../../data/textured-pictures.test.helper.js';
+import { writeTextures } from '../../test-support/textures.js';
 import { BantamError } from '../../base/errors.js';
 import { loadModel, modelConfig, type LoadedModel } from '../../models/index.js';
 import { addGradients } from '../backward.js';
@@ -313,7 +313,7 @@ describe('a reinforced set that cannot be used', () => {
     );
     const table = data.slice('csv:'.length);
     const text = readFileSync(table, 'utf8');
-    writeFileSync(table, text.replaceAll('of picture 3"', 'of pictures 3"'));
+    writeFileSync(table, text.replaceAll('of image 3"', 'of images 3"'));
     await refuses(
       runs.train('refused', fromSet('set')),
       /^The records or captions of "csv:.*pairs\.csv" have changed since the reinforced set in .*set was made/,

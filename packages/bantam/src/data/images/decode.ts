@@ -1,0 +1,101 @@
+import { decodeJpeg } from '@bantam/torch/image';
+import { BantamError } from '../../base/errors.js';
+import { loadSharp } from './load-sharp.js';
+import { readLocation } from './location.js';
+import type { Pixels } from './pixels.js';
+import type { ImageLocation } from '../sources/source.js';
+
+export interface DecodeOptions {
+  /**
+   * Halve the image, up to three times, while its shortest side keeps this many pixels; JPEG
+   * decoders do it for free. For training: evaluation resizes by the reference's own filter.
+   */
+  readonly shortestSide?: number;
+}
+
+/**
+ * Decodes an image file to RGB: turned upright by its EXIF orientation, flattened on white, the
+ * first frame of an animation, CMYK, gray and 16 bits converted. Embedded color profiles are not
+ * applied, as PIL does not.
+ *
+ * @throws BantamError on truncated and corrupt files, and on what is no image.
+ */
+export async function decodeImage(bytes: Uint8Array, options?: DecodeOptions): Promise<Pixels> {
+  const pixels = decodeOrdinary(bytes, options);
+  return pixels === undefined
+    ? decodeAny(bytes, options)
+    : { ...pixels, data: pixels.data.slice() };
+}
+
+/**
+ * {@link decodeImage} for the files that training mostly reads, ordinary JPEGs, at a fraction of
+ * its cost; undefined for others. The pixels must be used before anything else is decoded: they
+ * lie in memory that is used again.
+ */
+export function decodeOrdinary(bytes: Uint8Array, options?: DecodeOptions): Pixels | undefined {
+  return bytes[0] === 0xff && bytes[1] === 0xd8 ? decodeJpeg(bytes, options) : undefined;
+}
+
+/** {@link decodeImage} for every file that can be decoded at all. */
+export async function decodeAny(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Pixels> {
+  const sharp = await loadSharp();
+  try {
+    return await decodeWith(sharp, bytes, options);
+  } catch (error) {
+    // libvips writes a line for each thing that it noticed.
+    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+    throw new BantamError(`The image cannot be decoded (${reason ?? 'no reason'}).`);
+  }
+}
+
+async function decodeWith(
+  sharp: Awaited<ReturnType<typeof loadSharp>>,
+  bytes: Uint8Array,
+  { shortestSide }: DecodeOptions,
+): Promise<Pixels> {
+  const options = { failOn: 'truncated', pages: 1, ignoreIcc: true } as const;
+  let image = sharp(bytes, options)
+    .autoOrient()
+    .flatten({ background: 'white' })
+    .toColorspace('srgb');
+  if (shortestSide !== undefined) {
+    const { width, height } = (await sharp(bytes, options).metadata()).autoOrient;
+    const shrink = shrinkFactor(Math.min(width, height), shortestSide);
+    if (shrink > 1) {
+      image = image.resize(Math.ceil(width / shrink), Math.ceil(height / shrink), { fit: 'fill' });
+    }
+  }
+  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
+}
+
+/** By how much an image shrinks for its shortest side to keep `least` pixels: 1, 2, 4 or 8. */
+function shrinkFactor(side: number, least: number): number {
+  return [8, 4, 2].find((factor) => Math.floor(side / factor) >= least) ?? 1;
+}
+
+/** Reads and decodes the image at a location. */
+export async function decodeLocation(
+  location: ImageLocation,
+  options?: DecodeOptions,
+): Promise<Pixels> {
+  const bytes = await readLocation(location);
+  return location.raw === undefined
+    ? decodeImage(bytes, options)
+    : { ...location.raw, data: bytes };
+}
+
+/**
+ * Repeats gray, and drops what is beyond three channels. The result is no Buffer: the `slice` of
+ * one is no copy.
+ */
+function toRgb(data: Buffer, channels: number): Uint8Array {
+  if (channels === 3) return new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const rgb = new Uint8Array((data.length / channels) * 3);
+  for (let from = 0, to = 0; from < data.length; from += channels, to += 3) {
+    rgb[to] = data[from] ?? 0;
+    rgb[to + 1] = data[channels < 3 ? from : from + 1] ?? 0;
+    rgb[to + 2] = data[channels < 3 ? from : from + 2] ?? 0;
+  }
+  return rgb;
+}

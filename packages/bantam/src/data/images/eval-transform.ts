@@ -1,0 +1,41 @@
+import type { Preprocess } from '../../models/preprocess.js';
+import { crop, type Pixels } from './pixels.js';
+import { resample } from './resample.js';
+
+/** The members of a {@link Preprocess} that decide about geometry. */
+export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' | 'resizeMode'>;
+
+/**
+ * OpenCLIP's evaluation transform up to the uint8 image, size × size: resize (shortest side, or
+ * both), then centre crop, with the integer rules of torchvision's `Resize` and `CenterCrop` and
+ * PIL's arithmetic.
+ */
+export function evalTransform(pixels: Pixels, geometry: Geometry): Pixels {
+  const { size, interpolation, antialias, resizeMode } = geometry;
+  let width = size;
+  let height = size;
+  if (resizeMode === 'shortest') {
+    const longest = Math.trunc(
+      (size * Math.max(pixels.width, pixels.height)) / Math.min(pixels.width, pixels.height),
+    );
+    if (pixels.width <= pixels.height) height = longest;
+    else width = longest;
+  }
+  const resized =
+    width === pixels.width && height === pixels.height
+      ? pixels
+      : resample(pixels, { width, height, interpolation, antialias });
+  return crop(resized, {
+    left: roundHalfToEven((width - size) / 2),
+    top: roundHalfToEven((height - size) / 2),
+    width: size,
+    height: size,
+  });
+}
+
+/** Python's `round`. */
+function roundHalfToEven(value: number): number {
+  const down = Math.floor(value);
+  if (value - down !== 0.5) return Math.round(value);
+  return down % 2 === 0 ? down : down + 1;
+}

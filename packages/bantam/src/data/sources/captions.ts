@@ -1,0 +1,86 @@
+import { at } from '../../base/at.js';
+import { BantamError } from '../../base/errors.js';
+import type { CounterRng } from '../counter-rng.js';
+import type { CaptionTemplates, DataRecord } from './source.js';
+
+/** Common names of columns and fields with captions. */
+export const commonCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
+
+/** Members of a comma-separated metadata field. */
+export function members(field: string | undefined): string[] {
+  return (field ?? '')
+    .split(',')
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
+}
+
+/** {@link CaptionTemplates.synthetic} where captions templates do not set it. */
+export const syntheticFraction = 0.5;
+
+/**
+ * Samples a training caption: with the probability of `captionTemplates` one of the record's synthetic
+ * captions, if it has any, all equally likely; else a template by weight, then its fields. A field
+ * that the record lacks, or has no members of, is removed with the comma and the spaces around it.
+ */
+export function sampleCaption(
+  record: DataRecord,
+  captionTemplates: CaptionTemplates,
+  rng: CounterRng,
+): string {
+  const { synthetic = [] } = record;
+  // No random number is used for records without synthetic captions.
+  if (synthetic.length > 0 && rng.chance(captionTemplates.synthetic ?? syntheticFraction)) {
+    return at(synthetic, rng.integer(synthetic.length)).text;
+  }
+  const { templates } = captionTemplates;
+  // A single template needs no random number.
+  const index = templates.length === 1 ? 0 : rng.weighted(templates.map(({ weight }) => weight));
+  const filled = at(templates, index).template.replaceAll(
+    /\{(\w+)(?::(\d+))?\}/g,
+    (_, name, most) =>
+      field(record, String(name), most === undefined ? undefined : Number(most), rng),
+  );
+  const caption = filled
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/( ?,)+ ?(?=,|$)|^[ ,]+/g, '')
+    .trim();
+  return caption === '' ? at(record.captions, 0) : caption;
+}
+
+/**
+ * Checks caption templates: at least one, each with a positive weight and a field, and a fraction of
+ * synthetic captions from 0 to 1.
+ *
+ * @throws BantamError naming the first fault.
+ */
+export function checkCaptionTemplates(captionTemplates: CaptionTemplates): void {
+  const { synthetic = syntheticFraction } = captionTemplates;
+  if (!(synthetic >= 0 && synthetic <= 1)) {
+    throw new BantamError(
+      `The fraction of synthetic captions is ${synthetic}; it must be from 0 to 1.`,
+    );
+  }
+  if (captionTemplates.templates.length === 0)
+    throw new BantamError('Caption templates need at least one template.');
+  for (const { weight, template } of captionTemplates.templates) {
+    if (!(weight > 0) || !/\{\w+(:\d+)?\}/.test(template)) {
+      throw new BantamError(
+        `Caption template "${template}" with weight ${weight} needs a weight above 0 and a field such as {caption}.`,
+      );
+    }
+  }
+}
+
+function field(
+  record: DataRecord,
+  name: string,
+  most: number | undefined,
+  rng: CounterRng,
+): string {
+  if (name === 'caption') return at(record.captions, rng.integer(record.captions.length));
+  const value = name === 'label' ? record.label : record.meta[name];
+  if (most === undefined) return value ?? '';
+  const words = members(value);
+  const count = Math.min(words.length, 1 + rng.integer(most));
+  return rng.shuffle(words, count).slice(0, count).join(', ');
+}
