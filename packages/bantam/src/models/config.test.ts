@@ -114,7 +114,7 @@ describe("a decoder's configuration", () => {
 });
 
 describe('withChanges', () => {
-  it('changes what is given in a tower and keeps the rest', () => {
+  it('changes the given settings of a tower and keeps the others', () => {
     const before = modelConfig('ViT-S-16');
     const after = withChanges(before, { text: { vocabSize: 1000, contextLength: 32 } });
     assert.deepEqual(after, {

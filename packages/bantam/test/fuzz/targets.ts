@@ -9,7 +9,7 @@ import sharp, { type Sharp } from 'sharp';
 import { fromTypedArray, loadSafetensors, saveSafetensors, scope, TorchError } from '@bantam/torch';
 import { decodeJpeg, resampleForms, resampleRgb } from '@bantam/torch/image';
 import { decodeImage, openSource } from '../../dist/data/index.js';
-import { BantamError } from '../../dist/errors.js';
+import { BantamError } from '../../dist/base/errors.js';
 import { loadTokenizer } from '../../dist/text/index.js';
 import { callOperator } from './operators.js';
 import { mutateBytes, mutateJson, mutateSafetensors, mutateTar, type Mutation } from './mutate.js';

@@ -1,5 +1,4 @@
 import {
-  countFlops,
   formatStructure,
   Generator,
   memoryStats,
@@ -14,7 +13,7 @@ import type { ModelConfig } from '../config.js';
 import { imageTokens } from '../towers/decoder/multimodal-decoder.js';
 import { modelFlops, parameterCount, type ParameterCounts, type PerTower } from './flops.js';
 
-/** Options of {@link countModelFlops} and {@link activationBytes}. */
+/** Options of {@link activationBytes}. */
 export interface DryRunOptions {
   /** Tokens of the caption; default: the whole context. */
   captionTokens?: number;
@@ -53,32 +52,6 @@ function pixels({ vision }: ModelConfig, batch: number): Tensor {
 
 function ids(batch: number, tokens: number): Tensor {
   return zeros([batch, tokens], { dtype: 'int64' });
-}
-
-/**
- * Floating-point operations of one forward pass, counted operator by operator in a run of the model
- * on shapes alone, with all tokens computed: what {@link modelFlops} must agree with.
- */
-export function countModelFlops(
-  config: ModelConfig,
-  { captionTokens = config.text.contextLength }: DryRunOptions = {},
-): PerTower {
-  return withMetaModel(config, (model) => {
-    model.eval();
-    return {
-      image: countFlops(() => {
-        scope(() => void model.visual.encode(pixels(config, 1), { tokens: true }));
-      }),
-      text: countFlops(() => {
-        scope(() => void model.text.encode(ids(1, captionTokens), { tokens: true }));
-      }),
-      ...(config.decoder !== null && {
-        decoder: countFlops(() => {
-          scope(() => void decode(model, { batch: 1, captionTokens }));
-        }),
-      }),
-    };
-  });
 }
 
 /**
@@ -122,7 +95,7 @@ export interface ModelSummary {
   /** Length of the features. */
   readonly embedDim: number;
   readonly parameters: ParameterCounts;
-  /** Floating-point operations of a forward pass; see {@link modelFlops}. */
+  /** FLOPs of a forward pass, see {@link modelFlops}. */
   readonly flops: PerTower;
   /** Bytes in float32 for each sample of a training batch; see {@link activationBytes}. */
   readonly activationBytes: PerTower;

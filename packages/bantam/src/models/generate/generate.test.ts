@@ -80,7 +80,7 @@ describe('CaptionWriter', () => {
     'layer scale': { decoder: { layers: 1, heads: 2, lsInitValue: 0.5 }, text: { lsInitValue: 2 } },
     patches: { vision: { imageSize: 8, patchSize: 4, width: 16, headWidth: 8, layers: 1 } },
   })) {
-    it(`gives by its caches what the whole captions give: ${name}`, () => {
+    it(`computes with caches the logits of the whole captions: ${name}`, () => {
       using model = build(changes);
       noGrad(() => {
         scope(() => {
@@ -110,7 +110,7 @@ describe('CaptionWriter', () => {
 });
 
 describe('generateIds', () => {
-  it('draws the same captions from the same stream, and others from another', () => {
+  it('samples equal captions from equal random streams only', () => {
     using model = build();
     const draw = (seed: number, options: GenerateOptions = {}) =>
       generateIds(model, images(3), {
@@ -147,7 +147,7 @@ describe('generateIds', () => {
     }
   });
 
-  it('writes in evaluation mode, for one image as for many, and leaves nothing behind', () => {
+  it('writes in evaluation mode, independently of the batch, and frees its tensors', () => {
     using model = build().train();
     const pixels = images(3);
     for (const method of ['greedy', 'beam'] as const) {
@@ -160,7 +160,7 @@ describe('generateIds', () => {
     }
   });
 
-  it('refuses what cannot be', () => {
+  it('refuses options that contradict each other', () => {
     using model = build();
     const refused: [GenerateOptions, RegExp][] = [
       [{ count: 2 }, /"greedy" writes one caption for an image, not 2; choose "sample"/],
@@ -202,7 +202,7 @@ function everyCaption(model: Clip, pixels: Tensor, maxTokens: number) {
 }
 
 describe('filterLogits', () => {
-  it('keeps the fewest likeliest tokens that make up the share, of sharp and flat distributions', () => {
+  it('keeps the fewest likeliest tokens that make up topP, of sharp and flat distributions', () => {
     scope(() => {
       const generator = new Generator({ seed: 6 });
       for (const spread of [0.01, 1, 8]) {
@@ -228,7 +228,7 @@ describe('filterLogits', () => {
 });
 
 describe('sampleToken', () => {
-  it('draws each token as often as it is likely, and none that was filtered', () => {
+  it('samples each token at its probability, and no filtered one', () => {
     scope(() => {
       const logits = tensor([[0.5, -1, 2, 0, 1.2, -3]]);
       const temperature = 0.8;
