@@ -1,6 +1,6 @@
 import { at, noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
 import type { Batch } from '../data/index.js';
-import { narrowModel, preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
+import { narrowModel, type Clip, type ModelConfig, type Preprocess } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import {
   createStrategy,
@@ -84,7 +84,7 @@ interface TowerInputs {
   tokenizer: Tokenizer;
   dtype: FloatDType;
   seconds: number;
-  preprocess: ReturnType<typeof preprocessOf>;
+  preprocess: Preprocess;
 }
 
 /** Median seconds of a batch through each tower. */
