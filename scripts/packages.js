@@ -153,7 +153,10 @@ export function namePlatformPackages(torch, tarballs) {
   const tarball = new RegExp(
     `^${name.slice(1).replace('/', '-')}-([a-z]+-[a-z0-9]+)-${version}\\.tgz$`,
   );
-  const platforms = readdirSync(tarballs).flatMap((file) => tarball.exec(file)?.[1] ?? []);
+  const platforms = readdirSync(tarballs).flatMap((file) => {
+    const [, platform] = tarball.exec(file) ?? [];
+    return platform === undefined ? [] : [platform];
+  });
   const optionalDependencies = Object.fromEntries(
     platforms.map((platform) => [platformPackage(platform), version]),
   );

@@ -1,7 +1,7 @@
 /**
  * The tables of settings in docs/settings.md, made from their declarations.
  *
- *     node scripts/settings-tables.js --write   writes the page (after npm run build)
+ *     node scripts/settings-tables.js --write   writes the page (after npm run compile)
  *     node scripts/settings-tables.js           checks that it is up to date
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

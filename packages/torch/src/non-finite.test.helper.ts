@@ -20,7 +20,7 @@ type Compute = (inputs: Inputs) => Tensor;
 export interface Twins {
   /** Values that bfloat16 holds. */
   readonly inputs: Inputs;
-  /** What the kernel computes in. */
+  /** Dtype of the kernel. */
   readonly dtype: FloatDType;
   /** Inputs that stay in float32 whatever `dtype` is. */
   readonly wide?: readonly string[];

@@ -1,7 +1,7 @@
 /**
  * A run that breaks must be seen to: a NaN or an infinity in any input of a kernel of ours is in its result
  * and gradients where the plain operators have it, and the numbers beside it are theirs. `npm test` runs
- * this at every instruction level that the processor has.
+ * this at every instruction level of the CPU.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -222,8 +222,8 @@ function batchNormTwins(
   };
 }
 
-/** The sum over the kernel's weights of x moved by their places, each of its own part of the map alone. */
-function depthwiseByPlaces(i: Inputs, kernel: number): Tensor {
+/** The sum over the kernel's weights of x shifted by their offsets, each of its own part of the map alone. */
+function depthwiseByOffsets(i: Inputs, kernel: number): Tensor {
   const x = of(i, 'x');
   const around = (kernel - 1) / 2;
   const offsets = Array.from({ length: kernel }, (_, place) => place - around);
@@ -234,8 +234,8 @@ function depthwiseByPlaces(i: Inputs, kernel: number): Tensor {
         x,
       );
       const weight = narrow(narrow(of(i, 'w'), 2, row, 1), 3, column, 1);
-      const places = [right, down].flatMap((by) => [Math.max(-by, 0), Math.max(by, 0)]);
-      return padOp.tensor(mul(part, reshape(weight, [1, x.dim(1), 1, 1])), places, 0);
+      const geometry = [right, down].flatMap((by) => [Math.max(-by, 0), Math.max(by, 0)]);
+      return padOp.tensor(mul(part, reshape(weight, [1, x.dim(1), 1, 1])), geometry, 0);
     }),
   );
   return terms.reduce((sum, term) => add(sum, term), reshape(of(i, 'b'), [1, x.dim(1), 1, 1]));
@@ -254,14 +254,14 @@ function depthwise(dtype: 'float32' | 'bfloat16', kernel: number): Twins {
         padding: (kernel - 1) / 2,
         groups: channels,
       }),
-    exact: (i) => depthwiseByPlaces(i, kernel),
+    exact: (i) => depthwiseByOffsets(i, kernel),
     upstream: draw(shape),
     tolerance: tolerances[dtype],
   };
 }
 
 function fusedConvTwins(dtype: 'float32' | 'bfloat16', added: boolean): Twins {
-  const places = { stride: 1, padding: 1, dilation: 1, groups: 1 };
+  const geometry = { stride: 1, padding: 1, dilation: 1, groups: 1 };
   const convolve = (i: Inputs): Tensor => {
     const y = conv2d(of(i, 'x'), of(i, 'w'), { bias: of(i, 'b'), padding: 1 });
     return added ? add(y, of(i, 'residual')) : y;
@@ -278,7 +278,11 @@ function fusedConvTwins(dtype: 'float32' | 'bfloat16', added: boolean): Twins {
       fusedConv(
         channelsLast(of(i, 'x')),
         { weight: of(i, 'w'), bias: of(i, 'b') },
-        { ...places, relu: true, ...(added ? { residual: channelsLast(of(i, 'residual')) } : {}) },
+        {
+          ...geometry,
+          relu: true,
+          ...(added ? { residual: channelsLast(of(i, 'residual')) } : {}),
+        },
       ),
     // Below 0 −∞ may stay, where the slope of the rectifier is 10⁻³⁰.
     plain: (i) => {
