@@ -12,13 +12,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where tests run, and where they are written; the same folder for those in plain JavaScript. */
+/** Folders of compiled tests and of their sources; the same folder for those in plain JavaScript. */
 const FOLDERS = [
+  { compiled: 'scripts', source: 'scripts' },
   { compiled: 'packages/torch/install', source: 'packages/torch/install' },
   { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
   { compiled: 'bench/dist', source: 'bench/src' },
+  { compiled: 'scripts', source: 'scripts' },
 ];
 
 /**
@@ -40,7 +42,7 @@ function testFiles(words) {
     const folder = join(root, compiled);
     if (!existsSync(folder)) return [];
     return readdirSync(folder, { recursive: true })
-      .filter((name) => name.endsWith('.test.js'))
+      .filter((name) => name.endsWith('.test.js') && !name.includes('node_modules'))
       .map((name) => {
         const written = compiled === source ? name : name.replace(/js$/, 'ts');
         return { file: join(compiled, name), source: join(source, written) };
@@ -78,8 +80,9 @@ function check(title, script) {
  * Runs test files, each in a process of its own.
  *
  * @param {readonly string[]} files
+ * @param {NodeJS.ProcessEnv} [variables] of the tests' environment
  */
-function runTests(files) {
+function runTests(files, variables = {}) {
   console.log(`\n${files.length} test files`);
   const folder = mkdtempSync(join(tmpdir(), 'bantam-test-'));
   const counts = join(folder, 'counts.json');
@@ -98,7 +101,7 @@ function runTests(files) {
       ]),
       ...files,
     ],
-    { cwd: root, stdio: 'inherit', env: { OMP_NUM_THREADS: '1', ...process.env } },
+    { cwd: root, stdio: 'inherit', env: { OMP_NUM_THREADS: '1', ...process.env, ...variables } },
   );
   const text = existsSync(counts) ? readFileSync(counts, 'utf8') : '';
   rmSync(folder, { recursive: true, force: true });
@@ -109,10 +112,61 @@ function runTests(files) {
   return { passed, failed: status !== 0 && failed === 0 ? 1 : failed, skipped };
 }
 
+/** Levels of BANTAM_MAX_ISA, each with the instructions of those before it. */
+const LEVELS = ['default', 'avx2', 'avx512', 'avx512_bf16', 'amx'];
+
+/** Test files of Bantam's own kernels, which run at every level. */
+const KERNEL_TESTS =
+  /packages\/torch\/dist\/((kernels|non-finite|int8|image)|ops\/(batch-norm|depthwise|packed))\.test\.js$/;
+
+/**
+ * The level at which kernels run under a value of BANTAM_MAX_ISA, or undefined where it is refused.
+ *
+ * @param {string | undefined} limit
+ */
+function levelUnder(limit) {
+  const program = `process.stdout.write((await import('./packages/torch/dist/index.js')).instructionLevel())`;
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '--eval', program],
+    { cwd: root, encoding: 'utf8', env: { ...process.env, BANTAM_MAX_ISA: limit ?? '' } },
+  );
+  return status === 0 ? stdout : undefined;
+}
+
+/**
+ * Runs the tests of kernels at the levels below the CPU's own, and on emulated AMX where
+ * there are none, then says at which levels they ran.
+ *
+ * @param {readonly string[]} files
+ */
+function runLevels(files) {
+  const own = levelUnder(undefined);
+  if (own === undefined) return { passed: 0, failed: 1, skipped: 0 };
+  const limits = LEVELS.slice(0, LEVELS.indexOf(own));
+  const emulated = own !== 'amx' && levelUnder('amx_emulated') === 'amx';
+  const counts = [...limits, ...(emulated ? ['amx_emulated'] : [])].map((limit) => {
+    console.log(`\nKernels at level ${limit}`);
+    return runTests(files, { BANTAM_MAX_ISA: limit });
+  });
+  const ran = [...limits, own, ...(emulated ? ['amx (emulated)'] : [])];
+  const lacking = LEVELS.slice(LEVELS.indexOf(own) + 1);
+  console.log(`\nKernels' tests ran at the levels ${ran.join(', ')}.`);
+  if (lacking.length > 0) console.log(`This CPU does not have: ${lacking.join(', ')}.`);
+  return sumOf(counts);
+}
+
+/** @param {readonly { passed: number, failed: number, skipped: number }[]} results */
+function sumOf(results) {
+  const total = (/** @type {'passed' | 'failed' | 'skipped'} */ kind) =>
+    results.reduce((sum, result) => sum + result[kind], 0);
+  return { passed: total('passed'), failed: total('failed'), skipped: total('skipped') };
+}
+
 const words = process.argv.slice(2);
 const results = [];
 // Before the linter, which reads one package's types as they were built for the other.
-results.push(check('Types and build', 'build'));
+results.push(check('Types and build', 'compile'));
 if (words.length === 0) results.push(check('Lint and format', 'lint'));
 
 const files = testFiles(words);
@@ -122,9 +176,10 @@ if (tests.passed + tests.failed === 0) {
   tests.failed = 1;
 }
 results.push(tests);
+const kernelTests = files.filter((file) => KERNEL_TESTS.test(file));
+// A limit that the user has set is the one level to test.
+if (kernelTests.length > 0 && !process.env.BANTAM_MAX_ISA) results.push(runLevels(kernelTests));
 
-const total = (/** @type {'passed' | 'failed' | 'skipped'} */ kind) =>
-  results.reduce((sum, result) => sum + result[kind], 0);
-const skipped = total('skipped') > 0 ? `, ${total('skipped')} skipped` : '';
-console.log(`\n${total('passed')} passed, ${total('failed')} failed${skipped}`);
-process.exitCode = total('failed') > 0 ? 1 : 0;
+const { passed, failed, skipped } = sumOf(results);
+console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -13,7 +13,7 @@ import {
 import { readModelFixture } from './model-fixtures.js';
 import { assertGradient, assertValues, find, openReference, part } from './tower-fixture.js';
 
-/** What a model makes of pictures and captions. */
+/** What a model makes of images and captions. */
 function outputs(model: Clip, pixels: Tensor, ids: Tensor) {
   const image = model.visual.encode(pixels, { tokens: true });
   const text = model.text.encode(ids, { tokens: true });
@@ -29,7 +29,7 @@ describe('coca', () => {
     const [pixels, ids] = [find(reference, 'pixels'), find(reference, 'ids')];
     const directory = fileURLToPath(new URL(`../fixtures/models/coca/${name}`, import.meta.url));
 
-    it(`computes what OpenCLIP computes: ${name}`, async () => {
+    it(`equals OpenCLIP: ${name}`, async () => {
       const { model } = await loadModel(directory);
       noGrad(() => {
         scope(() => {

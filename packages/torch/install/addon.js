@@ -8,11 +8,13 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { compile } from './compile.js';
 import { InstallError } from './install-error.js';
+import { platformPackage } from './prebuilt.js';
 import { duration } from './progress.js';
 import { run } from './run.js';
 import { nodeApi } from './toolchain.js';
@@ -21,9 +23,11 @@ import { nodeApi } from './toolchain.js';
 const KEPT = 6;
 
 /** The addons are what {@link buildAddon} makes … */
-const ADDONS = ['bantam_torch.node', 'bantam_image.node'];
+export const ADDONS = ['bantam_torch.node', 'bantam_image.node'];
 /** … and their record says of what they were made. */
 const RECORD = 'build.json';
+/** They find libtorch through this link beside them. */
+const LIBTORCH_LINK = 'libtorch';
 
 /**
  * @typedef {object} BuildRecord what `build/build.json` says of the addons beside it
@@ -86,6 +90,7 @@ export function hashRecord(record) {
  *
  * @param {object} options
  * @param {string} options.root folder of this package
+ * @param {string} options.sources hash of its C++ sources
  * @param {string} options.cache the user's cache folder
  * @param {import('./libtorch.js').Libtorch} options.libtorch
  * @param {import('./toolchain.js').Toolchain} options.toolchain
@@ -93,7 +98,7 @@ export function hashRecord(record) {
  * @param {import('./environment.js').Env} options.env
  * @returns {Promise<string>} how it came
  */
-export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }) {
+export async function buildAddon({ root, sources, cache, libtorch, toolchain, cuda, env }) {
   const native = join(root, 'native');
   const build = join(root, 'build');
   const headers = nodeApi();
@@ -108,28 +113,83 @@ export async function buildAddon({ root, cache, libtorch, toolchain, cuda, env }
     flags: env.CXXFLAGS ?? '',
     nodeApi: headers.versions,
     platform: `${process.platform}-${process.arch}`,
-    sources: hashSources(native),
+    sources,
   };
-  const text = `${JSON.stringify(record, null, 2)}\n`;
-  if (holdsAddons(build) && readIfThere(join(build, RECORD)) === text) {
-    return 'up to date';
-  }
+  if (await isUpToDate(build, record)) return 'up to date';
   const cached = join(cache, 'addon', hashRecord(record));
-  mkdirSync(build, { recursive: true });
-  rmSync(join(build, RECORD), { force: true });
-  // The record comes last: addons without it count as absent.
   if (holdsAddons(cached)) {
-    for (const name of ADDONS) replace(join(cached, name), join(build, name));
-    await checkLoads(build);
-    writeFileSync(join(build, RECORD), text);
+    await place({ from: cached, files: ADDONS, build, record });
     return 'taken from the cache';
   }
   const start = Date.now();
+  mkdirSync(build, { recursive: true });
+  rmSync(join(build, RECORD), { force: true });
   await compile({ native, build, libtorch, toolchain, cuda, headers, env });
   await checkLoads(build);
-  writeFileSync(join(build, RECORD), text);
+  writeRecord(build, record);
   store(build, cached);
   return `compiled in ${duration(Date.now() - start)}`;
+}
+
+/**
+ * Puts the addons of a platform package and `build/build.json` in place.
+ *
+ * @param {object} options
+ * @param {string} options.root folder of this package
+ * @param {import('./libtorch.js').Libtorch} options.libtorch
+ * @param {import('./prebuilt.js').Prebuilt} options.prebuilt
+ * @returns {Promise<string>} how it came
+ */
+export async function placePrebuilt({ root, libtorch, prebuilt }) {
+  const build = join(root, 'build');
+  const record = { ...prebuilt.record, libtorch: libtorch.path, build: libtorch.build };
+  if (await isUpToDate(build, record)) return 'up to date';
+  const files = Object.keys(prebuilt.record.files);
+  await place({ from: prebuilt.folder, files, build, record });
+  return `taken from ${platformPackage()}`;
+}
+
+/**
+ * @param {string} build
+ * @param {object} record
+ */
+async function isUpToDate(build, record) {
+  if (!holdsAddons(build) || readIfThere(join(build, RECORD)) !== recordText(record)) return false;
+  return (await loadFailure(build)) === undefined;
+}
+
+/**
+ * Copies addons that were compiled before, links them to libtorch and loads them once.
+ *
+ * @param {object} options
+ * @param {string} options.from folder that holds them
+ * @param {readonly string[]} options.files
+ * @param {string} options.build where they go
+ * @param {{ libtorch: string }} options.record what to say of them
+ */
+async function place({ from, files, build, record }) {
+  mkdirSync(build, { recursive: true });
+  // The record comes last: addons without it count as absent.
+  rmSync(join(build, RECORD), { force: true });
+  for (const name of files) replace(join(from, name), join(build, name));
+  const link = join(build, LIBTORCH_LINK);
+  rmSync(link, { force: true });
+  symlinkSync(record.libtorch, link);
+  await checkLoads(build);
+  writeRecord(build, record);
+}
+
+/** @param {object} record */
+function recordText(record) {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/**
+ * @param {string} build
+ * @param {object} record
+ */
+function writeRecord(build, record) {
+  writeFileSync(join(build, RECORD), recordText(record));
 }
 
 /** @param {string} folder */
@@ -178,21 +238,31 @@ function store(build, cached) {
 }
 
 /**
- * Loads each addon in a process of its own, as a missing library shows only then.
+ * Refuses addons that do not load.
  *
  * @param {string} build
  */
 async function checkLoads(build) {
+  const failure = await loadFailure(build);
+  if (failure === undefined) return;
+  throw new InstallError(
+    `The compiled addon "${failure.addon}" does not load (${failure.reason}): check that libtorch is complete, or remove the cache folder and install again.`,
+  );
+}
+
+/**
+ * Loads each addon in a process of its own, as a missing library shows only then.
+ *
+ * @param {string} build
+ * @returns {Promise<{ addon: string, reason: string } | undefined>} undefined where all do
+ */
+async function loadFailure(build) {
+  const script =
+    'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
   for (const name of ADDONS) {
     const addon = join(build, name);
-    const script =
-      'try { require(process.argv[1]); } catch (e) { console.log(e.message); process.exit(1); }';
     const { code, output } = await run(process.execPath, ['-e', script, addon]);
-    if (code !== 0) {
-      const reason = output.trim().split('\n')[0] || 'the process crashed';
-      throw new InstallError(
-        `The compiled addon "${addon}" does not load (${reason}): check that libtorch is complete, or remove the cache folder and run "npm ci" again.`,
-      );
-    }
+    if (code !== 0) return { addon, reason: output.trim().split('\n')[0] || 'the process crashed' };
   }
+  return undefined;
 }

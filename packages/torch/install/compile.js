@@ -69,12 +69,12 @@ export async function compile({ native, build, libtorch, toolchain, headers, cud
 export function compileError(log, output) {
   if (/No space left on device/.test(output)) {
     return new InstallError(
-      'The addon did not compile because the disk is full: free some space and run "npm ci" again.',
+      'The addon did not compile because the disk is full: free some space and install again.',
     );
   }
   if (/Killed signal|Killed$|out of memory|Cannot allocate memory/im.test(output)) {
     return new InstallError(
-      'The addon did not compile because memory ran out: close other programs or set CMAKE_BUILD_PARALLEL_LEVEL=1, and run "npm ci" again.',
+      'The addon did not compile because memory ran out: close other programs or set CMAKE_BUILD_PARALLEL_LEVEL=1, and install again.',
     );
   }
   const errors = output.split('\n').filter((line) => /\berror\b|undefined reference/i.test(line));

@@ -51,7 +51,7 @@ export async function libtorchFromCache({ cache, cuda, env, space }) {
     const result = readCached(folder);
     if (!result)
       throw new InstallError(
-        `"${folder}" holds no libtorch ${LIBTORCH_VERSION} after pip installed it: remove that folder and run "npm ci" again.`,
+        `"${folder}" holds no libtorch ${LIBTORCH_VERSION} after pip installed it: remove that folder and install again.`,
       );
     return result;
   });

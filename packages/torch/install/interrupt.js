@@ -31,7 +31,7 @@ export function handleInterrupts() {
     process.once(signal, () => {
       stopChildren();
       for (const cleanup of [...cleanups].reverse()) cleanup();
-      console.error('bantam: interrupted; run "npm ci" again to install.');
+      console.error('bantam: interrupted; install again.');
       process.exit(128 + number);
     });
   }

@@ -61,7 +61,7 @@ export function pipError(what, output, folder) {
   if (/No space left on device|Errno 28|Disk quota exceeded/.test(output)) return diskFull(folder);
   if (/MemoryError|Cannot allocate memory/.test(output)) {
     return new InstallError(
-      `pip ran out of memory while it installed ${what}: close other programs and run "npm ci" again.`,
+      `pip ran out of memory while it installed ${what}: close other programs and install again.`,
     );
   }
   if (/Permission denied|Errno 13|Read-only file system/.test(output)) {
@@ -71,7 +71,7 @@ export function pipError(what, output, folder) {
   }
   if (/SSLError|CERTIFICATE_VERIFY_FAILED|certificate verify failed/.test(output)) {
     return new InstallError(
-      `pip does not trust the package index's certificate while it fetches ${what}: set PIP_CERT to your organisation's certificates and run "npm ci" again.`,
+      `pip does not trust the package index's certificate while it fetches ${what}: set PIP_CERT to your organisation's certificates and install again.`,
     );
   }
   const unreachable =
@@ -101,13 +101,13 @@ export function pipError(what, output, folder) {
     );
   }
   if (/DO NOT MATCH THE HASHES|hash/i.test(output)) {
-    return new InstallError(`What pip fetched for ${what} was damaged: run "npm ci" again.`);
+    return new InstallError(`What pip fetched for ${what} was damaged: install again.`);
   }
   const reason = output
     .trim()
     .split('\n')
     .findLast((line) => line.startsWith('ERROR:'));
   return new InstallError(
-    `pip could not install ${what} (${reason?.slice(7).replace(/\.$/, '') ?? 'it was ended'}): mend that and run "npm ci" again.`,
+    `pip could not install ${what} (${reason?.slice(7).replace(/\.$/, '') ?? 'it was ended'}): mend that and install again.`,
   );
 }

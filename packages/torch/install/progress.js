@@ -1,13 +1,13 @@
 /** Milliseconds between two lines of a heartbeat: often on a terminal, sparsely in a log. */
-const INTERVAL = process.stdout.isTTY ? 1000 : 10_000;
+const INTERVAL = process.stderr.isTTY ? 1000 : 10_000;
 
 /**
- * Prints one progress line.
+ * Prints one progress line, on standard error as everything that is no answer.
  *
  * @param {string} text
  */
 export function say(text) {
-  console.log(`bantam: ${text}`);
+  process.stderr.write(`bantam: ${text}\n`);
 }
 
 /**
@@ -26,7 +26,7 @@ export async function withHeartbeat(label, detail, work) {
   const beat = async () => {
     const line = `bantam: ${label}: ${duration(Date.now() - start)}, ${await detail()}`;
     if (done) return;
-    process.stdout.write(process.stdout.isTTY ? `\r${line}\x1b[K` : `${line}\n`);
+    process.stderr.write(process.stderr.isTTY ? `\r${line}\x1b[K` : `${line}\n`);
   };
   const timer = setInterval(() => void beat(), INTERVAL);
   try {
@@ -34,7 +34,7 @@ export async function withHeartbeat(label, detail, work) {
   } finally {
     done = true;
     clearInterval(timer);
-    if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   }
 }
 

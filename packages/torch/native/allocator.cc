@@ -9,12 +9,17 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace bantam {
@@ -23,6 +28,7 @@ namespace {
 constexpr size_t kHeader = 64;             // keeps the data on a cache line of its own
 constexpr size_t kLarge = size_t{1} << 20;  // blocks from here on are cached
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kMost = size_t{1} << 62;  // no computer has more, and sums with it do not overflow
 
 /// Stands before each block's data.
 struct Header {
@@ -38,8 +44,68 @@ size_t size_class(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+/// Under AddressSanitizer, makes every use of these bytes an error, or allows it again: a block is more
+/// than what was asked for, and lives on in the cache.
+void set_usable([[maybe_unused]] char* data, [[maybe_unused]] size_t bytes, [[maybe_unused]] bool usable) {
+#ifdef __SANITIZE_ADDRESS__
+  if (usable) {
+    __asan_unpoison_memory_region(data, bytes);
+  } else {
+    __asan_poison_memory_region(data, bytes);
+  }
+#endif
+}
+
+/// Records what is handed out and what of it is given back, for the threads of the whole process.
+class Trace {
+ public:
+  /// Read before every block, without the lock.
+  bool is_running() const { return running_.load(std::memory_order_relaxed); }
+
+  void start() {
+    std::lock_guard lock(mutex_);
+    events_.clear();
+    live_.clear();
+    taken_ = 0;
+    running_ = true;
+  }
+
+  std::vector<int64_t> stop() {
+    std::lock_guard lock(mutex_);
+    running_ = false;
+    live_.clear();
+    return std::exchange(events_, {});
+  }
+
+  void take(const char* base, size_t bytes) {
+    std::lock_guard lock(mutex_);
+    if (!running_) return;
+    events_.push_back(static_cast<int64_t>(bytes));
+    live_[base] = ++taken_;
+  }
+
+  /// Before the block is freed: another thread may get its address at once.
+  void give(const char* base) {
+    std::lock_guard lock(mutex_);
+    const auto found = live_.find(base);
+    if (found == live_.end()) return;
+    events_.push_back(-found->second);
+    live_.erase(found);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<bool> running_{false};
+  std::vector<int64_t> events_;
+  std::unordered_map<const char*, int64_t> live_;  // which of the recorded blocks it is
+  int64_t taken_ = 0;
+};
+
 /// A training step asks for the same large buffers each time. Giving them back to the system costs
 /// a page fault for every page of every step, so they are kept by size, on huge pages where there are any.
+///
+/// The lock is over the cache alone: small blocks, which are most, take none, and nobody waits for
+/// another thread's system calls.
 class CachingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
@@ -54,62 +120,52 @@ class CachingAllocator final : public c10::Allocator {
     std::memcpy(target, source, count);
   }
 
-  AllocatorStats stats() {
-    std::lock_guard lock(mutex_);
-    return stats_;
-  }
+  AllocatorStats stats() const { return {live_bytes_.load(), peak_bytes_.load(), cached_bytes_.load()}; }
 
-  void reset_peak() {
-    std::lock_guard lock(mutex_);
-    stats_.peak_bytes = stats_.live_bytes;
-  }
+  void reset_peak() { peak_bytes_ = live_bytes_.load(); }
 
   void empty() {
-    std::lock_guard lock(mutex_);
     drop_cache();
 #ifdef __GLIBC__
     malloc_trim(0);  // small blocks that were freed, too
 #endif
   }
 
-  void start_trace() {
-    std::lock_guard lock(mutex_);
-    trace_.clear();
-    traced_.clear();
-    blocks_traced_ = 0;
-    tracing_ = true;
-  }
-
-  std::vector<int64_t> stop_trace() {
-    std::lock_guard lock(mutex_);
-    tracing_ = false;
-    traced_.clear();
-    return std::move(trace_);
-  }
+  Trace trace;
 
  private:
   void* take(size_t bytes) {
-    std::lock_guard lock(mutex_);
+    TORCH_CHECK(bytes <= kMost, "out of memory: no computer has ", bytes, " bytes for a tensor");
     size_t block = bytes + kHeader;
     char* base = nullptr;
     if (block >= kLarge) {
       block = size_class(block);
-      auto& free = free_[block];
-      if (!free.empty()) {
-        base = free.back();
-        free.pop_back();
-        stats_.cached_bytes -= static_cast<int64_t>(block);
-      }
+      base = from_cache(block);
     }
     if (base == nullptr) base = request(block);
     *reinterpret_cast<Header*>(base) = {bytes, block};
-    if (tracing_) {
-      trace_.push_back(static_cast<int64_t>(bytes));
-      traced_[base] = ++blocks_traced_;
-    }
-    stats_.live_bytes += static_cast<int64_t>(bytes);
-    stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
+    set_usable(base + kHeader, bytes, true);
+    set_usable(base + kHeader + bytes, block - kHeader - bytes, false);
+    if (trace.is_running()) trace.take(base, bytes);
+    count(static_cast<int64_t>(bytes));
     return base + kHeader;
+  }
+
+  void count(int64_t bytes) {
+    const int64_t live = live_bytes_ += bytes;
+    int64_t peak = peak_bytes_.load();
+    while (peak < live && !peak_bytes_.compare_exchange_weak(peak, live)) {
+    }
+  }
+
+  char* from_cache(size_t block) {
+    std::lock_guard lock(mutex_);
+    const auto found = free_.find(block);
+    if (found == free_.end() || found->second.empty()) return nullptr;
+    char* base = found->second.back();
+    found->second.pop_back();
+    cached_bytes_ -= static_cast<int64_t>(block);
+    return base;
   }
 
   char* request(size_t block) {
@@ -133,41 +189,40 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   void drop_cache() {
-    for (auto& [size, blocks] : free_) {
-      for (char* base : blocks) std::free(base);
-      blocks.clear();
+    std::unordered_map<size_t, std::vector<char*>> dropped;
+    {
+      std::lock_guard lock(mutex_);
+      dropped.swap(free_);
+      cached_bytes_ = 0;
     }
-    stats_.cached_bytes = 0;
+    for (auto& [block, bases] : dropped) {
+      for (char* base : bases) {
+        set_usable(base, block, true);
+        std::free(base);
+      }
+    }
   }
 
   void give(char* base) {
-    std::lock_guard lock(mutex_);
     const Header header = *reinterpret_cast<Header*>(base);
-    stats_.live_bytes -= static_cast<int64_t>(header.requested);
-    if (tracing_) {
-      const auto found = traced_.find(base);
-      if (found != traced_.end()) {
-        trace_.push_back(-found->second);
-        traced_.erase(found);
-      }
-    }
+    if (trace.is_running()) trace.give(base);
+    live_bytes_ -= static_cast<int64_t>(header.requested);
     if (header.block < kLarge) {
+      set_usable(base, header.block, true);
       std::free(base);
-    } else {
-      free_[header.block].push_back(base);
-      stats_.cached_bytes += static_cast<int64_t>(header.block);
+      return;
     }
+    set_usable(base + kHeader, header.block - kHeader, false);
+    std::lock_guard lock(mutex_);
+    free_[header.block].push_back(base);
+    cached_bytes_ += static_cast<int64_t>(header.block);
   }
 
   static void release(void* data);
 
   std::mutex mutex_;
-  std::unordered_map<size_t, std::vector<char*>> free_;
-  AllocatorStats stats_{};
-  bool tracing_ = false;
-  std::vector<int64_t> trace_;
-  std::unordered_map<char*, int64_t> traced_;  // which of the traced blocks a live one is
-  int64_t blocks_traced_ = 0;
+  std::unordered_map<size_t, std::vector<char*>> free_;  // behind the lock
+  std::atomic<int64_t> live_bytes_{0}, peak_bytes_{0}, cached_bytes_{0};
 };
 
 /// Never destroyed: tensors of static lifetime free their memory after everything else.
@@ -186,8 +241,8 @@ void install_allocator() { c10::SetCPUAllocator(&instance(), /*priority=*/100); 
 AllocatorStats allocator_stats() { return instance().stats(); }
 void reset_peak() { instance().reset_peak(); }
 void empty_cache() { instance().empty(); }
-void start_trace() { instance().start_trace(); }
-std::vector<int64_t> stop_trace() { return instance().stop_trace(); }
+void start_trace() { instance().trace.start(); }
+std::vector<int64_t> stop_trace() { return instance().trace.stop(); }
 
 int64_t footprint(const std::vector<int64_t>& trace) {
   std::vector<size_t> blocks;
@@ -195,7 +250,7 @@ int64_t footprint(const std::vector<int64_t>& trace) {
   int64_t large = 0, small = 0, most = 0;
   for (const int64_t event : trace) {
     const bool taken = event >= 0;
-    size_t block = taken ? static_cast<size_t>(event) + kHeader : blocks.at(-event - 1);
+    size_t block = taken ? static_cast<size_t>(event) + kHeader : blocks.at(static_cast<size_t>(-event - 1));
     if (taken) {
       if (block >= kLarge) block = size_class(block);
       blocks.push_back(block);

@@ -3,98 +3,79 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "arguments.h"
 #include "handle.h"
 
 namespace bantam {
 namespace {
 
 /// backward(outputs, gradients | [], retainGraph): adds to the leaves' gradients.
-Napi::Value backward(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "backward", [&]() -> Napi::Value {
-    torch::autograd::backward(unwrap_list(info[0]), unwrap_list(info[1]), info[2].As<Napi::Boolean>().Value());
-    return info.Env().Undefined();
-  });
+napi_value backward(Call& call) {
+  torch::autograd::backward(tensors_at(call, 0), optional_tensors_at(call, 1), boolean_at(call, 2));
+  return nullptr;
 }
 
 /// grad(outputs, inputs, gradients | [], retainGraph, createGraph) → the inputs' gradients or null.
-Napi::Value grad(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  return guarded(env, "grad", [&]() -> Napi::Value {
-    auto gradients = torch::autograd::grad(unwrap_list(info[0]), unwrap_list(info[1]), unwrap_list(info[2]),
-                                           info[3].As<Napi::Boolean>().Value(),
-                                           info[4].As<Napi::Boolean>().Value(), /*allow_unused=*/true);
-    auto result = Napi::Array::New(env, gradients.size());
-    for (uint32_t i = 0; i < gradients.size(); ++i) result[i] = wrap_tensor(env, std::move(gradients[i]));
-    return result;
-  });
+napi_value grad(Call& call) {
+  auto gradients =
+      torch::autograd::grad(tensors_at(call, 0), tensors_at(call, 1), optional_tensors_at(call, 2),
+                            boolean_at(call, 3), boolean_at(call, 4), /*allow_unused=*/true);
+  auto result = Napi::Array::New(call.env, gradients.size());
+  for (uint32_t i = 0; i < gradients.size(); ++i) result[i] = wrap_tensor(call.env, std::move(gradients[i]));
+  return result;
 }
 
-Napi::Value get_grad(const Napi::CallbackInfo& info) {
-  return wrap_tensor(info.Env(), unwrap_tensor(info[0]).grad());
-}
+napi_value get_grad(Call& call) { return wrap_tensor(call.env, tensor_at(call, 0).grad()); }
 
 /// setGrad(tensor, gradient | null)
-Napi::Value set_grad(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "setGrad", [&]() -> Napi::Value {
-    unwrap_tensor(info[0]).mutable_grad() = info[1].IsNull() ? at::Tensor() : unwrap_tensor(info[1]);
-    return info.Env().Undefined();
-  });
+napi_value set_grad(Call& call) {
+  tensor_at(call, 0).mutable_grad() = value_at(call, 1).IsNull() ? at::Tensor() : tensor_at(call, 1);
+  return nullptr;
 }
 
-Napi::Value requires_grad(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), unwrap_tensor(info[0]).requires_grad());
+napi_value requires_grad(Call& call) { return Napi::Boolean::New(call.env, tensor_at(call, 0).requires_grad()); }
+
+napi_value set_requires_grad(Call& call) {
+  tensor_at(call, 0).set_requires_grad(boolean_at(call, 1));
+  return nullptr;
 }
 
-Napi::Value set_requires_grad(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "requiresGrad", [&]() -> Napi::Value {
-    unwrap_tensor(info[0]).set_requires_grad(info[1].As<Napi::Boolean>().Value());
-    return info.Env().Undefined();
-  });
-}
-
-Napi::Value is_leaf(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), unwrap_tensor(info[0]).is_leaf());
-}
+napi_value is_leaf(Call& call) { return Napi::Boolean::New(call.env, tensor_at(call, 0).is_leaf()); }
 
 /// setGradMode(enabled) → what it was.
-Napi::Value set_grad_mode(const Napi::CallbackInfo& info) {
-  const bool before = c10::GradMode::is_enabled();
-  c10::GradMode::set_enabled(info[0].As<Napi::Boolean>().Value());
-  return Napi::Boolean::New(info.Env(), before);
+napi_value set_grad_mode(Call& call) {
+  const bool enabled = boolean_at(call, 0), before = c10::GradMode::is_enabled();
+  c10::GradMode::set_enabled(enabled);
+  return Napi::Boolean::New(call.env, before);
 }
 
 /// setAutocast(device type, dtype | null) → the dtype that was in force, or null.
-Napi::Value set_autocast(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  return guarded(env, "autocast", [&]() -> Napi::Value {
-    const auto device = c10::Device(info[0].As<Napi::String>().Utf8Value()).type();
-    Napi::Value before = env.Null();
-    if (at::autocast::is_autocast_enabled(device)) {
-      before = Napi::Number::New(env, static_cast<int>(at::autocast::get_autocast_dtype(device)));
-    }
-    const bool enable = !info[1].IsNull();
-    at::autocast::set_autocast_enabled(device, enable);
-    if (enable) {
-      at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(info[1].As<Napi::Number>().Int32Value()));
-    }
-    // Cast weights are kept while autocast stays on; leaving it drops them, as they may change.
-    if (!enable) at::autocast::clear_cache();
-    return before;
-  });
+napi_value set_autocast(Call& call) {
+  const auto device = c10::Device(string_at(call, 0)).type();
+  const bool enable = !value_at(call, 1).IsNull();
+  const auto dtype = enable ? dtype_at(call, 1) : at::kFloat;
+  Napi::Value before = Napi::Env(call.env).Null();
+  if (at::autocast::is_autocast_enabled(device)) {
+    before = Napi::Number::New(call.env, static_cast<int>(at::autocast::get_autocast_dtype(device)));
+  }
+  at::autocast::set_autocast_enabled(device, enable);
+  if (enable) at::autocast::set_autocast_dtype(device, dtype);
+  // Cast weights are kept while autocast stays on; leaving it drops them, as they may change.
+  if (!enable) at::autocast::clear_cache();
+  return before;
 }
 
 }  // namespace
 
-void init_autograd(Napi::Env env, Napi::Object exports) {
-  exports["backward"] = Napi::Function::New(env, backward);
-  exports["grad"] = Napi::Function::New(env, grad);
-  exports["getGrad"] = Napi::Function::New(env, get_grad);
-  exports["setGrad"] = Napi::Function::New(env, set_grad);
-  exports["requiresGrad"] = Napi::Function::New(env, requires_grad);
-  exports["setRequiresGrad"] = Napi::Function::New(env, set_requires_grad);
-  exports["isLeaf"] = Napi::Function::New(env, is_leaf);
-  exports["setGradMode"] = Napi::Function::New(env, set_grad_mode);
-  exports["setAutocast"] = Napi::Function::New(env, set_autocast);
+void init_autograd(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {
+      {"backward", backward},          {"grad", grad},
+      {"getGrad", get_grad},           {"setGrad", set_grad},
+      {"requiresGrad", requires_grad}, {"setRequiresGrad", set_requires_grad},
+      {"isLeaf", is_leaf},             {"setGradMode", set_grad_mode},
+      {"setAutocast", set_autocast},
+  };
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

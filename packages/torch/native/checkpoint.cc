@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "arguments.h"
 #include "handle.h"
 
 namespace bantam {
@@ -198,23 +199,27 @@ torch::autograd::Engine& engine() {
 
 /// beginCheckpoint(inputs, again): until endCheckpoint() nothing is kept for the backward pass, which
 /// calls again(inputs) in its place.
-Napi::Value begin_checkpoint(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "checkpoint", [&]() -> Napi::Value {
-    auto inputs = unwrap_list(info[0]);
-    for (const auto& input : inputs) {
-      TORCH_CHECK(input.is_cpu() || input.is_meta(), "the inputs of a checkpoint must be on the CPU, not on ",
-                  input.device());
-    }
-    runs.push_back({std::make_shared<Checkpoint>(info[1].As<Napi::Function>(), std::move(inputs)), false});
-    return info.Env().Undefined();
-  });
+napi_value begin_checkpoint(Call& call) {
+  auto inputs = tensors_at(call, 0);
+  const auto again = function_at(call, 1);
+  for (const auto& input : inputs) {
+    TORCH_CHECK(input.is_cpu() || input.is_meta(), "the inputs of a checkpoint must be on the CPU, not on ",
+                input.device());
+  }
+  runs.push_back({std::make_shared<Checkpoint>(again, std::move(inputs)), false});
+  return nullptr;
 }
 
-Napi::Value end_checkpoint(const Napi::CallbackInfo& info) {
+napi_value end_checkpoint(Call&) {
+  TORCH_CHECK(!runs.empty() && !runs.back().again, "no checkpoint has begun that could end");
   runs.back().checkpoint->end_first_run();
   runs.pop_back();
-  return info.Env().Undefined();
+  return nullptr;
 }
+
+/// A worker that is ended inside a checkpoint's function never ends the checkpoint, whose reference to
+/// that function must go before its Node does.
+void end_thread(void*) { runs.clear(); }
 
 }  // namespace
 
@@ -224,10 +229,11 @@ void note_draw(const at::Generator& generator) {
   }
 }
 
-void init_checkpoint(Napi::Env env, Napi::Object exports) {
+void init_checkpoint(napi_env env, napi_value exports) {
   torch::autograd::set_default_engine_stub(&engine);
-  exports["beginCheckpoint"] = Napi::Function::New(env, begin_checkpoint);
-  exports["endCheckpoint"] = Napi::Function::New(env, end_checkpoint);
+  napi_add_env_cleanup_hook(env, end_thread, nullptr);
+  static constexpr Entry entries[] = {{"beginCheckpoint", begin_checkpoint}, {"endCheckpoint", end_checkpoint}};
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

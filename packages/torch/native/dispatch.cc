@@ -4,36 +4,49 @@
 #include <ATen/core/jit_type.h>
 
 #include <cmath>
+#include <sstream>
 #include <vector>
 
+#include "arguments.h"
 #include "checkpoint.h"
 #include "handle.h"
 
 namespace bantam {
 namespace {
 
-// Operators are resolved once; JavaScript then names them by their index here.
-std::vector<c10::OperatorHandle>& operators() {
-  static std::vector<c10::OperatorHandle> resolved;
-  return resolved;
+/// Operators are resolved once; JavaScript then names them by their index here. Each worker thread
+/// has JavaScript of its own, and so a list of its own.
+thread_local std::vector<c10::OperatorHandle> operators;
+
+/// Fails with the argument's name and type in front.
+[[noreturn]] void fail(const c10::Argument& argument, const std::string& problem) {
+  throw WrongType("argument '" + argument.name() + "' (" + argument.type()->str() + ") " + problem);
 }
 
-[[noreturn]] void fail(Napi::Env env, const c10::Argument& argument, const std::string& problem) {
-  throw Napi::TypeError::New(env, "argument '" + argument.name() + "' (" + argument.type()->str() + ") " + problem);
+[[noreturn]] void fail(const c10::Argument& argument, const std::string& expected, const Napi::Value& value) {
+  fail(argument, "must be " + expected + ", not " + shown(value));
 }
 
-int64_t to_int(const Napi::Value& value) {
-  if (value.IsBigInt()) {
-    bool lossless = false;
-    return value.As<Napi::BigInt>().Int64Value(&lossless);
-  }
-  return value.As<Napi::Number>().Int64Value();
+int64_t to_int(const Napi::Value& value, const c10::Argument& argument) {
+  const auto integer = whole_number(value);
+  if (!integer) fail(argument, "a whole number", value);
+  return *integer;
 }
 
-at::Scalar to_scalar(const Napi::Value& value) {
+double to_double(const Napi::Value& value, const c10::Argument& argument) {
+  if (!value.IsNumber()) fail(argument, "a number", value);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+bool to_bool(const Napi::Value& value, const c10::Argument& argument) {
+  if (!value.IsBoolean()) fail(argument, "true or false", value);
+  return value.As<Napi::Boolean>().Value();
+}
+
+at::Scalar to_scalar(const Napi::Value& value, const c10::Argument& argument) {
   if (value.IsBoolean()) return at::Scalar(value.As<Napi::Boolean>().Value());
-  if (value.IsBigInt()) return at::Scalar(to_int(value));
-  const double number = value.As<Napi::Number>().DoubleValue();
+  if (value.IsBigInt()) return at::Scalar(to_int(value, argument));
+  const double number = to_double(value, argument);
   // Whole numbers stay integers, so that integer tensors are not promoted to floating point.
   if (std::trunc(number) == number && std::abs(number) < 9007199254740992.0) {
     return at::Scalar(static_cast<int64_t>(number));
@@ -41,89 +54,61 @@ at::Scalar to_scalar(const Napi::Value& value) {
   return at::Scalar(number);
 }
 
+at::Tensor to_tensor(const Napi::Value& value, const c10::Argument& argument) {
+  if (!value.IsExternal()) fail(argument, "a tensor", value);
+  return unwrap_tensor(value);
+}
+
 c10::IValue to_ivalue(const Napi::Value& value, const c10::Type& type, const c10::Argument& argument);
 
-template <typename Element, typename Convert>
-c10::IValue to_list(const Napi::Array& array, Convert&& convert) {
-  c10::List<Element> list;
+/// A list of any element type, which converts each of its elements by its own type.
+c10::IValue to_list(const Napi::Value& value, const c10::TypePtr& element, const c10::Argument& argument) {
+  // Schemas such as int[2] take a single number for all dimensions.
+  if (value.IsNumber() && element->kind() == c10::TypeKind::IntType && argument.N()) {
+    const std::vector<int64_t> repeated(*argument.N(), to_int(value, argument));
+    return c10::List<int64_t>(c10::ArrayRef<int64_t>(repeated));
+  }
+  if (!value.IsArray()) fail(argument, "an array", value);
+  const auto array = value.As<Napi::Array>();
+  // Symbolic integers are integers here; lists have the type of what they hold.
+  const auto held = element->kind() == c10::TypeKind::SymIntType ? c10::TypePtr(c10::IntType::get()) : element;
+  c10::impl::GenericList list(held);
   list.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) list.push_back(convert(array.Get(i)));
+  for (uint32_t i = 0; i < array.Length(); ++i) list.push_back(to_ivalue(array.Get(i), *held, argument));
   return list;
 }
 
-c10::IValue to_list_ivalue(const Napi::Value& value, const c10::Type& element, const c10::Argument& argument) {
-  auto env = value.Env();
-  if (!value.IsArray()) {
-    // Schemas such as int[2] take a single number for all places.
-    if (value.IsNumber() && element.kind() == c10::TypeKind::IntType && argument.N()) {
-      return c10::List<int64_t>(c10::ArrayRef<int64_t>(std::vector<int64_t>(*argument.N(), to_int(value))));
-    }
-    fail(env, argument, "must be an array");
-  }
-  auto array = value.As<Napi::Array>();
-  switch (element.kind()) {
-    case c10::TypeKind::TensorType:
-      return to_list<at::Tensor>(array, [](const Napi::Value& v) { return unwrap_tensor(v); });
-    case c10::TypeKind::IntType:
-    case c10::TypeKind::SymIntType:
-      return to_list<int64_t>(array, [](const Napi::Value& v) { return to_int(v); });
-    case c10::TypeKind::FloatType:
-      return to_list<double>(array, [](const Napi::Value& v) { return v.As<Napi::Number>().DoubleValue(); });
-    case c10::TypeKind::BoolType:
-      return to_list<bool>(array, [](const Napi::Value& v) { return v.As<Napi::Boolean>().Value(); });
-    case c10::TypeKind::OptionalType:
-      return to_list<std::optional<at::Tensor>>(array, [](const Napi::Value& v) -> std::optional<at::Tensor> {
-        if (v.IsNull() || v.IsUndefined()) return std::nullopt;
-        return unwrap_tensor(v);
-      });
-    case c10::TypeKind::NumberType: {
-      c10::impl::GenericList list(c10::NumberType::get());
-      for (uint32_t i = 0; i < array.Length(); ++i) list.push_back(c10::IValue(to_scalar(array.Get(i))));
-      return list;
-    }
-    default:
-      fail(env, argument, "is a list of a kind that is not supported");
-  }
-}
-
 c10::IValue to_ivalue(const Napi::Value& value, const c10::Type& type, const c10::Argument& argument) {
-  auto env = value.Env();
   switch (type.kind()) {
     case c10::TypeKind::OptionalType:
       if (value.IsNull() || value.IsUndefined()) return {};
       return to_ivalue(value, *type.castRaw<c10::OptionalType>()->getElementType(), argument);
     case c10::TypeKind::TensorType:
-      if (value.IsNull()) return at::Tensor();
-      if (!value.IsExternal()) fail(env, argument, "must be a tensor");
-      return unwrap_tensor(value);
+      return to_tensor(value, argument);
     case c10::TypeKind::ListType:
-      return to_list_ivalue(value, *type.castRaw<c10::ListType>()->getElementType(), argument);
+      return to_list(value, type.castRaw<c10::ListType>()->getElementType(), argument);
     case c10::TypeKind::IntType:
     case c10::TypeKind::SymIntType:
-      if (!value.IsNumber() && !value.IsBigInt()) fail(env, argument, "must be a whole number");
-      return to_int(value);
+      return to_int(value, argument);
     case c10::TypeKind::FloatType:
-      if (!value.IsNumber()) fail(env, argument, "must be a number");
-      return value.As<Napi::Number>().DoubleValue();
+      return to_double(value, argument);
     case c10::TypeKind::BoolType:
-      if (!value.IsBoolean()) fail(env, argument, "must be true or false");
-      return value.As<Napi::Boolean>().Value();
+      return to_bool(value, argument);
     case c10::TypeKind::NumberType:
-      if (!value.IsNumber() && !value.IsBigInt() && !value.IsBoolean()) fail(env, argument, "must be a number");
-      return to_scalar(value);
+      return to_scalar(value, argument);
     case c10::TypeKind::StringType:
-      if (!value.IsString()) fail(env, argument, "must be a string");
+      if (!value.IsString()) fail(argument, "a string", value);
       return value.As<Napi::String>().Utf8Value();
     case c10::TypeKind::DeviceObjType:
-      if (!value.IsString()) fail(env, argument, "must be a device name");
+      if (!value.IsString()) fail(argument, "a device name", value);
       return c10::Device(value.As<Napi::String>().Utf8Value());
     case c10::TypeKind::GeneratorType: {
-      auto generator = unwrap_generator(value);
+      const auto& generator = unwrap_generator(value);
       note_draw(generator);
       return generator;
     }
     default:
-      fail(env, argument, "is of a kind that is not supported");
+      fail(argument, "is of a kind that is not supported");
   }
 }
 
@@ -141,27 +126,31 @@ Napi::Value from_ivalue(Napi::Env env, c10::IValue value) {
     for (uint32_t i = 0; i < list.size(); ++i) result[i] = from_ivalue(env, list[i]);
     return result;
   }
-  throw Napi::TypeError::New(env, "a result is of a kind that is not supported: " + value.tagKind());
+  throw std::runtime_error("a result is of a kind that is not supported: " + value.tagKind());
 }
 
-const c10::OperatorHandle& operator_at(const Napi::CallbackInfo& info) {
-  return operators().at(info[0].As<Napi::Number>().Uint32Value());
+/// The operator that a call names; from here on the call's errors begin with its name.
+const c10::OperatorHandle& operator_at(Call& call) {
+  const auto index = integer_at(call, 0, 0, static_cast<int64_t>(operators.size()) - 1);
+  const auto& op = operators[static_cast<size_t>(index)];
+  call.name = op.schema().name().c_str();
+  return op;
 }
 
 /// Converts the arguments (missing and undefined ones take the schema's defaults) and calls.
-torch::jit::Stack run(const Napi::CallbackInfo& info, const c10::OperatorHandle& op) {
-  auto env = info.Env();
-  auto given = info[1].As<Napi::Array>();
+torch::jit::Stack run(Call& call) {
+  const auto op = operator_at(call);  // a copy: a getter of the arguments may resolve others
+  const auto given = array_at(call, 1);
   const auto& arguments = op.schema().arguments();
   if (given.Length() > arguments.size()) {
-    throw Napi::TypeError::New(env, "takes " + std::to_string(arguments.size()) + " arguments, not " +
-                                        std::to_string(given.Length()));
+    throw WrongType("takes " + std::to_string(arguments.size()) + " arguments, not " +
+                    std::to_string(given.Length()));
   }
   torch::jit::Stack stack;
   stack.reserve(arguments.size());
   for (uint32_t i = 0; i < arguments.size(); ++i) {
     const auto& argument = arguments[i];
-    Napi::Value value = i < given.Length() ? given.Get(i) : env.Undefined();
+    const Napi::Value value = i < given.Length() ? given.Get(i) : Napi::Env(call.env).Undefined();
     if (!value.IsUndefined()) {
       stack.push_back(to_ivalue(value, *argument.type(), argument));
     } else if (argument.default_value()) {
@@ -169,72 +158,56 @@ torch::jit::Stack run(const Napi::CallbackInfo& info, const c10::OperatorHandle&
     } else if (argument.type()->kind() == c10::TypeKind::OptionalType) {
       stack.emplace_back();
     } else {
-      fail(env, argument, "is missing");
+      fail(argument, "is missing");
     }
   }
   op.callBoxed(stack);
   return stack;
 }
 
-template <typename Work>
-auto named(const Napi::CallbackInfo& info, Work&& work) {
-  const auto& op = operator_at(info);
-  return guarded(info.Env(), op.schema().name().c_str(), [&] {
-    try {
-      return work(op);
-    } catch (const Napi::Error& error) {
-      throw Napi::Error::New(info.Env(), op.schema().name() + ": " + error.Message());
-    }
-  });
-}
-
 /// resolve(name, overload) → the operator's index for call() and callInPlace().
-Napi::Value resolve(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  auto name = info[0].As<Napi::String>().Utf8Value();
-  auto overload = info[1].As<Napi::String>().Utf8Value();
-  auto found = c10::Dispatcher::singleton().findSchema({name, overload});
+napi_value resolve(Call& call) {
+  const auto name = string_at(call, 0), overload = string_at(call, 1);
+  const auto found = c10::Dispatcher::singleton().findSchema({name, overload});
   if (!found) {
-    throw Napi::Error::New(env, "libtorch has no operator " + name + (overload.empty() ? "" : "." + overload));
+    throw std::runtime_error("libtorch has no operator " + name + (overload.empty() ? "" : "." + overload));
   }
-  operators().push_back(*found);
-  return Napi::Number::New(env, static_cast<double>(operators().size() - 1));
+  operators.push_back(*found);
+  return Napi::Number::New(call.env, static_cast<double>(operators.size() - 1));
 }
 
 /// call(operator, arguments) → the result, or an array where the operator has several.
-Napi::Value call(const Napi::CallbackInfo& info) {
-  return named(info, [&](const c10::OperatorHandle& op) -> Napi::Value {
-    auto env = info.Env();
-    auto results = run(info, op);
-    if (results.empty()) return env.Undefined();
-    if (results.size() == 1) return from_ivalue(env, std::move(results[0]));
-    auto array = Napi::Array::New(env, results.size());
-    for (uint32_t i = 0; i < results.size(); ++i) array[i] = from_ivalue(env, std::move(results[i]));
-    return array;
-  });
+napi_value call_operator(Call& call) {
+  auto results = run(call);
+  if (results.empty()) return nullptr;
+  if (results.size() == 1) return from_ivalue(call.env, std::move(results[0]));
+  auto array = Napi::Array::New(call.env, results.size());
+  for (uint32_t i = 0; i < results.size(); ++i) array[i] = from_ivalue(call.env, std::move(results[i]));
+  return array;
 }
 
 /// callInPlace(operator, arguments): the results are the arguments themselves and are dropped.
-Napi::Value call_in_place(const Napi::CallbackInfo& info) {
-  return named(info, [&](const c10::OperatorHandle& op) -> Napi::Value {
-    run(info, op);
-    return info.Env().Undefined();
-  });
+napi_value call_in_place(Call& call) {
+  run(call);
+  return nullptr;
 }
 
-Napi::Value schema(const Napi::CallbackInfo& info) {
+napi_value schema(Call& call) {
   std::ostringstream text;
-  text << operator_at(info).schema();
-  return Napi::String::New(info.Env(), text.str());
+  text << operator_at(call).schema();
+  return Napi::String::New(call.env, text.str());
 }
 
 }  // namespace
 
-void init_dispatch(Napi::Env env, Napi::Object exports) {
-  exports["resolve"] = Napi::Function::New(env, resolve);
-  exports["call"] = Napi::Function::New(env, call);
-  exports["callInPlace"] = Napi::Function::New(env, call_in_place);
-  exports["schema"] = Napi::Function::New(env, schema);
+void init_dispatch(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {
+      {"resolve", resolve},
+      {"call", call_operator},
+      {"callInPlace", call_in_place},
+      {"schema", schema},
+  };
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

@@ -7,7 +7,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
+
+#include "guard.h"
 
 namespace bantam {
 
@@ -30,34 +31,21 @@ extern std::atomic<int64_t> live_tensors;
 
 /// Wraps a tensor; an undefined tensor becomes null.
 Napi::Value wrap_tensor(Napi::Env env, at::Tensor tensor);
-TensorHandle* tensor_handle(const Napi::Value& value);
+Napi::Value wrap_generator(Napi::Env env, at::Generator generator);
+
+/// The other way, for a value that must be such an external.
+TensorHandle& tensor_handle(const Napi::Value& value);
 const at::Tensor& unwrap_tensor(const Napi::Value& value);
-/// The tensors of an array; null is an undefined one.
-std::vector<at::Tensor> unwrap_list(const Napi::Value& value);
-at::Generator unwrap_generator(const Napi::Value& value);
+const at::Generator& unwrap_generator(const Napi::Value& value);
 
-/// Runs native work and rethrows its failure as a JavaScript Error with libtorch's own text.
-template <typename Work>
-auto guarded(Napi::Env env, const char* what, Work&& work) -> decltype(work()) {
-  try {
-    return work();
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const c10::Error& error) {
-    throw Napi::Error::New(env, std::string(what) + ": " + error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    throw Napi::Error::New(env, std::string(what) + ": " + error.what());
-  }
-}
-
-void init_handle(Napi::Env env, Napi::Object exports);
-void init_dispatch(Napi::Env env, Napi::Object exports);
-void init_autograd(Napi::Env env, Napi::Object exports);
-void init_checkpoint(Napi::Env env, Napi::Object exports);
-void init_random(Napi::Env env, Napi::Object exports);
-void init_transfer(Napi::Env env, Napi::Object exports);
-void init_memory(Napi::Env env, Napi::Object exports);
-void init_profile(Napi::Env env, Napi::Object exports);
-void init_machine(Napi::Env env, Napi::Object exports);
+void init_handle(napi_env env, napi_value exports);
+void init_dispatch(napi_env env, napi_value exports);
+void init_autograd(napi_env env, napi_value exports);
+void init_checkpoint(napi_env env, napi_value exports);
+void init_random(napi_env env, napi_value exports);
+void init_transfer(napi_env env, napi_value exports);
+void init_memory(napi_env env, napi_value exports);
+void init_profile(napi_env env, napi_value exports);
+void init_machine(napi_env env, napi_value exports);
 
 }  // namespace bantam

@@ -2,64 +2,61 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <ATen/cpu/Utils.h>
 #include <dlfcn.h>
 #include <torch/version.h>
 
+#include "arguments.h"
 #include "handle.h"
 #include "kernels/processor.h"
 
 namespace bantam {
 namespace {
 
-Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), TORCH_VERSION); }
+/// More threads than any machine has cores: each would take memory for its stack.
+constexpr int64_t kMostThreads = 4096;
 
-Napi::Value build_config(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), at::show_config());
+napi_value version(Call& call) { return Napi::String::New(call.env, TORCH_VERSION); }
+
+napi_value build_config(Call& call) { return Napi::String::New(call.env, at::show_config()); }
+
+napi_value cpu_capability(Call& call) { return Napi::String::New(call.env, at::get_cpu_capability()); }
+
+/// instructionLevel() → one of kLevelNames
+napi_value instruction_level(Call& call) {
+  return Napi::String::New(call.env, kLevelNames[static_cast<int>(level())]);
 }
 
-Napi::Value cpu_capability(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), at::get_cpu_capability());
-}
+/// instructionLimitError() → a sentence, or an empty string
+napi_value instruction_limit_error(Call& call) { return Napi::String::New(call.env, limit_error()); }
 
-Napi::Value has_amx(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), at::cpu::init_amx());
-}
+napi_value get_threads(Call& call) { return Napi::Number::New(call.env, at::get_num_threads()); }
 
-Napi::Value has_avx512_bf16(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), processor_has({"avx512_bf16"}));
-}
-
-Napi::Value get_threads(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), at::get_num_threads());
-}
-
-Napi::Value set_threads(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "setThreads", [&]() -> Napi::Value {
-    at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
-    return info.Env().Undefined();
-  });
+napi_value set_threads(Call& call) {
+  at::set_num_threads(static_cast<int>(integer_at(call, 0, 1, kMostThreads)));
+  return nullptr;
 }
 
 /// loadCuda(): libtorch's CUDA operators register themselves when their library loads. → error or null
-Napi::Value load_cuda(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) return Napi::String::New(env, dlerror());
-  if (!at::hasCUDA()) return Napi::String::New(env, "no CUDA device or driver was found");
-  return env.Null();
+napi_value load_cuda(Call& call) {
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) return Napi::String::New(call.env, dlerror());
+  if (!at::hasCUDA()) return Napi::String::New(call.env, "no CUDA device or driver was found");
+  return Napi::Env(call.env).Null();
 }
 
 }  // namespace
 
-void init_machine(Napi::Env env, Napi::Object exports) {
-  exports["version"] = Napi::Function::New(env, version);
-  exports["buildConfig"] = Napi::Function::New(env, build_config);
-  exports["cpuCapability"] = Napi::Function::New(env, cpu_capability);
-  exports["hasAmx"] = Napi::Function::New(env, has_amx);
-  exports["hasAvx512Bf16"] = Napi::Function::New(env, has_avx512_bf16);
-  exports["getThreads"] = Napi::Function::New(env, get_threads);
-  exports["setThreads"] = Napi::Function::New(env, set_threads);
-  exports["loadCuda"] = Napi::Function::New(env, load_cuda);
+void init_machine(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {
+      {"version", version},
+      {"buildConfig", build_config},
+      {"cpuCapability", cpu_capability},
+      {"instructionLevel", instruction_level},
+      {"instructionLimitError", instruction_limit_error},
+      {"getThreads", get_threads},
+      {"setThreads", set_threads},
+      {"loadCuda", load_cuda},
+  };
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

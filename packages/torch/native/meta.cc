@@ -55,6 +55,7 @@ Three batch_norm(const at::Tensor& input, const std::optional<at::Tensor>&, cons
 Three layer_norm(const at::Tensor& input, c10::IntArrayRef shape, const std::optional<at::Tensor>&,
                  const std::optional<at::Tensor>&, double) {
   auto sizes = input.sizes().vec();
+  TORCH_CHECK(shape.size() <= sizes.size(), "a layer norm over ", shape.size(), " dimensions was given ", sizes.size());
   for (size_t i = 0; i < shape.size(); ++i) sizes[sizes.size() - 1 - i] = 1;
   return {at::empty_like(input), at::empty(sizes, input.options()), at::empty(sizes, input.options())};
 }

@@ -3,7 +3,10 @@
 #include <ATen/record_function.h>
 
 #include <cstring>
+#include <memory>
+#include <optional>
 
+#include "arguments.h"
 #include "handle.h"
 
 namespace bantam {
@@ -39,6 +42,8 @@ std::unique_ptr<at::ObserverContext> on_call(const at::RecordFunction& call) {
     flops += 2.0 * static_cast<double>(x.numel()) * static_cast<double>(weight.size(0));
   } else if (std::strcmp(name, "aten::convolution") == 0) {
     const auto& weight = input(call, 1);
+    // The operator has not checked its arguments yet: a convolution may have no outputs.
+    if (weight.numel() == 0) return nullptr;
     auto context = std::make_unique<Convolution>();
     // Each output takes one multiply-add for each weight of its channel.
     context->per_output = 2.0 * static_cast<double>(weight.numel() / weight.size(0));
@@ -54,28 +59,28 @@ void on_return(const at::RecordFunction& call, at::ObserverContext* context) {
 }
 
 /// startCounting(): operations of this thread count from 0.
-Napi::Value start_counting(const Napi::CallbackInfo& info) {
+napi_value start_counting(Call&) {
   flops = 0;
   if (!watching) {
     watching = at::addThreadLocalCallback(
         at::RecordFunctionCallback(on_call, on_return).needsInputs(true).needsOutputs(true).scopes(
             {at::RecordScope::FUNCTION}));
   }
-  return info.Env().Undefined();
+  return nullptr;
 }
 
 /// stopCounting() → operations since startCounting()
-Napi::Value stop_counting(const Napi::CallbackInfo& info) {
+napi_value stop_counting(Call& call) {
   if (watching) at::removeCallback(*watching);
   watching.reset();
-  return Napi::Number::New(info.Env(), flops);
+  return Napi::Number::New(call.env, flops);
 }
 
 }  // namespace
 
-void init_profile(Napi::Env env, Napi::Object exports) {
-  exports["startCounting"] = Napi::Function::New(env, start_counting);
-  exports["stopCounting"] = Napi::Function::New(env, stop_counting);
+void init_profile(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {{"startCounting", start_counting}, {"stopCounting", stop_counting}};
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

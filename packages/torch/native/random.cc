@@ -2,48 +2,38 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 
+#include "arguments.h"
 #include "handle.h"
 
 namespace bantam {
 namespace {
 
 /// createGenerator(device, seed)
-Napi::Value create_generator(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  return guarded(env, "generator", [&]() -> Napi::Value {
-    const c10::Device device(info[0].As<Napi::String>().Utf8Value());
-    bool lossless = false;
-    const uint64_t seed = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
-    at::Generator generator;
-    if (device.is_cpu()) {
-      generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-    } else {
-      generator = at::globalContext().defaultGenerator(device).clone();
-      generator.set_current_seed(seed);
-    }
-    auto* handle = new GeneratorHandle{Tag::kGenerator, std::move(generator)};
-    return Napi::External<GeneratorHandle>::New(env, handle, [](Napi::Env, GeneratorHandle* h) { delete h; });
-  });
+napi_value create_generator(Call& call) {
+  const c10::Device device(string_at(call, 0));
+  const uint64_t seed = bits_at(call, 1);
+  if (device.is_cpu()) return wrap_generator(call.env, at::make_generator<at::CPUGeneratorImpl>(seed));
+  auto generator = at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(seed);
+  return wrap_generator(call.env, std::move(generator));
 }
 
-Napi::Value generator_state(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "generator", [&] { return wrap_tensor(info.Env(), unwrap_generator(info[0]).get_state()); });
-}
+napi_value generator_state(Call& call) { return wrap_tensor(call.env, generator_at(call, 0).get_state()); }
 
-Napi::Value set_generator_state(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "generator", [&]() -> Napi::Value {
-    auto generator = unwrap_generator(info[0]);
-    generator.set_state(unwrap_tensor(info[1]));
-    return info.Env().Undefined();
-  });
+napi_value set_generator_state(Call& call) {
+  generator_at(call, 0).set_state(tensor_at(call, 1));
+  return nullptr;
 }
 
 }  // namespace
 
-void init_random(Napi::Env env, Napi::Object exports) {
-  exports["createGenerator"] = Napi::Function::New(env, create_generator);
-  exports["generatorState"] = Napi::Function::New(env, generator_state);
-  exports["setGeneratorState"] = Napi::Function::New(env, set_generator_state);
+void init_random(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {
+      {"createGenerator", create_generator},
+      {"generatorState", generator_state},
+      {"setGeneratorState", set_generator_state},
+  };
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "arguments.h"
 #include "handle.h"
 
 namespace bantam {
@@ -15,62 +16,65 @@ struct Bytes {
   size_t size;
 };
 
-Bytes bytes_of(const Napi::Value& value) {
-  auto array = value.As<Napi::TypedArray>();
-  void* data = nullptr;
-  size_t length = 0;
+Bytes bytes_at(const Call& call, size_t at) {
+  const auto value = value_at(call, at);
   napi_typedarray_type type;
-  if (napi_get_typedarray_info(value.Env(), array, &type, &length, &data, nullptr, nullptr) != napi_ok) {
-    throw Napi::TypeError::New(value.Env(), "expected a typed array");
+  size_t length = 0;
+  void* data = nullptr;
+  if (!value.IsTypedArray() ||
+      napi_get_typedarray_info(call.env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    throw WrongType("argument " + std::to_string(at + 1) + " must be a typed array, not " + shown(value));
   }
-  return {data, length * array.ElementSize()};
+  return {data, length * value.As<Napi::TypedArray>().ElementSize()};
+}
+
+/// Bytes that a tensor of this shape takes.
+size_t bytes_of(const std::vector<int64_t>& shape, at::ScalarType dtype) {
+  auto bytes = static_cast<int64_t>(c10::elementSize(dtype));
+  for (const int64_t size : shape) {
+    if (__builtin_mul_overflow(bytes, size, &bytes)) throw OutOfRange("the shape has more elements than can be counted");
+  }
+  return static_cast<size_t>(bytes);
 }
 
 /// fromTypedArray(array, shape, dtype, copy): with copy false the tensor shares the array's memory.
-Napi::Value from_typed_array(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  return guarded(env, "fromTypedArray", [&]() -> Napi::Value {
-    auto bytes = bytes_of(info[0]);
-    auto dims = info[1].As<Napi::Array>();
-    std::vector<int64_t> shape;
-    int64_t elements = 1;
-    for (uint32_t i = 0; i < dims.Length(); ++i) {
-      shape.push_back(dims.Get(i).As<Napi::Number>().Int64Value());
-      elements *= shape.back();
-    }
-    const auto dtype = static_cast<at::ScalarType>(info[2].As<Napi::Number>().Int32Value());
-    if (elements * static_cast<int64_t>(c10::elementSize(dtype)) != static_cast<int64_t>(bytes.size)) {
-      throw Napi::RangeError::New(env, "fromTypedArray: the array has " + std::to_string(bytes.size) +
-                                           " bytes, but its shape and dtype need " +
-                                           std::to_string(elements * c10::elementSize(dtype)));
-    }
-    if (info[3].As<Napi::Boolean>().Value()) {
-      auto tensor = at::empty(shape, dtype);
-      if (bytes.size > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.data, bytes.size);
-      return wrap_tensor(env, std::move(tensor));
-    }
-    auto keep = std::make_shared<Napi::Reference<Napi::Value>>(Napi::Persistent(info[0]));
-    auto tensor = at::from_blob(bytes.data, shape, [keep](void*) mutable { keep.reset(); }, dtype);
-    return wrap_tensor(env, std::move(tensor));
-  });
+napi_value from_typed_array(Call& call) {
+  const auto shape = sizes_at(call, 1);
+  const auto dtype = dtype_at(call, 2);
+  const bool copy = boolean_at(call, 3);
+  // Last, as reading the shape may have run JavaScript that changed the array.
+  const auto bytes = bytes_at(call, 0);
+  const size_t needed = bytes_of(shape, dtype);
+  if (needed != bytes.size) {
+    throw OutOfRange("the array has " + std::to_string(bytes.size) + " bytes, but its shape and dtype need " +
+                     std::to_string(needed));
+  }
+  if (copy) {
+    auto tensor = at::empty(shape, dtype);
+    if (bytes.size > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.data, bytes.size);
+    return wrap_tensor(call.env, std::move(tensor));
+  }
+  if (reinterpret_cast<uintptr_t>(bytes.data) % c10::elementSize(dtype) != 0) {
+    throw OutOfRange("the array does not begin at a multiple of its elements' size, so its memory cannot be shared");
+  }
+  auto keep = std::make_shared<Napi::Reference<Napi::Value>>(Napi::Persistent(value_at(call, 0)));
+  auto tensor = at::from_blob(bytes.data, shape, [keep](void*) mutable { keep.reset(); }, dtype);
+  return wrap_tensor(call.env, std::move(tensor));
 }
 
 /// copyToBuffer(tensor) → a new ArrayBuffer with the elements in row-major order.
-Napi::Value copy_to_buffer(const Napi::CallbackInfo& info) {
-  auto env = info.Env();
-  return guarded(env, "copyToBuffer", [&]() -> Napi::Value {
-    auto tensor = unwrap_tensor(info[0]).detach().cpu().contiguous();
-    auto buffer = Napi::ArrayBuffer::New(env, tensor.nbytes());
-    if (tensor.nbytes() > 0) std::memcpy(buffer.Data(), tensor.const_data_ptr(), tensor.nbytes());
-    return buffer;
-  });
+napi_value copy_to_buffer(Call& call) {
+  const auto tensor = tensor_at(call, 0).detach().cpu().contiguous();
+  auto buffer = Napi::ArrayBuffer::New(call.env, tensor.nbytes());
+  if (tensor.nbytes() > 0) std::memcpy(buffer.Data(), tensor.const_data_ptr(), tensor.nbytes());
+  return buffer;
 }
 
 }  // namespace
 
-void init_transfer(Napi::Env env, Napi::Object exports) {
-  exports["fromTypedArray"] = Napi::Function::New(env, from_typed_array);
-  exports["copyToBuffer"] = Napi::Function::New(env, copy_to_buffer);
+void init_transfer(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {{"fromTypedArray", from_typed_array}, {"copyToBuffer", copy_to_buffer}};
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam

@@ -1,4 +1,5 @@
 /** PyTorch's reference values (fixtures/generate_nn.py) and comparisons, for the tests. */
+import { at } from './at.js';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -23,15 +24,13 @@ export function need(tensors: ReadonlyMap<string, Tensor>, name: string): Tensor
   return found;
 }
 
-/** The largest |a − b| of two tensors of one shape. */
+/** The largest |a − b| of two tensors of one shape; NaN where one of the differences is. */
 export function difference(a: Tensor, b: Tensor): number {
   assert.deepEqual(a.shape, b.shape);
   const expected = b.toArray();
-  return a.toArray().reduce((most, value, index) => {
-    const distance = Math.abs(value - (expected[index] ?? NaN));
-    // Comparing this way lets NaN through to the caller, where it fails.
-    return distance <= most ? most : distance;
-  }, 0);
+  return a
+    .toArray()
+    .reduce((most, value, index) => Math.max(most, Math.abs(value - at(expected, index))), 0);
 }
 
 /** Asserts |actual − expected| ≤ tolerance·max(1, |expected|) for every element. */
@@ -43,7 +42,7 @@ export function assertClose(
   assert.deepEqual(actual.shape, expected.shape, `${what}: shape`);
   const wanted = expected.toArray();
   for (const [index, value] of actual.toArray().entries()) {
-    const goal = wanted[index] ?? NaN;
+    const goal = at(wanted, index);
     assert.ok(
       value === goal || Math.abs(value - goal) <= tolerance * Math.max(1, Math.abs(goal)),
       `${what}[${index}] is ${value}, PyTorch has ${goal}`,
@@ -73,7 +72,7 @@ export function assertGradients(
       for (const [place, value] of values.entries()) {
         const slope = (lossAt(place, value + step) - lossAt(place, value - step)) / (2 * step);
         lossAt(place, value);
-        const analytic = gradients[index]?.[place] ?? NaN;
+        const analytic = at(at(gradients, index), place);
         assert.ok(
           Math.abs(slope - analytic) <= tolerance * Math.max(1, Math.abs(slope)),
           `gradient ${index}[${place}] is ${analytic}, differences give ${slope}`,

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { addonFailure } from './addon-failure.js';
 import { TorchError } from './errors.js';
 import { LIBTORCH_VERSION } from '../install/libtorch-version.js';
 
@@ -15,7 +16,7 @@ export interface GeneratorHandle {
   readonly [generatorBrand]: true;
 }
 
-/** What an operator takes: `undefined` stands for the schema's default, `null` for none. */
+/** Argument of an operator: `undefined` stands for the schema's default, `null` for none. */
 export type NativeArgument =
   | TensorHandle
   | GeneratorHandle
@@ -27,7 +28,7 @@ export type NativeArgument =
   | undefined
   | readonly NativeArgument[];
 
-/** What an operator gives back. */
+/** Result of an operator. */
 export type NativeResult =
   TensorHandle | number | boolean | string | null | undefined | NativeResult[];
 
@@ -101,8 +102,8 @@ export interface Native {
   version(): string;
   buildConfig(): string;
   cpuCapability(): string;
-  hasAmx(): boolean;
-  hasAvx512Bf16(): boolean;
+  instructionLevel(): string;
+  instructionLimitError(): string;
   getThreads(): number;
   setThreads(threads: number): void;
   loadCuda(): string | null;
@@ -133,17 +134,16 @@ function load(): Native {
   try {
     addon = withShortSpins(() => require('../build/bantam_torch.node') as Native);
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new TorchError(
-      `The native addon of @bantam/torch did not load (${reason}); run 'npm rebuild @bantam/torch' to build it again.`,
-    );
+    throw addonFailure(error);
   }
   const version = addon.version().split('+')[0];
   if (version !== LIBTORCH_VERSION) {
     throw new TorchError(
-      `@bantam/torch needs libtorch ${LIBTORCH_VERSION} but was built against ${String(version)}; run 'npm rebuild @bantam/torch', with BANTAM_LIBTORCH unset or pointing to ${LIBTORCH_VERSION}.`,
+      `@bantam/torch needs libtorch ${LIBTORCH_VERSION} but was built against ${String(version)}; run "npx bantam setup", with BANTAM_LIBTORCH unset or pointing to ${LIBTORCH_VERSION}.`,
     );
   }
+  const limitError = addon.instructionLimitError();
+  if (limitError !== '') throw new TorchError(limitError);
   return addon;
 }
 

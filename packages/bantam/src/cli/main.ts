@@ -8,6 +8,7 @@ import { addEval } from './commands/eval.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
+import { addSetup } from './commands/setup.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
 import { explain } from './failure.js';
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     .exitOverride();
   for (const add of [
     addQuickstart,
+    addSetup,
     addDoctor,
     addData,
     addTokenizer,

@@ -2,7 +2,7 @@ import type { FloatDType } from '@bantam/torch';
 import {
   loadModel,
   narrowModel,
-  packModel,
+  prepackModel,
   quantizeModel,
   type LoadedModel,
   type LoadModelOptions,
@@ -16,7 +16,7 @@ import { resolvePrecision } from '../base/precision.js';
  */
 export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
 
-/** A model, and the `precision` that {@link EncodeOptions} is to have with it. */
+/** A model, and the `precision` that `EncodeOptions` is to have with it. */
 export interface InferenceModel {
   readonly loaded: LoadedModel;
   readonly precision: FloatDType;
@@ -35,7 +35,7 @@ export async function loadForInference(
   const loaded = await loadModel(directory, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
-  packModel(loaded.model, dtype);
+  prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
   return { loaded, precision: dtype };
 }

@@ -1,12 +1,12 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
-import { MultimodalDecoder } from './decoder/multimodal-decoder.js';
+import { MultimodalDecoder } from './towers/decoder/multimodal-decoder.js';
 import type { ImageEncodeOptions, ImageTower, TextTower } from './tower.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
 /** Options of {@link createModel}. */
 export interface CreateModelOptions {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -14,7 +14,7 @@ export interface CreateModelOptions {
 export interface FeatureOptions {
   /** Scale features to length 1. Default false. */
   normalize?: boolean;
-  /** What a tower draws while it is trained, such as the patches that it leaves out. */
+  /** Random stream of patch dropout and stochastic depth in training. */
   generator?: Generator | undefined;
 }
 
@@ -30,11 +30,11 @@ export interface ImageFeatureOptions
 export class Clip extends Module {
   visual: ImageTower;
   text: TextTower;
-  /** What writes captions; null: nothing. */
+  /** Decoder that writes captions; null: none. */
   textDecoder: MultimodalDecoder | null;
-  /** ln of the factor by which cosines become logits. */
+  /** Logarithm of the scale (inverse temperature) from cosines to logits. */
   logitScale: Parameter;
-  /** Added to the logits by the pairwise sigmoid loss; null: none. */
+  /** Bias of the logits in the pairwise sigmoid loss; null: none. */
   logitBias: Parameter | null;
   readonly config: ModelConfig;
 
@@ -73,7 +73,7 @@ export class Clip extends Module {
   }
 }
 
-/** A CLIP model of the given configuration, with weights drawn as OpenCLIP draws them. */
+/** A CLIP model of the given configuration, with weights initialised as in OpenCLIP. */
 export function createModel(config: ModelConfig, options: CreateModelOptions): Clip {
   return new Clip(config, options);
 }

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { BantamError } from '../base/errors.js';
 import { mlpWidth } from './blocks/transformer-config.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
-import { gridSize, visionHeads } from './image-towers/vit-config.js';
-import { modelConfig } from './presets/index.js';
+import { modelConfig } from './presets/presets.js';
+import { gridSize, visionHeads } from './towers/image/vit.js';
 
 function refused(read: () => unknown, message: RegExp): void {
   assert.throws(read, (error) => error instanceof BantamError && message.test(error.message));
@@ -22,19 +22,23 @@ describe('parseModelConfig', () => {
     );
     refused(
       () => parseModelConfig({ embedDim: 8, text: { contextLenght: 8 } }),
-      /"text" has no setting "contextLenght" \(did you mean "contextLength"\?\)\.$/,
+      /"text" of the model configuration has no setting "contextLenght" \(did you mean "contextLength"\?\)\.$/,
     );
   });
 
   it('names a missing setting and one that is not accepted', () => {
     refused(() => parseModelConfig({}), /lacks "embedDim", a whole number/);
     refused(() => parseModelConfig([]), /must be an object/);
+    refused(
+      () => parseModelConfig({ embedDim: 8, vision: [] }),
+      /"vision" of .* must be an object/,
+    );
     const wrong: [object, RegExp][] = [
-      [{ width: 0 }, /"width" of .*"vision" is 0; it must be a whole number of at least 1/],
-      [{ width: '768' }, /"width" of .*"vision" is "768"/],
-      [{ patchDropout: 1 }, /"patchDropout" of .* is 1; it must be a number from 0/],
+      [{ width: 0 }, /"width" of "vision" of .* is 0; it must be a whole number of at least 1/],
+      [{ width: '768' }, /"width" of "vision" of .* is "768"/],
+      [{ patchDropout: 1 }, /"patchDropout" of .* is 1; it must be a number of at least 0/],
       [{ poolType: 'max' }, /"poolType" of .* is "max"; it must be "tok" or "avg"/],
-      [{ lsInitValue: -1 }, /"lsInitValue" of .* is -1; it must be a number above 0, or null/],
+      [{ lsInitValue: -1 }, /"lsInitValue" of .* is -1; it must be a number above 0/],
     ];
     for (const [vision, message] of wrong) {
       refused(() => parseModelConfig({ embedDim: 8, vision }), message);
@@ -90,7 +94,7 @@ describe("a decoder's configuration", () => {
       [{ text: { padId: 4096 } }, /"padId" of "text" is 4096/],
       [
         { text: { width: 96 } },
-        /as wide as "text" \(96\), but the picture's tokens have a width of 192/,
+        /as wide as "text" \(96\), but the image's tokens have a width of 192/,
       ],
       [
         { decoder: { heads: 5 } },
@@ -98,19 +102,19 @@ describe("a decoder's configuration", () => {
       ],
       [
         { vision: { attnPoolerQueries: 1 } },
-        /no token of the picture to read; set "attnPoolerQueries"/,
+        /no token of the image to read; set "attnPoolerQueries"/,
       ],
     ];
     for (const [changes, message] of wrong) refused(() => withChanges(coca, changes), message);
     refused(
       () => parseModelConfig({ ...coca, decoder: { layer: 2 } }),
-      /"decoder" of The model configuration has no setting "layer" \(did you mean "layers"\?\)/,
+      /"decoder" of the model configuration has no setting "layer" \(did you mean "layers"\?\)/,
     );
   });
 });
 
 describe('withChanges', () => {
-  it('changes what is given in a tower and keeps the rest', () => {
+  it('changes the given settings of a tower and keeps the others', () => {
     const before = modelConfig('ViT-S-16');
     const after = withChanges(before, { text: { vocabSize: 1000, contextLength: 32 } });
     assert.deepEqual(after, {

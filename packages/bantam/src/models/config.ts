@@ -1,114 +1,121 @@
+import * as v from 'valibot';
+import { anyObject, count, finite, flag, group, read, setting } from '../base/schema.js';
 import {
-  count,
-  finite,
-  flag,
-  isObject,
-  optional,
-  readFields,
-  section,
-  type Fields,
-} from '../base/fields.js';
-import { checkDecoder, decoderFields, type DecoderConfig } from './decoder/decoder-config.js';
-import { imageTowerKind, textTowerKind, type TextConfig, type VisionConfig } from './towers.js';
+  checkDecoder,
+  decoderSchema,
+  type DecoderConfig,
+} from './towers/decoder/multimodal-decoder.js';
+import {
+  imageTowerKind,
+  textSchema,
+  textTowerKind,
+  visionSchema,
+  type TextConfig,
+  type VisionConfig,
+} from './towers.js';
+
+/** Settings of a model beside its towers and decoder, with OpenCLIP's names and defaults. */
+export const topEntries = {
+  embedDim: v.pipe(count(), v.description('Length of the features of both towers.')),
+  quickGelu: setting(
+    flag(),
+    false,
+    "x·σ(1.702x) in place of GELU in both towers, as in OpenAI's models.",
+  ),
+  customText: setting(
+    flag(),
+    false,
+    'Text parameters are under `text.` in checkpoints, not at the top.',
+  ),
+  initLogitScale: setting(
+    finite(),
+    Math.log(1 / 0.07),
+    'Initial logarithm of the logit scale (inverse temperature).',
+  ),
+  initLogitBias: setting(
+    v.nullable(finite()),
+    null,
+    'Initial bias of the logits, which the pairwise sigmoid loss needs; null: no bias.',
+  ),
+};
+
+/** All settings of a model; `vision` and `text` are unions by `type`. */
+export const modelSchema = group({
+  ...topEntries,
+  vision: setting(visionSchema, {}, 'Image tower.'),
+  text: setting(textSchema, {}, 'Text tower.'),
+  decoder: setting(
+    v.nullable(decoderSchema),
+    null,
+    'Decoder that writes captions (CoCa, Yu et al. 2022); null: none.',
+  ),
+});
+
+/** A tower before its type is known. */
+const part = v.optional(anyObject(), {});
+
+type Output = v.InferOutput<typeof modelSchema>;
+type Input = v.InferInput<typeof modelSchema>;
 
 /**
- * All that defines a CLIP model but its weights; it is plain JSON. Where OpenCLIP has a member, it
- * is that of its `model_cfg` in camelCase.
+ * All that defines a CLIP model but its weights; it is plain JSON. Settings that OpenCLIP has, too,
+ * are those of its `model_cfg` in camelCase. Descriptions: {@link modelSchema}.
  */
-export interface ModelConfig {
-  /** Length of the features of both towers. */
-  readonly embedDim: number;
-  /** x·σ(1.702x) in place of GELU in both towers, as OpenAI's models have it. */
-  readonly quickGelu: boolean;
-  /** Text parameters under `text.` in checkpoints; without it they are at the top. */
-  readonly customText: boolean;
-  /** First value of the logit scale's logarithm. */
-  readonly initLogitScale: number;
-  /** First value of the logits' bias, which the pairwise sigmoid loss needs; null: none. */
-  readonly initLogitBias: number | null;
+export interface ModelConfig extends Readonly<Omit<Output, 'vision' | 'text' | 'decoder'>> {
   readonly vision: VisionConfig;
   readonly text: TextConfig;
-  /** What writes captions (CoCa, Yu et al. 2022); null: nothing. */
   readonly decoder: DecoderConfig | null;
 }
 
-/** The members of {@link ModelConfig} that are no part of the model of their own. */
-type TopConfig = Omit<ModelConfig, 'vision' | 'text' | 'decoder'>;
+/** Some settings of each member of a union. */
+type Changes<T> = T extends unknown ? Readonly<Partial<T>> : never;
 
-/** A configuration with only what differs from the defaults. */
-export type ModelConfigInput = Partial<TopConfig> & {
-  readonly vision?: Partial<VisionConfig>;
-  readonly text?: Partial<TextConfig>;
-  readonly decoder?: Partial<DecoderConfig> | null;
-};
-
-/** Members of {@link ModelConfig} beside its towers and decoder, with OpenCLIP's defaults. */
-export const topFields: Fields<TopConfig> = {
-  embedDim: count(),
-  quickGelu: flag(false),
-  customText: flag(false),
-  initLogitScale: finite(Math.log(1 / 0.07)),
-  initLogitBias: optional(finite(0)),
-};
+/** Settings of a model that differ from others: a preset's, or the defaults. */
+export interface ModelConfigInput extends Readonly<
+  Partial<Omit<Input, 'vision' | 'text' | 'decoder'>>
+> {
+  readonly vision?: Changes<NonNullable<Input['vision']>>;
+  readonly text?: Changes<NonNullable<Input['text']>>;
+  readonly decoder?: Changes<NonNullable<Input['decoder']>> | null;
+}
 
 /**
- * Reads a model configuration from JSON. Absent members have OpenCLIP's defaults; `embedDim` must
+ * Reads a model configuration from JSON. Absent settings have OpenCLIP's defaults; `embedDim` must
  * be given.
  *
- * @throws BantamError naming an unknown member and the nearest known one, a value that is not
+ * @throws BantamError naming an unknown setting and the nearest known one, a value that is not
  * accepted, or sizes that do not fit together.
  */
 export function parseModelConfig(value: unknown): ModelConfig {
-  const where = 'The model configuration';
-  const towers = {
-    vision: { wanted: 'an object', accepts: isObject, fallback: {} },
-    text: { wanted: 'an object', accepts: isObject, fallback: {} },
-  };
-  const decoder = optional(section(decoderFields));
-  const top = readFields<Omit<ModelConfig, 'vision' | 'text'> & { vision: object; text: object }>(
-    value,
-    { ...topFields, ...towers, decoder },
-    where,
-  );
-  const config: ModelConfig = {
-    ...top,
-    vision: readTower(top.vision, imageTowerKind, `${where}'s "vision"`),
-    text: readTower(top.text, textTowerKind, `${where}'s "text"`),
-  };
+  const where = 'the model configuration';
+  const { vision, text } = read(anyObject(), value, { where });
+  // valibot's objects accept lists, and its unions do not suggest the nearest type.
+  imageTowerKind(read(part, vision, { where: `"vision" of ${where}` }));
+  textTowerKind(read(part, text, { where: `"text" of ${where}` }));
+  const config: ModelConfig = read(modelSchema, value, { where });
   imageTowerKind(config.vision).check(config.vision, config);
   textTowerKind(config.text).check(config.text, config);
   checkDecoder(config);
   return config;
 }
 
-function readTower<Config extends VisionConfig | TextConfig>(
-  value: object & { type?: unknown },
-  kindOf: (config: { type: unknown }) => { type: string; fields: Fields<Omit<Config, 'type'>> },
-  where: string,
-): Config {
-  const { type, ...members } = value;
-  const kind = kindOf({ type });
-  return { type: kind.type, ...readFields(members, kind.fields, where) } as Config;
-}
-
 /**
- * The configuration with other values in place of some of its own. A tower of another `type`
- * replaces the whole tower.
+ * The configuration with some settings changed. A tower of another `type` replaces the whole tower.
+ *
+ * @throws BantamError as {@link parseModelConfig} does.
  */
 export function withChanges(config: ModelConfig, changes: ModelConfigInput): ModelConfig {
+  const { vision, text, decoder = config.decoder } = changes;
   return parseModelConfig({
     ...config,
     ...changes,
-    vision: merged(config.vision, changes.vision),
-    text: merged(config.text, changes.text),
-    decoder:
-      changes.decoder === null
-        ? null
-        : (changes.decoder ?? config.decoder) && { ...config.decoder, ...changes.decoder },
+    vision: merged(config.vision, vision),
+    text: merged(config.text, text),
+    decoder: decoder && { ...config.decoder, ...decoder },
   });
 }
 
-function merged(tower: { type: string }, changes: { type?: string } = {}): object {
+function merged(tower: { type: string }, changes: { type?: string | undefined } = {}): object {
   const { type = tower.type } = changes;
   return type === tower.type ? { ...tower, ...changes } : changes;
 }

@@ -1,8 +1,9 @@
 export { MixtureOfExperts } from './blocks/mixture-of-experts.js';
-export type { MoeConfig } from './blocks/moe-config.js';
+export type { MoeConfig } from './blocks/mixture-of-experts.js';
 export { withGradCheckpointing } from './blocks/run-block.js';
 export { SasPBlock, type SasPBlockOptions } from './blocks/sas-p.js';
 export {
+  modelSchema,
   parseModelConfig,
   withChanges,
   type ModelConfig,
@@ -15,8 +16,8 @@ export {
   type FeatureOptions,
   type ImageFeatureOptions,
 } from './clip.js';
-export type { DecoderConfig } from './decoder/decoder-config.js';
-export { MultimodalDecoder } from './decoder/multimodal-decoder.js';
+export type { DecoderConfig } from './towers/decoder/multimodal-decoder.js';
+export { MultimodalDecoder } from './towers/decoder/multimodal-decoder.js';
 export {
   convertModel,
   exportModel,
@@ -27,27 +28,26 @@ export {
   type ExportModelOptions,
   type LoadedModel,
   type LoadModelOptions,
-} from './directory.js';
-export {
-  activationBytes,
-  countModelFlops,
-  representationWidth,
-  type DryRunOptions,
-} from './dry-run.js';
+} from './io/directory.js';
+export { activationBytes, representationWidth, type DryRunOptions } from './cost/dry-run.js';
 export {
   modelFlops,
   parameterCount,
   type ModelFlopsOptions,
   type ParameterCounts,
   type PerTower,
-} from './flops.js';
-export { fuseModel } from './fuse.js';
-export { narrowModel } from './narrow.js';
-export { packModel } from './pack.js';
-export { quantizeModel } from './quantize.js';
-export { copyWeights, type CopyWeightsOptions, type TowerName } from './copy-weights.js';
-export type { ModelFiles, ModelFormat, SaveModelOptions } from './formats/format.js';
-export { inheritModel, type InheritedModel, type InheritModelOptions } from './inherit-model.js';
+} from './cost/flops.js';
+export { fuseModel } from './inference/inference.js';
+export { narrowModel } from './inference/inference.js';
+export { prepackModel } from './inference/inference.js';
+export { quantizeModel } from './inference/inference.js';
+export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
+export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
+export {
+  inheritModel,
+  type InheritedModel,
+  type InheritModelOptions,
+} from './surgery/inherit-model.js';
 export {
   inheritWeights,
   type Inheritance,
@@ -55,38 +55,40 @@ export {
   type InheritedParameter,
   type InheritMethod,
   type InheritOptions,
-} from './inherit.js';
+} from './surgery/inherit.js';
 export {
   inheritanceRecord,
   inheritedParts,
   inheritedPatterns,
   type InheritanceRecord,
   type InheritedPart,
-} from './inheritance.js';
+} from './surgery/inherit-model.js';
 export {
   generateCaptions,
-  generateIds,
   type CaptionEnds,
   type GenerateCaptionsOptions,
   type GenerateOptions,
 } from './generate/generate.js';
-export { layerDecay, layerDepths, type LayerDepth } from './layer-decay.js';
-export { modelFormats } from './formats/index.js';
-export { fromMobileClip, toMobileClip } from './formats/mobileclip.js';
-export { fromOpenClip, toOpenClip, type OpenClipModelConfig } from './formats/open-clip.js';
-export type { MobileClipConfig } from './image-towers/mobileclip-config.js';
-export { MobileClipTower } from './image-towers/mobileclip-tower.js';
-export { VisionTransformer } from './image-towers/vision-transformer.js';
-export type { VitConfig } from './image-towers/vit-config.js';
-export { normalizePixels } from './pixels.js';
+export { layerDecay } from './surgery/layer-decay.js';
+export { modelFormats } from './io/formats/formats.js';
+export { fromMobileClip } from './io/formats/mobileclip-weights.js';
+export {
+  fromOpenClip,
+  toOpenClip,
+  type OpenClipModelConfig,
+} from './io/formats/open-clip-config.js';
+export type { MobileClipConfig } from './towers/image/mobileclip-config.js';
+export { MobileClipTower } from './towers/image/mobileclip.js';
+export { VisionTransformer } from './towers/image/vit.js';
+export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
-export { modelConfig, presets } from './presets/index.js';
-export { readModelConfig } from './read-config.js';
-export { formatModelStructure, summarizeModel, type ModelSummary } from './summary.js';
-export type { MobileClipTextConfig } from './text-towers/mobileclip-config.js';
-export { MobileClipText } from './text-towers/mobileclip-transformer.js';
-export { TextTransformer } from './text-towers/text-transformer.js';
-export type { TextTransformerConfig } from './text-towers/transformer-config.js';
+export { modelConfig, presets } from './presets/presets.js';
+export { readModelConfig } from './io/directory.js';
+export { formatModelStructure, summarizeModel, type ModelSummary } from './cost/dry-run.js';
+export type { MobileClipTextConfig } from './towers/text/mobileclip-text.js';
+export { MobileClipText } from './towers/text/mobileclip-text.js';
+export { TextTransformer } from './towers/text/text-transformer.js';
+export type { TextTransformerConfig } from './towers/text/text-transformer.js';
 export type {
   Encoded,
   ImageEncoded,
@@ -94,10 +96,9 @@ export type {
   ImageTower,
   ImageTowerConfig,
   ImageTowerKind,
-  PictureRules,
+  ImageRules,
   TextEncodeOptions,
   TextTower,
-  TextTowerConfig,
   TowerOptions,
 } from './tower.js';
 export {
@@ -107,4 +108,9 @@ export {
   type TextConfig,
   type VisionConfig,
 } from './towers.js';
-export { upcycle, upcycleModel, type UpcycleModelOptions, type UpcycleOptions } from './upcycle.js';
+export {
+  upcycle,
+  upcycleModel,
+  type UpcycleModelOptions,
+  type UpcycleOptions,
+} from './surgery/upcycle.js';

@@ -1,5 +1,5 @@
-import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
-import { resizeGrid } from './blocks/resize-grid.js';
+import { cat, dims, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
+import { resizeGrid } from './blocks/grid-positions.js';
 import type { ModelConfig } from './config.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
 
@@ -41,7 +41,7 @@ export function resizePositions(
 
 /** [L, W] with another L. */
 function resizeList(table: Tensor, length: number): Tensor {
-  const [rows, width] = table.shape as [number, number];
+  const [rows, width] = dims(table, 2);
   const line = resize(permute(reshape(table, [1, rows, width]), [0, 2, 1]), [length], {
     mode: 'linear',
   });

@@ -1,3 +1,4 @@
+import { Operator, tensor, type Tensor } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';
 
 /** The object's name in messages. */
@@ -6,16 +7,16 @@ const WHERE = 'preprocess_cfg';
 type Triple = readonly [number, number, number];
 
 /**
- * How a model wants its pictures: resized and centre-cropped to `size`, then per channel
+ * How a model wants its images: resized and centre-cropped to `size`, then per channel
  * `(x / 255 − mean) / std`.
  */
 export interface Preprocess {
-  /** Edge of the square input in pixels. */
+  /** Side length of the square input in pixels. */
   readonly size: number;
   readonly mean: Triple;
   readonly std: Triple;
   readonly interpolation: 'bicubic' | 'bilinear';
-  /** Whether the filter is widened when shrinking, as PIL always does. */
+  /** True if the filter is widened when shrinking, as PIL always does. */
   readonly antialias: boolean;
   /** `shortest`: shortest side to `size`, then centre crop. `squash`: both sides to `size`. */
   readonly resizeMode: 'shortest' | 'squash';
@@ -59,7 +60,7 @@ export interface OpenClipPreprocess {
   fill_color: number;
 }
 
-/** The `preprocess_cfg` that makes OpenCLIP prepare pictures in the same way. */
+/** The `preprocess_cfg` that makes OpenCLIP prepare images in the same way. */
 export function toOpenClipPreprocess(preprocess: Preprocess): OpenClipPreprocess {
   const { size, mean, std, interpolation, resizeMode, antialias } = preprocess;
   if (!antialias) {
@@ -128,4 +129,20 @@ function unusable(key: string, value: unknown, wanted: string, where = WHERE): B
   return new BantamError(
     `"${key}" of ${where} is ${JSON.stringify(value)}, but Bantam needs ${wanted}.`,
   );
+}
+
+const normalizePixelsOp = new Operator('bantam::normalize_pixels');
+
+/**
+ * (x/255 − mean)/std per channel: 8-bit pixels [B, H, W, 3] → float32 [B, 3, H, W] on the same
+ * device.
+ */
+export function normalizePixels(pixels: Tensor, { mean, std }: Preprocess): Tensor {
+  const { device } = pixels;
+  const perChannel = (values: readonly number[]) =>
+    tensor(
+      values.map((value) => 255 * value),
+      { device },
+    );
+  return normalizePixelsOp.tensor(pixels, perChannel(mean), perChannel(std));
 }

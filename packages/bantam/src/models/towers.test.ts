@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  abs,
   cat,
   Generator,
   max,
@@ -12,13 +13,12 @@ import {
   scope,
   select,
   sub,
-  abs,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';
 import { createModel, type Clip } from './clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
-import { idRows } from './id-rows.test.helper.js';
+import { idRows } from '../test-support/id-rows.js';
 
 const config = parseModelConfig({
   embedDim: 12,
@@ -92,7 +92,7 @@ describe('VisionTransformer', () => {
   );
 
   it(
-    'refuses pictures of another size',
+    'refuses images of another size',
     run(() => {
       assert.throws(
         () => build().encodeImage(randn([1, 3, 20, 20], new Generator())),
@@ -179,7 +179,7 @@ describe('TextTransformer', () => {
     }),
   );
 
-  it('refuses masks that have no effect, and a last place that they hide', () => {
+  it('refuses masks without an effect, and pooling at a position that they hide', () => {
     assert.throws(() => build({ text: { maskPadding: true } }), /set "noCausalMask" too/);
     assert.throws(
       () => build({ text: { ...masked, poolType: 'last' } }),
@@ -259,7 +259,7 @@ describe('Clip', () => {
     }),
   );
 
-  it('draws the same weights from the same seed, and others from another', () => {
+  it('initialises equal weights from equal seeds only', () => {
     const draw = (seed: number) =>
       createModel(config, { generator: new Generator({ seed }) })
         .visual.stateDict()

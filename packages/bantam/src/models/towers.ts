@@ -1,45 +1,22 @@
-/** Every kind of tower. A new one is a file in `image-towers/` or `text-towers/` and a line here. */
-import { BantamError } from '../base/errors.js';
+/** Every kind of tower. A new one is a file in `towers/` and a line in one of the two lists. */
+import * as v from 'valibot';
 import { didYouMean } from '../base/did-you-mean.js';
-import type { ConvNextConfig } from './image-towers/convnext-config.js';
-import { convNext } from './image-towers/convnext.js';
-import type { MixerConfig } from './image-towers/mixer-config.js';
-import { mixer } from './image-towers/mixer.js';
-import type { MobileClipConfig } from './image-towers/mobileclip-config.js';
-import { mobileClip } from './image-towers/mobileclip.js';
-import { modifiedResNet } from './image-towers/modified-resnet.js';
-import type { ModifiedResNetConfig } from './image-towers/modified-resnet-config.js';
-import type { ResNetConfig } from './image-towers/resnet-config.js';
-import { resNet } from './image-towers/resnet.js';
-import type { SiglipVitConfig } from './image-towers/siglip-vit-config.js';
-import { siglipVit } from './image-towers/siglip-vit.js';
-import type { SwinConfig } from './image-towers/swin-config.js';
-import { swin } from './image-towers/swin.js';
-import type { VitConfig } from './image-towers/vit-config.js';
-import { vit } from './image-towers/vit.js';
-import type { MobileClipTextConfig } from './text-towers/mobileclip-config.js';
-import { mobileClipText } from './text-towers/mobileclip.js';
-import type { TextTransformerConfig } from './text-towers/transformer-config.js';
-import { textTransformer } from './text-towers/transformer.js';
+import { BantamError } from '../base/errors.js';
 import { preprocessFor, type Preprocess } from './preprocess.js';
-import type { ImageTowerKind, TextTowerKind } from './tower.js';
+import type { ConfigOf, ImageTowerKind, TextTowerKind } from './tower.js';
+import { convNext } from './towers/image/convnext.js';
+import { mixer } from './towers/image/mixer.js';
+import { mobileClip } from './towers/image/mobileclip.js';
+import { modifiedResNet } from './towers/image/modified-resnet.js';
+import { resNet } from './towers/image/resnet.js';
+import { siglipVit } from './towers/image/siglip-vit.js';
+import { swin } from './towers/image/swin.js';
+import { vit } from './towers/image/vit.js';
+import { mobileClipText } from './towers/text/mobileclip-text.js';
+import { textTransformer } from './towers/text/text-transformer.js';
 
-/** The configuration of an image tower, by its `type`. */
-export type VisionConfig =
-  | VitConfig
-  | ModifiedResNetConfig
-  | ResNetConfig
-  | ConvNextConfig
-  | SiglipVitConfig
-  | SwinConfig
-  | MixerConfig
-  | MobileClipConfig;
-
-/** The configuration of a text tower, by its `type`. */
-export type TextConfig = TextTransformerConfig | MobileClipTextConfig;
-
-/** The kinds of image towers; the first is what a configuration without a `type` means. */
-export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
+/** The kinds of image towers; the first is the default. */
+const imageTowers = [
   vit,
   modifiedResNet,
   resNet,
@@ -48,25 +25,49 @@ export const imageTowerKinds: readonly ImageTowerKind<VisionConfig>[] = [
   swin,
   mixer,
   mobileClip,
-];
+] as const;
 
-/** The kinds of text towers; the first is what a configuration without a `type` means. */
-export const textTowerKinds: readonly TextTowerKind<TextConfig>[] = [
-  textTransformer,
-  mobileClipText,
-];
+/** The kinds of text towers; the first is the default. */
+const textTowers = [textTransformer, mobileClipText] as const;
 
-/** The kind of an image tower. */
-export function imageTowerKind(config: { type: unknown }): ImageTowerKind<VisionConfig> {
+type ImageSchema = (typeof imageTowers)[number]['schema'];
+type TextSchema = (typeof textTowers)[number]['schema'];
+
+/** The configuration of an image tower, by its `type`. */
+export type VisionConfig = ConfigOf<ImageSchema>;
+
+/** The configuration of a text tower, by its `type`. */
+export type TextConfig = ConfigOf<TextSchema>;
+
+/** Settings of an image tower, by its `type`. */
+export const visionSchema = v.variant(
+  'type',
+  imageTowers.map(({ schema }) => schema),
+);
+
+/** Settings of a text tower, by its `type`. */
+export const textSchema = v.variant(
+  'type',
+  textTowers.map(({ schema }) => schema),
+);
+
+/** The kinds of image towers. */
+export const imageTowerKinds: readonly ImageTowerKind<ImageSchema>[] = imageTowers;
+
+/** The kinds of text towers. */
+export const textTowerKinds: readonly TextTowerKind<TextSchema>[] = textTowers;
+
+/** @throws BantamError naming the nearest kind of image tower. */
+export function imageTowerKind(config: { type?: unknown }): ImageTowerKind<ImageSchema> {
   return byType(imageTowerKinds, config.type, 'vision');
 }
 
-/** The kind of a text tower. */
-export function textTowerKind(config: { type: unknown }): TextTowerKind<TextConfig> {
+/** @throws BantamError naming the nearest kind of text tower. */
+export function textTowerKind(config: { type?: unknown }): TextTowerKind<TextSchema> {
   return byType(textTowerKinds, config.type, 'text');
 }
 
-/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4`, and `; decoder × 3` where there is one. */
+/** `ViT 256 × 6, patch 16, 64 px; text 192 × 4`, and `; decoder × 3` if there is one. */
 export function describeModel({
   vision,
   text,
@@ -80,7 +81,7 @@ export function describeModel({
   return decoder === null ? towers : `${towers}; decoder × ${decoder.layers}`;
 }
 
-/** How the published models with such an image tower want their pictures. */
+/** Preprocessing of the published models with such an image tower. */
 export function preprocessOf({ vision }: { vision: VisionConfig }): Preprocess {
   return preprocessFor(vision.imageSize, imageTowerKind(vision).preprocess);
 }

@@ -6,9 +6,9 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
+import { fixture } from '../test-support/text-fixture.js';
 import { clipTokenizer } from './clip-tokenizer.js';
-import { fixture } from './fixture.test.helper.js';
-import { loadTokenizer } from './load-tokenizer.js';
+import { loadTokenizer } from './hub-tokenizer.js';
 
 const path = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/text/clip/${name}`, import.meta.url));
@@ -72,14 +72,14 @@ describe('clipTokenizer', () => {
     for (const [text] of ids) assert.deepEqual(loaded.encode(text), tokenizer.encode(text));
   });
 
-  it('says which file is missing or wrong', async () => {
+  it('names the file that is missing or wrong', async () => {
     await assert.rejects(
       clipTokenizer({ mergesFile: 'no/merges.txt' }),
       (error) => error instanceof BantamError && error.message.includes('no/merges.txt'),
     );
     await assert.rejects(
       clipTokenizer({ mergesFile: files.vocabFile }),
-      (error) => error instanceof BantamError && error.message.includes('not a pair of pieces'),
+      (error) => error instanceof BantamError && error.message.includes('not a pair of tokens'),
     );
   });
 });

@@ -1,9 +1,146 @@
 import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
-import { BYTE_CHARACTERS, END_OF_WORD, clipFiles, clipSplitting } from './clip-json.js';
 import { HubTokenizer } from './hub-tokenizer.js';
+import type { TokenizerFiles, TokenizerJson } from './tokenizer-files.js';
 import type { Tokenizer } from './tokenizer.js';
+
+/** Ends the last token of each word. */
+export const END_OF_WORD = '</w>';
+
+/**
+ * The words of a text: contractions, runs of letters, single digits, runs of anything else (Radford
+ * et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021).
+ */
+const WORD = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+
+/**
+ * The same without regard to case, as OpenAI's own tokenizer has it. For text in lower case that
+ * matters to two characters: the long s, and the combining iota, whose capital is a letter and
+ * which is thus neither a letter nor anything else.
+ */
+const WORD_OF_ANY_CASE = "'[sſ]|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}\\u0345]+";
+
+/**
+ * The characters that stand for the bytes 0 to 255 in vocabularies, in the order of CLIP's and
+ * GPT-2's ids: printable bytes as themselves, then the others as U+0100 and up.
+ */
+export const BYTE_CHARACTERS: readonly string[] = (() => {
+  const isPrintable = (byte: number): boolean =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+  const bytes = Array.from({ length: 256 }, (_, byte) => byte);
+  const printable = bytes.filter(isPrintable);
+  const others = bytes.filter((byte) => !isPrintable(byte)).map((_, i) => 0x100 + i);
+  return [...printable, ...others].map((code) => String.fromCharCode(code));
+})();
+
+export interface ClipVocabulary {
+  /** Ids of all tokens, special tokens included. */
+  readonly vocab: Readonly<Record<string, number>>;
+  /** Pairs in the order in which they merge. */
+  readonly merges: readonly (readonly [string, string])[];
+  readonly startToken: string;
+  readonly endToken: string;
+  /** A token that is only ever padding; without it, the end token is what the files name. */
+  readonly padToken?: string;
+}
+
+/**
+ * Text to words, as a `tokenizer.json` writes it: normal form C, white space collapsed, lower case
+ * (unless `normalize` is off, for texts that OpenCLIP's cleaning has gone over), CLIP's words, bytes.
+ */
+export function clipSplitting({ normalize = true } = {}): Pick<
+  TokenizerJson,
+  'normalizer' | 'pre_tokenizer'
+> {
+  return {
+    normalizer: normalize
+      ? {
+          type: 'Sequence',
+          normalizers: [
+            { type: 'NFC' },
+            { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+            { type: 'Lowercase' },
+          ],
+        }
+      : null,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        {
+          type: 'Split',
+          pattern: { Regex: normalize ? WORD : WORD_OF_ANY_CASE },
+          behavior: 'Removed',
+          invert: true,
+        },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+  };
+}
+
+/** The `tokenizer.json` and its configuration for a vocabulary of CLIP's kind. */
+export function clipFiles(
+  { vocab, merges, startToken, endToken, padToken }: ClipVocabulary,
+  config: TokenizerFiles['config'] = {},
+  splitting = clipSplitting(),
+): TokenizerFiles {
+  const idOf = (token: string): number => vocab[token] ?? -1;
+  const specials = [...(padToken === undefined ? [] : [padToken]), startToken, endToken];
+  const tokenizer = {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: specials.map((content) => ({
+      id: idOf(content),
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    ...splitting,
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [
+        { SpecialToken: { id: startToken, type_id: 0 } },
+        { Sequence: { id: 'A', type_id: 0 } },
+        { SpecialToken: { id: endToken, type_id: 0 } },
+      ],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
+      special_tokens: Object.fromEntries(
+        [startToken, endToken].map((id) => [id, { id, ids: [idOf(id)], tokens: [id] }]),
+      ),
+    },
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: endToken,
+      continuing_subword_prefix: '',
+      end_of_word_suffix: END_OF_WORD,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      merges: merges.map(([left, right]) => [left, right]),
+    },
+  };
+  return {
+    tokenizer,
+    config: {
+      ...config,
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      bos_token: startToken,
+      eos_token: endToken,
+      unk_token: endToken,
+      pad_token: padToken ?? endToken,
+      padding_side: 'right',
+      clean_up_tokenization_spaces: false,
+    } as TokenizerFiles['config'],
+  };
+}
 
 export interface ClipTokenizerOptions {
   /** `bpe_simple_vocab_16e6.txt.gz`, the same unpacked, or Hugging Face's `merges.txt`. */
@@ -36,7 +173,7 @@ async function readMerges(file: string): Promise<[string, string][]> {
     const [left, right, ...rest] = line.trim().split(/\s+/);
     if (left === undefined || right === undefined || rest.length > 0) {
       throw new BantamError(
-        `Line ${i + 2} of ${file} is not a pair of pieces; give bpe_simple_vocab_16e6.txt.gz or merges.txt.`,
+        `Line ${i + 2} of ${file} is not a pair of tokens; give bpe_simple_vocab_16e6.txt.gz or merges.txt.`,
       );
     }
     return [left, right];
@@ -44,15 +181,15 @@ async function readMerges(file: string): Promise<[string, string][]> {
 }
 
 /** Ids as CLIP numbers them: bytes, bytes that end a word, merges, start and end of text. */
-function numberPieces(merges: readonly [string, string][]): Record<string, number> {
-  const pieces = [
+function numberTokens(merges: readonly [string, string][]): Record<string, number> {
+  const tokens = [
     ...BYTE_CHARACTERS,
     ...BYTE_CHARACTERS.map((character) => character + END_OF_WORD),
     ...merges.map(([left, right]) => left + right),
     START,
     END,
   ];
-  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
 
 async function readVocabulary(file: string): Promise<Record<string, number>> {
@@ -78,7 +215,7 @@ export async function clipTokenizer({
   contextLength = 77,
 }: ClipTokenizerOptions): Promise<Tokenizer> {
   const merges = await readMerges(mergesFile);
-  const vocab = vocabFile === undefined ? numberPieces(merges) : await readVocabulary(vocabFile);
+  const vocab = vocabFile === undefined ? numberTokens(merges) : await readVocabulary(vocabFile);
   if (vocab[START] === undefined || vocab[END] === undefined) {
     throw new BantamError(
       `${vocabFile ?? mergesFile} has no start and end of text; give CLIP's vocab.json.`,

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cleanText } from './clean.js';
-import { fixText } from './fix-text.js';
-import { fixture } from './fixture.test.helper.js';
-import { unescapeHtml } from './html-entities.js';
+import { fixture } from '../test-support/text-fixture.js';
+import { cleanText, fixText, unescapeHtml } from './clean.js';
 import { fixMojibake } from './mojibake.js';
 
 describe('fixText', () => {

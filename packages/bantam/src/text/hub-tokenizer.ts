@@ -1,8 +1,9 @@
 import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
-import { correctForHub } from './hub-corrections.js';
-import { Hub } from './hub.js';
+import { correctForHub, Hub } from './hub.js';
 import {
+  checkId,
+  readTokenizerFiles,
   tokenName,
   writeTokenizerFiles,
   type SpecialToken,
@@ -65,14 +66,22 @@ export class HubTokenizer implements Tokenizer {
       );
     }
     this.contextLength = contextLength;
-    this.vocabSize = 1 + [...this.#hub.get_vocab().values()].reduce((a, b) => Math.max(a, b), -1);
+    this.vocabSize =
+      1 +
+      [...this.#hub.get_vocab()].reduce(
+        (most, [token, id]) => Math.max(most, checkId(id, JSON.stringify(token))),
+        -1,
+      );
     const idOf = (...keys: SpecialToken[]): number | undefined => {
       const name = keys.map((key) => tokenName(config[key])).find((token) => token !== undefined);
       return name === undefined ? undefined : this.#hub.token_to_id(name);
     };
     this.sotId = this.#frame.before[0] ?? idOf('bos_token', 'cls_token') ?? -1;
     this.eotId = this.#frame.after.at(-1) ?? idOf('eos_token', 'sep_token') ?? -1;
-    this.padId = config.bantam?.pad_id ?? idOf('pad_token') ?? tokenizer.padding?.pad_id ?? 0;
+    this.padId = checkId(
+      config.bantam?.pad_id ?? idOf('pad_token') ?? tokenizer.padding?.pad_id ?? 0,
+      'padding',
+    );
   }
 
   encode(text: string): number[] {
@@ -117,9 +126,56 @@ export class HubTokenizer implements Tokenizer {
     const own = this.#hub
       .encode(cleanText(text, this.#clean), { add_special_tokens: false })
       .ids.slice(0, room);
-    const ids = BigInt64Array.from([...before, ...own, ...after], BigInt);
+    const ids = BigInt64Array.from([...before, ...own, ...after], (id) =>
+      BigInt(checkId(id, 'a part of a text')),
+    );
     if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
     this.#cache.set(text, ids);
     return ids;
+  }
+}
+
+export interface LoadTokenizerOptions {
+  /** Default: what the files say (`truncation.max_length`, then `model_max_length`), else 77. */
+  readonly contextLength?: number;
+  /** Cleaning of texts. Default: that of the files if Bantam wrote them, else none. */
+  readonly clean?: Cleaning;
+}
+
+/** OpenCLIP's default. */
+const DEFAULT_CONTEXT = 77;
+/** Hugging Face writes 1e30 for "no limit"; no text tower has a context beyond this. */
+const LONGEST_CONTEXT = 1 << 20;
+
+/**
+ * Loads a Hugging Face tokenizer: a `tokenizer.json`, or a directory that holds one, with the
+ * special tokens that `tokenizer_config.json` and `special_tokens_map.json` beside it name.
+ *
+ * Ids equal those of Python's `tokenizers` for byte-level BPE (CLIP's and GPT-2's kind), WordPiece
+ * and BPE over a metaspace; docs/tokenizers.md has the measurements, and the exceptions. For a text
+ * tower of OpenCLIP that names an `hf_tokenizer_name`, pass its `clean` (default `'whitespace'`),
+ * as OpenCLIP cleans texts before it hands them over.
+ *
+ * @param path - the file or the directory
+ * @throws BantamError if the files are missing, damaged or of a kind that is not known
+ */
+export async function loadTokenizer(
+  path: string,
+  options: LoadTokenizerOptions = {},
+): Promise<Tokenizer> {
+  const files = await readTokenizerFiles(path);
+  const { tokenizer, config } = files;
+  const stored = tokenizer.truncation?.max_length ?? config.model_max_length ?? DEFAULT_CONTEXT;
+  const contextLength =
+    options.contextLength ?? (stored < LONGEST_CONTEXT ? stored : DEFAULT_CONTEXT);
+  const clean = options.clean ?? config.bantam?.clean ?? 'none';
+  try {
+    return new HubTokenizer(files, { contextLength, clean });
+  } catch (error) {
+    if (error instanceof BantamError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BantamError(
+      `The tokenizer in ${path} is of a kind that cannot be read (${reason}); save it with a current version of Hugging Face's tokenizers.`,
+    );
   }
 }

@@ -1,7 +1,7 @@
 export { cleanText, type Cleaning } from './clean.js';
 export { clipTokenizer, type ClipTokenizerOptions } from './clip-tokenizer.js';
-export { fixText } from './fix-text.js';
-export { loadTokenizer, type LoadTokenizerOptions } from './load-tokenizer.js';
+export { fixText } from './clean.js';
+export { loadTokenizer, type LoadTokenizerOptions } from './hub-tokenizer.js';
 export {
   reductionMethods,
   TextReducer,

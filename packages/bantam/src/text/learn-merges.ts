@@ -1,4 +1,6 @@
-/** A pair of neighbouring pieces. */
+import { at } from '../base/at.js';
+
+/** A pair of neighbouring tokens. */
 interface Pair {
   readonly key: number;
   readonly count: number;
@@ -54,7 +56,7 @@ class PairQueue {
 function mergePair(word: readonly number[], left: number, right: number, merged: number): number[] {
   const result: number[] = [];
   for (let i = 0; i < word.length; i++) {
-    const symbol = word[i] ?? 0;
+    const symbol = at(word, i);
     if (symbol === left && word[i + 1] === right) {
       result.push(merged);
       i++;
@@ -65,7 +67,7 @@ function mergePair(word: readonly number[], left: number, right: number, merged:
   return result;
 }
 
-/** A word as the ids of its pieces, and how often it occurs. */
+/** A word as the ids of its tokens, and how often it occurs. */
 export interface CountedWord {
   readonly symbols: readonly number[];
   readonly count: number;
@@ -81,7 +83,7 @@ export interface LearnMergesOptions {
 
 /**
  * Byte-pair encoding (Sennrich et al., "Neural Machine Translation of Rare Words with Subword
- * Units", 2016): merges the most frequent pair of neighbouring pieces, again and again. Counts are
+ * Units", 2016): merges the most frequent pair of neighbouring tokens, again and again. Counts are
  * kept up to date word by word instead of being taken anew, so that the time goes with the number
  * of changes. Ties go to the pair with the smaller left id, then the smaller right id; the result
  * does not depend on the order of the words.
@@ -99,10 +101,10 @@ export function learnMerges(
 
   /** Adds `sign` times a word's pairs to the counts, and notes which pairs that touched. */
   const count = (index: number, sign: 1 | -1, touched: Set<number>): void => {
-    const word = symbols[index] ?? [];
-    const weight = sign * (words[index]?.count ?? 0);
+    const word = at(symbols, index);
+    const weight = sign * at(words, index).count;
     for (let i = 0; i + 1 < word.length; i++) {
-      const key = (word[i] ?? 0) * STRIDE + (word[i + 1] ?? 0);
+      const key = at(word, i) * STRIDE + at(word, i + 1);
       counts.set(key, (counts.get(key) ?? 0) + weight);
       touched.add(key);
       if (sign < 0) continue;
@@ -135,7 +137,7 @@ export function learnMerges(
     merges.push([left, right]);
     const touched = new Set<number>();
     for (const index of wordsWith.get(top.key) ?? []) {
-      const word = symbols[index] ?? [];
+      const word = at(symbols, index);
       const shorter = mergePair(word, left, right, merged);
       if (shorter.length === word.length) continue;
       count(index, -1, touched);

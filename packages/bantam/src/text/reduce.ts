@@ -1,6 +1,48 @@
+import { createRequire } from 'node:module';
+import type tagger from 'compromise/two';
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import type { EncodedBatch, Tokenizer } from './tokenizer.js';
-import { classifyWords, type WordClass } from './word-classes.js';
+
+/** Class of a word in the syntax reduction of texts. */
+export type WordClass = 'noun' | 'adjective' | 'verb' | 'other';
+
+/** A word of a text, without the punctuation around it. */
+export interface ClassifiedWord {
+  readonly text: string;
+  readonly class: WordClass;
+}
+
+type Tagger = typeof tagger;
+
+let loaded: Tagger | undefined;
+
+/** Loads the tagger when it is first needed: it takes about a tenth of a second. */
+function loadTagger(): Tagger {
+  loaded ??= createRequire(import.meta.url)('compromise/two') as Tagger;
+  return loaded;
+}
+
+/**
+ * The words of an English text with their classes, by the library compromise. Pronouns, numerals,
+ * modal verbs, adverbs and particles are `other`, as their Penn Treebank tags are outside NN, JJ and VB.
+ */
+export function classifyWords(text: string): ClassifiedWord[] {
+  const words = loadTagger()(text).termList();
+  return words
+    .filter((word) => word.text !== '')
+    .map((word) => ({ text: word.text, class: classOf(word.tags ?? new Set()) }));
+}
+
+function classOf(tags: ReadonlySet<string>): WordClass {
+  // A possessive that is neither singular nor plural is a pronoun: `my`.
+  const pronoun =
+    tags.has('Pronoun') || (tags.has('Possessive') && !tags.has('Singular') && !tags.has('Plural'));
+  if (tags.has('Noun') && !pronoun) return 'noun';
+  if (tags.has('Adjective')) return 'adjective';
+  if (tags.has('Verb') && !tags.has('Modal') && !tags.has('Particle')) return 'verb';
+  return 'other';
+}
 
 /** How texts are shortened for training (CLIPA, Li et al. 2023, section 3.1). */
 export interface TextReduction {
@@ -37,12 +79,12 @@ const ranks: Readonly<Record<WordClass, number>> = { noun: 1, adjective: 2, verb
 const CACHE_LIMIT = 1 << 18;
 
 /**
- * Places of the `count` words that rank first, noun before adjective before verb before others and
+ * Indices of the `count` words that rank first, noun before adjective before verb before others and
  * the earlier before the later, in the order of the text.
  */
-export function placesBySyntax(classes: readonly WordClass[], count: number): number[] {
-  const order = classes.map((_, place) => place);
-  const rank = (place: number) => ranks[classes[place] ?? 'other'];
+export function indicesBySyntax(classes: readonly WordClass[], count: number): number[] {
+  const order = classes.map((_, index) => index);
+  const rank = (index: number) => ranks[at(classes, index)];
   order.sort((a, b) => rank(a) - rank(b));
   return order.slice(0, count).sort((a, b) => a - b);
 }
@@ -58,7 +100,7 @@ function sortedSubset<T>(values: readonly T[], count: number, uniform: Uniform):
 
 /**
  * Encodes texts to at most {@link TextReduction.length} ids. The tokenizer's start and end stay
- * first and last; a text that fits is encoded as ever. What is drawn comes from the ids that
+ * first and last; a text that fits is encoded as ever. Random subsets come from the ids that
  * {@link Tokenizer.encode} gives, which end at the tokenizer's context.
  */
 export class TextReducer {
@@ -66,7 +108,7 @@ export class TextReducer {
   readonly #reduction: TextReduction;
   readonly #bySyntax = new Map<string, number[]>();
 
-  /** @throws BantamError where the length leaves no room for text. */
+  /** @throws BantamError if the length leaves no room for text. */
   constructor({ tokenizer, reduction }: TextReducerOptions) {
     const { length } = reduction;
     this.#tokenizer = tokenizer;
@@ -90,7 +132,7 @@ export class TextReducer {
     return [...before, ...choose(own, { method, room, uniform }), ...after];
   }
 
-  /** Ids of many texts, padded on the right to the longest; row i draws from `uniformOf(i)`. */
+  /** Ids of many texts, padded on the right to the longest; row i samples from `uniformOf(i)`. */
   encodeBatch(texts: readonly string[], uniformOf: (row: number) => Uniform): EncodedBatch {
     const rows = texts.map((text, row) => this.encode(text, uniformOf(row)));
     const columns = rows.reduce((longest, row) => Math.max(longest, row.length), 0);
@@ -108,11 +150,11 @@ export class TextReducer {
     const { length } = this.#reduction;
     const special = this.#tokenizer.encode('').length;
     const words = classifyWords(text);
-    const places = placesBySyntax(
+    const indices = indicesBySyntax(
       words.map((word) => word.class),
       length - special,
     );
-    const kept = places.map((place) => words[place]?.text).join(' ');
+    const kept = indices.map((index) => at(words, index).text).join(' ');
     const { before, own, after } = this.#frame(this.#tokenizer.encode(kept));
     const ids = [...before, ...own.slice(0, length - special), ...after];
     if (this.#bySyntax.size >= CACHE_LIMIT) this.#bySyntax.clear();
@@ -120,7 +162,7 @@ export class TextReducer {
     return ids;
   }
 
-  /** The start of a text's ids, what stands between, and the end. */
+  /** The start of a text's ids, its own ones, and the end. */
   #frame(ids: readonly number[]): { before: number[]; own: number[]; after: number[] } {
     const { sotId, eotId } = this.#tokenizer;
     const start = ids[0] === sotId ? 1 : 0;

@@ -25,11 +25,11 @@ export type SpecialToken = 'bos_token' | 'cls_token' | 'eos_token' | 'sep_token'
 /** The parts of `tokenizer_config.json` and `special_tokens_map.json` that are read here. */
 export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, TokenName>>> {
   readonly model_max_length?: number;
-  /** What Bantam needs and the others have no place for; they ignore it. */
+  /** Bantam's own settings; other readers ignore them. */
   readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
 }
 
-/** A tokenizer as it lies on disk. */
+/** A tokenizer's files. */
 export interface TokenizerFiles {
   readonly tokenizer: TokenizerJson;
   readonly config: TokenizerConfig;
@@ -38,6 +38,34 @@ export interface TokenizerFiles {
 /** The text of a special token, which the files write in two ways. */
 export function tokenName(token: TokenName | undefined): string | undefined {
   return typeof token === 'object' ? token?.content : token;
+}
+
+/** Larger ids are no rows of an embedding, but signs of a damaged file; the library makes a list of all. */
+const LARGEST_ID = 2 ** 24 - 1;
+
+/** An id as the files must have it. */
+export function checkId(id: unknown, token: string): number {
+  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= LARGEST_ID) return id;
+  throw new BantamError(
+    `The tokenizer gives ${token} the id ${String(id)}, which is no whole number from 0 to ${LARGEST_ID}; fetch its tokenizer.json again.`,
+  );
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Checks the ids of all tokens, before the library sees them. */
+function checkIds(file: string, { added_tokens: added = [], model }: Partial<TokenizerJson>): void {
+  if (!Array.isArray(added) || !added.every(isRecord)) {
+    throw new BantamError(`The "added_tokens" of ${file} are no list of tokens; fetch it again.`);
+  }
+  for (const { id, content } of added) checkId(id, JSON.stringify(content));
+  // The vocabulary of Unigram is a list, whose order gives the ids.
+  const vocab = isRecord(model) ? model.vocab : undefined;
+  if (isRecord(vocab)) {
+    for (const [token, id] of Object.entries(vocab)) checkId(id, JSON.stringify(token));
+  }
 }
 
 /**
@@ -59,6 +87,7 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
   if (typeof tokenizer.model !== 'object') {
     throw new BantamError(`${file} has no "model"; it is not a Hugging Face tokenizer.json.`);
   }
+  checkIds(file, tokenizer);
   const specials = (await readJson(
     join(directory, 'special_tokens_map.json'),
     'tokenizer',

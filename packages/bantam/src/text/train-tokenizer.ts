@@ -1,9 +1,9 @@
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
-import { BYTE_CHARACTERS, END_OF_WORD, clipFiles } from './clip-json.js';
-import { correctForHub } from './hub-corrections.js';
-import { Hub } from './hub.js';
+import { BYTE_CHARACTERS, clipFiles, END_OF_WORD } from './clip-tokenizer.js';
 import { HubTokenizer } from './hub-tokenizer.js';
+import { correctForHub, Hub } from './hub.js';
 import { learnMerges, type CountedWord } from './learn-merges.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -11,7 +11,7 @@ export interface TrainTokenizerOptions {
   /** The most ids, special tokens included; fewer if the captions do not yield as many merges. */
   readonly vocabSize?: number;
   readonly contextLength?: number;
-  /** Pairs of pieces that occur less often do not become one piece. */
+  /** Pairs of tokens that occur less often do not become one token. */
   readonly minFrequency?: number;
   /** Cleaning before training and encoding; the default is what OpenCLIP's HFTokenizer does. */
   readonly clean?: Cleaning;
@@ -28,8 +28,8 @@ const BASE = [
 ];
 const SMALLEST = BASE.length + 2;
 
-function vocabularyOf(pieces: readonly string[]): Record<string, number> {
-  return Object.fromEntries([...pieces, START, END].map((piece, id) => [piece, id]));
+function vocabularyOf(tokens: readonly string[]): Record<string, number> {
+  return Object.fromEntries([...tokens, START, END].map((token, id) => [token, id]));
 }
 
 /** Splits captions to words exactly as the finished tokenizer will, and counts them. */
@@ -52,7 +52,7 @@ function countWords(captions: Iterable<string>, clean: Cleaning): Map<string, nu
 /**
  * Trains a byte-level BPE tokenizer of CLIP's kind on captions (see {@link learnMerges} for the
  * algorithm and its order of ties): normal form C, white space collapsed, lower case, CLIP's
- * pattern of words, pieces of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
+ * pattern of words, tokens of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
  *
  * Ids: 0 is padding and nothing else; 1–256 the bytes; 257–512 bytes that end a word; then the
  * merges; the highest two are the start and the end of text, so that the end token is where
@@ -75,26 +75,32 @@ export function trainTokenizer(
       `A vocabulary of ${vocabSize} ids cannot hold all bytes and the special tokens; ask for at least ${SMALLEST}.`,
     );
   }
-  const idOf = new Map(BASE.map((piece, id) => [piece, id]));
+  const ids = new Map(BASE.map((token, id) => [token, id]));
+  const idOf = (token: string): number => {
+    const id = ids.get(token);
+    if (id === undefined) throw new RangeError(`"${token}" stands for no byte.`);
+    return id;
+  };
   const words = Array.from(countWords(captions, clean), ([word, count]): CountedWord => {
-    const pieces = Array.from(word);
-    pieces.push((pieces.pop() ?? '') + END_OF_WORD);
-    return { symbols: pieces.map((piece) => idOf.get(piece) ?? 0), count };
+    const tokens = Array.from(word).map((character, i, all) =>
+      i === all.length - 1 ? character + END_OF_WORD : character,
+    );
+    return { symbols: tokens.map((token) => idOf(token)), count };
   });
   if (words.length === 0) {
     throw new BantamError('There are no words to train a tokenizer on; give it captions.');
   }
-  const pieces = [...BASE];
+  const tokens = [...BASE];
   const merges = learnMerges(words, {
     firstId: BASE.length,
     maxMerges: vocabSize - SMALLEST,
     minFrequency,
   }).map(([left, right]): [string, string] => {
-    const pair: [string, string] = [pieces[left] ?? '', pieces[right] ?? ''];
-    pieces.push(pair.join(''));
+    const pair: [string, string] = [at(tokens, left), at(tokens, right)];
+    tokens.push(pair.join(''));
     return pair;
   });
-  const vocab = vocabularyOf(pieces);
+  const vocab = vocabularyOf(tokens);
   const files = clipFiles({ vocab, merges, startToken: START, endToken: END, padToken: PAD });
   return new HubTokenizer(files, { contextLength, clean });
 }

@@ -1,106 +1,136 @@
-// The addon behind `@bantam/torch/image`: pictures, without libtorch. It keeps no state beyond
-// scratch memory of each thread, so that worker threads may load it.
-//
-// Plain Node-API, as a worker may be ended in the middle of a call: from then on every call into
-// Node fails, and node-addon-api's exceptions would end the process. A function that fails returns
-// nothing at once; src/image.ts has checked its arguments.
-#include <node_api.h>
-
+// The addon behind `@bantam/torch/image`: images, without libtorch. It keeps no state beyond scratch
+// memory of each thread, so that worker threads may load it.
 #include <algorithm>
-#include <array>
-#include <span>
+#include <cstdint>
+#include <string>
 
+#include "../level.h"
+#include "guard.h"
 #include "jpeg.h"
 #include "resample.h"
 
+namespace bantam {
 namespace {
 
-using namespace bantam::image;
+using namespace image;
 
-template <size_t count>
-bool get_arguments(napi_env env, napi_callback_info info, std::array<napi_value, count>& arguments) {
-  size_t given = count;
-  return napi_get_cb_info(env, info, &given, arguments.data(), nullptr, nullptr) == napi_ok && given == count;
+napi_value value_at(const Call& call, size_t at) {
+  if (at >= call.arguments.size()) throw WrongType("argument " + std::to_string(at + 1) + " is missing");
+  return call.arguments[at];
 }
 
 template <typename T>
-bool get_array(napi_env env, napi_value value, napi_typedarray_type wanted, std::span<T>& array) {
+std::span<T> array_at(const Call& call, size_t at, napi_typedarray_type wanted, const char* name) {
   napi_typedarray_type type;
-  size_t length;
-  void* data;
-  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok || type != wanted) {
-    return false;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(call.env, value_at(call, at), &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != wanted) {
+    throw WrongType("argument " + std::to_string(at + 1) + " must be a " + name);
   }
-  array = {static_cast<T*>(data), length};
-  return true;
+  return {static_cast<T*>(data), length};
 }
 
-bool get_bytes(napi_env env, napi_value value, std::span<uint8_t>& bytes) {
-  return get_array(env, value, napi_uint8_array, bytes);
+std::span<uint8_t> bytes_at(const Call& call, size_t at) {
+  return array_at<uint8_t>(call, at, napi_uint8_array, "Uint8Array");
+}
+
+int64_t integer_at(const Call& call, size_t at, int64_t least, int64_t most) {
+  double number = 0;
+  if (napi_get_value_double(call.env, value_at(call, at), &number) != napi_ok) {
+    throw WrongType("argument " + std::to_string(at + 1) + " must be a number");
+  }
+  if (!(number >= static_cast<double>(least) && number <= static_cast<double>(most)) ||
+      static_cast<double>(static_cast<int64_t>(number)) != number) {
+    throw OutOfRange("argument " + std::to_string(at + 1) + " must be a whole number from " + std::to_string(least) +
+                     " to " + std::to_string(most) + ", not " + std::to_string(number));
+  }
+  return static_cast<int64_t>(number);
 }
 
 /// decodeJpeg(bytes, shortestSide, target) → width · 2¹⁶ + height, or 0 for what is not ordinary
-napi_value decode_jpeg_file(napi_env env, napi_callback_info info) {
-  std::array<napi_value, 3> arguments;
-  std::span<uint8_t> bytes, target;
-  int32_t shortest_side;
-  if (!get_arguments(env, info, arguments) || !get_bytes(env, arguments[0], bytes) ||
-      napi_get_value_int32(env, arguments[1], &shortest_side) != napi_ok || !get_bytes(env, arguments[2], target)) {
-    return nullptr;
-  }
+napi_value decode_jpeg_file(Call& call) {
+  const auto bytes = bytes_at(call, 0);
+  const auto shortest_side = static_cast<int>(integer_at(call, 1, 0, INT32_MAX));
+  const auto target = bytes_at(call, 2);
   const auto size = decode_jpeg(bytes.data(), bytes.size(), shortest_side, target.data(), target.size());
   const uint32_t packed = size ? static_cast<uint32_t>(size->width) << 16 | static_cast<uint32_t>(size->height) : 0;
   napi_value result = nullptr;
-  napi_create_uint32(env, packed, &result);
+  napi_create_uint32(call.env, packed, &result);
   return result;
 }
 
-/// resample(data, geometry, target): geometry is an Int32Array of the picture's width and height,
+void check_side(const char* name, int side) {
+  if (side < 1 || side > kMostSide) {
+    throw OutOfRange(std::string(name) + " must be from 1 to " + std::to_string(kMostSide) + " pixels, not " +
+                     std::to_string(side));
+  }
+}
+
+void check_room(const char* name, size_t bytes, int width, int height) {
+  const size_t needed = static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
+  if (bytes < needed) {
+    throw OutOfRange(std::string(name) + " has " + std::to_string(bytes) + " bytes where " + std::to_string(needed) +
+                     " are needed");
+  }
+}
+
+/// The start and the length of a box along one side of an image.
+void check_inside(const char* name, int start, int length, int side) {
+  if (start < 0 || length < 1 || int64_t{start} + length > side) {
+    throw OutOfRange(std::string("the box's ") + name + " from " + std::to_string(start) + " over " +
+                     std::to_string(length) + " pixels is not inside the image's " + std::to_string(side));
+  }
+}
+
+/// resample(data, geometry, target): geometry is an Int32Array of the image's width and height,
 /// the box's left, top, width and height, the result's width and height, 1 or 0 each for
 /// bicubic and antialias, and the form of the loops, a number of Form
-napi_value resample_picture(napi_env env, napi_callback_info info) {
-  std::array<napi_value, 3> arguments;
-  std::span<uint8_t> data, target;
-  std::span<int32_t> geometry;
-  if (!get_arguments(env, info, arguments) || !get_bytes(env, arguments[0], data) ||
-      !get_array(env, arguments[1], napi_int32_array, geometry) || geometry.size() != 11 ||
-      !get_bytes(env, arguments[2], target)) {
-    return nullptr;
-  }
-  const Picture picture{data.data(), geometry[0], geometry[1]};
-  const Resize resize{{geometry[2], geometry[3], geometry[4], geometry[5]},
-                      geometry[6],
-                      geometry[7],
-                      geometry[8] != 0 ? Filter::bicubic : Filter::bilinear,
+napi_value resample_image(Call& call) {
+  const auto data = bytes_at(call, 0);
+  const auto geometry = array_at<int32_t>(call, 1, napi_int32_array, "Int32Array");
+  const auto target = bytes_at(call, 2);
+  if (geometry.size() != 11) throw OutOfRange("the geometry must have 11 numbers");
+  const Picture from{data.data(), geometry[0], geometry[1]};
+  const Box box{geometry[2], geometry[3], geometry[4], geometry[5]};
+  const Resize resize{box, geometry[6], geometry[7], geometry[8] != 0 ? Filter::bicubic : Filter::bilinear,
                       geometry[9] != 0};
+  check_side("the image's width", from.width);
+  check_side("the image's height", from.height);
+  check_side("the result's width", resize.width);
+  check_side("the result's height", resize.height);
+  check_inside("columns", box.left, box.width, from.width);
+  check_inside("rows", box.top, box.height, from.height);
+  check_room("the image", data.size(), from.width, from.height);
+  check_room("the result", target.size(), resize.width, resize.height);
   const Form form = std::clamp(static_cast<Form>(geometry[10]), Form::plain, best_form());
-  resample(picture, resize, target.data(), form);
+  resample(from, resize, target.data(), form);
   return nullptr;
 }
 
-bool add_function(napi_env env, napi_value exports, const char* name, napi_callback function) {
-  napi_value value;
-  return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value) == napi_ok &&
-         napi_set_named_property(env, exports, name, value) == napi_ok;
+void set_property(napi_env env, napi_value exports, const char* name, napi_value value) {
+  if (napi_set_named_property(env, exports, name, value) != napi_ok) throw std::runtime_error(name);
 }
 
-bool add_flag(napi_env env, napi_value exports, const char* name, bool flag) {
-  napi_value value;
-  return napi_get_boolean(env, flag, &value) == napi_ok && napi_set_named_property(env, exports, name, value) == napi_ok;
-}
-
-bool add_number(napi_env env, napi_value exports, const char* name, uint32_t number) {
-  napi_value value;
-  return napi_create_uint32(env, number, &value) == napi_ok &&
-         napi_set_named_property(env, exports, name, value) == napi_ok;
+void init(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {{"decodeJpeg", decode_jpeg_file}, {"resample", resample_image}};
+  if (!add_entries(env, exports, entries)) throw std::runtime_error("its functions could not be made");
+  const std::string limit = limit_error();
+  napi_value jpeg = nullptr, form = nullptr, sentence = nullptr;
+  napi_get_boolean(env, has_jpeg(), &jpeg);
+  napi_create_uint32(env, static_cast<uint32_t>(best_form()), &form);
+  napi_create_string_utf8(env, limit.data(), limit.size(), &sentence);
+  set_property(env, exports, "hasJpeg", jpeg);
+  set_property(env, exports, "instructionLimitError", sentence);
+  set_property(env, exports, "bestForm", form);
 }
 
 }  // namespace
 
-NAPI_MODULE_INIT() {
-  const bool added = add_function(env, exports, "decodeJpeg", decode_jpeg_file) &&
-                     add_function(env, exports, "resample", resample_picture) &&
-                     add_flag(env, exports, "hasJpeg", has_jpeg()) &&
-                     add_number(env, exports, "bestForm", static_cast<uint32_t>(best_form()));
-  return added ? exports : nullptr;
+void throw_in_javascript(napi_env env, const std::string& name, const std::exception& error) {
+  throw_message(env, name + ": " + error.what());
 }
+
+}  // namespace bantam
+
+NAPI_MODULE_INIT() { return bantam::guarded_init(env, exports, bantam::init); }

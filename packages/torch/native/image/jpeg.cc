@@ -25,6 +25,17 @@ struct Errors {
   std::longjmp(reinterpret_cast<Errors*>(info->err)->leave, 1);
 }
 
+/// Scans of a progressive file that are read: real files have about ten. A small file may have thousands,
+/// each of which is a pass over the whole image.
+constexpr int kMostScans = 100;
+
+/// Pixels of a progressive file, whose coefficients the decoder keeps, six bytes for each pixel.
+constexpr uint64_t kMostProgressivePixels = uint64_t{1} << 27;
+
+void check_progress(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMostScans) leave(info);
+}
+
 /// Warnings (negative levels) end the decoding as errors do; traces are dropped.
 void warn(j_common_ptr info, int level) {
   if (level < 0) leave(info);
@@ -77,6 +88,8 @@ std::optional<Size> read(jpeg_decompress_struct& info, int shortest_side, uint8_
   jpeg_save_markers(&info, JPEG_APP0 + 1, 0xffff);
   jpeg_read_header(&info, TRUE);
   if (!is_ordinary(info)) return std::nullopt;
+  const auto pixels = uint64_t{info.image_width} * info.image_height;
+  if (jpeg_has_multiple_scans(&info) && pixels > kMostProgressivePixels) return std::nullopt;
   info.out_color_space = JCS_RGB;
   info.scale_num = 1;
   info.scale_denom = 1;
@@ -117,6 +130,9 @@ std::optional<Size> decode_jpeg(const uint8_t* bytes, size_t length, int shortes
     return std::nullopt;
   }
   jpeg_create_decompress(&info);
+  jpeg_progress_mgr progress{};
+  progress.progress_monitor = check_progress;
+  info.progress = &progress;
   jpeg_mem_src(&info, bytes, static_cast<unsigned long>(length));
   const std::optional<Size> size = read(info, shortest_side, to, room);
   jpeg_destroy_decompress(&info);

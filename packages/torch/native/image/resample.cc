@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../level.h"
 #include "resample_avx512.h"
 #include "taps.h"
 
@@ -41,7 +42,7 @@ void columns_plain(const uint8_t* from, int stride, const int32_t* weights, int 
                    uint8_t* to) {
   for (int x = start; x < stride; ++x) {
     int32_t sum = kHalf;
-    for (int tap = 0; tap < count; ++tap) sum += from[tap * stride + x] * weights[tap];
+    for (int tap = 0; tap < count; ++tap) sum += from[static_cast<size_t>(tap) * stride + x] * weights[tap];
     to[x] = clamp(sum);
   }
 }
@@ -287,10 +288,10 @@ void resample_columns(const uint8_t* from, int rows, const Resize& resize, uint8
 Form best_form() {
 #ifdef BANTAM_AVX512
   const bool has_bytes = __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
-  if (has_bytes && __builtin_cpu_supports("avx512vl") != 0) return Form::avx512;
+  if (has_bytes && vector_level() >= Level::avx512) return Form::avx512;
 #endif
 #ifdef BANTAM_AVX2
-  if (__builtin_cpu_supports("avx2") != 0) return Form::avx2;
+  if (vector_level() >= Level::avx2) return Form::avx2;
 #endif
   return Form::plain;
 }
@@ -298,8 +299,12 @@ Form best_form() {
 void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form) {
   const Box& box = resize.box;
   const size_t bytes = static_cast<size_t>(box.height) * resize.width * 3;
-  // Kept from call to call: fresh memory costs about as much as the arithmetic.
-  static thread_local std::vector<uint8_t> rows;
+  // Kept from call to call: fresh memory costs about as much as the arithmetic. What an image of an
+  // extreme shape takes is given back.
+  constexpr size_t kMostKept = size_t{1} << 26;
+  static thread_local std::vector<uint8_t> kept;
+  std::vector<uint8_t> extreme;
+  std::vector<uint8_t>& rows = bytes <= kMostKept ? kept : extreme;
   if (rows.size() < bytes + kRowSlack) rows.resize(bytes + kRowSlack);
   resample_rows(from, box, resize, rows.data(), form);
   if (resize.height == box.height) {

@@ -35,8 +35,11 @@ constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 /// Forms of the loops, which all give the same bytes: in plain C++, with AVX2, with AVX-512.
 enum class Form { plain, avx2, avx512 };
 
-/// The last form that this processor and build have; they have those before it as well.
+/// The last form that the level of level.h has; it has those before it as well.
 Form best_form();
+
+/// Sides of images and results that {@link resample} takes: the places of a row fit into an int.
+constexpr int kMostSide = 1 << 24;
 
 /// Resizes the part of a picture within the box, which must lie inside it, to [height, width, 3].
 void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form);

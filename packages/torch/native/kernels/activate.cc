@@ -16,8 +16,7 @@ constexpr int64_t kGrain = 1 << 14;
 
 bool has_kernel(const at::Tensor& x, Activation activation) {
 #ifdef BANTAM_AVX512
-  static const bool found = processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"});
-  return found && activation != Activation::none && x.device().is_cpu() && x.scalar_type() == at::kBFloat16 &&
+  return level() >= Level::avx512_bf16 && activation != Activation::none && x.device().is_cpu() && x.scalar_type() == at::kBFloat16 &&
          x.is_contiguous();
 #else
   (void)x, (void)activation;

@@ -30,8 +30,7 @@ inline void for_values(const uint16_t* x, uint16_t* y, int64_t count, Function&&
 
 void activate_values(Activation activation, const uint16_t* x, uint16_t* y, int64_t count) {
   if (activation == Activation::relu) {
-    // In this order of the operands NaN stays NaN.
-    return for_values(x, y, count, [](__m512 x, __m512) { return _mm512_max_ps(_mm512_setzero_ps(), x); });
+    return for_values(x, y, count, [](__m512 x, __m512) { return at_least16(x, 0); });
   }
   const gemm::Curve& gate = gemm::curves_of(activation).gate;
   for_values(x, y, count, [&](__m512 x, __m512) { return _mm512_mul_ps(x, gate(x)); });
@@ -39,12 +38,11 @@ void activate_values(Activation activation, const uint16_t* x, uint16_t* y, int6
 
 void multiply_by_slope(Activation activation, const uint16_t* x, uint16_t* values, int64_t count) {
   if (activation == Activation::relu) {
-    return for_values(x, values, count, [](__m512 x, __m512 value) {
-      return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), value);
-    });
+    return for_values(x, values, count,
+                      [](__m512 x, __m512 value) { return gemm::rectified_gradient16(x, value); });
   }
   const gemm::Curve& slope = gemm::curves_of(activation).slope;
-  for_values(x, values, count, [&](__m512 x, __m512 value) { return _mm512_mul_ps(value, slope(x)); });
+  for_values(x, values, count, [&](__m512 x, __m512 value) { return gemm::times_slope16(slope, x, value); });
 }
 
 }  // namespace bantam

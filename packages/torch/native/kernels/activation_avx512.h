@@ -4,28 +4,11 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "bounds.h"
 #include "gemm.h"
 
 namespace bantam::gemm {
 namespace {
-
-/// eˣ, relative error below 3e-7: x = n·ln2 + r, eʳ by its Taylor polynomial of degree 6. Below −80 it
-/// stays at e⁻⁸⁰: what is smaller soon has no normal form, and the processor is very slow with those.
-inline __m512 exp16(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-80.0f), _mm512_min_ps(_mm512_set1_ps(80.0f), x));
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
-  // ln2 in two parts, the first with few bits, so that n·ln2 is exact.
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-  r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), r);
-  __m512 p = _mm512_set1_ps(1.38888889e-3f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.33333333e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.16666667e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.66666667e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
 
 /// The gate g of an activation x·g(x), or the activation's slope. Both have f(−x) = 1 − f(x), so the
 /// side x ≤ 0 is kept: for each of 32 intervals of −x the cubic through four points of the curve.
@@ -57,8 +40,7 @@ struct Curve {
   }
 
   __m512 operator()(__m512 x) const {
-    // In this order of the operands NaN stays NaN.
-    const __m512 size = _mm512_min_ps(_mm512_set1_ps(limit * (1 - 1e-6f)), _mm512_abs_ps(x));
+    const __m512 size = at_most16(_mm512_abs_ps(x), limit * (1 - 1e-6f));
     const __m512 place = _mm512_mul_ps(size, _mm512_set1_ps(32 / limit));
     const __m512i interval = _mm512_cvttps_epi32(place);
     const __m512 within = _mm512_sub_ps(place, _mm512_cvtepi32_ps(interval));
@@ -115,14 +97,24 @@ inline const Curves& curves_of(Activation activation) {
 }
 
 inline __m512 activate16(Activation activation, __m512 x) {
-  if (activation == Activation::relu) return _mm512_max_ps(_mm512_setzero_ps(), x);  // so NaN stays NaN
+  if (activation == Activation::relu) return at_least16(x, 0);
   return _mm512_mul_ps(x, curves_of(activation).gate(x));
 }
 
-/// The activation's derivative.
-inline __m512 slope16(Activation activation, __m512 x) {
-  if (activation != Activation::relu) return curves_of(activation).slope(x);
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(1.0f));
+/// value ⊙ slope(x); NaN at an infinite x, as x·g′(x) is there.
+inline __m512 times_slope16(const Curve& slope, __m512 x, __m512 value) {
+  return _mm512_mul_ps(value, _mm512_fmadd_ps(x, _mm512_setzero_ps(), slope(x)));
+}
+
+/// The gradient behind max(x, 0): 0 where x ≤ 0, whatever `value` is, else `value`, also where x is NaN.
+inline __m512 rectified_gradient16(__m512 x, __m512 value) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NLE_UQ), value);
+}
+
+/// value ⊙ the activation's derivative at x.
+inline __m512 activation_gradient16(Activation activation, __m512 x, __m512 value) {
+  if (activation == Activation::relu) return rectified_gradient16(x, value);
+  return times_slope16(curves_of(activation).slope, x, value);
 }
 
 /// 16 bfloat16 to float32.

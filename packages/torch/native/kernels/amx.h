@@ -5,6 +5,14 @@
 #include "activation_avx512.h"
 #include "packing_avx512.h"
 
+// Files that include this are compiled once for the matrix units and once more with these emulated.
+#ifdef BANTAM_EMULATED_TILES
+#include "emulated_tiles.h"
+#define BANTAM_TILES emulated_amx
+#else
+#define BANTAM_TILES amx
+#endif
+
 namespace bantam::gemm {
 namespace {
 

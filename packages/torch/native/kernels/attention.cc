@@ -7,10 +7,9 @@
 #include <torch/library.h>
 
 #include "attention.h"
-#include "matrix.h"
 #include "processor.h"
 
-namespace bantam {
+namespace bantam::attention {
 namespace {
 
 at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
@@ -26,19 +25,22 @@ at::Tensor attention_plain(const at::Tensor& qkv, int64_t heads, bool causal) {
 
 using Pass = void (*)(const gemm::Attention&, gemm::Runner);
 
-/// The fastest kernel for this processor, if there is one.
+/// The kernel of the level, if there is one.
 struct Kernel {
   Pass forward = nullptr, backward = nullptr;
 };
 
 Kernel choose() {
+#ifdef BANTAM_EMULATED_AMX
+  if (level() == Level::amx && limit().emulated) {
+    return {gemm::emulated_amx::attention_forward, gemm::emulated_amx::attention_backward};
+  }
+#endif
 #ifdef BANTAM_AMX
-  if (matrix::available()) return {gemm::attention_forward_amx, gemm::attention_backward_amx};
+  if (level() == Level::amx) return {gemm::amx::attention_forward, gemm::amx::attention_backward};
 #endif
 #ifdef BANTAM_AVX512
-  if (processor_has({"avx512_bf16", "avx512_bw", "avx512_dq", "avx512_vl"})) {
-    return {gemm::attention_forward_avx512, gemm::attention_backward_avx512};
-  }
+  if (level() >= Level::avx512_bf16) return {gemm::avx512::attention_forward, gemm::avx512::attention_backward};
 #endif
   return {};
 }
@@ -50,6 +52,7 @@ const Kernel& kernel() {
 
 /// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
 bool applies(const at::Tensor& qkv, int64_t heads) {
+  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
   return kernel().forward != nullptr && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 &&
          qkv.dim() == 3 && qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength &&
          qkv.size(2) % (96 * heads) == 0;
@@ -105,9 +108,9 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::attention
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention);
-  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::applies);
+  library.def("attention(Tensor qkv, int heads, bool causal) -> Tensor", bantam::attention::attention);
+  library.def("attention_applies(Tensor qkv, int heads) -> bool", bantam::attention::applies);
 }

@@ -21,11 +21,27 @@ struct Attention {
   uint16_t* dqkv = nullptr;
 };
 
-void attention_forward_amx(const Attention& attention, Runner run);
-void attention_backward_amx(const Attention& attention, Runner run);
+namespace amx {
 
-/// For processors with AVX512-BF16.
-void attention_forward_avx512(const Attention& attention, Runner run);
-void attention_backward_avx512(const Attention& attention, Runner run);
+void attention_forward(const Attention& attention, Runner run);
+void attention_backward(const Attention& attention, Runner run);
+
+}  // namespace amx
+
+// On emulated matrix units, for tests.
+namespace emulated_amx {
+
+void attention_forward(const Attention& attention, Runner run);
+void attention_backward(const Attention& attention, Runner run);
+
+}  // namespace emulated_amx
+
+// For processors with AVX512-BF16.
+namespace avx512 {
+
+void attention_forward(const Attention& attention, Runner run);
+void attention_backward(const Attention& attention, Runner run);
+
+}  // namespace avx512
 
 }  // namespace bantam::gemm

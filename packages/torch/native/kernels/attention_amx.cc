@@ -64,7 +64,10 @@ void turn_block(const uint16_t* block, uint16_t* target) {
 inline void softmax_row(float* row, int64_t seen, int64_t padded, float scale) {
   const float sum = softmax_terms(row, seen, padded, scale, [&](int64_t i, __m512 e) { _mm512_store_ps(row + i, e); });
   const __m512 share = _mm512_set1_ps(1.0f / sum);
-  for (int64_t i = 0; i < padded; i += 16) _mm512_store_ps(row + i, _mm512_mul_ps(_mm512_load_ps(row + i), share));
+  for (int64_t i = 0; i < padded; i += 16) {
+    const __m512 e = _mm512_load_ps(row + i);
+    _mm512_store_ps(row + i, _mm512_maskz_mul_ps(not_zero16(e), e, share));
+  }
 }
 
 /// From a row of probabilities and one of their gradients the row of the scores' gradients, in place
@@ -74,8 +77,9 @@ inline void softmax_row_backward(const float* p, float* dp, int64_t padded, floa
   for (int64_t i = 0; i < padded; i += 16) sum = _mm512_fmadd_ps(_mm512_load_ps(p + i), _mm512_load_ps(dp + i), sum);
   const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum)), factor = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < padded; i += 16) {
-    const __m512 share = _mm512_mul_ps(_mm512_load_ps(p + i), factor);
-    _mm512_store_ps(dp + i, _mm512_mul_ps(share, _mm512_sub_ps(_mm512_load_ps(dp + i), mean)));
+    const __m512 each = _mm512_load_ps(p + i), share = _mm512_mul_ps(each, factor);
+    const __m512 ds = _mm512_maskz_mul_ps(not_zero16(each), share, _mm512_sub_ps(_mm512_load_ps(dp + i), mean));
+    _mm512_store_ps(dp + i, ds);
   }
 }
 
@@ -208,7 +212,11 @@ void backward_head(const Attention& x, int64_t task, bool more) {
 
 }  // namespace
 
-void attention_forward_amx(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
-void attention_backward_amx(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
+namespace BANTAM_TILES {
+
+void attention_forward(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
+void attention_backward(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
+
+}  // namespace BANTAM_TILES
 
 }  // namespace bantam::gemm

@@ -191,7 +191,7 @@ void forward_head(const Attention& x, int64_t task, bool more) {
 }
 
 /// A row of scores on its way to probabilities p and gradients of the scores,
-/// p ⊙ (dp − Σ p·dp) · scale.
+/// p ⊙ (dp − Σ p·dp) · scale. Where the row may not see, both are 0 even if the row's sum is NaN.
 struct ScoreRow {
   const float *terms = nullptr, *dp = nullptr;
   __m512 share, mean, factor;
@@ -211,8 +211,9 @@ struct ScoreRow {
 
   void finish(int64_t i, __m512& p, __m512& ds) const {
     const __m512 e = _mm512_load_ps(terms + i);
-    p = _mm512_mul_ps(e, share);
-    ds = _mm512_mul_ps(_mm512_mul_ps(e, factor), _mm512_sub_ps(_mm512_load_ps(dp + i), mean));
+    const __mmask16 seen = not_zero16(e);
+    p = _mm512_maskz_mul_ps(seen, e, share);
+    ds = _mm512_maskz_mul_ps(seen, _mm512_mul_ps(e, factor), _mm512_sub_ps(_mm512_load_ps(dp + i), mean));
   }
 };
 
@@ -285,7 +286,11 @@ void backward_head(const Attention& x, int64_t task, bool more) {
 
 }  // namespace
 
-void attention_forward_avx512(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
-void attention_backward_avx512(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
+namespace avx512 {
+
+void attention_forward(const Attention& attention, Runner run) { run_all<forward_head>(attention, run); }
+void attention_backward(const Attention& attention, Runner run) { run_all<backward_head>(attention, run); }
+
+}  // namespace avx512
 
 }  // namespace bantam::gemm

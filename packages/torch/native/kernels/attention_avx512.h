@@ -47,7 +47,7 @@ struct HeadPlace {
 /// 2ˣ for x ≤ 0, relative error below 4e-6: far less than bfloat16 shows. x = n + r, 2ʳ by the polynomial
 /// of degree 4 through Chebyshev's points. Below −100 it stays at 2⁻¹⁰⁰; NaN stays NaN.
 inline __m512 power_of_two16(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-100.0f), x);
+  x = at_least16(x, -100);
   const __m512 n = _mm512_roundscale_ps(x, 8), r = _mm512_sub_ps(x, n);
   __m512 p = _mm512_set1_ps(9.6663685e-3f);
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5921976e-2f));
@@ -57,11 +57,15 @@ inline __m512 power_of_two16(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
+/// The places of a row that it sees: terms and probabilities of others are 0, and no others are.
+inline __mmask16 not_zero16(__m512 x) { return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ); }
+
 /// Calls store(place, terms) with e^(scale·(score − largest score)) of 16 places of a row at a time, 0
-/// for what the row may not see, up to `padded`. → their sum
+/// for what the row may not see, up to `padded`. → their sum. A row with a NaN, with +∞ or with nothing but
+/// −∞ has a NaN for its sum.
 template <typename Store>
 inline float softmax_terms(const float* row, int64_t seen, int64_t padded, float scale, Store&& store) {
-  const __m512 lowest = _mm512_set1_ps(-3e38f);
+  const __m512 lowest = _mm512_set1_ps(-INFINITY);
   const int64_t whole = seen & ~int64_t{15};
   const auto rest = static_cast<__mmask16>(first_bits(seen - whole));
   __m512 most = _mm512_mask_loadu_ps(lowest, rest, row + whole);

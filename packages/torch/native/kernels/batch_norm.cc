@@ -13,7 +13,7 @@
 
 #include "batch_norm.h"
 
-namespace bantam {
+namespace bantam::batch_norm {
 namespace {
 
 using at::Tensor;
@@ -107,11 +107,30 @@ std::vector<float> affine(const Tensor& weight, const Tensor& bias, const Tensor
   return values;
 }
 
+/// The kernels read and write memory as if it were so.
+void check(const Tensor& x, std::initializer_list<Tensor> maps, std::initializer_list<Tensor> per_channel) {
+  const auto last = at::MemoryFormat::ChannelsLast;
+  TORCH_CHECK(x.dim() == 4 && x.is_contiguous(last) &&
+                  (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+              "a batch norm takes maps [N, C, H, W] in float32 or bfloat16, channels last");
+  for (const auto& map : maps) {
+    TORCH_CHECK(!map.defined() || (map.is_cpu() && map.sizes() == x.sizes() && map.is_contiguous(last) &&
+                                   map.scalar_type() == x.scalar_type()),
+                "a batch norm's residual, result and gradient are of the shape, type and layout of its input");
+  }
+  for (const auto& values : per_channel) {
+    TORCH_CHECK(values.is_cpu() && values.dim() == 1 && values.size(0) == x.size(1) && values.is_contiguous() &&
+                    values.scalar_type() == at::kFloat,
+                "a batch norm of ", x.size(1), " channels takes as many float32 weights, biases, means and variances");
+  }
+}
+
 /// → y, and the mean and 1/√(variance + eps) that it was made with.
 std::tuple<Tensor, Tensor, Tensor> forward_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                                const Tensor& running_mean, const Tensor& running_var,
                                                const OptionalTensor& residual, bool relu, bool training,
                                                double momentum, double eps) {
+  check(x, {residual.value_or(Tensor())}, {weight, bias, running_mean, running_var});
   const int64_t rows = rows_of(x);
   const int64_t channels = x.size(1);
   auto mean = training ? at::empty_like(running_mean) : running_mean.clone();
@@ -153,9 +172,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward_cpu(const Tensor& gradient, 
                                                         const Tensor& bias, const Tensor& mean,
                                                         const Tensor& inverse, const OptionalTensor& y, bool relu,
                                                         bool training) {
+  const auto dy = gradient.to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+  check(x, {dy, y.value_or(Tensor())}, {weight, bias, mean, inverse});
   const int64_t rows = rows_of(x);
   const int64_t channels = x.size(1);
-  const auto dy = gradient.to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
   const auto gate = !relu ? Gate::open : y ? Gate::by_result : Gate::by_input;
   const auto values = affine(weight, bias, mean, inverse);
   const Channels per_channel{channels, data<float>(mean), values.data(), values.data() + channels};
@@ -196,7 +216,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward_cpu(const Tensor& gradient, 
     by_type(x, [&]<typename E>(E) {
       const int64_t start = first * channels;
       input_pass(data<E>(g) + start, data<E>(x) + start, mutable_data<E>(dx) + start, count, per_channel, rest,
-                 slopes.data(), slopes.data() + channels);
+                 training ? slopes.data() : nullptr, training ? slopes.data() + channels : nullptr);
     });
   });
   return {dx, dweight, dbias, g};
@@ -268,13 +288,13 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::batch_norm
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def(
       "batch_norm(Tensor x, Tensor weight, Tensor bias, Tensor running_mean, Tensor running_var, "
       "Tensor? residual, bool relu, bool training, float momentum, float eps) -> Tensor",
-      bantam::batch_norm);
+      bantam::batch_norm::batch_norm);
   library.def(
       "batch_norm_forward(Tensor x, Tensor weight, Tensor bias, Tensor running_mean, Tensor running_var, "
       "Tensor? residual, bool relu, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)");
@@ -284,11 +304,11 @@ TORCH_LIBRARY_FRAGMENT(bantam, library) {
 }
 
 TORCH_LIBRARY_IMPL(bantam, CPU, library) {
-  library.impl("batch_norm_forward", bantam::forward_cpu);
-  library.impl("batch_norm_backward", bantam::backward_cpu);
+  library.impl("batch_norm_forward", bantam::batch_norm::forward_cpu);
+  library.impl("batch_norm_backward", bantam::batch_norm::backward_cpu);
 }
 
 TORCH_LIBRARY_IMPL(bantam, Meta, library) {
-  library.impl("batch_norm_forward", bantam::forward_meta);
-  library.impl("batch_norm_backward", bantam::backward_meta);
+  library.impl("batch_norm_forward", bantam::batch_norm::forward_meta);
+  library.impl("batch_norm_backward", bantam::batch_norm::backward_meta);
 }

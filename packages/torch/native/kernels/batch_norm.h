@@ -80,7 +80,7 @@ BANTAM_INLINE void normalize_rows(const E* __restrict x, const E* __restrict res
     for (int64_t c = 0; c < channels.count; ++c) {
       float value = load(x[start + c]) * scale[c] + shift[c];
       if constexpr (kResidual) value += load(residual[start + c]);
-      if constexpr (kRelu) value = value < 0.0f ? 0.0f : value;
+      if constexpr (kRelu) value = at_least(value, 0.0f);
       store(y + start + c, value);
     }
   }
@@ -150,7 +150,7 @@ BANTAM_INLINE void gradient_sums(const E* dy, const E* x, const E* y, E* g, int6
   sum_rows<Gate::by_result>(dy, x, y, g, rows, channels, sums, products, scratch);
 }
 
-template <Gate kGate, typename E>
+template <Gate kGate, bool kTraining, typename E>
 BANTAM_INLINE void input_rows(const E* __restrict g, const E* __restrict x, E* __restrict dx, int64_t rows,
                               const Channels& channels, const float* __restrict slope,
                               const float* __restrict offset) {
@@ -161,41 +161,49 @@ BANTAM_INLINE void input_rows(const E* __restrict g, const E* __restrict x, E* _
     const int64_t start = r * channels.count;
     for (int64_t c = 0; c < channels.count; ++c) {
       const float gradient = gated<kGate>(g, x, x, start + c, scale[c], shift[c]);
-      store(dx + start + c, scale[c] * gradient - slope[c] * (load(x[start + c]) - mean[c]) - offset[c]);
+      float value = scale[c] * gradient;
+      if constexpr (kTraining) value = value - slope[c] * (load(x[start + c]) - mean[c]) - offset[c];
+      store(dx + start + c, value);
     }
   }
 }
 
-/// ∂/∂x = scale·g − slope·(x − mean) − offset
+/// ∂/∂x = scale·g − slope·(x − mean) − offset; without slope and offset scale·g, as statistics that do not
+/// depend on x give it.
 template <typename E>
 BANTAM_INLINE void input_gradient(const E* g, const E* x, E* dx, int64_t rows, const Channels& channels, Gate gate,
                                   const float* slope, const float* offset) {
-  if (gate == Gate::by_input) return input_rows<Gate::by_input>(g, x, dx, rows, channels, slope, offset);
-  input_rows<Gate::open>(g, x, dx, rows, channels, slope, offset);
+  if (slope == nullptr) {
+    if (gate == Gate::by_input) return input_rows<Gate::by_input, false>(g, x, dx, rows, channels, slope, offset);
+    return input_rows<Gate::open, false>(g, x, dx, rows, channels, slope, offset);
+  }
+  if (gate == Gate::by_input) return input_rows<Gate::by_input, true>(g, x, dx, rows, channels, slope, offset);
+  input_rows<Gate::open, true>(g, x, dx, rows, channels, slope, offset);
 }
 
-// The same four passes for both types, each in a version for every instruction set.
-#define BANTAM_BATCH_NORM_PASSES(E)                                                                             \
-  BANTAM_SIMD void moments_pass(const E* x, int64_t rows, int64_t channels, double* mean, double* squares,      \
-                                float* scratch) {                                                               \
-    moments(x, rows, channels, mean, squares, scratch);                                                         \
-  }                                                                                                             \
-  BANTAM_SIMD void normalize_pass(const E* x, const E* residual, E* y, int64_t rows, const Channels& channels,  \
-                                  bool relu) {                                                                  \
-    normalize(x, residual, y, rows, channels, relu);                                                            \
-  }                                                                                                             \
-  BANTAM_SIMD void sums_pass(const E* dy, const E* x, const E* y, E* g, int64_t rows, const Channels& channels, \
-                             Gate gate, double* sums, double* products, float* scratch) {                       \
-    gradient_sums(dy, x, y, g, rows, channels, gate, sums, products, scratch);                                  \
-  }                                                                                                             \
-  BANTAM_SIMD void input_pass(const E* g, const E* x, E* dx, int64_t rows, const Channels& channels, Gate gate, \
-                              const float* slope, const float* offset) {                                        \
-    input_gradient(g, x, dx, rows, channels, gate, slope, offset);                                              \
-  }
+// The four passes in the version for the level.
 
-BANTAM_BATCH_NORM_PASSES(float)
-BANTAM_BATCH_NORM_PASSES(uint16_t)
-#undef BANTAM_BATCH_NORM_PASSES
+template <typename E>
+void moments_pass(const E* x, int64_t rows, int64_t channels, double* mean, double* squares, float* scratch) {
+  vectorized([=]() BANTAM_INLINED { moments(x, rows, channels, mean, squares, scratch); });
+}
+
+template <typename E>
+void normalize_pass(const E* x, const E* residual, E* y, int64_t rows, const Channels& channels, bool relu) {
+  vectorized([=]() BANTAM_INLINED { normalize(x, residual, y, rows, channels, relu); });
+}
+
+template <typename E>
+void sums_pass(const E* dy, const E* x, const E* y, E* g, int64_t rows, const Channels& channels, Gate gate,
+               double* sums, double* products, float* scratch) {
+  vectorized([=]() BANTAM_INLINED { gradient_sums(dy, x, y, g, rows, channels, gate, sums, products, scratch); });
+}
+
+template <typename E>
+void input_pass(const E* g, const E* x, E* dx, int64_t rows, const Channels& channels, Gate gate, const float* slope,
+                const float* offset) {
+  vectorized([=]() BANTAM_INLINED { input_gradient(g, x, dx, rows, channels, gate, slope, offset); });
+}
 
 }  // namespace
 }  // namespace bantam

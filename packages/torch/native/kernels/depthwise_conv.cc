@@ -13,7 +13,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::depthwise_conv {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -97,14 +97,14 @@ BANTAM_INLINE void add_any(const Scalar* map, const Scalar* gradient, const Size
   if (sizes.kernel == 7) add_picture<7>(map, gradient, sizes, count, scratch, sums);
 }
 
-BANTAM_SIMD void add_float(const float* map, const float* gradient, const Sizes& sizes, int64_t count,
-                           float* scratch, float* sums) {
-  add_any(map, gradient, sizes, count, scratch, sums);
+void add_float(const float* map, const float* gradient, const Sizes& sizes, int64_t count, float* scratch,
+               float* sums) {
+  vectorized([=]() BANTAM_INLINED { add_any(map, gradient, sizes, count, scratch, sums); });
 }
 
-BANTAM_SIMD void add_bfloat16(const uint16_t* map, const uint16_t* gradient, const Sizes& sizes, int64_t count,
-                              float* scratch, float* sums) {
-  add_any(map, gradient, sizes, count, scratch, sums);
+void add_bfloat16(const uint16_t* map, const uint16_t* gradient, const Sizes& sizes, int64_t count, float* scratch,
+                  float* sums) {
+  vectorized([=]() BANTAM_INLINED { add_any(map, gradient, sizes, count, scratch, sums); });
 }
 
 /// Gradients of weight [C, 1, k, k] and bias [C] in float32, from map and gradient [B, C, H, W].
@@ -210,12 +210,16 @@ at::Tensor under_autocast(const at::Tensor& x, const at::Tensor& weight, const O
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::depthwise_conv
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("depthwise_conv2d(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::plain);
+  library.def("depthwise_conv2d(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::depthwise_conv::plain);
 }
 
-TORCH_LIBRARY_IMPL(bantam, AutogradCPU, library) { library.impl("depthwise_conv2d", bantam::with_gradient); }
+TORCH_LIBRARY_IMPL(bantam, AutogradCPU, library) {
+  library.impl("depthwise_conv2d", bantam::depthwise_conv::with_gradient);
+}
 
-TORCH_LIBRARY_IMPL(bantam, AutocastCPU, library) { library.impl("depthwise_conv2d", bantam::under_autocast); }
+TORCH_LIBRARY_IMPL(bantam, AutocastCPU, library) {
+  library.impl("depthwise_conv2d", bantam::depthwise_conv::under_autocast);
+}

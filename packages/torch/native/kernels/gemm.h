@@ -59,9 +59,20 @@ struct Needs {
   int64_t row_sums;     // parts
 };
 
+// On the matrix units, and for tests on emulated ones (emulated_tiles.h).
+namespace amx {
+
 /// What a product needs.
 Needs needs(const Product& product, int64_t threads);
 
 void multiply(const Product& product, const Workspace& workspace);
+
+}  // namespace amx
+
+namespace emulated_amx {
+
+void multiply(const Product& product, const Workspace& workspace);
+
+}  // namespace emulated_amx
 
 }  // namespace bantam::gemm

@@ -214,8 +214,8 @@ inline void finish(const Product& p, bool stream, int64_t row, int64_t column, c
   }
   if (p.slope != Activation::none) {
     const __m512i x = _mm512_maskz_loadu_epi16(mask, p.slope_at + at);
-    low = _mm512_mul_ps(low, slope16(p.slope, widen16(_mm512_castsi512_si256(x))));
-    high = _mm512_mul_ps(high, slope16(p.slope, widen16(_mm512_extracti64x4_epi64(x, 1))));
+    low = activation_gradient16(p.slope, widen16(_mm512_castsi512_si256(x)), low);
+    high = activation_gradient16(p.slope, widen16(_mm512_extracti64x4_epi64(x, 1)), high);
   }
   if (!p.wide_c) {
     write_row(static_cast<uint16_t*>(p.c) + at, mask, stream, narrow32(low, high));
@@ -415,6 +415,8 @@ void multiply_block(void* context, int64_t task) {
 
 }  // namespace
 
+namespace BANTAM_TILES {
+
 Needs needs(const Product& p, int64_t threads) {
   const Division d = divide(p, threads);
   const Operand shared = d.own_a ? operand_b(p) : operand_a(p);
@@ -434,5 +436,7 @@ void multiply(const Product& p, const Workspace& workspace) {
   workspace.run(pack_tasks(work.shared), pack_task, &packing);
   workspace.run(division.blocks * division.shared_blocks, multiply_block, &work);
 }
+
+}  // namespace BANTAM_TILES
 
 }  // namespace bantam::gemm

@@ -8,7 +8,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::layer_norm {
 namespace {
 
 constexpr int64_t kRows = 64;  // rows whose sums for weight and bias are added up in one go
@@ -51,7 +51,7 @@ BANTAM_INLINE void forward_rows(const T* x, const float* weight, const float* bi
 }
 
 /// dx = scale·(g − mean(g) − x̂·mean(g·x̂)) + residual with g = dy·weight and x̂ the normalised x.
-template <typename T>
+template <bool kResidual, typename T>
 BANTAM_INLINE void backward_rows(const T* dy, const T* x, const float* weight, const float* mean, const float* scale,
                                  const T* residual, T* dx, float* dweight, float* dbias, int64_t rows, int64_t width) {
   for (int64_t row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
@@ -65,29 +65,30 @@ BANTAM_INLINE void backward_rows(const T* dy, const T* x, const float* weight, c
       dweight[i] += g * normed;
       dbias[i] += g;
       float value = factor * (g * weight[i] - g_mean - normed * gx_mean);
-      if (residual != nullptr) value += read(residual, row * width + i);
+      if constexpr (kResidual) value += read(residual, row * width + i);
       write(dx, i, value);
     }
   }
 }
 
-#define BANTAM_LAYER_NORM(T, name)                                                                                   \
-  BANTAM_SIMD void forward_##name(const T* x, const float* weight, const float* bias, T* y, float* mean,             \
-                                  float* scale, int64_t rows, int64_t width, float eps) {                            \
-    forward_rows(x, weight, bias, y, mean, scale, rows, width, eps);                                                 \
-  }                                                                                                                  \
-  BANTAM_SIMD void backward_##name(const T* dy, const T* x, const float* weight, const float* mean,                  \
-                                   const float* scale, const T* residual, T* dx, float* dweight, float* dbias,       \
-                                   int64_t rows, int64_t width) {                                                    \
-    if (residual != nullptr) {                                                                                       \
-      backward_rows(dy, x, weight, mean, scale, residual, dx, dweight, dbias, rows, width);                          \
-    } else {                                                                                                         \
-      backward_rows(dy, x, weight, mean, scale, static_cast<const T*>(nullptr), dx, dweight, dbias, rows, width);    \
-    }                                                                                                                \
+template <typename T>
+void forward_pass(const T* x, const float* weight, const float* bias, T* y, float* mean, float* scale, int64_t rows,
+                  int64_t width, float eps) {
+  vectorized([=]() BANTAM_INLINED { forward_rows(x, weight, bias, y, mean, scale, rows, width, eps); });
+}
+
+template <typename T>
+void backward_pass(const T* dy, const T* x, const float* weight, const float* mean, const float* scale,
+                   const T* residual, T* dx, float* dweight, float* dbias, int64_t rows, int64_t width) {
+  if (residual != nullptr) {
+    return vectorized([=]() BANTAM_INLINED {
+      backward_rows<true>(dy, x, weight, mean, scale, residual, dx, dweight, dbias, rows, width);
+    });
   }
-BANTAM_LAYER_NORM(float, float)
-BANTAM_LAYER_NORM(uint16_t, bfloat16)
-#undef BANTAM_LAYER_NORM
+  vectorized([=]() BANTAM_INLINED {
+    backward_rows<false>(dy, x, weight, mean, scale, residual, dx, dweight, dbias, rows, width);
+  });
+}
 
 /// [rows, width]: what the kernels see of a contiguous tensor.
 struct Shape {
@@ -123,10 +124,10 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
     for_blocks(shape, [&](int64_t row, int64_t rows, int64_t) {
       const int64_t at = row * shape.width;
       if (x.scalar_type() == at::kFloat) {
-        forward_float(x.const_data_ptr<float>() + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
+        forward_pass(x.const_data_ptr<float>() + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
                       y.mutable_data_ptr<float>() + at, mean + row, scale + row, rows, shape.width, eps);
       } else {
-        forward_bfloat16(bits(x) + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
+        forward_pass(bits(x) + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
                          static_cast<uint16_t*>(y.mutable_data_ptr()) + at, mean + row, scale + row, rows, shape.width,
                          eps);
       }
@@ -157,11 +158,11 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
       float* dweight = sums.mutable_data_ptr<float>() + block * 2 * shape.width;
       float* dbias = dweight + shape.width;
       if (x.scalar_type() == at::kFloat) {
-        backward_float(dy.const_data_ptr<float>() + at, x.const_data_ptr<float>() + at, w.const_data_ptr<float>(),
+        backward_pass(dy.const_data_ptr<float>() + at, x.const_data_ptr<float>() + at, w.const_data_ptr<float>(),
                        mean + row, scale + row, residual.defined() ? residual.const_data_ptr<float>() + at : nullptr,
                        dx.mutable_data_ptr<float>() + at, dweight, dbias, rows, shape.width);
       } else {
-        backward_bfloat16(bits(dy) + at, bits(x) + at, w.const_data_ptr<float>(), mean + row, scale + row,
+        backward_pass(bits(dy) + at, bits(x) + at, w.const_data_ptr<float>(), mean + row, scale + row,
                           residual.defined() ? bits(residual) + at : nullptr,
                           static_cast<uint16_t*>(dx.mutable_data_ptr()) + at, dweight, dbias, rows, shape.width);
       }
@@ -203,8 +204,9 @@ std::tuple<at::Tensor, at::Tensor> layer_norm(const at::Tensor& x, const at::Ten
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::layer_norm
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor)", bantam::layer_norm);
+  library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor)",
+              bantam::layer_norm::layer_norm);
 }

@@ -20,7 +20,7 @@
 #include "processor.h"
 #include "shape.h"
 
-namespace bantam {
+namespace bantam::linear_int8 {
 namespace {
 
 using gemm::Activation;
@@ -31,7 +31,7 @@ bool has_int8_products() {
 #ifdef BANTAM_AVX512
   static const bool found = [] {
     const auto packs = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""});
-    return packs.has_value() && processor_has({"avx512_bw", "avx512_vl"}) &&
+    return packs.has_value() && level() >= Level::avx512 &&
            (processor_has({"avx512_vnni"}) || processor_has({"amx_int8"}));
   }();
   return found;
@@ -255,16 +255,16 @@ at::Tensor mlp_int8(const at::Tensor& x, const at::Tensor& weight1, const at::Te
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::linear_int8
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("has_int8_products() -> bool", bantam::has_int8_products);
-  library.def("pack_int8(Tensor weight) -> Tensor", bantam::pack_int8);
+  library.def("has_int8_products() -> bool", bantam::linear_int8::has_int8_products);
+  library.def("pack_int8(Tensor weight) -> Tensor", bantam::linear_int8::pack_int8);
   library.def(
       "linear_int8(Tensor x, Tensor[] weight, Tensor scale, Tensor? bias=None, Tensor? residual=None) -> Tensor",
-      bantam::linear_int8);
+      bantam::linear_int8::linear_int8);
   library.def(
       "mlp_int8(Tensor x, Tensor weight1, Tensor scale1, Tensor? bias1, Tensor weight2, Tensor scale2, Tensor? bias2, "
       "Tensor? residual, int activation) -> Tensor",
-      bantam::mlp_int8);
+      bantam::linear_int8::mlp_int8);
 }

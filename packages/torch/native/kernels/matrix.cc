@@ -1,27 +1,26 @@
-#ifdef BANTAM_AMX
-
 #include "matrix.h"
 
 #include <ATen/autocast_mode.h>
 
 #include "processor.h"
-
 #include "shape.h"
 
 namespace bantam::matrix {
 
-bool available() {
-  static const bool amx = at::cpu::init_amx();
-  return amx;
-}
-
 namespace {
+
+void run_product(const gemm::Product& product, const gemm::Workspace& workspace) {
+#ifdef BANTAM_EMULATED_AMX
+  if (limit().emulated) return gemm::emulated_amx::multiply(product, workspace);
+#endif
+  gemm::amx::multiply(product, workspace);
+}
 
 void multiply(const gemm::Product& product) {
   gemm::Workspace workspace{nullptr, at::get_num_threads(), run_tasks};
-  const auto packed = at::empty({gemm::needs(product, workspace.threads).packed_bytes}, at::kByte);
+  const auto packed = at::empty({gemm::amx::needs(product, workspace.threads).packed_bytes}, at::kByte);
   workspace.packed = packed.mutable_data_ptr();
-  gemm::multiply(product, workspace);
+  run_product(product, workspace);
 }
 
 bool is_supported(const at::Tensor& x) {
@@ -46,7 +45,7 @@ uint16_t* bits(const at::Tensor& x) { return x.defined() ? static_cast<uint16_t*
 
 bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
              const std::optional<at::Tensor>& residual) {
-  if (!available() || !is_supported(x) || !is_supported(weight)) return false;
+  if (level() != Level::amx || !is_supported(x) || !is_supported(weight)) return false;
   if (at::autocast::is_autocast_enabled(at::kCPU)) {
     if (at::autocast::get_autocast_dtype(at::kCPU) != at::kBFloat16) return false;
   } else if (x.scalar_type() != at::kBFloat16 || weight.scalar_type() != at::kBFloat16) {
@@ -116,7 +115,7 @@ std::tuple<at::Tensor, at::Tensor> backward_weight(const at::Tensor& dy, const a
   product.wide_c = true;
   at::Tensor sums;
   if (bias.defined()) {
-    const int64_t parts = gemm::needs(product, at::get_num_threads()).row_sums;
+    const int64_t parts = gemm::amx::needs(product, at::get_num_threads()).row_sums;
     sums = at::zeros({parts, (product.m + 31) / 32 * 32}, wide);
     product.row_sums = sums.mutable_data_ptr<float>();
   }
@@ -126,5 +125,3 @@ std::tuple<at::Tensor, at::Tensor> backward_weight(const at::Tensor& dy, const a
 }
 
 }  // namespace bantam::matrix
-
-#endif  // BANTAM_AMX

@@ -7,10 +7,7 @@
 
 namespace bantam::matrix {
 
-/// Whether this processor has AMX and this process may use it.
-bool available();
-
-/// Whether the fast products apply: AMX, the CPU, and bfloat16 as the type to compute in, be it by
+/// Whether the fast products apply: the level of AMX, the CPU, and bfloat16 as the type to compute in, be it by
 /// autocast or because everything is bfloat16.
 bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
              const std::optional<at::Tensor>& residual);

@@ -8,7 +8,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::normalize_pixels {
 namespace {
 
 constexpr int64_t kChannels = 3;
@@ -25,14 +25,18 @@ Levels repeated(const at::Tensor& values) {
   return levels;
 }
 
-BANTAM_SIMD void normalize(const uint8_t* x, const Levels& mean, const Levels& std, float* y, int64_t pixels) {
-  const float* const m = mean.data();
-  const float* const s = std.data();
+BANTAM_INLINE void normalize_loop(const uint8_t* x, const float* m, const float* s, float* y, int64_t pixels) {
   int64_t i = 0;
   for (; i + kGroup <= pixels; i += kGroup, x += kGroup * kChannels, y += kGroup * kChannels) {
     for (int64_t j = 0; j < kGroup * kChannels; ++j) y[j] = (static_cast<float>(x[j]) - m[j]) / s[j];
   }
   for (int64_t j = 0; j < (pixels - i) * kChannels; ++j) y[j] = (static_cast<float>(x[j]) - m[j]) / s[j];
+}
+
+void normalize(const uint8_t* x, const Levels& mean, const Levels& std, float* y, int64_t pixels) {
+  const float* const m = mean.data();
+  const float* const s = std.data();
+  vectorized([=]() BANTAM_INLINED { normalize_loop(x, m, s, y, pixels); });
 }
 
 at::Tensor normalize_plain(const at::Tensor& pixels, const at::Tensor& mean, const at::Tensor& std) {
@@ -55,15 +59,19 @@ at::Tensor normalize_cpu(const at::Tensor& pixels, const at::Tensor& mean, const
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::normalize_pixels
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def("normalize_pixels(Tensor pixels, Tensor mean, Tensor std) -> Tensor");
 }
 
-TORCH_LIBRARY_IMPL(bantam, CPU, library) { library.impl("normalize_pixels", bantam::normalize_cpu); }
+TORCH_LIBRARY_IMPL(bantam, CPU, library) { library.impl("normalize_pixels", bantam::normalize_pixels::normalize_cpu); }
 
 // Every other device takes the composed operators.
-TORCH_LIBRARY_IMPL(bantam, Meta, library) { library.impl("normalize_pixels", bantam::normalize_plain); }
+TORCH_LIBRARY_IMPL(bantam, Meta, library) {
+  library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
+}
 
-TORCH_LIBRARY_IMPL(bantam, CUDA, library) { library.impl("normalize_pixels", bantam::normalize_plain); }
+TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
+  library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
+}

@@ -4,6 +4,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include "level.h"
 #include "shape.h"
 
 namespace bantam::onednn {
@@ -16,7 +17,7 @@ constexpr const char* kLinear = "mkldnn::_linear_pointwise";
 /// MKL chooses its kernels by the maker's name; oneDNN by the instructions that there are.
 bool mkl_is_slower() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  return __builtin_cpu_is("intel") == 0 && __builtin_cpu_supports("avx2") != 0;
+  return __builtin_cpu_is("intel") == 0 && vector_level() >= Level::avx2;
 #else
   return false;
 #endif

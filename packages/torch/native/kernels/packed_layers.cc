@@ -15,7 +15,7 @@
 #include "onednn.h"
 #include "shape.h"
 
-namespace bantam {
+namespace bantam::packed_layers {
 namespace {
 
 using at::Tensor;
@@ -58,6 +58,11 @@ OptionalTensor narrow(const OptionalTensor& bias, const Tensor& weight) {
   return bias ? OptionalTensor(bias->to(weight.scalar_type()).contiguous()) : std::nullopt;
 }
 
+/// oneDNN's max(x, 0) makes 0 of NaN, but not the one whose slope below 0 is not quite 0. Its numbers are
+/// added to others of a usual size, or read by max(x, 0) of another operator.
+constexpr const char* kRectify = "leaky_relu";
+constexpr double kSlope = 1e-30;
+
 Tensor fused_conv(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, at::IntArrayRef stride,
                    at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups, bool relu) {
   const at::NoGradGuard no_grad;
@@ -70,8 +75,10 @@ Tensor fused_conv(const Tensor& x, const Tensor& weight, const OptionalTensor& b
       find<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, at::IntArrayRef, at::IntArrayRef,
                   at::IntArrayRef, int64_t, std::string_view, Scalars, std::optional<std::string_view>)>(
           "mkldnn::_convolution_pointwise");
+  Scalars scalars;
+  if (relu) scalars.push_back(at::Scalar(kSlope));
   return convolve.call(map_for(x, weight), weight, wide(bias), padding, stride, dilation, groups,
-                       relu ? "relu" : "none", Scalars(), std::nullopt);
+                       relu ? kRectify : "none", scalars, std::nullopt);
 }
 
 void add_fused_conv(Tensor& y, const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
@@ -91,7 +98,9 @@ void add_fused_conv(Tensor& y, const Tensor& x, const Tensor& weight, const Opti
           "mkldnn::_convolution_pointwise_", "binary");
   // This form takes no other bias than one of the map's type.
   add.call(y, map_for(x, weight), weight, narrow(bias, weight), padding, stride, dilation, groups, "add", at::Scalar(1.0),
-           relu ? std::optional<std::string_view>("relu") : std::nullopt, Scalars(), std::nullopt);
+           std::nullopt, Scalars(), std::nullopt);
+  // It knows no other than the max(x, 0) that loses NaN.
+  if (relu) y.relu_();
 }
 
 Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
@@ -142,21 +151,21 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::packed_layers
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::pack_linear);
-  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::linear_packed);
+  library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::packed_layers::pack_linear);
+  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::packed_layers::linear_packed);
   library.def(
       "fused_conv(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
       "bool relu) -> Tensor",
-      bantam::fused_conv);
+      bantam::packed_layers::fused_conv);
   library.def(
       "add_fused_conv_(Tensor(a!) y, Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, "
       "int[2] dilation, int groups, bool relu) -> ()",
-      bantam::add_fused_conv);
+      bantam::packed_layers::add_fused_conv);
   library.def(
       "mlp_packed(Tensor x, Tensor weight1, Tensor? bias1, Tensor weight2, Tensor? bias2, Tensor? residual, "
       "int activation) -> Tensor",
-      bantam::mlp_packed);
+      bantam::packed_layers::mlp_packed);
 }

@@ -1,4 +1,4 @@
-// What kernels ask of the machine that they run on.
+// The machine that kernels run on.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -8,7 +8,22 @@
 #include <atomic>
 #include <initializer_list>
 
+#include "level.h"
+
 namespace bantam {
+
+/// The level that kernels run at: vector_level(), or the matrix units where this process may use them.
+inline Level level() {
+  static const Level found = [] {
+    const Level vectors = vector_level();
+#ifdef BANTAM_AMX
+    const bool wanted = vectors == Level::avx512_bf16 && limit().level == Level::amx;
+    if (wanted && (limit().emulated || at::cpu::init_amx())) return Level::amx;
+#endif
+    return vectors;
+  }();
+  return found;
+}
 
 /// Whether the processor has all of these, by libtorch's names. Other architectures' maps lack the keys.
 inline bool processor_has(std::initializer_list<const char*> capabilities) {

@@ -7,7 +7,7 @@
 
 #include "simd.h"
 
-namespace bantam {
+namespace bantam::quick_gelu {
 namespace {
 
 constexpr float kAlpha = 1.702f;
@@ -24,22 +24,28 @@ BANTAM_INLINE float slope_at(float x) {
   return gate * (1.0f + scaled * (1.0f - gate));
 }
 
-BANTAM_SIMD void forward_float(const float* x, float* y, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = value_at(x[i]);
+void forward_float(const float* x, float* y, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) y[i] = value_at(x[i]);
+  });
 }
 
-BANTAM_SIMD void forward_bfloat16(const uint16_t* x, uint16_t* y, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = to_bfloat16(value_at(from_bfloat16(x[i])));
+void forward_bfloat16(const uint16_t* x, uint16_t* y, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) y[i] = to_bfloat16(value_at(from_bfloat16(x[i])));
+  });
 }
 
-BANTAM_SIMD void backward_float(const float* dy, const float* x, float* dx, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope_at(x[i]);
+void backward_float(const float* dy, const float* x, float* dx, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope_at(x[i]);
+  });
 }
 
-BANTAM_SIMD void backward_bfloat16(const uint16_t* dy, const uint16_t* x, uint16_t* dx, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    dx[i] = to_bfloat16(from_bfloat16(dy[i]) * slope_at(from_bfloat16(x[i])));
-  }
+void backward_bfloat16(const uint16_t* dy, const uint16_t* x, uint16_t* dx, int64_t count) {
+  vectorized([=]() BANTAM_INLINED {
+    for (int64_t i = 0; i < count; ++i) dx[i] = to_bfloat16(from_bfloat16(dy[i]) * slope_at(from_bfloat16(x[i])));
+  });
 }
 
 at::Tensor forward_plain(const at::Tensor& x) { return x * at::sigmoid(x * double{1.702}); }
@@ -70,6 +76,8 @@ at::Tensor forward_cpu(const at::Tensor& input) {
 }
 
 at::Tensor backward_cpu(const at::Tensor& gradient, const at::Tensor& input) {
+  TORCH_CHECK(gradient.sizes() == input.sizes(), "the gradient of quick GELU has the shape ", gradient.sizes(),
+              " where its input has ", input.sizes());
   if (!is_fast(input)) return backward_plain(gradient, input);
   const auto x = input.contiguous();
   const auto dy = gradient.to(x.scalar_type()).contiguous();
@@ -116,7 +124,7 @@ struct QuickGelu : torch::autograd::Function<QuickGelu> {
 at::Tensor forward_autograd(const at::Tensor& x) { return QuickGelu::apply(x); }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::quick_gelu
 
 TORCH_LIBRARY(bantam, library) {
   library.def("quick_gelu(Tensor x) -> Tensor");
@@ -124,19 +132,19 @@ TORCH_LIBRARY(bantam, library) {
 }
 
 TORCH_LIBRARY_IMPL(bantam, CPU, library) {
-  library.impl("quick_gelu", bantam::forward_cpu);
-  library.impl("quick_gelu_backward", bantam::backward_cpu);
+  library.impl("quick_gelu", bantam::quick_gelu::forward_cpu);
+  library.impl("quick_gelu_backward", bantam::quick_gelu::backward_cpu);
 }
 
 // Every other device takes the composed operators.
 TORCH_LIBRARY_IMPL(bantam, Meta, library) {
-  library.impl("quick_gelu", bantam::forward_plain);
-  library.impl("quick_gelu_backward", bantam::backward_plain);
+  library.impl("quick_gelu", bantam::quick_gelu::forward_plain);
+  library.impl("quick_gelu_backward", bantam::quick_gelu::backward_plain);
 }
 
 TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
-  library.impl("quick_gelu", bantam::forward_plain);
-  library.impl("quick_gelu_backward", bantam::backward_plain);
+  library.impl("quick_gelu", bantam::quick_gelu::forward_plain);
+  library.impl("quick_gelu_backward", bantam::quick_gelu::backward_plain);
 }
 
-TORCH_LIBRARY_IMPL(bantam, Autograd, library) { library.impl("quick_gelu", bantam::forward_autograd); }
+TORCH_LIBRARY_IMPL(bantam, Autograd, library) { library.impl("quick_gelu", bantam::quick_gelu::forward_autograd); }

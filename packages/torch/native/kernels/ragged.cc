@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace bantam {
+namespace bantam::ragged {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -114,9 +114,9 @@ at::Tensor unpack_rows(const at::Tensor& x, at::IntArrayRef starts, int64_t leng
 }
 
 }  // namespace
-}  // namespace bantam
+}  // namespace bantam::ragged
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
-  library.def("pack_rows(Tensor x, int[] starts) -> Tensor", bantam::pack_rows);
-  library.def("unpack_rows(Tensor x, int[] starts, int length) -> Tensor", bantam::unpack_rows);
+  library.def("pack_rows(Tensor x, int[] starts) -> Tensor", bantam::ragged::pack_rows);
+  library.def("unpack_rows(Tensor x, int[] starts, int length) -> Tensor", bantam::ragged::unpack_rows);
 }

@@ -54,6 +54,8 @@ export class Lion extends GroupOptimizer<Momentum> {
         mulEach_(parameters, 1 - rate * group.weightDecay);
         addEach_(parameters, updates, -rate);
         lerpEach_(momenta, gradients, 1 - beta2);
+        // The sign of NaN is 0: what is not finite has to reach the weights, as 0·m, to be seen.
+        addEach_(parameters, momenta, 0);
       });
     }
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { at } from '../at.js';
 import { fixtureJson, fixtureTensors, need } from '../fixture.test.helper.js';
 import {
   Adafactor,
@@ -8,10 +9,12 @@ import {
   clone,
   equal,
   fill_,
+  fromTypedArray,
   Linear,
   Lion,
   liveTensors,
   mul,
+  ones,
   Parameter,
   scope,
   to,
@@ -89,7 +92,7 @@ function run(
         ) as [Tensor, Tensor];
         parameter.grad = add(mul(a, first), mul(b, second));
       }
-      optimizer.step({ lr: lr * (fixture.factors[from + index] ?? NaN) });
+      optimizer.step({ lr: lr * at(fixture.factors, from + index) });
       optimizer.zeroGrad();
     });
   }
@@ -99,7 +102,7 @@ function run(
 function relativeError(actual: Tensor, expected: Tensor): number {
   assert.deepEqual(actual.shape, expected.shape);
   const wanted = expected.toArray();
-  const distance = Math.hypot(...actual.toArray().map((value, i) => value - (wanted[i] ?? NaN)));
+  const distance = Math.hypot(...actual.toArray().map((value, i) => value - at(wanted, i)));
   return distance / Math.hypot(...wanted);
 }
 
@@ -167,6 +170,25 @@ describe('optimisers over 50 steps', () => {
       run(optimizer, parameters, { precision: 'float32' });
       assertReached(parameters, optax, { prefix: momentumDtype, tolerance });
     });
+  }
+});
+
+describe('a gradient that is not finite', () => {
+  for (const [kind, make] of Object.entries(makers)) {
+    for (const bad of [NaN, Infinity]) {
+      it(`reaches the weights under ${kind}: ${bad}`, () => {
+        const parameter = new Parameter(ones([6, 40]));
+        using optimizer = make(
+          [{ label: 'w', parameters: new Map([['w', parameter]]), lrScale: 1 }],
+          'float32',
+        );
+        const values = new Float32Array(240).fill(0.5);
+        values[77] = bad;
+        parameter.grad = fromTypedArray(values, { shape: [6, 40] });
+        optimizer.step();
+        assert.ok(!Number.isFinite(parameter.toArray()[77]));
+      });
+    }
   }
 });
 

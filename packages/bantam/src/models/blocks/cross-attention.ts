@@ -1,22 +1,31 @@
 import {
   expand,
-  Linear,
+  LayerNorm,
   linear,
+  Linear,
   Module,
   narrow,
+  normalInit,
   Parameter,
   reshape,
+  unsqueeze,
   xavierUniformInit,
   zeros,
   zerosInit,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { attendHeads, joinHeads, splitHeads } from './attend.js';
+import {
+  attendFlops,
+  attendHeads,
+  joinHeads,
+  splitHeads,
+  type KeysAndValues,
+} from './attention.js';
 
 /** Sizes of {@link CrossAttention}. */
 export interface CrossAttentionSizes {
-  /** Length of the vectors that ask, and of the result. */
+  /** Length of the queries' vectors, and of the result. */
   readonly width: number;
   /** Length of the vectors that are attended to. */
   readonly contextWidth: number;
@@ -25,14 +34,8 @@ export interface CrossAttentionSizes {
 
 /** Options of {@link CrossAttention}. */
 export interface CrossAttentionOptions extends CrossAttentionSizes {
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
-}
-
-/** What an attention reads: keys and values per head, [B·heads, L, W/heads] each. */
-export interface KeysAndValues {
-  readonly keys: Tensor;
-  readonly values: Tensor;
 }
 
 /**
@@ -65,7 +68,7 @@ export class CrossAttention extends Module {
     this.heads = heads;
   }
 
-  /** Keys and values of what is attended to, [B, L, C]. */
+  /** Keys and values of the vectors that are attended to, [B, L, C]. */
   read(x: Tensor): KeysAndValues {
     const { heads } = this;
     return {
@@ -100,4 +103,52 @@ export class CrossAttention extends Module {
     const weight = this.inProjWeight === null ? own : rows(this.inProjWeight);
     return weight === null ? x : linear(x, weight, rows(this.inProjBias));
   }
+}
+
+/** Sizes of {@link AttentionalPooler}. */
+export interface AttentionalPoolerSizes extends CrossAttentionSizes {
+  readonly queries: number;
+}
+
+/** Options of {@link AttentionalPooler}. */
+export interface AttentionalPoolerOptions extends AttentionalPoolerSizes {
+  /** Initialises the weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/**
+ * Learned queries that attend to all tokens (Yu et al. 2022, "CoCa", section 3.2; Lee et al. 2019):
+ * [B, L, C] → [B, queries, width]. Layer norm on queries and on tokens, in OpenCLIP always with an
+ * eps of 1e-5.
+ */
+export class AttentionalPooler extends Module {
+  query: Parameter;
+  attn: CrossAttention;
+  lnQ: LayerNorm;
+  lnK: LayerNorm;
+
+  constructor(options: AttentionalPoolerOptions) {
+    super();
+    const { queries, width, contextWidth, generator } = options;
+    this.query = normalInit(new Parameter(zeros([queries, width])), generator, { std: 1 });
+    this.attn = new CrossAttention(options);
+    this.lnQ = new LayerNorm({ width });
+    this.lnK = new LayerNorm({ width: contextWidth });
+  }
+
+  /** With `first`, the vector of the first query alone: [B, 1, width]. */
+  forward(x: Tensor, { first = false }: { first?: boolean } = {}): Tensor {
+    const query = first ? narrow(this.query, 0, 0, 1) : this.query;
+    const queries = unsqueeze(this.lnQ.forward(query), 0);
+    return this.attn.forward(queries, this.attn.read(this.lnK.forward(x)));
+  }
+}
+
+/** FLOPs of the pooler for one sequence of n tokens. */
+export function attentionalPoolerFlops(
+  { width, contextWidth, queries }: AttentionalPoolerSizes,
+  tokens: number,
+): number {
+  const projections = 4 * queries * width ** 2 + 4 * tokens * contextWidth * width;
+  return projections + attendFlops({ queries, tokens, width });
 }

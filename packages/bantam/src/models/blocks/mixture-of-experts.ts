@@ -1,10 +1,11 @@
 import {
+  at,
   autocast,
   cat,
   indexAdd,
   indexSelect,
-  Linear,
   linear,
+  Linear,
   Mlp,
   Module,
   mul,
@@ -18,8 +19,59 @@ import {
   type MlpOptions,
   type Tensor,
 } from '@bantam/torch';
-import type { MoeConfig } from './moe-config.js';
+import type * as v from 'valibot';
+import { BantamError } from '../../base/errors.js';
+import { atLeast, count, group, setting } from '../../base/schema.js';
 import { chooseExperts, dispatch, gatesOf, routingLoss } from './routing.js';
+
+/** Settings of mixtures of experts, with CLIP-UP's defaults (Wang et al. 2025). */
+export const moeSchema = group({
+  experts: setting(count(), 8, 'MLPs of a mixture.'),
+  topK: setting(count(), 2, 'Experts that a token is sent to.'),
+  every: setting(
+    count(),
+    2,
+    'The last of every so many blocks has a mixture: with 2 the second, the fourth, …',
+  ),
+  capacityFactor: setting(
+    atLeast(0),
+    2,
+    'In training, the most tokens that an expert takes, as a multiple of an even load; tokens beyond it go to other experts. 0: no limit, as in evaluation.',
+  ),
+  balanceWeight: setting(atLeast(0), 0.01, 'Weight of the load-balancing loss.'),
+  zLossWeight: setting(atLeast(0), 1e-4, "Weight of the router's z-loss."),
+});
+
+/** Mixtures of experts in place of some blocks' MLPs, see {@link moeSchema}. */
+export type MoeConfig = Readonly<v.InferOutput<typeof moeSchema>>;
+
+/** @throws BantamError if there can be no such mixtures in `blocks` blocks. */
+export function checkMoe(
+  { experts, topK, every, capacityFactor }: MoeConfig,
+  blocks: number,
+  where: 'vision' | 'text',
+): void {
+  if (topK > experts) {
+    throw new BantamError(
+      `"moe" of "${where}" sends a token to ${topK} of ${experts} experts; lower "topK".`,
+    );
+  }
+  if (every > blocks) {
+    throw new BantamError(
+      `"moe" of "${where}" is for the last of each ${every} blocks, but there are ${blocks}; lower "every".`,
+    );
+  }
+  if (capacityFactor > 0 && capacityFactor < 1) {
+    throw new BantamError(
+      `"capacityFactor" of "${where}" is ${capacityFactor}, which leaves no room for some tokens; make it 1 or more, or 0 for no limit.`,
+    );
+  }
+}
+
+/** True if the block of this index has a mixture. */
+export function hasMixture(moe: MoeConfig | null, block: number): moe is MoeConfig {
+  return moe !== null && (block + 1) % moe.every === 0;
+}
 
 /** Options of {@link MixtureOfExperts}. */
 export interface MixtureOfExpertsOptions extends MlpOptions {
@@ -51,17 +103,17 @@ export class MixtureOfExperts extends Module {
     });
     this.experts = Array.from({ length: moe.experts }, () => new Mlp(options));
     this.config = moe;
-    this.drawRouter(generator);
+    this.initRouter(generator);
   }
 
-  /** Draws the router's weights from N(0, 0.02²). */
-  drawRouter(generator: Generator | null): void {
+  /** Initialises the router's weights from N(0, 0.02²). */
+  initRouter(generator: Generator | null): void {
     normalInit(this.router.weight, generator, { std: 0.02 });
   }
 
   /**
-   * [B, L, W] → [B, L, W]. While it is trained, what the router adds to the loss of each row is
-   * appended to `auxiliary`.
+   * [B, L, W] → [B, L, W]. In training, `auxiliary` receives what the router adds to the loss of
+   * each row, [B].
    */
   forward(x: Tensor, { auxiliary }: { auxiliary?: Tensor[] | undefined } = {}): Tensor {
     const { topK, capacityFactor, balanceWeight, zLossWeight } = this.config;
@@ -72,8 +124,8 @@ export class MixtureOfExperts extends Module {
       { device: x.device.startsWith('cuda') ? 'cuda' : 'cpu' },
     );
     const limited = this.training && capacityFactor > 0;
-    const share = (tokens.dim(0) * topK) / this.experts.length;
-    const capacity = limited ? Math.ceil(share * capacityFactor) : null;
+    const evenLoad = (tokens.dim(0) * topK) / this.experts.length;
+    const capacity = limited ? Math.ceil(evenLoad * capacityFactor) : null;
     const { wanted, taken } = chooseExperts(logits, { topK, capacity });
     if (this.training) {
       const rows = x.dim(0);
@@ -86,15 +138,9 @@ export class MixtureOfExperts extends Module {
   #mix(x: Tensor, gates: Tensor, taken: Tensor): Tensor {
     const sent = dispatch(gates, taken, this.config.topK);
     const parts = split(indexSelect(x, 0, sent.tokens), sent.loads);
-    const outputs = cat(parts.map((part, i) => this.#expert(i).forward(part)));
+    const outputs = cat(parts.map((part, i) => at(this.experts, i).forward(part)));
     const { dtype, device } = outputs;
     const weighted = mul(outputs, unsqueeze(to(sent.gates, { dtype }), 1));
     return indexAdd(zeros(x.shape, { dtype, device }), 0, sent.tokens, weighted);
-  }
-
-  #expert(position: number): Mlp {
-    const expert = this.experts[position];
-    if (expert === undefined) throw new RangeError(`There is no expert ${position}.`);
-    return expert;
   }
 }

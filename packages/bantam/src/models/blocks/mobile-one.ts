@@ -4,21 +4,50 @@ import {
   BatchNorm2d,
   Conv2d,
   foldBatchNorm,
+  mean,
   Module,
+  mul,
+  relu,
+  sigmoid,
   type Activation,
   type ConvWeights,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
 import {
+  ConvNorm,
   identityKernel,
   reparamState,
   samePadding,
   sumConvs,
   type Kernel,
-} from './conv-branches.js';
-import { ConvNorm } from './conv-norm.js';
-import { SqueezeExcite } from './squeeze-excite.js';
+} from './convolution.js';
+
+/** Options of {@link SqueezeExcite}. */
+export interface SqueezeExciteOptions {
+  channels: number;
+  hidden: number;
+  /** Initialises the weights; null leaves them zero, to be loaded. */
+  generator: Generator | null;
+}
+
+/** x·σ(W₂·max(W₁·mean(x) + b₁, 0) + b₂): a gate for each channel (Hu et al. 2018, eq. 3). */
+export class SqueezeExcite extends Module {
+  fc1: Conv2d;
+  fc2: Conv2d;
+
+  constructor({ channels, hidden, generator }: SqueezeExciteOptions) {
+    super();
+    this.fc1 = new Conv2d({ inChannels: channels, outChannels: hidden, kernel: 1, generator });
+    this.fc2 = new Conv2d({ inChannels: hidden, outChannels: channels, kernel: 1, generator });
+  }
+
+  /** [B, C, H, W] → [B, C, H, W] */
+  forward(x: Tensor): Tensor {
+    const squeezed = mean(x, { dim: [2, 3], keepdim: true });
+    return mul(x, sigmoid(this.fc2.forward(relu(this.fc1.forward(squeezed)))));
+  }
+}
 
 /** Options of {@link MobileOneBlock}. */
 export interface MobileOneOptions {
@@ -37,7 +66,7 @@ export interface MobileOneOptions {
   activation: Activation | null;
   /** One convolution in place of the branches. */
   fused: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -102,7 +131,7 @@ export class MobileOneBlock extends Module {
       const channels = branch.weight.size;
       return foldBatchNorm(identityKernel({ channels, groups }), null, branch);
     });
-    return sumConvs(convs as [ConvWeights, ...ConvWeights[]], this.kernel);
+    return sumConvs(convs, this.kernel);
   }
 
   override fusedStateDict(): Map<string, Tensor> {

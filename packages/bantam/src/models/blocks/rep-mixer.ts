@@ -17,18 +17,18 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { dropPath } from './drop-path.js';
 import {
+  ConvNorm,
   identityKernel,
   padKernel,
   reparamState,
   samePadding,
   type Kernel,
-} from './conv-branches.js';
-import { ConvNorm } from './conv-norm.js';
+} from './convolution.js';
 import { MobileOneBlock } from './mobile-one.js';
+import { dropPath } from './run-block.js';
 
-/** x·γ with one factor for each channel of [B, C, H, W]. */
+/** x·γ with one weight for each channel of [B, C, H, W]. */
 export class MapScale extends Module {
   gamma: Parameter;
 
@@ -51,7 +51,7 @@ export interface RepMixerOptions {
   layerScale: number;
   /** One convolution in place of the token mixer's branches. */
   fused: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -115,7 +115,7 @@ export interface ConvMlpOptions {
 }
 
 /**
- * W₂·act(W₁·norm(depthwise(x)) + b₁) + b₂ at every place of a map (Vasu et al. 2023, "FastViT",
+ * W₂·act(W₁·norm(depthwise(x)) + b₁) + b₂ at every location of a map (Vasu et al. 2023, "FastViT",
  * section 3.2.3). Weights start as N(0, 0.02²), biases as 0.
  */
 export class ConvMlp extends Module {

@@ -5,6 +5,7 @@ import {
   add,
   add_,
   all,
+  arange,
   autocast,
   clone,
   equal,
@@ -12,7 +13,6 @@ import {
   grad,
   isFinite,
   lt,
-  arange,
   max,
   mul,
   noGrad,
@@ -29,13 +29,14 @@ import {
 import { BantamError } from '../../base/errors.js';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from '../config.js';
-import { parameterCount } from '../flops.js';
-import { fromOpenClip, toOpenClip } from '../formats/open-clip.js';
-import { modelConfig } from '../presets/index.js';
-import { takePlaces } from './places.js';
+import { parameterCount } from '../cost/flops.js';
+import { fromOpenClip, toOpenClip } from '../io/formats/open-clip-config.js';
+import { modelConfig } from '../presets/presets.js';
+import { gatherTokens } from './sequences.js';
 import { SasPBlock } from './sas-p.js';
 import type { TransformerConfig } from './transformer-config.js';
-import { ResidualBlock, Transformer } from './transformer.js';
+import { ResidualBlock } from './residual-block.js';
+import { Transformer } from './transformer.js';
 
 const [batch, length, width] = [3, 7, 24];
 const random = (shape: readonly number[], seed: number) => randn(shape, new Generator({ seed }));
@@ -106,15 +107,15 @@ for (const [name, mask] of Object.entries(masks)) {
       });
     });
 
-    it('gives the same at some places alone', () => {
+    it('computes the same for some positions alone', () => {
       scope(() => {
         const block = train(createBlock({ ownValues: true }));
         const x = random([batch, length, width], 2);
         const whole = block.forward(x, mask());
-        for (const places of [tensor([[6], [2], [0]], { dtype: 'int64' }), 0, 5]) {
-          const alone = block.forward(x, { ...mask(), places });
+        for (const positions of [tensor([[6], [2], [0]], { dtype: 'int64' }), 0, 5]) {
+          const alone = block.forward(x, { ...mask(), positions });
           assert.deepEqual(alone.shape, [batch, 1, width]);
-          assert.ok(difference(alone, takePlaces(whole, places)) < 1e-5);
+          assert.ok(difference(alone, gatherTokens(whole, positions)) < 1e-5);
         }
       });
     });
@@ -142,7 +143,7 @@ describe('a tower of SAS-P blocks', () => {
         const { visual } = build({ vision: { patchDropout } });
         const pixels = random([4, 3, 16, 16], 3);
         const other = clone(pixels);
-        // The first patch of each picture.
+        // The first patch of each image.
         noGrad(() => {
           for (const row of [0, 1, 2, 3]) {
             add_(select(select(select(other, 3, row), 2, 1), 1, 0), 1);
@@ -200,7 +201,7 @@ describe('a tower of SAS-P blocks', () => {
     assert.deepEqual(fromOpenClip(JSON.parse(JSON.stringify(written))), simplified);
   });
 
-  it('refuses what its blocks do not have', () => {
+  it('refuses settings that its blocks do not have', () => {
     assert.throws(
       () => withChanges(simplified, { vision: { lsInitValue: 0.1 } }),
       (error) =>
@@ -268,7 +269,7 @@ describe('shared layers', () => {
     });
   });
 
-  it('can have one attention and MLPs of their own, with one name for what they share', () => {
+  it('shares one attention under one name, with an MLP for each layer', () => {
     const text = { layers: 3, sharedLayers: 2, shared: 'attention' } as const;
     using model = createModel(withChanges(simplified, { text }), { generator: null });
     const names = [...model.text.stateDict().keys()];
@@ -282,7 +283,7 @@ describe('shared layers', () => {
     );
   });
 
-  it('cannot be more than there are', () => {
+  it('refuses more shared layers than there are', () => {
     assert.throws(
       () => withChanges(simplified, { text: { sharedLayers: 3 } }),
       /"sharedLayers" of "text" \(3\) is more than its "layers" \(2\)/,

@@ -3,15 +3,47 @@ import {
   full,
   Linear,
   Module,
+  mul,
+  norm,
   normalInit,
+  ones,
   Parameter,
+  pow,
   relu,
+  to,
   type Generator,
   type Tensor,
 } from '@bantam/torch';
-import { takePlaces } from './places.js';
-import { RmsNorm } from './rms-norm.js';
+import { gatherTokens } from './sequences.js';
 import { gained, ShapedAttention, type ShapedAttentionForwardOptions } from './shaped-attention.js';
+
+/** Options of {@link RmsNorm}. */
+export interface RmsNormOptions {
+  width: number;
+  /** Added to the root mean square, not under the root. */
+  eps: number;
+}
+
+/**
+ * x/(‖x‖/√d + eps)·weight over the last dimension (Zhang and Sennrich 2019, eq. 4), in float32; it
+ * returns the type of its input.
+ */
+export class RmsNorm extends Module {
+  weight: Parameter;
+  readonly eps: number;
+
+  constructor({ width, eps }: RmsNormOptions) {
+    super();
+    this.weight = new Parameter(ones([width]));
+    this.eps = eps;
+  }
+
+  forward(x: Tensor): Tensor {
+    const length = norm(x, { dim: -1, keepdim: true, dtype: 'float32' });
+    const inverseRms = pow(add(mul(length, this.weight.size ** -0.5), this.eps), -1);
+    return to(mul(mul(x, inverseRms), this.weight), { dtype: x.dtype });
+  }
+}
 
 /** Options of {@link SasPBlock}. */
 export interface SasPBlockOptions {
@@ -25,7 +57,7 @@ export interface SasPBlockOptions {
   ownValues?: boolean;
   /** The attention of another block, in place of one of its own. */
   attention?: ShapedAttention;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -92,12 +124,14 @@ export class SasPBlock extends Module {
     return this.#attention;
   }
 
-  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
+  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some positions are needed. */
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
-    const { places } = options;
+    const { positions } = options;
     const normed = this.ln_1.forward(x);
     const attended = this.#attention.forward(normed, options);
-    const units = this.mlp.forward(places === undefined ? normed : takePlaces(normed, places));
+    const units = this.mlp.forward(
+      positions === undefined ? normed : gatherTokens(normed, positions),
+    );
     return add(gained(attended, this.attnGain), gained(units, this.mlpGain));
   }
 }

@@ -1,10 +1,12 @@
 import {
   add,
   arange,
+  at,
   baddbmm,
   bmm,
   chunk,
   cumsum,
+  dims,
   div,
   full,
   le,
@@ -32,7 +34,7 @@ import {
   type DType,
   type Generator,
 } from '@bantam/torch';
-import { takePlaces, type Places } from './places.js';
+import { gatherTokens, type Positions } from './sequences.js';
 
 /** Options of {@link ShapedAttention}. */
 export interface ShapedAttentionOptions {
@@ -40,7 +42,7 @@ export interface ShapedAttentionOptions {
   heads: number;
   /** Values are a product of their own, as in a model's first block, instead of the tokens. */
   ownValues: boolean;
-  /** Draws the initial weights; null leaves them zero, to be loaded. */
+  /** Initialises the weights; null leaves them zero, to be loaded. */
   generator: Generator | null;
 }
 
@@ -50,8 +52,8 @@ export interface ShapedAttentionForwardOptions {
   causal?: boolean;
   /** Tokens that may be seen, boolean [B, L], one at least for every query. Default: all. */
   visible?: Tensor | undefined;
-  /** The only places whose output is needed; default: all. */
-  places?: Places | undefined;
+  /** The only positions whose output is needed; default: all. */
+  positions?: Positions | undefined;
 }
 
 /**
@@ -93,11 +95,11 @@ export class ShapedAttention extends Module {
   inProjWeight: Parameter;
   inProjBias: Parameter;
   value: ResidualProduct | null;
-  /** β by head, the factor of A. */
+  /** β by head, the weight of A. */
   attentionGain: Parameter;
-  /** α by head, the factor of I. */
+  /** α by head, the weight of I. */
   identityGain: Parameter;
-  /** γ by head, the factor of C. */
+  /** γ by head, the weight of C. */
   centreGain: Parameter;
   readonly heads: number;
 
@@ -117,16 +119,16 @@ export class ShapedAttention extends Module {
     this.heads = heads;
   }
 
-  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some places are needed. */
+  /** [B, L, W] → [B, L, W], or [B, 1, W] where only some positions are needed. */
   forward(x: Tensor, options: ShapedAttentionForwardOptions = {}): Tensor {
-    const { places } = options;
-    const asked = places === undefined ? x : takePlaces(x, places);
-    const [q, k] = (
-      places === undefined
+    const { positions } = options;
+    const asked = positions === undefined ? x : gatherTokens(x, positions);
+    const projected =
+      positions === undefined
         ? this.#project(x, 0, 2)
-        : [...this.#project(asked, 0, 1), ...this.#project(x, 1, 1)]
-    ) as [Tensor, Tensor];
-    const [batch, rows, width] = asked.shape as [number, number, number];
+        : [...this.#project(asked, 0, 1), ...this.#project(x, 1, 1)];
+    const [q, k] = [at(projected, 0), at(projected, 1)];
+    const [batch, rows, width] = dims(asked, 3);
     const { heads } = this;
     const length = x.dim(1);
     const scores = baddbmm(zeros([1, 1, 1], like(q)), q, transpose(k, 1, 2), {
@@ -139,7 +141,7 @@ export class ShapedAttention extends Module {
     const mixed = bmm(reshape(centred, [batch * heads, rows, length]), this.#split(values));
     const parts: [Tensor, Tensor][] = [
       [permute(reshape(mixed, [batch, heads, rows, -1]), [0, 2, 1, 3]), this.attentionGain],
-      [places === undefined ? values : takePlaces(values, places), this.identityGain],
+      [positions === undefined ? values : gatherTokens(values, positions), this.identityGain],
       [meanOfSeen(values, options), sub(this.attentionGain, this.centreGain)],
     ];
     const perHead = parts.map(([part, gain]) => {
@@ -159,7 +161,7 @@ export class ShapedAttention extends Module {
 
   /** [B, L, W] → [B·heads, L, d] */
   #split(x: Tensor): Tensor {
-    const [batch, length, width] = x.shape as [number, number, number];
+    const [batch, length, width] = dims(x, 3);
     const { heads } = this;
     const parts = reshape(x, [batch, length, heads, width / heads]);
     return reshape(permute(parts, [0, 2, 1, 3]), [batch * heads, length, width / heads]);
@@ -184,7 +186,7 @@ function centredAttention(
 /** C·X, the mean of the tokens that a query sees: [B, 1 or Lq, W]. */
 function meanOfSeen(
   x: Tensor,
-  { causal = false, visible, places }: ShapedAttentionForwardOptions,
+  { causal = false, visible, positions }: ShapedAttentionForwardOptions,
 ): Tensor {
   const { dtype, device } = x;
   const total = (terms: Tensor): Tensor =>
@@ -195,23 +197,26 @@ function meanOfSeen(
       : unsqueeze(to(visible, { dtype: 'float32' }), 2);
   const terms = visible === undefined ? x : mul(x, to(shown, { dtype }));
   const mean = to(div(total(terms), total(shown)), { dtype });
-  return causal && places !== undefined ? takePlaces(mean, places) : mean;
+  return causal && positions !== undefined ? gatherTokens(mean, positions) : mean;
 }
 
 function like({ dtype, device }: Tensor): { dtype: DType; device: Device } {
   return { dtype, device };
 }
 
-/** Whether a query sees a token, boolean [1 or B, 1, 1 or Lq, L]; null: each sees all. */
+/** True if a query sees a token, boolean [1 or B, 1, 1 or Lq, L]; null: each sees all. */
 function seenTokens(
   x: Tensor,
-  { causal = false, visible, places }: ShapedAttentionForwardOptions,
+  { causal = false, visible, positions }: ShapedAttentionForwardOptions,
 ): Tensor | null {
   const padded = visible === undefined ? null : reshape(visible, [-1, 1, 1, x.dim(1)]);
   if (!causal) return padded;
   const all = arange(x.dim(1), { device: x.device });
-  const queries = typeof places === 'number' ? narrow(all, 0, places, 1) : (places ?? all);
-  const past = le(all, reshape(queries, [-1, 1, places instanceof Tensor ? 1 : queries.size, 1]));
+  const queries = typeof positions === 'number' ? narrow(all, 0, positions, 1) : (positions ?? all);
+  const past = le(
+    all,
+    reshape(queries, [-1, 1, positions instanceof Tensor ? 1 : queries.size, 1]),
+  );
   // Of booleans: both. The operator of that name does not run on shapes alone.
   return padded === null ? past : mul(past, padded);
 }

@@ -1,52 +1,50 @@
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { count, flag, oneOf, optional, positive, section, type Fields } from '../../base/fields.js';
-import { checkMoe, hasMixture, moeFields, type MoeConfig } from './moe-config.js';
+import { count, flag, oneOf, positive, setting, type Group } from '../../base/schema.js';
+import { checkMoe, hasMixture, moeSchema } from './mixture-of-experts.js';
 
-/** What image and text transformers have in common. */
-export interface TransformerConfig {
-  /** Length of a token's vector. */
-  readonly width: number;
-  /** Number of blocks that a token passes through. */
-  readonly layers: number;
-  /** Hidden units of a block's MLP as a multiple of the width. */
-  readonly mlpRatio: number;
-  /** First value of the layer scale (Touvron et al. 2021, eq. 2); null: none. */
-  readonly lsInitValue: number | null;
-  /** Added to the variance by every layer norm. */
-  readonly normEps: number;
-  /** GELU by its tanh approximation, in place of the error function. */
-  readonly geluTanh: boolean;
-  /**
-   * `pre-norm`: residual blocks, as CLIP has them; `sas-p`: simplified ones (He and Hofmann 2024)
-   * without skip connections, projections of values and outputs, and biases in the MLP, which has
-   * ReLU.
-   */
-  readonly block: 'pre-norm' | 'sas-p';
-  /** Layers in a row that share weights: the first so many, the next, … 1: every layer has its own. */
-  readonly sharedLayers: number;
-  /**
-   * What such layers share. `block`: they are one block, which is stored, counted and trained once.
-   * `attention`: the first one's attention stands in for those of the others (`sas-p` only).
-   */
-  readonly shared: 'block' | 'attention';
-  /** Mixtures of experts in place of some blocks' MLPs; null: none. */
-  readonly moe: MoeConfig | null;
-}
-
-/** Members of {@link TransformerConfig} whose defaults both towers share with OpenCLIP. */
-export const transformerFields: Fields<Omit<TransformerConfig, 'width'>> = {
-  layers: count(12),
-  mlpRatio: positive(4),
-  lsInitValue: optional(positive(1)),
-  normEps: positive(1e-5),
-  geluTanh: flag(false),
-  block: oneOf('pre-norm', 'sas-p'),
-  sharedLayers: count(1),
-  shared: oneOf('block', 'attention'),
-  moe: optional(section(moeFields)),
+/** Settings that image and text transformers share, with OpenCLIP's defaults; the width is theirs. */
+export const transformerEntries = {
+  layers: setting(count(), 12, 'Number of blocks that a token passes through.'),
+  mlpRatio: setting(positive(), 4, "Hidden units of a block's MLP as a multiple of the width."),
+  lsInitValue: setting(
+    v.nullable(positive()),
+    null,
+    'Initial layer scale (Touvron et al. 2021, eq. 2); null: no layer scale.',
+  ),
+  normEps: setting(positive(), 1e-5, 'Added to the variance in layer norms.'),
+  geluTanh: setting(flag(), false, 'Tanh approximation of GELU instead of the error function.'),
+  block: setting(
+    oneOf('pre-norm', 'sas-p'),
+    'pre-norm',
+    '`pre-norm`: residual blocks; `sas-p`: simplified ones (He and Hofmann 2024) without skip connections, value and output projections, and MLP biases, with ReLU.',
+  ),
+  sharedLayers: setting(
+    count(),
+    1,
+    'Consecutive layers that share weights; 1: every layer has its own.',
+  ),
+  shared: setting(
+    oneOf('block', 'attention'),
+    'block',
+    'Shared weights: the whole block, which is stored and trained once, or (`sas-p` only) the attention of the first layer.',
+  ),
+  moe: setting(
+    v.nullable(moeSchema),
+    null,
+    "Mixtures of experts in place of some blocks' MLPs; null: none.",
+  ),
 };
 
-/** The members of blocks that have no options of their own. */
+/** Settings of a transformer's blocks, see {@link transformerEntries}, and its width. */
+export interface TransformerConfig extends Readonly<
+  v.InferOutput<Group<typeof transformerEntries>>
+> {
+  /** Length of a token's vector. */
+  readonly width: number;
+}
+
+/** Settings of plain blocks: OpenCLIP has no others in these towers. */
 export const plainBlocks = {
   lsInitValue: null,
   block: 'pre-norm',
@@ -55,7 +53,7 @@ export const plainBlocks = {
   moe: null,
 } as const;
 
-/** For each layer the block that it is. */
+/** Index of the block of each layer. */
 export function blockOfLayers({ layers, shared, sharedLayers }: TransformerConfig): number[] {
   const repeats = shared === 'block' ? sharedLayers : 1;
   return Array.from({ length: layers }, (_, layer) => Math.floor(layer / repeats));
@@ -63,10 +61,10 @@ export function blockOfLayers({ layers, shared, sharedLayers }: TransformerConfi
 
 /** Number of blocks. */
 export function blockCount(config: TransformerConfig): number {
-  return (blockOfLayers(config).at(-1) ?? 0) + 1;
+  return Math.max(...blockOfLayers(config)) + 1;
 }
 
-/** Whether OpenCLIP can build these blocks. */
+/** True if OpenCLIP can build these blocks. */
 export function isPlain({ block, sharedLayers, moe }: TransformerConfig): boolean {
   return block === 'pre-norm' && sharedLayers === 1 && moe === null;
 }
@@ -79,7 +77,7 @@ export function mlpWidth({
   return Math.floor(width * mlpRatio);
 }
 
-/** A few words for people: `256 × 6 SAS-P`. */
+/** Short description: `256 × 6 SAS-P`. */
 export function describeBlocks(config: TransformerConfig): string {
   const { block, layers, moe, shared, sharedLayers, width } = config;
   const kind = block === 'sas-p' ? ' SAS-P' : '';
@@ -88,7 +86,7 @@ export function describeBlocks(config: TransformerConfig): string {
   return `${width} × ${layers}${kind}${sharing}${mixture}`;
 }
 
-/** @throws BantamError where a transformer of this configuration cannot be. */
+/** @throws BantamError if settings of a transformer contradict each other. */
 export function checkTransformer(config: TransformerConfig, where: 'vision' | 'text'): void {
   const { block, layers, lsInitValue, moe, shared, sharedLayers } = config;
   if (mlpWidth(config) < 1) {
@@ -115,7 +113,7 @@ export function checkTransformer(config: TransformerConfig, where: 'vision' | 't
 }
 
 /**
- * Operations of the blocks for a sequence of n tokens of width w, with h hidden units in an MLP:
+ * FLOPs of the blocks for a sequence of n tokens of width w, with h hidden units in an MLP:
  * 4n²w + 2n(4w² + 2wh) for a pre-norm block, whose MLP counts once for each expert of a token and
  * whose router takes 2nwE; 4n²w + 2n(2w² + 2wh) for a simplified one, with 2nw² more where its values
  * are a product of their own: in the first layer, and those that share with it.

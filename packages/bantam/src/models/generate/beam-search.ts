@@ -1,16 +1,16 @@
-import { add, logSoftmax, reshape, scope, tensor, topk, type Tensor } from '@bantam/torch';
+import { add, at, logSoftmax, reshape, scope, tensor, topk, type Tensor } from '@bantam/torch';
 import type { CaptionWriter } from './caption-writer.js';
 import { constrainLogits, type ConstrainOptions } from './next-token.js';
 
 /** Options of {@link beamSearch}. */
 export interface BeamSearchOptions extends ConstrainOptions {
-  /** Number of pictures. */
-  readonly pictures: number;
-  /** Captions that are followed at a time for each picture. */
+  /** Number of images. */
+  readonly images: number;
+  /** Captions that are followed at a time for each image. */
   readonly beams: number;
-  /** Captions that are returned for each picture, at most {@link beams}. */
+  /** Captions that are returned for each image, at most {@link beams}. */
   readonly count: number;
-  /** What a caption's score is the sum of. */
+  /** Scores of tokens whose sum is a caption's score. */
   readonly scores: 'log-probability' | 'logit';
   readonly startId: number;
   readonly maxTokens: number;
@@ -25,7 +25,7 @@ interface Beam {
 /** Score of a beam that is none yet: less than any sum. */
 const NEVER = -1e9;
 
-/** The best whole captions of a picture so far, by their score for each token. */
+/** The best whole captions of an image so far, by their score for each token. */
 class Finished {
   readonly found: Beam[] = [];
 
@@ -38,7 +38,7 @@ class Finished {
     this.found.splice(this.limit);
   }
 
-  /** Whether no caption that is still open, of `length` tokens then, can become one of the best. */
+  /** True if no open caption, of `length` tokens by then, can become one of the best. */
   isBest({ score }: Beam, length: number): boolean {
     const worst = this.found[this.limit - 1];
     return worst !== undefined && worst.score >= score / length;
@@ -46,17 +46,17 @@ class Finished {
 }
 
 /**
- * Captions of high score (beam search; Graves 2012, section 2.5): of all ways to go on with one of a
- * picture's beams, the best that do not end are its next beams; those that end among the first so many
- * are captions. They are compared by their mean score, and the search ends when no open one could win
- * as it stands. For each picture lists of ids, best first.
+ * Captions of high score (beam search; Graves 2012, section 2.5): of all continuations of an image's
+ * beams, the best that do not end are its next beams; those that end among the best `beams` are
+ * captions. Captions are compared by their mean score, and the search ends when no open one could
+ * win with its present score. For each image lists of ids, best first.
  *
- * With the scores `logit` it finds what OpenCLIP's `generate` finds with as many beams in a group: that
- * sums the decoder's logits as they are. Its groups see nothing of each other, so all find the same.
+ * With the scores `logit` the result equals that of OpenCLIP's `generate` with as many beams in a
+ * group, which sums raw logits. Its groups are independent, so that all find the same.
  */
 export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): number[][][] {
-  const { pictures, beams: width, count, startId, endId, maxTokens } = options;
-  const finished = Array.from({ length: pictures }, () => new Finished(width));
+  const { images, beams: width, count, startId, endId, maxTokens } = options;
+  const finished = Array.from({ length: images }, () => new Finished(width));
   const done = finished.map(() => false);
   // All beams start alike, so the first alone counts.
   let open: Beam[][] = finished.map(() =>
@@ -65,22 +65,22 @@ export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): n
   for (let length = 1; length < maxTokens && !done.every(Boolean); length++) {
     const candidates = scope(() => bestOf(writer, open, options));
     const sources: number[] = [];
-    open = open.map((beams, picture) => {
-      const ranked = candidates[picture] ?? [];
+    open = open.map((beams, image) => {
+      const ranked = at(candidates, image);
       const next: Beam[] = [];
       for (const [rank, { from, token, score }] of ranked.entries()) {
         if (next.length === width) break;
-        const ids = beams[from]?.ids ?? [];
+        const { ids } = at(beams, from);
         if (token !== endId) {
           next.push({ ids: [...ids, token], score });
-          sources.push(picture * width + from);
-        } else if (rank < width && done[picture] !== true) {
-          finished[picture]?.add({ ids, score }, length + 1);
+          sources.push(image * width + from);
+        } else if (rank < width && done[image] !== true) {
+          at(finished, image).add({ ids, score }, length + 1);
         }
       }
       const [best] = ranked;
-      if (best && finished[picture]?.isBest({ ids: [], score: best.score }, length + 1) === true) {
-        done[picture] = true;
+      if (best && at(finished, image).isBest({ ids: [], score: best.score }, length + 1)) {
+        done[image] = true;
       }
       return next;
     });
@@ -88,9 +88,9 @@ export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): n
       writer.reorder(sources);
     });
   }
-  return finished.map((captions, picture) => {
-    if (done[picture] !== true) {
-      for (const beam of open[picture] ?? []) captions.add(beam, beam.ids.length);
+  return finished.map((captions, image) => {
+    if (done[image] !== true) {
+      for (const beam of at(open, image)) captions.add(beam, beam.ids.length);
     }
     return captions.found
       .slice(0, count)
@@ -100,13 +100,13 @@ export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): n
 
 /** A beam with one token more. */
 interface Candidate {
-  /** Which of the picture's beams. */
+  /** Which of the image's beams. */
   readonly from: number;
   readonly token: number;
   readonly score: number;
 }
 
-/** For each picture the best 2·beams candidates, best first: so many do not end at least. */
+/** For each image the best 2·beams candidates, best first: so many do not end at least. */
 function bestOf(
   writer: CaptionWriter,
   open: readonly (readonly Beam[])[],
@@ -130,15 +130,15 @@ function bestOf(
   const vocabulary = logits.dim(1);
   const ranked = topk(reshape(sums, [open.length, -1]), 2 * options.beams);
   const rows = (all: Tensor) => all.toArray();
-  const [values, places] = [rows(ranked.values), rows(ranked.indices)];
-  return open.map((_, picture) =>
+  const [values, positions] = [rows(ranked.values), rows(ranked.indices)];
+  return open.map((_, image) =>
     Array.from({ length: 2 * options.beams }, (__, rank) => {
-      const at = picture * 2 * options.beams + rank;
-      const place = Number(places[at]);
+      const index = image * 2 * options.beams + rank;
+      const position = at(positions, index);
       return {
-        from: Math.floor(place / vocabulary),
-        token: place % vocabulary,
-        score: Number(values[at]),
+        from: Math.floor(position / vocabulary),
+        token: position % vocabulary,
+        score: at(values, index),
       };
     }),
   );

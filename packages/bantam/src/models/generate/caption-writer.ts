@@ -2,19 +2,18 @@ import {
   add,
   arange,
   mul,
+  reshape,
   select,
   tensor,
   unsqueeze,
-  reshape,
   type Device,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
-import type { KeysAndValues } from '../blocks/cross-attention.js';
-import { KeyValueCache } from '../blocks/key-value-cache.js';
+import { KeyValueCache, type KeysAndValues } from '../blocks/attention.js';
 import type { Clip } from '../clip.js';
-import type { MultimodalDecoder } from '../decoder/multimodal-decoder.js';
-import { TextTransformer } from '../text-towers/text-transformer.js';
+import type { MultimodalDecoder } from '../towers/decoder/multimodal-decoder.js';
+import { TextTransformer } from '../towers/text/text-transformer.js';
 
 /** Options of {@link CaptionWriter}. */
 export interface CaptionWriterOptions {
@@ -24,10 +23,10 @@ export interface CaptionWriterOptions {
 
 /**
  * Captions that grow token by token (CoCa, Yu et al. 2022, section 3.2). The keys and values of
- * earlier tokens are kept, and those of the picture are computed once for all its captions.
+ * earlier tokens are kept, and those of the image are computed once for all its captions.
  */
 export class CaptionWriter implements Disposable {
-  /** Where ids must be. */
+  /** Device of the ids. */
   readonly device: Device;
   readonly #text: TextTransformer;
   readonly #decoder: MultimodalDecoder;
@@ -37,7 +36,7 @@ export class CaptionWriter implements Disposable {
 
   /**
    * @param pixels - Normalised, [B, 3, S, S]
-   * @throws BantamError where the model has no decoder, or pixels or tokens do not fit it.
+   * @throws BantamError if the model has no decoder, or pixels or tokens do not fit it.
    */
   constructor(model: Clip, pixels: Tensor, { maxTokens }: CaptionWriterOptions) {
     const { text, textDecoder } = model;
@@ -65,7 +64,7 @@ export class CaptionWriter implements Disposable {
   }
 
   /**
-   * Logits [B·n, vocabSize] of the token that follows, for n captions in a row of each picture.
+   * Logits [B·n, vocabSize] of the token that follows, for n captions in a row of each image.
    *
    * @param ids - int64 [B·n, L], one token longer than the last time; the first time L is 1
    */
@@ -74,12 +73,12 @@ export class CaptionWriter implements Disposable {
     return select(this.#decoder.step(token, this.#image, this.#decoderCaches), 1, 0);
   }
 
-  /** Goes on with other captions in place of those so far: `rows` [B·n] are their places among them. */
+  /** Replaces the captions by those of `rows` [B·n] among them. */
   reorder(rows: readonly number[]): void {
     const { device } = this;
-    const places = unsqueeze(tensor(rows, { dtype: 'int64', device }), 1);
+    const sources = unsqueeze(tensor(rows, { dtype: 'int64', device }), 1);
     const reorder = (caches: readonly KeyValueCache[], heads: number) => {
-      const all = reshape(add(mul(places, heads), arange(heads, { device })), [-1]);
+      const all = reshape(add(mul(sources, heads), arange(heads, { device })), [-1]);
       for (const cache of caches) cache.reorder(all);
     };
     reorder(this.#textCaches, this.#text.config.heads);

@@ -20,14 +20,14 @@ import {
 } from '@bantam/torch';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, type ModelConfigInput } from '../config.js';
-import { modelConfig } from '../presets/index.js';
+import { modelConfig } from '../presets/presets.js';
 import { CaptionWriter } from './caption-writer.js';
 import { generateIds, type GenerateOptions } from './generate.js';
-import { drawToken, filterLogits } from './next-token.js';
+import { sampleToken, filterLogits } from './next-token.js';
 
 const ends = { startId: 1, endId: 2, padId: 0 };
 
-/** A small model whose weights are large enough that pictures and tokens tell. */
+/** A small model whose weights are large enough that images and tokens tell. */
 function build({ text, ...changes }: ModelConfigInput = {}): Clip {
   const config = parseModelConfig({
     embedDim: 16,
@@ -58,9 +58,9 @@ function build({ text, ...changes }: ModelConfigInput = {}): Clip {
   return model.eval();
 }
 
-const pictures = (count: number) => randn([count, 3, 8, 8], new Generator({ seed: 6 }));
+const images = (count: number) => randn([count, 3, 8, 8], new Generator({ seed: 6 }));
 
-/** Logits of the token after ids [N, L], computed anew; N is a multiple of the pictures. */
+/** Logits of the token after ids [N, L], computed anew; N is a multiple of the images. */
 function afresh(model: Clip, pixels: Tensor, ids: Tensor): Tensor {
   const image = model.visual.encode(pixels, { tokens: true }).tokens ?? assert.fail();
   const text = model.text.encode(ids, { tokens: true }).tokens ?? assert.fail();
@@ -80,14 +80,14 @@ describe('CaptionWriter', () => {
     'layer scale': { decoder: { layers: 1, heads: 2, lsInitValue: 0.5 }, text: { lsInitValue: 2 } },
     patches: { vision: { imageSize: 8, patchSize: 4, width: 16, headWidth: 8, layers: 1 } },
   })) {
-    it(`gives by its caches what the whole captions give: ${name}`, () => {
+    it(`computes with caches the logits of the whole captions: ${name}`, () => {
       using model = build(changes);
       noGrad(() => {
         scope(() => {
-          const pixels = pictures(2);
+          const pixels = images(2);
           using writer = new CaptionWriter(model, pixels, { maxTokens: 9 });
           const drawn = new Generator({ seed: 7 });
-          // Six captions, three of each picture; padding's id is a token as any other.
+          // Six captions, three of each image; padding's id is a token as any other.
           let rows = Array.from({ length: 6 }, () => [1]);
           for (let length = 1; length < 9; length++) {
             const ids = tensor(rows, { dtype: 'int64' });
@@ -96,7 +96,7 @@ describe('CaptionWriter', () => {
             const error = max(abs(sub(logits, wanted))).item();
             const size = Math.max(1, max(abs(wanted)).item());
             assert.ok(error < 1e-5 * size, `${length} tokens: ${error}`);
-            const tokens = drawToken(logits, 1, [drawn]).toArray();
+            const tokens = sampleToken(logits, 1, [drawn]).toArray();
             const from = [1, 0, 1, 5, 3, 3];
             writer.reorder(from);
             rows = from.map((row) => [...(rows[row] ?? []), tokens[row] ?? 0]);
@@ -110,10 +110,10 @@ describe('CaptionWriter', () => {
 });
 
 describe('generateIds', () => {
-  it('draws the same captions from the same stream, and others from another', () => {
+  it('samples equal captions from equal random streams only', () => {
     using model = build();
     const draw = (seed: number, options: GenerateOptions = {}) =>
-      generateIds(model, pictures(3), {
+      generateIds(model, images(3), {
         ...{ ...ends, method: 'sample', count: 4, maxTokens: 9 },
         generator: new Generator({ seed }),
         ...options,
@@ -130,7 +130,7 @@ describe('generateIds', () => {
       assert.ok(caption[0] === 1 && caption.length >= 2 && caption.length <= 9);
       assert.ok([0, 2].includes(caption.at(-1) ?? NaN), 'it ends');
     }
-    const greedy = generateIds(model, pictures(3), { ...ends, maxTokens: 9 });
+    const greedy = generateIds(model, images(3), { ...ends, maxTokens: 9 });
     const likeliest = draw(3, { topK: 1 }).map(([caption]) => [caption]);
     assert.deepEqual(likeliest, greedy);
     assert.deepEqual(draw(3, { temperature: 1e-4 }).map(([caption]) => [caption]), greedy); // prettier-ignore
@@ -139,17 +139,17 @@ describe('generateIds', () => {
   it('finds the caption of highest mean score when beams hold all captions', () => {
     using model = build({ text: { vocabSize: 4 } });
     const options = { ...ends, maxTokens: 4, minTokens: 1, method: 'beam', beams: 30 } as const;
-    const found = generateIds(model, pictures(2), { ...options, count: 3 });
-    for (const [picture, captions] of found.entries()) {
-      const best = everyCaption(model, narrow(pictures(2), 0, picture, 1), 4);
+    const found = generateIds(model, images(2), { ...options, count: 3 });
+    for (const [image, captions] of found.entries()) {
+      const best = everyCaption(model, narrow(images(2), 0, image, 1), 4);
       const lists = best.slice(0, 3).map(({ ids }) => ids);
       assert.deepEqual(captions, lists);
     }
   });
 
-  it('writes in evaluation mode, for one picture as for many, and leaves nothing behind', () => {
+  it('writes in evaluation mode, independently of the batch, and frees its tensors', () => {
     using model = build().train();
-    const pixels = pictures(3);
+    const pixels = images(3);
     for (const method of ['greedy', 'beam'] as const) {
       const { liveTensors } = memoryStats();
       const all = generateIds(model, pixels, { ...ends, method });
@@ -160,19 +160,19 @@ describe('generateIds', () => {
     }
   });
 
-  it('refuses what cannot be', () => {
+  it('refuses options that contradict each other', () => {
     using model = build();
     const refused: [GenerateOptions, RegExp][] = [
-      [{ count: 2 }, /"greedy" writes one caption for a picture, not 2; choose "sample"/],
+      [{ count: 2 }, /"greedy" writes one caption for an image, not 2; choose "sample"/],
       [{ method: 'sample' }, /"sample" needs a "generator"/],
-      [{ method: 'beam', beams: 2, count: 3 }, /Of 2 beams no 3 captions can come; raise/],
+      [{ method: 'beam', beams: 2, count: 3 }, /2 beams cannot give 3 captions; raise/],
       [{ minTokens: 9, maxTokens: 9 }, /up to 9 tokens cannot have 9 before their end; lower/],
       [{ temperature: 0 }, /"temperature" is 0; it must be above 0/],
       [{ topP: 1.5 }, /"topP" is 1\.5; it must be above 0 and at most 1/],
       [{ maxTokens: 10 }, /up to 10 tokens do not fit the model's context of 9/],
     ];
     for (const [options, message] of refused) {
-      assert.throws(() => generateIds(model, pictures(1), { ...ends, ...options }), { message });
+      assert.throws(() => generateIds(model, images(1), { ...ends, ...options }), { message });
     }
     using plain = createModel(modelConfig('ViT-Pico-8-64'), { generator: null });
     const pixels = randn([1, 3, 64, 64], new Generator());
@@ -202,7 +202,7 @@ function everyCaption(model: Clip, pixels: Tensor, maxTokens: number) {
 }
 
 describe('filterLogits', () => {
-  it('keeps the fewest likeliest tokens that make up the share, of sharp and flat distributions', () => {
+  it('keeps the fewest likeliest tokens that make up topP, of sharp and flat distributions', () => {
     scope(() => {
       const generator = new Generator({ seed: 6 });
       for (const spread of [0.01, 1, 8]) {
@@ -227,8 +227,8 @@ describe('filterLogits', () => {
   });
 });
 
-describe('drawToken', () => {
-  it('draws each token as often as it is likely, and none that was filtered', () => {
+describe('sampleToken', () => {
+  it('samples each token at its probability, and no filtered one', () => {
     scope(() => {
       const logits = tensor([[0.5, -1, 2, 0, 1.2, -3]]);
       const temperature = 0.8;
@@ -237,7 +237,7 @@ describe('drawToken', () => {
       const generator = new Generator({ seed: 8 });
       const counts = wanted.map(() => 0);
       const rows = tensor(Array.from({ length: 20000 }, () => filtered.toArray()));
-      for (const token of drawToken(rows, temperature, [generator]).toArray()) {
+      for (const token of sampleToken(rows, temperature, [generator]).toArray()) {
         counts[token] = (counts[token] ?? 0) + 1;
       }
       for (const [token, share] of wanted.entries()) {

@@ -1,19 +1,19 @@
-import { argmax, type Generator, noGrad, scope, tensor, type Tensor } from '@bantam/torch';
+import { argmax, noGrad, scope, tensor, type Generator, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import type { Tokenizer } from '../../text/index.js';
 import type { Clip } from '../clip.js';
 import { beamSearch } from './beam-search.js';
 import { CaptionWriter } from './caption-writer.js';
-import { constrainLogits, drawToken, filterLogits } from './next-token.js';
+import { constrainLogits, sampleToken, filterLogits } from './next-token.js';
 
 /** How captions are written. */
 export interface GenerateOptions {
   /**
-   * `greedy`: the most likely token each time. `sample`: one drawn by its probability. `beam`: the
+   * `greedy`: the most likely token each time. `sample`: one sampled by its probability. `beam`: the
    * caption of highest score among several that are followed at a time. Default `greedy`.
    */
   method?: 'greedy' | 'sample' | 'beam';
-  /** Captions of each picture; more than one by `sample` or `beam`. Default 1. */
+  /** Captions of each image; more than one by `sample` or `beam`. Default 1. */
   count?: number;
   /** The most tokens of a caption, start and end among them. Default 30, or the context where that is less. */
   maxTokens?: number;
@@ -21,19 +21,19 @@ export interface GenerateOptions {
   minTokens?: number;
   /** Logits of tokens that the caption has already are divided by it. Default 1. */
   repetitionPenalty?: number;
-  /** What `sample` divides the logits by, after the filters. Default 1. */
+  /** `sample` divides the logits by it, after the filters. Default 1. */
   temperature?: number;
-  /** `sample` draws from the so many most likely tokens; 0: all. Default 0. */
+  /** `sample` considers this many most likely tokens; 0: all. Default 0. */
   topK?: number;
-  /** `sample` draws from the fewest tokens whose probabilities add up to this. Default 1. */
+  /** `sample` considers the fewest tokens whose probabilities add up to this. Default 1. */
   topP?: number;
-  /** What `sample` draws from: one generator for all pictures, or one for each. */
+  /** Random streams of `sample`: one for all images, or one for each. */
   generator?: Generator | readonly Generator[];
   /** Captions that `beam` follows at a time, {@link count} at least. Default 4, or `count`. */
   beams?: number;
   /**
-   * What `beam` sums: logarithms of probabilities, or as OpenCLIP's `generate` the decoder's logits as
-   * they are. Default `log-probability`.
+   * Scores that `beam` sums: log-probabilities, or the decoder's raw logits as OpenCLIP's `generate`
+   * does. Default `log-probability`.
    */
   scores?: 'log-probability' | 'logit';
 }
@@ -50,19 +50,19 @@ type Settings = Required<Omit<GenerateOptions, 'generator'>> &
   CaptionEnds & { readonly generators: readonly Generator[] };
 
 /**
- * Token ids of captions for normalised pixels [B, 3, S, S]: for each picture `count` lists, which begin
+ * Token ids of captions for normalised pixels [B, 3, S, S]: for each image `count` lists, which begin
  * with the start's id and end with the end's where the caption ended in time. The model computes in
  * evaluation mode.
  *
- * @throws BantamError where the model has no decoder, or the options do not go together.
+ * @throws BantamError if the model has no decoder, or the options do not go together.
  */
 export function generateIds(
   model: Clip,
   pixels: Tensor,
   { startId, endId, padId, ...options }: GenerateOptions & CaptionEnds,
 ): number[][][] {
-  const pictures = pixels.dim(0);
-  const settings = checked(model, pictures, { startId, endId, padId, ...options });
+  const images = pixels.dim(0);
+  const settings = checked(model, images, { startId, endId, padId, ...options });
   const { training } = model;
   model.eval();
   try {
@@ -70,8 +70,8 @@ export function generateIds(
       scope(() => {
         using writer = new CaptionWriter(model, pixels, settings);
         return settings.method === 'beam'
-          ? beamSearch(writer, { pictures, ...settings })
-          : writeTokens(writer, pictures, settings);
+          ? beamSearch(writer, { images, ...settings })
+          : writeTokens(writer, images, settings);
       }),
     );
   } finally {
@@ -86,7 +86,7 @@ export interface GenerateCaptionsOptions extends GenerateOptions {
 }
 
 /**
- * Captions for normalised pixels [B, 3, S, S], `count` of them for each picture.
+ * Captions for normalised pixels [B, 3, S, S], `count` of them for each image.
  *
  * @throws BantamError also where the tokenizer has no ids for start and end.
  */
@@ -107,7 +107,7 @@ export function generateCaptions(
 
 function checked(
   { config }: Clip,
-  pictures: number,
+  images: number,
   { generator = [], ...options }: GenerateOptions & CaptionEnds,
 ): Settings {
   const { count = 1, method = 'greedy' } = options;
@@ -129,15 +129,15 @@ function checked(
   const wrong: [boolean, string][] = [
     [
       method === 'greedy' && count > 1,
-      `The method "greedy" writes one caption for a picture, not ${count}; choose "sample" or "beam" for more.`,
+      `The method "greedy" writes one caption for an image, not ${count}; choose "sample" or "beam" for more.`,
     ],
     [
-      method === 'sample' && generators.length !== 1 && generators.length !== pictures,
-      `The method "sample" needs a "generator" to draw from, or one for each of the ${pictures} pictures.`,
+      method === 'sample' && generators.length !== 1 && generators.length !== images,
+      `The method "sample" needs a "generator" to sample from, or one for each of the ${images} images.`,
     ],
     [
       method === 'beam' && beams < count,
-      `Of ${beams} beams no ${count} captions can come; raise "beams", or lower "count".`,
+      `${beams} beams cannot give ${count} captions; raise "beams", or lower "count".`,
     ],
     [
       minTokens >= maxTokens,
@@ -150,12 +150,12 @@ function checked(
   return settings;
 }
 
-/** One token after the other, the likeliest or one that is drawn. */
-function writeTokens(writer: CaptionWriter, pictures: number, settings: Settings): number[][][] {
+/** One token after the other, the likeliest or a sampled one. */
+function writeTokens(writer: CaptionWriter, images: number, settings: Settings): number[][][] {
   const { count, startId, endId, padId, maxTokens } = settings;
-  const captions = Array.from({ length: pictures * count }, () => [startId]);
+  const captions = Array.from({ length: images * count }, () => [startId]);
   const isOpen = (ids: readonly number[]) => ![endId, padId].includes(ids.at(-1) ?? endId);
-  // Rows of one length: a caption that has ended goes on with padding.
+  // Rows of one length: a caption that has ended is padded.
   const rows = captions.map((ids) => [...ids]);
   for (let length = 1; length < maxTokens && captions.some(isOpen); length++) {
     const chosen =
@@ -175,12 +175,12 @@ function writeTokens(writer: CaptionWriter, pictures: number, settings: Settings
       if (open) ids.push(token);
     }
   }
-  return Array.from({ length: pictures }, (_, i) => captions.slice(i * count, (i + 1) * count));
+  return Array.from({ length: images }, (_, i) => captions.slice(i * count, (i + 1) * count));
 }
 
 function nextTokens(writer: CaptionWriter, ids: Tensor, settings: Settings): Tensor {
   const logits = constrainLogits(writer.next(ids), ids, settings);
   const { temperature, generators } = settings;
   if (generators.length === 0) return argmax(logits, { dim: 1 });
-  return drawToken(filterLogits(logits, settings), temperature, generators);
+  return sampleToken(filterLogits(logits, settings), temperature, generators);
 }

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
-import { parameterCount } from '../flops.js';
-import { fromOpenClip } from '../formats/open-clip.js';
-import { modelConfig, presets } from './index.js';
+import { parameterCount } from '../cost/flops.js';
+import { fromOpenClip } from '../io/formats/open-clip-config.js';
+import { modelConfig, presets } from './presets.js';
 
 interface PresetFixture {
   parameters: { total: number; image: number; text: number };

@@ -1,25 +1,38 @@
 import { withChanges, type ModelConfig, type ModelConfigInput } from '../config.js';
-import { BantamError } from '../../base/errors.js';
-import { didYouMean } from '../../base/did-you-mean.js';
+import {
+  addConvNextPresets,
+  addMixerPresets,
+  addMobileClipPresets,
+  addResNetPresets,
+} from './convolutional.js';
+import { addNanoPresets, addSasPPresets } from './nano.js';
+import { findPreset, type Presets } from './preset-map.js';
+import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
 
-/** Model configurations by name, while they are put together. */
-export type Presets = Map<string, ModelConfig>;
-
-/** @throws BantamError naming the nearest preset. */
-export function findPreset(presets: ReadonlyMap<string, ModelConfig>, name: string): ModelConfig {
-  const config = presets.get(name);
-  if (config !== undefined) return config;
-  throw new BantamError(
-    `There is no model preset "${name}"${didYouMean(name, [...presets.keys()])}; "bantam models" lists them.`,
-  );
+function buildPresets(): Presets {
+  const presets: Presets = new Map();
+  addVitPresets(presets);
+  addResNetPresets(presets);
+  addConvNextPresets(presets);
+  addSiglipPresets(presets);
+  addSwinPresets(presets);
+  addMixerPresets(presets);
+  addMobileClipPresets(presets);
+  addSasPPresets(presets);
+  addNanoPresets(presets);
+  addCoCaPresets(presets);
+  return presets;
 }
 
-/** Adds a preset that is another one with changes. */
-export function derive(
-  presets: Presets,
-  name: string,
-  from: string,
-  changes: ModelConfigInput,
-): void {
-  presets.set(name, withChanges(findPreset(presets, from), changes));
+/** Model configurations by name. Where OpenCLIP has the name, its model is the same. */
+export const presets: ReadonlyMap<string, ModelConfig> = buildPresets();
+
+/**
+ * The configuration of a preset, with changes: `modelConfig('ViT-S-16', { text: { vocabSize } })`
+ * fits it to a trained tokenizer.
+ *
+ * @throws BantamError naming the nearest preset, or what is wrong with the changes.
+ */
+export function modelConfig(name: string, changes: ModelConfigInput = {}): ModelConfig {
+  return withChanges(findPreset(presets, name), changes);
 }

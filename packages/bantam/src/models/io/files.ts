@@ -1,0 +1,76 @@
+import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { TorchError } from '@bantam/torch';
+import { BantamError } from '../../base/errors.js';
+import { makeFolder } from '../../base/make-folder.js';
+
+/** True if there is a folder of this path. */
+export async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isDirectory() ?? false;
+}
+
+/** Writes a value as JSON. */
+export async function writeJson(file: string, value: unknown): Promise<void> {
+  await writeFile(file, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Waits until the files of a folder, and its list of files, are on the disk. */
+async function syncFolder(path: string): Promise<void> {
+  const files = (await readdir(path)).map((file) => join(path, file));
+  for (const file of [...files, path]) {
+    const handle = await open(file);
+    await handle.sync().finally(() => handle.close());
+  }
+}
+
+/**
+ * Fills a temporary folder by `write` and renames it when complete, so that neither a reader nor a
+ * crash at any moment finds half of it. An earlier folder of that name is replaced.
+ *
+ * @throws BantamError if the earlier folder has files whose names `replaceable` does not accept,
+ * or the path cannot be written.
+ */
+export async function writeFolder(
+  path: string,
+  replaceable: (file: string) => boolean,
+  write: (draft: string) => Promise<void>,
+): Promise<void> {
+  const earlier = await readdir(path).catch(() => []);
+  const foreign = earlier.filter((file) => !replaceable(file));
+  if (foreign.length > 0) {
+    throw new BantamError(
+      `${path} holds other files (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}); name a new or empty folder.`,
+    );
+  }
+  const beside = (kind: string) => join(dirname(path), `.${basename(path)}.${process.pid}.${kind}`);
+  const [draft, old] = [beside('draft'), beside('old')];
+  try {
+    makeFolder(draft);
+    await write(draft);
+    await syncFolder(draft);
+    if (await isFolder(path)) await rename(path, old);
+    await rename(draft, path);
+  } catch (error) {
+    throw explain(error, path);
+  } finally {
+    await rm(draft, { recursive: true, force: true }).catch(() => undefined);
+    await rm(old, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+const causes: Readonly<Record<string, string>> = {
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
+  EROFS: 'it is read-only',
+  ENOTDIR: 'a part of the path is a file',
+  EEXIST: 'a file has this name',
+  ENOSPC: 'the disk is full',
+};
+
+function explain(error: unknown, path: string): unknown {
+  if (error instanceof TorchError) return new BantamError(error.message);
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const cause = causes[code];
+  if (cause === undefined) return error;
+  return new BantamError(`Cannot write to ${path}: ${cause}; name a folder that can be written.`);
+}

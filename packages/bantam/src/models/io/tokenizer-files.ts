@@ -1,0 +1,146 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BantamError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
+import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../../text/index.js';
+import { isObject, oneOf } from '../../base/fields.js';
+import type { TextConfig } from '../towers.js';
+
+/** Files that a tokenizer's `save` writes. */
+export const tokenizerFiles = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+];
+
+const vocabularies = ['bpe_simple_vocab_16e6.txt.gz', 'bpe_simple_vocab_16e6.txt', 'merges.txt'];
+const cleanings = oneOf<Cleaning>('whitespace', 'lower', 'canonicalize', 'none');
+
+/**
+ * Writes a tokenizer's files, and returns the text configuration by which OpenCLIP uses them: with
+ * `hfTokenizerName` set it reads them from the model's own directory, whatever the name is.
+ */
+export async function saveTokenizer(
+  directory: string,
+  tokenizer: Tokenizer,
+  config: TextConfig,
+): Promise<TextConfig> {
+  requireFit(tokenizer, config, 'The tokenizer');
+  await tokenizer.save(directory);
+  // OpenCLIP has OpenAI's tokenizer itself, which fills up with id 0: features may depend on that, and
+  // the files can name only a special token, which 0 is not.
+  if (config.hfTokenizerName === null && isOpenAis(tokenizer)) return config;
+  const clean = await writtenCleaning(directory);
+  // OpenCLIP cleans texts in any case, and the least is white space.
+  const isDefault = clean === undefined || clean === 'whitespace' || clean === 'none';
+  return {
+    ...config,
+    hfTokenizerName: config.hfTokenizerName ?? 'bantam',
+    tokenizerKwargs: isDefault ? config.tokenizerKwargs : { ...config.tokenizerKwargs, clean },
+  };
+}
+
+/** True if a tokenizer has OpenAI's vocabulary, judged by its ids of a text. */
+function isOpenAis(tokenizer: Tokenizer): boolean {
+  const ids = tokenizer.encode('a photo of a cat').join();
+  return tokenizer.padId === 0 && ids === '49406,320,1125,539,320,2368,49407';
+}
+
+/** The cleaning that Bantam's tokenizers note in their own member of `tokenizer_config.json`. */
+async function writtenCleaning(directory: string): Promise<unknown> {
+  const config = await readJson(join(directory, 'tokenizer_config.json'), 'model');
+  const own = isObject(config) ? config.bantam : undefined;
+  return isObject(own) ? own.clean : undefined;
+}
+
+/** Options of {@link findTokenizer}. */
+export interface FindTokenizerOptions {
+  /** OpenAI's vocabulary, for directories without a tokenizer. */
+  readonly merges?: string | undefined;
+  /** Cleaning of texts; default: OpenCLIP's. */
+  readonly clean?: Cleaning | undefined;
+}
+
+/**
+ * The tokenizer of a model directory: its `tokenizer.json`, else OpenAI's BPE from vocabulary files
+ * in it or from `merges`. If there is none, or it does not fit, the returned function throws: an
+ * image tower can be used without.
+ */
+export async function findTokenizer(
+  directory: string,
+  config: TextConfig,
+  options: FindTokenizerOptions,
+): Promise<() => Tokenizer> {
+  try {
+    const tokenizer = await readTokenizer(directory, config, options);
+    requireFit(tokenizer, config, `The tokenizer of ${directory}`);
+    return () => tokenizer;
+  } catch (error) {
+    if (!(error instanceof BantamError)) throw error;
+    return () => {
+      throw error;
+    };
+  }
+}
+
+async function readTokenizer(
+  directory: string,
+  config: TextConfig,
+  { merges, clean = cleaningOf(config) }: FindTokenizerOptions,
+): Promise<Tokenizer> {
+  const { contextLength, hfTokenizerName } = config;
+  const files = await readdir(directory);
+  const inside = (file: string | undefined) => (file === undefined ? file : join(directory, file));
+  if (files.includes('tokenizer.json')) {
+    return loadTokenizer(directory, { contextLength, clean });
+  }
+  if (hfTokenizerName !== null) {
+    throw new BantamError(
+      `${directory} has no tokenizer.json; put that of "${hfTokenizerName}" there to encode texts.`,
+    );
+  }
+  const mergesFile = merges ?? inside(vocabularies.find((name) => files.includes(name)));
+  if (mergesFile === undefined) {
+    throw new BantamError(
+      `${directory} has no tokenizer; put tokenizer.json or OpenAI's bpe_simple_vocab_16e6.txt.gz there to encode texts.`,
+    );
+  }
+  const vocabFile =
+    merges === undefined ? inside(files.find((name) => name === 'vocab.json')) : undefined;
+  return clipTokenizer({
+    mergesFile,
+    contextLength,
+    ...(vocabFile !== undefined && { vocabFile }),
+  });
+}
+
+/** How OpenCLIP cleans texts before it hands them to a Hugging Face tokenizer, or to CLIP's. */
+function cleaningOf({ hfTokenizerName, tokenizerKwargs }: TextConfig): Cleaning {
+  const { clean = hfTokenizerName === null ? 'lower' : 'whitespace', ...others } =
+    tokenizerKwargs ?? {};
+  const unknown = Object.keys(others).filter((key) => Boolean(others[key]));
+  if (unknown.length > 0 || !cleanings.accepts(clean)) {
+    const option = unknown[0] ?? `clean ${JSON.stringify(clean)}`;
+    throw new BantamError(
+      `The model's tokenizer has the option ${option} of OpenCLIP, which Bantam does not have; encode texts with OpenCLIP.`,
+    );
+  }
+  return clean as Cleaning;
+}
+
+function requireFit(
+  { vocabSize, contextLength }: Tokenizer,
+  config: TextConfig,
+  name: string,
+): void {
+  if (vocabSize > config.vocabSize) {
+    throw new BantamError(
+      `${name} has ${vocabSize} ids, but the model has vectors for ${config.vocabSize} only; use the tokenizer that the model was trained with.`,
+    );
+  }
+  if (contextLength > config.contextLength) {
+    throw new BantamError(
+      `${name} cuts texts at ${contextLength} ids, but the model's context is ${config.contextLength}; use the tokenizer that the model was trained with.`,
+    );
+  }
+}

@@ -1,0 +1,1 @@
+export { main as setup } from './main.js';
