@@ -2,15 +2,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { trainTokenizer } from 'bantam';
 import {
   createStrategy,
-  createTrainer,
   Quarantine,
   resolveConfig,
   resolvePrecision,
-  trainTokenizer,
-} from '../../packages/bantam/dist/index.js';
-import { readCaptions } from '../../bench/dist/captions.js';
+  Trainer,
+} from 'bantam/experimental';
+import { readCaptions } from 'bantam-bench/captions';
 
 /** Bytes that look random: a linear congruential sequence. */
 function noise(length) {
@@ -24,24 +24,24 @@ function noise(length) {
 }
 
 /**
- * The batches of one step over and over, in pieces as a loader gives them: noise for pictures, every
- * piece with its own; the benchmark's captions, the same in every piece, so that none is longer.
+ * The batches of one step over and over, in micro-batches as a loader gives them: noise for images, every
+ * microBatch with its own; the benchmark's captions, the same in every microBatch, so that none is longer.
  */
-function readyBatches({ batchSize, pieceSize, views, captions }) {
+function readyBatches({ batchSize, microBatchSize, views, captions }) {
   const pixelsOf = new Map();
-  const pieceOf = (piece, size) => {
-    const start = piece * pieceSize;
-    const rows = Array.from({ length: pieceSize }, (_, i) => start + i);
+  const microBatchOf = (microBatch, size) => {
+    const start = microBatch * microBatchSize;
+    const rows = Array.from({ length: microBatchSize }, (_, i) => start + i);
     const images = views.map((view) => {
-      const key = `${view} ${piece} ${size}`;
-      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(pieceSize * size * size * 3));
+      const key = `${view} ${microBatch} ${size}`;
+      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(microBatchSize * size * size * 3));
       return [view, pixelsOf.get(key)];
     });
     return {
       images: Object.fromEntries(images),
       height: size,
       width: size,
-      size: pieceSize,
+      size: microBatchSize,
       captions: rows.map((_, i) => captions[i % captions.length]),
       indices: Int32Array.from(rows),
       keys: rows.map(String),
@@ -52,14 +52,14 @@ function readyBatches({ batchSize, pieceSize, views, captions }) {
   return {
     waitSeconds: 0,
     async *batches(_, { size }) {
-      for (let piece = 0; ; piece = (piece + 1) % (batchSize / pieceSize)) {
-        yield await Promise.resolve(pieceOf(piece, size));
+      for (let microBatch = 0; ; microBatch = (microBatch + 1) % (batchSize / microBatchSize)) {
+        yield await Promise.resolve(microBatchOf(microBatch, size));
       }
     },
   };
 }
 
-/** As many pictures of noise as a batch has, for a strategy that reads them before training. */
+/** As many images of noise as a batch has, for a strategy that reads them before training. */
 function noiseSource(folder, samples, size) {
   const path = join(folder, 'noise.rgb');
   writeFileSync(path, noise(size * size * 3));
@@ -76,11 +76,11 @@ function noiseSource(folder, samples, size) {
  *
  * @param {object} options
  * @param {string} options.model a preset's name
- * @param {string} [options.strategy] default `clip`
+ * @param {import('bantam/experimental').StrategyInput} [options.strategy] default `clip`
  * @param {number} options.batchSize
  * @param {number} [options.microBatch] default: the whole batch
  * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
- * @param {Readonly<Record<string, string>>} [options.settings] further settings
+ * @param {import('bantam/experimental').TrainInput} [options.train] further settings of training
  * @param {string} options.folder for what a strategy reads before training
  * @returns {Promise<{
  *   precision: string,
@@ -92,50 +92,43 @@ function noiseSource(folder, samples, size) {
  */
 export async function readySteps({
   model,
-  strategy: type = 'clip',
+  strategy: chosen = 'clip',
   batchSize,
   microBatch = 0,
   precision = 'auto',
-  settings = {},
+  train = {},
   folder,
 }) {
-  const config = resolveConfig(
-    {
-      model,
-      data: 'noise',
-      budget: '1e15samples',
-      strategy: type,
-      // The weights of the locked tower have no part in its cost.
-      ...(type === 'lit' && { initImage: 'fresh weights' }),
-      settings: {
-        'train.batchSize': String(batchSize),
-        'train.microBatch': String(microBatch),
-        'train.precision': precision,
-        ...settings,
-      },
-    },
-    null,
-  );
+  const type = typeof chosen === 'string' ? chosen : chosen.type;
+  const config = resolveConfig({
+    model,
+    data: 'noise',
+    budget: '1e15samples',
+    strategy: chosen,
+    // The weights of the locked tower do not change its cost.
+    ...(type === 'lit' && { init: { image: 'fresh weights' } }),
+    train: { batchSize, microBatch, precision, ...train },
+  });
   const captions = await readCaptions();
   const { vocabSize, contextLength } = config.model.text;
   const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
   const strategy = createStrategy(config, { samples: batchSize, models: [] });
-  const pieceSize = microBatch === 0 ? batchSize : microBatch;
+  const microBatchSize = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const loader = readyBatches({ batchSize, pieceSize, views, captions });
-  const setup = createTrainer(config, { strategy, tokenizer, loader });
+  const loader = readyBatches({ batchSize, microBatchSize, views, captions });
+  const trainer = new Trainer({ config, strategy, tokenizer }, loader);
   const dtype = resolvePrecision(precision);
   await strategy.prepare?.({
-    model: setup.model,
+    model: trainer.model,
     source: noiseSource(folder, batchSize, config.preprocess.size),
     preprocess: config.preprocess,
     precision: dtype,
-    batchSize: pieceSize,
+    batchSize: microBatchSize,
     quarantine: new Quarantine(),
     exclude: () => undefined,
     onProgress: () => undefined,
   });
-  const steps = setup.trainer.run();
+  const steps = trainer.run();
   return {
     precision: dtype,
     embedDim: config.model.embedDim,
@@ -144,7 +137,7 @@ export async function readySteps({
       await steps.next();
       return (performance.now() - start) / 1000;
     },
-    flopsPerSample: () => setup.trainer.spent.flops / setup.trainer.spent.samples,
-    close: () => setup[Symbol.dispose](),
+    flopsPerSample: () => trainer.spent.flops / trainer.spent.samples,
+    close: () => trainer[Symbol.dispose](),
   };
 }

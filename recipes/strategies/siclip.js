@@ -7,18 +7,14 @@
  *
  * No result was recorded yet.
  */
-const untaught = {
-  'strategy.feature': '0',
-  'strategy.relation': '0',
-  'strategy.interactive': '0',
-};
+const untaught = { feature: 0, relation: 0, interactive: 0 };
 
 export default [
-  { name: 'clip, pair matching', strategy: 'siclip', settings: untaught },
+  { name: 'clip, pair matching', strategy: 'siclip', settings: { strategy: untaught } },
   {
     name: 'clip, pair matching one to one',
     strategy: 'siclip',
-    settings: { ...untaught, 'strategy.negatives': 'assignment' },
+    settings: { strategy: { ...untaught, negatives: 'assignment' } },
   },
   { name: 'siclip, taught by the clip run', strategy: 'siclip', settings: {}, taught: true },
 ];

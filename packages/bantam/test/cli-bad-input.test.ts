@@ -70,7 +70,16 @@ describe('bad training options', () => {
         [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
         /The strategy 'distill' cannot use the model in gone\. There is no folder gone/,
       ),
-      fails([...training({}), '--set', 'init.model=run/model'], /name their .* --init, or/, 2),
+      fails(
+        [...training({}), '--set', 'init.modle=run'],
+        /'init\.modle' \(did you mean "init\.model"/,
+        2,
+      ),
+      fails(
+        [...training({}), '--set', 'train.lr=fast'],
+        /'train\.lr' is "fast"; it must be a number of at least 0/,
+        2,
+      ),
       fails([...training({}), '--patience', '3'], /no data .* name them with --validate SPEC/, 2),
       fails([...training({}), ...validation('folder:nowhere')], /"nowhere" cannot be read/),
       fails([...training({}), ...validation('folder:shapes', 'acc2')], /"acc2" .* one of acc1,/, 2),
@@ -93,7 +102,7 @@ describe('a training that diverges', () => {
       /stopped at step 2: .* lower train\.lr, or without the samples that diverged\/non-finite\.jsonl names\.$/,
     );
     const lines = readFileSync(at('diverged/non-finite.jsonl'), 'utf8').trim().split('\n');
-    assert.equal((JSON.parse(lines.at(-1) ?? '') as { keys: string[] }).keys.length, 24);
+    assert.equal((JSON.parse(String(lines.at(-1))) as { keys: string[] }).keys.length, 24);
     assert.deepEqual(
       ['model', 'checkpoints'].filter((name) => existsSync(at(join('diverged', name)))),
       [],

@@ -16,7 +16,7 @@ export function temporaryFolder(): Promise<string> {
 }
 
 /**
- * Draws coloured shapes of 64 pixels into `folder`: one folder per class such as `red circle`, and
+ * CounterRng coloured shapes of 64 pixels into `folder`: one folder per class such as `red circle`, and
  * `pairs.csv` with the captions. Sizes and places differ from image to image and from one
  * `variant` to another.
  */

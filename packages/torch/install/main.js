@@ -10,18 +10,16 @@ import { findPrebuilt } from './prebuilt.js';
 import { say } from './progress.js';
 import { findToolchain } from './toolchain.js';
 
-/** Folder of this package. */
-const root = fileURLToPath(new URL('..', import.meta.url));
-
 /**
  * Gets libtorch and the addon, which comes from this platform's package where that fits and is
  * compiled elsewhere.
  *
  * @param {import('./environment.js').Env} env
+ * @param {string} [root] folder of @bantam/torch; the one that this file is in by default
  * @returns {Promise<{ libtorch: { version: string, path: string }, addon: string }>} what is in
  *   place, and how the addon came
  */
-export async function main(env) {
+export async function main(env, root = fileURLToPath(new URL('..', import.meta.url))) {
   handleInterrupts();
   const { glibcVersionRuntime: glibc } = process.report.getReport().header;
   checkPlatform(env, { platform: process.platform, arch: process.arch, glibc });

@@ -1,14 +1,14 @@
+// `Disposable` and `Symbol.dispose` in the declarations, whatever `lib` a project has.
+/// <reference lib="esnext.disposable" preserve="true" />
 /** @bantam/torch: libtorch for TypeScript. */
 export { syncFolder, writeFileAtomic } from './atomic-file.js';
 export * from './autograd.js';
 export { checkpoint, isRerunning } from './checkpoint.js';
 export { TorchError } from './errors.js';
-export { countFlops } from './count-flops.js';
-export { at } from './at.js';
-export { dims } from './dims.js';
+export { at, dims } from './at.js';
 export * from './dtype.js';
 export * from './machine.js';
-export * from './memory.js';
+export * from './profiling.js';
 export { nearest } from './nearest.js';
 export * from './nn/index.js';
 export { Operator, type Argument } from './operator.js';

@@ -30,17 +30,17 @@ function runChild(body: string, seconds = 60): string[] {
   assert.equal(
     lines.at(-1),
     'the end',
-    `the process ended (status ${String(status)}, signal ${String(signal)}) after: ${lines.at(-1) ?? ''}\n${stderr.slice(0, 2000)}`,
+    `the process ended (status ${String(status)}, signal ${String(signal)}) after: ${String(lines.at(-1))}\n${stderr.slice(0, 2000)}`,
   );
   return lines.slice(0, -1);
 }
 
-/** What expressions over the addons throw or give, each against what it should. */
+/** Asserts what expressions over the addons throw or return. */
 function assertOutcomes(cases: readonly (readonly [expression: string, expected: RegExp])[]): void {
   const script = cases.map(([expression]) => `console.log(attempt(() => ${expression}));`);
   const lines = runChild(script.join('\n'));
   for (const [i, [expression, expected]] of cases.entries()) {
-    assert.match(lines[i] ?? 'nothing was printed', expected, expression);
+    assert.match(String(lines[i]), expected, expression);
   }
 }
 
@@ -203,6 +203,50 @@ describe("an operator's arguments", () => {
       }));`);
     // leaky_relu([1·3 + 2·4, −1·5 − 2·6]) with slope ½
     assert.equal(line, '[11,-8.5]');
+  });
+});
+
+describe('our own operators', () => {
+  it('refuse shapes that do not belong together', () => {
+    const of = (shape: string): string =>
+      `native.fromTypedArray(new Float32Array(${shape}.reduce((a, b) => a * b, 1)), ${shape}, 6, true)`;
+    const call = (name: string, ...args: string[]): string =>
+      `native.shape([native.call(native.resolve('bantam::${name}', ''), [${args.join()}])].flat()[0])`;
+    const map = of('[2, 3, 1, 1]');
+    const three = of('[3]');
+    const options = ['null', 'true', 'true', '0.1', '1e-5'];
+    assertOutcomes([
+      [call('attention', of('[1, 2, 96]'), '0', 'false'), /attention has at least one head, not 0/],
+      [call('attention_applies', of('[1, 2, 96]'), '0'), /at least one head/],
+      [
+        call('quick_gelu_backward', of('[0]'), of('[64, 64]')),
+        /gradient of quick GELU has the shape \[0\] where its input has \[64, 64\]/,
+      ],
+      [call('batch_norm_forward', map, three, three, three, three, ...options), /^\[2,3,1,1\]$/],
+      [
+        call('batch_norm_forward', map, three, of('[2]'), three, three, ...options),
+        /batch norm of 3 channels takes as many/,
+      ],
+      [
+        call('batch_norm', map, three, three, three, of('[1]'), ...options),
+        /batch norm of 3 channels takes as many/,
+      ],
+      [
+        call(
+          'batch_norm_backward',
+          of('[2, 3, 1, 2]'),
+          map,
+          three,
+          three,
+          three,
+          three,
+          'null',
+          'false',
+          'true',
+        ),
+        /batch norm's residual, result and gradient are of the shape/,
+      ],
+    ]);
   });
 });
 

@@ -11,7 +11,9 @@ import {
   oneOf,
   positive,
   read,
+  readSettings,
   setting,
+  tagged,
   text,
   tupleOf,
   type AnySchema,
@@ -112,7 +114,11 @@ describe('read', () => {
       group({ type: v.literal('softmax') }),
       group({ type: v.literal('sigmoid'), bias: setting(count(), 1, 'Bias.') }),
     ]);
-    assert.match(message(loss, { type: 'hinge' }), /"softmax" \| "sigmoid"/);
+    assert.equal(
+      message(loss, { type: 'hinge' }),
+      '"type" of the model is "hinge"; it must be "softmax" or "sigmoid".',
+    );
+    assert.equal(message(loss, {}), 'the model lacks "type", "softmax" or "sigmoid".');
     assert.match(message(loss, { type: 'sigmoid', bas: 1 }), /did you mean "bias"/);
     // Only of its own option's members.
     assert.match(message(loss, { type: 'softmax', bias: 1 }), /did you mean "type"/);
@@ -121,4 +127,53 @@ describe('read', () => {
   it('throws the given class of error', () => {
     assert.throws(() => read(model, {}, { where: 'x', error: UsageError }), UsageError);
   });
+});
+
+describe('tagged', () => {
+  const loss = tagged([
+    group({ type: v.literal('softmax'), chunk: setting(count(), 8, 'Rows.') }),
+    group({ type: v.literal('sigmoid'), bias: setting(positive(), 1, 'Bias.') }),
+  ]);
+  const settings = group({ loss: setting(loss, 'softmax', 'Loss.') });
+  const readIt = (value: unknown) => readSettings(settings, value, { error: UsageError });
+
+  it('takes a name alone for the defaults of its group', () => {
+    assert.deepEqual(readIt({}), { loss: { type: 'softmax', chunk: 8 } });
+    assert.deepEqual(readIt({ loss: 'sigmoid' }), { loss: { type: 'sigmoid', bias: 1 } });
+    assert.deepEqual(readIt({ loss: { type: 'softmax', chunk: 2 } }), {
+      loss: { type: 'softmax', chunk: 2 },
+    });
+  });
+
+  for (const [title, value, expected] of [
+    [
+      'an unknown name',
+      'hinge',
+      `The setting 'loss' is "hinge"; it must be "softmax" or "sigmoid".`,
+    ],
+    [
+      'an unknown type',
+      { type: 'hinge' },
+      `The setting 'loss.type' is "hinge"; it must be "softmax" or "sigmoid".`,
+    ],
+    [
+      'a missing type',
+      { chunk: 1 },
+      `The setting 'loss.type' is missing; it must be "softmax" or "sigmoid".`,
+    ],
+    [
+      "another group's member",
+      { type: 'sigmoid', chunk: 1 },
+      `There is no setting 'loss.chunk' (did you mean "loss.type"?).`,
+    ],
+    [
+      'a refused value',
+      { type: 'softmax', chunk: 0 },
+      `The setting 'loss.chunk' is 0; it must be a whole number of at least 1.`,
+    ],
+  ] as const) {
+    it(`names ${title} by its path`, () => {
+      assert.throws(() => readIt({ loss: value }), { name: 'UsageError', message: expected });
+    });
+  }
 });

@@ -102,6 +102,35 @@ export function setting<const S extends AnySchema, const D extends v.InferInput<
   return v.optional(v.pipe(schema, v.description(description)), fallback);
 }
 
+/** A sentence for people about a setting that has no default. */
+export function described<const S extends AnySchema>(schema: S, description: string) {
+  return v.pipe(schema, v.description(description));
+}
+
+/** The members of groups whose `type` tells them apart. */
+export type TaggedOptions = v.VariantOptions<'type'>;
+
+/** Input of {@link tagged}: a group with its `type`, or that name alone for a group of defaults. */
+export type TaggedInput<O extends TaggedOptions> = WithTag<
+  v.InferInput<v.VariantSchema<'type', O, undefined>>
+>;
+
+type WithTag<Input> = Input | (Input extends { readonly type: infer Tag } ? Tag : never);
+
+/** One of several groups, told apart by `type`. The name alone stands for that group's defaults. */
+export function tagged<const O extends TaggedOptions>(options: O) {
+  type Output = v.InferOutput<v.VariantSchema<'type', O, undefined>>;
+  type Schema = v.GenericSchema<TaggedInput<O>, Output>;
+  const whole = v.variant('type', options);
+  // The literals of the options, whose types TypeScript cannot collect from a list.
+  const names = tagsOf(whole) as TaggedInput<O>[] & [string, ...string[]];
+  const named = v.pipe(
+    v.picklist(names, alternatives(names)),
+    v.transform((type) => v.parse(whole, { type })),
+  );
+  return v.lazy((value): Schema => (typeof value === 'string' ? (named as Schema) : whole));
+}
+
 /** An object that has these members and no others. */
 export function group<const E extends Entries>(entries: E): Group<E> {
   return v.strictObject(entries);
@@ -133,28 +162,95 @@ export function read<const S extends AnySchema>(
 ): v.InferOutput<S> {
   const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
-  throw new error(describeIssue(schema, result.issues[0], where));
+  throw new error(describeIssue(findProblem(schema, value, result.issues[0]), where));
 }
 
-/** One sentence about an issue of valibot, of a value named `where`. */
-function describeIssue(schema: AnySchema, issue: v.BaseIssue<unknown>, where: string): string {
+/**
+ * Checks settings and fills in defaults. Messages name a setting by its path, such as
+ * `train.batchSize`.
+ *
+ * @throws The given error as {@link read} does.
+ */
+export function readSettings<const S extends AnySchema>(
+  schema: S,
+  value: unknown,
+  { error }: Required<Pick<ReadOptions, 'error'>>,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, value, { abortEarly: true });
+  if (result.success) return result.output;
+  throw new error(describeSetting(findProblem(schema, value, result.issues[0])));
+}
+
+/** The first thing that is wrong with a value. */
+interface Problem {
+  readonly kind: 'unknown' | 'missing' | 'refused';
+  /** Where it is; empty for the value itself. */
+  readonly keys: readonly (string | number)[];
+  /** Names of the members beside it. */
+  readonly siblings: readonly string[];
+  readonly input: unknown;
+  /** Description of an accepted value. */
+  readonly wanted: string;
+}
+
+function findProblem(schema: AnySchema, value: unknown, issue: v.BaseIssue<unknown>): Problem {
   const keys = (issue.path ?? []).map(({ key }) => key as string | number);
+  const members = membersAt(schema, value, keys.slice(0, -1));
+  const found = { keys, siblings: Object.keys(members), input: issue.input };
   const last = keys.at(-1);
-  const parents = keys.slice(0, -1);
-  const place = [...parents].reverse().map((key) => named(key));
-  const owner = [...place, where].join(' of ');
-  if (last === undefined) return `${where} must be ${wantedOf(issue)}.`;
-  if (issue.type === 'strict_object' && issue.expected !== 'Object') {
-    const members = membersAt(schema, issue.path ?? []);
-    if (issue.expected === 'never') {
-      return `${owner} has no setting "${last}"${didYouMean(String(last), Object.keys(members))}.`;
-    }
+  if (last !== undefined && issue.type === 'strict_object' && issue.expected !== 'Object') {
     const entry = members[String(last)];
-    const missing = entry && v.safeParse(entry, undefined);
-    const wanted = missing && !missing.success ? `, ${wantedOf(missing.issues[0])}` : '';
-    return `${owner} lacks "${last}"${wanted}.`;
+    if (issue.expected === 'never' || entry === undefined) {
+      return { ...found, kind: 'unknown', wanted: '' };
+    }
+    const lacking = v.safeParse(entry, undefined);
+    const wanted = lacking.success ? '' : wantedOf(lacking.issues[0]);
+    return { ...found, kind: 'missing', wanted };
   }
-  return `${named(last)} of ${owner} is ${show(issue.input)}; it must be ${wantedOf(issue)}.`;
+  const kind = issue.type === 'variant' && issue.input === undefined ? 'missing' : 'refused';
+  return { ...found, kind, wanted: wantedOf(issue) };
+}
+
+/** One sentence about a problem of a value named `where`. */
+function describeIssue({ kind, keys, siblings, input, wanted }: Problem, where: string): string {
+  const last = keys.at(-1);
+  if (last === undefined) return `${where} must be ${wanted}.`;
+  const place = keys.slice(0, -1).toReversed().map(named);
+  const owner = [...place, where].join(' of ');
+  switch (kind) {
+    case 'unknown':
+      return `${owner} has no setting "${last}"${didYouMean(String(last), siblings)}.`;
+    case 'missing':
+      return `${owner} lacks "${last}"${wanted === '' ? '' : `, ${wanted}`}.`;
+    case 'refused':
+      return `${named(last)} of ${owner} is ${show(input)}; it must be ${wanted}.`;
+  }
+}
+
+/** One sentence about a problem of settings. */
+function describeSetting({ kind, keys, siblings, input, wanted }: Problem): string {
+  const last = keys.at(-1);
+  if (last === undefined) return `The settings must be ${wanted}.`;
+  const parents = keys.slice(0, -1);
+  const path = settingPath(keys);
+  switch (kind) {
+    case 'unknown': {
+      const known = siblings.map((sibling) => settingPath([...parents, sibling]));
+      return `There is no setting '${path}'${didYouMean(path, known)}.`;
+    }
+    case 'missing':
+      return `The setting '${path}' is missing${wanted === '' ? '' : `; it must be ${wanted}`}.`;
+    case 'refused':
+      return `The setting '${path}' is ${show(input)}; it must be ${wanted}.`;
+  }
+}
+
+/** `strategy.stages[1].lr` */
+function settingPath(keys: readonly (string | number)[]): string {
+  return keys
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`))
+    .join('')
+    .replace(/^\./, '');
 }
 
 function named(key: string | number): string {
@@ -169,8 +265,11 @@ function show(value: unknown): string {
 
 function wantedOf(issue: v.BaseIssue<unknown>): string {
   if (issue.type === 'strict_object' || issue.type === 'object') return 'an object of settings';
-  // A tagged union without its tag, or with an unknown one.
-  if (issue.type === 'variant') return `an object whose type is ${issue.expected ?? 'known'}`;
+  // A tagged union without its tag, or with an unknown one: `("softmax" | "sigmoid")`.
+  if (issue.type === 'variant') {
+    if (issue.expected === null || issue.expected === 'Object') return 'an object of settings';
+    return issue.expected.replace(/^\(|\)$/g, '').replaceAll(' | ', ' or ');
+  }
   return issue.message;
 }
 
@@ -178,14 +277,15 @@ function alternatives(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(' or ');
 }
 
-/** The members of the group that the last key of an issue's path is, or should be, one of. */
-function membersAt(schema: AnySchema, path: readonly v.IssuePathItem[]): Entries {
-  const [root] = path;
-  let entries = entriesOf(schema, root?.input);
-  for (const { key, value } of path.slice(0, -1)) {
+/** The members that the group at a path of a value has. */
+function membersAt(schema: AnySchema, value: unknown, path: readonly (string | number)[]): Entries {
+  let entries = entriesOf(schema, value);
+  let at = value;
+  for (const key of path) {
+    at = (at as Readonly<Record<string | number, unknown>> | undefined)?.[key];
     if (typeof key === 'number') continue;
-    const member = entries[String(key)];
-    entries = member === undefined ? {} : entriesOf(member, value);
+    const member = entries[key];
+    entries = member === undefined ? {} : entriesOf(member, at);
   }
   return entries;
 }
@@ -198,24 +298,54 @@ interface Inner {
   readonly entries?: Entries;
   /** Options of a union. */
   readonly options?: readonly (AnySchema | string)[];
-  /** Tag of a tagged union. */
-  readonly key?: string;
+  /** Schema for a value. */
+  readonly getter?: (value: unknown) => AnySchema;
+}
+
+/** The groups of a tagged union within optional schemas and lists; of a group, itself. */
+export function groupsOf(schema: AnySchema): Group[] {
+  const { wrapped, item, entries, options = [], getter } = schema as AnySchema & Inner;
+  const inner = wrapped ?? item ?? getter?.({});
+  if (inner !== undefined) return groupsOf(inner);
+  if (entries !== undefined) return [schema as Group];
+  return options.filter((option) => typeof option !== 'string').flatMap(groupsOf);
 }
 
 /**
- * The members of a group within optional schemas, lists and unions; none of other schemas.
- *
- * @param value - chooses the option of a tagged union by its tag; default: members of all options
+ * The members of a group within optional schemas, lists and unions; none of other schemas. Of a tagged
+ * union, those of the groups that a value's tags leave open.
  */
 export function entriesOf(schema: AnySchema, value?: unknown): Entries {
-  const { wrapped, item, entries, options = [], key } = schema as AnySchema & Inner;
-  const inner = wrapped ?? item;
-  if (inner !== undefined) return entriesOf(inner, value);
-  if (entries !== undefined) return entries;
-  const groups = options
-    .filter((option) => typeof option !== 'string')
-    .map((option) => entriesOf(option));
-  if (key === undefined || !isObject(value)) return Object.assign({}, ...groups) as Entries;
-  const tag = value[key];
-  return groups.find(({ [key]: own }) => own !== undefined && v.is(own, tag)) ?? {};
+  const groups = groupsOf(schema);
+  const open = isObject(value) ? groups.filter(({ entries }) => fits(entries, value)) : groups;
+  const chosen = open.length > 0 ? open : groups;
+  return Object.assign({}, ...chosen.map(({ entries }) => entries)) as Entries;
+}
+
+/** The default of a {@link setting}; undefined: it has none. */
+export function defaultOf(schema: AnySchema): unknown {
+  return (schema as AnySchema & { readonly default?: unknown }).default;
+}
+
+/** The string that a schema accepts alone, such as a tag. */
+export function literalOf(schema: AnySchema): string | undefined {
+  const { wrapped, literal } = schema as AnySchema & Inner & { readonly literal?: unknown };
+  if (wrapped !== undefined) return literalOf(wrapped);
+  return typeof literal === 'string' ? literal : undefined;
+}
+
+function fits(entries: Entries, value: Readonly<Record<string, unknown>>): boolean {
+  return Object.entries(entries).every(([name, entry]) => {
+    const literal = literalOf(entry);
+    return literal === undefined || value[name] === undefined || value[name] === literal;
+  });
+}
+
+/** The values of `type` of a tagged union; none of other schemas. */
+export function tagsOf(schema: AnySchema): string[] {
+  const tags = groupsOf(schema).flatMap(({ entries }) => {
+    const { type } = entries;
+    return (type && literalOf(type)) ?? [];
+  });
+  return [...new Set(tags)];
 }

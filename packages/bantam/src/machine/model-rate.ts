@@ -1,17 +1,14 @@
-import { noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
+import { at, noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
 import type { Batch } from '../data/index.js';
-import { narrowModel, preprocessOf, type Clip, type ModelConfig } from '../models/index.js';
+import { narrowModel, type Clip, type ModelConfig, type Preprocess } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 import {
   createStrategy,
-  createTrainer,
-  freshWeights,
-  parseStrategy,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
   fixedLengthTokenizer,
   noiseBatch,
   repeated,
+  resolveConfig,
+  Trainer,
 } from '../train/index.js';
 import { resolvePrecision } from '../base/precision.js';
 import { encodePixels } from '../eval/index.js';
@@ -22,7 +19,7 @@ export interface ModelRate {
   readonly batchSize: number;
   /** Image-caption pairs a second in training, with data ready in memory. */
   readonly train: number;
-  /** Pictures a second through the image tower, without gradients. */
+  /** Images a second through the image tower, without gradients. */
   readonly images: number;
   /** Captions a second through the text tower, without gradients. */
   readonly captions: number;
@@ -34,9 +31,9 @@ export interface ModelRateOptions {
   batchSize?: number;
   /** Tokens of each caption. Default 16. */
   captionTokens?: number;
-  /** About how long each of the three is measured, after one run that warms up. Default 2. */
+  /** Seconds for each of the three measurements, after a warm-up run. Default 2. */
   seconds?: number;
-  /** Default `auto`: what training would choose. */
+  /** Default `auto`, as in training. */
   precision?: 'auto' | 'fp32' | 'bf16';
 }
 
@@ -50,28 +47,22 @@ export async function measureModelRate(
 ): Promise<ModelRate> {
   const tokens = Math.min(captionTokens, model.text.contextLength);
   const tokenizer = fixedLengthTokenizer(model, tokens);
-  const batch = noiseBatch({ size: batchSize, edge: model.vision.imageSize });
-  const config = {
+  const batch = noiseBatch({ size: batchSize, imageSize: model.vision.imageSize });
+  const config = resolveConfig({
     model,
-    init: freshWeights,
-    strategy: parseStrategy('clip'),
     data: 'noise',
-    budget: '1e15 samples',
-    seed: 0,
-    train: { ...defaultTrainSettings, batchSize, precision },
-    tokenizer: { ...defaultTokenizerSettings },
-    preprocess: preprocessOf(model),
-    augment: [],
-  };
+    budget: '1e15samples',
+    train: { batchSize, precision },
+  });
   const strategy = createStrategy(config, { samples: batchSize });
-  using setup = createTrainer(config, { strategy, tokenizer, loader: repeated(batch) });
-  const steps = setup.trainer.run();
+  using trainer = new Trainer({ config, strategy, tokenizer }, repeated(batch));
+  const steps = trainer.run();
   const train = await medianSeconds(seconds, () => steps.next());
   await steps.return();
-  setup.model.eval();
+  trainer.model.eval();
   const dtype = resolvePrecision(precision);
-  narrowModel(setup.model, dtype);
-  const { images, captions } = await measureTowers(setup.model, {
+  narrowModel(trainer.model, dtype);
+  const { images, captions } = await measureTowers(trainer.model, {
     batch,
     tokenizer,
     dtype,
@@ -93,7 +84,7 @@ interface TowerInputs {
   tokenizer: Tokenizer;
   dtype: FloatDType;
   seconds: number;
-  preprocess: ReturnType<typeof preprocessOf>;
+  preprocess: Preprocess;
 }
 
 /** Median seconds of a batch through each tower. */
@@ -132,5 +123,8 @@ async function medianSeconds(seconds: number, run: () => unknown): Promise<numbe
     await run();
     times.push((performance.now() - start) / 1000);
   }
-  return times.sort((a, b) => a - b)[times.length >> 1] ?? NaN;
+  return at(
+    times.toSorted((a, b) => a - b),
+    times.length >> 1,
+  );
 }

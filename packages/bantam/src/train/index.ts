@@ -1,65 +1,69 @@
-/** Training: strategies, the trainer, checkpoints, budgets. */
-export { budgetProgress, parseBudget, type Budget, type Spent } from './budget.js';
-export {
-  applyModelSettings,
-  applySettings,
-  freshWeights,
-  type InitSettings,
-  defaultTokenizerSettings,
-  defaultTrainSettings,
-  type TokenizerSettings,
-  type TrainConfig,
-  type TrainerConfig,
-  type TrainSettings,
-} from './config.js';
-export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
-export type { TrainEvent, TrainResult } from './events.js';
-export { readMetrics, type MetricsRow } from './metrics.js';
-export {
-  MemoryPlanner,
-  type MemoryPlan,
-  type PlannedPhase,
-  type PlanOptions,
-  type TimePlan,
-  type TrainingPlan,
-} from './planning/index.js';
-export { readRunConfig, runPaths } from './run-directory.js';
-export {
-  createStrategy,
-  parseStrategy,
-  strategies,
-  type StrategyConfig,
-} from './strategies/index.js';
-export { loadStrategyModels, type StrategyModels } from './strategy-models.js';
+/** Training: configuration, strategies, the trainer, run directories, plans. */
+export { budgetProgress, parseBudget, type Budget, type Spent } from './config/budget.js';
+export { configFormat, runSchema, type RunOptions, type TrainConfig } from './config/config.js';
+export { configJsonSchema, settingsTables } from './config/describe.js';
+export { resolveConfig } from './config/resolve.js';
 export type {
-  EncodeContext,
-  Features,
-  LossContext,
-  Losses,
-  Samples,
-  StepBatch,
-  Strategy,
-  StrategyKind,
-} from './strategy.js';
-export {
-  reinforceSource,
-  type ReinforceOptions,
-  type ReinforceProgress,
-  type ReinforceSummary,
-} from './reinforced/reinforce-source.js';
-export { ReinforcedSet, type StoredRows } from './reinforced/reinforced-set.js';
-export type { ReinforcedManifest, StoredTeacher } from './reinforced/manifest.js';
-export { defaultValidationSettings, type ValidationSettings } from './validation-settings.js';
-export { readValidations, type ValidationRow } from './validation.js';
-export { fixedLengthTokenizer, noiseBatch, repeated, type NoiseBatchOptions } from './noise.js';
-export { resolveConfig, type RunOptions } from './resolve-config.js';
-export type { TrainControl } from './run-training.js';
-export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
+  InitSettings,
+  TokenizerInput,
+  TokenizerSettings,
+  TrainInput,
+  TrainSettings,
+  ValidationSettings,
+} from './config/settings.js';
+export { prepareTokenizer } from './config/tokenizer.js';
+export type { TrainControl } from './loop/open-training.js';
 export {
   Trainer,
   type BatchStream,
   type SkippedStep,
   type StepReport,
   type TakenStep,
-  type TrainerParts,
-} from './trainer.js';
+  type TrainerContext,
+} from './loop/trainer.js';
+export type { TrainingContext } from './loop/context.js';
+export type { TrainEvent, TrainResult } from './monitor/events.js';
+export { readValidations, type ValidationRow } from './monitor/validation.js';
+export {
+  fixedLengthTokenizer,
+  MemoryPlanner,
+  noiseBatch,
+  repeated,
+  type MemoryPlan,
+  type NoiseBatchOptions,
+  type PlanContext,
+  type PlannedPhase,
+  type TimePlan,
+  type TrainingPlan,
+} from './planning/index.js';
+export { readMetrics, type MetricsRow } from './run-dir/metrics.js';
+export { readRunConfig, runPaths } from './run-dir/paths.js';
+export {
+  createStrategy,
+  nameOf,
+  strategies,
+  strategySchema,
+  type StrategyConfig,
+  type StrategyInput,
+  type StrategyName,
+  type StrategyResources,
+} from './strategies/index.js';
+export type {
+  Features,
+  Losses,
+  Samples,
+  StepBatch,
+  StepContext,
+  Strategy,
+  StrategyKind,
+} from './strategies/strategy.js';
+export { loadStrategyModels, type StrategyModels } from './teachers/load.js';
+export type { ReinforcedManifest, StoredTeacher } from './teachers/manifest.js';
+export {
+  reinforceSource,
+  type ReinforceOptions,
+  type ReinforceProgress,
+  type ReinforceSummary,
+} from './teachers/reinforce.js';
+export { ReinforcedSet, type StoredRows } from './teachers/reinforced-set.js';
+export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';

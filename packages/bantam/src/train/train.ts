@@ -1,53 +1,41 @@
-import { onDevice } from '@bantam/torch';
-import { openSource, resolveAugment, type Source } from '../data/index.js';
-import { BantamError } from '../base/errors.js';
-import { paddedAs, type ModelConfig } from '../models/index.js';
-import { loadTokenizer, type Tokenizer } from '../text/index.js';
-import { nothingSpent, type Spent } from './budget.js';
-import { listCheckpoints, readCheckpointState } from './checkpoint.js';
-import { freshWeights, type TrainSettings } from './config.js';
-import type { TrainResult } from './events.js';
-import { checkInitialWeights, loadInitialModels } from './initialize.js';
-import {
-  planTraining,
-  requireMemory,
-  requireTime,
-  type PlanOptions,
-  type TrainingPlan,
-} from './planning/index.js';
-import { resolveConfig, type RunOptions } from './resolve-config.js';
-import { createRun, readRunConfig, runPaths, writeRunConfig } from './run-directory.js';
-import { runTraining, type Run, type TrainControl } from './run-training.js';
-import { createStrategy } from './strategies/index.js';
-import { loadStrategyModels } from './strategy-models.js';
-import { longestCaption, prepareTokenizer } from './tokenizer.js';
-import { validatorOf } from './validation.js';
+/** Training of a model in a run directory, and the plan of one. */
+import type { RunOptions } from './config/config.js';
+import { unspent, type Spent } from './config/budget.js';
+import type { TrainingContext } from './loop/context.js';
+import { openTraining, reopenTraining, type TrainControl } from './loop/open-training.js';
+import { runTraining } from './loop/run-training.js';
+import type { TrainResult } from './monitor/events.js';
+import { planTraining, requireMemory, requireTime, type TrainingPlan } from './planning/index.js';
+import { readCheckpointState } from './run-dir/checkpoint.js';
+import { createRun, runPaths, writeRunConfig } from './run-dir/paths.js';
 
 /** Options of {@link train}. */
-export interface TrainOptions extends RunOptions, TrainControl {
-  /** The run directory; must not hold a run. */
-  out: string;
-}
+export type TrainOptions = RunOptions &
+  TrainControl & {
+    /** The run directory; must not hold a run. */
+    readonly out: string;
+  };
+
+/** Options of {@link planRun}: those of {@link train}, of which it needs no run directory. */
+export type PlanOptions = RunOptions & TrainControl & { out?: string };
 
 /**
  * Trains a model and saves it as a model directory in `out`, with metrics, checkpoints and the whole
  * configuration beside it.
  *
- * @throws UsageError for a wrong option; BantamError when data, folder or numbers fail, or it would
- * not fit the memory or the time that there is.
+ * @throws UsageError for a wrong option; BantamError if data, folder or numbers fail, or it would
+ * not fit the memory or the time limit.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { run, control } = split(options);
   const { out } = options;
-  return prepared(options, async (parts) => {
-    const { config, tokenizer } = parts;
-    const planned = planOptions(parts, options);
-    await requireMemory(config, planned);
-    await requireTime(config, planned);
-    createRun(out);
-    await tokenizer.save(runPaths(out).tokenizer);
-    writeRunConfig(out, config);
-    return runTraining({ run: out, ...parts }, options);
-  });
+  using context = await openTraining(run, control);
+  await requireMemory(context);
+  await requireTime(context);
+  createRun(out);
+  await context.tokenizer.save(runPaths(out).tokenizer);
+  writeRunConfig(out, context.config);
+  return await runTraining(context, out);
 }
 
 /**
@@ -55,8 +43,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
  *
  * @throws UsageError or BantamError as {@link train} does.
  */
-export async function planRun(options: RunOptions & TrainControl): Promise<TrainingPlan> {
-  return prepared(options, (parts) => planTraining(parts.config, planOptions(parts, options)));
+export async function planRun(options: PlanOptions): Promise<TrainingPlan> {
+  const { run, control } = split(options);
+  using context = await openTraining(run, control);
+  return await planTraining(context);
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -64,109 +54,29 @@ export async function resumeTraining(
   run: string,
   control: TrainControl = {},
 ): Promise<TrainResult> {
-  return begun(run, control, async (parts) => {
-    const planned = planOptions(parts, control);
-    const resumed = { spent: spentBy(parts), settingsIn: runPaths(run).config };
-    await requireMemory(parts.config, planned, resumed);
-    await requireTime(parts.config, planned, resumed);
-    return runTraining(parts, control);
-  });
+  using context = await reopenTraining(run, control);
+  const resumed = { spent: spentBy(context), settingsIn: runPaths(run).config };
+  await requireMemory(context, resumed);
+  await requireTime(context, resumed);
+  return await runTraining(context, run);
 }
 
 /** The memory that {@link resumeTraining} would take, and the time of what remains. */
 export async function planResumed(run: string, control: TrainControl = {}): Promise<TrainingPlan> {
-  return begun(run, control, (parts) =>
-    planTraining(parts.config, planOptions(parts, control), spentBy(parts)),
-  );
+  using context = await reopenTraining(run, control);
+  return await planTraining(context, spentBy(context));
 }
 
-function spentBy({ checkpoint }: Run): Spent {
-  return checkpoint === undefined ? nothingSpent : readCheckpointState(checkpoint).spent;
+function spentBy({ checkpoint }: TrainingContext): Spent {
+  return checkpoint === null ? unspent : readCheckpointState(checkpoint).spent;
 }
 
-function planOptions(
-  { source, tokenizer, models, reinforced }: Omit<Run, 'run'>,
-  { onEvent }: TrainControl,
-): PlanOptions {
-  return {
-    source,
-    models,
-    reinforced,
-    longest: longestCaption(source, tokenizer),
-    onProgress: (message) => onEvent?.({ kind: 'preparing', message }),
+/** The run directory, the run's own options, and those that control it. */
+function split({ out, signal, onEvent, openValidator, ...run }: PlanOptions) {
+  const control: TrainControl = {
+    ...(signal && { signal }),
+    ...(onEvent && { onEvent }),
+    ...(openValidator && { openValidator }),
   };
-}
-
-/** Reads and checks all that a new run needs before it has a directory. */
-async function prepared<T>(
-  options: RunOptions & TrainControl,
-  body: (parts: Omit<Run, 'run'>) => Promise<T>,
-): Promise<T> {
-  const { init = '', initImage = '' } = options;
-  using initial = await loadInitialModels({ model: init, image: initImage });
-  const config = resolveConfig(options, initial.model);
-  const validator = await validatorOf(config, options.openValidator);
-  using strategyModels = await loadStrategyModels(config.strategy);
-  const { models, reinforced } = strategyModels;
-  const source = await openSource(options.data);
-  if (config.augment.length === 0) {
-    config.augment = reinforced?.augment ?? resolveAugment(source.augment);
-  }
-  reinforced?.check(source, config.augment);
-  Object.assign(config.train, fitBatch(config.train, source, options));
-  // A strategy that does not go with the model says so before there is a run.
-  onDevice('meta', () => createStrategy(config, { samples: source.size, models, reinforced }));
-  const tokenizer = await prepareTokenizer(config, source, initial.model?.tokenizer);
-  config.tokenizer.contextLength = tokenizer.contextLength;
-  config.model = fitText(config.model, tokenizer);
-  checkInitialWeights(initial, config);
-  return await body({ config, source, tokenizer, validator, initial, models, reinforced });
-}
-
-/** Reads all that a run with a directory goes on with. */
-async function begun<T>(
-  run: string,
-  { openValidator }: TrainControl,
-  body: (parts: Run) => Promise<T>,
-): Promise<T> {
-  const config = readRunConfig(run);
-  const source = await openSource(config.data);
-  const { contextLength } = config.tokenizer;
-  const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
-  const validator = await validatorOf(config, openValidator);
-  const checkpoint = listCheckpoints(run).at(-1);
-  using initial = await loadInitialModels(checkpoint === undefined ? config.init : freshWeights);
-  using strategyModels = await loadStrategyModels(config.strategy);
-  const { models, reinforced } = strategyModels;
-  reinforced?.check(source, config.augment);
-  const parts = { source, tokenizer, validator, initial, models, reinforced, checkpoint };
-  return await body({ run, config, ...parts });
-}
-
-/** The configuration with the tokenizer's vocabulary, context and padding. */
-function fitText(config: ModelConfig, tokenizer: Tokenizer): ModelConfig {
-  const { vocabSize, contextLength } = tokenizer;
-  return paddedAs({ ...config, text: { ...config.text, vocabSize, contextLength } }, tokenizer);
-}
-
-/** A set smaller than the batch is one batch; one smaller than its pieces is one piece. */
-function fitBatch(
-  { batchSize, microBatch }: TrainSettings,
-  source: Source,
-  { onEvent }: TrainControl,
-): Pick<TrainSettings, 'batchSize' | 'microBatch'> {
-  const samples = source.grouping?.count ?? source.size;
-  if (samples >= batchSize) return { batchSize, microBatch };
-  const piece = microBatch > samples ? 0 : microBatch;
-  const available = piece === 0 ? samples : samples - (samples % piece);
-  if (available < 2) {
-    throw new BantamError(
-      `${source.spec} has ${samples} sample, but contrastive training needs at least 2; add images.`,
-    );
-  }
-  onEvent?.({
-    kind: 'note',
-    message: `The batch is ${available} of the ${samples} samples of ${source.spec} instead of ${batchSize}.`,
-  });
-  return { batchSize: available, microBatch: piece };
+  return { out, run, control };
 }

@@ -106,7 +106,7 @@ export const targets: readonly FuzzTarget[] = [
       ),
     mutate: mutateBytes,
     run: resize,
-    allowed: [RangeError],
+    allowed: [RangeError, Refused],
   },
   {
     name: 'tar',
@@ -222,6 +222,10 @@ function resize(input: Buffer): void {
     interpolation: number(8) % 2 === 0 ? 'bicubic' : 'bilinear',
     antialias: number(10) % 2 === 0,
   } as const;
+  // Time and memory grow with the box's height times the result's width, which the caller chooses.
+  if (options.box.height > 0 && width > 0 && options.box.height * width > 2 ** 24) {
+    throw new Refused();
+  }
   const image = { width: imageWidth, height: imageHeight, data };
   const results = resampleForms.map((form) =>
     Buffer.from(resampleRgb(image, { ...options, target: target(), form })),

@@ -1,14 +1,20 @@
 /** Memory and time of a training, predicted before it begins. */
 export { footprintOf, type SizedTrace, type Work } from './extrapolate-trace.js';
-export { availableBytes, requireFit, requireMemory, rehearsesOf } from './memory-limit.js';
+export { availableBytes, requireFit, requireMemory, dryRunsOf } from './memory-limit.js';
 export { measureTimes } from './measure-time.js';
 export {
   MemoryPlanner,
   type MemoryPlan,
   type MemoryPlanOptions,
-  type Rehearses,
+  type DryRuns,
 } from './plan-memory.js';
 export { planTime, type PlannedPhase, type TimeCosts, type TimePlan } from './plan-time.js';
 export { planTraining, type TrainingPlan } from './plan-training.js';
-export type { PlanOptions } from './stand-in.js';
+export {
+  fixedLengthTokenizer,
+  noiseBatch,
+  repeated,
+  type NoiseBatchOptions,
+  type PlanContext,
+} from './dummy-data.js';
 export { requireTime, type ResumedRun } from './time-limit.js';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { defaultTrainSettings, type TrainSettings } from '../config.js';
+import * as v from 'valibot';
+import { trainSchema, type TrainSettings } from '../config/settings.js';
 import { secondsOf, smallerSteps } from './measure-time.js';
 
 describe('secondsOf', () => {
@@ -38,7 +39,7 @@ describe('secondsOf', () => {
 
 describe('smallerSteps', () => {
   const steps = (changes: Partial<TrainSettings>) =>
-    smallerSteps({ ...defaultTrainSettings, ...changes }).map(({ samples, train }) => {
+    smallerSteps({ ...v.parse(trainSchema, {}), ...changes }).map(({ samples, train }) => {
       const { batchSize, microBatch, accumulate } = train;
       assert.equal(samples, batchSize * accumulate);
       return [batchSize, microBatch, accumulate];
@@ -49,7 +50,7 @@ describe('smallerSteps', () => {
     assert.deepEqual(steps({ batchSize: 4 }), [[4, 0, 1]]);
   });
 
-  it('has two pieces at least where the step is in pieces', () => {
+  it('has at least two micro-batches if the step has micro-batches', () => {
     assert.deepEqual(steps({ batchSize: 96, microBatch: 12 }), [[4, 2, 1], [8, 4, 1], [24, 12, 1], [96, 12, 1]]); // prettier-ignore
     assert.deepEqual(steps({ batchSize: 6, microBatch: 1 }), [[4, 1, 1], [6, 1, 1]]); // prettier-ignore
   });

@@ -1,21 +1,23 @@
 import { pixelCacheBytes } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import { loadSize } from '../pieces.js';
-import { MemoryPlanner, type MemoryPlanOptions, type Rehearses } from './plan-memory.js';
-import { bytesOf } from './rehearsal.js';
-import { strategyFacts, type PlanOptions } from './stand-in.js';
-import { needsTime } from './time-limit.js';
+import type { TrainConfig } from '../config/config.js';
+import type { TrainSettings } from '../config/settings.js';
+import { microBatchSize } from '../loop/micro-batch.js';
+import { MemoryPlanner, type MemoryPlanOptions, type DryRuns } from './plan-memory.js';
+import type { TrainingContext } from '../loop/context.js';
+import { bytesOf } from './dry-run.js';
+import { strategyFacts, type PlanContext } from './dummy-data.js';
+import { needsTime, type ResumedRun } from './time-limit.js';
 
-/** Bytes that this process may have in all, by `train.memoryLimit`, or as many as there are. */
+/** Bytes that this process may take in all: `train.memoryLimit`, or all that the machine has. */
 export function availableBytes({ memoryLimit }: TrainSettings): number {
   if (memoryLimit > 0) return memoryLimit * 1e9;
   return process.availableMemory() + process.memoryUsage.rss();
 }
 
-/** What a training of this configuration rehearses before it begins. */
-export function rehearsesOf(config: TrainConfig, options: PlanOptions): Rehearses {
+/** The dry runs of a training of this configuration before it starts. */
+export function dryRunsOf(config: TrainConfig, options: PlanContext): DryRuns {
   return {
     memory: 2 * roughBytes(config, options) >= availableBytes(config.train),
     time: needsTime(config, options),
@@ -23,49 +25,49 @@ export function rehearsesOf(config: TrainConfig, options: PlanOptions): Rehearse
 }
 
 /**
- * Refuses a training that would take more memory than there is, or than `train.memoryLimit` allows.
- * One that takes less than half of it by a rough estimate is not rehearsed.
+ * Refuses a training that would take more memory than the machine has, or than `train.memoryLimit`
+ * allows. One that takes less than half of it by a rough estimate is not measured.
  *
  * @throws BantamError as {@link requireFit} does.
  */
 export async function requireMemory(
-  config: TrainConfig,
-  options: PlanOptions,
-  { settingsIn }: { settingsIn?: string | undefined } = {},
+  context: TrainingContext,
+  { settingsIn }: Partial<ResumedRun> = {},
 ): Promise<void> {
-  const rehearses = rehearsesOf(config, options);
-  if (!rehearses.memory) return;
-  const fit = { available: availableBytes(config.train), rehearses, settingsIn };
-  const planner = await MemoryPlanner.create(config, options);
-  if (planner.plan({ rehearses }).total <= fit.available) return;
+  const { config } = context;
+  const dryRuns = dryRunsOf(config, context);
+  if (!dryRuns.memory) return;
+  const fit = { available: availableBytes(config.train), dryRuns, settingsIn };
+  const planner = await MemoryPlanner.create(config, context);
+  if (planner.plan({ dryRuns }).total <= fit.available) return;
   const train = { ...config.train, gradCheckpointing: true };
   const checkpointed = config.train.gradCheckpointing
     ? null
-    : await MemoryPlanner.create({ ...config, train }, options);
+    : await MemoryPlanner.create({ ...config, train }, context);
   requireFit({ planner, checkpointed }, config.train, fit);
 }
 
-/** The plan of a training, and that of the same with `train.gradCheckpointing` where it has none. */
+/** The plan of a training, and that of the same with `train.gradCheckpointing` if it has none. */
 export interface Planners {
   readonly planner: MemoryPlanner;
   readonly checkpointed: MemoryPlanner | null;
 }
 
 /** Options of {@link requireFit}. */
-export interface FitOptions extends Pick<MemoryPlanOptions, 'rehearses'> {
+export interface FitOptions extends Pick<MemoryPlanOptions, 'dryRuns'> {
   /** Bytes that the training may take. */
   available: number;
-  /** The file that holds the settings of a run that goes on. */
+  /** The file that holds the settings of a run that resumes. */
   settingsIn?: string | undefined;
 }
 
 /**
  * @throws BantamError that says what is needed, and what would fit: `train.gradCheckpointing`, the
- * largest `train.microBatch`, or where neither does, both.
+ * largest `train.microBatch`, or if neither does, both.
  */
 export function requireFit(planners: Planners, train: TrainSettings, options: FitOptions): void {
-  const { available, rehearses } = options;
-  const { total } = planners.planner.plan({ rehearses });
+  const { available, dryRuns } = options;
+  const { total } = planners.planner.plan({ dryRuns });
   if (total <= available) return;
   const there =
     train.memoryLimit > 0
@@ -81,39 +83,39 @@ function remedy(
   train: TrainSettings,
   options: FitOptions,
 ): string {
-  const { available, rehearses, settingsIn } = options;
+  const { available, dryRuns, settingsIn } = options;
   const where = settingsIn === undefined ? '' : ` in ${settingsIn}`;
   const checkpoints = 'train.gradCheckpointing=true';
-  const pieces = largestPieces(planner, train, options);
-  const whole = checkpointed?.plan({ rehearses }).total ?? Infinity;
+  const microBatch = largestMicroBatch(planner, train, options);
+  const whole = checkpointed?.plan({ dryRuns }).total ?? Infinity;
   const single = [
     ...(whole <= available ? [checkpoints] : []),
-    ...(pieces === undefined ? [] : [`train.microBatch=${pieces}`]),
+    ...(microBatch === undefined ? [] : [`train.microBatch=${microBatch}`]),
   ];
   if (single.length > 0) {
     return `with ${single.join(' or ')}${where} it would fit, for the same batch and one more forward pass`;
   }
-  const both = checkpointed && largestPieces(checkpointed, train, options);
+  const both = checkpointed && largestMicroBatch(checkpointed, train, options);
   return both
     ? `with ${checkpoints} and train.microBatch=${both}${where} it would fit, for the same batch and two more forward passes`
-    : 'not even pieces of one sample would fit, so take a smaller model or close other programs';
+    : 'not even micro-batches of one sample would fit, so take a smaller model or close other programs';
 }
 
 /** The largest `train.microBatch` below the present one that would fit. */
-function largestPieces(
+function largestMicroBatch(
   planner: MemoryPlanner,
   train: TrainSettings,
-  { available, rehearses }: FitOptions,
+  { available, dryRuns }: FitOptions,
 ): number | undefined {
-  const piece = loadSize(train);
-  const smaller = Array.from({ length: piece - 1 }, (_, i) => piece - 1 - i);
+  const present = microBatchSize(train);
+  const smaller = Array.from({ length: present - 1 }, (_, i) => present - 1 - i);
   return smaller
     .filter((size) => train.batchSize % size === 0)
-    .find((microBatch) => planner.plan({ rehearses, microBatch }).total <= available);
+    .find((microBatch) => planner.plan({ dryRuns, microBatch }).total <= available);
 }
 
 /** Weights with their gradients and states, activations of every view in float32, and data. */
-function roughBytes(config: TrainConfig, options: PlanOptions): number {
+function roughBytes(config: TrainConfig, options: PlanContext): number {
   const { model, train, preprocess } = config;
   const { source, models, longest } = options;
   const { image, text } = activationBytes(model, {
@@ -125,7 +127,7 @@ function roughBytes(config: TrainConfig, options: PlanOptions): number {
   const weights = 5 * 4 * parameterCount(model).total;
   const similarities = 16 * train.batchSize ** 2;
   const data = pixelCacheBytes(source, preprocess.size) + storedBytes * source.size;
-  return 0.5e9 + others + weights + loadSize(train) * perSample + similarities + data;
+  return 0.5e9 + others + weights + microBatchSize(train) * perSample + similarities + data;
 }
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -10,17 +10,16 @@ import {
 } from '@bantam/torch';
 import { openSource, Quarantine, resolveAugment, type Source } from '../../data/index.js';
 import { modelConfig, type ModelConfig } from '../../models/index.js';
-import type { TrainConfig } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
+import type { RunOptions, TrainConfig } from '../config/config.js';
+import type { TrainInput } from '../config/settings.js';
+import { Trainer } from '../loop/trainer.js';
 import { footprintOf } from './extrapolate-trace.js';
 import { requireFit, type Planners } from './memory-limit.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
-import { fixedLengthTokenizer, noiseBatch, repeated } from '../noise.js';
+import { fixedLengthTokenizer, noiseBatch, repeated } from './dummy-data.js';
 import { resolvePrecision } from '../../base/precision.js';
-import { resolveConfig } from '../resolve-config.js';
 import { createStrategy } from '../strategies/index.js';
-import { tiny, TinyRuns } from '../tiny-run.test.helper.js';
-import type { TrainOptions } from '../train.js';
+import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 let source: Source;
@@ -34,11 +33,10 @@ after(() => {
 
 function configOf(
   model: ModelConfig,
-  settings: Record<string, string> = {},
-  changes: Partial<TrainOptions> = {},
+  train: TrainInput = {},
+  changes: Partial<RunOptions> = {},
 ): TrainConfig {
-  const options = runs.options('none', { model, settings, ...changes });
-  const config = resolveConfig(options, null);
+  const config = runs.config({ model, train, ...changes });
   return { ...config, augment: resolveAugment(source.augment) };
 }
 
@@ -48,8 +46,8 @@ function planner(config: TrainConfig, tokens = 8): Promise<MemoryPlanner> {
 }
 
 /** What the engine plans of a run. */
-function engine({ total, batches, pictures, process }: MemoryPlan): number {
-  return total - batches - pictures - process;
+function engine({ total, batches, images, process }: MemoryPlan): number {
+  return total - batches - images - process;
 }
 
 /** Two real steps of the configuration. */
@@ -62,15 +60,15 @@ async function measure(
   const strategy = createStrategy(config, { samples: source.size });
   const size = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const noise = noiseBatch({ size, edge: config.preprocess.size, views });
+  const noise = noiseBatch({ size, imageSize: config.preprocess.size, views });
   const batch = { ...noise, indices: noise.indices.map((i) => i % source.size) };
   const tokenizer = fixedLengthTokenizer(config.model, tokens);
   const before = memoryStats().liveBytes;
   resetPeakBytes();
   const trace = await traceAllocations(async () => {
-    using setup = createTrainer(config, { strategy, tokenizer, loader: repeated(batch) });
+    using trainer = new Trainer({ config, strategy, tokenizer }, repeated(batch));
     await strategy.prepare?.({
-      model: setup.model,
+      model: trainer.model,
       source,
       preprocess: config.preprocess,
       precision: resolvePrecision(config.train.precision),
@@ -79,33 +77,31 @@ async function measure(
       exclude: () => undefined,
       onProgress: () => undefined,
     });
-    const steps = setup.trainer.run();
+    const steps = trainer.run();
     await steps.next();
     await steps.next();
     await steps.return();
   });
+  strategy.module?.dispose();
+  strategy[Symbol.dispose]?.();
   return { footprint: footprint(trace), peak: memoryStats().peakBytes - before };
 }
 
 describe('MemoryPlanner', () => {
   const pico = modelConfig('ViT-Pico-8-64');
   const siclip = modelConfig('SiCLIP-Nano-64');
-  for (const [what, model, settings, tokens] of [
+  for (const [what, model, train, tokens] of [
     ['fp32', pico, {}],
-    ['bf16', pico, { 'train.precision': 'bf16' }],
+    ['bf16', pico, { precision: 'bf16' }],
     // The products of two captions this short are another kernel's than those of more.
-    ['bf16, short captions', pico, { 'train.precision': 'bf16' }, 4],
-    ['Lion with a moving average', pico, { 'train.optimizer': 'lion', 'train.ema': '0.9' }],
-    ['pieces', pico, { 'train.microBatch': '6' }],
-    ['gradient checkpointing', pico, { 'train.gradCheckpointing': 'true' }],
-    [
-      'frozen parts',
-      siclip,
-      { 'train.freeze': '["visual.trunk.stem","visual.trunk.stages.{0,1,2}"]' },
-    ],
+    ['bf16, short captions', pico, { precision: 'bf16' }, 4],
+    ['Lion with a moving average', pico, { optimizer: 'lion', ema: 0.9 }],
+    ['micro-batches', pico, { microBatch: 6 }],
+    ['gradient checkpointing', pico, { gradCheckpointing: true }],
+    ['frozen parts', siclip, { freeze: ['visual.trunk.stem', 'visual.trunk.stages.{0,1,2}'] }],
   ] as const) {
     it(`predicts a step as it is measured: ${what}`, async () => {
-      const config = configOf(model, { 'train.batchSize': '24', ...settings });
+      const config = configOf(model, { batchSize: 24, ...train });
       const planned = engine((await planner(config, tokens)).plan());
       const { footprint: taken, peak } = await measure(config, tokens);
       assert.ok(taken >= peak, `${taken} for tensors of ${peak} bytes`);
@@ -115,8 +111,8 @@ describe('MemoryPlanner', () => {
   }
 
   it('predicts a step as it is measured: features that are stored before', async () => {
-    const lit = { strategy: 'lit', initImage: 'a trained tower' };
-    const config = configOf(pico, { 'train.batchSize': '20' }, lit);
+    const lit = { strategy: 'lit', init: { image: 'a trained tower' } } as const;
+    const config = configOf(pico, { batchSize: 20 }, lit);
     const planned = engine((await planner(config)).plan());
     const { footprint: taken } = await measure(config);
     const ratio = planned / taken;
@@ -124,7 +120,7 @@ describe('MemoryPlanner', () => {
   });
 
   it('says what of it weights, gradients and the optimizer are', async () => {
-    const freeze = { 'train.freeze': '["visual"]', 'train.ema': '0.9' };
+    const freeze = { freeze: ['visual'], ema: 0.9 };
     const plan = (await planner(configOf(tiny, freeze))).plan();
     assert.equal(plan.average, plan.parameters);
     assert.ok(plan.gradients < plan.parameters);
@@ -133,12 +129,12 @@ describe('MemoryPlanner', () => {
   });
 
   it('refuses what does not fit, with what would', async () => {
-    const batch = { 'train.batchSize': '24' };
+    const batch = { batchSize: 24 };
     // So deep that the activations of one sample are many.
     const deep = modelConfig('ViT-Pico-8-64', { vision: { patchSize: 4, layers: 6 } });
     const config = configOf(deep, batch);
     const made = await planner(config);
-    const checkpointed = await planner(configOf(deep, { ...batch, 'train.gradCheckpointing': 'true' })); // prettier-ignore
+    const checkpointed = await planner(configOf(deep, { ...batch, gradCheckpointing: true })); // prettier-ignore
     const total = (microBatch: number) => made.plan({ microBatch }).total;
     assert.ok(total(0) > total(12) && total(12) > total(6));
     const within = (bytes: number, planners: Partial<Planners> = {}) => {
@@ -154,7 +150,7 @@ describe('MemoryPlanner', () => {
       /would take about \d\.\d GB of memory, but \d\.\d GB are available; with train\.microBatch=12 it would fit/,
     );
     assert.throws(within(total(12) - 1), /with train\.microBatch=8 it would fit/);
-    assert.throws(within(1e6, { checkpointed }), /not even pieces of one sample would fit/);
+    assert.throws(within(1e6, { checkpointed }), /not even micro-batches of one sample would fit/);
 
     const whole = checkpointed.plan().total;
     assert.ok(whole < total(12), `${whole} bytes are not below ${total(12)}`);
@@ -173,7 +169,7 @@ describe('MemoryPlanner', () => {
   it('leaves no run where a training is refused, and no tensors', async () => {
     const before = memoryStats().liveTensors;
     await assert.rejects(
-      runs.train('refused', { settings: { 'train.memoryLimit': '0.001' } }),
+      runs.train('refused', { train: { memoryLimit: 0.001 } }),
       /train\.memoryLimit allows 0\.0 GB/,
     );
     assert.equal(existsSync(runs.path('refused')), false);

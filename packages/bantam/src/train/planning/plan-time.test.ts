@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseBudget } from '../budget.js';
+import { parseBudget } from '../config/budget.js';
 import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
 import { requireWithin } from './time-limit.js';
 
@@ -9,7 +9,9 @@ const spent = { seconds: 0, samples: 0, flops: 0 };
 /** One phase: a step of 8 samples takes half a second and a thousand operations. */
 const plain: TimeCosts = {
   samplesPerStep: 8,
-  phases: [{ name: 'training', share: 1, flopsPerStep: 1000, secondsPerStep: 0.5, measuredOn: 8 }],
+  phases: [
+    { name: 'training', fraction: 1, flopsPerStep: 1000, secondsPerStep: 0.5, measuredOn: 8 },
+  ],
   preparation: 0,
   spent,
 };
@@ -18,8 +20,8 @@ const plain: TimeCosts = {
 const tuned: TimeCosts = {
   ...plain,
   phases: [
-    { name: 'reduced', share: 0.75, flopsPerStep: 500, secondsPerStep: 0.25, measuredOn: 8 },
-    { name: 'tuning', share: 0.25, flopsPerStep: 1000, secondsPerStep: 1, measuredOn: 8 },
+    { name: 'reduced', fraction: 0.75, flopsPerStep: 500, secondsPerStep: 0.25, measuredOn: 8 },
+    { name: 'tuning', fraction: 0.25, flopsPerStep: 1000, secondsPerStep: 1, measuredOn: 8 },
   ],
 };
 
@@ -129,7 +131,7 @@ describe('requireWithin', () => {
       ],
       [
         within(3610, '96samples', { ...plain, spent: { ...spent, seconds: 3606, samples: 8 } }, 'run/config.json'), // prettier-ignore
-        'This training would take about 5.5 s more after 1 h, but train.timeLimit allows 1 h; with "timeLimit": 1.01 in run/config.json it would go on.',
+        'This training would take about 5.5 s more after 1 h, but train.timeLimit allows 1 h; with "timeLimit": 1.01 in run/config.json it would resume.',
       ],
     ] as const) {
       assert.throws(refused, { message });

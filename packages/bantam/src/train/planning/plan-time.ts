@@ -1,27 +1,27 @@
-import type { Budget, Spent } from '../budget.js';
+import type { Budget, Spent } from '../config/budget.js';
 
-/** What a step of a phase takes. */
+/** Cost of a step of a phase. */
 export interface PhaseCost {
   /** The phase's name. */
   readonly name: string;
-  /** Its share of the budget. */
-  readonly share: number;
-  /** Floating-point operations of a step. */
+  /** Its fraction of the budget. */
+  readonly fraction: number;
+  /** FLOPs of a step. */
   readonly flopsPerStep: number;
   /** Seconds of a step. */
   readonly secondsPerStep: number;
-  /** Samples of the step that was measured; fewer than it has where it was continued from a smaller one. */
+  /** Samples of the step that was measured; fewer than it has if it was continued from a smaller one. */
   readonly measuredOn: number;
 }
 
-/** What planned time is made of. */
+/** The measured costs of a training. */
 export interface TimeCosts {
   /** Samples of a step of the optimizer. */
   readonly samplesPerStep: number;
   readonly phases: readonly PhaseCost[];
-  /** Seconds of the pass over the data that comes before the first step; 0: there is none. */
+  /** Seconds of the pass over the data before the first step; 0: there is none. */
   readonly preparation: number;
-  /** What a run that goes on has used. */
+  /** Resources that a run that resumes has used. */
   readonly spent: Spent;
 }
 
@@ -32,39 +32,39 @@ export interface PlannedPhase extends PhaseCost {
   readonly seconds: number;
 }
 
-/** What a planned time does not hold. */
+/** Work that a planned time leaves out. */
 export const leftOut = ['data', 'validation', 'saving'] as const;
 
-/** How long a training is predicted to take. */
+/** Predicted duration of a training. */
 export interface TimePlan {
   readonly samplesPerStep: number;
-  /** Steps of the optimizer that the budget means, those that were taken left out. */
+  /** Steps of the optimizer that remain. */
   readonly steps: number;
   readonly samples: number;
-  /** Floating-point operations of the steps. */
+  /** FLOPs of the steps. */
   readonly flops: number;
-  /** Seconds of the pass over the data that comes before them. */
+  /** Seconds of the pass over the data before them. */
   readonly preparation: number;
   /** Seconds of the steps. */
   readonly training: number;
   /** Seconds from now to the end. */
   readonly total: number;
-  /** Seconds that a run that goes on has trained for already. */
+  /** Seconds that a run that resumes has trained for already. */
   readonly spent: number;
   /** Samples per second of the steps. */
   readonly rate: number;
   readonly phases: readonly PlannedPhase[];
-  /** What comes on top: waiting for data, validation, saving. */
+  /** Time that comes on top: waiting for data, validation, saving. */
   readonly leftOut: typeof leftOut;
 }
 
-/** Lays a budget out in steps, as the trainer takes them: each phase ends with the first step that uses its share. */
+/** Lays a budget out in steps, as the trainer takes them: each phase ends with the first step that uses its fraction. */
 export function planTime(budget: Budget, costs: TimeCosts): TimePlan {
   const { samplesPerStep, preparation, spent } = costs;
   let used = spent[budget.unit];
   let end = 0;
   const phases = costs.phases.map((phase, place): PlannedPhase => {
-    end = place === costs.phases.length - 1 ? 1 : end + phase.share;
+    end = place === costs.phases.length - 1 ? 1 : end + phase.fraction;
     const { flopsPerStep, secondsPerStep } = phase;
     const perStep = { seconds: secondsPerStep, samples: samplesPerStep, flops: flopsPerStep };
     const cost = perStep[budget.unit];
@@ -97,7 +97,7 @@ function stepsTo(amount: number, { used, cost }: { used: number; cost: number })
 
 /**
  * The largest budget of whole steps, in samples of the whole run, whose time is at most `seconds`
- * from now; 0 where not even one more step is.
+ * from now; 0 if not even one more step fits.
  */
 export function samplesWithin(seconds: number, costs: TimeCosts): number {
   const { samplesPerStep, spent } = costs;

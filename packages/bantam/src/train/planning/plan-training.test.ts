@@ -5,19 +5,18 @@ import { memoryStats } from '@bantam/torch';
 import { writeTextures } from '../../test-support/textures.js';
 import { openSource } from '../../data/index.js';
 import { loadModel, modelFlops } from '../../models/index.js';
-import { parseBudget } from '../budget.js';
-import type { TrainConfig, TrainSettings } from '../config.js';
-import { createTrainer } from '../create-trainer.js';
-import { fixedLengthTokenizer, noiseBatch } from '../noise.js';
-import { loadSize } from '../pieces.js';
-import { reinforceSource } from '../reinforced/reinforce-source.js';
-import { resolveConfig } from '../resolve-config.js';
-import { readRunConfig, writeRunConfig } from '../run-directory.js';
+import { parseBudget } from '../config/budget.js';
+import type { TrainConfig } from '../config/config.js';
+import type { TrainSettings } from '../config/settings.js';
+import { fixedLengthTokenizer, noiseBatch } from './dummy-data.js';
+import { microBatchSize } from '../loop/micro-batch.js';
+import { reinforceSource } from '../teachers/reinforce.js';
+import { readRunConfig, writeRunConfig } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
-import { strategyOf, tiny, TinyRuns } from '../tiny-run.test.helper.js';
+import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 import { planResumed, planRun, resumeTraining, type TrainOptions } from '../train.js';
-import { longestCaption } from '../tokenizer.js';
-import type { BatchStream } from '../trainer.js';
+import { longestCaption } from '../config/tokenizer.js';
+import { Trainer, type BatchStream } from '../loop/trainer.js';
 import { measureTimes } from './measure-time.js';
 import { planTime } from './plan-time.js';
 
@@ -39,7 +38,9 @@ function noise({ train, preprocess }: TrainConfig): BatchStream {
     waitSeconds: 0,
     async *batches(_, { size = preprocess.size } = {}) {
       for (;;) {
-        yield await Promise.resolve(noiseBatch({ size: loadSize(train), edge: size, views }));
+        yield await Promise.resolve(
+          noiseBatch({ size: microBatchSize(train), imageSize: size, views }),
+        );
       }
     },
   };
@@ -66,26 +67,27 @@ async function planOf(changes: Partial<TrainOptions> = {}) {
 }
 
 describe('the plan of a training', () => {
-  for (const [what, strategy, settings, budget] of [
+  for (const [what, strategy, train, budget] of [
     ['plain', { type: 'clip' }, {}, '96samples'],
-    ['in pieces', { type: 'clip' }, { 'train.microBatch': '2' }, '3e8flops'],
-    ['accumulated', { type: 'slip', headWidth: 8, headDim: 4 }, { 'train.accumulate': '3' }, '50samples'], // prettier-ignore
-    ['in phases', { type: 'flip', tuneShare: 0.25 }, {}, '1e8flops'],
-    ['at another size', { type: 'clipa', imageSize: 8, tuneShare: 0.3 }, {}, '100samples'],
+    ['in micro-batches', { type: 'clip' }, { microBatch: 2 }, '3e8flops'],
+    ['accumulated', { type: 'slip', headWidth: 8, headDim: 4 }, { accumulate: 3 }, '50samples'], // prettier-ignore
+    ['in phases', { type: 'flip', tuneFraction: 0.25 }, {}, '1e8flops'],
+    ['at another size', { type: 'clipa', imageSize: 8, tuneFraction: 0.3 }, {}, '100samples'],
   ] as const) {
-    it(`has the steps, samples and operations that the trainer counts: ${what}`, async () => {
-      const options = { data, strategy: strategyOf(strategy), settings, budget };
-      const config = resolveConfig(runs.options('none', options), null);
+    it(`has the steps, samples and FLOPs that the trainer counts: ${what}`, async () => {
+      const config = runs.config({ data, strategy, train, budget });
       const source = await openSource(data);
       const longest = { text: 'a caption', tokens: 8 };
       const costs = await measureTimes(config, { source, models: [], longest });
       const { steps, samples, flops } = planTime(parseBudget(budget), costs);
-      using setup = createTrainer(config, {
-        strategy: createStrategy(config, { samples: source.size }),
-        tokenizer: fixedLengthTokenizer(config.model, longest.tokens),
-        loader: noise(config),
-      });
-      const { trainer } = setup;
+      using trainer = new Trainer(
+        {
+          config,
+          strategy: createStrategy(config, { samples: source.size }),
+          tokenizer: fixedLengthTokenizer(config.model, longest.tokens),
+        },
+        noise(config),
+      );
       for await (const step of trainer.run()) assert.equal(step.kind, 'step');
       assert.ok(steps > 1);
       assert.deepEqual([steps, samples], [trainer.step, trainer.spent.samples]);
@@ -95,9 +97,9 @@ describe('the plan of a training', () => {
 
   it('counts the forward passes of teachers in the stages that have them', async () => {
     const teacher = runs.path('teacher', 'model');
-    const stages = [{ share: 0.5, feature: 0, relation: 0, interactive: 0 }, { share: 0.5 }];
+    const stages = [{ fraction: 0.5, feature: 0, relation: 0, interactive: 0 }, { fraction: 0.5 }];
     const { time, memory } = await planOf({
-      strategy: strategyOf({ type: 'siclip', teachers: [teacher], stages }),
+      strategy: { type: 'siclip', teachers: [teacher], stages },
     });
     const [alone, taught] = time.phases.map(({ flopsPerStep }) => flopsPerStep);
     const { config, tokenizer } = await loadModel(teacher);
@@ -119,7 +121,7 @@ describe('the plan of a training', () => {
       size: 16,
       workers: 0,
     });
-    const strategy = strategyOf({ type: 'distill', reinforced: runs.path('set') });
+    const strategy = { type: 'distill', reinforced: runs.path('set') } as const;
     const { time, memory } = await planOf({ strategy });
     assert.equal(time.steps, 12);
     assert.equal(time.preparation, 0);
@@ -128,17 +130,17 @@ describe('the plan of a training', () => {
   });
 
   it('has the pass over the data where their features are stored', async () => {
-    const lit = (settings: object) =>
+    const lit = (storeFeatures: boolean) =>
       planOf({
-        strategy: strategyOf({ type: 'lit', ...settings }),
-        initImage: runs.path('teacher', 'model'),
+        strategy: { type: 'lit', storeFeatures },
+        init: { image: runs.path('teacher', 'model') },
       });
-    const { time, memory } = await lit({});
+    const { time, memory } = await lit(true);
     assert.ok(time.preparation > 0);
     assert.equal(time.total, time.preparation + time.training);
     assert.equal(memory.stored, 20 * 4 * tiny.embedDim);
-    assert.equal(memory.pictures, 0);
-    const computed = await lit({ storeFeatures: false });
+    assert.equal(memory.images, 0);
+    const computed = await lit(false);
     assert.equal(computed.time.preparation, 0);
     assert.equal(computed.memory.stored, 0);
     assert.ok(computed.time.flops > time.flops);
@@ -146,8 +148,8 @@ describe('the plan of a training', () => {
 
   it('has no time where it does not fit the memory, and leaves no tensors', async () => {
     const before = memoryStats().liveTensors;
-    const settings = { 'train.memoryLimit': '0.001' };
-    const { memory, time } = await planRun(runs.options('planned', { data, settings }));
+    const train = { memoryLimit: 0.001 };
+    const { memory, time } = await planRun(runs.options('planned', { data, train }));
     assert.ok(memory.total > 1e6);
     assert.equal(time, null);
     assert.equal(memoryStats().liveTensors, before);
@@ -176,8 +178,8 @@ describe('a run that goes on', () => {
 
   it('is refused where it no longer fits, with what in its settings would, and keeps what it has', async () => {
     for (const [change, message] of [
-      [{ timeLimit: 1e-7 }, /^This training would take about .* more after .*, but train\.timeLimit allows 0\.00036 s; with "timeLimit": 0\.\d+ in .*halted.config\.json it would go on\.$/], // prettier-ignore
-      [{ memoryLimit: 0.001 }, /^This training would take about 0\.\d GB of memory, but train\.memoryLimit allows 0\.0 GB; not even pieces/], // prettier-ignore
+      [{ timeLimit: 1e-7 }, /^This training would take about .* more after .*, but train\.timeLimit allows 0\.00036 s; with "timeLimit": 0\.\d+ in .*halted.config\.json it would resume\.$/], // prettier-ignore
+      [{ memoryLimit: 0.001 }, /^This training would take about 0\.\d GB of memory, but train\.memoryLimit allows 0\.0 GB; not even micro-batches/], // prettier-ignore
     ] as const) {
       await withSetting('halted', change, () =>
         assert.rejects(resumeTraining(runs.path('halted')), { message }),

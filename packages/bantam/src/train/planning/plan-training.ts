@@ -1,27 +1,23 @@
-import { parseBudget, type Spent } from '../budget.js';
-import type { TrainConfig } from '../config.js';
-import { availableBytes, rehearsesOf } from './memory-limit.js';
+import { parseBudget, type Spent } from '../config/budget.js';
+import type { TrainingContext } from '../loop/context.js';
+import { availableBytes, dryRunsOf } from './memory-limit.js';
 import { measureTimes } from './measure-time.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
 import { planTime, type TimePlan } from './plan-time.js';
-import type { PlanOptions } from './stand-in.js';
 
-/** What a training is predicted to take. */
+/** Predicted memory and time of a training. */
 export interface TrainingPlan {
   readonly memory: MemoryPlan;
-  /** Null where it does not fit the memory, so that no step of it can be measured. */
+  /** Null if it does not fit the memory, so that no step of it can be measured. */
   readonly time: TimePlan | null;
 }
 
-/** Plans a training: its memory, and its time where that fits; from `spent` on where it has begun. */
-export async function planTraining(
-  config: TrainConfig,
-  options: PlanOptions,
-  spent?: Spent,
-): Promise<TrainingPlan> {
-  const planner = await MemoryPlanner.create(config, options);
-  const memory = planner.plan({ rehearses: rehearsesOf(config, options) });
+/** Plans a training: its memory, and its time if that fits; of what remains after `spent`. */
+export async function planTraining(context: TrainingContext, spent?: Spent): Promise<TrainingPlan> {
+  const { config } = context;
+  const planner = await MemoryPlanner.create(config, context);
+  const memory = planner.plan({ dryRuns: dryRunsOf(config, context) });
   if (memory.total > availableBytes(config.train)) return { memory, time: null };
-  const costs = await measureTimes(config, options, spent);
+  const costs = await measureTimes(config, context, spent);
   return { memory, time: planTime(parseBudget(config.budget), costs) };
 }

@@ -1,19 +1,20 @@
 import { BantamError } from '../../base/errors.js';
-import { parseBudget, type Budget, type Spent } from '../budget.js';
-import type { TrainConfig } from '../config.js';
+import { parseBudget, type Budget, type Spent } from '../config/budget.js';
+import type { TrainConfig } from '../config/config.js';
 import { measureTimes } from './measure-time.js';
 import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
-import { strategyFacts, type PlanOptions } from './stand-in.js';
+import type { TrainingContext } from '../loop/context.js';
+import { strategyFacts, type PlanContext } from './dummy-data.js';
 
-/** Whether a training of this configuration is timed before it begins: only where that can refuse it. */
-export function needsTime(config: TrainConfig, options: PlanOptions): boolean {
+/** Whether a training of this configuration is timed before it starts: only if that can refuse it. */
+export function needsTime(config: TrainConfig, options: PlanContext): boolean {
   if (config.train.timeLimit === 0) return false;
-  // A budget of time is kept by itself, what comes before the first step is not.
+  // A budget of time is always kept; work before the first step comes on top.
   if (parseBudget(config.budget).unit !== 'seconds') return true;
   return strategyFacts(config, options).storedBytes > 0;
 }
 
-/** A run that goes on. */
+/** A run that resumes. */
 export interface ResumedRun {
   readonly spent: Spent;
   /** The file that holds its settings. */
@@ -21,16 +22,13 @@ export interface ResumedRun {
 }
 
 /**
- * Refuses a training that would take longer than `train.timeLimit` allows. Without a limit, and where
+ * Refuses a training that would take longer than `train.timeLimit` allows. Without a limit, and if
  * the budget itself is a time, nothing is measured.
  *
  * @throws BantamError as {@link requireWithin} does.
  */
-export async function requireTime(
-  config: TrainConfig,
-  options: PlanOptions,
-  resumed?: ResumedRun,
-): Promise<void> {
+export async function requireTime(context: TrainingContext, resumed?: ResumedRun): Promise<void> {
+  const { config } = context;
   const { timeLimit } = config.train;
   if (timeLimit === 0) return;
   const budget = parseBudget(config.budget);
@@ -40,8 +38,8 @@ export async function requireTime(
       `The budget of ${hours(budget.amount)} is more than train.timeLimit allows, ${hours(limit)}; ${resumed === undefined ? `with --budget ${wholeMilliseconds(limit)}s it would fit` : raised(budget.amount, resumed)}.`,
     );
   }
-  if (!needsTime(config, options)) return;
-  const costs = await measureTimes(config, options, resumed?.spent);
+  if (!needsTime(config, context)) return;
+  const costs = await measureTimes(config, context, resumed?.spent);
   requireWithin(limit, { budget, costs, settingsIn: resumed?.settingsIn });
 }
 
@@ -49,7 +47,7 @@ export async function requireTime(
 export interface WithinOptions {
   budget: Budget;
   costs: TimeCosts;
-  /** The file that holds the settings of a run that goes on. */
+  /** The file that holds the settings of a run that resumes. */
   settingsIn?: string | undefined;
 }
 
@@ -81,10 +79,10 @@ function wholeMilliseconds(seconds: number): number {
   return Math.floor(seconds * 1000) / 1000;
 }
 
-/** A run's budget cannot change on its way, as its schedule goes by it; the limit can. */
+/** A run's budget cannot change once it has started, as its schedule depends on it; the limit can. */
 function raised(seconds: number, { settingsIn }: Pick<ResumedRun, 'settingsIn'>): string {
   const needed = Math.ceil(seconds / 36) / 100;
-  return `with "timeLimit": ${needed} in ${settingsIn} it would go on`;
+  return `with "timeLimit": ${needed} in ${settingsIn} it would resume`;
 }
 
 /** A span of time in its largest unit: `2.5 h`, `40 min`, `12 s`. */

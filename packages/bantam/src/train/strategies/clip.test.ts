@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { add, Generator, mean, RandomStreams, randn, scope, tensor } from '@bantam/torch';
-import { createModel, parseModelConfig, preprocessFor, upcycle } from '../../models/index.js';
-import { freshWeights } from '../config.js';
-import { onePhase } from '../phases.js';
-import { createStrategy, parseStrategy } from './index.js';
+import { createModel, parseModelConfig, upcycle } from '../../models/index.js';
+import { resolveConfig } from '../config/resolve.js';
+import { onePhase } from './phases.js';
+import { createStrategy } from './index.js';
+import type { StepContext } from './strategy.js';
 
 const config = parseModelConfig({
   embedDim: 12,
@@ -13,7 +14,7 @@ const config = parseModelConfig({
 });
 
 describe('clip', () => {
-  it('adds the losses of routers where a model has some', () => {
+  it('adds the losses of routers', () => {
     scope(() => {
       const generator = new Generator({ seed: 1 });
       const dense = createModel(config, { generator });
@@ -25,25 +26,19 @@ describe('clip', () => {
         const indices = Int32Array.of(0, 1, 2);
         const captions = ['a', 'b', 'c'];
         const samples = { indices, captions, epoch: 0 };
-        const strategy = createStrategy(
-          {
-            strategy: parseStrategy('clip'),
-            model: config,
-            init: freshWeights,
-            seed: 0,
-            preprocess: preprocessFor(16),
-          },
-          { samples: 3 },
-        );
-        const context = { model, streams, phase: onePhase };
-        const features = strategy.encode({ images, ids, captions, indices }, context);
-        return strategy.losses(features, {
+        const run = { model: config, data: 'none', budget: '1samples' };
+        const strategy = createStrategy(resolveConfig(run), { samples: 3 });
+        const step: StepContext = {
           model,
+          streams,
+          phase: onePhase,
           samples,
+          step: 1,
           progress: 0,
           precision: 'float32',
-          step: 1,
-        });
+        };
+        const features = strategy.encode({ images, ids, captions, indices }, step);
+        return strategy.losses(features, step);
       });
       assert.deepEqual(Object.keys(plain ?? {}), ['contrastive']);
       assert.ok(routed?.auxiliary && routed.contrastive && plain?.contrastive);

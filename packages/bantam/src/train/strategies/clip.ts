@@ -1,43 +1,39 @@
-import { augmentations, type ImageAugment } from '../../data/index.js';
-import { oneOf } from '../../base/fields.js';
-import type { StrategyKind } from '../strategy.js';
-import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
+import * as v from 'valibot';
+import { group, oneOf, setting } from '../../base/schema.js';
+import { augmentations } from '../../data/index.js';
+import { contrastiveEntries } from './contrastive.js';
 import { pairStrategy } from './pair.js';
+import { defineStrategy } from './strategy.js';
 
-/** CLIP (Radford et al. 2021): pictures and captions, contrasted within the batch. */
-export const clip: StrategyKind<ContrastiveSettings> = {
-  type: 'clip',
-  fields: contrastiveFields(),
-  adapt: withLogits,
+/** CLIP (Radford et al. 2021): images and captions, contrasted within the batch. */
+export const clip = defineStrategy({
+  schema: group({ type: v.literal('clip'), ...contrastiveEntries('softmax') }),
   create: pairStrategy,
-};
+});
 
-/** SigLIP (Zhai et al. 2023): CLIP with a sigmoid loss, every pair by itself. */
-export const siglip: StrategyKind<ContrastiveSettings> = {
-  ...clip,
-  type: 'siglip',
-  fields: contrastiveFields('sigmoid'),
-};
+/** SigLIP (Zhai et al. 2023): CLIP with a sigmoid loss, every pair independent. */
+export const siglip = defineStrategy({
+  schema: group({ type: v.literal('siglip'), ...contrastiveEntries('sigmoid') }),
+  create: pairStrategy,
+});
 
 /** FastCLIP (Wei et al. 2024): CLIP whose loss is estimated over the whole data set. */
-export const fastclip: StrategyKind<ContrastiveSettings> = {
-  ...clip,
-  type: 'fastclip',
-  fields: contrastiveFields('global'),
-};
+export const fastclip = defineStrategy({
+  schema: group({ type: v.literal('fastclip'), ...contrastiveEntries('global') }),
+  create: pairStrategy,
+});
 
-/** Settings of {@link clipDa}. */
-export interface ClipDaSettings extends ContrastiveSettings {
-  readonly augmentation: 'stacked-rand-augment' | 'rand-augment' | 'crop-flip';
-}
-
-/** CLIP with strong augmentation of the picture (Li et al. 2024, Scaling (Down) CLIP, section 6). */
-export const clipDa: StrategyKind<ClipDaSettings> = {
-  ...clip,
-  type: 'clip-da',
-  fields: {
-    ...contrastiveFields(),
-    augmentation: oneOf('stacked-rand-augment', 'rand-augment', 'crop-flip'),
-  },
-  augment: ({ augmentation }): ImageAugment => augmentations[augmentation],
-};
+/** CLIP with strong augmentation of the image (Li et al. 2024, Scaling (Down) CLIP, section 6). */
+export const clipDa = defineStrategy({
+  schema: group({
+    type: v.literal('clip-da'),
+    ...contrastiveEntries('softmax'),
+    augmentation: setting(
+      oneOf('stacked-rand-augment', 'rand-augment', 'crop-flip'),
+      'stacked-rand-augment',
+      "Augmentation in place of the source's own, by its name.",
+    ),
+  }),
+  augment: ({ augmentation }) => augmentations[augmentation],
+  create: pairStrategy,
+});

@@ -1,49 +1,46 @@
-import { index, oneOf, share, type Fields } from '../../base/fields.js';
+import * as v from 'valibot';
+import { fraction, group, index, oneOf, setting } from '../../base/schema.js';
 import { imageTowerKind } from '../../models/index.js';
-import type { TextReduction } from '../../text/index.js';
-import { reducedThenFull } from '../phases.js';
-import type { StrategyKind } from '../strategy.js';
-import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
-import { requireMasks, tuningFields, type TuningSettings } from './flip.js';
+import { contrastiveEntries } from './contrastive.js';
+import { requirePatchDropout, tuningEntries } from './flip.js';
 import { pairStrategy } from './pair.js';
-
-/** Settings of {@link clipa}. */
-export interface ClipaSettings extends ContrastiveSettings, TuningSettings {
-  /** Edge of the pictures in training, in pixels; 0: half of the model's. */
-  readonly imageSize: number;
-  /** Share of the patches that training leaves out. */
-  readonly maskRatio: number;
-  /** The most tokens of a caption in training; 0: half of the context. */
-  readonly textLength: number;
-  /** Which tokens stay. */
-  readonly textMethod: TextReduction['method'];
-}
-
-const fields: Fields<ClipaSettings> = {
-  ...contrastiveFields(),
-  ...tuningFields,
-  imageSize: index(0),
-  maskRatio: share(0),
-  textLength: index(0),
-  textMethod: oneOf('syntax', 'truncate', 'random', 'block'),
-};
+import { reducedThenFull } from './phases.js';
+import { defineStrategy } from './strategy.js';
 
 /**
- * CLIPA, the inverse scaling law (Li et al. 2023, section 3): training on smaller pictures and
- * shorter captions, then a short tuning at full length.
+ * CLIPA, the inverse scaling law (Li et al. 2023, section 3): training on smaller images and shorter
+ * captions, then a short tuning at full length.
  */
-export const clipa: StrategyKind<ClipaSettings> = {
-  type: 'clipa',
-  fields,
-  adapt: withLogits,
-  create(settings, options) {
-    const { vision, text } = options.model;
+export const clipa = defineStrategy({
+  schema: group({
+    type: v.literal('clipa'),
+    ...contrastiveEntries('softmax'),
+    imageSize: setting(
+      index(),
+      0,
+      "Size of the images in training, in pixels; 0: half of the model's.",
+    ),
+    maskRatio: setting(fraction(), 0, 'Fraction of the patches that training drops.'),
+    textLength: setting(
+      index(),
+      0,
+      'The most tokens of a caption in training; 0: half of the context.',
+    ),
+    textMethod: setting(
+      oneOf('syntax', 'truncate', 'random', 'block'),
+      'syntax',
+      'Choice of the tokens that stay.',
+    ),
+    ...tuningEntries,
+  }),
+  create(settings, context) {
+    const { vision, text } = context.model;
     const imageSize = settings.imageSize === 0 ? vision.imageSize / 2 : settings.imageSize;
     const length =
       settings.textLength === 0 ? Math.ceil(text.contextLength / 2) : settings.textLength;
     imageTowerKind(vision).checkImageSize(vision, imageSize);
     if (settings.maskRatio > 0) {
-      requireMasks(`The strategy 'clipa' with "maskRatio" above 0`, options.model);
+      requirePatchDropout(`The strategy 'clipa' with "maskRatio" above 0`, context.model);
     }
     const phases = reducedThenFull(
       {
@@ -53,6 +50,6 @@ export const clipa: StrategyKind<ClipaSettings> = {
       },
       settings,
     );
-    return pairStrategy(settings, options, { phases });
+    return pairStrategy(settings, context, { phases });
   },
-};
+});

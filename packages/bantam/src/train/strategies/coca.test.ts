@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { fromTypedArray, scope } from '@bantam/torch';
 import { generateCaptions, loadModel, normalizePixels, withChanges } from '../../models/index.js';
-import { tinyCoca, TinyRuns } from '../tiny-run.test.helper.js';
+import { tinyCoca, TinyRuns } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());
@@ -35,7 +35,7 @@ describe('coca', () => {
       model: small,
       strategy: 'coca',
       budget: '1280samples',
-      settings: { 'train.lr': '5e-3', 'train.batchSize': '16' },
+      train: { lr: 5e-3, batchSize: 16 },
     });
     const loaded = await loadModel(runs.path('coca', 'model'));
     using model = loaded.model;

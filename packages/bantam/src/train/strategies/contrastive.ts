@@ -1,112 +1,132 @@
+/** The contrastive losses that a strategy may take, and their settings. */
 import { exp, type Tensor } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { index, oneOf, type Fields } from '../../base/fields.js';
+import type { DeepReadonly } from '../../base/readonly.js';
+import { group, index, oneOf, setting, tagged } from '../../base/schema.js';
 import {
   clipLoss,
   collapsedClipLoss,
   collapsedSigLipLoss,
   sigLipLoss,
+  type PairwiseOptions,
 } from '../../losses/index.js';
 import type { Clip, ModelConfig } from '../../models/index.js';
-import type { LossContext, Strategy, StrategyOptions } from '../strategy.js';
 import { captionGroups, toUnit } from './features.js';
-import {
-  createGlobalContrastive,
-  globalFields,
-  type GlobalSettings,
-} from './global-contrastive.js';
+import { createGlobalContrastive, globalLossSchema } from './global-contrastive.js';
+import type { Samples, StepContext, Strategy, StrategyContext } from './strategy.js';
 
-/** Settings of the loss that brings pairs together. */
-export interface ContrastiveSettings extends GlobalSettings {
-  /**
-   * `softmax`: CLIP's. `sigmoid`: SigLIP's, every pair by itself. `global`: FastCLIP's, which
-   * estimates the loss over the whole data set.
-   */
-  readonly loss: 'softmax' | 'sigmoid' | 'global';
-  /** What pictures with the same caption are to each other within a batch. */
-  readonly duplicates: 'negatives' | 'positives';
-  /**
-   * Captions whose logits are in memory at a time; 0: all, in batches beyond 2048 as many as keep
-   * within 16 MB.
-   */
-  readonly lossChunk: number;
+/** Settings of the losses over all pairs of image and caption of a batch. */
+const pairwise = {
+  duplicates: setting(
+    oneOf('negatives', 'positives'),
+    'negatives',
+    'Role of images with the same caption within a batch.',
+  ),
+  chunk: setting(
+    index(),
+    0,
+    'Captions whose logits are in memory at a time; 0: all, beyond a batch of 2048 as many as keep within 16 MB.',
+  ),
+};
+
+/** The contrastive losses with their settings, told apart by `type`. */
+export const contrastiveLossSchema = tagged([
+  group({ type: v.literal('softmax'), ...pairwise }),
+  group({ type: v.literal('sigmoid'), ...pairwise }),
+  globalLossSchema,
+]);
+
+/** A contrastive loss with its settings. */
+export type ContrastiveLoss = DeepReadonly<v.InferOutput<typeof contrastiveLossSchema>>;
+
+/** The settings that every strategy has; `type` is its default loss. */
+export function contrastiveEntries(type: ContrastiveLoss['type']) {
+  return {
+    loss: setting(
+      contrastiveLossSchema,
+      type,
+      'Contrastive loss: softmax (CLIP), sigmoid (SigLIP) or global (FastCLIP).',
+    ),
+  };
 }
 
-export type ContrastiveLoss = ContrastiveSettings['loss'];
-
-/** The fields of {@link ContrastiveSettings} for strategies whose loss is by default the given one. */
-export function contrastiveFields(loss: ContrastiveLoss = 'softmax'): Fields<ContrastiveSettings> {
-  return {
-    loss: { ...oneOf<ContrastiveLoss>('softmax', 'sigmoid', 'global'), fallback: loss },
-    duplicates: oneOf('negatives', 'positives'),
-    lossChunk: index(0),
-    ...globalFields,
-  };
+/** Settings of {@link contrastiveEntries}. */
+export interface ContrastiveSettings {
+  readonly loss: ContrastiveLoss;
 }
 
 /** A contrastive loss with what it learns or estimates itself. */
 export interface Contrastive extends Pick<
   Strategy,
-  'module' | 'rules' | 'afterStep' | 'afterSkip'
+  'module' | 'rules' | 'afterStep' | 'afterSkip' | 'collapsed'
 > {
   /** The loss of image features and text features [B, D] of any length. */
-  loss(image: Tensor, text: Tensor, context: LossContext): Tensor;
-  /** The loss of a batch where all features are equal; null where that is not fixed. */
-  collapsed(batch: number, model: Clip): number | null;
+  loss(image: Tensor, text: Tensor, context: StepContext): Tensor;
 }
 
 /** The loss that the settings name. */
 export function createContrastive(
-  settings: ContrastiveSettings,
-  options: StrategyOptions,
+  { loss }: ContrastiveSettings,
+  context: StrategyContext,
 ): Contrastive {
-  const { loss, duplicates, lossChunk } = settings;
-  if (loss === 'global') {
-    if (duplicates === 'positives' || lossChunk > 0) {
-      throw new BantamError(
-        `The loss "global" of the strategy has neither "duplicates" as positives nor "lossChunk"; leave them out, or choose the loss "softmax" or "sigmoid".`,
-      );
-    }
-    return createGlobalContrastive(settings, options);
+  switch (loss.type) {
+    case 'global':
+      return createGlobalContrastive(loss, context);
+    case 'softmax':
+      return {
+        module: null,
+        loss: (image, text, { model, samples }) =>
+          clipLoss(
+            toUnit(image),
+            toUnit(text),
+            exp(model.logitScale),
+            pairwiseOptions(loss, samples),
+          ),
+        collapsed: collapsedClipLoss,
+      };
+    case 'sigmoid':
+      return {
+        module: null,
+        loss: (image, text, { model, samples }) =>
+          sigLipLoss(toUnit(image), toUnit(text), {
+            logitScale: exp(model.logitScale),
+            logitBias: biasOf(model),
+            ...pairwiseOptions(loss, samples),
+          }),
+        collapsed: (batch, model) =>
+          collapsedSigLipLoss(batch, {
+            logitScale: Math.exp(model.logitScale.item()),
+            logitBias: biasOf(model).item(),
+          }),
+      };
   }
-  const pairwise = ({ samples }: LossContext) => ({
-    groups: duplicates === 'positives' ? captionGroups(samples) : undefined,
-    chunk: lossChunk === 0 ? undefined : lossChunk,
-  });
-  if (loss === 'softmax') {
-    return {
-      module: null,
-      loss: (image, text, context) =>
-        clipLoss(toUnit(image), toUnit(text), exp(context.model.logitScale), pairwise(context)),
-      collapsed: collapsedClipLoss,
-    };
-  }
+}
+
+/** The options of pairwise losses that the settings ask for; the global loss has none. */
+export function pairwiseOptions(loss: ContrastiveLoss, samples: Samples): PairwiseOptions {
+  if (loss.type === 'global') return {};
   return {
-    module: null,
-    loss: (image, text, context) =>
-      sigLipLoss(toUnit(image), toUnit(text), {
-        logitScale: exp(context.model.logitScale),
-        logitBias: biasOf(context.model),
-        ...pairwise(context),
-      }),
-    collapsed: (batch, model) =>
-      collapsedSigLipLoss(batch, {
-        logitScale: Math.exp(model.logitScale.item()),
-        logitBias: biasOf(model).item(),
-      }),
+    groups: loss.duplicates === 'positives' ? captionGroups(samples) : undefined,
+    chunk: loss.chunk === 0 ? undefined : loss.chunk,
   };
 }
 
 /**
  * The model's configuration with what the loss needs: for `sigmoid` a bias of the logits, −10 beside
- * a scale of 10 as SigLIP starts them (Zhai et al. 2023, section 3.2), where it has none; for
- * `global` the temperature that it starts from.
+ * a scale of 10 as SigLIP starts them (Zhai et al. 2023, section 3.2), if it has none; for `global`
+ * the temperature that it starts from.
  */
-export function withLogits(model: ModelConfig, settings: ContrastiveSettings): ModelConfig {
-  const { loss, temperature } = settings;
-  if (loss === 'global') return { ...model, initLogitScale: -Math.log(temperature) };
-  if (loss === 'softmax' || model.initLogitBias !== null) return model;
-  return { ...model, initLogitScale: Math.log(10), initLogitBias: -10 };
+export function withLogits(model: ModelConfig, loss: ContrastiveLoss): ModelConfig {
+  switch (loss.type) {
+    case 'softmax':
+      return model;
+    case 'sigmoid':
+      if (model.initLogitBias !== null) return model;
+      return { ...model, initLogitScale: Math.log(10), initLogitBias: -10 };
+    case 'global':
+      return { ...model, initLogitScale: -Math.log(loss.temperature) };
+  }
 }
 
 function biasOf({ logitBias }: Clip): Tensor {

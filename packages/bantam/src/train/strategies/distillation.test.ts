@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Generator, copy_, noGrad, randn, scope, sub, tensor } from '@bantam/torch';
 import { channelStatistics, preprocessFor } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   createBench,
@@ -12,11 +12,11 @@ import {
   step,
   type Bench,
   type BenchOptions,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { createTeacherModel, smallConfig, smallTokenizer } from '../teacher.test.helper.js';
-import { strategyOf, TinyRuns } from '../tiny-run.test.helper.js';
-import { preparedFor } from './teachers.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { createTeacherModel, smallConfig, smallTokenizer } from '../../test-support/teachers.js';
+import { strategyOf, TinyRuns } from '../../test-support/tiny-runs.js';
+import { preparedFor } from '../teachers/teacher.js';
 
 const runs = new TinyRuns();
 before(async () => {
@@ -41,12 +41,17 @@ function sameTwice(): BenchOptions {
 
 describe('distill', () => {
   it('has no gradient where the student is its teacher', () => {
-    const settings = { type: 'distill', teachers: ['itself'], contrastive: 0, interactive: 0 };
+    const settings = {
+      type: 'distill',
+      teachers: ['itself'],
+      contrastive: 0,
+      interactive: 0,
+    } as const;
     const same = gradients(step(createBench(settings, sameTwice())));
     const largest = (all: typeof same): number =>
       Math.max(...[...all.values()].flatMap((values) => (values ?? []).map(Math.abs)));
     assert.ok(largest(same) < 1e-10, `${largest(same)}`);
-    const otherScale = gradients(step(createBench({ ...settings, teacherScale: 50 } as typeof settings, sameTwice()))); // prettier-ignore
+    const otherScale = gradients(step(createBench({ ...settings, teacherScale: 50 }, sameTwice()))); // prettier-ignore
     assert.ok(largest(otherScale) > 1e-3, 'at another scale it has one');
   });
 
@@ -79,7 +84,7 @@ describe('distill', () => {
       { type: 'distill', ...none, contrastive: 1 },
       { type: 'distill', ...none, contrastive: 1, teachers: ['teacher'] },
       { type: 'siclip', ...none, contrastive: 1, matching: 0 },
-    ]) {
+    ] as const) {
       const given = 'teachers' in settings ? { models } : {};
       const bench = step(createBench(settings, { config: maskless, ...given }));
       assert.deepEqual(ofModel(bench), clip, settings.type);
@@ -88,13 +93,13 @@ describe('distill', () => {
 
   it('counts the forward pass of its teachers, in the stages that have any use for them', () => {
     const teacher = createTeacherModel({ seed: 4 });
-    const stages = [{ share: 0.5 }, { share: 0.5, ...none, contrastive: 1 }];
+    const stages = [{ fraction: 0.5 }, { fraction: 0.5, ...none, contrastive: 1 }];
     const bench = createBench(
-      { type: 'distill', teachers: ['teacher'], stages } as { type: string },
+      { type: 'distill', teachers: ['teacher'], stages },
       { config: smallConfig(), models: [teacher], tokenizer: smallTokenizer },
     );
     const { strategy, model, batch } = bench;
-    const { encode } = bench.options(1, 0);
+    const { step: context } = bench.options(1, 0);
     const cost = { captionTokens: 5, forwardPasses: 1, recomputed: false };
     const flops = strategy.phases.map((phase) =>
       strategy.flops(model.config, { ...cost, phase }),
@@ -102,7 +107,7 @@ describe('distill', () => {
     // Student and teacher are of one configuration: three passes, and one more.
     assert.ok(Math.abs(flops[0] / flops[1] - 4 / 3) < 1e-12, flops.join());
     const targets = strategy.phases.map((phase) =>
-      scope(() => Object.keys(strategy.targets?.(batch, { ...encode, phase }) ?? {})),
+      scope(() => Object.keys(strategy.targets?.(batch, { ...context, phase }) ?? {})),
     );
     assert.deepEqual(targets, [['teacher0.image', 'teacher0.text'], []]);
   });
@@ -113,9 +118,9 @@ describe('distill', () => {
         type: 'siclip',
         teachers: [runs.path('clip', 'model')],
         stages: [
-          { share: 0.5, contrastive: 0, matching: 0, interactive: 0 },
-          { share: 0.25, lr: 0.5, feature: 0, interactive: 2 },
-          { share: 0.25, ...none, contrastive: 1 },
+          { fraction: 0.5, contrastive: 0, matching: 0, interactive: 0 },
+          { fraction: 0.25, lr: 0.5, feature: 0, interactive: 2 },
+          { fraction: 0.25, ...none, contrastive: 1 },
         ],
       }),
     });
@@ -131,7 +136,7 @@ describe('distill', () => {
     const { run } = await runs.train('student', {
       strategy: strategyOf({ type: 'distill', teachers: [runs.path('clip', 'model')], ...none, feature: 1 }), // prettier-ignore
       budget: '480samples',
-      settings: { 'train.lr': '0.003' },
+      train: { lr: 0.003 },
       seed: 5,
     });
     const losses = readMetrics(run).map(({ loss }) => loss);
@@ -142,11 +147,11 @@ describe('distill', () => {
 
 describe('siclip', () => {
   it('learns to tell pairs from hard negatives, by either choice, without any teacher', async () => {
-    for (const negatives of ['hardest', 'assignment']) {
+    for (const negatives of ['hardest', 'assignment'] as const) {
       const { run } = await runs.train(negatives, {
         strategy: strategyOf({ type: 'siclip', ...none, matching: 1, negatives }),
         budget: '480samples',
-        settings: { 'train.lr': '0.003' },
+        train: { lr: 0.003 },
       });
       const losses = readMetrics(run).map(({ loss }) => loss);
       const last = Math.max(...losses.slice(-5));

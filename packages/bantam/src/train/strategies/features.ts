@@ -1,5 +1,14 @@
-import { fromTypedArray, normalize, to, type Tensor } from '@bantam/torch';
-import type { Samples } from '../strategy.js';
+/** Helpers for the tensors that strategies hand from encoding to losses. */
+import { add, fromTypedArray, mean, normalize, to, type Tensor } from '@bantam/torch';
+import type { Encoded } from '../../models/index.js';
+import type { Features, Losses, Samples } from './strategy.js';
+
+/** The tensor of that name. */
+export function requireTensor(tensors: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const found = tensors[name];
+  if (found === undefined) throw new RangeError(`There is no '${name}' among the tensors.`);
+  return found;
+}
 
 /** At least float32, whatever precision the towers ran in. */
 export function inFullPrecision(features: Tensor): Tensor {
@@ -12,8 +21,7 @@ export function toUnit(features: Tensor): Tensor {
 }
 
 /**
- * Numbers the samples so that equal captions have equal numbers, int64 [B]; undefined where all
- * differ.
+ * Numbers the samples so that equal captions have equal numbers, int64 [B]; undefined if all differ.
  */
 export function captionGroups({ captions }: Samples): Tensor | undefined {
   const numbers = new Map<string, number>();
@@ -26,7 +34,18 @@ export function captionGroups({ captions }: Samples): Tensor | undefined {
   return fromTypedArray(BigInt64Array.from(groups));
 }
 
-/** Which samples of the source they are, int64 [B]. */
+/** Index of each sample in the source, int64 [B]. */
 export function indexTensor(indices: Int32Array): Tensor {
   return fromTypedArray(BigInt64Array.from(indices, BigInt));
+}
+
+/** The towers' auxiliary losses, such as those of routers, one value per sample; {} without any. */
+export function auxiliaryFeature(encoded: readonly Pick<Encoded, 'auxiliaryLoss'>[]): Features {
+  const [first, ...rest] = encoded.flatMap(({ auxiliaryLoss }) => auxiliaryLoss ?? []);
+  return first === undefined ? {} : { auxiliary: rest.reduce(add, first) };
+}
+
+/** The loss of {@link auxiliaryFeature}: its mean. */
+export function auxiliaryLoss({ auxiliary }: { auxiliary?: Tensor | undefined }): Losses {
+  return auxiliary === undefined ? {} : { auxiliary: mean(auxiliary) };
 }

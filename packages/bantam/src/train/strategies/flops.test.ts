@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { modelFlops } from '../../models/index.js';
-import { createBench, maskless } from '../gradients.test.helper.js';
-import { onePhase } from '../phases.js';
-import { TinyRuns, type StrategySettings } from '../tiny-run.test.helper.js';
+import { createBench, maskless } from '../../test-support/strategy-bench.js';
+import { onePhase } from './phases.js';
+import { TinyRuns } from '../../test-support/tiny-runs.js';
+import type { StrategyInput } from './index.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());
@@ -11,8 +12,8 @@ after(() => {
   runs.remove();
 });
 
-/** Operations of a step per sample. */
-function costOf(settings: StrategySettings, forwardPasses: number, recomputed = false): number {
+/** FLOPs of a step per sample. */
+function costOf(settings: StrategyInput, forwardPasses: number, recomputed = false): number {
   const { phase, strategy } = createBench(settings, { config: maskless });
   return strategy.flops(maskless, { captionTokens: 4, phase, forwardPasses, recomputed });
 }
@@ -21,7 +22,7 @@ describe('flops', () => {
   const { image, text } = modelFlops(maskless, { captionTokens: 4, training: true });
   // Products with 16·10 + 10·10 + 10·6 weights, for each of two views.
   const heads = 2 * 2 * (160 + 100 + 60);
-  const slip = { type: 'slip', headWidth: 10, headDim: 6 };
+  const slip = { type: 'slip', headWidth: 10, headDim: 6 } as const;
   for (const { settings, expected } of [
     { settings: { type: 'clip' }, expected: [3 * (image + text), 4 * (image + text)] },
     {
@@ -33,7 +34,7 @@ describe('flops', () => {
       expected: [image + 3 * text, 2 * image + 4 * text],
     },
     { settings: { type: 'lit' }, expected: [3 * text, 4 * text] },
-  ]) {
+  ] as const) {
     it(`counts the passes of ${JSON.stringify(settings)}, one more forward with a cache`, () => {
       assert.deepEqual([costOf(settings, 1), costOf(settings, 2)], expected);
     });
@@ -48,22 +49,22 @@ describe('flops', () => {
   });
 
   it('counts what is computed again, with a gradient cache too, but no locked tower', () => {
-    const clip = { type: 'clip' };
+    const clip = { type: 'clip' } as const;
     assert.equal(costOf(clip, 1, true), 4 * (image + text));
     assert.equal(costOf(clip, 2, true), 5 * (image + text));
     assert.equal(costOf(slip, 1, true), 4 * (3 * image + text) + 3 * heads);
-    const lit = { type: 'lit', storeFeatures: false };
+    const lit = { type: 'lit', storeFeatures: false } as const;
     assert.equal(costOf(lit, 1, true), image + 4 * text);
   });
 
-  it('makes a budget of operations pay for one more forward pass', async () => {
+  it('makes a budget of FLOPs pay for one more forward pass', async () => {
     const budget = '4e8flops';
     const plain = await runs.train('plain', { budget });
-    for (const [name, value] of [
-      ['train.microBatch', '4'],
-      ['train.gradCheckpointing', 'true'],
+    for (const [name, train] of [
+      ['micro-batches', { microBatch: 4 }],
+      ['gradient checkpointing', { gradCheckpointing: true }],
     ] as const) {
-      const dearer = await runs.train(name, { budget, settings: { [name]: value } });
+      const dearer = await runs.train(name, { budget, train });
       const ratio = dearer.samples / plain.samples;
       assert.ok(plain.steps > 10);
       assert.ok(Math.abs(ratio - 3 / 4) < 0.08, `${dearer.samples} of ${plain.samples}`);

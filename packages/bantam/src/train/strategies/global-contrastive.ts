@@ -11,38 +11,50 @@ import {
   type GroupRule,
   type Tensor,
 } from '@bantam/torch';
-import { atLeast, oneOf, positive, type Fields } from '../../base/fields.js';
+import * as v from 'valibot';
+import { atLeast, described, group, positive, setting } from '../../base/schema.js';
 import { globalContrastiveLoss } from '../../losses/index.js';
-import type { LossContext, StrategyOptions } from '../strategy.js';
-import type { Contrastive } from './contrastive.js';
 import { indexTensor, toUnit } from './features.js';
 import { SampleTemperatures } from './sample-temperatures.js';
+import type { StepContext, StrategyContext } from './strategy.js';
 
-/** Settings of FastCLIP's loss; without effect under other losses. */
-export interface GlobalSettings {
-  /** The temperature: `v1` constant, `v2` learned for each sample and side, `v3` learned for all. */
-  readonly version: 'v3' | 'v2' | 'v1';
-  /** γ at its end: the share of the present batch in a sample's running estimates. */
-  readonly gammaMin: number;
-  /** Share of the training over which γ falls from 1. */
-  readonly gammaDecay: number;
-  /** ρ of v2 and v3, which keeps temperatures from growing small. */
-  readonly rho: number;
-  /** Temperature at the start. */
-  readonly temperature: number;
-  /** Learning rate of the temperature: a factor of the model's for v3, a constant for v2. */
-  readonly temperatureLr: number;
-}
-
-/** The paper's values for v3 on CC3M, from its public scripts; they have 0.03 and 0.0133 for v2. */
-export const globalFields: Fields<GlobalSettings> = {
-  version: oneOf('v3', 'v2', 'v1'),
-  gammaMin: positive(0.2),
-  gammaDecay: positive(0.5),
-  rho: atLeast(0, 6.5),
-  temperature: positive(0.07),
-  temperatureLr: atLeast(0, 0.2),
+/** Settings of every version. The defaults are the paper's for v3 on CC3M, from its public scripts. */
+const entries = {
+  type: v.literal('global'),
+  gammaMin: setting(
+    positive(),
+    0.2,
+    "γ at its end: weight of the present batch in a sample's running estimates.",
+  ),
+  gammaDecay: setting(positive(), 0.5, 'Fraction of the training over which γ falls from 1.'),
+  temperature: setting(positive(), 0.07, 'Temperature at the start; constant in v1.'),
 };
+
+/** The scripts have ρ = 0.03 and a learning rate of 0.0133 for v2. */
+const learned = {
+  rho: setting(atLeast(0), 6.5, 'ρ of v2 and v3, which keeps temperatures from growing small.'),
+  temperatureLr: setting(
+    atLeast(0),
+    0.2,
+    "Learning rate of the temperature: a multiplier of the model's for v3, a constant for v2.",
+  ),
+};
+
+const version = 'Temperature: v1 constant, v2 learned for each sample, v3 learned for all.';
+
+/** FastCLIP's loss (Wei et al. 2024, 2407.01445) with the settings of each version. */
+export const globalLossSchema = v.variant('version', [
+  group({
+    ...entries,
+    version: v.optional(described(v.literal('v3'), version), 'v3'),
+    ...learned,
+  }),
+  group({ ...entries, version: described(v.literal('v2'), version), ...learned }),
+  group({ ...entries, version: described(v.literal('v1'), version) }),
+]);
+
+/** Settings of {@link createGlobalContrastive}. */
+export type GlobalSettings = Readonly<v.InferOutput<typeof globalLossSchema>>;
 
 /** ln u of every sample's image and text. */
 class Estimates extends Module {
@@ -51,7 +63,7 @@ class Estimates extends Module {
   image: SampleTemperatures | null;
   text: SampleTemperatures | null;
 
-  constructor({ version, temperature }: GlobalSettings, { samples }: StrategyOptions) {
+  constructor({ version, temperature }: GlobalSettings, { samples }: StrategyContext) {
     super();
     this.logUImage = new TensorBuffer(full([samples], -Infinity));
     this.logUText = new TensorBuffer(full([samples], -Infinity));
@@ -63,17 +75,17 @@ class Estimates extends Module {
 }
 
 /** Temperatures that wait for the optimizer's step. */
-interface Pending {
+interface PendingTemperatures {
   readonly epoch: number;
   readonly indices: Tensor;
   readonly leaves: readonly [Tensor, Tensor];
 }
 
 /**
- * γ along a cosine from 1 to its least value (FastCLIP, section 4), by the share of the training
- * where the paper goes by epochs.
+ * γ along a cosine from 1 to its least value (FastCLIP, section 4), by the fraction of the
+ * training; the paper counts epochs.
  */
-export function gammaAt(
+function gammaAt(
   progress: number,
   { gammaMin, gammaDecay }: Pick<GlobalSettings, 'gammaMin' | 'gammaDecay'>,
 ): number {
@@ -82,20 +94,19 @@ export function gammaAt(
 }
 
 /** FastCLIP's loss with its estimates (Wei et al. 2024, algorithm 1). */
-export function createGlobalContrastive(
-  settings: GlobalSettings,
-  options: StrategyOptions,
-): Contrastive {
-  const { version, rho, temperature, temperatureLr } = settings;
-  const estimates = new Estimates(settings, options);
-  const pending: Pending[] = [];
+export function createGlobalContrastive(settings: GlobalSettings, strategy: StrategyContext) {
+  const { version, temperature } = settings;
+  const rho = settings.version === 'v1' ? 0 : settings.rho;
+  const temperatureLr = settings.version === 'v1' ? 0 : settings.temperatureLr;
+  const estimates = new Estimates(settings, strategy);
+  const pending: PendingTemperatures[] = [];
   const forget = (): void => {
     for (const { indices, leaves } of pending.splice(0)) {
       for (const tensor of [indices, ...leaves]) tensor.dispose();
     }
   };
   /** τ of the batch; of v2, as leaves whose gradients {@link afterStep} takes. */
-  const temperatureOf = (indices: Tensor, { model, samples }: LossContext) => {
+  const temperatureOf = (indices: Tensor, { model, samples }: StepContext) => {
     const { image, text } = estimates;
     if (image === null || text === null) {
       return version === 'v1' ? temperature : exp(neg(model.logitScale));
@@ -109,14 +120,14 @@ export function createGlobalContrastive(
   return {
     module: estimates,
     rules,
-    loss(image, text, context) {
+    loss(image: Tensor, text: Tensor, context: StepContext): Tensor {
       const indices = indexTensor(context.samples.indices);
       const { logUImage, logUText } = estimates;
       const { loss, logU } = globalContrastiveLoss(toUnit(image), toUnit(text), {
         logU: [indexSelect(logUImage, 0, indices), indexSelect(logUText, 0, indices)],
         gamma: gammaAt(context.progress, settings),
         temperature: temperatureOf(indices, context),
-        rho: version === 'v1' ? 0 : rho,
+        rho,
       });
       noGrad(() => {
         indexCopy_(logUImage, 0, indices, logU[0]);

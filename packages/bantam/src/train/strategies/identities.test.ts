@@ -13,7 +13,7 @@ import {
   zero_,
 } from '@bantam/torch';
 import { createModel, modelConfig, upcycle, type ModelConfig } from '../../models/index.js';
-import { addGradients } from '../backward.js';
+import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
   buffers,
@@ -24,9 +24,9 @@ import {
   maskless,
   step,
   type Bench,
-} from '../gradients.test.helper.js';
-import { readMetrics } from '../metrics.js';
-import { strategyOf, TinyRuns, tiny } from '../tiny-run.test.helper.js';
+} from '../../test-support/strategy-bench.js';
+import { readMetrics } from '../run-dir/metrics.js';
+import { TinyRuns, tiny } from '../../test-support/tiny-runs.js';
 
 const runs = new TinyRuns();
 before(async () => {
@@ -50,11 +50,11 @@ describe('slip', () => {
       const generator = new Generator({ seed: 6 });
       const dense = createModel(maskless, { generator });
       const model = upcycle(dense, { vision: { experts: 3 }, text: { experts: 3 }, generator });
-      const slip = { type: 'slip', headWidth: 10, headDim: 6 };
+      const slip = { type: 'slip', headWidth: 10, headDim: 6 } as const;
       const bench = createBench(slip, { config: model.config, dtype: 'float32', model });
       const { batch, strategy } = bench;
-      const { encode, losses } = bench.options(1, 0);
-      const found = strategy.losses(strategy.encode(batch, encode), losses).auxiliary?.item();
+      const { step } = bench.options(1, 0);
+      const found = strategy.losses(strategy.encode(batch, step), step).auxiliary?.item();
       const passes = [...Object.values(batch.images).map((view) => model.visual.encode(view)), model.text.encode(batch.ids)]; // prettier-ignore
       assert.equal(passes.length, 4);
       const expected = passes.map(({ auxiliaryLoss }) => auxiliaryLoss && mean(auxiliaryLoss));
@@ -67,10 +67,8 @@ describe('slip', () => {
 describe('coca', () => {
   it('has the gradient of clip where captions count nothing', () => {
     const config = captioning(maskless);
-    const [coca, clip] = [{ type: 'coca', captionWeight: 0 }, { type: 'clip' }].map((strategy) =>
-      step(createBench(strategy, { config })),
-    );
-    assert.ok(coca && clip);
+    const coca = step(createBench({ type: 'coca', captionWeight: 0 }, { config }));
+    const clip = step(createBench('clip', { config }));
     const shared = (bench: Bench) =>
       new Map([...gradients(bench)].filter(([name]) => !name.startsWith('text_decoder.')));
     // The first query alone is the feature's, the others are read by the decoder.
@@ -114,10 +112,10 @@ const at = (place: number) => tensor(place, { dtype: 'int64' });
 describe('flip and clipa', () => {
   it('are clip, bit for bit, where they leave nothing out', async () => {
     for (const strategy of [
-      { type: 'flip', maskRatio: 0, tuneShare: 0 },
-      { type: 'clipa', imageSize: 16, textLength: 16, tuneShare: 0 },
-    ]) {
-      await runs.train(strategy.type, { strategy: strategyOf(strategy) });
+      { type: 'flip', maskRatio: 0, tuneFraction: 0 },
+      { type: 'clipa', imageSize: 16, textLength: 16, tuneFraction: 0 },
+    ] as const) {
+      await runs.train(strategy.type, { strategy });
       assert.ok(runs.weights(strategy.type).equals(runs.weights('clip')), strategy.type);
     }
   });
@@ -125,16 +123,17 @@ describe('flip and clipa', () => {
 
 describe('siglip', () => {
   it('is the same in chunks', () => {
-    const [chunks, whole] = [3, 0].map((lossChunk) =>
-      step(createBench({ type: 'siglip', lossChunk }, { config: maskless })),
-    );
-    assert.ok(chunks && whole);
+    const inChunks = (chunk: number): Bench => {
+      const loss = { type: 'sigmoid', chunk } as const;
+      return step(createBench({ type: 'siglip', loss }, { config: maskless }));
+    };
+    const [chunks, whole] = [inChunks(3), inChunks(0)];
     assertAllClose(gradients(chunks), gradients(whole), { tolerance: 1e-12, what: 'chunks' });
   });
 
   it('gives a model a bias where it has none, and starts from one that has none', async () => {
     assert.equal(tiny.initLogitBias, null);
-    const init = runs.path('clip', 'model');
+    const init = { model: runs.path('clip', 'model') };
     for (const options of [{}, { init }]) {
       const { run } = await runs.train(`siglip ${Object.keys(options).join('')}`, {
         ...options,
@@ -175,7 +174,10 @@ describe('fastclip', () => {
   it('mixes the present batch into the estimates by γ, once for each step', () => {
     // Never seen: u = g. Seen: ln u moves to ln((1 − γ)·u + γ·g), whatever the number of pieces.
     for (const sizes of [[8], [4, 4], [2, 2, 2, 2]]) {
-      const bench = createBench({ type: 'fastclip', gammaMin: 0.4 }, { config: maskless });
+      const bench = createBench(
+        { type: 'fastclip', loss: { type: 'global', gammaMin: 0.4 } },
+        { config: maskless },
+      );
       step(bench);
       const g = estimatesOf(bench, 'log_u_image').map(Math.exp);
       for (const [name, buffer] of bench.strategy.module?.namedBuffers() ?? []) {
@@ -193,7 +195,7 @@ describe('fastclip', () => {
 
   it("moves the temperatures of the batch's samples alone (v2)", () => {
     for (const sizes of [[8], [3, 5]]) {
-      const bench = createBench({ type: 'fastclip', version: 'v2' });
+      const bench = createBench({ type: 'fastclip', loss: { type: 'global', version: 'v2' } });
       step(bench, { sizes });
       noGrad(() => bench.strategy.afterStep?.());
       for (const side of ['image', 'text']) {
@@ -211,9 +213,8 @@ describe('fastclip', () => {
       ['v1', false],
       ['v3', true],
     ] as const) {
-      // prettier-ignore
-      const strategy = strategyOf({ type: 'fastclip', version });
-      const { run } = await runs.train(version, { strategy, settings: { 'train.lr': '0.01' } });
+      const strategy = { type: 'fastclip', loss: { type: 'global', version } } as const;
+      const { run } = await runs.train(version, { strategy, train: { lr: 0.01 } });
       const scale = readMetrics(run).at(-1)?.logitScale ?? NaN;
       assert.equal(Math.abs(scale - 1 / 0.07) > 1e-3, learns, `${version}: ${scale}`);
     }
@@ -223,7 +224,7 @@ describe('fastclip', () => {
     const { run } = await runs.train('accumulated', {
       strategy: 'fastclip',
       budget: '16samples',
-      settings: { 'train.accumulate': '2', 'train.microBatch': '2' },
+      train: { accumulate: 2, microBatch: 2 },
     });
     assert.equal(readMetrics(run).length, 1);
     const path = runs.path('accumulated', 'checkpoints', 'step-00000001', 'strategy.safetensors');
@@ -236,22 +237,22 @@ describe('fastclip', () => {
 });
 
 describe('lit', () => {
-  it('learns the same from stored features where pictures are not augmented', async () => {
-    const runsOf = async (name: string, settings: object, pieces = '0'): Promise<void> => {
+  it('learns the same from stored features if images are not augmented', async () => {
+    const runsOf = async (name: string, storeFeatures: boolean, microBatch = 0): Promise<void> => {
       await runs.train(name, {
-        strategy: strategyOf({ type: 'lit', ...settings }),
-        initImage: runs.path('clip', 'model'),
+        strategy: { type: 'lit', storeFeatures },
+        init: { image: runs.path('clip', 'model') },
         augment: [{ op: 'resize' }],
-        settings: { 'train.microBatch': pieces },
+        train: { microBatch },
       });
     };
-    await runsOf('stored', {});
-    await runsOf('stored in pieces', {}, '2');
-    await runsOf('computed', { storeFeatures: false });
+    await runsOf('stored', true);
+    await runsOf('stored in micro-batches', true, 2);
+    await runsOf('computed', false);
     const losses = (name: string) => readMetrics(runs.path(name)).map(({ loss }) => loss);
     const expected = losses('computed');
     assert.equal(expected.length, 12);
-    for (const name of ['stored', 'stored in pieces']) {
+    for (const name of ['stored', 'stored in micro-batches']) {
       for (const [i, loss] of losses(name).entries()) {
         assert.ok(Math.abs(loss - (expected[i] ?? NaN)) < 1e-5, `${name}, step ${i + 1}: ${loss}`);
       }
@@ -281,9 +282,9 @@ describe('lit', () => {
       const name = `locked ${storeFeatures}`;
       await runs.train(name, {
         model,
-        strategy: strategyOf({ type: 'lit', storeFeatures }),
-        initImage: runs.path('resnet', 'model'),
-        settings: { 'train.ema': '0.9', 'train.microBatch': '4' },
+        strategy: { type: 'lit', storeFeatures },
+        init: { image: runs.path('resnet', 'model') },
+        train: { ema: 0.9, microBatch: 4 },
       });
       const after = weightsOf(name);
       const changed = [...before].filter(([key, value]) => after.get(key) !== value);

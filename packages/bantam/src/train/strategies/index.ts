@@ -1,36 +1,22 @@
 /** Every strategy. A new one is a file in this folder and a line here. */
 import { RandomStreams } from '@bantam/torch';
-import { UsageError } from '../../base/errors.js';
-import { readFields } from '../../base/fields.js';
-import type { LoadedModel } from '../../models/index.js';
-import { didYouMean } from '../../base/did-you-mean.js';
-import type { TrainConfig } from '../config.js';
-import type { ReinforcedSet } from '../reinforced/reinforced-set.js';
-import type { Strategy, StrategyKind } from '../strategy.js';
-import { clip, clipDa, fastclip, siglip, type ClipDaSettings } from './clip.js';
-import { clipa, type ClipaSettings } from './clipa.js';
-import { coca, type CocaSettings } from './coca.js';
-import type { ContrastiveSettings } from './contrastive.js';
-import { distill, type DistillSettings } from './distill.js';
-import { flip, type FlipSettings } from './flip.js';
-import { lit, type LitSettings } from './lit.js';
-import { siclip, type SiclipSettings } from './siclip.js';
-import { slip, type SlipSettings } from './slip.js';
+import type * as v from 'valibot';
+import type { DeepReadonly } from '../../base/readonly.js';
+import { tagged } from '../../base/schema.js';
+import type { LoadedModel, ModelConfig, Preprocess } from '../../models/index.js';
+import type { ReinforcedSet } from '../teachers/reinforced-set.js';
+import { clip, clipDa, fastclip, siglip } from './clip.js';
+import { clipa } from './clipa.js';
+import { coca } from './coca.js';
+import { distill } from './distill.js';
+import { flip } from './flip.js';
+import { lit } from './lit.js';
+import { siclip } from './siclip.js';
+import { slip } from './slip.js';
+export { withLogits } from './contrastive.js';
+import type { Strategy, StrategyKind, StrategySchema } from './strategy.js';
 
-/** A strategy with its settings, by its `type`; plain JSON. */
-export type StrategyConfig =
-  | ({ readonly type: 'clip' | 'siglip' | 'fastclip' } & ContrastiveSettings)
-  | ({ readonly type: 'clip-da' } & ClipDaSettings)
-  | ({ readonly type: 'slip' } & SlipSettings)
-  | ({ readonly type: 'flip' } & FlipSettings)
-  | ({ readonly type: 'lit' } & LitSettings)
-  | ({ readonly type: 'clipa' } & ClipaSettings)
-  | ({ readonly type: 'distill' } & DistillSettings)
-  | ({ readonly type: 'siclip' } & SiclipSettings)
-  | ({ readonly type: 'coca' } & CocaSettings);
-
-/** The kinds of strategies. */
-export const strategies: readonly StrategyKind[] = [
+const kinds = [
   clip,
   clipDa,
   slip,
@@ -42,57 +28,70 @@ export const strategies: readonly StrategyKind[] = [
   distill,
   siclip,
   coca,
-];
+] as const;
 
-/** The kind of that name; an unknown one is an error that names the nearest. */
-export function strategyKind(type: string): StrategyKind {
-  const found = strategies.find((kind) => kind.type === type);
-  if (found !== undefined) return found;
-  const known = strategies.map((kind) => kind.type);
-  throw new UsageError(
-    `There is no strategy '${type}'${didYouMean(type, known)}; choose one of: ${known.join(', ')}.`,
-  );
+/** The strategies. */
+export const strategies: readonly StrategyKind[] = kinds;
+
+type SchemasOf<Kinds extends readonly { readonly schema: StrategySchema }[]> = {
+  -readonly [I in keyof Kinds]: Kinds[I]['schema'];
+};
+
+/** Schema of a strategy with its settings; a name alone stands for its defaults. */
+export const strategySchema = tagged(
+  kinds.map(({ schema }) => schema) as unknown as SchemasOf<typeof kinds>,
+);
+
+/** A strategy's name, or its settings told apart by `type`; absent ones have their defaults. */
+export type StrategyInput = DeepReadonly<v.InferInput<typeof strategySchema>>;
+
+/** A strategy with all of its settings, told apart by `type`; plain JSON. */
+export type StrategyConfig = DeepReadonly<v.InferOutput<typeof strategySchema>>;
+
+/** The name of a strategy. */
+export type StrategyName = StrategyConfig['type'];
+
+/** The name in a strategy's schema. */
+export function nameOf({ schema }: Pick<StrategyKind, 'schema'>): string {
+  return schema.entries.type.literal;
 }
 
-/**
- * Reads a strategy from JSON, or from its name alone: then every setting has its default.
- *
- * @throws UsageError for an unknown name; BantamError for an unknown setting or a value that is not
- * accepted.
- */
-export function parseStrategy(value: string | { readonly type: string }): StrategyConfig {
-  const { type, ...members } = typeof value === 'string' ? { type: value } : value;
-  const kind = strategyKind(type);
-  const settings = readFields<object>(members, kind.fields, `strategy '${type}'`);
-  return { type: kind.type, ...settings } as StrategyConfig;
+/** The strategy that a configuration names. */
+export function strategyKind({ type }: Pick<StrategyConfig, 'type'>): StrategyKind {
+  const found = strategies.find((kind) => nameOf(kind) === type);
+  if (found === undefined) throw new RangeError(`There is no strategy '${type}'.`);
+  return found;
 }
 
-/** What of a run's configuration {@link createStrategy} goes by. */
-export type StrategyParts = Pick<
-  TrainConfig,
-  'strategy' | 'model' | 'init' | 'seed' | 'preprocess'
->;
+/** The parts of a run's configuration that {@link createStrategy} uses. */
+export interface StrategyParts {
+  readonly strategy: StrategyConfig;
+  readonly model: ModelConfig;
+  readonly init: { readonly model: string; readonly image: string };
+  readonly seed: number;
+  readonly preprocess: Preprocess;
+}
 
-/** Options of {@link createStrategy}. */
-export interface CreateStrategyOptions {
+/** Data and models of a run that {@link createStrategy} uses. */
+export interface StrategyResources {
   /** Samples of the source. */
-  samples: number;
-  /** The models that the strategy works with, see `loadStrategyModels`. Default: none. */
-  models?: readonly LoadedModel[];
-  /** The reinforced set that the strategy learns from. Default: none. */
-  reinforced?: ReinforcedSet | null;
+  readonly samples: number;
+  /** The teachers. Default: none. */
+  readonly models?: readonly LoadedModel[];
+  /** The reinforced data set. Default: none. */
+  readonly reinforced?: ReinforcedSet | null;
 }
 
 /**
- * The strategy of a configuration, with fresh weights of its own.
+ * The strategy of a configuration, its own modules initialised.
  *
- * @throws BantamError where its settings and the model do not go together.
+ * @throws BantamError if its settings and the model do not fit together.
  */
 export function createStrategy(
   { strategy, model, init, seed, preprocess }: StrategyParts,
-  { samples, models = [], reinforced = null }: CreateStrategyOptions,
+  { samples, models = [], reinforced = null }: StrategyResources,
 ): Strategy {
-  return strategyKind(strategy.type).create(strategy, {
+  return strategyKind(strategy).create(strategy, {
     model,
     samples,
     preprocess,

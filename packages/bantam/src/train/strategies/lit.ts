@@ -11,40 +11,37 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { setImmediate } from 'node:timers/promises';
-import { evalBatches } from '../../data/index.js';
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { flag } from '../../base/fields.js';
+import { flag, group, setting } from '../../base/schema.js';
+import { evalBatches } from '../../data/index.js';
 import { normalizePixels } from '../../models/index.js';
-import type { Strategy, StrategyKind } from '../strategy.js';
-import { auxiliaryFeature } from './auxiliary.js';
-import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
-import { indexTensor } from './features.js';
+import { contrastiveEntries } from './contrastive.js';
+import { auxiliaryFeature, indexTensor } from './features.js';
 import { pairStrategy, towerFlops, trainedPasses } from './pair.js';
-
-/** Settings of {@link lit}. */
-export interface LitSettings extends ContrastiveSettings {
-  /**
-   * Compute the picture's features once, before training and without augmentation, and keep them in
-   * memory (4 bytes for each of the `embedDim` members); false: compute them for every augmented view.
-   */
-  readonly storeFeatures: boolean;
-}
+import { defineStrategy, type Strategy } from './strategy.js';
 
 /**
- * LiT (Zhai et al. 2022, section 3): the image tower comes trained and stays as it is, in evaluation
- * mode; the text tower learns to read for it.
+ * LiT (Zhai et al. 2022, section 3): the image tower is trained already and locked, in
+ * evaluation mode; the text tower learns to fit it.
  */
-export const lit: StrategyKind<LitSettings> = {
-  type: 'lit',
-  fields: { ...contrastiveFields(), storeFeatures: flag(true) },
-  adapt: withLogits,
-  create(settings, options) {
-    if (!options.trained.image) {
+export const lit = defineStrategy({
+  schema: group({
+    type: v.literal('lit'),
+    ...contrastiveEntries('softmax'),
+    storeFeatures: setting(
+      flag(),
+      true,
+      "Compute the images' features once, before training and without augmentation, and keep them in memory (4 bytes for each member); false: compute them for every augmented view.",
+    ),
+  }),
+  create(settings, context) {
+    if (!context.trained.image) {
       throw new BantamError(
         "The strategy 'lit' locks an image tower that is trained already; name the model directory that it comes from with --init-image, or --init for both towers.",
       );
     }
-    const pair = pairStrategy(settings, options);
+    const pair = pairStrategy(settings, context);
     const strategy: Strategy = {
       ...pair,
       frozen: ['visual.*'],
@@ -55,11 +52,11 @@ export const lit: StrategyKind<LitSettings> = {
       },
     };
     if (!settings.storeFeatures) return strategy;
-    return { ...withStoredFeatures(strategy), storedBytes: 4 * options.model.embedDim };
+    return { ...withStoredFeatures(strategy), storedBytes: 4 * context.model.embedDim };
   },
-};
+});
 
-/** Pictures' features from memory instead of from the tower. */
+/** Images' features from memory instead of from the tower. */
 function withStoredFeatures(strategy: Strategy): Strategy {
   let stored: Tensor | undefined;
   return {
@@ -76,12 +73,12 @@ function withStoredFeatures(strategy: Strategy): Strategy {
             const raw = fromTypedArray(images, { shape: [size, height, width, 3] });
             const pixels = normalizePixels(raw, preprocess);
             const { pooled } = autocast(precision, () => model.visual.encode(pixels));
-            const places = indexTensor(batch.indices);
-            indexCopy_(features, 0, places, to(pooled, { dtype: 'float32' }));
+            const rows = indexTensor(batch.indices);
+            indexCopy_(features, 0, rows, to(pooled, { dtype: 'float32' }));
           });
         });
         for (const index of batch.indices) missing.delete(index);
-        run.onProgress(`features of ${source.size - missing.size} of ${source.size} pictures`);
+        run.onProgress(`features of ${source.size - missing.size} of ${source.size} images`);
         await setImmediate();
       }
       run.exclude(missing);
@@ -90,10 +87,10 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     },
     encode({ ids, indices }, { model }) {
       if (stored === undefined) throw new RangeError('LiT was not prepared.');
-      const places = indexTensor(indices);
+      const rows = indexTensor(indices);
       const text = model.text.encode(ids);
       return {
-        image: indexSelect(stored, 0, places),
+        image: indexSelect(stored, 0, rows),
         text: text.pooled,
         ...auxiliaryFeature([text]),
       };

@@ -5,28 +5,20 @@ import {
   type ModelConfig,
   type PerTower,
 } from '../../models/index.js';
-import { onePhase, type Phase } from '../phases.js';
+import { createContrastive, type ContrastiveSettings } from './contrastive.js';
+import { auxiliaryFeature, auxiliaryLoss, requireTensor } from './features.js';
+import { onePhase, type Phase } from './phases.js';
 import type {
   CostOptions,
-  EncodeContext,
   Features,
   Losses,
-  LossContext,
   StepBatch,
+  StepContext,
   Strategy,
-  StrategyOptions,
-} from '../strategy.js';
-import { auxiliaryFeature, auxiliaryLoss } from './auxiliary.js';
-import { createContrastive, type ContrastiveSettings } from './contrastive.js';
+  StrategyContext,
+} from './strategy.js';
 
-/** A tensor of a batch or of features that the strategy asked for. */
-export function present(named: Readonly<Record<string, Tensor>>, name: string): Tensor {
-  const found = named[name];
-  if (found === undefined) throw new RangeError(`There is no '${name}' among the tensors.`);
-  return found;
-}
-
-/** What a phase asks of the image tower; its configuration's own where nothing. */
+/** The image tower's options in a phase; the configuration's own for what the phase leaves open. */
 function imageOptions({ patchDropout, imageSize }: Phase) {
   return {
     ...(patchDropout !== null && { patchDropout }),
@@ -38,23 +30,23 @@ function imageOptions({ patchDropout, imageSize }: Phase) {
 export function encodeView(
   { images }: StepBatch,
   view: string,
-  { model, streams, phase }: EncodeContext,
+  { model, streams, phase }: StepContext,
   { tokens = false }: { tokens?: boolean } = {},
 ): ImageEncoded {
-  return model.visual.encode(present(images, view), {
+  return model.visual.encode(requireTensor(images, view), {
     tokens,
     generator: streams.get('mask'),
     ...imageOptions(phase),
   });
 }
 
-/** A caption's features, an image's, and what the towers' routers add. */
-export function pairFeatures(image: ImageEncoded, ids: Tensor, { model }: EncodeContext): Features {
+/** Features of an image and of its caption, and the towers' auxiliary losses. */
+function pairFeatures(image: ImageEncoded, ids: Tensor, { model }: StepContext): Features {
   const text = model.text.encode(ids);
   return { image: image.pooled, text: text.pooled, ...auxiliaryFeature([image, text]) };
 }
 
-/** Operations of one pass of both towers, and of the decoder where there is one. */
+/** FLOPs of one forward pass of both towers, and of the decoder if there is one. */
 export function towerFlops(
   model: ModelConfig,
   { captionTokens, phase }: Pick<CostOptions, 'captionTokens' | 'phase'>,
@@ -63,7 +55,7 @@ export function towerFlops(
 }
 
 /**
- * Passes of a trained tower: a backward pass costs about two forward passes, and one more where it
+ * Passes of a trained tower: a backward pass costs about two forward passes, and one more if it
  * computes activations again.
  */
 export function trainedPasses({
@@ -74,25 +66,25 @@ export function trainedPasses({
 }
 
 /**
- * One view of the image against its caption: what CLIP does (Radford et al. 2021, section 2.3), and
- * what the strategies after it build on.
+ * One view of the image against its caption: CLIP (Radford et al. 2021, section 2.3), on which the
+ * other strategies build.
  */
 export function pairStrategy(
   settings: ContrastiveSettings,
-  options: StrategyOptions,
+  context: StrategyContext,
   { phases = [onePhase] }: { phases?: readonly Phase[] } = {},
 ): Strategy {
-  const contrastive = createContrastive(settings, options);
+  const contrastive = createContrastive(settings, context);
   return {
     ...contrastive,
     phases,
     views: (augment) => ({ image: augment }),
-    encode: (batch, context) =>
-      pairFeatures(encodeView(batch, 'image', context), batch.ids, context),
-    losses(features: Features, context: LossContext): Losses {
-      const [image, text] = [present(features, 'image'), present(features, 'text')];
+    encode: (batch, step) => pairFeatures(encodeView(batch, 'image', step), batch.ids, step),
+    losses(features: Features, step: StepContext): Losses {
+      const image = requireTensor(features, 'image');
+      const text = requireTensor(features, 'text');
       return {
-        contrastive: contrastive.loss(image, text, context),
+        contrastive: contrastive.loss(image, text, step),
         ...auxiliaryLoss({ auxiliary: features.auxiliary }),
       };
     },

@@ -1,35 +1,21 @@
 import { Module } from '@bantam/torch';
-import { atLeast, listOf, oneOf, section } from '../../base/fields.js';
-import { pairMatchingLoss, type NegativeChoice } from '../../losses/index.js';
-import type { StrategyKind } from '../strategy.js';
-import { withLogits } from './contrastive.js';
+import * as v from 'valibot';
+import { atLeast, group, oneOf, setting } from '../../base/schema.js';
+import { pairMatchingLoss } from '../../losses/index.js';
 import {
-  distillation,
-  distillationFields,
+  createDistillation,
+  distillationEntries,
   distillationLosses,
-  distillationStageFields,
-  reinforcedOf,
-  teachersOf,
   weighted,
-  type DistillationLoss,
-  type DistillationSettings,
-} from './distillation.js';
-import { captionGroups, toUnit } from './features.js';
-import { PairMatcher, type Combination } from './pair-matcher.js';
-import { present } from './pair.js';
-import { createStages, stageWeight, type StagedSettings } from './stages.js';
+} from './distill.js';
+import { captionGroups, requireTensor, toUnit } from './features.js';
+import { PairMatcher } from './pair-matcher.js';
+import { createStages, stagesSetting } from './stages.js';
+import { defineStrategy } from './strategy.js';
 
-type SiclipLoss = DistillationLoss | 'matching';
+const losses = [...distillationLosses, 'matching'] as const;
 
-/** Settings of {@link siclip}. */
-export interface SiclipSettings extends DistillationSettings, StagedSettings<SiclipLoss> {
-  /** How hard negatives are chosen: the most similar other one, or one to one. */
-  readonly negatives: NegativeChoice;
-  /** What the matcher looks at: the product of the features, or both of them as well. */
-  readonly combine: Combination;
-}
-
-/** The matcher, and what distillation learns beside the model. */
+/** The matcher, and the modules of distillation. */
 class SiclipModules extends Module {
   constructor(
     public matcher: PairMatcher,
@@ -41,46 +27,54 @@ class SiclipModules extends Module {
 
 /**
  * The losses of SiCLIP (Liu 2024, 2411.14789): distillation from trained models, and Pair Matching,
- * which classifies pairs against hard negatives of the batch. The paper publishes neither factors nor
- * details: those of distillation are CLIP-KD's, a factor of 1 for matching and all else about it is
+ * which classifies pairs against hard negatives of the batch. The paper publishes neither weights nor
+ * details: those of distillation are CLIP-KD's, a weight of 1 for matching and all else about it is
  * ours. Same captions are never negatives of the matcher.
  */
-export const siclip: StrategyKind<SiclipSettings> = {
-  type: 'siclip',
-  fields: {
-    ...distillationFields,
-    matching: atLeast(0, 1),
-    negatives: oneOf('hardest', 'assignment'),
-    combine: oneOf('product', 'product-and-both'),
-    stages: listOf(section({ ...distillationStageFields, matching: stageWeight })),
-  },
-  adapt: withLogits,
-  models: teachersOf,
-  reinforced: reinforcedOf,
-  create(settings, options) {
+export const siclip = defineStrategy({
+  schema: group({
+    type: v.literal('siclip'),
+    ...distillationEntries,
+    matching: setting(atLeast(0), 1, 'Weight of the matching loss.'),
+    negatives: setting(
+      oneOf('hardest', 'assignment'),
+      'hardest',
+      'Choice of hard negatives: the most similar other one, or one to one.',
+    ),
+    combine: setting(
+      oneOf('product', 'product-and-both'),
+      'product',
+      "The matcher's input: the product of the features, or both of them as well.",
+    ),
+    stages: stagesSetting(losses),
+  }),
+  create(settings, context) {
     const { negatives, combine } = settings;
-    const stages = createStages('siclip', settings, [...distillationLosses, 'matching']);
-    const distilled = distillation(settings, options, { name: 'siclip', stages });
-    const width = options.model.embedDim;
-    const matcher = new PairMatcher({ width, combine, generator: options.generator });
+    const stages = createStages('siclip', settings, losses);
+    const distilled = createDistillation(settings, context, { name: 'siclip', stages });
+    const width = context.model.embedDim;
+    const matcher = new PairMatcher({ width, combine, generator: context.generator });
     return {
       ...distilled,
       module: new SiclipModules(matcher, distilled.module),
-      losses(features, context) {
+      losses(features, step) {
         const matching = () =>
           pairMatchingLoss(
-            { image: toUnit(present(features, 'image')), text: toUnit(present(features, 'text')) },
+            {
+              image: toUnit(requireTensor(features, 'image')),
+              text: toUnit(requireTensor(features, 'text')),
+            },
             {
               match: (image, text) => matcher.forward(image, text),
               choice: negatives,
-              groups: captionGroups(context.samples),
+              groups: captionGroups(step.samples),
             },
           );
         return {
-          ...distilled.losses(features, context),
-          ...weighted(stages.at(context.progress), { matching }),
+          ...distilled.losses(features, step),
+          ...weighted(stages.at(step.progress), { matching }),
         };
       },
     };
   },
-};
+});

@@ -9,26 +9,15 @@ import {
   type Generator,
   type Tensor,
 } from '@bantam/torch';
+import * as v from 'valibot';
+import { atLeast, count, group, positive, setting } from '../../base/schema.js';
 import { augmentations } from '../../data/index.js';
-import { atLeast, count, positive } from '../../base/fields.js';
 import { collapsedSimclrLoss, simclrLoss } from '../../losses/index.js';
 import { representationWidth } from '../../models/index.js';
-import type { StrategyKind } from '../strategy.js';
-import { auxiliaryFeature } from './auxiliary.js';
-import { contrastiveFields, withLogits, type ContrastiveSettings } from './contrastive.js';
-import { inFullPrecision } from './features.js';
-import { encodeView, pairStrategy, present, towerFlops, trainedPasses } from './pair.js';
-
-/** Settings of {@link slip}. */
-export interface SlipSettings extends ContrastiveSettings {
-  /** Factor of the self-supervised loss. */
-  readonly sslScale: number;
-  readonly sslTemperature: number;
-  /** Width of the head's two hidden layers. */
-  readonly headWidth: number;
-  /** Length of the vectors that the self-supervised loss compares. */
-  readonly headDim: number;
-}
+import { contrastiveEntries } from './contrastive.js';
+import { auxiliaryFeature, inFullPrecision, requireTensor } from './features.js';
+import { encodeView, pairStrategy, towerFlops, trainedPasses } from './pair.js';
+import { defineStrategy } from './strategy.js';
 
 /** Widths of {@link SlipHead}. */
 interface HeadSizes {
@@ -56,7 +45,7 @@ class HeadLayer extends Module {
 }
 
 /** The head between the image tower and the self-supervised loss (Mu et al. 2021, section 3). */
-export class SlipHead extends Module {
+class SlipHead extends Module {
   layers: HeadLayer[];
   last: Linear;
 
@@ -76,25 +65,28 @@ export class SlipHead extends Module {
 }
 
 /**
- * SLIP (Mu et al. 2021): CLIP, and SimCLR on two more views of every picture, which a head of its own
+ * SLIP (Mu et al. 2021): CLIP, and SimCLR on two more views of every image, which a head of its own
  * projects from the tower's representation. The head works on whole batches, so that it is exact
  * with a gradient cache.
  */
-export const slip: StrategyKind<SlipSettings> = {
-  type: 'slip',
-  fields: {
-    ...contrastiveFields(),
-    sslScale: atLeast(0, 1),
-    sslTemperature: positive(0.1),
-    headWidth: count(4096),
-    headDim: count(256),
-  },
-  adapt: withLogits,
-  create(settings, options) {
+export const slip = defineStrategy({
+  schema: group({
+    type: v.literal('slip'),
+    ...contrastiveEntries('softmax'),
+    sslScale: setting(atLeast(0), 1, 'Weight of the self-supervised loss.'),
+    sslTemperature: setting(positive(), 0.1, 'Temperature of the self-supervised loss.'),
+    headWidth: setting(count(), 4096, "Width of the projection head's two hidden layers."),
+    headDim: setting(count(), 256, 'Length of the vectors that the self-supervised loss compares.'),
+  }),
+  create(settings, strategy) {
     const { sslScale, sslTemperature, headWidth, headDim } = settings;
-    const pair = pairStrategy(settings, options);
-    const sizes = { input: representationWidth(options.model), hidden: headWidth, output: headDim };
-    const head = new SlipHead(sizes, options.generator);
+    const pair = pairStrategy(settings, strategy);
+    const sizes = {
+      input: representationWidth(strategy.model),
+      hidden: headWidth,
+      output: headDim,
+    };
+    const head = new SlipHead(sizes, strategy.generator);
     const headFlops = 2 * (sizes.input * headWidth + headWidth ** 2 + headWidth * headDim);
     return {
       ...pair,
@@ -117,7 +109,9 @@ export const slip: StrategyKind<SlipSettings> = {
       },
       losses(features, context) {
         const project = (name: string): Tensor =>
-          inFullPrecision(autocast(context.precision, () => head.forward(present(features, name))));
+          inFullPrecision(
+            autocast(context.precision, () => head.forward(requireTensor(features, name))),
+          );
         const ssl = simclrLoss(project('first'), project('second'), {
           temperature: sslTemperature,
         });
@@ -136,9 +130,9 @@ export const slip: StrategyKind<SlipSettings> = {
       },
     };
   },
-};
+});
 
-/** The head, and what the contrastive loss keeps. */
+/** The head, and the state of the contrastive loss. */
 class SlipModules extends Module {
   constructor(
     public head: Module,

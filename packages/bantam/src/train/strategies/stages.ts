@@ -1,59 +1,70 @@
+/** Stages of a training whose losses are weighted differently from stage to stage. */
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { atLeast, optional, positive, type Field, type Fields } from '../../base/fields.js';
-import { onePhase, phaseAt, type Phase } from '../phases.js';
+import { atLeast, group, listOf, positive, setting } from '../../base/schema.js';
+import { onePhase, phaseAt, type Phase } from './phases.js';
 
-/** Factors of losses, by the loss's name. */
+/** Weights of losses, by the loss's name. */
 export type Weights<Name extends string> = Readonly<Record<Name, number>>;
 
-/** When a stage's factors hold. */
-export interface StageSpan {
-  /** Its share of the budget. */
-  readonly share: number;
-  /** Factor of the learning rate. */
-  readonly lr: number;
+/** The weight of a loss in a stage; null: the strategy's. */
+const stageWeight = v.optional(v.nullable(atLeast(0)), null);
+
+/** The settings of a strategy's stages, which weight the losses of these names. */
+export function stagesSetting<Name extends string>(names: readonly Name[]) {
+  const weights = Object.fromEntries(names.map((name) => [name, stageWeight])) as Record<
+    Name,
+    typeof stageWeight
+  >;
+  const stage = group({
+    fraction: setting(positive(), 1, 'Fraction of the budget.'),
+    lr: setting(positive(), 1, 'Multiplier of the learning rate.'),
+    ...weights,
+  });
+  return setting(
+    listOf(stage),
+    [],
+    `Stages in order, each an object of "fraction" and "lr" and own weights of losses (${names.join(', ')}); without any, the training is one stage.`,
+  );
 }
 
-/** A part of the training with factors of its own; null: the strategy's. */
-export type StageSettings<Name extends string> = StageSpan & Readonly<Record<Name, number | null>>;
+/** A part of the training with weights of its own; null: the strategy's. */
+type Stage<Name extends string> = { readonly fraction: number; readonly lr: number } & Readonly<
+  Record<Name, number | null>
+>;
 
-/** Settings of a strategy whose losses are weighed, and may be weighed otherwise from stage to stage. */
+/** Settings of a strategy whose losses are weighted. */
 export type StagedSettings<Name extends string> = Weights<Name> & {
-  /** Without any, the training is one stage. */
-  readonly stages: readonly StageSettings<Name>[];
+  readonly stages: readonly Stage<Name>[];
 };
-
-export const stageSpanFields: Fields<StageSpan> = { share: positive(1), lr: positive(1) };
-
-/** A factor of a loss in a stage. */
-export const stageWeight: Field<number | null> = optional(atLeast(0));
 
 /** The stages of a training. */
 export interface Stages<Name extends string> {
   /** One for each stage: each has a whole schedule of the learning rate. */
   readonly phases: readonly Phase[];
-  /** The factors in one of {@link phases}. */
+  /** The weights in one of {@link phases}. */
   of(phase: Phase): Weights<Name>;
-  /** The factors at a share of the budget. */
+  /** The weights at a fraction of the budget. */
   at(progress: number): Weights<Name>;
-  /** Whether a loss counts in any stage. */
+  /** Whether one of the losses has a weight in any stage. */
   uses(...names: readonly Name[]): boolean;
 }
 
 /**
  * The stages that the settings describe.
  *
- * @throws BantamError where their shares do not add up to 1, or a stage has nothing to learn from.
+ * @throws BantamError if their fractions do not add up to 1, or all losses of a stage have the weight 0.
  */
 export function createStages<Name extends string>(
   strategy: string,
   settings: StagedSettings<Name>,
   names: readonly Name[],
 ): Stages<Name> {
-  const given = settings.stages;
-  const total = given.reduce((sum, { share }) => sum + share, 0);
+  const given: readonly Stage<Name>[] = settings.stages;
+  const total = given.reduce((sum, { fraction }) => sum + fraction, 0);
   if (given.length > 0 && Math.abs(total - 1) > 1e-6) {
     throw new BantamError(
-      `The shares of the "stages" of strategy '${strategy}' add up to ${Number(total.toFixed(6))}; they must add up to 1.`,
+      `The fractions of the "stages" of strategy '${strategy}' add up to ${Number(total.toFixed(6))}; they must add up to 1.`,
     );
   }
   const stages = given.length === 0 ? [null] : given;
@@ -69,8 +80,8 @@ export function createStages<Name extends string>(
       );
     }
     if (stage === null) return [onePhase, weights];
-    const { share, lr } = stage;
-    return [{ ...onePhase, name: `stage ${i + 1}`, share, lr }, weights];
+    const { fraction, lr } = stage;
+    return [{ ...onePhase, name: `stage ${i + 1}`, fraction, lr }, weights];
   });
   const weights = new Map(pairs);
   const phases = [...weights.keys()];

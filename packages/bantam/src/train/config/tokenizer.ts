@@ -1,0 +1,62 @@
+import { CounterRng, sampleCaption, type Source } from '../../data/index.js';
+import { loadTokenizer, trainTokenizer, type Tokenizer } from '../../text/index.js';
+import type { TrainConfig } from './config.js';
+
+/**
+ * The texts that a source's captions are drawn from: each record's captions, synthetic ones as
+ * well, one caption drawn by the recipe, and every prompt of the source's label sets.
+ */
+function* captionTexts(source: Source, seed: number): Generator<string> {
+  for (let index = 0; index < source.size; index++) {
+    const record = source.record(index);
+    yield* record.captions;
+    for (const { text } of record.synthetic ?? []) yield text;
+    const rng = new CounterRng({ seed, purpose: 'tokenizer', epoch: 0, index });
+    yield sampleCaption(record, source.captionTemplates, rng);
+  }
+  for (const { classes, templates } of Object.values(source.labelSets)) {
+    for (const name of classes) {
+      for (const template of templates) yield template.replaceAll('{}', name);
+    }
+  }
+}
+
+/** The tokenizer that the settings name, that of the initial model, or one trained on the captions. */
+export async function prepareTokenizer(
+  { tokenizer: settings, seed }: Pick<TrainConfig, 'tokenizer' | 'seed'>,
+  source: Source,
+  initial: Tokenizer | undefined,
+): Promise<Tokenizer> {
+  const { path, vocabSize, contextLength } = settings;
+  if (path !== '') return loadTokenizer(path, { contextLength });
+  if (initial !== undefined) return initial;
+  return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
+}
+
+/** Records that {@link longestCaption} looks at. */
+const LOOKED_AT = 2000;
+
+/** A caption, and how many tokens it has. */
+export interface CountedCaption {
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** The longest caption of a source; of a large one, among records that lie evenly in it. */
+export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
+  const step = Math.max(1, source.size / LOOKED_AT);
+  let longest: CountedCaption = { text: '', tokens: 1 };
+  for (let place = 0; place < source.size; place += step) {
+    const index = Math.floor(place);
+    const record = source.record(index);
+    const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
+    for (const caption of [
+      ...record.captions,
+      sampleCaption(record, source.captionTemplates, rng),
+    ]) {
+      const tokens = tokenizer.encode(caption).length;
+      if (tokens > longest.tokens) longest = { text: caption, tokens };
+    }
+  }
+  return longest;
+}

@@ -1,0 +1,121 @@
+/** Micro-batches: the samples that pass through the towers at once. */
+import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
+import { at } from '../../base/at.js';
+import { CounterRng, type Batch } from '../../data/index.js';
+import { normalizePixels } from '../../models/index.js';
+import { TextReducer, type EncodedBatch } from '../../text/index.js';
+import type { TrainConfig } from '../config/config.js';
+import type { TrainSettings } from '../config/settings.js';
+import type { Phase } from '../strategies/phases.js';
+import type { Samples, StepBatch, Strategy } from '../strategies/strategy.js';
+import type { TrainingContext } from './context.js';
+
+type BatchSettings = Pick<TrainSettings, 'batchSize' | 'microBatch' | 'accumulate'>;
+
+/** Samples of a micro-batch, which is a batch of the loader. */
+export function microBatchSize({
+  batchSize,
+  microBatch,
+}: Omit<BatchSettings, 'accumulate'>): number {
+  return microBatch === 0 ? batchSize : microBatch;
+}
+
+/** Micro-batches of a step of the optimizer: those of every accumulated batch. */
+export function microBatchesPerStep(train: BatchSettings): number {
+  return train.accumulate * (train.batchSize / microBatchSize(train));
+}
+
+/** The most images that {@link Strategy.prepare} encodes at once. */
+export function preparedAtOnce(train: BatchSettings): number {
+  return Math.min(256, microBatchSize(train));
+}
+
+/** FLOPs of a step per sample, as budgets count them. */
+export function flopsPerSample(
+  strategy: Strategy,
+  { model, train }: Pick<TrainConfig, 'model' | 'train'>,
+  { captionTokens, phase }: { captionTokens: number; phase: Phase },
+): number {
+  const forwardPasses = microBatchSize(train) < train.batchSize ? 2 : 1;
+  const { gradCheckpointing: recomputed } = train;
+  return strategy.flops(model, { captionTokens, phase, forwardPasses, recomputed });
+}
+
+/** The samples of the loader's batches that are contrasted with each other. */
+export function samplesOf(batches: readonly Batch[]): Samples {
+  return {
+    indices: Int32Array.from(batches.flatMap(({ indices }) => [...indices])),
+    captions: batches.flatMap(({ captions }) => captions),
+    epoch: at(batches, 0).epoch,
+  };
+}
+
+/** The samples of one pass through the towers. */
+export interface MicroBatch {
+  readonly size: number;
+  /** Makes the tensors; called once per pass, so that they need not be kept. */
+  load(): StepBatch;
+}
+
+/** A micro-batch, and how many tokens its captions have. */
+export interface CollatedBatch extends MicroBatch {
+  readonly captionTokens: number;
+}
+
+/** The parts of a {@link TrainingContext} that a {@link Collator} uses. */
+export type CollatorContext = Pick<TrainingContext, 'tokenizer'> & {
+  readonly config: Pick<TrainConfig, 'preprocess' | 'seed'>;
+};
+
+/** Turns the loader's batches into tensors, captions shortened as the phase says. */
+export class Collator {
+  readonly #context: CollatorContext;
+  readonly #device: Device;
+  /** Of one phase, as it caches the classes of words. */
+  #reduction: { phase: Phase; reducer: TextReducer } | null = null;
+
+  constructor(context: CollatorContext, device: Device = 'cpu') {
+    this.#context = context;
+    this.#device = device;
+  }
+
+  /** A batch of the loader; its tensors are made anew for each pass. */
+  collate(batch: Batch, phase: Phase): CollatedBatch {
+    const { ids, shape } = this.#encode(batch, phase);
+    const load = (): StepBatch => ({
+      images: Object.fromEntries(
+        Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
+      ),
+      ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
+      captions: batch.captions,
+      indices: batch.indices,
+      ...(batch.replayed && { replayed: batch.replayed }),
+    });
+    return { size: batch.size, captionTokens: shape[1], load };
+  }
+
+  /** Which tokens are dropped is a function of seed, epoch and sample. */
+  #encode({ captions, epoch, indices }: Batch, phase: Phase): EncodedBatch {
+    const { config, tokenizer } = this.#context;
+    const { text: reduction } = phase;
+    if (reduction === null) return tokenizer.encodeBatch(captions);
+    if (this.#reduction?.phase !== phase) {
+      this.#reduction = { phase, reducer: new TextReducer({ tokenizer, reduction }) };
+    }
+    return this.#reduction.reducer.encodeBatch(captions, (row) => {
+      const rng = new CounterRng({
+        seed: config.seed,
+        purpose: 'text',
+        epoch,
+        index: at(indices, row),
+      });
+      return () => rng.uniform();
+    });
+  }
+
+  #pixels(pixels: Uint8Array, { size, height, width }: Batch): Tensor {
+    // The loader's memory is reused after this step, and normalising copies it before.
+    const raw = fromTypedArray(pixels, { shape: [size, height, width, 3], copy: false });
+    return normalizePixels(to(raw, { device: this.#device }), this.#context.config.preprocess);
+  }
+}

@@ -1,0 +1,61 @@
+import type { ValidationRow } from './validation.js';
+
+/** An event of a running training. */
+export type TrainEvent =
+  | {
+      kind: 'start';
+      run: string;
+      model: string;
+      parameters: number;
+      /** Samples in the source. */
+      samples: number;
+      precision: string;
+      batchSize: number;
+      budget: string;
+      /** The optimizer's parameter groups, printable. */
+      groups: string;
+    }
+  | {
+      kind: 'step';
+      step: number;
+      /** Samples seen. */
+      samples: number;
+      epoch: number;
+      loss: number;
+      samplesPerSecond: number;
+      /** Fraction of the time spent waiting for data, 0 … 1. */
+      dataWait: number;
+      /** Fraction of the budget used, 0 … 1. */
+      progress: number;
+      etaSeconds: number;
+    }
+  /** Progress of work before training, such as the features of a locked tower; often. */
+  | { kind: 'preparing'; message: string }
+  | { kind: 'checkpoint'; path: string; step: number }
+  /** Progress of a validation; often. */
+  | { kind: 'validating'; message: string }
+  | ({ kind: 'validation' } & ValidationRow)
+  | { kind: 'note'; message: string };
+
+/** Result of a training run. */
+export interface TrainResult {
+  /** The run directory. */
+  run: string;
+  /** The model directory; absent if the run was interrupted. */
+  model?: string;
+  steps: number;
+  samples: number;
+  /** Training time, set-up and saving left out. */
+  seconds: number;
+  /** Mean loss of the last steps. */
+  loss: number;
+  interrupted: boolean;
+  /** The best validation, whose weights {@link model} has; absent if there was none. */
+  validation?: ValidationRow;
+  /** Whether validations without a better value ended it before its budget was used. */
+  stoppedEarly: boolean;
+  /** Broken samples that were skipped; `quarantine.jsonl` names them. */
+  quarantined: number;
+  /** Steps that were skipped as loss or gradient were not finite; `non-finite.jsonl` names them. */
+  skipped: number;
+}

@@ -1,0 +1,141 @@
+/** Validation while a model trains: when it is due, its history, the best weights. */
+import { appendJsonLine, keepJsonLines, readJsonLines } from '../../base/json-lines.js';
+import { resolvePrecision } from '../../base/precision.js';
+import { openValidator, type OpenValidator, type Validator } from '../../eval/index.js';
+import { saveModel } from '../../models/index.js';
+import type { TrainConfig } from '../config/config.js';
+import type { ValidationSettings } from '../config/settings.js';
+import type { TrainingContext } from '../loop/context.js';
+import type { Trainer } from '../loop/trainer.js';
+import { trainedModel } from '../run-dir/model-directory.js';
+import { runPaths } from '../run-dir/paths.js';
+
+/** The validator that a configuration asks for; null: none. */
+export async function validatorOf(
+  { validation }: Pick<TrainConfig, 'validation'>,
+  open: OpenValidator = openValidator,
+): Promise<Validator | null> {
+  return validation.data === '' ? null : open(validation);
+}
+
+/** A line of `validation.jsonl`. */
+export interface ValidationRow {
+  readonly step: number;
+  /** Samples seen. */
+  readonly samples: number;
+  /** Fraction of the budget used, 0 … 1. */
+  readonly progress: number;
+  readonly metric: string;
+  readonly value: number;
+  /** Whether it is better than all before. */
+  readonly best: boolean;
+}
+
+/** The validations of a run so far. */
+export function readValidations(run: string): ValidationRow[] {
+  return readJsonLines(runPaths(run).validation);
+}
+
+/** Options of {@link ValidationHistory}. */
+export interface ValidationHistoryOptions {
+  readonly run: string;
+  /** Rows of steps after this one are dropped: training will write them again. */
+  readonly resumedAt: number;
+  readonly settings: ValidationSettings;
+  readonly lowerIsBetter: boolean;
+}
+
+/** The validations of a run: the best one, when the next is due, whether to stop early. */
+export class ValidationHistory {
+  readonly #options: ValidationHistoryOptions;
+  readonly #path: string;
+  readonly #rows: ValidationRow[];
+
+  constructor(options: ValidationHistoryOptions) {
+    const { run, resumedAt } = options;
+    this.#options = options;
+    this.#path = runPaths(run).validation;
+    this.#rows = keepJsonLines<ValidationRow>(this.#path, ({ step }) => step <= resumedAt);
+  }
+
+  /** The best validation. */
+  get best(): ValidationRow | null {
+    return this.#rows.findLast(({ best }) => best) ?? null;
+  }
+
+  /** Whether too many validations in a row were no better. */
+  get exhausted(): boolean {
+    const { patience } = this.#options.settings;
+    const since = this.#rows.length - 1 - this.#rows.findLastIndex(({ best }) => best);
+    return patience > 0 && since >= patience;
+  }
+
+  /** Why training ends, once {@link exhausted}. */
+  earlyStopMessage(): string {
+    const { metric, patience } = this.#options.settings;
+    const than = this.best === null ? '' : ` than ${this.best.value} at step ${this.best.step}`;
+    const validations = patience === 1 ? 'a validation' : `${patience} validations in a row`;
+    return `Training ends early: ${validations} gave no better ${metric}${than}.`;
+  }
+
+  /** Whether a validation is due at a fraction of the budget: at each multiple, and the end. */
+  due(progress: number): boolean {
+    const { every } = this.#options.settings;
+    const before = this.#rows.at(-1)?.progress ?? 0;
+    if (progress >= 1) return before < 1;
+    // Fractions such as 3 · 0.1 are not exact.
+    const passed = (fraction: number): number => Math.floor(fraction / every + 1e-9);
+    return passed(progress) > passed(before);
+  }
+
+  /** Whether a value is better than all before. */
+  isBetter(value: number): boolean {
+    const { best } = this;
+    if (best === null) return true;
+    return this.#options.lowerIsBetter ? value < best.value : value > best.value;
+  }
+
+  /** Adds a validation and writes it down. */
+  add(row: ValidationRow): void {
+    this.#rows.push(row);
+    appendJsonLine(this.#path, row);
+  }
+}
+
+/** Options of {@link validate}. */
+export interface ValidateOptions {
+  readonly run: string;
+  readonly trainer: Trainer;
+  readonly validator: Validator;
+  readonly history: ValidationHistory;
+}
+
+/**
+ * Validates the trained model. If it is the best so far, its model directory replaces `best/`, whole
+ * or not at all, before the row is written: a run that ends in between validates again.
+ */
+export async function validate(
+  context: TrainingContext,
+  { run, trainer, validator, history }: ValidateOptions,
+): Promise<ValidationRow> {
+  const { config, emit } = context;
+  const { data, metric } = config.validation;
+  const trained = trainedModel(context, trainer);
+  using model = trained.model;
+  const value = await validator.measure(trained, {
+    precision: resolvePrecision(config.train.precision),
+    onProgress: (message) => {
+      emit({ kind: 'validating', message });
+    },
+  });
+  const best = history.isBetter(value);
+  if (best) {
+    const info = { ...trained.info, validation: { data, metric, value } };
+    await saveModel(runPaths(run).best, { ...trained, model, info });
+  }
+  const { step, spent, progress } = trainer;
+  const row = { step, samples: spent.samples, progress, metric, value, best };
+  history.add(row);
+  emit({ kind: 'validation', ...row });
+  return row;
+}

@@ -1,0 +1,236 @@
+import { existsSync } from 'node:fs';
+import {
+  Quarantine,
+  replayBatches,
+  replayCaptions,
+  resolveAugment,
+  defaultDecodeSide,
+  type ImageAugment,
+  type QuarantinedSample,
+  type QuarantineOptions,
+  type Replay,
+  type Source,
+} from '../../data/index.js';
+import { UsageError } from '../../base/errors.js';
+import type { LoadedModel, Preprocess } from '../../models/index.js';
+import type { TrainSettings } from '../config/settings.js';
+import { loadModels } from './load.js';
+import { resolvePrecision } from '../../base/precision.js';
+import { createTeacher, type TeacherModel } from './teacher.js';
+import { blockCount, blockPath, blockRange, closeBlock, openBlock, writeBlock } from './blocks.js';
+import { claimFolder } from './claim.js';
+import { encodeCaptions, encodeViews, type Encoder } from './encode.js';
+import { digestOf, manifestFormat, replayOf, type ReinforcedManifest } from './manifest.js';
+
+/** How far the making of a reinforced set has come. */
+export interface ReinforceProgress {
+  /** Records that this run has done. */
+  readonly done: number;
+  /** Records that were missing when this run began. */
+  readonly total: number;
+}
+
+export interface ReinforceOptions {
+  /** Model directories of the teachers. */
+  readonly teachers: readonly string[];
+  /** Folder of the set; one that was begun with the same settings is gone on with. */
+  readonly out: string;
+  /** Views of each picture; 8 by default. */
+  readonly augmentations?: number;
+  /** Captions of each record, drawn as training draws them; 4 by default. */
+  readonly captions?: number;
+  /** The source's own by default. */
+  readonly augment?: ImageAugment;
+  /** Edge of the pictures that the teachers see; the largest of their own by default. */
+  readonly size?: number;
+  /** 0 by default. */
+  readonly seed?: number;
+  /** Pictures or captions that pass through a teacher at once; 64 by default. */
+  readonly batchSize?: number;
+  /** What the teachers compute in; `auto` by default. */
+  readonly precision?: TrainSettings['precision'];
+  /** What the features are stored in; `bf16` by default. */
+  readonly store?: 'bf16' | 'fp32';
+  /** Records of a file; 256 by default. */
+  readonly blockSize?: number;
+  /** Threads that prepare pictures; 1 by default. */
+  readonly workers?: number;
+  /** How many broken pictures stop the run. */
+  readonly quarantine?: Omit<QuarantineOptions, 'path'>;
+  /** Asks for an end; the block at hand is lost. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: ReinforceProgress) => void;
+}
+
+export interface ReinforceSummary {
+  readonly out: string;
+  readonly records: number;
+  /** Records in blocks of an earlier run. */
+  readonly kept: number;
+  /** Records in blocks that this run wrote. */
+  readonly written: number;
+  readonly augmentations: number;
+  readonly captions: number;
+  /** Records of the whole set whose pictures could not be read; training leaves them out. */
+  readonly broken: readonly QuarantinedSample[];
+  readonly interrupted: boolean;
+}
+
+/**
+ * Makes a reinforced set: features of every teacher of augmented views and captions of each record,
+ * each of length 1. Views and captions are functions of (seed, record, number), so that the seed
+ * stands for them, and training makes them again. Features are in files of whole blocks of records:
+ * after a run that was ended at any moment, the same call makes the blocks that are missing, and the
+ * set has the same bytes as if it had not been ended.
+ *
+ * @throws UsageError without a teacher; BantamError when one of them cannot be read, the folder holds
+ * another set, a block cannot be written, or too many pictures are broken.
+ */
+export async function reinforceSource(
+  source: Source,
+  options: ReinforceOptions,
+): Promise<ReinforceSummary> {
+  const { teachers: directories, out, batchSize = 64, workers, signal, onProgress } = options;
+  if (directories.length === 0) {
+    throw new UsageError('A reinforced set needs a teacher; name its model directory.');
+  }
+  using loaded = await loadModels(
+    directories,
+    (directory) => `The model in ${directory} cannot be a teacher`,
+  );
+  const preprocess = sharedPreprocess(loaded.models, options.size);
+  const teachers = loaded.models.map((model, i) =>
+    createTeacher(model, { directory: directories[i] ?? '', preprocess }),
+  );
+  const manifest = describe(source, teachers, { ...options, size: preprocess.size });
+  await claimFolder(out, manifest);
+  const { augmentations, captions, precision, blockSize } = manifest;
+  const replay = replayOf(manifest);
+  const broken = new Map<number, string>();
+  const missing: { start: number; end: number }[] = [];
+  for (let block = 0; block < blockCount(manifest); block++) {
+    if (existsSync(blockPath(out, block))) {
+      for (const [index, reason] of brokenOf(out, manifest, block)) broken.set(index, reason);
+    } else {
+      missing.push(blockRange(manifest, block));
+    }
+  }
+  const total = missing.reduce((sum, { start, end }) => sum + end - start, 0);
+  const encoder: Encoder = { teachers, preprocess, precision, batchSize };
+  const batches = replayBatches(source, {
+    replay,
+    augment: manifest.augment,
+    size: preprocess.size,
+    ranges: missing,
+    batchSize: Math.max(1, Math.floor(batchSize / augmentations)),
+    quarantine: new Quarantine(options.quarantine),
+    ...(workers !== undefined && { workers }),
+  });
+  let done = 0;
+  let written = 0;
+  let views = emptyViews(manifest, 0);
+  for await (const batch of batches) {
+    if (signal?.aborted === true) break;
+    const block = Math.floor(batch.first / blockSize);
+    const { start, end } = blockRange(manifest, block);
+    if (batch.first === start) views = emptyViews(manifest, end - start);
+    for (const [place, features] of encodeViews(batch.images, encoder).entries()) {
+      const perRecord = features.length / batch.size;
+      for (const index of batch.broken.keys()) {
+        const first = (index - batch.first) * perRecord;
+        features.fill(0, first, first + perRecord);
+      }
+      views[place]?.set(features, (batch.first - start) * perRecord);
+    }
+    for (const [index, reason] of batch.broken) broken.set(index, reason);
+    done += batch.size;
+    onProgress?.({ done, total });
+    if (batch.first + batch.size < end) continue;
+    const texts = await encodeCaptions(captionsOf(source, { start, end }, replay), encoder);
+    const features = texts.map((text, i) => ({ image: views[i] ?? new Float32Array(), text }));
+    const own = [...broken].filter(([index]) => index >= start && index < end);
+    writeBlock(out, manifest, block, { features, broken: new Map(own) });
+    written += end - start;
+  }
+  const ofBroken = [...broken].sort(([a], [b]) => a - b);
+  return {
+    out,
+    records: source.size,
+    kept: source.size - total,
+    written,
+    augmentations,
+    captions,
+    broken: ofBroken.map(([index, reason]) => ({ key: source.record(index).key, reason })),
+    interrupted: written < total,
+  };
+}
+
+/** The first teacher's preparation at the size of the views: others make it theirs. */
+function sharedPreprocess(
+  models: readonly LoadedModel[],
+  size = Math.max(...models.map(({ preprocess }) => preprocess.size)),
+): Preprocess {
+  const [first] = models;
+  if (first === undefined) throw new RangeError('There is no teacher.');
+  return { ...first.preprocess, size };
+}
+
+function describe(
+  source: Source,
+  teachers: readonly TeacherModel[],
+  {
+    augmentations = 8,
+    captions = 4,
+    augment = source.augment,
+    size,
+    seed = 0,
+    precision = 'auto',
+    store = 'bf16',
+    blockSize = 256,
+  }: ReinforceOptions & { size: number },
+): ReinforcedManifest {
+  const replay = { seed, augmentations, captions, decodeSide: defaultDecodeSide(size) };
+  return {
+    bantam: 'reinforced',
+    format: manifestFormat,
+    data: source.spec,
+    records: source.size,
+    digest: digestOf(source, replay),
+    ...replay,
+    augment: resolveAugment(augment),
+    size,
+    precision: resolvePrecision(precision),
+    store: resolvePrecision(store),
+    blockSize,
+    teachers: teachers.map(({ directory, fingerprint, embedDim, logitScale }) => {
+      return { directory, fingerprint, embedDim, logitScale };
+    }),
+  };
+}
+
+function emptyViews(
+  { augmentations, teachers }: ReinforcedManifest,
+  records: number,
+): Float32Array[] {
+  return teachers.map(({ embedDim }) => new Float32Array(records * augmentations * embedDim));
+}
+
+function captionsOf(
+  source: Source,
+  { start, end }: { start: number; end: number },
+  replay: Replay,
+): string[] {
+  return Array.from({ length: end - start }, (_, i) =>
+    replayCaptions(source, start + i, replay),
+  ).flat();
+}
+
+function brokenOf(
+  folder: string,
+  manifest: ReinforcedManifest,
+  block: number,
+): ReadonlyMap<number, string> {
+  const open = openBlock(folder, manifest, block);
+  closeBlock(open);
+  return open.broken;
+}

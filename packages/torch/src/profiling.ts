@@ -1,0 +1,77 @@
+import { native } from './native.js';
+
+/** Live tensors and memory of libtorch. */
+export interface MemoryStats {
+  /** Tensors that JavaScript holds and has not disposed. */
+  liveTensors: number;
+  /** Bytes of CPU tensors that are alive, those of the autograd graph included. */
+  liveBytes: number;
+  /** Maximum of live bytes since {@link resetPeakBytes}. */
+  peakBytes: number;
+  /** Bytes of freed blocks, kept for later tensors of their size. */
+  cachedBytes: number;
+  /** Bytes that the tensors on the device `meta` which are alive would take elsewhere. */
+  metaBytes: number;
+}
+
+/** Present memory statistics. */
+export function memoryStats(): MemoryStats {
+  return native.memoryStats();
+}
+
+/** Number of tensors that JavaScript holds and has not disposed. */
+export function liveTensors(): number {
+  return native.memoryStats().liveTensors;
+}
+
+/** Resets {@link MemoryStats.peakBytes} to the present live bytes. */
+export function resetPeakBytes(): void {
+  native.resetPeakBytes();
+}
+
+/** Gives the memory of freed blocks back to the system. */
+export function emptyCache(): void {
+  native.emptyCache();
+}
+
+/**
+ * CPU memory that work allocates and frees: the bytes of each allocated block, in order, and −n where
+ * it frees the n-th of them.
+ */
+export type AllocationTrace = Float64Array;
+
+/** Records the memory that `run` takes, with what it does not give back. */
+export async function traceAllocations(run: () => void | Promise<void>): Promise<AllocationTrace> {
+  native.startTrace();
+  try {
+    await run();
+    return native.stopTrace();
+  } catch (error) {
+    native.stopTrace();
+    throw error;
+  }
+}
+
+/**
+ * The most bytes that a sequence of blocks takes from the system: large freed blocks are kept for the
+ * next of their size, and never given back.
+ */
+export function footprint(trace: AllocationTrace): number {
+  return native.footprint(trace);
+}
+
+/**
+ * Floating-point operations of the matrix products and convolutions that `body` runs, 2 per
+ * multiply-add; backward passes count too. On the device `meta` nothing is computed, so that a large
+ * model is counted at once.
+ */
+export function countFlops(body: () => void): number {
+  native.startCounting();
+  try {
+    body();
+  } catch (error) {
+    native.stopCounting();
+    throw error;
+  }
+  return native.stopCounting();
+}
