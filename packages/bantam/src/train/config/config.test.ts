@@ -83,7 +83,7 @@ describe('resolveConfig', () => {
     assert.throws(
       // @ts-expect-error: int8 is no precision of training.
       () => resolveConfig({ ...run, train: { precision: 'int8' } }),
-      /'train\.precision' is "int8"; it must be .* \(int8 is for inference alone\)\.$/,
+      /'train\.precision' is "int8"; it must be .* \(int8 is for inference: bantam eval and bantam embed\)\.$/,
     );
   });
 });

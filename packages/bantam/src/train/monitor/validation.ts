@@ -27,7 +27,7 @@ export interface ValidationRow {
   readonly progress: number;
   readonly metric: string;
   readonly value: number;
-  /** Whether it is better than all before. */
+  /** True if it is better than all before. */
   readonly best: boolean;
 }
 
@@ -63,7 +63,7 @@ export class ValidationHistory {
     return this.#rows.findLast(({ best }) => best) ?? null;
   }
 
-  /** Whether too many validations in a row were no better. */
+  /** True if too many validations in a row were no better. */
   get exhausted(): boolean {
     const { patience } = this.#options.settings;
     const since = this.#rows.length - 1 - this.#rows.findLastIndex(({ best }) => best);
@@ -78,7 +78,7 @@ export class ValidationHistory {
     return `Training ends early: ${validations} gave no better ${metric}${than}.`;
   }
 
-  /** Whether a validation is due at a fraction of the budget: at each multiple, and the end. */
+  /** True if a validation is due at a fraction of the budget: at each multiple, and the end. */
   due(progress: number): boolean {
     const { every } = this.#options.settings;
     const before = this.#rows.at(-1)?.progress ?? 0;
@@ -88,7 +88,7 @@ export class ValidationHistory {
     return passed(progress) > passed(before);
   }
 
-  /** Whether a value is better than all before. */
+  /** True if a value is better than all before. */
   isBetter(value: number): boolean {
     const { best } = this;
     if (best === null) return true;
