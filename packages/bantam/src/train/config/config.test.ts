@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError, UsageError } from '../../base/errors.js';
-import { augmentations } from '../../data/index.js';
+import { augmentations, resolveAugment } from '../../data/index.js';
 import { modelConfig } from '../../models/index.js';
 import { configFormat, parseTrainConfig, type RunOptions } from './config.js';
 import { resolveConfig } from './resolve.js';
@@ -91,7 +91,7 @@ describe('resolveConfig', () => {
 describe('parseTrainConfig', () => {
   const config = {
     ...resolveConfig({ ...run, model: modelConfig('ViT-S-32') }),
-    augment: augmentations.photo,
+    augment: resolveAugment(augmentations.photo),
   };
   const parse = (value: unknown) => parseTrainConfig(JSON.stringify(value), 'config.json');
 

@@ -1,4 +1,4 @@
-import type { ValidationRow } from './validation.js';
+import type { ValidationRow } from '../run-dir/metrics.js';
 
 /** An event of a running training. */
 export type TrainEvent =

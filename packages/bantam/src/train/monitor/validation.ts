@@ -1,5 +1,5 @@
 /** Validation while a model trains: when it is due, its history, the best weights. */
-import { appendJsonLine, keepJsonLines, readJsonLines } from '../../base/json-lines.js';
+import { appendJsonLine, keepJsonLines } from '../../base/json-lines.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { openValidator, type OpenValidator, type Validator } from '../../eval/index.js';
 import { saveModel } from '../../models/index.js';
@@ -7,6 +7,7 @@ import type { TrainConfig } from '../config/config.js';
 import type { ValidationSettings } from '../config/settings.js';
 import type { TrainingContext } from '../loop/context.js';
 import type { Trainer } from '../loop/trainer.js';
+import type { ValidationRow } from '../run-dir/metrics.js';
 import { trainedModel } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 
@@ -16,24 +17,6 @@ export async function validatorOf(
   open: OpenValidator = openValidator,
 ): Promise<Validator | null> {
   return validation.data === '' ? null : open(validation);
-}
-
-/** A line of `validation.jsonl`. */
-export interface ValidationRow {
-  readonly step: number;
-  /** Samples seen. */
-  readonly samples: number;
-  /** Fraction of the budget used, 0 … 1. */
-  readonly progress: number;
-  readonly metric: string;
-  readonly value: number;
-  /** True if it is better than all before. */
-  readonly best: boolean;
-}
-
-/** The validations of a run so far. */
-export function readValidations(run: string): ValidationRow[] {
-  return readJsonLines(runPaths(run).validation);
 }
 
 /** Options of {@link ValidationHistory}. */
