@@ -1,12 +1,12 @@
 /**
- * What the choice of negatives costs that `--set strategy.negatives=assignment` makes: the one-to-one
+ * Cost of `--set strategy.negatives=assignment`, the choice of negatives by the one-to-one
  * assignment of the greatest similarity between the images and texts of a batch. Random features of
- * width 64; processor time, the median of nine. It takes seconds.
+ * width 64; CPU time, the median of nine. It takes seconds.
  *
  *     node recipes/assignment-cost.js
  */
 import { Generator, normalize, randn, scope } from '@bantam/torch';
-import { hardNegatives } from 'bantam';
+import { hardNegatives } from 'bantam/experimental';
 
 console.log('| pairs | milliseconds |');
 console.log('| ----: | -----------: |');

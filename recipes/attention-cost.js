@@ -1,9 +1,9 @@
 /**
- * What does attention cost in bf16? From the joint projection of queries, keys and values: Bantam's own
- * kernel, two batched products with a softmax between, and libtorch's fused kernel, in turn.
- * Milliseconds of processor time, forward / forward and backward, median over the rounds.
+ * Time of attention in bf16. From the joint projection of queries, keys and values: Bantam's own
+ * kernel, two batched products with a softmax between, and libtorch's fused kernel, alternately.
+ * Milliseconds of CPU time, forward / forward and backward, median over the repetitions.
  *
- *     node recipes/attention-cost.js [--batch 16] [--rounds 9] [--threads 1]
+ *     node recipes/attention-cost.js [--batch 16] [--repetitions 9] [--threads 1]
  *
  * Needs AMX or AVX512-BF16; takes half a minute.
  */
@@ -14,7 +14,7 @@ import { median } from './shared/runs.js';
 const { values } = parseArgs({
   options: {
     batch: { type: 'string', default: '16' },
-    rounds: { type: 'string', default: '9' },
+    repetitions: { type: 'string', default: '9' },
     threads: { type: 'string', default: '1' },
   },
 });
@@ -53,9 +53,13 @@ function fused(joint, { heads, causal }) {
   return join(torch.scaledDotProductAttention(q, k, v, { causal }));
 }
 
-const ways = { "Bantam's kernel": torch.shortAttention, 'two products': products, fused };
+const implementations = {
+  "Bantam's kernel": torch.shortAttention,
+  'two products': products,
+  fused,
+};
 
-/** Milliseconds of processor time. */
+/** Milliseconds of CPU time. */
 function timed(work) {
   const start = process.cpuUsage();
   work();
@@ -63,7 +67,7 @@ function timed(work) {
   return (user + system) / 1000;
 }
 
-console.log(`| tokens, heads × depth | ${Object.keys(ways).join(' | ')} |`);
+console.log(`| tokens, heads × depth | ${Object.keys(implementations).join(' | ')} |`);
 console.log('| --- | ---: | ---: | ---: |');
 const generator = new torch.Generator({ seed: 0 });
 const draw = (shape) => torch.to(torch.randn(shape, generator), bf16);
@@ -77,16 +81,16 @@ for (const { length, heads, depth, causal = false } of [
   const joint = draw([batch, length, 3 * heads * depth]);
   const upstream = draw([batch, length, heads * depth]);
   joint.requiresGrad = true;
-  const times = Object.values(ways).map(() => ({ forward: [], both: [] }));
-  for (let round = -2; round < Number(values.rounds); round++) {
-    for (const [i, attend] of Object.values(ways).entries()) {
+  const times = Object.values(implementations).map(() => ({ forward: [], both: [] }));
+  for (let repetition = -2; repetition < Number(values.repetitions); repetition++) {
+    for (const [i, attend] of Object.values(implementations).entries()) {
       const run = () => attend(joint, { heads, causal });
       const forward = timed(() => torch.scope(() => void torch.noGrad(run)));
       const both = timed(() =>
         torch.scope(() => void torch.grad([run()], [joint], { gradOutputs: [upstream] })),
       );
-      // The first rounds warm up.
-      if (round < 0) continue;
+      // The first repetitions warm up.
+      if (repetition < 0) continue;
       times[i].forward.push(forward);
       times[i].both.push(both);
     }

@@ -1,32 +1,31 @@
 /**
  * Trains a small model with each kind of tower on the emoji data, for the same time, and draws the
- * loss curves into one picture: shows that every architecture trains, not which one is best.
+ * loss curves into one chart: shows that every architecture trains, not which one is best.
  *
- *     node recipes/every-tower.js [--budget 2m] [--out runs/every-tower] [--picture FILE.svg]
+ *     node recipes/every-tower.js [--budget 2m] [--out runs/every-tower] [--chart FILE.svg]
  *
  * On two cores: two runs at a time with one thread each, 13 minutes for 12 towers of two minutes.
- * Runs that are there are not repeated. Exit status 1 where a run failed or its
+ * Finished runs are not repeated. Exit status 1 if a run failed or its
  * loss did not fall.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { presets } from '../packages/bantam/dist/models/index.js';
-import { lineChart } from '../packages/bantam/dist/report/chart.js';
-import { smooth } from '../packages/bantam/dist/report/series.js';
-import { inLanes, mean, readRows, runBantam, settingArgs, threadsEach } from './shared/runs.js';
+import { presets } from 'bantam';
+import { lineChart, smooth } from 'bantam/internal';
+import { runParallel, mean, readRows, runBantam, settingArgs, threadsEach } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
     budget: { type: 'string', default: '2m' },
     out: { type: 'string', default: 'runs/every-tower' },
-    picture: { type: 'string' },
+    chart: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
 
-/** One preset of each kind for pictures of 64 pixels; of the two plain ViTs the quickstart's. */
+/** One preset of each kind for images of 64 pixels; of the two plain ViTs the quickstart's. */
 const towers = [...presets.keys()].filter(
   (name) => name.includes('Nano') && name !== 'ViT-Nano-8-64',
 );
@@ -66,7 +65,7 @@ function lossCurve(name) {
 const panel = { width: 330, height: 210, columns: 3 };
 
 /** @param {readonly { name: string, points: readonly { x: number, y: number }[] }[]} curves */
-function picture(curves) {
+function drawCharts(curves) {
   const rows = Math.ceil(curves.length / panel.columns);
   const panels = curves.map(({ name, points }, i) => {
     const x = (i % panel.columns) * panel.width;
@@ -98,7 +97,7 @@ ${panels.join('\n')}
 }
 
 mkdirSync(values.out, { recursive: true });
-await inLanes(towers, Number(values.jobs), trainTower);
+await runParallel(towers, Number(values.jobs), trainTower);
 
 const curves = towers.map((name) => ({ name, points: lossCurve(name) }));
 console.log('| tower | samples seen | loss of the first 10 steps | loss of the last 20 steps |');
@@ -111,4 +110,4 @@ for (const { name, points } of curves) {
   // A run that failed has no finite mean.
   if (!(last < first - 0.2)) process.exitCode = 1;
 }
-if (values.picture !== undefined) writeFileSync(values.picture, picture(curves));
+if (values.chart !== undefined) writeFileSync(values.chart, drawCharts(curves));

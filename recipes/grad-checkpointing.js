@@ -1,16 +1,16 @@
 /**
- * What does gradient checkpointing save, and what does it cost? Steps of `clip` on ready batches (noise
- * for pictures, captions of real length, no data loading), with and without `train.gradCheckpointing`
- * in turn; prints the memory that a step takes beside weights and moments, which gradients are part of,
- * and the time per sample relative to that without, median over the rounds, beside the ratio of
- * operations that budgets count. Exit status 1 where a step does not take less memory.
+ * Memory saved and time added by gradient checkpointing. Steps of `clip` on ready batches (noise
+ * for images, captions of real length, no data loading), with and without `train.gradCheckpointing`
+ * alternately; prints the memory that a step takes beside weights and moments, which gradients are part of,
+ * and the time per sample relative to that without, median over the repetitions, beside the ratio of
+ * FLOPs that budgets count. Exit status 1 if a step does not take less memory.
  *
- *     node recipes/grad-checkpointing.js [--model ViT-S-16]… [--batch 32] [--rounds 3] [--precision auto]
+ *     node recipes/grad-checkpointing.js [--model ViT-S-16]… [--batch 32] [--repetitions 3] [--precision auto]
  *
  * Measure times on an idle machine.
  */
 import { parseArgs } from 'node:util';
-import { memoryStats, resetPeakBytes } from '../packages/torch/dist/index.js';
+import { memoryStats, resetPeakBytes } from '@bantam/torch';
 import { readySteps } from './shared/ready-steps.js';
 import { median } from './shared/runs.js';
 
@@ -22,12 +22,12 @@ const { values } = parseArgs({
       default: ['ViT-S-16', 'RN50', 'convnext_tiny', 'MobileCLIP-S0'],
     },
     batch: { type: 'string', default: '32' },
-    rounds: { type: 'string', default: '3' },
+    repetitions: { type: 'string', default: '3' },
     precision: { type: 'string', default: 'auto' },
   },
 });
 const batchSize = Number(values.batch);
-const rounds = Number(values.rounds);
+const repetitions = Number(values.repetitions);
 
 /** Seconds of a step, and the most bytes that it takes beside what stays. */
 async function measure(training) {
@@ -51,7 +51,7 @@ async function compare(model) {
   const times = [];
   const ratios = [];
   const bytes = { plain: 0, checkpointed: 0 };
-  for (let round = 0; round < rounds; round++) {
+  for (let repetition = 0; repetition < repetitions; repetition++) {
     const without = await measure(plain);
     const frugal = await measure(checkpointed);
     times.push(without.seconds / batchSize);
@@ -71,7 +71,7 @@ const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 const rows = [];
 for (const model of values.model) rows.push(await compare(model));
 console.log(`Batch ${batchSize}, ${rows[0]?.precision}.\n`);
-console.log('| model | step takes | with checkpointing | | time per sample | with checkpointing | operations |'); // prettier-ignore
+console.log('| model | step takes | with checkpointing | | time per sample | with checkpointing | FLOPs |'); // prettier-ignore
 console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: |');
 for (const { model, time, ratio, flops, bytes } of rows) {
   const cells = [

@@ -1,12 +1,12 @@
 /**
- * What does int8 cost in accuracy, and what does it bring in speed? Evaluates a trained model in fp32,
- * bf16 and int8, then times picture and text features in turn: images and captions per second of
- * processor time, median over the rounds, each round long enough for a second.
+ * Accuracy and speed of int8. Evaluates a trained model in fp32,
+ * bf16 and int8, then times image and text features alternately: images and captions per second of
+ * CPU time, median over the repetitions, each repetition long enough for a second.
  *
- *     node recipes/int8.js --model DIR [--data SPEC …] [--batch 64] [--rounds 5] [--threads 1]
+ *     node recipes/int8.js --model DIR [--data SPEC …] [--batch 64] [--repetitions 5] [--threads 1]
  *
- * Data sets are the emoji in a style that was seen and in one that wasn't, unless named; fetch them
- * first with `bantam data get emoji`. Pictures are timed without decoding, of random pixels; captions
+ * Data sets are the emoji in an in-distribution and an out-of-distribution style, unless named; download them
+ * first with `bantam data get emoji`. Images are timed without decoding, of random pixels; captions
  * are those of the first data set, with tokenization. The fp32, bf16 and int8 models are in memory
  * together.
  */
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     data: { type: 'string', multiple: true },
     batch: { type: 'string', default: '64' },
-    rounds: { type: 'string', default: '5' },
+    repetitions: { type: 'string', default: '5' },
     threads: { type: 'string', default: '1' },
   },
 });
@@ -38,7 +38,7 @@ for (const name of ['fp32', 'bf16', 'int8']) {
   models.push({ name, loaded, precision, bytes: memoryStats().liveBytes - before });
 }
 
-/** Features per second of processor time, over at least a second. */
+/** Features per second of CPU time, over at least a second. */
 async function rate(work) {
   const start = process.cpuUsage();
   let items = 0;
@@ -63,7 +63,7 @@ const percent = (value) => (100 * value).toFixed(2);
 /** The main metric of each task. */
 const shown = { 'zero-shot': 'acc1', retrieval: 'image_retrieval_recall@1' };
 const scores = new Map();
-/** Picture features by data set in fp32, to compare with. */
+/** Image features by data set in fp32, to compare with. */
 const reference = new Map();
 for (const { name, loaded, precision } of models) {
   const options = {
@@ -82,7 +82,7 @@ for (const { name, loaded, precision } of models) {
         total += cosine;
       }
       const mean = (total * width) / features.length;
-      add(`${dataset.name}: mean cosine of pictures to fp32`, mean.toFixed(6));
+      add(`${dataset.name}: mean cosine of images to fp32`, mean.toFixed(6));
       add(`${dataset.name}: least cosine`, least.toFixed(6));
     },
   };
@@ -109,7 +109,7 @@ const captions = [
 ].slice(0, batchSize);
 
 const rates = models.map(() => ({ images: [], captions: [] }));
-for (let round = -1; round < Number(values.rounds); round++) {
+for (let repetition = -1; repetition < Number(values.repetitions); repetition++) {
   for (const [i, { loaded, precision }] of models.entries()) {
     const images = await rate(() => {
       encodePixels(loaded, { pixels, shape }, { precision });
@@ -120,8 +120,8 @@ for (let round = -1; round < Number(values.rounds); round++) {
       features.dispose();
       return captions.length;
     });
-    // The first round warms up.
-    if (round < 0) continue;
+    // The first repetition warms up.
+    if (repetition < 0) continue;
     rates[i].images.push(images);
     rates[i].captions.push(texts);
   }
@@ -133,7 +133,7 @@ table(
   [...scores].map(([row, cells]) => [row, ...cells]),
 );
 table(
-  ['per second of processor time, ratio to bf16', ...names],
+  ['per second of CPU time, ratio to bf16', ...names],
   ['images', 'captions'].map((kind) => {
     const medians = rates.map((all) => median(all[kind]));
     return [

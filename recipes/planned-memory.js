@@ -1,12 +1,12 @@
 /**
- * How near does planned memory come to what a training takes? Plans each row and trains it for two
- * steps, each in a process of its own on one thread, on 144 pictures of noise; prints what was planned
- * beside the most memory that the run ever had resident. Exit status 1 where less was planned than
- * taken, or over 15 % more.
+ * Planned memory beside the measured memory of a training. Plans each row and trains it for two
+ * steps, each in a process of its own on one thread, on 144 images of noise; prints what was planned
+ * beside the most memory that the run ever had resident. Exit status 1 if less was planned than
+ * used, or over 15 % more.
  *
  *     node recipes/planned-memory.js [--only bf16]…
  *
- * `--only WORD` takes the rows that have the word in them. The pictures are of 64 pixels, so that
+ * `--only WORD` takes the rows that have the word in them. The images are of 64 pixels, so that
  * decoded ones take 2 MB: in place of the most that they may take, these are counted. A minute or two
  * for the small models; RN50 and MobileCLIP-S0 take 3 GB.
  */
@@ -17,15 +17,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import sharp from 'sharp';
-import {
-  loadTokenizer,
-  MemoryPlanner,
-  openSource,
-  resolveConfig,
-  train,
-  trainTokenizer,
-} from '../packages/bantam/dist/index.js';
-import { peakMemory } from '../bench/dist/peak-memory.js';
+import { loadTokenizer, openSource, train, trainTokenizer } from 'bantam';
+import { MemoryPlanner, resolveConfig } from 'bantam/experimental';
+import { peakMemory } from 'bantam-bench/peak-memory';
 
 const rows = [
   ['ViT-Nano-8-64', 32, 0, 'fp32'],
@@ -42,14 +36,14 @@ const rows = [
 ].map(([model, batch, microBatch, precision]) => ({ model, batch, microBatch, precision }));
 
 const images = 144;
-const edge = 64;
-/** Few, so that the captions fill it: a plan goes by the longest. */
+const size = 64;
+/** Short enough for the captions to fill it: a plan assumes the longest. */
 const contextLength = 4;
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
-    // What the processes of single rows are told.
+    // For the processes of single rows.
     folder: { type: 'string' },
     plan: { type: 'string' },
     take: { type: 'string' },
@@ -59,14 +53,14 @@ const { values } = parseArgs({
 function optionsOf({ model, batch, microBatch, precision }) {
   return {
     model,
-    data: `folder:${join(values.folder, 'pictures')}`,
+    data: `folder:${join(values.folder, 'images')}`,
     budget: `${2 * batch}samples`,
-    tokenizer: { path: join(values.folder, 'tokenizer'), contextLength },
     train: { batchSize: batch, microBatch, precision },
+    tokenizer: { path: join(values.folder, 'tokenizer'), contextLength },
   };
 }
 
-/** Bytes that are planned for a run that makes no dry runs itself, as none of these does. */
+/** Planned bytes of a run without a profiling step of its own, as all of these are. */
 async function planned(row) {
   const options = optionsOf(row);
   const source = await openSource(options.data);
@@ -81,7 +75,7 @@ async function planned(row) {
   const longest = { text: 'noise', tokens: contextLength };
   const planner = await MemoryPlanner.create(config, { source, models: [], longest });
   const plan = planner.plan({ dryRuns: { memory: false, time: false } });
-  return plan.total - plan.images + images * edge * edge * 3;
+  return plan.total - plan.images + images * size * size * 3;
 }
 
 /** The most bytes that the process of a run had. */
@@ -91,18 +85,18 @@ async function taken(row) {
   return peakMemory();
 }
 
-async function drawPictures(folder) {
-  const raw = { width: edge, height: edge, channels: 3 };
+async function drawImages(folder) {
+  const raw = { width: size, height: size, channels: 3 };
   for (let i = 0; i < images; i++) {
     const name = join(folder, i % 2 === 0 ? 'even' : 'odd');
     mkdirSync(name, { recursive: true });
-    const pixels = Uint8Array.from({ length: edge * edge * 3 }, (_, at) => (at * (i + 7)) % 251);
+    const pixels = Uint8Array.from({ length: size * size * 3 }, (_, at) => (at * (i + 7)) % 251);
     await sharp(pixels, { raw }).toFile(join(name, `${i}.png`));
   }
 }
 
-async function apart(what, folder, place) {
-  const args = [fileURLToPath(import.meta.url), '--folder', folder, `--${what}`, String(place)];
+async function apart(task, folder, row) {
+  const args = [fileURLToPath(import.meta.url), '--folder', folder, `--${task}`, String(row)];
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
   return Number((await promisify(execFile)(process.execPath, args, { env })).stdout);
 }
@@ -114,17 +108,17 @@ if (values.plan !== undefined) {
 } else {
   const folder = mkdtempSync(join(tmpdir(), 'bantam-memory-'));
   try {
-    await drawPictures(join(folder, 'pictures'));
+    await drawImages(join(folder, 'images'));
     await trainTokenizer(['even', 'odd'], { vocabSize: 600, contextLength }).save(
       join(folder, 'tokenizer'),
     );
     console.log('| model | batch | precision | planned | measured | |');
     console.log('| --- | --- | --- | ---: | ---: | ---: |');
-    for (const [place, { model, batch, microBatch, precision }] of rows.entries()) {
-      const batches = microBatch === 0 ? String(batch) : `${batch}, micro-batches of ${microBatch}`;
+    for (const [row, { model, batch, microBatch, precision }] of rows.entries()) {
+      const batches = microBatch === 0 ? String(batch) : `${batch}, micro-batches ${microBatch}`;
       const words = `\`${model}\` | ${batches} | ${precision}`;
       if (!(values.only?.some((word) => words.includes(word)) ?? true)) continue;
-      const [plan, most] = [await apart('plan', folder, place), await apart('take', folder, place)];
+      const [plan, most] = [await apart('plan', folder, row), await apart('take', folder, row)];
       const more = plan / most - 1;
       if (!(more >= 0 && more <= 0.15)) process.exitCode = 1;
       const megabytes = [plan, most].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);

@@ -1,11 +1,11 @@
 /**
- * What does distilling from a reinforced set cost, beside a teacher that runs? Makes the set, then
- * trains a student for some steps in both ways in turn, data loading included; prints the time per
- * sample of the set relative to the teacher's, median over the rounds, what making the set took, and
+ * Time of distilling from a reinforced data set, relative to a running teacher. Makes the set, then
+ * trains a student for some steps in both ways alternately, data loading included; prints the time per
+ * sample of the set relative to the teacher's, median over the repetitions, what making the set took, and
  * after how many samples of training it is paid for.
  *
  *     node recipes/reinforced-cost.js --data SPEC --teacher DIR [--out reinforced-cost]
- *       [--model ViT-Nano-16-64] [--batch 64] [--steps 20] [--rounds 3] [--augmentations 8]
+ *       [--model ViT-Nano-16-64] [--batch 64] [--steps 20] [--repetitions 3] [--augmentations 8]
  *
  * Start it in an empty folder, on an idle machine. The first quarter of the steps is not counted.
  */
@@ -23,7 +23,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: 'ViT-Nano-16-64' },
     batch: { type: 'string', default: '64' },
     steps: { type: 'string', default: '20' },
-    rounds: { type: 'string', default: '3' },
+    repetitions: { type: 'string', default: '3' },
     augmentations: { type: 'string', default: '8' },
   },
 });
@@ -68,7 +68,7 @@ const { records, written } = JSON.parse(output);
 
 const ratios = [];
 const saved = [];
-for (let round = 0; round < Number(values.rounds); round++) {
+for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
   const online = await secondsPerSample('online', ['--teacher', teacher]);
   const stored = await secondsPerSample('stored', ['--reinforced', set]);
   ratios.push(stored / online);

@@ -5,9 +5,9 @@
  *
  *     node recipes/siclip.js [--samples 32000] [--teacher-samples 192000] [--seeds 3] [--hours 3] [--out runs/siclip]
  *
- * The data are the emoji. What is done already in `--out` is not repeated, so an interrupted recipe
- * goes on where it was. Constants that the paper does not publish are ours: see `stages`. What came
- * out is in docs/strategies.md.
+ * The data are the emoji. Finished steps in `--out` are not repeated, so an interrupted recipe
+ * resumes. Constants that the paper does not publish are ours: see `stages`. The results
+ * are in docs/strategies.md.
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -16,17 +16,17 @@ import { parseArgs } from 'node:util';
 import { emojiColumns, emojiData } from './shared/emoji.js';
 import { compareAtEqualTime, evaluateOnce, figuresOf, runOf } from './shared/equal-time.js';
 import { inferenceRates } from './shared/inference-rates.js';
-import { inLanes, runBantam, settingArgs } from './shared/runs.js';
+import { runParallel, runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
     samples: { type: 'string', default: '32000' },
     'teacher-samples': { type: 'string', default: '192000' },
-    // How many pictures get synthetic captions, the first ones; all by default.
+    // Number of images with synthetic captions, from the first. Default all.
     captioned: { type: 'string' },
     seeds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
-    // How long all trainings may take by their plans; without it, as long as they do.
+    repetitions: { type: 'string', default: '3' },
+    // Limit of the planned time of all trainings. Default none.
     hours: { type: 'string' },
     out: { type: 'string', default: 'runs/siclip' },
     jobs: { type: 'string', default: String(availableParallelism()) },
@@ -47,12 +47,15 @@ const reinforced = join(out, 'reinforced');
 
 /** Settings that all runs share. */
 const shared = {
-  train: { batchSize, lr: 6e-4, workers: 1, checkpointMinutes: 60 },
-  tokenizer: { contextLength: 16 },
+  'train.batchSize': String(batchSize),
+  'train.lr': '6e-4',
+  'train.workers': '1',
+  'train.checkpointMinutes': '60',
+  'tokenizer.contextLength': '16',
 };
 
 /**
- * Stages of distillation, ours: one, with all losses. A first stage of
+ * Weights of distillation by fraction of the budget, our choice: all losses throughout. A first stage of
  * features alone came out worse (docs/log.md).
  */
 const stages = [{ fraction: 1 }];
@@ -64,10 +67,10 @@ const teacherModel = join(teacher.run, 'model');
 const scratch = ['--model', student.preset, '--data', data];
 const inherited = ['--init', student.inherited, '--freeze-inherited'];
 
-/** Arguments of a strategy with the teacher, as it runs or as it was stored. */
+/** Arguments of a strategy with the teacher, running or stored. */
 const taught = (strategy, by = ['--teacher', teacherModel]) => [
   ...['--strategy', strategy, ...by],
-  ...settingArgs({ strategy: { stages } }),
+  ...settingArgs({ 'strategy.stages': JSON.stringify(stages) }),
 ];
 
 const captioned = `${data}&captions=${encodeURIComponent(captions)}&synthetic=0.3`;
@@ -92,14 +95,14 @@ async function bantam(args, log) {
   return output;
 }
 
-/** What trains a model for so many samples. */
+/** Command that trains a model for so many samples. */
 const training = ({ preset, run, args }, samples) => [
   ...['train', '--model', preset, '--data', data, '--out', run, '--budget', `${samples}samples`],
   ...settings,
   ...args,
 ];
 
-/** Seconds of a training on one lane as it is planned; none where it was done. */
+/** Seconds of a training on one lane unchanged planned; none where it was done. */
 async function plannedSeconds(model, samples) {
   if (existsSync(join(model.run, 'model'))) return 0;
   const { time } = JSON.parse(
@@ -110,7 +113,7 @@ async function plannedSeconds(model, samples) {
 }
 
 /**
- * Plans all trainings before any begins. Each of them plans its memory by itself as it starts.
+ * Plans all trainings before any begins. Each plans its memory automatically as it starts.
  * Captions, features that are stored, measurements and evaluation come on top.
  */
 async function planTime() {
@@ -149,9 +152,9 @@ async function trainOnce(model) {
 }
 
 await planTime();
-await inLanes([teacher, captioner], jobs, trainOnce);
+await runParallel([teacher, captioner], jobs, trainOnce);
 
-// Captions that are there are gone on with, so this may be repeated.
+// Resumes an existing file.
 const captioning = ['data', 'caption', '--data', data, '--model', join(captioner.run, 'model')];
 captioning.push(...(values.captioned === undefined ? [] : ['--limit', values.captioned]));
 await bantam([...captioning, '--out', captions], captions);
@@ -161,7 +164,7 @@ if (!existsSync(student.inherited)) {
   console.error(await bantam([...args, '--out', student.inherited], student.inherited));
 }
 
-// What the teacher says about four views of each picture; also gone on with.
+// Teacher embeddings of four views of each image; also resumed.
 const reinforcing = ['data', 'reinforce', '--data', data, '--teacher', teacherModel];
 await bantam([...reinforcing, '--augmentations', '4', '--out', reinforced], reinforced);
 
@@ -174,7 +177,7 @@ console.log(
     seeds: Number(values.seeds),
     samples: Number(values.samples),
     batchSize,
-    rounds: Number(values.rounds),
+    repetitions: Number(values.repetitions),
     jobs,
   }),
 );
@@ -196,17 +199,17 @@ const models = [
   ['student', last],
   ['student, fused', await fuse(last, 'student-fused')],
 ];
-await inLanes(models, jobs, ([, run]) => evaluateOnce(emojiColumns, run));
+await runParallel(models, jobs, ([, run]) => evaluateOnce(emojiColumns, run));
 const rates = await inferenceRates(
   models.map(([, run]) => join(run, 'model')),
-  { rounds: Number(values.rounds), tokens: 8, log: join(out, 'rates.log') },
+  { repetitions: Number(values.repetitions), tokens: 8, log: join(out, 'rates.log') },
 );
 const perSecond = (rate, whole) => `${rate.toFixed(0)} (${(rate / whole).toFixed(2)})`;
 console.log(`
 | model | parameters | images/s | captions/s | ${emojiColumns.map(([title]) => title).join(' | ')} |
 | --- | ---: | ---: | ---: |${emojiColumns.map(() => ' ---: |').join('')}`);
-for (const [place, [name, run]] of models.entries()) {
-  const { parameters, images, captions: texts } = rates[place];
+for (const [index, [name, run]] of models.entries()) {
+  const { parameters, images, captions: texts } = rates[index];
   const cells = [
     name,
     `${(parameters / 1e6).toFixed(2)}M`,

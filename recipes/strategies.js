@@ -5,10 +5,10 @@
  *     node recipes/strategies.js --data emoji [--recipe slip]… [--seeds 3] [--samples 36000] [--out runs/strategies]
  *     node recipes/strategies.js --data photos --photos DIR
  *
- * `photos` takes a folder with one folder of pictures per class, named as CIFAR-10's; horses and
+ * `photos` takes a folder with one folder of images per class, named as CIFAR-10's; horses and
  * trucks are held out. `clip` sees `--samples` samples; every other strategy as many as take the same
- * time, by its speed beside clip's (`shared/equal-time.js`). Runs that are there are not repeated.
- * `--rounds` is how often each speed is measured; measure on an idle machine.
+ * time, by its speed beside clip's (`shared/equal-time.js`). Finished runs are not repeated.
+ * `--repetitions` counts the measurements of each speed; measure on an idle machine.
  */
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -34,7 +34,7 @@ const { values } = parseArgs({
     data: { type: 'string', default: 'emoji' },
     photos: { type: 'string' },
     seeds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
+    repetitions: { type: 'string', default: '3' },
     samples: { type: 'string', default: '36000' },
     out: { type: 'string', default: 'runs/strategies' },
     recipe: { type: 'string', multiple: true },
@@ -50,8 +50,8 @@ const shared = {
   tokenizer: { contextLength: 16 },
 };
 
-/** What is compared, by the file in `strategies/`: last what starts from models of `clip`. */
-const recipes = {
+/** Experiments by their file in `strategies/`; those that start from models of `clip` come last. */
+const experiments = {
   clip,
   'clip-da': clipDa,
   slip,
@@ -64,7 +64,7 @@ const recipes = {
   siclip,
 };
 
-/** The data sets: what a model trains on, and what its columns in the table are. */
+/** Data sets with the model that they train and the columns of its evaluation. */
 const datasets = {
   emoji: async () => ({
     train: await emojiData(out),
@@ -72,7 +72,7 @@ const datasets = {
     columns: emojiColumns,
   }),
   photos: () => {
-    const { train, test, unseen } = photoData(values.photos, out);
+    const { train, test, heldOut } = photoData(values.photos, out);
     return {
       train,
       model: {
@@ -81,7 +81,7 @@ const datasets = {
       },
       columns: [
         ['class, new photographs', test, 'zero-shot', 'acc1'],
-        ['animal or vehicle, unseen classes', unseen, 'zero-shot', 'acc1'],
+        ['animal or vehicle, held-out classes', heldOut, 'zero-shot', 'acc1'],
       ],
     };
   },
@@ -91,7 +91,7 @@ mkdirSync(out, { recursive: true });
 const { train, model, columns } = await datasets[values.data]();
 const { name: preset, ...modelChanges } = model;
 
-/** A row of the table, of what a file in `strategies/` holds. */
+/** A row of the table, from a file in `strategies/`. */
 const candidate = ({ name, strategy, settings, taught = false }) => ({
   name,
   args: (seed) => {
@@ -104,16 +104,16 @@ const candidate = ({ name, strategy, settings, taught = false }) => ({
   },
 });
 
-const wanted = values.recipe ?? Object.keys(recipes);
+const wanted = values.recipe ?? Object.keys(experiments);
 const table = await compareAtEqualTime({
   out,
-  candidates: wanted.flatMap((name) => recipes[name].map(candidate)),
+  candidates: wanted.flatMap((name) => experiments[name].map(candidate)),
   reference: candidate(clip[0]),
   columns,
   seeds: Number(values.seeds),
   samples: Number(values.samples),
   batchSize,
-  rounds: Number(values.rounds),
+  repetitions: Number(values.repetitions),
   jobs: Number(values.jobs),
 });
 console.log(table);

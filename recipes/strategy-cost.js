@@ -1,11 +1,11 @@
 /**
- * What does a sample cost with each strategy? Steps on ready batches (noise for pictures, captions
- * of real length, no data loading), each strategy in turn with `clip`; prints the time per sample
- * relative to clip's, median over the rounds, beside the ratio of operations that budgets count.
+ * Time and FLOPs of a sample with each strategy. Steps on ready batches (noise for images, captions
+ * of real length, no data loading), each strategy alternately with `clip`; prints the time per sample
+ * relative to clip's, median over the repetitions, beside the ratio of FLOPs that budgets count.
  *
- *     node recipes/strategy-cost.js [--model ViT-S-16] [--batch 32] [--rounds 3] [--precision auto] [--only flip]…
+ *     node recipes/strategy-cost.js [--model ViT-S-16] [--batch 32] [--repetitions 3] [--precision auto] [--only flip]…
  *
- * FLIP and CLIPA are measured in their cheaper part, LiT with pictures through the locked tower and
+ * FLIP and CLIPA are measured in their cheaper part, LiT with images through the locked tower and
  * with stored features. Measure on an idle machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,24 +19,24 @@ const { values } = parseArgs({
   options: {
     model: { type: 'string', default: 'ViT-S-16' },
     batch: { type: 'string', default: '32' },
-    rounds: { type: 'string', default: '3' },
+    repetitions: { type: 'string', default: '3' },
     precision: { type: 'string', default: 'auto' },
     only: { type: 'string', multiple: true },
   },
 });
 const batchSize = Number(values.batch);
-const rounds = Number(values.rounds);
+const repetitions = Number(values.repetitions);
 
-/** What is measured beside clip, by the name in the table. */
+/** Cases by their name in the table. */
 const cases = {
   'flip, half of the patches': { strategy: 'flip' },
-  'clipa, half of the edge': { strategy: 'clipa' },
+  'clipa, half of the resolution': { strategy: 'clipa' },
   slip: { strategy: 'slip' },
   siglip: { strategy: 'siglip' },
   'fastclip v3': { strategy: 'fastclip' },
   'lit, stored features': { strategy: 'lit' },
   'lit, images': { strategy: { type: 'lit', storeFeatures: false } },
-  'clip, gradient cache of four micro-batches': { train: { microBatch: batchSize / 4 } },
+  'clip, gradient cache of four micro-batches': { strategy: 'clip', microBatch: batchSize / 4 },
   'clip, gradient checkpointing': { train: { gradCheckpointing: true } },
 };
 const chosen = Object.entries(cases).filter(
@@ -62,7 +62,7 @@ try {
     const other = await open(options);
     await other.step();
     const ratios = [];
-    for (let round = 0; round < rounds; round++) {
+    for (let repetition = 0; repetition < repetitions; repetition++) {
       const seconds = await clip.step();
       ratios.push((await other.step()) / seconds);
       plain.push(seconds);
@@ -76,7 +76,7 @@ try {
   console.log(
     `${values.model}, ${clip.precision}, batch ${batchSize}: clip takes ${perSample.toFixed(1)} ms and ${(clip.flopsPerSample() / 1e9).toFixed(1)} GFLOP per sample.\n`,
   );
-  console.log('| strategy | time per sample | operations per sample |');
+  console.log('| strategy | time per sample | FLOPs per sample |');
   console.log('| --- | ---: | ---: |');
   console.log('| clip | 1.00 | 1.00 |');
   for (const { name, time, flops } of rows) {

@@ -19,7 +19,7 @@ import {
 } from '../packages/torch/install/prebuilt.js';
 
 /** @param {string} file */
-function readJson(file) {
+export function readJson(file) {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
@@ -105,14 +105,16 @@ export function packInto(folder, target) {
 /**
  * Writes the package that holds a compiled addon.
  *
- * @param {string} torch folder of @bantam/torch as it is packed, with the compiled addon in build/
- * @param {string} folder where the package goes
+ * @param {object} options
+ * @param {string} options.torch folder of @bantam/torch as it is packed
+ * @param {string} options.built folder of its compiled addon
+ * @param {string} options.folder where the package goes
  */
-export function writePlatformPackage(torch, folder) {
+export function writePlatformPackage({ torch, built, folder }) {
   const { name, version, license, engines } = readJson(join(torch, 'package.json'));
-  const build = readJson(join(torch, 'build', 'build.json'));
+  const build = readJson(join(built, 'build.json'));
   mkdirSync(folder, { recursive: true });
-  for (const file of ADDONS) copyFileSync(join(torch, 'build', file), join(folder, file));
+  for (const file of ADDONS) copyFileSync(join(built, file), join(folder, file));
   copyFileSync(join(torch, 'LICENSE'), join(folder, 'LICENSE'));
   const files = build.jpeg ? [...ADDONS, copyJpeg(folder)] : ADDONS;
   const glibc = oldestGlibc(files.map((file) => join(folder, file)));
@@ -142,7 +144,7 @@ export function writePlatformPackage(torch, folder) {
 /**
  * Makes the platform packages whose tarballs lie in a folder optional dependencies of @bantam/torch.
  *
- * @param {string} torch folder of @bantam/torch as it is packed
+ * @param {string} torch folder of @bantam/torch as packed
  * @param {string} tarballs
  */
 export function namePlatformPackages(torch, tarballs) {
@@ -151,7 +153,10 @@ export function namePlatformPackages(torch, tarballs) {
   const tarball = new RegExp(
     `^${name.slice(1).replace('/', '-')}-([a-z]+-[a-z0-9]+)-${version}\\.tgz$`,
   );
-  const platforms = readdirSync(tarballs).flatMap((file) => tarball.exec(file)?.[1] ?? []);
+  const platforms = readdirSync(tarballs).flatMap((file) => {
+    const [, platform] = tarball.exec(file) ?? [];
+    return platform === undefined ? [] : [platform];
+  });
   const optionalDependencies = Object.fromEntries(
     platforms.map((platform) => [platformPackage(platform), version]),
   );

@@ -2,7 +2,7 @@
  * `npm run prebuild`: packages to publish, as tarballs in build/packages/.
  *
  * - `@bantam/torch-PLATFORM` holds the addon, compiled here from the sources that are packed;
- * - `@bantam/torch` names every platform package that lies in the folder as an optional dependency,
+ * - `@bantam/torch` names every platform package in the folder as an optional dependency,
  *   so that npm takes the one that fits; those of other platforms are put there by hand first;
  * - `bantam`.
  *
@@ -25,7 +25,7 @@ if (process.platform !== 'linux') {
   );
 }
 const { CXXFLAGS, ...env } = process.env;
-if (CXXFLAGS) console.error('CXXFLAGS is left out: a platform package serves every processor.');
+if (CXXFLAGS) console.error('CXXFLAGS is ignored: a platform package serves every CPU.');
 mkdirSync(target, { recursive: true });
 const scratch = mkdtempSync(join(tmpdir(), 'bantam-prebuild-'));
 try {
@@ -33,7 +33,7 @@ try {
   const platform = join(scratch, 'platform');
   packInto(join(root, 'packages', 'torch'), torch);
   await main({ ...env, BANTAM_CUDA: '0' }, torch);
-  writePlatformPackage(torch, platform);
+  writePlatformPackage({ torch, built: join(torch, 'build'), folder: platform });
   const tarballs = [pack(platform, target)];
   namePlatformPackages(torch, target);
   tarballs.push(pack(torch, target), pack(join(root, 'packages', 'bantam'), target));

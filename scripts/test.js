@@ -12,13 +12,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where tests run, and where they are written; the same folder for those in plain JavaScript. */
+/** Folders of compiled tests and of their sources; the same folder for those in plain JavaScript. */
 const FOLDERS = [
+  { compiled: 'scripts', source: 'scripts' },
   { compiled: 'packages/torch/install', source: 'packages/torch/install' },
   { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
   { compiled: 'bench/dist', source: 'bench/src' },
+  { compiled: 'scripts', source: 'scripts' },
 ];
 
 /**
@@ -40,7 +42,7 @@ function testFiles(words) {
     const folder = join(root, compiled);
     if (!existsSync(folder)) return [];
     return readdirSync(folder, { recursive: true })
-      .filter((name) => name.endsWith('.test.js'))
+      .filter((name) => name.endsWith('.test.js') && !name.includes('node_modules'))
       .map((name) => {
         const written = compiled === source ? name : name.replace(/js$/, 'ts');
         return { file: join(compiled, name), source: join(source, written) };
@@ -133,7 +135,7 @@ function levelUnder(limit) {
 }
 
 /**
- * Runs the tests of kernels at the levels below the processor's own, and on emulated matrix units where
+ * Runs the tests of kernels at the levels below the CPU's own, and on emulated AMX where
  * there are none, then says at which levels they ran.
  *
  * @param {readonly string[]} files
@@ -150,7 +152,7 @@ function runLevels(files) {
   const ran = [...limits, own, ...(emulated ? ['amx (emulated)'] : [])];
   const lacking = LEVELS.slice(LEVELS.indexOf(own) + 1);
   console.log(`\nKernels' tests ran at the levels ${ran.join(', ')}.`);
-  if (lacking.length > 0) console.log(`This processor does not have: ${lacking.join(', ')}.`);
+  if (lacking.length > 0) console.log(`This CPU does not have: ${lacking.join(', ')}.`);
   return sumOf(counts);
 }
 

@@ -1,7 +1,8 @@
+import { at } from '@bantam/torch/at';
 import type { Checked, WorkloadPrecision } from './protocol.js';
 import { relativeDifference } from './statistics.js';
 
-/** How far two computations of the same thing may lie apart. */
+/** Largest accepted differences between two implementations. */
 interface Tolerance {
   /** Relative, of each loss of the first training steps. */
   readonly loss: number;
@@ -9,13 +10,13 @@ interface Tolerance {
   readonly gradNorm: number;
   /** Absolute, of each component of features of length 1. */
   readonly feature: number;
-  /** Absolute, of the channel means of pictures that were augmented at random. */
+  /** Absolute, of the channel means of images that were augmented at random. */
   readonly channelMean: number;
 }
 
 /**
- * fp32: rounding of sums in another order. bf16 keeps 8 bits of each product's result, and both
- * sides round at different places. int8 keeps 7 bits of each factor, in one scale for a row.
+ * fp32: rounding of sums in another order. bf16 keeps 8 bits of each product's result, and the
+ * implementations round at different steps. int8 keeps 7 bits of each operand, with one scale for a row.
  */
 export const tolerances: Readonly<Record<WorkloadPrecision, Tolerance>> = {
   fp32: { loss: 1e-5, gradNorm: 1e-3, feature: 2e-5, channelMean: 0.05 },
@@ -23,10 +24,10 @@ export const tolerances: Readonly<Record<WorkloadPrecision, Tolerance>> = {
   int8: { loss: 0, gradNorm: 0, feature: 2e-2, channelMean: 0 },
 };
 
-/** What was compared. */
+/** Result of a comparison. */
 export interface Agreement {
   readonly agrees: boolean;
-  /** The largest difference of each quantity that both sides gave. */
+  /** The largest difference of each quantity that both implementations gave. */
   readonly differences: Partial<Record<keyof Tolerance, number>>;
 }
 
@@ -36,28 +37,32 @@ export function decodeFloats(text: string): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
-/** Whether both sides computed the same on the same inputs, within the precision's tolerance. */
-export function compare(bantam: Checked, peer: Checked, precision: WorkloadPrecision): Agreement {
+/** Compares results on the same inputs against the precision's tolerance. */
+export function compare(
+  bantam: Checked,
+  baseline: Checked,
+  precision: WorkloadPrecision,
+): Agreement {
   const differences: Partial<Record<keyof Tolerance, number>> = {};
   if (bantam.losses !== undefined) {
-    differences.loss = largest(bantam.losses, peer.losses, relativeDifference);
+    differences.loss = largest(bantam.losses, baseline.losses, relativeDifference);
     // Later norms differ by what the first steps made of the weights.
     const [ours = NaN] = bantam.gradNorms ?? [];
-    const [theirs = NaN] = peer.gradNorms ?? [];
+    const [theirs = NaN] = baseline.gradNorms ?? [];
     differences.gradNorm = relativeDifference(ours, theirs);
   }
   const apart = (a: number, b: number): number => Math.abs(a - b);
   if (bantam.features !== undefined) {
-    const [ours, theirs] = [bantam.features, peer.features ?? ''].map(decodeFloats);
+    const [ours, theirs] = [bantam.features, baseline.features ?? ''].map(decodeFloats);
     differences.feature = largest(ours ?? [], theirs, apart);
   }
   if (bantam.channelMeans !== undefined) {
-    differences.channelMean = largest(bantam.channelMeans, peer.channelMeans, apart);
+    differences.channelMean = largest(bantam.channelMeans, baseline.channelMeans, apart);
   }
   const tolerance = tolerances[precision];
   const compared = Object.entries(differences) as [keyof Tolerance, number][];
   return {
-    // A difference that is no number is none that is small enough.
+    // NaN is never within a tolerance.
     agrees: compared.length > 0 && compared.every(([name, value]) => value <= tolerance[name]),
     differences,
   };
@@ -72,7 +77,7 @@ function largest(
   if (ours.length === 0 || theirs?.length !== ours.length) return Infinity;
   let most = 0;
   for (let i = 0; i < ours.length; i++) {
-    const one = difference(ours[i] ?? NaN, theirs[i] ?? NaN);
+    const one = difference(at(ours, i), at(theirs, i));
     if (Number.isNaN(one)) return NaN;
     most = Math.max(most, one);
   }

@@ -1,13 +1,12 @@
-import { fromTypedArray, mean, scope } from '@bantam/torch';
+import { at, fromTypedArray, mean, scope } from '@bantam/torch';
+import { openSource, type Source } from 'bantam';
 import {
   clipTokenizer,
   Loader,
   normalizePixels,
-  openSource,
   preprocessFor,
   type ImageAugment,
-  type Source,
-} from 'bantam';
+} from 'bantam/experimental';
 import type { OpenWorkload } from './bantam-workloads.js';
 import type { LoadWorkload } from './protocol.js';
 
@@ -32,7 +31,7 @@ export async function openLoader(workload: LoadWorkload): Promise<OpenWorkload> 
   const runEpoch = async (): Promise<number[]> => {
     const options = { batchSize, size, workers, seed: 0, cacheBytes: 0, views: { image: augment } };
     const loader = new Loader(source, options);
-    const sums = [0, 0, 0];
+    let sums = [0, 0, 0];
     let left = loader.batchesPerEpoch;
     for await (const batch of loader.batches({ epoch: epoch++ })) {
       const { images, captions } = batch;
@@ -42,9 +41,7 @@ export async function openLoader(workload: LoadWorkload): Promise<OpenWorkload> 
         const pixels = fromTypedArray(rows, { shape: [batchSize, size, size, 3], copy: false });
         return mean(normalizePixels(pixels, preprocess), { dim: [0, 2, 3] }).toArray();
       });
-      means.forEach((value, channel) => {
-        sums[channel] = (sums[channel] ?? 0) + value / loader.batchesPerEpoch;
-      });
+      sums = sums.map((sum, channel) => sum + at(means, channel) / loader.batchesPerEpoch);
       loader.recycle(batch);
       if (--left === 0) break;
     }

@@ -1,8 +1,8 @@
-/** Bantam's side of the benchmark: does what `protocol.ts` says, one JSON line for each request. */
+/** Bantam's worker: answers the requests of `protocol.ts`, one JSON line each. */
 import { createInterface } from 'node:readline';
 import { emptyCache, threads, torchVersion } from '@bantam/torch';
 import { presets } from 'bantam';
-import { measureMatrixRate } from '../../packages/bantam/dist/machine/matrix-rate.js';
+import { measureMatrixRate } from 'bantam/experimental';
 import { dtypeOf, openModelWorkload, type OpenWorkload } from './bantam-workloads.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { prepare } from './prepare.js';

@@ -1,26 +1,27 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadSafetensors, scope, type FloatDType } from '@bantam/torch';
+import { dims, loadSafetensors, scope, type FloatDType } from '@bantam/torch';
 import {
-  createStrategy,
   encodePixels,
   encodeTexts,
   loadForInference,
   loadModel,
+  type InferenceModel,
+  type MetricsRow,
+} from 'bantam';
+import {
+  createStrategy,
   resolveConfig,
   Trainer,
   type Batch,
   type BatchStream,
-  type InferenceModel,
-  type MetricsRow,
-  type RunOptions,
-} from 'bantam';
+} from 'bantam/experimental';
 import type { Checked, ModelWorkload, Precision, Ran } from './protocol.js';
 
-/** Steps whose losses both sides compare. */
+/** Steps whose losses both implementations compare. */
 const checkedSteps = 3;
 
-/** What a worker holds ready. */
+/** A workload that a worker has open. */
 export interface OpenWorkload {
   check(): Promise<Checked>;
   run(steps: number): Promise<Ran>;
@@ -42,9 +43,9 @@ export async function openModelWorkload(workload: ModelWorkload): Promise<OpenWo
 
 interface ReadyBatch {
   readonly captions: readonly string[];
-  /** [size, edge, edge, 3] */
+  /** uint8 [B, S, S, 3] */
   readonly pixels: Uint8Array<ArrayBuffer>;
-  readonly edge: number;
+  readonly resolution: number;
 }
 
 async function readBatches(folder: string): Promise<ReadyBatch[]> {
@@ -52,34 +53,34 @@ async function readBatches(folder: string): Promise<ReadyBatch[]> {
   return scope(() => {
     const pixels = loadSafetensors(join(folder, 'batches.safetensors')).tensors.get('pixels');
     if (pixels === undefined) throw new RangeError(`${folder} has no pixels.`);
-    const [count = 0, size = 0, edge = 0] = pixels.shape;
+    const [count, size, resolution] = dims(pixels, 5);
     const all = pixels.toTypedArray() as Uint8Array<ArrayBuffer>;
     const bytes = all.length / count;
     return Array.from({ length: count }, (_, i) => ({
       captions: captions.slice(i * size, (i + 1) * size),
       pixels: all.slice(i * bytes, (i + 1) * bytes),
-      edge,
+      resolution,
     }));
   });
 }
 
-function inTurn(batches: readonly ReadyBatch[], step: number): ReadyBatch {
+function batchAt(batches: readonly ReadyBatch[], step: number): ReadyBatch {
   const batch = batches[step % batches.length];
   if (batch === undefined) throw new RangeError('There are no batches.');
   return batch;
 }
 
-/** The batches in turn, as a loader would give them. */
+/** A loader that repeats the batches. */
 function readyLoader(batches: readonly ReadyBatch[]): BatchStream {
   return {
     waitSeconds: 0,
     async *batches() {
       for (let step = 0; ; step++) {
-        const { captions, pixels, edge } = inTurn(batches, step);
+        const { captions, pixels, resolution } = batchAt(batches, step);
         const batch: Batch = {
           images: { image: pixels },
-          height: edge,
-          width: edge,
+          height: resolution,
+          width: resolution,
           size: captions.length,
           captions,
           indices: Int32Array.from(captions, (_, i) => i),
@@ -93,36 +94,41 @@ function readyLoader(batches: readonly ReadyBatch[]): BatchStream {
   };
 }
 
-/** What `bantam train` does with each batch: the trainer's own loop. */
+/** The trainer's own loop, as `bantam train` runs it. */
 async function training(
   { folder, precision, optimizer }: ModelWorkload,
   batches: readonly ReadyBatch[],
 ): Promise<OpenWorkload> {
   if (precision === 'int8') throw new RangeError('Nothing is trained in int8.');
-  const loaded = await loadModel(join(folder, 'model'));
-  const { tokenizer } = loaded;
-  loaded.model.dispose();
-  const options: RunOptions = {
+  const {
+    config: model,
+    tokenizer,
+    preprocess,
+    model: unused,
+  } = await loadModel(join(folder, 'model'));
+  unused.dispose();
+  const config = resolveConfig({
+    model,
     data: 'ready batches',
-    budget: '1e15 samples',
-    // The same stream initialised the weights of the model directory.
+    budget: '1e15samples',
+    // The seed that initialised the weights of the model directory.
     seed: 0,
     train: {
       ...optimizer,
-      batchSize: batches[0]?.captions.length ?? 1,
+      batchSize: batchAt(batches, 0).captions.length,
       schedule: 'constant',
       warmup: 0,
       clipNorm: 0,
       precision,
     },
-  };
-  const config = resolveConfig(options, loaded);
+    preprocess,
+  });
   const strategy = createStrategy(config, { samples: config.train.batchSize });
   const trainer = new Trainer({ config, strategy, tokenizer }, readyLoader(batches));
   const steps = trainer.run();
   const step = async (): Promise<MetricsRow> => {
     const { value } = await steps.next();
-    if (value?.kind !== 'step') throw new RangeError('The trainer took no step to measure.');
+    if (value?.kind !== 'step') throw new RangeError('The trainer made no step to measure.');
     return value.row;
   };
   return {
@@ -144,17 +150,21 @@ async function training(
   };
 }
 
-/** What `bantam embed` and `bantam eval` do with each batch of pictures. */
+/** The image inference of `bantam embed` and `bantam eval`. */
 function imageInference(
   { loaded, precision }: InferenceModel,
   batches: readonly ReadyBatch[],
 ): OpenWorkload {
-  const encode = ({ pixels, captions, edge }: ReadyBatch) =>
-    encodePixels(loaded, { pixels, shape: [captions.length, edge, edge, 3] }, { precision });
+  const encode = ({ pixels, captions, resolution }: ReadyBatch) =>
+    encodePixels(
+      loaded,
+      { pixels, shape: [captions.length, resolution, resolution, 3] },
+      { precision },
+    );
   return inference(batches, (batch) => Promise.resolve(encode(batch)));
 }
 
-/** What `bantam embed` and `bantam eval` do with texts, tokenization included. */
+/** The text inference of `bantam embed` and `bantam eval`, tokenization included. */
 function textInference(
   { loaded, precision }: InferenceModel,
   batches: readonly ReadyBatch[],
@@ -171,7 +181,7 @@ function inference(
   encode: (batch: ReadyBatch) => Promise<Float32Array>,
 ): OpenWorkload {
   let next = 0;
-  const step = () => encode(inTurn(batches, next++));
+  const step = () => encode(batchAt(batches, next++));
   return {
     async check() {
       await step();

@@ -5,7 +5,7 @@ import { describeSettings } from './settings-text.js';
 import { changesFor, plainSettings, usualSettings } from './trials.js';
 
 describe('selectCases', () => {
-  it('takes all by *, and each name at most once', () => {
+  it('selects all cases by *, each at most once', () => {
     assert.equal(selectCases(['*']).length, cases.length);
     assert.deepEqual(
       selectCases(['train/ViT-B-32/*', '*/ViT-B-32/fp32']).map(({ name }) => name),
@@ -13,7 +13,7 @@ describe('selectCases', () => {
     );
   });
 
-  it('takes characters of patterns as they are', () => {
+  it('takes characters of regular expressions literally', () => {
     assert.throws(() => selectCases(['train/ViT.B.32/bf16']), /No case matches "train\/ViT\.B\.32/);
   });
 

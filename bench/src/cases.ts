@@ -1,5 +1,4 @@
-import { UsageError } from '../../packages/bantam/dist/base/errors.js';
-import { didYouMean } from '../../packages/bantam/dist/base/did-you-mean.js';
+import { didYouMean, UsageError } from 'bantam/internal';
 import type { LoadFormat, OptimizerNumbers, WorkloadPrecision } from './protocol.js';
 
 /** A row of the benchmark's tables. */

@@ -1,28 +1,28 @@
-/** The numbers that tables and pictures show, computed from what was measured. */
-import type { CaseResult, Round, Slice } from './results.js';
+/** The numbers that tables and images show, computed from what was measured. */
+import type { CaseResult, Repetition, Slice } from './results.js';
 import { median, spread, type Spread } from './statistics.js';
 
 /** The figures of a case. */
 export interface Figures {
-  /** Medians over the rounds. */
+  /** Medians over the repetitions. */
   readonly bantam: number;
-  readonly peer: number | null;
-  /** Bantam's samples/s over the peer's in the same round. */
+  readonly baseline: number | null;
+  /** Bantam's samples/s over the baseline's in the same repetition. */
   readonly ratio: Spread | null;
-  /** The same by processor time, which other programs disturb less. */
+  /** The same by CPU time, which other programs disturb less. */
   readonly cpuRatio: Spread | null;
   /**
    * Time that the matrix products alone would take at the machine's rate, over the time taken; the
-   * products of the model's definition, texts at their real lengths. Null where no model takes part.
+   * products of the model's definition, texts at their real lengths. Null for cases without a model.
    */
-  readonly share: number | null;
-  /** Bantam's peak memory over the peer's. */
+  readonly productFraction: number | null;
+  /** Bantam's peak memory over the baseline's. */
   readonly memoryRatio: number | null;
-  /** The largest share of the processors that other programs took during a slice. */
+  /** The largest fraction of the CPUs that other programs used during a slice. */
   readonly disturbance: number | null;
 }
 
-/** Operations per sample of a case's step. */
+/** FLOPs per sample of a case's step. */
 export function flopsPerSample({ kind, prepared }: CaseResult): number | null {
   if (prepared === null || kind === 'load') return null;
   const { image, text } = prepared.flops;
@@ -36,30 +36,34 @@ function samplesPerSecond({ samplesPerStep }: CaseResult, { steps, seconds }: Sl
   return (samplesPerStep * steps) / seconds;
 }
 
-/** Medians, ratios and shares of a case on a machine of `cores`. */
+/** Medians, ratios and fractions of a case on a machine of `cores`. */
 export function figuresOf(result: CaseResult, cores: number): Figures {
-  const { rounds, peakBytes } = result;
-  const pairs = rounds.flatMap(({ bantam, peer }) => (peer === null ? [] : [{ bantam, peer }]));
-  const bantam = rounds.map((round) => samplesPerSecond(result, round.bantam));
-  const ratios = pairs.map(
-    (pair) => samplesPerSecond(result, pair.bantam) / samplesPerSecond(result, pair.peer),
+  const { repetitions, peakBytes } = result;
+  const pairs = repetitions.flatMap(({ bantam, baseline }) =>
+    baseline === null ? [] : [{ bantam, baseline }],
   );
-  const cpuRatios = pairs.flatMap(({ bantam: ours, peer: theirs }) => {
+  const bantam = repetitions.map((repetition) => samplesPerSecond(result, repetition.bantam));
+  const ratios = pairs.map(
+    (pair) => samplesPerSecond(result, pair.bantam) / samplesPerSecond(result, pair.baseline),
+  );
+  const cpuRatios = pairs.flatMap(({ bantam: ours, baseline: theirs }) => {
     const [one, other] = [cpuPerStep(ours), cpuPerStep(theirs)];
     return one === null || other === null || one === 0 ? [] : [other / one];
   });
   return {
     bantam: median(bantam),
-    peer:
-      pairs.length === 0 ? null : median(pairs.map(({ peer }) => samplesPerSecond(result, peer))),
+    baseline:
+      pairs.length === 0
+        ? null
+        : median(pairs.map(({ baseline }) => samplesPerSecond(result, baseline))),
     ratio: ratios.length === 0 ? null : spread(ratios),
     cpuRatio: cpuRatios.length === 0 ? null : spread(cpuRatios),
-    share: shareOf(result),
+    productFraction: productFractionOf(result),
     memoryRatio:
-      peakBytes.bantam === null || peakBytes.peer === null
+      peakBytes.bantam === null || peakBytes.baseline === null
         ? null
-        : peakBytes.bantam / peakBytes.peer,
-    disturbance: disturbanceOf(rounds, cores),
+        : peakBytes.bantam / peakBytes.baseline,
+    disturbance: disturbanceOf(repetitions, cores),
   };
 }
 
@@ -67,21 +71,21 @@ function cpuPerStep({ cpuSeconds, steps }: Slice): number | null {
   return cpuSeconds === null ? null : cpuSeconds / steps;
 }
 
-/** Median over the rounds, each at its own rate. */
-function shareOf(result: CaseResult): number | null {
+/** Median over the repetitions, each at its own rate. */
+function productFractionOf(result: CaseResult): number | null {
   const flops = flopsPerSample(result);
   if (flops === null) return null;
-  const shares = result.rounds.flatMap(({ bantam, gflops }) =>
+  const fractions = result.repetitions.flatMap(({ bantam, gflops }) =>
     gflops === null ? [] : [(samplesPerSecond(result, bantam) * flops) / (gflops * 1e9)],
   );
-  return shares.length === 0 ? null : median(shares);
+  return fractions.length === 0 ? null : median(fractions);
 }
 
-function disturbanceOf(rounds: readonly Round[], cores: number): number | null {
-  const shares = rounds
-    .flatMap(({ bantam, peer }) => (peer === null ? [bantam] : [bantam, peer]))
+function disturbanceOf(repetitions: readonly Repetition[], cores: number): number | null {
+  const fractions = repetitions
+    .flatMap(({ bantam, baseline }) => (baseline === null ? [bantam] : [bantam, baseline]))
     .flatMap(({ foreignCpuSeconds, seconds }) =>
       foreignCpuSeconds === null ? [] : [foreignCpuSeconds / seconds / cores],
     );
-  return shares.length === 0 ? null : Math.max(...shares);
+  return fractions.length === 0 ? null : Math.max(...fractions);
 }

@@ -30,7 +30,7 @@ describe('joinRuns', () => {
     const machine = { ...measuredResults.machine, threads: 1 };
     assert.throws(
       () => joinRuns([measuredResults, { ...measuredResults, machine }]),
-      /cannot stand in one table; give the files of one machine/,
+      /cannot share a table; give the files of one machine/,
     );
   });
 });

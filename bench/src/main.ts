@@ -2,12 +2,9 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
-import { explain } from '../../packages/bantam/dist/cli/failure.js';
-import { Progress } from '../../packages/bantam/dist/cli/progress.js';
-import { positiveInteger } from '../../packages/bantam/dist/cli/values.js';
-import { makeFolder } from '../../packages/bantam/dist/base/make-folder.js';
+import { explain, makeFolder, positiveInteger, Progress } from 'bantam/internal';
 import { cases, modelCase, selectCases } from './cases.js';
-import { setUpPeer } from './peer.js';
+import { setUpBaseline } from './baseline.js';
 import type { Precision } from './protocol.js';
 import { writeReport } from './report.js';
 import type { CaseResult, Results, SkippedCase } from './results.js';
@@ -23,18 +20,22 @@ const progress = new Progress();
 /** Options of all commands that measure. */
 interface MeasureFlags {
   readonly json?: string;
-  readonly rounds: number;
+  readonly repetitions: number;
   readonly slice: number;
   readonly batch: number;
   readonly threads?: number;
 }
 
-function addMeasureFlags(command: Command, { rounds }: { rounds: number }): Command {
+function addMeasureFlags(command: Command, { repetitions }: { repetitions: number }): Command {
   return command
-    .option('--rounds <n>', 'turns of each side', positiveInteger, rounds)
-    .option('--slice <seconds>', 'length of a turn, about', positiveInteger, 5)
+    .option('--repetitions <n>', 'repetitions of each implementation', positiveInteger, repetitions)
+    .option('--slice <seconds>', 'seconds of a slice, about', positiveInteger, 5)
     .option('--batch <n>', 'samples in a step', positiveInteger, 64)
-    .option('--threads <n>', "threads of each side (default: the machine's cores)", positiveInteger)
+    .option(
+      '--threads <n>',
+      "threads of each implementation (default: the machine's cores)",
+      positiveInteger,
+    )
     .option('--json <file>', 'write everything that was measured to this file');
 }
 
@@ -62,7 +63,7 @@ async function save(
   measured: Omit<Results, 'format' | 'commandLine' | 'date' | 'machine'>,
 ): Promise<Results> {
   const results: Results = {
-    format: 1,
+    format: 2,
     commandLine: commandLine(process.argv.slice(2)),
     date: new Date().toISOString(),
     machine: session.machine,
@@ -78,12 +79,12 @@ async function save(
 
 function runOptions(
   session: Session,
-  { rounds, slice, batch, threads }: MeasureFlags,
+  { repetitions, slice, batch, threads }: MeasureFlags,
 ): Omit<RunCasesOptions, 'trials' | 'workers'> {
   return {
     ...session,
     threads,
-    rounds,
+    repetitions,
     sliceSeconds: slice,
     batch,
     onProgress: (name, what) => {
@@ -96,22 +97,24 @@ function runOptions(
 }
 
 const program = new Command('npm run bench --')
-  .description('Measures Bantam beside its peer, OpenCLIP on PyTorch, on this machine.')
+  .description('Measures Bantam and its baseline, OpenCLIP on PyTorch, on this machine.')
   .configureOutput({ outputError: () => undefined })
   .exitOverride();
 
 examples(
   program
     .command('setup')
-    .description("install the peer with pip into a virtual environment in Bantam's cache")
+    .description("install the baseline with pip into a virtual environment in Bantam's cache")
     .action(async () => {
       const onOutput = (text: string): void => {
-        const line = text.trim().split('\n').at(-1) ?? '';
-        progress.update('installing the peer', line);
+        const line = text.trim().split('\n').at(-1);
+        progress.update('installing the baseline', line ?? '');
       };
-      const { python, existed } = await setUpPeer({ onOutput });
+      const { python, existed } = await setUpBaseline({ onOutput });
       progress.done();
-      console.log(`${existed ? 'The peer was there already' : 'The peer is installed'}: ${python}`);
+      console.log(
+        `${existed ? 'The baseline was there already' : 'The baseline is installed'}: ${python}`,
+      );
     }),
   ['setup'],
 );
@@ -120,12 +123,12 @@ interface RunFlags extends MeasureFlags {
   readonly cases: readonly string[];
   readonly trials: RunCasesOptions['trials'];
   readonly workers: number;
-  readonly peer: boolean;
+  readonly baseline: boolean;
 }
 
 function trialsOption(usual: RunCasesOptions['trials']): Option {
   const what =
-    'try what makes the peer fastest, or take what mostly does; torch.compile takes minutes for each case';
+    'search the fastest settings of the baseline, or use the usual ones; torch.compile takes minutes for each case';
   return new Option('--trials <how>', what)
     .choices(['none', 'best', 'with-compile'])
     .default(usual);
@@ -135,18 +138,18 @@ examples(
   addMeasureFlags(
     program
       .command('run')
-      .description('training steps, inference and loading, both sides in turn')
+      .description('training steps, inference and loading, both implementations alternately')
       .option('--cases <glob...>', 'names of cases, * stands for any characters', ['*'])
       .addOption(trialsOption('best'))
       .option('--workers <n>', 'workers of each loader', positiveInteger, 2)
-      .option('--no-peer', 'measure Bantam alone'),
-    { rounds: 5 },
+      .option('--no-baseline', 'measure Bantam alone'),
+    { repetitions: 5 },
   ).addHelpText('after', `\nCases:\n${cases.map(({ name }) => `  ${name}`).join('\n')}`),
-  ['run --json results.json', "run --cases 'train/ViT-B-32/*' load/csv --rounds 3"],
+  ['run --json results.json', "run --cases 'train/ViT-B-32/*' load/csv --repetitions 3"],
 ).action(async (flags: RunFlags) => {
   await checkOutput(flags);
   const selected = selectCases(flags.cases);
-  const session = await openSession({ threads: flags.threads, withPeer: flags.peer });
+  const session = await openSession({ threads: flags.threads, withBaseline: flags.baseline });
   const { trials, workers } = flags;
   const outcome = await runCases(selected, { ...runOptions(session, flags), trials, workers });
   await save(session, flags, { command: 'run', ...outcome });
@@ -156,11 +159,11 @@ interface ZooFlags extends MeasureFlags {
   readonly models?: readonly string[];
   readonly precision: Precision;
   readonly trials: RunCasesOptions['trials'];
-  readonly peer: boolean;
+  readonly baseline: boolean;
 }
 
 function precisionOption(): Option {
-  return new Option('--precision <name>', 'what the towers compute in')
+  return new Option('--precision <name>', 'precision of the towers')
     .choices(['bf16', 'fp32'])
     .default('bf16');
 }
@@ -173,23 +176,23 @@ examples(
       .option('--models <preset...>', 'presets (default: all)')
       .addOption(precisionOption())
       .addOption(trialsOption('none'))
-      .option('--no-peer', 'measure Bantam alone'),
-    { rounds: 2 },
+      .option('--no-baseline', 'measure Bantam alone'),
+    { repetitions: 2 },
   ),
   ['zoo --json zoo.json', 'zoo --models ViT-B-32 RN50 --precision fp32'],
 ).action(async (flags: ZooFlags) => {
   await checkOutput(flags);
-  const session = await openSession({ threads: flags.threads, withPeer: flags.peer });
+  const session = await openSession({ threads: flags.threads, withBaseline: flags.baseline });
   const models = flags.models ?? session.bantam.presets;
   const options = { ...runOptions(session, flags), trials: flags.trials, workers: 1 };
   const results: CaseResult[] = [];
   const skipped: SkippedCase[] = [];
   for (const model of models) {
-    const shared = session.peer?.facts.models.includes(model) === true;
+    const shared = session.baseline?.facts.models.includes(model) === true;
     const kinds = ['train', 'image'] as const;
     const outcome = await runCases(
       kinds.map((kind) => modelCase(kind, model, flags.precision)),
-      { ...options, peer: shared ? session.peer : null },
+      { ...options, baseline: shared ? session.baseline : null },
     );
     results.push(...outcome.cases);
     skipped.push(...outcome.skipped);
@@ -211,14 +214,14 @@ examples(
     .option('--model <preset>', 'model', 'ViT-B-32')
     .addOption(precisionOption())
     .option('--full', 'a grid for curves instead of a small one')
-    .option('--rounds <n>', 'turns of each point', positiveInteger, 3)
-    .option('--slice <seconds>', 'length of a turn, about', positiveInteger, 3)
+    .option('--repetitions <n>', 'repetitions of each point', positiveInteger, 3)
+    .option('--slice <seconds>', 'seconds of a slice, about', positiveInteger, 3)
     .option('--batch <n>', 'samples in a step where the batch is not the axis', positiveInteger, 64)
     .option('--json <file>', 'write everything that was measured to this file'),
   ['scaling --full --json scaling.json', 'scaling --model ViT-Nano-16-64 --precision fp32'],
 ).action(async (flags: ScalingFlags) => {
   await checkOutput(flags);
-  const session = await openSession({ withPeer: false });
+  const session = await openSession({ withBaseline: false });
   const { scaling, skipped } = await measureScaling({
     ...flags,
     sliceSeconds: flags.slice,
@@ -234,7 +237,7 @@ examples(
 
 interface StartupFlags {
   readonly models: readonly string[];
-  readonly rounds: number;
+  readonly repetitions: number;
   readonly batch: number;
   readonly json?: string;
 }
@@ -244,13 +247,13 @@ examples(
     .command('startup')
     .description('seconds from the start of bantam train to the end of its first step')
     .option('--models <preset...>', 'models', ['ViT-Nano-16-64', 'ViT-B-32'])
-    .option('--rounds <n>', 'starts of each', positiveInteger, 5)
+    .option('--repetitions <n>', 'starts of each', positiveInteger, 5)
     .option('--batch <n>', 'samples in a step', positiveInteger, 64)
     .option('--json <file>', 'write everything that was measured to this file'),
   ['startup --json startup.json'],
 ).action(async (flags: StartupFlags) => {
   await checkOutput(flags);
-  const session = await openSession({ withPeer: false });
+  const session = await openSession({ withBaseline: false });
   const onProgress = (what: string): void => {
     progress.update('startup', what);
   };
@@ -262,8 +265,8 @@ examples(
 examples(
   program
     .command('report')
-    .description("fill the documentation's tables and draw its pictures from results")
-    .argument('<files...>', 'what --json wrote')
+    .description("fill the documentation's tables and draw its charts from results")
+    .argument('<files...>', 'files that --json wrote')
     .option('--docs <folder>', 'the documentation', 'docs'),
   ['report results.json zoo.json'],
 ).action(async (files: string[], { docs }: { docs: string }) => {

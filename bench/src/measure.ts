@@ -1,74 +1,77 @@
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { at } from '@bantam/torch/at';
+import { BantamError } from 'bantam/internal';
 import { compare, type Agreement } from './agreement.js';
-import type { Checked, PeerSettings, Workload, WorkloadPrecision } from './protocol.js';
-import type { Round, Slice } from './results.js';
-import { startBantam, startPeer, type SideOptions } from './sides.js';
+import type { Checked, BaselineSettings, Workload, WorkloadPrecision } from './protocol.js';
+import type { Repetition, Slice } from './results.js';
+import { startBantam, startBaseline, type WorkerOptions } from './workers.js';
 import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
 
-/** Options of {@link measureInTurn}. */
-export interface MeasureOptions extends SideOptions {
+/** Options of {@link measureAlternately}. */
+export interface MeasureOptions extends WorkerOptions {
   readonly workload: Workload;
-  /** What tolerance applies to the results of both sides. */
+  /** Selects the tolerance for differing results. */
   readonly precision: WorkloadPrecision;
   /** Null measures Bantam alone. */
-  readonly peer: { readonly python: string; readonly settings: PeerSettings } | null;
-  readonly rounds: number;
-  /** Each side's turn takes about this long, and at least one step. */
+  readonly baseline: { readonly python: string; readonly settings: BaselineSettings } | null;
+  readonly repetitions: number;
+  /** each repetition takes about this long, and at least one step. */
   readonly sliceSeconds: number;
-  /** Whether to measure the matrix-product rate in each round; there is none of int8. */
+  /** Measure the rate of matrix products in each repetition; int8 has none. */
   readonly rate: boolean;
-  readonly onRound: (round: number) => void;
+  readonly onRepetition: (repetition: number) => void;
 }
 
-/** What {@link measureInTurn} gives. */
+/** Result of {@link measureAlternately}. */
 export interface Measured {
   readonly agreement: Agreement | null;
-  readonly rounds: readonly Round[];
-  readonly peakBytes: { readonly bantam: number | null; readonly peer: number | null };
+  readonly repetitions: readonly Repetition[];
+  readonly peakBytes: { readonly bantam: number | null; readonly baseline: number | null };
 }
 
-/** The share of a slice that the idle side may compute: more would slow the other one down. */
-const idleShare = 0.05;
+/** Fraction of a slice that the idle implementation may compute: more would slow the other one. */
+const idleFraction = 0.05;
 
 /**
- * Runs a workload on both sides, each in a process of its own: first the same first steps, whose
- * results are compared, then slices in turn, one side idling while the other works.
+ * Runs a workload on both implementations, each in a process of its own: first the same first steps, whose
+ * results are compared, then slices alternately, one implementation idling while the other works.
  *
- * @throws BantamError when both compute different things, or the idle side does not idle.
+ * @throws BantamError when their results differ, or the idle implementation does not idle.
  */
-export async function measureInTurn(options: MeasureOptions): Promise<Measured> {
-  const { workload, peer: peerOptions, precision } = options;
+export async function measureAlternately(options: MeasureOptions): Promise<Measured> {
+  const { workload, baseline: baselineOptions, precision } = options;
   await using bantam = startBantam(options);
-  await using peer = peerOptions && startPeer(peerOptions.python, options, peerOptions.settings);
+  await using baseline =
+    baselineOptions && startBaseline(baselineOptions.python, options, baselineOptions.settings);
   await bantam.ask({ op: 'open', workload });
   const ours = await bantam.ask({ op: 'check' });
   let theirs: Checked | null = null;
-  if (peer !== null && peerOptions !== null) {
-    await peer.ask({ op: 'open', workload, settings: peerOptions.settings });
-    theirs = await peer.ask({ op: 'check' });
+  if (baseline !== null && baselineOptions !== null) {
+    await baseline.ask({ op: 'open', workload, settings: baselineOptions.settings });
+    theirs = await baseline.ask({ op: 'check' });
   }
   const agreement = theirs && compare(ours, theirs, precision);
   if (agreement?.agrees === false) {
     throw new BantamError(
-      `Bantam and the peer do not compute the same (${describe(agreement)}), so there is no figure.`,
+      `Bantam and the baseline do not compute the same (${describe(agreement)}), so there is no figure.`,
     );
   }
-  const rounds: Round[] = [];
-  for (let round = 0; round < options.rounds; round++) {
-    options.onRound(round);
-    const bantamSlice = await runSlice(bantam, peer, stepsFor(ours, options));
-    const peerSlice = peer && theirs && (await runSlice(peer, bantam, stepsFor(theirs, options)));
+  const repetitions: Repetition[] = [];
+  for (let repetition = 0; repetition < options.repetitions; repetition++) {
+    options.onRepetition(repetition);
+    const bantamSlice = await runSlice(bantam, baseline, stepsFor(ours, options));
+    const baselineSlice =
+      baseline && theirs && (await runSlice(baseline, bantam, stepsFor(theirs, options)));
     const gflops =
       options.rate && precision !== 'int8'
         ? (await bantam.ask({ op: 'rate', precision, seconds: 0.5 })).gflops
         : null;
-    rounds.push({ bantam: bantamSlice, peer: peerSlice, gflops });
+    repetitions.push({ bantam: bantamSlice, baseline: baselineSlice, gflops });
   }
   const peakBytes = {
     bantam: (await bantam.ask({ op: 'memory' })).peakBytes,
-    peer: peer && (await peer.ask({ op: 'memory' })).peakBytes,
+    baseline: baseline && (await baseline.ask({ op: 'memory' })).peakBytes,
   };
-  return { agreement, rounds, peakBytes };
+  return { agreement, repetitions, peakBytes };
 }
 
 function stepsFor({ seconds }: Checked, { sliceSeconds }: MeasureOptions): number {
@@ -84,13 +87,13 @@ async function runSlice(
   const before = clocks();
   const { seconds } = await worker.ask({ op: 'run', steps });
   const [cpuSeconds = null, othersCpuSeconds = null, all = null] = clocks().map((after, i) => {
-    const then = before[i] ?? null;
+    const then = at(before, i);
     return after === null || then === null ? null : after - then;
   });
-  // The clock of processor time ticks every hundredth of a second.
-  if (othersCpuSeconds !== null && othersCpuSeconds > Math.max(0.05, seconds * idleShare)) {
+  // The clock of CPU time ticks every hundredth of a second.
+  if (othersCpuSeconds !== null && othersCpuSeconds > Math.max(0.05, seconds * idleFraction)) {
     throw new BantamError(
-      `The idle side used ${othersCpuSeconds.toFixed(2)} s of the processor in ${seconds.toFixed(2)} s of the other's turn, so there is no figure.`,
+      `The idle implementation used ${othersCpuSeconds.toFixed(2)} s of CPU time in ${seconds.toFixed(2)} s of the other's slice, so there is no figure.`,
     );
   }
   const foreignCpuSeconds =

@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { at } from '@bantam/torch/at';
 import sharp from 'sharp';
 import { readCaptions } from './captions.js';
 
@@ -8,16 +9,16 @@ import { readCaptions } from './captions.js';
 const originals = fileURLToPath(new URL('../../packages/bantam/fixtures/data', import.meta.url));
 const names = ['astronaut.jpg', 'cat.jpg', 'coffee.jpg'];
 
-/** Longest edge of a picture in pixels. */
-const edge = 500;
-const smallEdge = 96;
+/** Longer side of an image in pixels. */
+const longerSide = 500;
+const smallSide = 96;
 
-/** A picture's share of something, even over the pictures: the golden ratio's multiples. */
+/** A number from 0 to 1 for an image, even over the images: multiples of the golden ratio. */
 function even(index: number, purpose: number): number {
   return (index * 0.6180339887 + purpose * 0.7548776662) % 1;
 }
 
-/** What {@link makePhotos} wrote. */
+/** Result of {@link makePhotos}. */
 export interface Photos {
   /** Columns `filepath` and `title`, separated by tabs, as OpenCLIP's loader has them by default. */
   readonly table: string;
@@ -25,7 +26,7 @@ export interface Photos {
 }
 
 /**
- * Writes JPEG files of about 500 pixels: cuts of the photographs, each of its own place, size and
+ * Writes JPEG files of about 500 pixels: cuts of the photographs, each of its own location, size and
  * colours, with a caption each; always the same ones.
  */
 export async function makePhotos(folder: string, count: number): Promise<Photos> {
@@ -36,10 +37,10 @@ export async function makePhotos(folder: string, count: number): Promise<Photos>
   let bytes = 0;
   for (let index = 0; index < count; index++) {
     const file = join(folder, `${String(index).padStart(6, '0')}.jpg`);
-    const source = sources[index % sources.length] ?? Buffer.alloc(0);
-    await writeFile(file, await vary(source, index, edge));
+    const source = at(sources, index % sources.length);
+    await writeFile(file, await vary(source, index, longerSide));
     bytes += (await stat(file)).size;
-    rows.push(`${file}\t${captions[index % captions.length] ?? ''}`);
+    rows.push(`${file}\t${at(captions, index % captions.length)}`);
   }
   const table = join(folder, 'pairs.tsv');
   await writeFile(table, `${rows.join('\n')}\n`);
@@ -50,18 +51,18 @@ export async function makePhotos(folder: string, count: number): Promise<Photos>
 export async function makeClassFolders(folder: string, count: number): Promise<void> {
   for (const [number, name] of names.entries()) {
     const source = await readFile(join(originals, name));
-    const place = join(folder, name.replace('.jpg', ''));
-    await mkdir(place, { recursive: true });
+    const classFolder = join(folder, name.replace('.jpg', ''));
+    await mkdir(classFolder, { recursive: true });
     for (let index = number; index < count; index += names.length) {
-      await writeFile(join(place, `${index}.jpg`), await vary(source, index, smallEdge));
+      await writeFile(join(classFolder, `${index}.jpg`), await vary(source, index, smallSide));
     }
   }
 }
 
 async function vary(source: Buffer, index: number, size: number): Promise<Buffer> {
   const { width, height } = await sharp(source).metadata();
-  const share = 0.75 + 0.25 * even(index, 1);
-  const [w, h] = [Math.round(width * share), Math.round(height * share)];
+  const scale = 0.75 + 0.25 * even(index, 1);
+  const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
   const left = Math.floor((width - w) * even(index, 2));
   const top = Math.floor((height - h) * even(index, 3));
   return sharp(source)

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   add,
+  at,
   fromTypedArray,
   Generator,
   mul,
@@ -15,26 +16,23 @@ import {
 } from '@bantam/torch';
 import {
   BantamError,
-  clipTokenizer,
   createModel,
   modelConfig,
-  modelFlops,
-  parameterCount,
-  preprocessFor,
   saveModel,
   trainTokenizer,
   type ModelConfig,
   type Tokenizer,
 } from 'bantam';
+import { clipTokenizer, modelFlops, parameterCount, preprocessFor } from 'bantam/experimental';
 import { readCaptions } from './captions.js';
 import type { Prepared, PrepareRequest } from './protocol.js';
 
-/** Says its words again until it has the tokens. */
+/** Repeats its words until it has the tokens. */
 function lengthen(caption: string, tokens: number, tokenizer: Tokenizer): string {
   const words = caption.split(' ');
   let longer = caption;
   for (let i = 0; tokenizer.encode(longer).length < tokens; i++) {
-    longer += ` ${words[i % words.length] ?? ''}`;
+    longer += ` ${at(words, i % words.length)}`;
   }
   return longer;
 }
@@ -53,7 +51,7 @@ async function tokenizerFor(
 }
 
 /**
- * Writes what both sides work on: a model directory with fresh weights of seed 0 (unless it is
+ * Writes what both implementations work on: a model directory with fresh weights of seed 0 (unless it is
  * there), `captions.json`, and `batches.safetensors` with `pixels` uint8 [N, B, S, S, 3] and
  * `ids` int64 [N, B, context].
  */
@@ -68,7 +66,7 @@ export async function prepare(request: PrepareRequest): Promise<Prepared> {
     );
   }
   const captions = Array.from({ length: batch * batches }, (_, i) => {
-    const caption = all[i % all.length] ?? '';
+    const caption = at(all, i % all.length);
     return captionTokens > 0 ? lengthen(caption, captionTokens, tokenizer) : caption;
   });
   await mkdir(folder, { recursive: true });
@@ -101,9 +99,9 @@ export async function prepare(request: PrepareRequest): Promise<Prepared> {
   };
 }
 
-/** Pictures of a colour each, with noise: features that differ from picture to picture. */
-function drawPixels(shape: readonly number[]): Tensor {
-  const [batches = 0, batch = 0, size = 0] = shape;
+/** Images of one colour each, with noise, so that features differ. */
+function randomPixels(shape: readonly [number, number, number]): Tensor {
+  const [batches, batch, size] = shape;
   const generator = new Generator({ seed: 0 });
   const colours = rand([batches, batch, 1, 1, 3], generator);
   const noise = rand([batches, batch, size, size, 3], generator);
@@ -117,7 +115,7 @@ function writeBatches(
   const [batches, batch] = shape;
   scope(() => {
     const tensors = {
-      pixels: drawPixels(shape),
+      pixels: randomPixels(shape),
       ids: fromTypedArray(ids, { shape: [batches, batch, ids.length / batches / batch] }),
     };
     saveSafetensors(path, new Map(Object.entries(tensors)));

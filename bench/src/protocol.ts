@@ -1,15 +1,15 @@
-/** What the orchestrator asks of a worker, one JSON line each, and what it gets back. */
+/** Requests of the orchestrator to a worker and its replies, one JSON line each. */
 
-/** What a workload measures. */
+/** Kind of work that is measured. */
 export type WorkloadKind = 'train' | 'image' | 'text' | 'load';
 
-/** What the towers compute in; `bf16` is autocast or bf16 weights, whichever suits. */
+/** Precision of the towers; `bf16` is autocast or bf16 weights, whichever suits. */
 export type Precision = 'fp32' | 'bf16';
 
-/** That of a workload; int8, for inference, is Bantam's alone: the peer then computes in bf16. */
+/** That of a workload; int8, for inference, is Bantam's alone: the baseline then computes in bf16. */
 export type WorkloadPrecision = Precision | 'int8';
 
-/** AdamW's numbers, the same on both sides. */
+/** AdamW's settings, equal in both implementations. */
 export interface OptimizerNumbers {
   readonly lr: number;
   readonly beta1: number;
@@ -27,7 +27,7 @@ export interface ModelWorkload {
   readonly optimizer: OptimizerNumbers;
 }
 
-/** Pictures from files to training batches; a step is an epoch. */
+/** Images from files to training batches; a step is an epoch. */
 export interface LoadWorkload {
   readonly kind: 'load';
   readonly format: LoadFormat;
@@ -42,13 +42,13 @@ export interface LoadWorkload {
   readonly vocabulary: string;
 }
 
-/** A table of picture files, or their packed shards. */
+/** A table of image files, or their packed shards. */
 export type LoadFormat = 'csv' | 'wds';
 
 export type Workload = ModelWorkload | LoadWorkload;
 
-/** The peer's choices; each trial tries one of them. */
-export interface PeerSettings {
+/** The baseline's choices; each trial tries one of them. */
+export interface BaselineSettings {
   /** `bf16` keeps the weights themselves in bf16, for inference only; `fp32` autocasts. */
   readonly weights: 'fp32' | 'bf16';
   readonly fusedAdamW: boolean;
@@ -67,9 +67,9 @@ export interface PrepareRequest {
   readonly model: string;
   readonly imageSize?: number;
   readonly batch: number;
-  /** Batches, used in turn. */
+  /** Batches, repeated in order. */
   readonly batches: number;
-  /** Repeats each caption's words up to this many tokens; default: captions as they are. */
+  /** Repeats each caption's words up to this many tokens; default: captions unchanged. */
   readonly captionTokens?: number;
   /** CLIP's vocabulary file; null trains a tokenizer on the captions. */
   readonly vocabulary: string | null;
@@ -77,14 +77,14 @@ export interface PrepareRequest {
 
 export type Request =
   | PrepareRequest
-  | { readonly op: 'open'; readonly workload: Workload; readonly settings?: PeerSettings }
+  | { readonly op: 'open'; readonly workload: Workload; readonly settings?: BaselineSettings }
   | { readonly op: 'check' }
   | { readonly op: 'run'; readonly steps: number }
   | { readonly op: 'memory' }
   | { readonly op: 'facts' }
   | { readonly op: 'rate'; readonly precision: Precision; readonly seconds: number };
 
-/** What `prepare` made. */
+/** Result of `prepare`. */
 export interface Prepared {
   readonly parameters: number;
   /** Tokens of the captions, special tokens included. */
@@ -93,12 +93,12 @@ export interface Prepared {
     readonly longest: number;
     readonly context: number;
   };
-  /** Operations of a forward pass, per sample. */
+  /** FLOPs of a forward pass, per sample. */
   readonly flops: {
     readonly image: number;
     /** At the captions' real lengths. */
     readonly text: number;
-    /** At the whole context, as the peer computes it. */
+    /** At the whole context, as the baseline computes it. */
     readonly textPadded: number;
   };
 }
@@ -120,11 +120,11 @@ export interface Ran {
 }
 
 export interface Memory {
-  /** Most resident memory since the workload was opened; null where the system does not tell. */
+  /** Most resident memory since the workload was opened; null on systems that do not report it. */
   readonly peakBytes: number | null;
 }
 
-export interface PeerFacts {
+export interface BaselineFacts {
   readonly torch: string;
   readonly openClip: string;
   readonly threads: number;

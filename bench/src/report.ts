@@ -1,8 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { BantamError } from 'bantam/internal';
 import { joinRuns } from './join-results.js';
-import { ratioPicture, scalingPicture } from './pictures.js';
+import { ratioChart, scalingChart } from './charts.js';
 import { readResults, type Results } from './results.js';
 import {
   machineLine,
@@ -14,10 +14,10 @@ import {
   zooTable,
 } from './tables.js';
 
-/** Pages that have places for results. */
+/** Pages that have sections for results. */
 const pages = ['performance.md', 'models.md'];
 
-/** What the places `<!-- bench:NAME -->` … `<!-- /bench -->` of the documentation are filled with. */
+/** Contents of the sections `<!-- bench:NAME -->` … `<!-- /bench -->` of the documentation. */
 export function sections(results: Results): ReadonlyMap<string, string> {
   const { command, skipped = [], scaling = [], startup = [] } = results;
   const below = `${machineLine(results.machine)}. \`${results.commandLine}\`, ${results.date.slice(0, 10)}.`;
@@ -45,31 +45,31 @@ export function sections(results: Results): ReadonlyMap<string, string> {
   }
 }
 
-/** The pictures of results by file name. */
-function pictures(results: Results): ReadonlyMap<string, string> {
+/** The charts of results by file name. */
+function charts(results: Results): ReadonlyMap<string, string> {
   const { command, scaling = [] } = results;
-  if (command === 'run') return new Map([['performance.svg', ratioPicture(results)]]);
-  if (command === 'scaling') return new Map([['scaling.svg', scalingPicture(scaling)]]);
+  if (command === 'run') return new Map([['performance.svg', ratioChart(results)]]);
+  if (command === 'scaling') return new Map([['scaling.svg', scalingChart(scaling)]]);
   return new Map();
 }
 
-/** The page with the sections in their places; places without a section stay as they are. */
-export function fillPlaces(page: string, filled: ReadonlyMap<string, string>): string {
+/** The page with new contents for its sections; sections without any stay unchanged. */
+export function fillSections(page: string, filled: ReadonlyMap<string, string>): string {
   return page.replace(
     /(<!-- bench:([\w-]+) -->\n)[^]*?(\n<!-- \/bench -->)/g,
-    (place, open: string, name: string, close: string) => {
+    (section, open: string, name: string, close: string) => {
       const text = filled.get(name);
-      return text === undefined ? place : `${open}\n${text}\n${close}`;
+      return text === undefined ? section : `${open}\n${text}\n${close}`;
     },
   );
 }
 
 /**
- * Fills the documentation's places and draws its pictures from files of results; those of `run` may be
+ * Fills the documentation's sections and draws its charts from files of results; those of `run` may be
  * several, see {@link joinRuns}.
  *
  * @returns the files that were written
- * @throws BantamError when a file holds no results, or no page has a place for them.
+ * @throws BantamError when a file holds no results, or no page has a section for them.
  */
 export async function writeReport(files: readonly string[], docs: string): Promise<string[]> {
   const written = new Set<string>();
@@ -80,20 +80,21 @@ export async function writeReport(files: readonly string[], docs: string): Promi
     for (const name of pages) {
       const path = join(docs, name);
       const page = await readFile(path, 'utf8').catch(() => '');
-      if (![...filled.keys()].some((place) => page.includes(`<!-- bench:${place} -->`))) continue;
+      if (![...filled.keys()].some((section) => page.includes(`<!-- bench:${section} -->`)))
+        continue;
       found = true;
-      await writeFile(path, fillPlaces(page, filled));
+      await writeFile(path, fillSections(page, filled));
       written.add(path);
     }
     if (!found) {
       throw new BantamError(
-        `No page in ${docs} has a place <!-- bench:${[...filled.keys()][0] ?? ''} --> for the results of ${results.commandLine}; name the folder of the documentation with --docs.`,
+        `No page in ${docs} has a section <!-- bench:${[...filled.keys()].join(' or ')} --> for the results of ${results.commandLine}; name the folder of the documentation with --docs.`,
       );
     }
-    for (const [name, picture] of pictures(results)) {
+    for (const [name, chart] of charts(results)) {
       const path = join(docs, 'images', name);
       await mkdir(join(docs, 'images'), { recursive: true });
-      await writeFile(path, picture);
+      await writeFile(path, chart);
       written.add(path);
     }
   }

@@ -5,7 +5,7 @@ const slice = (steps: number, seconds: number): Slice => {
   return { steps, seconds, cpuSeconds: 2 * seconds, othersCpuSeconds: 0, foreignCpuSeconds: 0 };
 };
 
-/** A training case of 10 samples a step: Bantam does 20, 25 and 30 samples/s, the peer 10 each. */
+/** A training case of 10 samples a step: Bantam does 20, 25 and 30 samples/s, the baseline 10 each. */
 export const measuredCase: CaseResult = {
   name: 'train/ViT-B-32/bf16',
   kind: 'train',
@@ -24,27 +24,27 @@ export const measuredCase: CaseResult = {
     { settings: { ...plainSettings, compile: true }, seconds: null, error: 'no compiler' },
   ],
   settings: { ...plainSettings, fusedAdamW: true },
-  rounds: [2, 2.5, 3].map((steps) => ({
+  repetitions: [2, 2.5, 3].map((steps) => ({
     bantam: slice(steps, 1),
-    peer: slice(1, 1),
+    baseline: slice(1, 1),
     gflops: 1500,
   })),
-  peakBytes: { bantam: 3e9, peer: 6e9 },
+  peakBytes: { bantam: 3e9, baseline: 6e9 },
 };
 
 export const measuredResults: Results = {
-  format: 1,
+  format: 2,
   command: 'run',
   commandLine: 'npm run bench -- run',
   date: '2030-01-02T03:04:05.000Z',
   machine: {
-    cpu: 'A processor',
+    cpu: 'A CPU',
     cores: 2,
     memoryBytes: 16e9,
     platform: 'linux-x64',
     node: 'v20.0.0',
     libtorch: '2.13.0',
-    peer: 'OpenCLIP 3.3.0 on PyTorch 2.13.0',
+    baseline: 'OpenCLIP 3.3.0 on PyTorch 2.13.0',
     threads: 2,
   },
   cases: [measuredCase],

@@ -1,59 +1,59 @@
-/** The file that a benchmark writes, and that every table and picture is made from. */
+/** The file of results, from which all tables and charts are made. */
 import { readFile } from 'node:fs/promises';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { BantamError } from 'bantam/internal';
 import type { Agreement } from './agreement.js';
 import type {
-  PeerSettings,
+  BaselineSettings,
   Precision,
   Prepared,
   WorkloadKind,
   WorkloadPrecision,
 } from './protocol.js';
 
-/** One attempt at making the peer faster. */
+/** One attempt at making the baseline faster. */
 export interface Trial {
-  readonly settings: PeerSettings;
+  readonly settings: BaselineSettings;
   /** Seconds of its fastest step; null where it failed. */
   readonly seconds: number | null;
   readonly error?: string;
 }
 
-/** A slice of one side's work while the other idles. */
+/** A slice of one implementation's work while the other idles. */
 export interface Slice {
   readonly steps: number;
   readonly seconds: number;
-  /** Processor seconds of all its threads; null where it cannot be told. */
+  /** CPU seconds of all its threads; null if unknown. */
   readonly cpuSeconds: number | null;
-  /** Processor seconds that the other side's process used meanwhile; null where it cannot be told. */
+  /** CPU seconds that the other implementation's process used meanwhile; null if unknown. */
   readonly othersCpuSeconds: number | null;
-  /** Processor seconds of everything else on the machine: what made it slower than it is. */
+  /** CPU seconds of everything else on the machine: they slow the measured process. */
   readonly foreignCpuSeconds: number | null;
 }
 
-/** One turn of both sides. */
-export interface Round {
+/** One repetition of both implementations. */
+export interface Repetition {
   readonly bantam: Slice;
-  readonly peer: Slice | null;
-  /** The machine's matrix-product rate in this round, 10⁹ operations a second. */
+  readonly baseline: Slice | null;
+  /** The machine's matrix-product rate in this repetition, GFLOP/s. */
   readonly gflops: number | null;
 }
 
-/** What a measured case gave. */
+/** Result of a measured case. */
 export interface CaseResult {
   readonly name: string;
   readonly kind: WorkloadKind;
   readonly precision: WorkloadPrecision;
   readonly samplesPerStep: number;
-  /** Null where no model takes part. */
+  /** Null for cases without a model. */
   readonly model: string | null;
   readonly prepared: Prepared | null;
-  /** What both computed on the first batches; null where there is no peer. */
+  /** Comparison of the results on the first batches; null where there is no baseline. */
   readonly agreement: Agreement | null;
   readonly trials: readonly Trial[];
-  /** The peer's fastest settings, those of the rounds. */
-  readonly settings: PeerSettings | null;
-  readonly rounds: readonly Round[];
-  readonly peakBytes: { readonly bantam: number | null; readonly peer: number | null };
+  /** The baseline's fastest settings, those of the repetitions. */
+  readonly settings: BaselineSettings | null;
+  readonly repetitions: readonly Repetition[];
+  readonly peakBytes: { readonly bantam: number | null; readonly baseline: number | null };
 }
 
 /** A case that gave no figure, and why. */
@@ -62,7 +62,7 @@ export interface SkippedCase {
   readonly reason: string;
 }
 
-/** What was measured on. */
+/** The machine of the measurements. */
 export interface MachineFacts {
   readonly cpu: string;
   readonly cores: number;
@@ -70,7 +70,7 @@ export interface MachineFacts {
   readonly platform: string;
   readonly node: string;
   readonly libtorch: string;
-  readonly peer: string | null;
+  readonly baseline: string | null;
   readonly threads: number;
 }
 
@@ -95,8 +95,8 @@ export interface StartupResult {
 
 /** Results of one call. */
 export interface Results {
-  readonly format: 1;
-  /** What was measured. */
+  readonly format: 2;
+  /** The command that measured. */
   readonly command: 'run' | 'zoo' | 'scaling' | 'startup';
   /** The whole command line, to measure it again. */
   readonly commandLine: string;
@@ -120,7 +120,7 @@ export async function readResults(path: string): Promise<Results> {
       `${path} cannot be read as results (${reason}); write it with "npm run bench -- run --json ${path}".`,
     );
   }
-  if (typeof read === 'object' && read !== null && 'format' in read && read.format === 1) {
+  if (typeof read === 'object' && read !== null && 'format' in read && read.format === 2) {
     return read as Results;
   }
   throw new BantamError(

@@ -1,29 +1,29 @@
 import { join } from 'node:path';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { BantamError } from 'bantam/internal';
 import { optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
-import { measureInTurn } from './measure.js';
-import type { BantamFacts, PeerFacts, Prepared, Workload } from './protocol.js';
-import { packer } from './peer.js';
+import { measureAlternately } from './measure.js';
+import type { BantamFacts, BaselineFacts, Prepared, Workload } from './protocol.js';
+import { packer } from './baseline.js';
 import { makePhotos } from './photos.js';
 import type { CaseResult, SkippedCase } from './results.js';
 import { runProgram } from './run-program.js';
 import { describeSettings } from './settings-text.js';
-import { startBantam, type SideOptions } from './sides.js';
+import { startBantam, type WorkerOptions } from './workers.js';
 import { TemporaryFolder } from './temporary-folder.js';
 import { findBestSettings, usualSettings } from './trials.js';
 
 /** Options of {@link runCases}. */
-export interface RunCasesOptions extends SideOptions {
+export interface RunCasesOptions extends WorkerOptions {
   /** Null measures Bantam alone. */
-  readonly peer: { readonly python: string; readonly facts: PeerFacts } | null;
+  readonly baseline: { readonly python: string; readonly facts: BaselineFacts } | null;
   readonly bantam: BantamFacts;
-  readonly rounds: number;
+  readonly repetitions: number;
   readonly sliceSeconds: number;
   /** Samples of a step. */
   readonly batch: number;
   /** Workers of each loader. */
   readonly workers: number;
-  /** `best` looks for the peer's best settings, `with-compile` tries torch.compile as well. */
+  /** `best` looks for the baseline's best settings, `with-compile` tries torch.compile as well. */
   readonly trials: 'none' | 'best' | 'with-compile';
   /** Told what is going on. */
   readonly onProgress: (what: string, detail: string) => void;
@@ -31,8 +31,8 @@ export interface RunCasesOptions extends SideOptions {
   readonly onResult: (result: CaseResult | SkippedCase) => void;
 }
 
-/** Batches that a workload goes through in turn. */
-const batchesInTurn = 3;
+/** Batches that a workload repeats in order. */
+const batchCount = 3;
 
 /** Measures the cases one after the other; one that fails is skipped with its reason. */
 export async function runCases(
@@ -83,7 +83,7 @@ async function runModelCase(
   };
 }
 
-/** Pictures of an epoch of the load cases, and shards that they are packed into. */
+/** Images of an epoch of the load cases, and shards that they are packed into. */
 const photoCount = 1024;
 const shardCount = 4;
 
@@ -92,14 +92,15 @@ async function runLoadCase(
   folder: string,
   options: RunCasesOptions,
 ): Promise<CaseResult> {
-  const { peer } = options;
-  if (peer === null) throw new BantamError('The loaders are measured beside the peer only.');
+  const { baseline } = options;
+  if (baseline === null)
+    throw new BantamError('Loaders are measured only together with the baseline.');
   const { table } = await makePhotos(folder, photoCount);
   const data = format === 'csv' ? table : join(folder, 'shards');
   if (format === 'wds') {
-    const packed = await runProgram(peer.python, [packer, table, data, String(shardCount)]);
+    const packed = await runProgram(baseline.python, [packer, table, data, String(shardCount)]);
     if (packed.code !== 0) {
-      throw new BantamError(`The peer could not pack shards: ${packed.output.trim()}`);
+      throw new BantamError(`The baseline could not pack shards: ${packed.output.trim()}`);
     }
   }
   const workload: Workload = {
@@ -111,7 +112,7 @@ async function runLoadCase(
     batch: 64,
     size: 224,
     workers: options.workers,
-    vocabulary: peer.facts.vocabulary,
+    vocabulary: baseline.facts.vocabulary,
   };
   // Pixels are 8 bits wide whatever the towers compute in.
   const precision = 'fp32';
@@ -123,8 +124,8 @@ async function runLoadCase(
     samplesPerStep: photoCount,
     prepared: null,
     ...(await measure(name, workload, { ...options, precision, rate: false })),
-    // Bantam's workers are threads and the peer's are processes, so no figure compares.
-    peakBytes: { bantam: null, peer: null },
+    // Bantam's workers are threads and the baseline's are processes, so no figure compares.
+    peakBytes: { bantam: null, baseline: null },
   };
 }
 
@@ -138,36 +139,36 @@ async function prepareModel(
     folder,
     model,
     batch: options.batch,
-    batches: batchesInTurn,
-    vocabulary: options.peer?.facts.vocabulary ?? null,
+    batches: batchCount,
+    vocabulary: options.baseline?.facts.vocabulary ?? null,
   });
 }
 
-/** Finds the peer's best settings, then measures in turn. */
+/** Finds the baseline's best settings, then measures alternately. */
 async function measure(
   name: string,
   workload: Workload,
   options: RunCasesOptions & { precision: ModelCase['precision']; rate: boolean },
-): Promise<Pick<CaseResult, 'agreement' | 'trials' | 'settings' | 'rounds' | 'peakBytes'>> {
-  const { peer, trials: how, rounds, onProgress } = options;
+): Promise<Pick<CaseResult, 'agreement' | 'trials' | 'settings' | 'repetitions' | 'peakBytes'>> {
+  const { baseline, trials: how, repetitions, onProgress } = options;
   const found =
-    peer === null || how === 'none'
+    baseline === null || how === 'none'
       ? { settings: usualSettings(workload), trials: [] }
       : await findBestSettings(workload, {
           ...options,
-          python: peer.python,
+          python: baseline.python,
           compile: how === 'with-compile',
           onTrial: (settings) => {
-            onProgress(name, `trying the peer with ${describeSettings(settings)}`);
+            onProgress(name, `trying the baseline with ${describeSettings(settings)}`);
           },
         });
-  const measured = await measureInTurn({
+  const measured = await measureAlternately({
     ...options,
     workload,
-    peer: peer && { python: peer.python, settings: found.settings },
-    onRound: (round) => {
-      onProgress(name, `round ${round + 1} of ${rounds}`);
+    baseline: baseline && { python: baseline.python, settings: found.settings },
+    onRepetition: (repetition) => {
+      onProgress(name, `repetition ${repetition + 1} of ${repetitions}`);
     },
   });
-  return { ...measured, trials: found.trials, settings: peer && found.settings };
+  return { ...measured, trials: found.trials, settings: baseline && found.settings };
 }

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { optimizer } from './cases.js';
-import { measureInTurn } from './measure.js';
+import { measureAlternately } from './measure.js';
 import type { Precision } from './protocol.js';
 import type { ScalingPoint, SkippedCase } from './results.js';
-import { startBantam } from './sides.js';
+import { startBantam } from './workers.js';
 import { median } from './statistics.js';
 import { TemporaryFolder } from './temporary-folder.js';
 
@@ -33,7 +33,7 @@ export interface ScalingOptions {
   readonly model: string;
   readonly precision: Precision;
   readonly grid: ScalingGrid;
-  readonly rounds: number;
+  readonly repetitions: number;
   readonly sliceSeconds: number;
   readonly batch: number;
   readonly onProgress: (what: string) => void;
@@ -64,7 +64,7 @@ async function measurePoint(
   value: number,
   options: ScalingOptions,
 ): Promise<ScalingPoint> {
-  const { model, precision, rounds, sliceSeconds } = options;
+  const { model, precision, repetitions, sliceSeconds } = options;
   const batch = axis === 'batch' ? value : options.batch;
   const threads = axis === 'threads' ? value : undefined;
   using temporary = new TemporaryFolder();
@@ -75,17 +75,17 @@ async function measurePoint(
     ...(axis === 'image size' && { imageSize: value }),
     ...(axis === 'caption tokens' && { captionTokens: value }),
   });
-  const measured = await measureInTurn({
+  const measured = await measureAlternately({
     workload: { kind: 'train', precision, folder, optimizer },
     precision,
     threads,
-    peer: null,
-    rounds,
+    baseline: null,
+    repetitions,
     sliceSeconds,
     rate: false,
-    onRound: () => undefined,
+    onRepetition: () => undefined,
   });
-  const rates = measured.rounds.map(({ bantam }) => (batch * bantam.steps) / bantam.seconds);
+  const rates = measured.repetitions.map(({ bantam }) => (batch * bantam.steps) / bantam.seconds);
   return {
     axis,
     value,

@@ -1,40 +1,40 @@
 import { cpus, totalmem } from 'node:os';
-import { findPeer } from './peer.js';
-import type { BantamFacts, PeerFacts } from './protocol.js';
+import { findBaseline } from './baseline.js';
+import type { BantamFacts, BaselineFacts } from './protocol.js';
 import type { MachineFacts } from './results.js';
-import { startBantam, startPeer, type SideOptions } from './sides.js';
+import { startBantam, startBaseline, type WorkerOptions } from './workers.js';
 
-/** Both sides as they are on this machine. */
-export interface Session extends SideOptions {
+/** both implementations as they are on this machine. */
+export interface Session extends WorkerOptions {
   readonly bantam: BantamFacts;
-  readonly peer: { readonly python: string; readonly facts: PeerFacts } | null;
+  readonly baseline: { readonly python: string; readonly facts: BaselineFacts } | null;
   readonly machine: MachineFacts;
 }
 
 /** Options of {@link openSession}. */
-export interface OpenSessionOptions extends SideOptions {
-  /** Whether there is a peer. */
-  readonly withPeer: boolean;
+export interface OpenSessionOptions extends WorkerOptions {
+  /** Open the baseline as well. */
+  readonly withBaseline: boolean;
 }
 
 /**
- * Asks both sides what they are.
+ * Asks both implementations for their facts.
  *
- * @throws BantamError when the peer is wanted and not installed.
+ * @throws BantamError when the baseline is wanted and not installed.
  */
-export async function openSession({ threads, withPeer }: OpenSessionOptions): Promise<Session> {
-  const python = withPeer ? await findPeer() : null;
+export async function openSession({ threads, withBaseline }: OpenSessionOptions): Promise<Session> {
+  const python = withBaseline ? await findBaseline() : null;
   await using bantam = startBantam({ threads });
   const facts = await bantam.ask({ op: 'facts' });
-  let peer: Session['peer'] = null;
+  let baseline: Session['baseline'] = null;
   if (python !== null) {
-    await using worker = startPeer(python, { threads });
-    peer = { python, facts: await worker.ask({ op: 'facts' }) };
+    await using worker = startBaseline(python, { threads });
+    baseline = { python, facts: await worker.ask({ op: 'facts' }) };
   }
-  return { threads, bantam: facts, peer, machine: describeMachine(facts, peer?.facts) };
+  return { threads, bantam: facts, baseline, machine: describeMachine(facts, baseline?.facts) };
 }
 
-function describeMachine(bantam: BantamFacts, peer: PeerFacts | undefined): MachineFacts {
+function describeMachine(bantam: BantamFacts, baseline: BaselineFacts | undefined): MachineFacts {
   const cores = cpus();
   return {
     cpu: cores[0]?.model ?? 'unknown',
@@ -43,7 +43,8 @@ function describeMachine(bantam: BantamFacts, peer: PeerFacts | undefined): Mach
     platform: `${process.platform}-${process.arch}`,
     node: process.version,
     libtorch: bantam.torch,
-    peer: peer === undefined ? null : `OpenCLIP ${peer.openClip} on PyTorch ${peer.torch}`,
+    baseline:
+      baseline === undefined ? null : `OpenCLIP ${baseline.openClip} on PyTorch ${baseline.torch}`,
     threads: bantam.threads,
   };
 }

@@ -1,7 +1,7 @@
-import type { PeerSettings } from './protocol.js';
+import type { BaselineSettings } from './protocol.js';
 
-/** `fused AdamW, plain attention`; `defaults` where nothing is set, nothing for null. */
-export function describeSettings(settings: PeerSettings | null): string {
+/** `fused AdamW, plain attention`; `defaults` if none is set, empty for null. */
+export function describeSettings(settings: BaselineSettings | null): string {
   if (settings === null) return '';
   const parts = [
     settings.weights === 'bf16' && 'bf16 weights',

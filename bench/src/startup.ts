@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { MetricsRow } from 'bantam';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { BantamError } from 'bantam/internal';
 import { makeClassFolders } from './photos.js';
 import type { StartupResult } from './results.js';
 import { TemporaryFolder } from './temporary-folder.js';
@@ -18,26 +18,26 @@ const interval = 5;
 /** Options of {@link measureStartup}. */
 export interface StartupOptions {
   readonly models: readonly string[];
-  readonly rounds: number;
+  readonly repetitions: number;
   readonly batch: number;
   readonly onProgress: (what: string) => void;
 }
 
 /**
  * Seconds from the start of `bantam train` on a folder of small JPEG files until its first training
- * step stands in `metrics.jsonl`, and those of the step.
+ * step is in `metrics.jsonl`, and those of the step.
  */
 export async function measureStartup(options: StartupOptions): Promise<StartupResult[]> {
   using folder = new TemporaryFolder();
-  const data = join(folder.path, 'pictures');
+  const data = join(folder.path, 'images');
   await makeClassFolders(data, 4 * options.batch);
   const results: StartupResult[] = [];
   for (const model of options.models) {
     const seconds: number[] = [];
     const stepSeconds: number[] = [];
-    for (let round = 0; round < options.rounds; round++) {
-      options.onProgress(`${model}, start ${round + 1} of ${options.rounds}`);
-      const out = join(folder.path, `${model}-${round}`);
+    for (let repetition = 0; repetition < options.repetitions; repetition++) {
+      options.onProgress(`${model}, start ${repetition + 1} of ${options.repetitions}`);
+      const out = join(folder.path, `${model}-${repetition}`);
       const timed = await timeFirstStep({ model, data, out, batch: options.batch });
       seconds.push(timed.seconds);
       stepSeconds.push(timed.stepSeconds);

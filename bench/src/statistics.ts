@@ -1,10 +1,12 @@
+import { at } from '@bantam/torch/at';
+
 /** The middle value; the mean of the two in the middle for an even count. */
 export function median(values: readonly number[]): number {
-  if (values.length === 0) throw new RangeError('Nothing has no median.');
+  if (values.length === 0) throw new RangeError('An empty list has no median.');
   const sorted = values.toSorted((a, b) => a - b);
   const half = sorted.length >> 1;
-  const upper = sorted[half] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? NaN) + upper) / 2;
+  const upper = at(sorted, half);
+  return sorted.length % 2 === 1 ? upper : (at(sorted, half - 1) + upper) / 2;
 }
 
 /** A middle with how far values lie apart. */

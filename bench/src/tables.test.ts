@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { precise } from './format.js';
-import { ratioPicture, scalingPicture } from './pictures.js';
-import { fillPlaces, sections } from './report.js';
+import { ratioChart, scalingChart } from './charts.js';
+import { fillSections, sections } from './report.js';
 import { measuredResults } from './results.test.helper.js';
 import { markdownTable, speedTable, trialTable, zooTable } from './tables.js';
 
@@ -24,8 +24,8 @@ describe('tables', () => {
     ]);
   });
 
-  it('has speeds, ratio with its range, share and memory', () => {
-    const row = speedTable(measuredResults).split('\n')[2] ?? '';
+  it('has speeds, ratio with its range, fraction of products and memory', () => {
+    const row = speedTable(measuredResults).split('\n').slice(2).join();
     assert.deepEqual(
       row.split('|').map((cell) => cell.trim()),
       [
@@ -46,46 +46,46 @@ describe('tables', () => {
 
   it('names the setting that was taken, and why one failed', () => {
     const rows = trialTable(measuredResults).split('\n');
-    assert.match(rows[3] ?? '', /fused AdamW .* 1\.00 \| +taken/);
-    assert.match(rows[4] ?? '', /torch\.compile .*failed: no compiler/);
+    assert.match(String(rows[3]), /fused AdamW .* 1\.00 \| +taken/);
+    assert.match(String(rows[4]), /torch\.compile .*failed: no compiler/);
   });
 
   it('has one row per model of the zoo', () => {
-    const row = zooTable(measuredResults).split('\n')[2] ?? '';
+    const row = zooTable(measuredResults).split('\n').slice(2).join();
     assert.match(row, /`ViT-B-32` \| +151\.3 \| +9\.00 \| +25\.0 \| +10\.0 \| +2\.50×/);
   });
 });
 
 describe('report', () => {
-  it('fills places that it has results for and leaves the others', () => {
+  it('fills the sections of its results and leaves the others', () => {
     const page =
       'Text\n<!-- bench:run-skipped -->\nold\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n';
-    const filled = fillPlaces(page, sections(measuredResults));
+    const filled = fillSections(page, sections(measuredResults));
     assert.equal(
       filled,
       'Text\n<!-- bench:run-skipped -->\n\n- `train/RN50/bf16`: Bantam has no preset RN50 yet.\n\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n',
     );
-    assert.equal(fillPlaces(filled, sections(measuredResults)), filled);
+    assert.equal(fillSections(filled, sections(measuredResults)), filled);
   });
 
   it('draws a bar per case, as long as its ratio', () => {
-    const picture = ratioPicture(measuredResults);
-    assert.match(picture, /^<svg xmlns=/);
-    const bars = [...picture.matchAll(/<rect [^>]*width="([\d.]+)"/g)];
-    // The axis ends at the highest ratio of a round, 3; the median is 2.5.
+    const image = ratioChart(measuredResults);
+    assert.match(image, /^<svg xmlns=/);
+    const bars = [...image.matchAll(/<rect [^>]*width="([\d.]+)"/g)];
+    // The axis ends at the highest ratio of a repetition, 3; the median is 2.5.
     assert.deepEqual(
       bars.map(([, width]) => Number(width)),
       [Number(((430 * 2.5) / 3).toFixed(1))],
     );
-    assert.match(picture, />2\.50×</);
+    assert.match(image, />2\.50×</);
   });
 
   it('draws speed and memory for each axis', () => {
     const point = { axis: 'batch', model: 'ViT-B-32', precision: 'bf16' } as const;
-    const picture = scalingPicture([
+    const image = scalingChart([
       { ...point, value: 16, samplesPerSecond: 10, peakBytes: 1e9 },
       { ...point, value: 64, samplesPerSecond: 20, peakBytes: 3e9 },
     ]);
-    assert.equal(picture.match(/<path class="main"/g)?.length, 2);
+    assert.equal(image.match(/<path class="main"/g)?.length, 2);
   });
 });

@@ -1,4 +1,5 @@
 /** Markdown tables of results. */
+import { at } from '@bantam/torch/at';
 import { parameterMillions, precise, times } from './format.js';
 import { figuresOf } from './figures.js';
 import { describeSettings } from './settings-text.js';
@@ -16,7 +17,7 @@ export function markdownTable(
   );
   const line = (cells: readonly string[]): string => {
     const padded = cells.map((cell, column) => {
-      const width = widths[column] ?? 0;
+      const width = at(widths, column);
       return column < left ? cell.padEnd(width) : cell.padStart(width);
     });
     return `| ${padded.join(' | ')} |`;
@@ -36,30 +37,33 @@ const kinds: Readonly<Record<CaseResult['kind'], string>> = {
 
 /** `2 cores of a Xeon, 25 GB, libtorch 2.13.0` */
 export function machineLine(machine: MachineFacts): string {
-  const { cores, cpu, memoryBytes, platform, libtorch, peer, node, threads } = machine;
+  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads } = machine;
   const parts = [
     `${cpu}, ${cores} cores, ${threads} threads used`,
     `${(memoryBytes / 1e9).toFixed(0)} GB of memory`,
     `${platform}, Node.js ${node}, libtorch ${libtorch}`,
-    ...(peer === null ? [] : [`peer: ${peer}`]),
+    ...(baseline === null ? [] : [`baseline: ${baseline}`]),
   ];
   return parts.join('; ');
 }
 
-/** Speed of both sides, one row per case. */
+/** Speed of both implementations, one row per case. */
 export function speedTable({ cases = [], machine }: Results): string {
   const rows = cases.map((result) => {
-    const { bantam, peer, ratio, share, memoryRatio } = figuresOf(result, machine.cores);
+    const { bantam, baseline, ratio, productFraction, memoryRatio } = figuresOf(
+      result,
+      machine.cores,
+    );
     return [
       result.kind === 'load' ? result.name.replace('load/', 'from ') : (result.model ?? ''),
       kinds[result.kind],
       result.kind === 'load' ? '' : result.precision,
       precise(bantam),
-      precise(peer),
+      precise(baseline),
       ratio === null
         ? ''
         : `**${times(ratio.median)}** (${precise(ratio.lowest)} to ${times(ratio.highest)})`,
-      share === null ? '' : `${(100 * share).toFixed(0)} %`,
+      productFraction === null ? '' : `${(100 * productFraction).toFixed(0)} %`,
       memoryRatio === null ? '' : memoryRatio.toFixed(2),
       describeSettings(result.settings),
     ];
@@ -69,27 +73,27 @@ export function speedTable({ cases = [], machine }: Results): string {
     'work',
     'precision',
     'Bantam, samples/s',
-    'peer, samples/s',
+    'baseline, samples/s',
     'ratio (range)',
-    'share of products',
+    'fraction of products',
     'memory, ratio',
-    "peer's best",
+    "baseline's best",
   ];
   return markdownTable(header, rows, { left: 3 });
 }
 
-/** Peak memory of both sides. */
+/** Peak memory of both implementations. */
 export function memoryTable({ cases = [] }: Results): string {
   const gigabytes = (bytes: number | null) => (bytes === null ? '' : (bytes / 1e9).toFixed(2));
   const rows = cases.map(({ name, peakBytes }) => [
     name,
     gigabytes(peakBytes.bantam),
-    gigabytes(peakBytes.peer),
+    gigabytes(peakBytes.baseline),
   ]);
-  return markdownTable(['case', 'Bantam, GB', 'peer, GB'], rows);
+  return markdownTable(['case', 'Bantam, GB', 'baseline, GB'], rows);
 }
 
-/** The settings that were tried for the peer. */
+/** The settings that were tried for the baseline. */
 export function trialTable({ cases = [] }: Results): string {
   const rows = cases.flatMap(({ name, trials, settings }) =>
     trials.map((trial) => [
@@ -111,8 +115,8 @@ export function zooTable({ cases = [], machine }: Results): string {
     const cells = (['train', 'image'] as const).flatMap((kind) => {
       const result = of(kind);
       if (result === undefined) return ['', '', ''];
-      const { bantam, peer, ratio } = figuresOf(result, machine.cores);
-      return [precise(bantam), precise(peer), ratio === null ? '' : times(ratio.median)];
+      const { bantam, baseline, ratio } = figuresOf(result, machine.cores);
+      return [precise(bantam), precise(baseline), ratio === null ? '' : times(ratio.median)];
     });
     const prepared = (of('train') ?? of('image'))?.prepared ?? null;
     return [
@@ -156,7 +160,7 @@ export function scalingTable(points: readonly ScalingPoint[]): string {
 /** Seconds to the first training step and through it. */
 export function startupTable(results: readonly StartupResult[]): string {
   const rows = results.map(({ model, seconds, stepSeconds }) => {
-    const before = seconds.map((all, i) => all - (stepSeconds[i] ?? NaN));
+    const before = seconds.map((all, i) => all - at(stepSeconds, i));
     return [
       model,
       precise(median(before)),

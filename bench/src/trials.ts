@@ -1,9 +1,9 @@
-import type { PeerSettings, Workload } from './protocol.js';
+import type { BaselineSettings, Workload } from './protocol.js';
 import type { Trial } from './results.js';
-import { startPeer, type SideOptions } from './sides.js';
+import { startBaseline, type WorkerOptions } from './workers.js';
 
-/** The peer as OpenCLIP's documentation uses it. */
-export const plainSettings: PeerSettings = {
+/** The baseline as OpenCLIP's documentation uses it. */
+export const plainSettings: BaselineSettings = {
   weights: 'fp32',
   fusedAdamW: false,
   compile: false,
@@ -12,8 +12,8 @@ export const plainSettings: PeerSettings = {
   keepMemory: false,
 };
 
-/** What trials on processors with bf16 units mostly end with: for where none are made. */
-export function usualSettings(workload: Workload): PeerSettings {
+/** The usual result of trials on CPUs with bf16 instructions, for runs without trials. */
+export function usualSettings(workload: Workload): BaselineSettings {
   if (workload.kind === 'load') return plainSettings;
   const { kind, precision } = workload;
   const bf16 = precision !== 'fp32';
@@ -25,8 +25,8 @@ export function usualSettings(workload: Workload): PeerSettings {
   };
 }
 
-/** A change of settings that may make the peer faster. */
-type Change = Partial<PeerSettings>;
+/** A change of settings that may make the baseline faster. */
+type Change = Partial<BaselineSettings>;
 
 /** The changes that apply to a workload, in the order in which they are tried. */
 export function changesFor(workload: Workload, { compile }: { compile: boolean }): Change[] {
@@ -43,11 +43,11 @@ export function changesFor(workload: Workload, { compile }: { compile: boolean }
 }
 
 /** Options of {@link findBestSettings}. */
-export interface TrialOptions extends SideOptions {
+export interface TrialOptions extends WorkerOptions {
   readonly python: string;
   readonly compile: boolean;
   /** Told before each trial. */
-  readonly onTrial: (settings: PeerSettings) => void;
+  readonly onTrial: (settings: BaselineSettings) => void;
 }
 
 /** A trial takes about so many seconds, and at least two steps; the fastest of them counts. */
@@ -55,15 +55,15 @@ const trialSeconds = 2;
 const mostSteps = 20;
 
 /**
- * The peer's best settings for a workload: each change is tried alone on top of the best so far, in
+ * The baseline's best settings for a workload: each change is tried alone on top of the best so far, in
  * a process of its own, and kept when its fastest step is faster.
  */
 export async function findBestSettings(
   workload: Workload,
   options: TrialOptions,
-): Promise<{ settings: PeerSettings; trials: Trial[] }> {
+): Promise<{ settings: BaselineSettings; trials: Trial[] }> {
   const trials: Trial[] = [];
-  const attempt = async (settings: PeerSettings): Promise<number> => {
+  const attempt = async (settings: BaselineSettings): Promise<number> => {
     options.onTrial(settings);
     const trial = await tryOut(workload, settings, options);
     trials.push(trial);
@@ -84,19 +84,19 @@ export async function findBestSettings(
 
 async function tryOut(
   workload: Workload,
-  settings: PeerSettings,
+  settings: BaselineSettings,
   options: TrialOptions,
 ): Promise<Trial> {
-  await using peer = startPeer(options.python, options, settings);
+  await using baseline = startBaseline(options.python, options, settings);
   try {
-    await peer.ask({ op: 'open', workload, settings });
+    await baseline.ask({ op: 'open', workload, settings });
     // The first step fills caches, and compiles.
-    await peer.ask({ op: 'run', steps: 1 });
-    let [fastest, spent] = [Infinity, 0];
-    for (let step = 0; step < 2 || (spent < trialSeconds && step < mostSteps); step++) {
-      const { seconds } = await peer.ask({ op: 'run', steps: 1 });
+    await baseline.ask({ op: 'run', steps: 1 });
+    let [fastest, elapsed] = [Infinity, 0];
+    for (let step = 0; step < 2 || (elapsed < trialSeconds && step < mostSteps); step++) {
+      const { seconds } = await baseline.ask({ op: 'run', steps: 1 });
       fastest = Math.min(fastest, seconds);
-      spent += seconds;
+      elapsed += seconds;
     }
     return { settings, seconds: fastest };
   } catch (error) {

@@ -54,7 +54,7 @@ describe('WorkerProcess', () => {
     await assert.rejects(worker.ask({ op: 'check' }), /The worker failed: .*ENOENT/);
   });
 
-  it('counts processor time', { skip: process.platform !== 'linux' }, async () => {
+  it('counts CPU time', { skip: process.platform !== 'linux' }, async () => {
     await using worker = start();
     await worker.ask({ op: 'run', steps: 0 });
     const [before, machineBefore] = [worker.cpuSeconds(), machineCpuSeconds()];

@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
+import { BantamError } from 'bantam/internal';
 import type {
   BantamFacts,
   Checked,
   Memory,
-  PeerFacts,
+  BaselineFacts,
   Prepared,
   PrepareRequest,
   Ran,
@@ -15,7 +15,7 @@ import type {
 
 /** How to start a worker. */
 export interface WorkerCommand {
-  /** For messages: `Bantam` or `the peer`. */
+  /** For messages: `Bantam` or `the baseline`. */
   readonly name: string;
   readonly program: string;
   readonly args: readonly string[];
@@ -42,7 +42,7 @@ export class WorkerProcess implements AsyncDisposable {
     const child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child = child;
     living.add(child);
-    // What libraries print is only of interest when the process fails.
+    // Output of libraries is of interest only when the process fails.
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#errors = (this.#errors + text).slice(-4000);
     });
@@ -79,7 +79,7 @@ export class WorkerProcess implements AsyncDisposable {
   ask(request: Request & { op: 'run' }): Promise<Ran>;
   ask(request: Request & { op: 'memory' }): Promise<Memory>;
   ask(request: Request & { op: 'rate' }): Promise<{ gflops: number }>;
-  ask(request: Request & { op: 'facts' }): Promise<BantamFacts & PeerFacts>;
+  ask(request: Request & { op: 'facts' }): Promise<BantamFacts & BaselineFacts>;
   async ask(request: Request): Promise<object> {
     if (!living.has(this.#child)) throw this.#failure('it has ended');
     const line = new Promise<string>((resolve, reject) => {
@@ -91,7 +91,7 @@ export class WorkerProcess implements AsyncDisposable {
     return reply;
   }
 
-  /** Processor seconds that the process and all that it started have used; null off Linux. */
+  /** CPU seconds that the process and all that it started have used; null off Linux. */
   cpuSeconds(): number | null {
     try {
       return treeCpuSeconds(String(this.#child.pid));
@@ -111,13 +111,14 @@ export class WorkerProcess implements AsyncDisposable {
   }
 
   #failure(reason: string): BantamError {
-    const last = this.#errors.trim().split('\n').at(-1) ?? '';
-    const detail = last === '' || reason.includes(last) ? '' : `; it last said: ${last}`;
+    const last = this.#errors.trim().split('\n').at(-1);
+    const detail =
+      last === undefined || last === '' || reason.includes(last) ? '' : `; it last said: ${last}`;
     return new BantamError(`${this.#name} failed: ${reason}${detail}`);
   }
 }
 
-/** Processor seconds of a process, its children, and theirs; throws where it cannot be told. */
+/** CPU seconds of a process, its children, and theirs; throws if unknown. */
 function treeCpuSeconds(pid: string): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The second field, the program's name, may hold spaces; times are in hundredths of a second.
@@ -130,7 +131,7 @@ function treeCpuSeconds(pid: string): number {
     .reduce((sum, child) => sum + treeCpuSeconds(child), own);
 }
 
-/** Processor seconds that the whole machine has spent computing since it started; null off Linux. */
+/** CPU seconds that the whole machine has computed since it started; null off Linux. */
 export function machineCpuSeconds(): number | null {
   try {
     const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');

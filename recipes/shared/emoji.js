@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { runBantam } from './runs.js';
 
 /**
- * Fetches the data where they are not in the cache yet; returns the specification of the training
+ * Downloads the data unless they are in the cache; returns the specification of the training
  * split.
  *
  * @param {string} out an existing folder for the log
@@ -15,17 +15,22 @@ export async function emojiData(out) {
   return 'emoji?split=train';
 }
 
-const seen = 'emoji?style=twemoji&skin=default';
-const unseen = 'emoji?style=fluent-3d&skin=default';
+const inDistribution = 'emoji?style=twemoji&skin=default';
+const outOfDistribution = 'emoji?style=fluent-3d&skin=default';
 
 /**
- * Subgroup and picture for a name, in a style that training saw and in one that it never saw.
+ * Zero-shot subgroup and text-to-image retrieval by name, in and out of distribution.
  *
  * @type {readonly import('./equal-time.js').Column[]}
  */
 export const emojiColumns = [
-  ['subgroup, seen style', seen, 'zero-shot', 'acc1'],
-  ['subgroup, unseen style', unseen, 'zero-shot', 'acc1'],
-  ['picture for a name, R@10, seen style', seen, 'retrieval', 'image_retrieval_recall@10'],
-  ['R@10, unseen style', unseen, 'retrieval', 'image_retrieval_recall@10'],
+  ['subgroup, in-distribution style', inDistribution, 'zero-shot', 'acc1'],
+  ['subgroup, out-of-distribution style', outOfDistribution, 'zero-shot', 'acc1'],
+  [
+    'image for a name, R@10, in-distribution style',
+    inDistribution,
+    'retrieval',
+    'image_retrieval_recall@10',
+  ],
+  ['R@10, out-of-distribution style', outOfDistribution, 'retrieval', 'image_retrieval_recall@10'],
 ];

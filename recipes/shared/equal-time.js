@@ -1,7 +1,7 @@
 /** Trains candidates for the time that the first of them takes, with several seeds, and compares. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { inLanes, mean, median, readRows, runBantam, spread, threadsEach } from './runs.js';
+import { runParallel, mean, median, readRows, runBantam, spread, threadsEach } from './runs.js';
 
 /**
  * One row of a comparison.
@@ -26,7 +26,7 @@ import { inLanes, mean, median, readRows, runBantam, spread, threadsEach } from 
  * @property {number} seeds
  * @property {number} samples that the reference sees
  * @property {number} batchSize
- * @property {number} rounds how often each candidate's speed is measured beside the reference's
+ * @property {number} repetitions how often each candidate's speed is measured beside the reference's
  * @property {number} jobs runs at a time
  */
 
@@ -42,8 +42,8 @@ export function runOf(out, name, seed) {
 }
 
 /**
- * The reference sees `samples` samples, every other candidate as many as take the same processor time,
- * data threads included: measured on short runs of both in turn, one thread each, before anything but
+ * The reference sees `samples` samples, every other candidate as many as take the same CPU time,
+ * data threads included: measured on short runs of both alternately, one thread each, before anything but
  * the reference is trained. So other work on the machine changes the outcome little.
  *
  * @param {Comparison} comparison
@@ -52,16 +52,16 @@ export function runOf(out, name, seed) {
 export async function compareAtEqualTime(comparison) {
   const { out, candidates, reference, columns, seeds } = comparison;
   mkdirSync(out, { recursive: true });
-  const lanes = (wanted, cost) => {
+  const trainAll = (wanted, cost) => {
     const tasks = wanted.flatMap((one) =>
       Array.from({ length: seeds }, (_, seed) => ({ candidate: one, seed })),
     );
-    return inLanes(tasks, comparison.jobs, (task) => trainOne(comparison, task, cost));
+    return runParallel(tasks, comparison.jobs, (task) => trainOne(comparison, task, cost));
   };
   // Others may start from what the reference learned.
-  await lanes([reference], { [reference.name]: 1 });
+  await trainAll([reference], { [reference.name]: 1 });
   const cost = await measureCost(comparison);
-  await lanes(candidates, cost);
+  await trainAll(candidates, cost);
 
   const rows = candidates.map(({ name }) => {
     const figures = Array.from({ length: seeds }, (_, seed) =>
@@ -86,12 +86,12 @@ export async function compareAtEqualTime(comparison) {
   ].join('\n');
 }
 
-/** Processor seconds of a training of so many steps, all of its threads together. */
-async function processorSeconds({ out, batchSize }, { name, args }, { steps, round }) {
-  const run = runOf(out, name, `speed-${round}`);
+/** CPU seconds of a training of so many steps, all of its threads together. */
+async function cpuSeconds({ out, batchSize }, { name, args }, { steps, repetition }) {
+  const run = runOf(out, name, `speed-${repetition}`);
   rmSync(run, { recursive: true, force: true });
   const budget = `${batchSize * steps}samples`;
-  const { status, processorSeconds: seconds } = await runBantam(
+  const { status, cpuSeconds: seconds } = await runBantam(
     ['train', ...args(0), '--out', run, '--budget', budget, '--seed', '0'],
     { log: `${run}.log` },
   );
@@ -100,29 +100,29 @@ async function processorSeconds({ out, batchSize }, { name, args }, { steps, rou
   return seconds;
 }
 
-/** Processor seconds of twenty steps, without what goes before and after them. */
-async function stepCost(comparison, candidate, round) {
-  const short = await processorSeconds(comparison, candidate, { steps: 5, round });
-  return (await processorSeconds(comparison, candidate, { steps: 25, round })) - short;
+/** CPU seconds of twenty steps, without what goes before and after them. */
+async function stepCost(comparison, candidate, repetition) {
+  const short = await cpuSeconds(comparison, candidate, { steps: 5, repetition });
+  return (await cpuSeconds(comparison, candidate, { steps: 25, repetition })) - short;
 }
 
 /**
- * Time per sample of each candidate as a ratio to the reference's, medians over the rounds. Measured
- * with as many at a time as are trained at a time later, since cores that share caches and arithmetic
+ * Time per sample of each candidate as a ratio to the reference's, medians over the repetitions. Measured
+ * with as many at a time as are trained at a time later, since cores with common caches and arithmetic
  * slow each other down.
  */
 async function measureCost(comparison) {
-  const { out, candidates, reference, rounds, jobs } = comparison;
+  const { out, candidates, reference, repetitions, jobs } = comparison;
   const file = join(out, 'cost.json');
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { [reference.name]: 1 };
   const unknown = candidates.filter(({ name }) => known[name] === undefined);
   if (unknown.length === 0) return known;
   const seconds = new Map([reference, ...unknown].map((candidate) => [candidate, []]));
-  const tasks = Array.from({ length: rounds }, (_, round) =>
-    [...seconds.keys()].map((candidate) => ({ candidate, round })),
+  const tasks = Array.from({ length: repetitions }, (_, repetition) =>
+    [...seconds.keys()].map((candidate) => ({ candidate, repetition })),
   ).flat();
-  await inLanes(tasks, jobs, async ({ candidate, round }) => {
-    seconds.get(candidate).push(await stepCost(comparison, candidate, round));
+  await runParallel(tasks, jobs, async ({ candidate, repetition }) => {
+    seconds.get(candidate).push(await stepCost(comparison, candidate, repetition));
   });
   const plain = median(seconds.get(reference));
   for (const [{ name }, own] of seconds) {

@@ -1,23 +1,23 @@
-/** How fast models are in inference, measured in turn. */
+/** Inference speed of models, measured alternately. */
 import { runBantam } from './runs.js';
 
 /**
- * Pictures and captions a second of each model on one thread, the best of `rounds` measurements, and
+ * Images and captions a second of each model on one thread, the best of `repetitions` measurements, and
  * its parameters.
  *
  * @param {readonly string[]} directories of models
- * @param {{ rounds: number, tokens: number, log: string }} options `tokens` of a caption
+ * @param {{ repetitions: number, tokens: number, log: string }} options `tokens` of a caption
  * @returns {Promise<{ parameters: number, images: number, captions: number }[]>}
  */
-export async function inferenceRates(directories, { rounds, tokens, log }) {
+export async function inferenceRates(directories, { repetitions, tokens, log }) {
   const rates = directories.map(() => ({ parameters: 0, images: 0, captions: 0 }));
-  for (let round = 0; round < rounds; round++) {
-    for (const [place, directory] of directories.entries()) {
+  for (let repetition = 0; repetition < repetitions; repetition++) {
+    for (const [index, directory] of directories.entries()) {
       const args = ['models', 'show', directory, '--measure', '--tokens', String(tokens), '--json'];
       const { status, output } = await runBantam(args, { log });
       if (status !== 0) throw new Error(`${directory} could not be measured, see ${log}`);
       const { parameters, rate } = JSON.parse(output);
-      const best = rates[place];
+      const best = rates[index];
       best.parameters = parameters.total;
       best.images = Math.max(best.images, rate.images);
       best.captions = Math.max(best.captions, rate.captions);

@@ -1,8 +1,8 @@
-/** Tables of photographs with captions, made of a folder with one folder of pictures per class. */
+/** Tables of photographs with captions, made of a folder with one folder of images per class. */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** What the classes of CIFAR-10 (Krizhevsky 2009) are. */
+/** Kinds of the classes of CIFAR-10 (Krizhevsky 2009). */
 const kinds = {
   airplane: 'vehicle',
   automobile: 'vehicle',
@@ -16,7 +16,7 @@ const kinds = {
   truck: 'vehicle',
 };
 
-/** Classes that training never sees: what is asked of them is their kind. */
+/** Held-out classes: zero-shot classification asks for their kind. */
 const heldOut = ['horse', 'truck'];
 
 /** @param {string} name */
@@ -44,8 +44,8 @@ function csv(rows) {
 }
 
 /**
- * Writes three tables and gives their specifications: `train`, nine of ten photographs of the seen
- * classes; `test`, the others; `unseen`, every fifth photograph of the held-out classes, labelled
+ * Writes three tables and gives their specifications: `train`, nine of ten photographs of the other
+ * classes; `test`, the others; `heldOut`, every fifth photograph of the held-out classes, labelled
  * `animal` or `vehicle`.
  *
  * @param {string | undefined} folder
@@ -53,13 +53,13 @@ function csv(rows) {
  */
 export function photoData(folder, out) {
   if (folder === undefined) throw new Error('Name the folder of photographs with --photos DIR.');
-  const tables = { train: [], test: [], unseen: [] };
+  const tables = { train: [], test: [], heldOut: [] };
   for (const name of Object.keys(kinds)) {
     for (const [i, file] of readdirSync(join(folder, name)).sort().entries()) {
       const path = resolve(folder, name, file);
       const row = (label) => [path, JSON.stringify(captionsOf(name)), label];
       if (heldOut.includes(name)) {
-        if (i % 5 === 0) tables.unseen.push([path, `a photo of ${article(kinds[name])}`, kinds[name]]); // prettier-ignore
+        if (i % 5 === 0) tables.heldOut.push([path, `a photo of ${article(kinds[name])}`, kinds[name]]); // prettier-ignore
       } else if (i % 10 === 0) tables.test.push([path, `a photo of ${article(name)}`, name]);
       else tables.train.push(row(name));
     }

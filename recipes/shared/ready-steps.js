@@ -2,15 +2,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { trainTokenizer } from 'bantam';
 import {
   createStrategy,
   Quarantine,
   resolveConfig,
   resolvePrecision,
   Trainer,
-  trainTokenizer,
-} from '../../packages/bantam/dist/index.js';
-import { readCaptions } from '../../bench/dist/captions.js';
+} from 'bantam/experimental';
+import { readCaptions } from 'bantam-bench/captions';
 
 /** Bytes that look random: a linear congruential sequence. */
 function noise(length) {
@@ -24,16 +24,16 @@ function noise(length) {
 }
 
 /**
- * The batches of one step endlessly, in micro-batches as a loader gives them: noise for images, every
- * micro-batch with its own; the benchmark's captions, the same in every one, so that none is longer.
+ * The batches of one step over and over, in micro-batches as a loader gives them: noise for images, every
+ * microBatch with its own; the benchmark's captions, the same in every microBatch, so that none is longer.
  */
 function readyBatches({ batchSize, microBatchSize, views, captions }) {
   const pixelsOf = new Map();
-  const microBatchOf = (i, size) => {
-    const start = i * microBatchSize;
-    const rows = Array.from({ length: microBatchSize }, (_, row) => start + row);
+  const microBatchOf = (microBatch, size) => {
+    const start = microBatch * microBatchSize;
+    const rows = Array.from({ length: microBatchSize }, (_, i) => start + i);
     const images = views.map((view) => {
-      const key = `${view} ${i} ${size}`;
+      const key = `${view} ${microBatch} ${size}`;
       if (!pixelsOf.has(key)) pixelsOf.set(key, noise(microBatchSize * size * size * 3));
       return [view, pixelsOf.get(key)];
     });
@@ -42,7 +42,7 @@ function readyBatches({ batchSize, microBatchSize, views, captions }) {
       height: size,
       width: size,
       size: microBatchSize,
-      captions: rows.map((_, row) => captions[row % captions.length]),
+      captions: rows.map((_, i) => captions[i % captions.length]),
       indices: Int32Array.from(rows),
       keys: rows.map(String),
       epoch: 0,
@@ -52,8 +52,8 @@ function readyBatches({ batchSize, microBatchSize, views, captions }) {
   return {
     waitSeconds: 0,
     async *batches(_, { size }) {
-      for (let i = 0; ; i = (i + 1) % (batchSize / microBatchSize)) {
-        yield await Promise.resolve(microBatchOf(i, size));
+      for (let microBatch = 0; ; microBatch = (microBatch + 1) % (batchSize / microBatchSize)) {
+        yield await Promise.resolve(microBatchOf(microBatch, size));
       }
     },
   };
@@ -76,10 +76,11 @@ function noiseSource(folder, samples, size) {
  *
  * @param {object} options
  * @param {string} options.model a preset's name
- * @param {import('../../packages/bantam/dist/index.js').StrategyInput} [options.strategy] default `clip`
+ * @param {import('bantam/experimental').StrategyInput} [options.strategy] default `clip`
  * @param {number} options.batchSize
+ * @param {number} [options.microBatch] default: the whole batch
  * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
- * @param {import('../../packages/bantam/dist/index.js').TrainInput} [options.train] further settings
+ * @param {import('bantam/experimental').TrainInput} [options.train] further settings of training
  * @param {string} options.folder for what a strategy reads before training
  * @returns {Promise<{
  *   precision: string,
@@ -91,37 +92,38 @@ function noiseSource(folder, samples, size) {
  */
 export async function readySteps({
   model,
-  strategy: wanted = 'clip',
+  strategy: chosen = 'clip',
   batchSize,
+  microBatch = 0,
   precision = 'auto',
   train = {},
   folder,
 }) {
+  const type = typeof chosen === 'string' ? chosen : chosen.type;
   const config = resolveConfig({
     model,
     data: 'noise',
     budget: '1e15samples',
-    strategy: wanted,
-    // The weights of the locked tower have no part in its cost.
-    ...((wanted.type ?? wanted) === 'lit' && { init: { image: 'random weights' } }),
-    train: { batchSize, precision, ...train },
+    strategy: chosen,
+    // The weights of the locked tower do not change its cost.
+    ...(type === 'lit' && { init: { image: 'fresh weights' } }),
+    train: { batchSize, microBatch, precision, ...train },
   });
-  const { microBatch } = config.train;
   const captions = await readCaptions();
   const { vocabSize, contextLength } = config.model.text;
   const tokenizer = trainTokenizer(captions, { vocabSize, contextLength, minFrequency: 1 });
-  const strategy = createStrategy(config, { samples: batchSize });
-  const size = microBatch === 0 ? batchSize : microBatch;
+  const strategy = createStrategy(config, { samples: batchSize, models: [] });
+  const microBatchSize = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const batches = readyBatches({ batchSize, microBatchSize: size, views, captions });
-  const trainer = new Trainer({ config, strategy, tokenizer }, batches);
+  const loader = readyBatches({ batchSize, microBatchSize, views, captions });
+  const trainer = new Trainer({ config, strategy, tokenizer }, loader);
   const dtype = resolvePrecision(precision);
   await strategy.prepare?.({
     model: trainer.model,
     source: noiseSource(folder, batchSize, config.preprocess.size),
     preprocess: config.preprocess,
     precision: dtype,
-    batchSize: size,
+    batchSize: microBatchSize,
     quarantine: new Quarantine(),
     exclude: () => undefined,
     onProgress: () => undefined,
@@ -136,10 +138,6 @@ export async function readySteps({
       return (performance.now() - start) / 1000;
     },
     flopsPerSample: () => trainer.spent.flops / trainer.spent.samples,
-    close() {
-      trainer[Symbol.dispose]();
-      strategy.module?.dispose();
-      strategy[Symbol.dispose]?.();
-    },
+    close: () => trainer[Symbol.dispose](),
   };
 }

@@ -1,19 +1,19 @@
-/** What recipes share: running the command line in lanes, and figures of several seeds. */
+/** Helpers of all recipes: running the command line in parallel, and statistics of several seeds. */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../../packages/bantam/bin/bantam.js', import.meta.url));
-const meter = new URL('processor-time.js', import.meta.url).href;
+const meter = new URL('cpu-time.js', import.meta.url).href;
 
 /**
  * Runs one `bantam` command with its messages in a file; resolves to its exit status, its output and
- * the processor seconds of all of its threads, the system's left out.
+ * the CPU seconds of all of its threads, the system's left out.
  *
  * @param {readonly string[]} args
  * @param {{ log: string, threads?: number }} options
- * @returns {Promise<{ status: number | null, output: string, processorSeconds: number }>}
+ * @returns {Promise<{ status: number | null, output: string, cpuSeconds: number }>}
  */
 export async function runBantam(args, { log, threads = 1 }) {
   const file = openSync(log, 'w');
@@ -27,7 +27,7 @@ export async function runBantam(args, { log, threads = 1 }) {
   child.stdio[3].on('data', (text) => (seconds += text));
   const status = await new Promise((resolve) => child.on('close', resolve));
   closeSync(file);
-  return { status, output, processorSeconds: Number(seconds) };
+  return { status, output, cpuSeconds: Number(seconds) };
 }
 
 /**
@@ -58,7 +58,7 @@ function namedValues(group, prefix) {
  * @param {number} jobs
  * @param {(task: T) => Promise<void>} work
  */
-export async function inLanes(tasks, jobs, work) {
+export async function runParallel(tasks, jobs, work) {
   const waiting = [...tasks];
   const lane = async () => {
     for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) await work(task);
@@ -72,7 +72,7 @@ export function threadsEach(jobs) {
 }
 
 /**
- * The rows of a run's metrics.jsonl; none where there is no run.
+ * The rows of a run's metrics.jsonl; none if there is no run.
  *
  * @param {string} file
  * @returns {{ step: number, samples: number, seconds: number, loss: number }[]}

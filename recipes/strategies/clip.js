@@ -9,8 +9,8 @@
  * clip: 45.1 ± 0.4 %, 80.9 ± 1.3 % (24064 samples)
  * clip, same caption positive: 45.2 ± 0.9 %, 80.5 ± 0.9 % (23808 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * clip: 5.2 ± 0.5 %, 4.3 ± 0.7 % (13952 samples)
  * clip, same caption positive: 4.6 ± 0.7 %, 4.2 ± 0.7 % (13184 samples)
  */
@@ -19,6 +19,6 @@ export default [
   {
     name: 'clip, same caption positive',
     strategy: 'clip',
-    settings: { strategy: { loss: { duplicates: 'positives' } } },
+    settings: { 'strategy.loss.duplicates': 'positives' },
   },
 ];

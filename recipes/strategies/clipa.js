@@ -1,5 +1,5 @@
 /**
- * CLIPA: pictures of half the edge and captions of eight tokens for nine tenths of the budget, then
+ * CLIPA: images of half the size and captions of eight tokens for nine tenths of the budget, then
  * full size.
  *
  *     node recipes/strategies.js --data photos --photos DIR --samples 24000 --recipe clipa
@@ -8,8 +8,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * clipa: 45.9 ± 0.3 %, 82.5 ± 0.6 % (41600 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * clipa: 8.7 ± 0.0 %, 7.7 ± 0.6 % (25600 samples)
  */
 export default [{ name: 'clipa', strategy: 'clipa', settings: {} }];

@@ -7,8 +7,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * fastclip v3: 44.4 ± 1.4 %, 80.5 ± 0.7 % (23936 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * fastclip v3: 4.9 ± 0.6 %, 4.3 ± 0.6 % (14592 samples)
  */
 export default [{ name: 'fastclip v3', strategy: 'fastclip', settings: {} }];

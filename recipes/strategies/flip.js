@@ -7,8 +7,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * flip: 45.5 ± 0.8 %, 81.2 ± 0.1 % (32128 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * flip: 7.2 ± 1.1 %, 6.3 ± 0.6 % (18944 samples)
  */
 export default [{ name: 'flip', strategy: 'flip', settings: {} }];

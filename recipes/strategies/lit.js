@@ -8,8 +8,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * lit, tower of the clip run: 47.1 ± 0.9 %, 70.8 ± 17.0 % (114304 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * lit, tower of the clip run: 26.9 ± 2.5 %, 22.2 ± 1.5 % (84736 samples)
  */
 export default [{ name: 'lit, tower of the clip run', strategy: 'lit', settings: {} }];

@@ -7,8 +7,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * siglip: 39.8 ± 1.7 %, 77.2 ± 1.3 % (23040 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * siglip: 1.1 ± 0.3 %, 1.3 ± 0.2 % (13184 samples)
  */
 export default [{ name: 'siglip', strategy: 'siglip', settings: {} }];

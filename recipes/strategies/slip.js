@@ -7,8 +7,8 @@
  * photographs, kind of unseen classes; mean ± standard deviation of three seeds.
  * slip: 38.0 ± 0.9 %, 75.2 ± 0.9 % (9216 samples)
  *
- * Result with `--data emoji --samples 14000 --rounds 2`, the picture for a name (R@10) in a seen and
- * an unseen style:
+ * Result with `--data emoji --samples 14000 --repetitions 2`, the image for a name (R@10) in a seen and
+ * an out-of-distribution style:
  * slip: 2.2 ± 0.3 %, 2.1 ± 0.4 % (5504 samples)
  */
 export default [

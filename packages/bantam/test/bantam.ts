@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const executable = fileURLToPath(new URL('../bin/bantam.js', import.meta.url));
 
-/** How a run of the command line ended. */
+/** Result of a run of the command line. */
 export interface Ended {
   /** Exit status; null if a signal ended it. */
   readonly status: number | null;
@@ -12,11 +12,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A run of the command line that goes on. */
+/** A running command line. */
 export interface Running {
   readonly process: ChildProcess;
   /** Resolves as soon as standard error matches. */
-  said(pattern: RegExp): Promise<void>;
+  printed(pattern: RegExp): Promise<void>;
   readonly ended: Promise<Ended>;
 }
 
@@ -44,20 +44,21 @@ export function start(args: readonly string[], { cwd, env }: StartOptions = {}):
       resolve({ status, stdout, stderr });
     });
   });
-  const said = async (pattern: RegExp): Promise<void> => {
+  const printed = async (pattern: RegExp): Promise<void> => {
     const over = ended.then(() => {
-      if (!pattern.test(stderr)) assert.fail(`bantam ended without saying ${pattern}:\n${stderr}`);
+      if (!pattern.test(stderr))
+        assert.fail(`bantam ended without printing ${pattern}:\n${stderr}`);
     });
-    const heard = new Promise<void>((resolve) => {
+    const matched = new Promise<void>((resolve) => {
       const look = (): void => {
         if (pattern.test(stderr)) resolve();
       };
       look();
       child.stderr.on('data', look);
     });
-    await Promise.race([heard, over]);
+    await Promise.race([matched, over]);
   };
-  return { process: child, said, ended };
+  return { process: child, printed, ended };
 }
 
 /** Runs `bantam` to its end. */
@@ -85,6 +86,6 @@ export async function expectFailure(
   assert.equal(ended.stdout, '');
   const errors = ended.stderr.split('\n').filter((line) => line.startsWith('error: '));
   assert.equal(errors.length, 1, ended.stderr);
-  assert.match(errors[0] ?? '', message);
+  assert.match(String(errors[0]), message);
   assert.doesNotMatch(ended.stderr, /^\s+at /m, 'a stack trace needs --debug');
 }

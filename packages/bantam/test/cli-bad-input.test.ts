@@ -102,7 +102,7 @@ describe('a training that diverges', () => {
       /stopped at step 2: .* lower train\.lr, or without the samples that diverged\/non-finite\.jsonl names\.$/,
     );
     const lines = readFileSync(at('diverged/non-finite.jsonl'), 'utf8').trim().split('\n');
-    assert.equal((JSON.parse(lines.at(-1) ?? '') as { keys: string[] }).keys.length, 24);
+    assert.equal((JSON.parse(String(lines.at(-1))) as { keys: string[] }).keys.length, 24);
     assert.deepEqual(
       ['model', 'checkpoints'].filter((name) => existsSync(at(join('diverged', name)))),
       [],

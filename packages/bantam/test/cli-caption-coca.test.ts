@@ -15,7 +15,7 @@ import {
   trainTokenizer,
   type CaptionSummary,
   type CocaCaptionerOptions,
-} from 'bantam';
+} from 'bantam/experimental';
 import { bantamJson, expectFailure } from './bantam.js';
 import { drawShapes, temporaryFolder } from './shapes.js';
 

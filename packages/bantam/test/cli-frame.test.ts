@@ -2,31 +2,22 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
+import type { Command } from 'commander';
+import { createProgram } from '../dist/cli/main.js';
 import { nameOf, strategies } from '../dist/train/index.js';
 import type { Setup } from '@bantam/torch/setup';
 import { bantam, bantamJson, expectFailure } from './bantam.js';
 
-const commands = [
-  ['quickstart'],
-  ['setup'],
-  ['doctor'],
-  ['data'],
-  ['data', 'get'],
-  ['data', 'inspect'],
-  ['tokenizer'],
-  ['tokenizer', 'train'],
-  ['tokenizer', 'encode'],
-  ['models'],
-  ['models', 'list'],
-  ['models', 'show'],
-  ['train'],
-  ['eval'],
-  ['embed'],
-  ['search'],
-];
+/** Names of all commands below a command, each after those above it. */
+function commandsBelow(command: Command): string[][] {
+  return command.commands.flatMap((child) => [
+    [child.name()],
+    ...commandsBelow(child).map((names) => [child.name(), ...names]),
+  ]);
+}
 
 describe('bantam train --help', () => {
-  it('names every strategy, though it loads none', async () => {
+  it('names every strategy', async () => {
     const { stdout } = await bantam(['train', '--help']);
     for (const name of strategies.map(nameOf)) {
       assert.match(stdout, new RegExp(`\\b${name}\\b(?!-)`));
@@ -36,20 +27,19 @@ describe('bantam train --help', () => {
 
 describe('bantam', () => {
   it('has help with an example for each command', async () => {
-    const [general, ...each] = await Promise.all([
-      bantam(['--help']),
-      ...commands.map((command) => bantam([...command, '--help'])),
-    ]);
-    for (const command of commands)
-      assert.match(general.stdout, new RegExp(`^  ${command[0] ?? ''} `, 'm'));
-    each.forEach(({ status, stdout, stderr }, index) => {
-      const name = commands[index]?.join(' ') ?? '';
+    const commands = commandsBelow(createProgram());
+    assert.ok(commands.length >= 20);
+    const { stdout: general } = await bantam(['--help']);
+    const help = async (names: string[]): Promise<void> => {
+      const { status, stdout, stderr } = await bantam([...names, '--help']);
       assert.equal(status, 0);
       assert.equal(stderr, '');
-      assert.match(stdout, new RegExp(`^Usage: bantam ${name} `));
-      assert.match(stdout, new RegExp(`^Examples?:\n  bantam ${name}`, 'm'));
+      assert.ok(stdout.startsWith(`Usage: bantam ${names.join(' ')} `), stdout);
+      assert.match(stdout, new RegExp(`^Examples?:\n  bantam ${names.join(' ')}`, 'm'));
       assert.match(stdout, /--json/);
-    });
+      if (names.length === 1) assert.match(general, new RegExp(`^  ${names.join(' ')} `, 'm'));
+    };
+    await Promise.all(commands.map(help));
   });
 
   it('prints its version', async () => {
@@ -89,7 +79,7 @@ describe('bantam', () => {
     assert.match(stderr, /^ {4}at .*loadTokenizer/m);
   });
 
-  it('passes a closed pipe quietly', async () => {
+  it('ignores a closed pipe', async () => {
     const bin = new URL('../bin/bantam.js', import.meta.url).pathname;
     const shell = spawn('sh', ['-c', `"${process.execPath}" "${bin}" train --help | head -n 1`]);
     let stderr = '';
@@ -117,17 +107,29 @@ describe('bantam doctor', () => {
     const machine = (await bantamJson(['doctor'])) as {
       cpu: { cores: number };
       memory: { totalBytes: number; freeBytes: number };
-      engine: { version: string; rates: { dtype: string; gflops: number }[] };
+      runtime: { version: string; rates: { dtype: string; gflops: number }[] };
       problems: unknown[];
     };
     assert.ok(machine.cpu.cores >= 1);
     assert.ok(machine.memory.freeBytes <= machine.memory.totalBytes);
-    assert.match(machine.engine.version, /^\d+\.\d+/);
+    assert.match(machine.runtime.version, /^\d+\.\d+/);
     assert.deepEqual(
-      machine.engine.rates.slice(0, 2).map(({ dtype }) => dtype),
+      machine.runtime.rates.slice(0, 2).map(({ dtype }) => dtype),
       ['float32', 'bfloat16'],
     );
-    for (const { gflops } of machine.engine.rates) assert.ok(gflops > 0.1 && gflops < 1e6);
+    for (const { gflops } of machine.runtime.rates) assert.ok(gflops > 0.1 && gflops < 1e6);
     assert.ok(Array.isArray(machine.problems));
+  });
+
+  it('reports an addon that does not load as a problem', async () => {
+    const refusal = 'throw new Error("wrong ELF class")';
+    const preload = `import m from "node:module"; m._extensions[".node"] = () => { ${refusal} };`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+    const { problems, runtime } = (await bantamJson(['doctor'], { env })) as {
+      problems: { what: string; remedy: string }[];
+      runtime?: unknown;
+    };
+    assert.equal(runtime, undefined);
+    assert.match(problems.map(({ what }) => what).join(), /libtorch does not load: .*wrong ELF/);
   });
 });

@@ -30,7 +30,7 @@ function small(preset: string): ModelConfig {
   return modelConfig(preset, { embedDim: 16, vision, text: { ...text, sharedLayers: 1 } });
 }
 
-/** A teacher with a tokenizer, and pictures that are prepared otherwise than its kind's usually are. */
+/** A teacher with a tokenizer and an unusual preprocessing. */
 async function saveTeacher(directory: string): Promise<void> {
   const trained = fileURLToPath(new URL('../fixtures/text/trained', import.meta.url));
   const tokenizer = await loadTokenizer(trained, { contextLength: 16 });

@@ -20,18 +20,18 @@ interface Plan {
 }
 
 describe('the plan of a training', () => {
-  it('says memory part by part and time step by step, and nothing is written', async () => {
+  it('prints memory part by part and time step by step, and writes nothing', async () => {
     const { status, stdout } = await bantam([...once, '--plan'], options);
     assert.equal(status, 0);
-    assert.match(stdout, /^gradients of those that learn +[\d.]+ [kM]B$/m);
-    assert.match(stdout, /^in all +\d+(?:\.\d)? MB$/m);
+    assert.match(stdout, /^gradients of trainable parameters +[\d.]+ [kM]B$/m);
+    assert.match(stdout, /^total +\d+(?:\.\d)? MB$/m);
     assert.match(stdout, /^steps +2$/m);
     assert.match(stdout, /^samples +24$/m);
     assert.match(stdout, /^FLOPs of a step +[\d.]+ [MG]FLOP$/m);
     assert.match(stdout, /^a step +[\d.]+ m?s$/m);
     assert.match(stdout, /^samples per second +[\d.e+]+$/m);
-    assert.match(stdout, /^in all +\d+s$/m);
-    assert.match(stdout, /^Waiting for data, validation and saving come on top of this time\.$/m);
+    assert.match(stdout, /^total +\d+s$/m);
+    assert.match(stdout, /^Waiting for data, validation and saving are not included\.$/m);
     assert.equal(existsSync(join(cwd, 'run')), false);
   });
 
@@ -98,10 +98,10 @@ describe('a training that would not fit', () => {
 });
 
 describe('a run that was interrupted', () => {
-  it('is planned for what remains, and stays as it is', async () => {
+  it('plans the rest of a run and leaves the run unchanged', async () => {
     const args = [...training, '--budget', '10msamples', '--set', 'train.timeLimit=1e5'];
     const running = start(args, options);
-    await running.said(/samples\/s/);
+    await running.printed(/samples\/s/);
     running.process.kill('SIGINT');
     assert.equal((await running.ended).status, 1);
     const files = () => readdirSync(join(cwd, 'run'), { recursive: true }).sort();
@@ -111,7 +111,7 @@ describe('a run that was interrupted', () => {
     const rows = readFileSync(join(cwd, 'run', 'metrics.jsonl'), 'utf8')
       .trim()
       .split('\n');
-    const { samples, seconds } = JSON.parse(rows.at(-1) ?? '') as Record<string, number>;
+    const { samples, seconds } = JSON.parse(String(rows.at(-1))) as Record<string, number>;
     assert.ok(samples !== undefined && samples > 0);
     assert.ok(Math.abs(Number(time.samples) + samples - 1e7) < Number(time.samplesPerStep));
     assert.ok(Math.abs(Number(time.spent) - Number(seconds)) < 1e-6);

@@ -35,7 +35,7 @@ describe('bantam data pack', () => {
   it('writes what is missing after it was ended', async () => {
     const args = [...pack.slice(0, 4), 'killed', ...pack.slice(5)];
     const first = start(args, { cwd, env });
-    await first.said(/packing/);
+    await first.printed(/packing/);
     first.process.kill('SIGKILL');
     await first.ended;
     const { kept, shards, broken } = (await bantamJson(args, { cwd, env })) as ShardsSummary;

@@ -37,7 +37,7 @@ describe('a training run', () => {
     result = await trainWhole('run');
   });
 
-  it('takes the steps of its budget and reports them', () => {
+  it('runs the steps of its budget and reports them', () => {
     assert.equal(result.steps, 200);
     assert.equal(result.samples, 4800);
     assert.equal(result.interrupted, false);
@@ -49,7 +49,7 @@ describe('a training run', () => {
     assert.equal(lines.length, 200);
   });
 
-  it('classifies and retrieves pictures that it never saw', async () => {
+  it('classifies and retrieves images that were not trained on', async () => {
     const results = (await bantamJson(
       ['eval', '--model', 'run/model', '--data', 'folder:test'],
       options,
@@ -64,7 +64,7 @@ describe('a training run', () => {
     assert.ok(Number(retrieval?.metrics['image_retrieval_recall@1']) >= 0.9);
   });
 
-  it('teaches a smaller model, which keeps what it learnt from in its configuration', async () => {
+  it('teaches a smaller model, whose configuration names the teacher', async () => {
     const small = ['--set', 'model.embedDim=24', '--set', 'model.vision.layers=1'];
     const args = [...tinyModel, ...small, '--data', 'folder:train', '--budget', '480samples'];
     args.push('--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'run/model');
@@ -99,7 +99,7 @@ describe('a training run', () => {
     assert.match(stdout, /^ +images +top-1 +chance/m);
   });
 
-  it('embeds pictures that a text then finds', async () => {
+  it('embeds images that a text then finds', async () => {
     const embedded = await bantamJson(
       ['embed', '--model', 'run/model', '--data', 'folder:test', '--out', 'test.safetensors'],
       options,
@@ -137,7 +137,7 @@ describe('a training run', () => {
     assert.match(stderr, /error: The folder run holds a run already/);
   });
 
-  it('that is killed goes on and ends with the same weights', async () => {
+  it('that is killed resumes and ends with the same weights', async () => {
     const run = start(
       ['train', ...whole, '--out', 'killed', '--set', 'train.checkpointMinutes=0.002'],
       options,
@@ -152,9 +152,9 @@ describe('a training run', () => {
     assert.equal(weights('killed'), weights('run'));
   });
 
-  it('that is interrupted saves a checkpoint and says how to go on', async () => {
+  it('that is interrupted saves a checkpoint and says how to resume it', async () => {
     const run = start(['train', ...whole, '--out', 'stopped'], options);
-    await run.said(/^training /m);
+    await run.printed(/^training /m);
     run.process.kill('SIGINT');
     const { status, stdout, stderr } = await run.ended;
     assert.equal(status, 1);
@@ -166,7 +166,7 @@ describe('a training run', () => {
 });
 
 describe('a training run with validations', () => {
-  it('says how they went, and its model scores what the best did', async () => {
+  it('reports the validations, and its model scores as the best did', async () => {
     await drawShapes(join(cwd, 'small'), { each: 2 });
     const args = ['train', ...tinyModel, '--data', 'folder:small', '--budget', '240samples'];
     const measured = ['--validate', 'folder:small', '--set', 'validation.metric=acc1'];
@@ -188,7 +188,7 @@ describe('a training run with validations', () => {
   });
 });
 
-describe('a training run with broken pictures', () => {
+describe('a training run with broken images', () => {
   it('skips them, counts them and names them', async () => {
     await drawShapes(join(cwd, 'broken'), { each: 9 });
     truncateSync(join(cwd, 'broken', 'red circle', '0.png'), 100);

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, it } from 'node:test';
 import { scope } from '@bantam/torch';
 import { constrainLogits, filterLogits } from '../dist/models/generate/next-token.js';
-import { createModel, generateIds, loadModel, withChanges } from '../dist/models/index.js';
+import { generateIds } from '../dist/models/generate/generate.js';
+import { createModel, loadModel, withChanges } from '../dist/models/index.js';
 import { readModelFixture } from './model-fixtures.js';
 import { find, openReference, part } from './tower-fixture.js';
 

@@ -29,7 +29,7 @@ describe('coca', () => {
     const [pixels, ids] = [find(reference, 'pixels'), find(reference, 'ids')];
     const directory = fileURLToPath(new URL(`../fixtures/models/coca/${name}`, import.meta.url));
 
-    it(`computes what OpenCLIP computes: ${name}`, async () => {
+    it(`equals OpenCLIP: ${name}`, async () => {
       const { model } = await loadModel(directory);
       noGrad(() => {
         scope(() => {

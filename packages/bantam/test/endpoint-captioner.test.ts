@@ -9,7 +9,7 @@ import {
   type CaptionOutcome,
   type CaptionImage,
   type EndpointCaptionerOptions,
-} from 'bantam';
+} from 'bantam/experimental';
 import { captionsOf, serveVision, type Asked, type Reply } from './vision-server.js';
 
 const files = await Promise.all(

@@ -192,7 +192,7 @@ describe("Hugging Face's format", () => {
     });
   });
 
-  it('refuses to save what transformers has no place for', async () => {
+  it('refuses to save models that transformers cannot describe', async () => {
     const parts: [object, object, RegExp][] = [
       [{ noLnPre: true }, {}, /CLIPModel has no place for "noLnPre" true of "vision"/],
       [{}, { noCausalMask: true }, /no place for "noCausalMask" true of "text"/],
@@ -221,7 +221,7 @@ describe("OpenAI's format", () => {
     ResNet: { vision: { type: 'modified-resnet', imageSize: 64, width: 4, depths: [1, 2, 1, 1] } },
   };
   for (const [name, { vision }] of Object.entries(configs)) {
-    it(`tells a ${name} by its weights, and keeps them in float16`, async () => {
+    it(`infers a ${name} from its weights, and keeps them in float16`, async () => {
       const config = parseModelConfig({ embedDim: 16, quickGelu: true, vision, text });
       const model = createModel(config, { generator: new Generator({ seed: 4 }) });
       const preprocess = preprocessFor(config.vision.imageSize);
@@ -244,7 +244,7 @@ describe("OpenAI's format", () => {
     });
   }
 
-  it('refuses what the weights do not tell', async () => {
+  it('refuses settings that the weights do not show', async () => {
     const vision = configs.ViT.vision;
     const plain = parseModelConfig({ embedDim: 16, quickGelu: true, vision, text });
     const preprocess = preprocessFor(32);
@@ -298,14 +298,14 @@ describe('bantam models convert', () => {
     });
   });
 
-  it('says that a model has no branches to merge', async () => {
+  it('refuses to merge branches of a model without any', async () => {
     const from = await saved('plain', 'ViT-Nano-16-64');
     const { status, stderr } = await bantam(['models', 'convert', from, '--to', 'open-clip', '--fused', '--out', join(root, 'none')]); // prettier-ignore
     assert.equal(status, 1);
     assert.match(stderr, /Neither tower of .*plain has branches to merge/);
   });
 
-  it('writes the other format, and says what is missing', async () => {
+  it('writes the other format, and reports the missing tokenizer', async () => {
     const out = join(root, 'converted');
     const { status, stdout, stderr } = await bantam([
       'models',
@@ -332,7 +332,7 @@ describe('bantam models convert', () => {
 });
 
 describe('loadModel and exportModel', () => {
-  it('name what is no model, and the formats', async () => {
+  it('name a folder that is no model, and the formats', async () => {
     const directory = await mkdtemp(join(root, 'nothing-'));
     saveSafetensors(join(directory, 'model.safetensors'), new Map());
     await assert.rejects(loadModel(directory), { message: /no other directory of a CLIP model/ });

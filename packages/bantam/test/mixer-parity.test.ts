@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Generator, randn, scope } from '@bantam/torch';
 import {
   fromOpenClip,
   modelConfig,
@@ -10,7 +9,12 @@ import {
   withChanges,
 } from '../dist/models/index.js';
 import { readModelFixture } from './model-fixtures.js';
-import { itEqualsTheReference, itWorksInBfloat16, towerOf } from './tower-fixture.js';
+import {
+  itDropsBranchesInTrainingOnly,
+  itEqualsTheReference,
+  itWorksInBfloat16,
+  towerOf,
+} from './tower-fixture.js';
 import { itStartsAsTheReference } from './tower-init.js';
 
 const mixer = { type: 'mixer' };
@@ -33,6 +37,11 @@ describe('MlpMixer', () => {
     itEqualsTheReference(tower);
     itWorksInBfloat16(tower);
   }
+
+  itDropsBranchesInTrainingOnly({
+    imageSize: 24,
+    create: (dropPath) => towerOf({ ...cases.square, dropPath }),
+  });
 
   itStartsAsTheReference('mixer/init', () =>
     towerOf({ ...mixer, imageSize: 64, patchSize: 8, layers: 1, width: 96 }),
@@ -70,26 +79,5 @@ describe('MlpMixer', () => {
       name: 'BantamError',
       message: /"imageSize" of "vision" \(200\) must be a multiple/,
     });
-  });
-
-  it('computes the same in training where no branch is dropped', () => {
-    using tower = towerOf(cases.square);
-    using pixels = randn([2, 3, 24, 24], new Generator({ seed: 2 }));
-    const encode = () => scope(() => tower.encode(pixels).pooled).toArray();
-    const trained = encode();
-    tower.eval();
-    assert.deepEqual(encode(), trained);
-  });
-
-  it('drops branches in training only, by the stream that it is given', () => {
-    using tower = towerOf({ ...cases.square, dropPath: 0.5 });
-    using pixels = randn([2, 3, 24, 24], new Generator({ seed: 2 }));
-    const encode = (seed: number) =>
-      scope(() => tower.encode(pixels, { generator: new Generator({ seed }) }).pooled).toArray();
-    assert.deepEqual(encode(1), encode(1));
-    assert.notDeepEqual(encode(1), encode(2));
-    assert.throws(() => tower.encode(pixels), { message: /pass a generator to encodeImage/ });
-    tower.eval();
-    assert.deepEqual(encode(1), encode(2));
   });
 });

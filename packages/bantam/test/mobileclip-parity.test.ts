@@ -31,12 +31,12 @@ import {
   parseModelConfig,
   preprocessOf,
   saveModel,
-  toMobileClip,
   toOpenClip,
   withChanges,
   type Clip,
   type ModelConfig,
 } from '../dist/models/index.js';
+import { toMobileClip } from '../dist/models/io/formats/mobileclip-weights.js';
 import { readModelFixture } from './model-fixtures.js';
 import {
   assertGradient,
@@ -248,7 +248,7 @@ describe('fuseModel', () => {
     });
   });
 
-  it('computes the same with fewer tensors, and leaves the model as it is', () => {
+  it('computes the same with fewer tensors, and keeps the model unchanged', () => {
     using model = trained(published);
     const before = [...model.stateDict().keys()];
     using fused = fuseModel(model);
@@ -338,7 +338,7 @@ describe("MobileCLIP's published layout", () => {
     });
   });
 
-  it('refuses what is of another model, and towers that it does not hold', () => {
+  it('refuses weights of another model, and towers without this layout', () => {
     const flatter = withChanges(published, { vision: { depths: [1, 1, 1, 1] } });
     assert.throws(() => fromMobileClip(weights, flatter), {
       message: /network\.7\.1\.\S+ is unknown; .* more differ/,

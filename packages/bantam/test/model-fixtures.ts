@@ -35,8 +35,8 @@ export interface ModelCase {
   };
   readonly training: Readonly<Record<'openclip' | 'no_pos_decay', TrainingRecord>>;
   tensor(name: string): Tensor;
-  /** The elements of `<prefix>.<name>`, or of its sample, and their places. */
-  elements(prefix: string, name: string, size: number): { values: number[]; places: number[] };
+  /** The elements of `<prefix>.<name>`, or of its sample, and their indices. */
+  elements(prefix: string, name: string, size: number): { values: number[]; indices: number[] };
 }
 
 export const modelCases = ['gelu', 'quick-gelu', 'avg-pool'] as const;
@@ -55,8 +55,8 @@ export function openModelCase(name: string): ModelCase {
     elements(prefix, parameter, size) {
       const whole = tensors.get(`${prefix}.${parameter}`);
       const values = (whole ?? find(`${prefix}_sample.${parameter}`)).toArray();
-      const places = values.map((_, k) => (whole === undefined ? (7919 * k) % size : k));
-      return { values, places };
+      const indices = values.map((_, k) => (whole === undefined ? (7919 * k) % size : k));
+      return { values, indices };
     },
   };
 }

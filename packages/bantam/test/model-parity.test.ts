@@ -26,8 +26,8 @@ function distance(a: readonly number[], b: readonly number[]): number {
   return Math.hypot(...a.map((value, i) => value - (b[i] ?? NaN)));
 }
 
-function at(values: readonly number[], places: readonly number[]): number[] {
-  return places.map((place) => values[place] ?? NaN);
+function at(values: readonly number[], indices: readonly number[]): number[] {
+  return indices.map((place) => values[place] ?? NaN);
 }
 
 function contrastiveLoss(model: Clip, image: Tensor, text: Tensor): Tensor {
@@ -92,9 +92,9 @@ for (const name of modelCases) {
           const gradient = parameter.grad?.toArray() ?? [];
           const summary = reference.gradients[key] ?? { norm: NaN, sum: NaN };
           assertSummary(`gradient of ${key}`, gradient, summary);
-          const { values, places } = reference.elements('grad', key, parameter.size);
-          const error = distance(at(gradient, places), values);
-          // For a sample: its share of the elements.
+          const { values, indices } = reference.elements('grad', key, parameter.size);
+          const error = distance(at(gradient, indices), values);
+          // For a sample: its fraction of the elements.
           const size = summary.norm * Math.sqrt(values.length / parameter.size);
           assert.ok(error <= 1e-4 * size + 1e-8, `gradient of ${key}: ${error} of ${size}`);
         }
@@ -132,8 +132,8 @@ for (const name of modelCases) {
           const known = weights.filter((_, place) => !isKeyBias(key, place, size));
           assertSummary(key, known, record.weights[key] ?? { norm: NaN, sum: NaN });
           if (rule !== 'openclip') continue;
-          const { values, places } = reference.elements('trained', key, size);
-          places.forEach((place, i) => {
+          const { values, indices } = reference.elements('trained', key, size);
+          indices.forEach((place, i) => {
             const tolerance = isKeyBias(key, place, size) ? 1e-3 : 1e-4;
             assertNear(weights[place] ?? NaN, values[i] ?? NaN, tolerance, `${key}[${place}]`);
           });
@@ -183,7 +183,7 @@ describe('createModel', () => {
   });
 
   for (const [name, { expected }] of Object.entries(parameters)) {
-    it(`draws ${name} as OpenCLIP does: ${expected.kind}`, () => {
+    it(`initialises ${name} as OpenCLIP: ${expected.kind}`, () => {
       const values = drawn.get(name) ?? [];
       if (expected.kind === 'constant') {
         for (const value of values) assertNear(value, expected.value, 1e-6, name);

@@ -7,6 +7,7 @@ import {
   loadSafetensors,
   mul,
   noGrad,
+  randn,
   scope,
   sub,
   sum,
@@ -103,8 +104,9 @@ export function itEqualsTheReference({ fixture, create }: TowerParityOptions): v
           tokens: true,
         });
         assertValues(pooled, find(reference, `${mode}.pooled`), 2e-5, 'pooled');
-        const places = reference.get(`${mode}.tokens`);
-        if (places !== undefined) assertValues(tokens ?? assert.fail(), places, 2e-5, 'tokens');
+        const positions = reference.get(`${mode}.tokens`);
+        if (positions !== undefined)
+          assertValues(tokens ?? assert.fail(), positions, 2e-5, 'tokens');
         sum(mul(pooled, find(reference, 'cotangent'))).backward();
       });
       const gradients = part(reference, `${mode}.grad.`);
@@ -148,5 +150,38 @@ export function itWorksInBfloat16({ fixture, create }: TowerParityOptions): void
         assert.ok(error < 0.05 * Math.hypot(...exact.toArray()), `${error}`);
       });
     });
+  });
+}
+
+/** What {@link itDropsBranchesInTrainingOnly} needs. */
+export interface DropPathOptions {
+  readonly imageSize: number;
+  /** Makes a tower in training mode, with the given probability of dropping a branch. */
+  readonly create: (dropPath: number) => ImageTower;
+}
+
+/** Stochastic depth: deterministic by the stream, off in evaluation, and nothing at a rate of 0. */
+export function itDropsBranchesInTrainingOnly({ imageSize, create }: DropPathOptions): void {
+  const shape = [2, 3, imageSize, imageSize];
+
+  it('drops branches in training only, depending on the random stream alone', () => {
+    using tower = create(0.9);
+    using pixels = randn(shape, new Generator({ seed: 2 }));
+    const encode = (seed: number) =>
+      scope(() => tower.encode(pixels, { generator: new Generator({ seed }) }).pooled).toArray();
+    assert.deepEqual(encode(1), encode(1));
+    assert.notDeepEqual(encode(1), encode(2));
+    assert.throws(() => tower.encode(pixels), { message: /pass a generator to encodeImage/ });
+    tower.eval();
+    assert.deepEqual(encode(1), encode(2));
+  });
+
+  it('computes the same in training and evaluation if no branch is dropped', () => {
+    using tower = create(0);
+    using pixels = randn(shape, new Generator({ seed: 2 }));
+    const encode = () => scope(() => tower.encode(pixels).pooled).toArray();
+    const trained = encode();
+    tower.eval();
+    assert.deepEqual(encode(), trained);
   });
 }

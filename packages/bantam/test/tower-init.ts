@@ -21,7 +21,7 @@ function meanOf(values: readonly number[]): number {
  * spread within 6 standard errors, the largest value as far out as chance allows.
  */
 export function itStartsAsTheReference(fixture: string, create: () => ImageTower): void {
-  it(`draws its initial weights as the reference does: ${fixture}`, () => {
+  it(`initialises its weights as the reference: ${fixture}`, () => {
     using tower = create();
     const reference = readModelFixture(`${fixture}.json`) as Readonly<Record<string, Drawn>>;
     const parameters = tower.namedParameters();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { at } from './at.js';
-import { dims } from './dims.js';
+import { at, dims } from './at.js';
 
 describe('at', () => {
   it('gives elements from both ends', () => {

@@ -36,9 +36,9 @@ export function syncFolder(path: string): void {
 
 /**
  * Writes a file whole or not at all: the chunks go to a temporary file beside it, which is synced to
- * the disk and takes the file's place in one step. After a failure what stood there before stands.
+ * the disk and replaces the file in one step. After a failure the old file is unchanged.
  *
- * @throws TorchError when it cannot be written, with the cause; errors of `chunks` pass as they are.
+ * @throws TorchError when it cannot be written, with the cause; errors of `chunks` are rethrown.
  */
 export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): void {
   const temporary = `${path}.${process.pid}.tmp`;

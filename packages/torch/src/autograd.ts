@@ -2,23 +2,14 @@ import { dtypeCode, type FloatDType } from './dtype.js';
 import { native } from './native.js';
 import { Tensor } from './tensor.js';
 
-function withGradMode<T>(enabled: boolean, body: () => T): T {
-  const before = native.setGradMode(enabled);
+/** Runs `body` without recording operators for gradients. */
+export function noGrad<T>(body: () => T): T {
+  const before = native.setGradMode(false);
   try {
     return body();
   } finally {
     native.setGradMode(before);
   }
-}
-
-/** Runs `body` without recording operators for gradients. */
-export function noGrad<T>(body: () => T): T {
-  return withGradMode(false, body);
-}
-
-/** Runs `body` recording operators for gradients, inside a {@link noGrad} as well. */
-export function enableGrad<T>(body: () => T): T {
-  return withGradMode(true, body);
 }
 
 /** Options of {@link grad}. */
@@ -31,7 +22,7 @@ export interface GradOptions {
 }
 
 /**
- * ∂outputs/∂inputs, without adding to any tensor's own gradient; null where an input took no part.
+ * ∂outputs/∂inputs, without adding to any tensor's own gradient; null for unused inputs.
  */
 export function grad(
   outputs: readonly Tensor[],
@@ -49,7 +40,7 @@ export function grad(
 }
 
 /**
- * Runs one backward pass from several outputs, each with the gradient that stands at its place
+ * Runs one backward pass from several outputs, each with the gradient of the same index
  * (null for a scalar output: 1).
  */
 export function backward(

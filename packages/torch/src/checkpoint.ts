@@ -7,22 +7,22 @@ let rerunning = false;
 const tensorSlot = Symbol('tensor');
 
 /**
- * Whether the function of a {@link checkpoint} is running for the second time. What a forward pass
- * changes, such as running statistics, has been changed then.
+ * True while the function of a {@link checkpoint} runs for the second time, when it has already
+ * changed state such as running statistics.
  */
 export function isRerunning(): boolean {
   return rerunning;
 }
 
 /**
- * `fn(...inputs)`, keeping none of the tensors in between for the backward pass, which runs `fn` again
+ * `fn(...inputs)`, keeping no intermediate tensor for the backward pass, which runs `fn` again
  * when it needs them (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"): the memory of
  * the inputs, for a second forward pass.
  *
  * Gradients are the same bit for bit, since the graph is that of the first run. In the second run
- * random generators stand where they stood (and afterwards where they should), autocast is what it was,
- * and batch norms leave their running statistics alone. Where nothing has a gradient, nothing runs
- * again. Checkpoints may be nested.
+ * random generators have their states of the first run (and afterwards their later ones), autocast is what it was,
+ * and batch norms leave their running statistics alone. Without gradients there is no second
+ * run. Gradient checkpoints may be nested.
  *
  * `fn` must compute the same both times. It may use parameters and whatever else is still there at the
  * backward pass; a tensor that a scope frees before must be one of `inputs`, which may be of any kind.

@@ -51,12 +51,12 @@ export function dtypeBytes(dtype: DType): number {
   return table[dtype].bytes;
 }
 
-/** Whether gradients can flow through tensors of this type. */
+/** True if gradients can flow through tensors of this type. */
 export function isFloating(dtype: DType): dtype is FloatDType {
   return dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16' || dtype === 'float64';
 }
 
-/** The element type that a typed array's elements have as they stand. */
+/** The element type that a typed array's elements have. */
 export function dtypeOfArray(array: TypedArray): DType {
   if (array instanceof Float32Array) return 'float32';
   if (array instanceof Float64Array) return 'float64';

@@ -1,4 +1,5 @@
 /** PyTorch's reference values (fixtures/generate_nn.py) and comparisons, for the tests. */
+import { at } from './at.js';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -29,7 +30,7 @@ export function difference(a: Tensor, b: Tensor): number {
   const expected = b.toArray();
   return a
     .toArray()
-    .reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? NaN))), 0);
+    .reduce((most, value, index) => Math.max(most, Math.abs(value - at(expected, index))), 0);
 }
 
 /** Asserts |actual − expected| ≤ tolerance·max(1, |expected|) for every element. */
@@ -41,7 +42,7 @@ export function assertClose(
   assert.deepEqual(actual.shape, expected.shape, `${what}: shape`);
   const wanted = expected.toArray();
   for (const [index, value] of actual.toArray().entries()) {
-    const goal = wanted[index] ?? NaN;
+    const goal = at(wanted, index);
     assert.ok(
       value === goal || Math.abs(value - goal) <= tolerance * Math.max(1, Math.abs(goal)),
       `${what}[${index}] is ${value}, PyTorch has ${goal}`,
@@ -71,7 +72,7 @@ export function assertGradients(
       for (const [place, value] of values.entries()) {
         const slope = (lossAt(place, value + step) - lossAt(place, value - step)) / (2 * step);
         lossAt(place, value);
-        const analytic = gradients[index]?.[place] ?? NaN;
+        const analytic = at(at(gradients, index), place);
         assert.ok(
           Math.abs(slope - analytic) <= tolerance * Math.max(1, Math.abs(slope)),
           `gradient ${index}[${place}] is ${analytic}, differences give ${slope}`,

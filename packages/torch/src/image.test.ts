@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { decodeJpeg, resampleForms, resampleRgb, type RgbImage } from './image.js';
 
-/** A picture of pseudo-random bytes whose memory ends with it. */
+/** A image of pseudo-random bytes whose memory ends with it. */
 function noise(width: number, height: number): RgbImage {
   let state = width * 7919 + height;
   const data = Uint8Array.from({ length: width * height * 3 }, () => {
@@ -24,7 +24,7 @@ describe('resampleRgb', () => {
       [64, 50],
       [301, 97],
     ] as const) {
-      const picture = noise(width, height);
+      const image = noise(width, height);
       const half = { width: Math.ceil(width / 2), height: Math.ceil(height / 2) };
       const boxes = [
         { left: 0, top: 0, width, height },
@@ -42,9 +42,9 @@ describe('resampleRgb', () => {
           for (const interpolation of ['bicubic', 'bilinear'] as const) {
             for (const antialias of [true, false]) {
               const options = { width: across, height: down, box, interpolation, antialias };
-              const plain = resampleRgb(picture, { ...options, form: 'plain' });
+              const plain = resampleRgb(image, { ...options, form: 'plain' });
               for (const form of forms) {
-                const same = resampleRgb(picture, { ...options, form });
+                const same = resampleRgb(image, { ...options, form });
                 assert.deepEqual(same, plain, JSON.stringify({ ...options, form }));
               }
             }
@@ -62,26 +62,26 @@ describe('resampleRgb', () => {
     }
   });
 
-  it('may write over the picture that it reads', () => {
-    const picture = noise(30, 30);
+  it('may write over the image that it reads', () => {
+    const image = noise(30, 30);
     const options = { width: 12, height: 15, interpolation: 'bicubic' } as const;
-    const expected = resampleRgb(picture, options);
-    assert.deepEqual(resampleRgb(picture, { ...options, target: picture.data }), expected);
+    const expected = resampleRgb(image, options);
+    assert.deepEqual(resampleRgb(image, { ...options, target: image.data }), expected);
   });
 
-  it('refuses a box outside the picture and memory that is too small', () => {
-    const picture = noise(8, 8);
+  it('refuses a box outside the image and memory that is too small', () => {
+    const image = noise(8, 8);
     const to = { width: 4, height: 4, interpolation: 'bilinear' } as const;
     for (const box of [
       { left: 1, top: 0, width: 8, height: 8 },
       { left: -1, top: 0, width: 4, height: 4 },
       { left: 0, top: 0, width: 0, height: 4 },
     ]) {
-      assert.throws(() => resampleRgb(picture, { ...to, box }), RangeError);
+      assert.throws(() => resampleRgb(image, { ...to, box }), RangeError);
     }
-    assert.throws(() => resampleRgb(picture, { ...to, target: new Uint8Array(47) }), RangeError);
+    assert.throws(() => resampleRgb(image, { ...to, target: new Uint8Array(47) }), RangeError);
     assert.throws(
-      () => resampleRgb({ ...picture, data: picture.data.subarray(1) }, to),
+      () => resampleRgb({ ...image, data: image.data.subarray(1) }, to),
       /cannot be resized/,
     );
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-/** What `expression` of a module of ours is in a process with this BANTAM_MAX_ISA, or how that failed. */
+/** Value of an expression of a module of ours in a process with this BANTAM_MAX_ISA, or its error. */
 function under(limit: string, module: string, expression: string): string {
   const file = JSON.stringify(new URL(module, import.meta.url).href);
   const program = `

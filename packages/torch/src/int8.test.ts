@@ -1,6 +1,7 @@
 /** int8 products against plain loops in float64, the fast path against the plain one, and layers. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { at } from './at.js';
 import { difference } from './fixture.test.helper.js';
 import {
   activations,
@@ -31,7 +32,7 @@ import {
 const generator = new Generator({ seed: 11 });
 const liveBytes = () => memoryStats().liveBytes;
 
-/** To nearest, halves to even, as the processor rounds. */
+/** To nearest, halves to even, as the CPU rounds. */
 function roundEven(x: number): number {
   const rounded = Math.round(x);
   return rounded - x === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
@@ -63,9 +64,9 @@ function expected(x: Tensor, weight: Tensor, bias: Tensor | null, residual?: Ten
     const factor = most > 1e-30 ? Math.fround(127 / most) : 0;
     const q = row.map((value) => roundEven(Math.fround(value * factor)));
     return weights.map(({ t, p }, j) => {
-      const sum = q.reduce((total, value, k) => total + value * (p[k] ?? NaN), 0);
-      const at = i * weights.length + j;
-      return (most / 127) * t * sum + (b?.[j] ?? 0) + (r?.[at] ?? 0);
+      const sum = q.reduce((total, value, k) => total + value * at(p, k), 0);
+      const added = (b ? at(b, j) : 0) + (r ? at(r, i * weights.length + j) : 0);
+      return (most / 127) * t * sum + added;
     });
   });
 }
@@ -74,13 +75,13 @@ function assertNear(actual: Tensor, wanted: readonly number[], tolerance: number
   const values = actual.toArray();
   assert.equal(values.length, wanted.length);
   for (const [i, value] of values.entries()) {
-    const goal = wanted[i] ?? NaN;
+    const goal = at(wanted, i);
     const near = Math.abs(value - goal) <= tolerance * Math.max(1, Math.abs(goal));
     assert.ok(near, `[${i}] is ${value}, not ${goal}`);
   }
 }
 
-/** The two orders of a weight: for the processor and as it is. */
+/** The two orders of a weight: for the CPU and unchanged. */
 const orders = { packed: packInt8, plain: (values: Tensor) => values };
 
 describe('quantizeRows', () => {
@@ -90,10 +91,10 @@ describe('quantizeRows', () => {
     assert.deepEqual([values.dtype, scale.dtype, scale.shape], ['int8', 'float32', [5]]);
     const [rows, steps] = [rowsOf(weight), scale.toArray()];
     for (const [i, row] of rowsOf(values).entries()) {
-      const step = steps[i] ?? NaN;
+      const step = at(steps, i);
       assert.equal(largest(row), 127);
       for (const [k, p] of row.entries()) {
-        assert.ok(Math.abs((rows[i]?.[k] ?? NaN) - step * p) <= 0.5001 * step);
+        assert.ok(Math.abs(at(at(rows, i), k) - step * p) <= 0.5001 * step);
       }
     }
   });

@@ -21,13 +21,13 @@ const instructionLevels = ['default', 'avx2', 'avx512', 'avx512_bf16', 'amx'] as
 
 /**
  * Instructions that Bantam's own kernels use, each level with those before it: plain C++ and libtorch's
- * operators, AVX2, AVX-512, AVX512-BF16, matrix units (AMX).
+ * operators, AVX2, AVX-512, AVX512-BF16, AMX.
  */
 export type InstructionLevel = (typeof instructionLevels)[number];
 
 /**
- * The level at which Bantam's kernels run: the highest that the processor has, the system lets this process
- * use, and the environment variable `BANTAM_MAX_ISA` allows. libtorch's own kernels are not limited by it.
+ * The level at which Bantam's kernels run: the highest that the CPU has, that the system lets this process
+ * use, and that the environment variable `BANTAM_MAX_ISA` allows. It does not limit libtorch's own kernels.
  */
 export function instructionLevel(): InstructionLevel {
   const found = instructionLevels.find((level) => level === native.instructionLevel());
@@ -39,12 +39,12 @@ function atLeast(level: InstructionLevel): boolean {
   return instructionLevels.indexOf(instructionLevel()) >= instructionLevels.indexOf(level);
 }
 
-/** Whether Bantam's kernels use matrix units (AMX); see {@link instructionLevel}. */
+/** True if Bantam's kernels use AMX; see {@link instructionLevel}. */
 export function hasAmx(): boolean {
   return atLeast('amx');
 }
 
-/** Whether Bantam's kernels use instructions for products of bfloat16 (AVX512-BF16); see {@link instructionLevel}. */
+/** True if Bantam's kernels use instructions for products of bfloat16 (AVX512-BF16); see {@link instructionLevel}. */
 export function hasAvx512Bf16(): boolean {
   return atLeast('avx512_bf16');
 }

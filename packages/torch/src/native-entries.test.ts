@@ -30,17 +30,17 @@ function runChild(body: string, seconds = 60): string[] {
   assert.equal(
     lines.at(-1),
     'the end',
-    `the process ended (status ${String(status)}, signal ${String(signal)}) after: ${lines.at(-1) ?? ''}\n${stderr.slice(0, 2000)}`,
+    `the process ended (status ${String(status)}, signal ${String(signal)}) after: ${String(lines.at(-1))}\n${stderr.slice(0, 2000)}`,
   );
   return lines.slice(0, -1);
 }
 
-/** What expressions over the addons throw or give, each against what it should. */
+/** Asserts what expressions over the addons throw or return. */
 function assertOutcomes(cases: readonly (readonly [expression: string, expected: RegExp])[]): void {
   const script = cases.map(([expression]) => `console.log(attempt(() => ${expression}));`);
   const lines = runChild(script.join('\n'));
   for (const [i, [expression, expected]] of cases.entries()) {
-    assert.match(lines[i] ?? 'nothing was printed', expected, expression);
+    assert.match(String(lines[i]), expected, expression);
   }
 }
 

@@ -1,4 +1,4 @@
-/** No way into the addon but through its guard: what registers functions stands in one place. */
+/** No way into the addon but through its guard: functions are registered in one file only. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 const folder = fileURLToPath(new URL('../native', import.meta.url));
 
-/** What gives a function of C++ to Node, in Node-API and in node-addon-api. */
+/** Calls that give a function of C++ to Node, in Node-API and in node-addon-api. */
 const registers =
   /\bnapi_(create_function|define_class|define_properties|module_register|create_threadsafe_function)\b|\bNapi::(Addon|ObjectWrap|InstanceWrap|PropertyDescriptor|ClassPropertyDescriptor|(Typed)?ThreadSafeFunction|CallbackInfo)\b|\bFunction::New\b|\b(Instance|Static)(Method|Accessor|Value)\b|\bDefinePropert(y|ies)\b|\bNODE_API_MODULE\b|\bNODE_API_NAMED_ADDON\b/;
 
-/** Places that register functions, as `file:line`. */
+/** Lines that register functions, as `file:line`. */
 function registrations(sources: Readonly<Record<string, string>>): string[] {
   return Object.entries(sources).flatMap(([file, text]) =>
     text.split('\n').flatMap((line, i) => (registers.test(line) ? [`${file}:${i + 1}`] : [])),
@@ -52,7 +52,7 @@ describe("the addon's guard", () => {
   it('guards what each addon does when it is loaded', () => {
     for (const file of ['addon.cc', join('image', 'addon.cc')]) {
       assert.match(
-        sources[file] ?? '',
+        String(sources[file]),
         /NAPI_MODULE_INIT\(\) \{ return bantam::guarded_init\(env, exports, bantam::init\); \}/,
       );
     }

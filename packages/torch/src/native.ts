@@ -16,7 +16,7 @@ export interface GeneratorHandle {
   readonly [generatorBrand]: true;
 }
 
-/** What an operator takes: `undefined` stands for the schema's default, `null` for none. */
+/** Argument of an operator: `undefined` stands for the schema's default, `null` for none. */
 export type NativeArgument =
   | TensorHandle
   | GeneratorHandle
@@ -28,7 +28,7 @@ export type NativeArgument =
   | undefined
   | readonly NativeArgument[];
 
-/** What an operator gives back. */
+/** Result of an operator. */
 export type NativeResult =
   TensorHandle | number | boolean | string | null | undefined | NativeResult[];
 

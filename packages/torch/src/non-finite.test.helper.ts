@@ -20,7 +20,7 @@ type Compute = (inputs: Inputs) => Tensor;
 export interface Twins {
   /** Values that bfloat16 holds. */
   readonly inputs: Inputs;
-  /** What the kernel computes in. */
+  /** Dtype of the kernel. */
   readonly dtype: FloatDType;
   /** Inputs that stay in float32 whatever `dtype` is. */
   readonly wide?: readonly string[];
@@ -92,7 +92,8 @@ export function seenNonFinite(twins: Twins, value: number): Seen[] {
     const isSeen = Number.isNaN(value) ? Number.isNaN : (x: number) => !Number.isFinite(x);
     const counts = { inResult: 0, ofResult: 0, inGradients: 0, ofGradients: 0 };
     for (const [part, numbers] of Object.entries(ours)) {
-      const [upper, lower] = [most[part] ?? [], least[part] ?? []];
+      const { [part]: upper = [] } = most;
+      const { [part]: lower = [] } = least;
       assert.equal(numbers.length, upper.length);
       const where = `${value} in ${name}: ${part === 'result' ? part : `gradient of ${part}`}`;
       const scale = lower.reduce(

@@ -1,7 +1,7 @@
 /**
  * A run that breaks must be seen to: a NaN or an infinity in any input of a kernel of ours is in its result
  * and gradients where the plain operators have it, and the numbers beside it are theirs. `npm test` runs
- * this at every instruction level that the processor has.
+ * this at every instruction level of the CPU.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -13,11 +13,11 @@ import {
   channelsLast,
   conv2d,
   depthwiseConv2d,
+  div,
   fusedConv,
   Generator,
   gt,
   instructionLevel,
-  layerNorm,
   linear,
   linearInt8,
   linearPacked,
@@ -31,6 +31,7 @@ import {
   packInt8,
   packLinear,
   packRows,
+  permute,
   quantizeRows,
   quickGelu,
   randn,
@@ -38,6 +39,7 @@ import {
   reshape,
   sigmoid,
   softmax,
+  sub,
   to,
   transpose,
   unpackRows,
@@ -52,7 +54,9 @@ import { seenNonFinite, type Inputs, type Twins } from './non-finite.test.helper
 const generator = new Generator({ seed: 7 });
 const mlpOp = new Operator('bantam::mlp');
 const layerNormOp = new Operator('bantam::layer_norm');
+const composedLayerNormOp = new Operator('aten::layer_norm');
 const attentionOp = new Operator('bantam::attention');
+const normalizePixelsOp = new Operator('bantam::normalize_pixels');
 const padOp = new Operator('aten::constant_pad_nd');
 
 /** Numbers that bfloat16 holds. */
@@ -170,7 +174,10 @@ function layerNormTwins(dtype: 'float32' | 'bfloat16'): Twins {
     },
     plain: (i) => {
       const [weight, bias] = [of(i, 'w'), of(i, 'b')];
-      return add(layerNorm(of(i, 'x'), { shape: [width], weight, bias }), of(i, 'x'));
+      return add(
+        composedLayerNormOp.tensor(of(i, 'x'), [width], weight, bias, 1e-5, false),
+        of(i, 'x'),
+      );
     },
     upstream: draw([rows, width]),
     tolerance: tolerances[dtype],
@@ -215,8 +222,8 @@ function batchNormTwins(
   };
 }
 
-/** The sum over the kernel's weights of x moved by their places, each of its own part of the map alone. */
-function depthwiseByPlaces(i: Inputs, kernel: number): Tensor {
+/** The sum over the kernel's weights of x shifted by their offsets, each of its own part of the map alone. */
+function depthwiseByOffsets(i: Inputs, kernel: number): Tensor {
   const x = of(i, 'x');
   const around = (kernel - 1) / 2;
   const offsets = Array.from({ length: kernel }, (_, place) => place - around);
@@ -227,8 +234,8 @@ function depthwiseByPlaces(i: Inputs, kernel: number): Tensor {
         x,
       );
       const weight = narrow(narrow(of(i, 'w'), 2, row, 1), 3, column, 1);
-      const places = [right, down].flatMap((by) => [Math.max(-by, 0), Math.max(by, 0)]);
-      return padOp.tensor(mul(part, reshape(weight, [1, x.dim(1), 1, 1])), places, 0);
+      const geometry = [right, down].flatMap((by) => [Math.max(-by, 0), Math.max(by, 0)]);
+      return padOp.tensor(mul(part, reshape(weight, [1, x.dim(1), 1, 1])), geometry, 0);
     }),
   );
   return terms.reduce((sum, term) => add(sum, term), reshape(of(i, 'b'), [1, x.dim(1), 1, 1]));
@@ -247,14 +254,14 @@ function depthwise(dtype: 'float32' | 'bfloat16', kernel: number): Twins {
         padding: (kernel - 1) / 2,
         groups: channels,
       }),
-    exact: (i) => depthwiseByPlaces(i, kernel),
+    exact: (i) => depthwiseByOffsets(i, kernel),
     upstream: draw(shape),
     tolerance: tolerances[dtype],
   };
 }
 
 function fusedConvTwins(dtype: 'float32' | 'bfloat16', added: boolean): Twins {
-  const places = { stride: 1, padding: 1, dilation: 1, groups: 1 };
+  const geometry = { stride: 1, padding: 1, dilation: 1, groups: 1 };
   const convolve = (i: Inputs): Tensor => {
     const y = conv2d(of(i, 'x'), of(i, 'w'), { bias: of(i, 'b'), padding: 1 });
     return added ? add(y, of(i, 'residual')) : y;
@@ -271,7 +278,11 @@ function fusedConvTwins(dtype: 'float32' | 'bfloat16', added: boolean): Twins {
       fusedConv(
         channelsLast(of(i, 'x')),
         { weight: of(i, 'w'), bias: of(i, 'b') },
-        { ...places, relu: true, ...(added ? { residual: channelsLast(of(i, 'residual')) } : {}) },
+        {
+          ...geometry,
+          relu: true,
+          ...(added ? { residual: channelsLast(of(i, 'residual')) } : {}),
+        },
       ),
     // Below 0 −∞ may stay, where the slope of the rectifier is 10⁻³⁰.
     plain: (i) => {
@@ -347,7 +358,7 @@ function int8(activation: Activation | null): Twins {
 }
 
 function ragged(): Twins {
-  const packing = { starts: [0, 3, 7], length: 5 };
+  const packing = { starts: [0, 3, 8], length: 5 };
   return {
     inputs: { x: draw([2, 5, 4]) },
     dtype: 'float32',
@@ -356,10 +367,22 @@ function ragged(): Twins {
       const [a, b] = [0, 1].map((row) => narrow(of(i, 'x'), 0, row, 1)) as [Tensor, Tensor];
       const padded = (x: Tensor, rows: number): Tensor =>
         cat([narrow(x, 1, 0, rows), zeros([1, 5 - rows, 4])], 1);
-      return cat([padded(a, 3), padded(b, 4)], 0);
+      return cat([padded(a, 3), padded(b, 5)], 0);
     },
     upstream: draw([2, 5, 4]),
     tolerance: 0,
+  };
+}
+
+function pixels(): Twins {
+  const x = to(mul(draw([2, 5, 4, 3]), 20), { dtype: 'uint8' });
+  return {
+    inputs: { mean: draw([3]), std: draw([3]) },
+    dtype: 'float32',
+    kernel: (i) => normalizePixelsOp.tensor(x, of(i, 'mean'), of(i, 'std')),
+    plain: (i) =>
+      permute(div(sub(to(x, { dtype: 'float32' }), of(i, 'mean')), of(i, 'std')), [0, 3, 1, 2]),
+    tolerance: 1e-6,
   };
 }
 
@@ -406,6 +429,7 @@ for (const activation of Object.keys(activationCode) as Activation[]) {
   cases[`mlp_int8, ${activation}`] = int8(activation);
 }
 cases['pack_rows, unpack_rows'] = ragged();
+cases.normalize_pixels = pixels();
 
 describe(`a number that is not finite, at level ${instructionLevel()}`, () => {
   for (const [name, twins] of Object.entries(cases)) {

@@ -2,7 +2,7 @@ import type { Generator } from './random.js';
 import { native, type NativeArgument, type NativeResult, type TensorHandle } from './native.js';
 import { Tensor } from './tensor.js';
 
-/** What the typed operators pass on; `undefined` takes the schema's default, `null` is none. */
+/** Argument of a typed operator; `undefined` takes the schema's default, `null` is none. */
 export type Argument =
   Tensor | Generator | number | bigint | boolean | string | null | undefined | readonly Argument[];
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { dropout, Generator, mean, ones, rand, randn, RandomStreams, randperm } from './index.js';
+import { at } from './at.js';
+import { dropout, Generator, mean, ones, rand, randn, RandomStreams } from './index.js';
 
 describe('Generator', () => {
   it("gives PyTorch's numbers for a seed", () => {
@@ -8,7 +9,7 @@ describe('Generator', () => {
     const drawn = rand([3], new Generator({ seed: 0 })).toArray();
     const expected = [0.4962565899, 0.7682217956, 0.0884774327];
     for (const [i, value] of expected.entries()) {
-      assert.ok(Math.abs((drawn[i] ?? NaN) - value) < 1e-7);
+      assert.ok(Math.abs(at(drawn, i) - value) < 1e-7);
     }
   });
 
@@ -22,15 +23,6 @@ describe('Generator', () => {
     const other = new Generator({ seed: 99 });
     other.setState(state);
     assert.deepEqual(randn([20], other).toArray(), next);
-  });
-
-  it('permutes', () => {
-    const order = randperm(50, new Generator({ seed: 1 })).toArray();
-    assert.notDeepEqual(
-      order,
-      [...order].sort((a, b) => a - b),
-    );
-    assert.equal(new Set(order).size, 50);
   });
 
   it('drops out with probability p and keeps the mean', () => {

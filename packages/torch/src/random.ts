@@ -23,7 +23,7 @@ export class Generator {
     return state.toTypedArray() as Uint8Array;
   }
 
-  /** Continues where the stream that gave `state` stood. */
+  /** Continues from the position at which `state` was read. */
   setState(state: Uint8Array): void {
     using tensor = fromTypedArray(state);
     native.setGeneratorState(this.handle, tensor.handle);
@@ -32,7 +32,7 @@ export class Generator {
 
 /**
  * One named random stream per purpose (`init`, `dropout`, `mask`, …), all derived from one seed, so
- * that drawing more from one changes nothing in the others.
+ * that more samples from one change nothing in the others.
  *
  * The seed of stream `n` is the first 64 bits of SHA-256(`seed/n`).
  */

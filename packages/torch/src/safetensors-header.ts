@@ -27,12 +27,12 @@ const largestHeader = 100_000_000;
 export interface SafetensorsEntry {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Where its bytes begin, counted from the start of the file. */
+  /** Offset of its bytes from the start of the file. */
   readonly start: number;
   readonly bytes: number;
 }
 
-/** What a file holds. */
+/** Contents of a file. */
 export interface SafetensorsHeader {
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: Readonly<Record<string, string>>;

@@ -88,7 +88,7 @@ describe('safetensors', () => {
     for (const each of tensors.values()) each.dispose();
   });
 
-  it('leaves nothing alive but the tensors, and the file as it is when one is changed', () => {
+  it('leaves nothing alive but the tensors, and the file unchanged when one is changed', () => {
     const before = liveTensors();
     const bytes = readFileSync(fixture);
     const { tensors } = loadSafetensors(fixture);

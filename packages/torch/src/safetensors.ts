@@ -21,7 +21,7 @@ export {
   type SafetensorsHeader,
 } from './safetensors-header.js';
 
-/** What {@link loadSafetensors} gives. */
+/** Result of {@link loadSafetensors}. */
 export interface LoadedSafetensors {
   /** In the order of the file's header. */
   tensors: Map<string, Tensor>;

@@ -1,21 +1,20 @@
 import { TorchError } from './errors.js';
-import type { Tensor } from './tensor.js';
 
-/** The tensors made in each open scope, innermost last. */
-const open: Set<Tensor>[] = [];
+/** Resources made in each open scope, innermost last. */
+const open: Set<Disposable>[] = [];
 
-/** Enters a new tensor into the innermost scope. */
-export function track(tensor: Tensor): void {
-  open.at(-1)?.add(tensor);
+/** Enters a new resource into the innermost scope. */
+export function track(resource: Disposable): void {
+  open.at(-1)?.add(resource);
 }
 
-/** Takes a tensor out of every open scope: it lives until it is disposed. Returns it. */
-export function keep<T extends Tensor>(tensor: T): T {
+/** Removes a tensor from every open scope, so that it lives until it is disposed. Returns it. */
+export function keep<T extends Disposable>(tensor: T): T {
   for (const made of open) made.delete(tensor);
   return tensor;
 }
 
-/** What {@link scope} looks through for tensors to let live: arrays, maps and plain objects. */
+/** Collects the objects within arrays, sets, maps and plain objects: {@link scope} frees none of them. */
 function collect(value: unknown, into: Set<unknown>): void {
   if (typeof value !== 'object' || value === null || into.has(value)) return;
   into.add(value);
@@ -33,12 +32,12 @@ function collect(value: unknown, into: Set<unknown>): void {
 
 /**
  * Runs `body` and frees every tensor that was made in it, except those in the value it returns
- * (searched through arrays, maps and plain objects), which pass to the scope around, if there is one.
+ * (searched through arrays, maps and plain objects), which pass to the enclosing scope, if there is one.
  *
  * @throws TorchError when `body` is asynchronous: other code would run inside its scope.
  */
 export function scope<T>(body: () => T): T {
-  const made = new Set<Tensor>();
+  const made = new Set<Disposable>();
   open.push(made);
   const survivors = new Set<unknown>();
   try {
@@ -50,9 +49,9 @@ export function scope<T>(body: () => T): T {
     return result;
   } finally {
     open.pop();
-    for (const tensor of made) {
-      if (survivors.has(tensor)) track(tensor);
-      else tensor.dispose();
+    for (const resource of made) {
+      if (survivors.has(resource)) track(resource);
+      else resource[Symbol.dispose]();
     }
   }
 }

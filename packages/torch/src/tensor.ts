@@ -1,3 +1,4 @@
+import { at } from './at.js';
 import {
   arrayOver,
   dtypeCode,
@@ -10,7 +11,7 @@ import { TorchError } from './errors.js';
 import { native, type TensorHandle } from './native.js';
 import { track } from './scope.js';
 
-/** Where a tensor lives: `cpu`, `cuda`, `cuda:N`, or `meta`: nowhere, it has only a shape. */
+/** Device of a tensor: `cpu`, `cuda`, `cuda:N`, or `meta`, on which tensors have shapes but no data. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
 
 /** Options of {@link Tensor.backward}. */
@@ -22,7 +23,7 @@ export interface BackwardOptions {
 }
 
 /**
- * An n-dimensional array of libtorch, with its place in the autograd graph.
+ * An n-dimensional array of libtorch, and a node of the autograd graph.
  *
  * Operators are free functions (`add(x, y)`, `linear(x, w)`); the class holds what a tensor is and
  * its lifetime. Memory is freed by {@link Tensor.dispose}, at the end of a {@link scope}, or, last,
@@ -77,12 +78,12 @@ export class Tensor {
     return native.device(this.handle) as Device;
   }
 
-  /** Whether the elements lie in row-major order without gaps. */
+  /** True if the elements are in row-major order without gaps. */
   get isContiguous(): boolean {
     return native.isContiguous(this.handle);
   }
 
-  /** Whether {@link dispose} has freed this tensor. */
+  /** True after {@link dispose}. */
   get isDisposed(): boolean {
     return this.#disposed;
   }
@@ -98,7 +99,7 @@ export class Tensor {
     return length;
   }
 
-  /** Whether gradients are computed for this tensor; settable on leaves. */
+  /** True if gradients are computed for this tensor; settable on leaves. */
   get requiresGrad(): boolean {
     return native.requiresGrad(this.handle);
   }
@@ -107,7 +108,7 @@ export class Tensor {
     native.setRequiresGrad(this.handle, value);
   }
 
-  /** Whether it was made by the user, not by an operator that recorded a gradient. */
+  /** True if it is not the result of an operator that recorded a gradient. */
   get isLeaf(): boolean {
     return native.isLeaf(this.handle);
   }
@@ -125,7 +126,7 @@ export class Tensor {
   /**
    * Adds ∂this/∂leaf to the gradient of every leaf that this tensor was computed from.
    *
-   * @throws TorchError's kin from libtorch when it is no scalar and no gradient is given, or the graph was freed.
+   * @throws libtorch's error if it is no scalar and no gradient is given, or if the graph was freed.
    */
   backward({ grad, retainGraph = false }: BackwardOptions = {}): void {
     native.backward([this.handle], grad === undefined ? [] : [grad.handle], retainGraph);
@@ -138,7 +139,7 @@ export class Tensor {
         `item() needs a tensor with one element, not one of shape [${this.shape.join(', ')}].`,
       );
     }
-    return this.toArray()[0] ?? NaN;
+    return at(this.toArray(), 0);
   }
 
   /**
@@ -153,9 +154,9 @@ export class Tensor {
   toArray(): number[] {
     const half = this.dtype === 'bfloat16' || this.dtype === 'float16';
     if (!half) return Array.from(this.toTypedArray(), Number);
-    const wide = native.call(toDtype, [this.handle, dtypeCode('float32'), false, false]);
-    const values = new Float32Array(native.copyToBuffer(wide as TensorHandle));
-    native.dispose(wide as TensorHandle);
+    const converted = native.call(toDtype, [this.handle, dtypeCode('float32'), false, false]);
+    const values = new Float32Array(native.copyToBuffer(converted as TensorHandle));
+    native.dispose(converted as TensorHandle);
     return Array.from(values);
   }
 
@@ -187,7 +188,7 @@ export interface FromTypedArrayOptions {
   dtype?: DType;
   /**
    * Copy the elements. With false the tensor shares the array's memory: whoever writes the array
-   * changes the tensor, so it must stay as it is until the tensor is no longer used. Default true.
+   * changes the tensor, so it must stay unchanged while the tensor is used. Default true.
    */
   copy?: boolean;
 }

@@ -7,18 +7,18 @@ export interface GlobalOptions {
   readonly debug?: true;
 }
 
-/** Adds the examples that `--help` ends with. */
+/** Adds examples to the end of `--help`. */
 export function examples(command: Command, lines: readonly string[]): Command {
   const title = lines.length === 1 ? 'Example:' : 'Examples:';
   return command.addHelpText('after', `\n${title}\n${lines.map((line) => `  ${line}`).join('\n')}`);
 }
 
 /**
- * Makes `run` the work of a command and prints its outcome: the text, or with `--json` the one
- * JSON document on standard output. `run` gets the command's own options, then its arguments, with
- * the types that it declares: as the command's definition has them.
+ * Sets the action of a command and prints its outcome: the text, or with `--json` the one
+ * JSON document on standard output. `run` receives the command's own options, then its arguments; the
+ * types that it declares must agree with the command's definition.
  */
-export function does(
+export function action(
   command: Command,
   run: (options: never, ...args: never[]) => Promise<Outcome>,
 ): void {

@@ -1,13 +1,13 @@
 import type { EmojiProgress, OpenProgress } from '../data/index.js';
 import { formatCount, type Progress } from './progress.js';
 
-/** Shows how far the emoji data set is made. */
+/** Shows progress of making the emoji data set. */
 export function showEmojiData(progress: Progress): (state: EmojiProgress) => void {
   let style = '';
   let start = 0;
   return ({ stage, what, done, total }) => {
     if (stage === 'fetch') {
-      progress.update('fetching packages', what);
+      progress.update('downloading packages', what);
       return;
     }
     if (what !== style) [style, start] = [what, Date.now()];
@@ -15,7 +15,7 @@ export function showEmojiData(progress: Progress): (state: EmojiProgress) => voi
   };
 }
 
-/** Shows how far shards are that are read for the first time. */
+/** Shows progress of indexing shards, which happens when they are first read. */
 export function showOpening(progress: Progress): OpenProgress {
   const start = Date.now();
   return ({ what, done, total }) => {

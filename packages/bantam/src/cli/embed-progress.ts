@@ -1,7 +1,7 @@
 import type { EmbedProgress } from '../eval/index.js';
 import { formatCount, type Progress } from './progress.js';
 
-/** Shows how far the embedding of one data set, or of several by name, has come. */
+/** Shows progress of embedding one data set, or several by name. */
 export function showEmbedding(
   progress: Progress,
 ): (state: EmbedProgress & { readonly dataset?: string }) => void {

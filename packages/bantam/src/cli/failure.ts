@@ -1,13 +1,13 @@
 import { CommanderError } from 'commander';
 import { BantamError } from '../base/errors.js';
 
-/** What a failed command prints on standard error, and its exit status. */
+/** Message of a failed command on standard error, and its exit status. */
 export interface Failure {
   readonly message: string;
   readonly exitCode: number;
 }
 
-/** What system errors mean to the reader. */
+/** Meanings of system errors. */
 const systemErrors: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EDQUOT: 'the disk quota is used up',
@@ -21,7 +21,7 @@ const systemErrors: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 };
 
-/** Explains an error in one sentence: BantamError and TorchError speak for themselves. */
+/** Explains an error in one sentence: the messages of BantamError and TorchError are such sentences. */
 export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) return explainUsage(error);
   if (error instanceof BantamError) return { message: error.message, exitCode: error.exitCode };
@@ -37,7 +37,7 @@ export function explain(error: unknown): Failure {
 }
 
 function unexpected(message: string): Failure {
-  const line = (message.split('\n')[0] ?? '').replace(/[.!]$/, '');
+  const line = message.replace(/\n[^]*/, '').replace(/[.!]$/, '');
   return { message: `Unexpected: ${line}; run again with --debug for details.`, exitCode: 1 };
 }
 

@@ -2,19 +2,19 @@ import { Option } from 'commander';
 import type { InferenceModel, InferencePrecision } from '../eval/index.js';
 import type { Progress } from './progress.js';
 
-/** What {@link precisionOption} gives. */
+/** Value of {@link precisionOption}. */
 export interface PrecisionFlags {
   readonly precision: InferencePrecision;
 }
 
-/** `--precision` of commands that run a model and do not train it. */
+/** `--precision` of commands for inference. */
 export function precisionOption(): Option {
-  return new Option('--precision <name>', 'what the model computes in; int8: its linear layers')
+  return new Option('--precision <name>', 'precision of the model; int8: of its linear layers')
     .choices(['fp32', 'bf16', 'int8', 'auto'])
     .default('fp32');
 }
 
-/** Loads a model to run it in a precision, and says where that makes little sense. */
+/** Loads a model for inference in a precision; a note warns if the CPU is slow in it. */
 export async function loadToRun(
   directory: string,
   { precision }: PrecisionFlags,
@@ -24,7 +24,7 @@ export async function loadToRun(
   const { hasInt8Products } = await import('@bantam/torch');
   if (precision === 'int8' && !hasInt8Products()) {
     progress.note(
-      'This processor has no instructions for products of int8 (AVX512-VNNI or AMX): int8 shows what it costs in accuracy, but takes longer than fp32.',
+      'This CPU has no instructions for products of int8 (AVX512-VNNI or AMX): int8 then shows its loss of accuracy, but is slower than fp32.',
     );
   }
   return loadForInference(directory, { precision });

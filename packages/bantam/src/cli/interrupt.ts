@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 
 /**
- * An AbortSignal that the first SIGINT or SIGTERM aborts, with what happens then on standard error;
- * the second ends the process at once. Without a call of this, either signal ends the process.
+ * An AbortSignal that the first SIGINT or SIGTERM aborts, with a message on standard error; the second
+ * ends the process at once. Without this call, either signal ends the process.
  *
- * @param consequence what the work does when it is asked to stop, e.g. `saving a checkpoint`.
+ * @param consequence consequence of the signal for the message, e.g. `saving a checkpoint`.
  */
 export function stopOnInterrupt(consequence: string): AbortSignal {
   const controller = new AbortController();

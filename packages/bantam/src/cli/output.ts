@@ -1,4 +1,5 @@
-/** What a command hands back to be printed: one of the two forms is. */
+import { at } from '../base/at.js';
+/** Result of a command: one of both members is printed. */
 export interface Outcome {
   /** The answer for people, without a newline at its end. */
   readonly text: string;
@@ -6,7 +7,7 @@ export interface Outcome {
   readonly json: unknown;
 }
 
-/** Lets a closed pipe (`bantam … | head`) pass quietly; any other write error is thrown. */
+/** Ignores a closed pipe (`bantam … | head`); any other write error is thrown. */
 export function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     if (stream.listenerCount('error') > 0) continue;
@@ -16,22 +17,20 @@ export function ignoreClosedPipes(): void {
   }
 }
 
-/** Columns of text: the first flush left, those of numbers flush right, two spaces between. */
+/** A table of text, columns left-aligned except those named by `right`, two spaces between. */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { right = [] }: { right?: readonly number[] } = {},
 ): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    });
-  }
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
   return rows
     .map((row) =>
       row
         .map((cell, column) => {
-          const width = widths[column] ?? 0;
+          const width = at(widths, column);
           return right.includes(column) ? cell.padStart(width) : cell.padEnd(width);
         })
         .join('  ')
@@ -40,15 +39,15 @@ export function formatTable(
     .join('\n');
 }
 
-/** Bytes as people read them: `3.2 GB`. */
+/** Bytes for people: `3.2 GB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
   const value = bytes / 1000 ** power;
-  return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${units[power] ?? ''}`;
+  return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${at(units, power)}`;
 }
 
-/** A span of time as people read it: `45s`, `4m 05s`, `2h 03m`. */
+/** A duration for people: `45s`, `4m 05s`, `2h 03m`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';
   const whole = Math.max(0, Math.round(seconds));

@@ -1,6 +1,6 @@
 import { formatDuration } from './output.js';
 
-/** The part of a terminal's stream that {@link Progress} needs. */
+/** Stream of a terminal, as {@link Progress} uses it. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -8,20 +8,20 @@ export interface ProgressStream {
 }
 
 export interface ProgressOptions {
-  /** Standard error by default, so that standard output holds nothing but the answer. */
+  /** Standard error by default, so that standard output holds only the result. */
   readonly stream?: ProgressStream;
   readonly env?: NodeJS.ProcessEnv;
   /** Clock in milliseconds. */
   readonly now?: () => number;
 }
 
-/** Milliseconds between two states of a live line, and between two lines of a log. */
+/** Milliseconds between updates of a live line, and of a log. */
 const liveInterval = 100;
 const logInterval = 10_000;
 
 /**
- * The state of long work: on a terminal one line that is rewritten in place and erased at the end,
- * elsewhere a plain line every ten seconds.
+ * Progress of long work: on a terminal one line that is rewritten and erased at the end, otherwise a
+ * plain line every ten seconds.
  */
 export class Progress {
   readonly #stream: ProgressStream;
@@ -41,7 +41,7 @@ export class Progress {
     this.#now = now;
   }
 
-  /** Shows the state `text` of `task`, unless the last one is too recent; a new task always shows. */
+  /** Shows the state `text` of `task`, at most once per interval; a new task is always shown. */
   update(task: string, text: string): void {
     const now = this.#now();
     const interval = this.#live ? liveInterval : logInterval;
@@ -78,17 +78,17 @@ function fit(line: string, columns: number): string {
 
 const barWidth = 12;
 
-/** A bar and the percentage of a share from 0 to 1. */
-export function formatShare(share: number): string {
-  const clamped = Math.min(1, Math.max(0, share));
+/** A bar and the percentage of a fraction from 0 to 1. */
+export function formatFraction(fraction: number): string {
+  const clamped = Math.min(1, Math.max(0, fraction));
   const full = Math.round(clamped * barWidth);
   const percent = String(Math.floor(clamped * 100)).padStart(3);
   return `${'█'.repeat(full)}${'░'.repeat(barWidth - full)} ${percent}%`;
 }
 
-/** Tells when counted work that began at `start` will end, e.g. `12/40 · 3m 20s left`. */
+/** Progress and ETA of counted work that began at `start`, e.g. `12/40 · 3m 20s left`. */
 export function formatCount(done: number, total: number, start: number, now = Date.now()): string {
   const left = done > 0 ? ((now - start) / 1000 / done) * (total - done) : Infinity;
   const eta = done > 0 && done < total ? ` · ${formatDuration(left)} left` : '';
-  return `${formatShare(total > 0 ? done / total : 0)} ${done}/${total}${eta}`;
+  return `${formatFraction(total > 0 ? done / total : 0)} ${done}/${total}${eta}`;
 }

@@ -1,8 +1,8 @@
 import type { TrainEvent } from '../train/index.js';
 import { formatDuration } from './output.js';
-import { formatShare, type Progress } from './progress.js';
+import { formatFraction, type Progress } from './progress.js';
 
-/** Shows the events of training: what starts as lines, each step as the state of the work. */
+/** Shows events of training: steps as progress, all others as lines. */
 export function showTraining(progress: Progress): (event: TrainEvent) => void {
   return (event) => {
     switch (event.kind) {
@@ -18,7 +18,7 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         progress.update(
           'training',
           [
-            formatShare(event.progress),
+            formatFraction(event.progress),
             `${formatDuration(event.etaSeconds)} left`,
             `loss ${event.loss.toFixed(3)}`,
             `${event.samplesPerSecond.toFixed(0)} samples/s`,

@@ -27,8 +27,8 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
-/** Reads an option's value as a number above 0, at most 1. */
-export function positiveShare(text: string): number {
+/** Reads an option's value as a fraction: above 0, at most 1. */
+export function positiveFraction(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 1)) {
     throw new InvalidArgumentError('It must be a number above 0, at most 1');

@@ -16,7 +16,7 @@ import { resolvePrecision } from '../base/precision.js';
  */
 export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
 
-/** A model, and the `precision` that {@link EncodeOptions} is to have with it. */
+/** A model, and the `precision` that `EncodeOptions` is to have with it. */
 export interface InferenceModel {
   readonly loaded: LoadedModel;
   readonly precision: FloatDType;

@@ -20,17 +20,17 @@ const vectorFlags = [
 ];
 const matrixFlags = ['amx_tile', 'amx_int8', 'amx_bf16', 'amx_fp16', 'sme', 'sme2'];
 
-/** The processor. */
+/** The CPU of a machine. */
 export interface Cpu {
   readonly name: string;
-  /** Logical processors that this process may use. */
+  /** Logical cores that this process may use. */
   readonly cores: number;
   /** Vector and matrix instructions, in Linux's names; empty on other systems. */
   readonly vector: readonly string[];
   readonly matrix: readonly string[];
 }
 
-/** Reads what the system says of its processor. */
+/** Reads the facts that the operating system has of its CPU. */
 export async function inspectCpu(): Promise<Cpu> {
   const info = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
   const flags = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(info)?.[1]?.trim().split(/\s+/));

@@ -1,7 +1,11 @@
-/** What this computer is, and how fast it computes. */
+/** This computer, and how fast it computes. */
 export { inspectCpu, type Cpu } from './cpu.js';
-export type { Engine } from './engine.js';
-export { inspectMachine, type InspectMachineOptions, type Machine } from './machine.js';
-export type { MatrixRate } from './matrix-rate.js';
+export {
+  inspectMachine,
+  rateOf,
+  type InspectMachineOptions,
+  type Machine,
+  type Problem,
+} from './machine.js';
 export { measureModelRate, type ModelRate, type ModelRateOptions } from './model-rate.js';
-export { rateOf, type Problem } from './verdicts.js';
+export { measureMatrixRate, type MatrixRate, type Runtime } from './runtime.js';

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'node:test';
 import { hasAvx512Bf16, type FloatDType } from '@bantam/torch';
-import { inspectMachine } from './machine.js';
-import { problems, rateOf, verdicts } from './verdicts.js';
+import { inspectMachine, problems, rateOf, verdicts } from './machine.js';
 
 const machine = await inspectMachine({
   seconds: 0.01,
@@ -35,30 +34,30 @@ describe('problems', () => {
   it('names what is short', () => {
     assert.match(words({ memory: { totalBytes: 16e9, freeBytes: 1e9 } }), /1\.0 GB of memory/);
     assert.match(words({ cache: { ...cache, freeBytes: 5e8 } }), /0\.5 GB are free on the disk/);
-    assert.match(words({ engineError: 'No addon.' }), /libtorch does not load: No addon/);
+    assert.match(words({ runtimeError: 'No addon.' }), /libtorch does not load: No addon/);
     assert.doesNotMatch(words({}), /GB/);
   });
 
-  it('names matrix units that are closed to the process, unless a limit leaves them out', () => {
+  it('names AMX that the process may not use, unless a limit excludes it', () => {
     const cpu = { ...machine.cpu, matrix: ['amx_bf16'] };
-    const engine = { ...machine.engine, level: 'avx512_bf16', limit: undefined };
-    assert.match(words({ cpu, engine }), /AMX/);
-    assert.doesNotMatch(words({ cpu, engine: { ...engine, level: 'amx' } }), /AMX/);
-    assert.doesNotMatch(words({ cpu, engine: { ...engine, limit: 'avx2' } }), /AMX/);
+    const runtime = { ...machine.runtime, level: 'avx512_bf16', limit: undefined };
+    assert.match(words({ cpu, runtime }), /AMX/);
+    assert.doesNotMatch(words({ cpu, runtime: { ...runtime, level: 'amx' } }), /AMX/);
+    assert.doesNotMatch(words({ cpu, runtime: { ...runtime, limit: 'avx2' } }), /AMX/);
   });
 });
 
 describe('verdicts', () => {
-  const { engine } = machine;
-  assert.ok(engine);
+  const { runtime } = machine;
+  assert.ok(runtime);
 
-  it('compares bf16 to fp32, and says so where training would take the slower one', () => {
+  it('compares bf16 to fp32 and names the faster one', () => {
     const verdict = (bf16: number, precision: FloatDType) => {
       const rates = [
         { dtype: 'float32' as const, size: 1, gflops: 100 },
         { dtype: 'bfloat16' as const, size: 1, gflops: bf16 },
       ];
-      return verdicts({ engine: { ...engine, rates, precision } })[0] ?? '';
+      return verdicts({ runtime: { ...runtime, rates, precision } }).join(' ');
     };
     assert.match(verdict(610, 'bfloat16'), /6\.1 times as fast as fp32 here: training takes bf16/);
     assert.match(verdict(610, 'float32'), /train with --precision bf16/);
@@ -66,13 +65,13 @@ describe('verdicts', () => {
     assert.match(verdict(50, 'float32'), /training takes fp32/);
   });
 
-  it('takes bf16 where the processor has instructions for its products', () => {
+  it('takes bf16 if the CPU has instructions for its products', () => {
     const { cpu } = machine;
     const vector = cpu.vector.includes('avx512_bf16');
     // The system's list of instructions, where it has one, beside what libtorch found.
     if (process.platform === 'linux' && process.arch === 'x64') {
       assert.equal(hasAvx512Bf16(), vector);
     }
-    assert.equal(engine.precision === 'bfloat16', engine.level === 'amx' || vector);
+    assert.equal(runtime.precision === 'bfloat16', runtime.level === 'amx' || vector);
   });
 });

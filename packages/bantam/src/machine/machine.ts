@@ -2,12 +2,18 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import type { FloatDType } from '@bantam/torch';
 import { cacheDirectory } from '../base/cache-dir.js';
 import { inspectCpu, type Cpu } from './cpu.js';
-import type { Engine } from './engine.js';
-import { problems, verdicts, type Problem } from './verdicts.js';
+import type { Runtime } from './runtime.js';
 
-/** What Bantam finds on this computer. */
+/** A fault of the machine and its remedy. */
+export interface Problem {
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** This computer as Bantam finds it. */
 export interface Machine {
   readonly node: string;
   /** Operating system and architecture, e.g. `linux-x64`. */
@@ -19,24 +25,24 @@ export interface Machine {
     readonly freeBytes: number;
     readonly writable: boolean;
   };
-  /** libtorch, unless it does not load; then {@link engineError} says why. */
-  readonly engine?: Engine;
-  readonly engineError?: string;
+  /** libtorch, unless it does not load; then {@link runtimeError} says why. */
+  readonly runtime?: Runtime;
+  readonly runtimeError?: string;
   /** Conclusions from what was measured, a sentence each. */
   readonly verdicts: readonly string[];
   readonly problems: readonly Problem[];
 }
 
 export interface InspectMachineOptions {
-  /** How long to measure each precision. */
+  /** Seconds of measuring each precision. */
   readonly seconds?: number;
   /** Bantam's cache folder; {@link cacheDirectory} by default. */
   readonly cacheDir?: string;
-  /** Told what is being measured. */
-  readonly onProgress?: (what: string) => void;
+  /** Called with the name of each measurement. */
+  readonly onProgress?: (task: string) => void;
 }
 
-/** Looks at this computer and measures its matrix products; never fails where it can report. */
+/** Inspects this computer and measures its matrix products; faults are reported, not thrown. */
 export async function inspectMachine({
   seconds = 1,
   cacheDir = cacheDirectory(),
@@ -49,20 +55,20 @@ export async function inspectMachine({
     cpu,
     memory: { totalBytes: memoryLimit(), freeBytes: process.availableMemory() },
     cache: await inspectCache(cacheDir),
-    ...(await loadEngine(cpu, { seconds, onProgress })),
+    ...(await loadRuntime(cpu, { seconds, onProgress })),
   };
   return { ...found, verdicts: verdicts(found), problems: problems(found) };
 }
 
-async function loadEngine(
+async function loadRuntime(
   cpu: Cpu,
-  options: { seconds: number; onProgress: (what: string) => void },
-): Promise<Pick<Machine, 'engine' | 'engineError'>> {
+  options: { seconds: number; onProgress: (task: string) => void },
+): Promise<Pick<Machine, 'runtime' | 'runtimeError'>> {
   try {
-    const { inspectEngine } = await import('./engine.js');
-    return { engine: await inspectEngine(cpu, options) };
+    const { inspectRuntime } = await import('./runtime.js');
+    return { runtime: await inspectRuntime(cpu, options) };
   } catch (error) {
-    return { engineError: error instanceof Error ? error.message : String(error) };
+    return { runtimeError: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -92,4 +98,91 @@ function canWrite(folder: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+const gigabyte = 1e9;
+
+/** Below these, the quickstart is likely to fail. */
+const leastMemory = 2 * gigabyte;
+const leastDisk = 2 * gigabyte;
+
+/** Measured rate of a precision in GFLOP/s. */
+export function rateOf(
+  { runtime }: Pick<Machine, 'runtime'>,
+  dtype: FloatDType,
+): number | undefined {
+  return runtime?.rates.find((rate) => rate.dtype === dtype)?.gflops;
+}
+
+/** Conclusions from what was measured, a sentence each. */
+export function verdicts(machine: Pick<Machine, 'runtime'>): string[] {
+  const { runtime } = machine;
+  const fp32 = rateOf(machine, 'float32');
+  const bf16 = rateOf(machine, 'bfloat16');
+  if (runtime === undefined || fp32 === undefined || bf16 === undefined) return [];
+  const ratio = bf16 / fp32;
+  const [faster, dtype] = ratio > 1 ? ['bf16', 'bfloat16'] : ['fp32', 'float32'];
+  return [
+    `bf16 multiplies matrices ${ratio.toFixed(1)} times as fast as fp32 here: ${
+      runtime.precision === dtype
+        ? `training takes ${faster} automatically.`
+        : `train with --precision ${faster}.`
+    }`,
+    runtime.devices.includes('cuda')
+      ? 'A CUDA device is present; Bantam trains on the CPU.'
+      : 'No GPU that libtorch can use: training runs on the CPU.',
+  ];
+}
+
+/** Faults of the machine, worst first. */
+export function problems({
+  runtimeError,
+  cpu,
+  runtime,
+  memory,
+  cache,
+}: Omit<Machine, 'verdicts' | 'problems'>): Problem[] {
+  const found: Problem[] = [];
+  if (runtimeError !== undefined) {
+    found.push({
+      what: `libtorch does not load: ${runtimeError}`,
+      remedy: 'run "npx bantam setup" and read its output',
+    });
+  }
+  if (!cache.writable) {
+    found.push({
+      what: `the cache folder ${cache.directory} cannot be written`,
+      remedy: 'set BANTAM_CACHE to a folder that can',
+    });
+  } else if (cache.freeBytes < leastDisk) {
+    found.push({
+      what: `only ${gigabytes(cache.freeBytes)} are free on the disk of ${cache.directory}`,
+      remedy: `free ${gigabytes(leastDisk)}, or set BANTAM_CACHE to a folder on another disk`,
+    });
+  }
+  if (memory.freeBytes < leastMemory) {
+    found.push({
+      what: `only ${gigabytes(memory.freeBytes)} of memory are free`,
+      remedy: 'close other programs, or train with a smaller train.batchSize',
+    });
+  }
+  const isBelowAmx =
+    runtime !== undefined && runtime.level !== 'amx' && runtime.limit === undefined;
+  if (isBelowAmx && cpu.matrix.includes('amx_bf16')) {
+    found.push({
+      what: 'the CPU has AMX, but this process may not use it',
+      remedy: 'use Linux 5.16 or later, outside of a sandbox that forbids arch_prctl',
+    });
+  }
+  if (runtime !== undefined && runtime.threads < cpu.cores / 2) {
+    found.push({
+      what: `libtorch uses ${runtime.threads} of ${cpu.cores} cores`,
+      remedy: 'unset OMP_NUM_THREADS',
+    });
+  }
+  return found;
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / gigabyte).toFixed(1)} GB`;
 }

@@ -1,4 +1,4 @@
-import { noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
+import { at, noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
 import type { Batch } from '../data/index.js';
 import { narrowModel, type Clip, type ModelConfig, type Preprocess } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
@@ -19,7 +19,7 @@ export interface ModelRate {
   readonly batchSize: number;
   /** Image-caption pairs a second in training, with data ready in memory. */
   readonly train: number;
-  /** Pictures a second through the image tower, without gradients. */
+  /** Images a second through the image tower, without gradients. */
   readonly images: number;
   /** Captions a second through the text tower, without gradients. */
   readonly captions: number;
@@ -31,9 +31,9 @@ export interface ModelRateOptions {
   batchSize?: number;
   /** Tokens of each caption. Default 16. */
   captionTokens?: number;
-  /** About how long each of the three is measured, after one run that warms up. Default 2. */
+  /** Seconds for each of the three measurements, after a warm-up run. Default 2. */
   seconds?: number;
-  /** Default `auto`: what training would choose. */
+  /** Default `auto`, as in training. */
   precision?: 'auto' | 'fp32' | 'bf16';
 }
 
@@ -123,5 +123,8 @@ async function medianSeconds(seconds: number, run: () => unknown): Promise<numbe
     await run();
     times.push((performance.now() - start) / 1000);
   }
-  return times.sort((a, b) => a - b)[times.length >> 1] ?? NaN;
+  return at(
+    times.toSorted((a, b) => a - b),
+    times.length >> 1,
+  );
 }

@@ -14,7 +14,7 @@ export interface CreateModelOptions {
 export interface FeatureOptions {
   /** Scale features to length 1. Default false. */
   normalize?: boolean;
-  /** What a tower draws while it is trained, such as the patches that it leaves out. */
+  /** Random stream of patch dropout and stochastic depth in training. */
   generator?: Generator | undefined;
 }
 
@@ -30,11 +30,11 @@ export interface ImageFeatureOptions
 export class Clip extends Module {
   visual: ImageTower;
   text: TextTower;
-  /** What writes captions; null: nothing. */
+  /** Decoder that writes captions; null: none. */
   textDecoder: MultimodalDecoder | null;
-  /** ln of the factor by which cosines become logits. */
+  /** Logarithm of the scale (inverse temperature) from cosines to logits. */
   logitScale: Parameter;
-  /** Added to the logits by the pairwise sigmoid loss; null: none. */
+  /** Bias of the logits in the pairwise sigmoid loss; null: none. */
   logitBias: Parameter | null;
   readonly config: ModelConfig;
 
@@ -73,7 +73,7 @@ export class Clip extends Module {
   }
 }
 
-/** A CLIP model of the given configuration, with weights drawn as OpenCLIP draws them. */
+/** A CLIP model of the given configuration, with weights initialised as in OpenCLIP. */
 export function createModel(config: ModelConfig, options: CreateModelOptions): Clip {
   return new Clip(config, options);
 }

@@ -29,9 +29,13 @@ describe('parseModelConfig', () => {
   it('names a missing setting and one that is not accepted', () => {
     refused(() => parseModelConfig({}), /lacks "embedDim", a whole number/);
     refused(() => parseModelConfig([]), /must be an object/);
+    refused(
+      () => parseModelConfig({ embedDim: 8, vision: [] }),
+      /"vision" of .* must be an object/,
+    );
     const wrong: [object, RegExp][] = [
-      [{ width: 0 }, /"width" of .*"vision" is 0; it must be a whole number of at least 1/],
-      [{ width: '768' }, /"width" of .*"vision" is "768"/],
+      [{ width: 0 }, /"width" of "vision" of .* is 0; it must be a whole number of at least 1/],
+      [{ width: '768' }, /"width" of "vision" of .* is "768"/],
       [{ patchDropout: 1 }, /"patchDropout" of .* is 1; it must be a number of at least 0/],
       [{ poolType: 'max' }, /"poolType" of .* is "max"; it must be "tok" or "avg"/],
       [{ lsInitValue: -1 }, /"lsInitValue" of .* is -1; it must be a number above 0/],
@@ -110,7 +114,7 @@ describe("a decoder's configuration", () => {
 });
 
 describe('withChanges', () => {
-  it('changes what is given in a tower and keeps the rest', () => {
+  it('changes the given settings of a tower and keeps the others', () => {
     const before = modelConfig('ViT-S-16');
     const after = withChanges(before, { text: { vocabSize: 1000, contextLength: 32 } });
     assert.deepEqual(after, {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { count, finite, flag, group, isObject, read, setting } from '../base/schema.js';
+import { anyObject, count, finite, flag, group, read, setting } from '../base/schema.js';
 import {
   checkDecoder,
   decoderSchema,
@@ -51,6 +51,9 @@ export const modelSchema = group({
   ),
 });
 
+/** A tower before its type is known. */
+const part = v.optional(anyObject(), {});
+
 type Output = v.InferOutput<typeof modelSchema>;
 type Input = v.InferInput<typeof modelSchema>;
 
@@ -84,12 +87,12 @@ export interface ModelConfigInput extends Readonly<
  * accepted, or sizes that do not fit together.
  */
 export function parseModelConfig(value: unknown): ModelConfig {
-  // An unknown type is named with the nearest known one.
-  if (isObject(value)) {
-    if (isObject(value.vision)) imageTowerKind(value.vision);
-    if (isObject(value.text)) textTowerKind(value.text);
-  }
-  const config: ModelConfig = read(modelSchema, value, { where: 'the model configuration' });
+  const where = 'the model configuration';
+  const { vision, text } = read(anyObject(), value, { where });
+  // valibot's objects accept lists, and its unions do not suggest the nearest type.
+  imageTowerKind(read(part, vision, { where: `"vision" of ${where}` }));
+  textTowerKind(read(part, text, { where: `"text" of ${where}` }));
+  const config: ModelConfig = read(modelSchema, value, { where });
   imageTowerKind(config.vision).check(config.vision, config);
   textTowerKind(config.text).check(config.text, config);
   checkDecoder(config);

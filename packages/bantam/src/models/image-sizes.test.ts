@@ -50,7 +50,7 @@ describe('ImageTower.encode', () => {
       });
     });
 
-    it(`reads images of half the size, or says that it cannot: ${name}`, () => {
+    it(`encodes images of half the size, or refuses them: ${name}`, () => {
       using model = build(name);
       const { vision } = model.config;
       const fixed = ['swin', 'mixer'].includes(vision.type);
@@ -79,7 +79,7 @@ describe('ImageTower.encode', () => {
       });
     });
 
-    it(`leaves out patches where the tower can: ${name}`, () => {
+    it(`drops patches, or refuses to: ${name}`, () => {
       using model = build(name).train();
       const { vision } = model.config;
       const able = imageTowerKind(vision).dropsPatches === true;
@@ -109,7 +109,7 @@ describe('ImageTower.encode', () => {
     });
   }
 
-  it('refuses sizes and shares that cannot be', () => {
+  it('refuses impossible sizes and fractions', () => {
     using model = build('ViT-Nano-16-64');
     scope(() => {
       assert.throws(() => model.encodeImage(randomPixels(40), { imageSize: 40 }), {

@@ -29,12 +29,7 @@ export {
   type LoadedModel,
   type LoadModelOptions,
 } from './io/directory.js';
-export {
-  activationBytes,
-  countModelFlops,
-  representationWidth,
-  type DryRunOptions,
-} from './cost/dry-run.js';
+export { activationBytes, representationWidth, type DryRunOptions } from './cost/dry-run.js';
 export {
   modelFlops,
   parameterCount,
@@ -70,14 +65,13 @@ export {
 } from './surgery/inherit-model.js';
 export {
   generateCaptions,
-  generateIds,
   type CaptionEnds,
   type GenerateCaptionsOptions,
   type GenerateOptions,
 } from './generate/generate.js';
-export { layerDecay, layerDepths, type LayerDepth } from './surgery/layer-decay.js';
+export { layerDecay } from './surgery/layer-decay.js';
 export { modelFormats } from './io/formats/formats.js';
-export { fromMobileClip, toMobileClip } from './io/formats/mobileclip-weights.js';
+export { fromMobileClip } from './io/formats/mobileclip-weights.js';
 export {
   fromOpenClip,
   toOpenClip,

@@ -30,7 +30,7 @@ it('normalizePixels is (x/255 − mean)/std, channels first', () => {
   });
 });
 
-it('normalizePixels gives the bits and the layout of the operators that it stands for', () => {
+it('normalizePixels equals the composed operators in bits and layout', () => {
   const preprocess = preprocessFor(3);
   const composed = (pixels: Tensor): Tensor => {
     const [mean, std] = [preprocess.mean, preprocess.std].map((each) =>

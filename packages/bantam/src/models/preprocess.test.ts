@@ -27,7 +27,7 @@ describe('preprocess_cfg', () => {
     assert.equal(fromOpenClipPreprocess({ size: [256, 256] }, 224).size, 256);
   });
 
-  it('is refused where Bantam cannot follow it', () => {
+  it('is refused if Bantam lacks what it asks for', () => {
     const unusable: [object, RegExp][] = [
       [{ size: [256, 128] }, /"size" .*\[256,128\]/],
       [{ mean: [0.5] }, /"mean" .* three numbers/],

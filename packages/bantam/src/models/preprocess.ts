@@ -16,7 +16,7 @@ export interface Preprocess {
   readonly mean: Triple;
   readonly std: Triple;
   readonly interpolation: 'bicubic' | 'bilinear';
-  /** Whether the filter is widened when shrinking, as PIL always does. */
+  /** True if the filter is widened when shrinking, as PIL always does. */
   readonly antialias: boolean;
   /** `shortest`: shortest side to `size`, then centre crop. `squash`: both sides to `size`. */
   readonly resizeMode: 'shortest' | 'squash';

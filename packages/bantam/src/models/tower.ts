@@ -2,7 +2,7 @@
 import { add, type Generator, type Module, type Tensor } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../base/errors.js';
-import { anyObject, count, setting, text, type Entries, type Group } from '../base/schema.js';
+import { anyObject, count, setting, text, type Group } from '../base/schema.js';
 import type { Preprocess } from './preprocess.js';
 
 /** Output of a tower. */
@@ -151,7 +151,7 @@ export interface TokenPositions<Config> {
 export type OpenClipTower = Readonly<Record<string, unknown>>;
 
 /** A tower's settings: a group with a `type`. */
-export type TowerSchema = Group<Entries>;
+export type TowerSchema = Group;
 
 /** The configuration that a schema describes. */
 export type ConfigOf<Schema extends TowerSchema> = Readonly<v.InferOutput<Schema>>;
@@ -188,7 +188,7 @@ export interface TowerKind<Schema extends TowerSchema, Tower, FlopsOptions, Posi
 
 /** Which images a kind of image tower accepts. */
 export interface ImageRules<Config extends ImageTowerConfig> {
-  /** Whether training can drop patches; absent: it cannot. */
+  /** True if training can drop patches; absent: it cannot. */
   readonly dropsPatches?: true;
   /** @throws BantamError if such a tower's weights do not fit images of `imageSize` pixels. */
   checkImageSize(config: Config, imageSize: number): void;

@@ -179,7 +179,7 @@ describe('TextTransformer', () => {
     }),
   );
 
-  it('refuses masks that have no effect, and a last place that they hide', () => {
+  it('refuses masks without an effect, and pooling at a position that they hide', () => {
     assert.throws(() => build({ text: { maskPadding: true } }), /set "noCausalMask" too/);
     assert.throws(
       () => build({ text: { ...masked, poolType: 'last' } }),
@@ -259,7 +259,7 @@ describe('Clip', () => {
     }),
   );
 
-  it('draws the same weights from the same seed, and others from another', () => {
+  it('initialises equal weights from equal seeds only', () => {
     const draw = (seed: number) =>
       createModel(config, { generator: new Generator({ seed }) })
         .visual.stateDict()

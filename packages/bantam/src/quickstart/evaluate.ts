@@ -1,5 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { at } from '../base/at.js';
 import { resolvePrecision } from '../base/precision.js';
 import { openSource } from '../data/index.js';
 import {
@@ -16,32 +17,32 @@ import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.j
 import { readMetrics, readRunConfig, readValidations } from '../train/index.js';
 import { quickstartPaths } from './files.js';
 import { nextSteps } from './next-steps.js';
-import type { QuickstartRecipe } from './recipe.js';
+import type { QuickstartPreset } from './preset.js';
 
 export interface EvaluateQuickstartOptions {
   readonly out: string;
-  readonly recipe: QuickstartRecipe;
+  readonly preset: QuickstartPreset;
   readonly onProgress: (progress: EmbedProgress & { readonly dataset: string }) => void;
 }
 
 /**
- * Evaluates the model of a quickstart and writes the index to search in, `evaluation.json`, and
+ * Evaluates the model of a quickstart and writes the search index, `evaluation.json`, and
  * last of all the report.
  */
 export async function evaluateQuickstart({
   out,
-  recipe,
+  preset,
   onProgress,
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
   const { loaded, precision } = await loadForInference(paths.model, { precision: 'auto' });
-  const { queries, evaluation, index } = recipe;
+  const { queries, evaluation, index } = preset;
   const options = { queries, precision, onProgress };
   const gathered = await gatherEvaluation(loaded, [evaluation], options);
   const embedded = await embedSource(loaded, await openSource(index), {
     precision,
     onProgress: (progress) => {
-      onProgress({ ...progress, dataset: 'the index' });
+      onProgress({ ...progress, dataset: 'the search index' });
     },
   });
   // Relative to the index, so that the folder can be moved.
@@ -51,7 +52,7 @@ export async function evaluateQuickstart({
   const report = renderReport({
     title: 'Bantam quickstart: a CLIP of the emoji',
     date: new Date(),
-    run: await runFacts(out, recipe),
+    run: await runFacts(out, preset),
     metrics: readMetrics(out),
     validations: readValidations(out),
     next: nextSteps(out),
@@ -63,14 +64,14 @@ export async function evaluateQuickstart({
   return gathered.results;
 }
 
-async function runFacts(out: string, recipe: QuickstartRecipe): Promise<RunFacts> {
+async function runFacts(out: string, preset: QuickstartPreset): Promise<RunFacts> {
   const { model, train, data, seed, budget } = readRunConfig(out);
-  const { samples = 0, seconds = 0 } = readMetrics(out).at(-1) ?? {};
+  const { samples, seconds } = at(readMetrics(out), -1);
   const { name, cores, matrix } = await inspectCpu();
   const units = matrix.some((flag) => flag.startsWith('amx')) ? ['AMX'] : [];
   const memory = `${(totalmem() / 1e9).toFixed(0)} GB`;
   return {
-    model: recipe.model,
+    model: preset.model,
     parameters: parameterCount(model).total,
     data,
     samplesSeen: samples,

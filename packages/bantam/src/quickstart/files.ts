@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import { runPaths } from '../train/index.js';
 
-/** What the quickstart leaves in its folder, which is the folder of its run as well. */
+/** Files of the quickstart. Its folder is the folder of its run as well. */
 export const quickstartPaths = (out: string) => ({
   config: runPaths(out).config,
   model: runPaths(out).model,
@@ -13,10 +13,10 @@ export const quickstartPaths = (out: string) => ({
   report: join(out, 'report.html'),
 });
 
-/** How far the quickstart in a folder has come: what is to be done next. */
+/** The next stage of the quickstart in a folder. */
 export type QuickstartStage = 'train' | 'resume' | 'evaluate' | 'finished';
 
-/** The report is written last, the model after training, the configuration before. */
+/** Reads the stage off the files: the configuration is written before training, the model after it, the report last. */
 export function quickstartStage(out: string): QuickstartStage {
   const { config, model, report } = quickstartPaths(out);
   if (!existsSync(config)) return 'train';

@@ -1,8 +1,8 @@
-/** From nothing to a model and a report in one call. */
+/** Data, training, evaluation and a report in one call. */
 export {
   quickstart,
   type QuickstartEvent,
   type QuickstartOptions,
   type QuickstartResult,
 } from './quickstart.js';
-export { quickstartRecipe, type QuickstartRecipe } from './recipe.js';
+export { quickstartPreset, type QuickstartPreset } from './preset.js';

@@ -5,18 +5,18 @@ import { quickstartPaths } from './files.js';
 /** Folder of the quickstart, unless another is named. */
 export const defaultOut = 'quickstart';
 
-/** Commands to try after the quickstart; they work as they stand. */
+/** Commands to try after the quickstart; they can be copied unchanged. */
 export function nextSteps(out: string): NextStep[] {
   const { index, model } = quickstartPaths(out);
-  const where = relative(defaultOut, out) === '' ? '' : ` --index ${quote(index)}`;
+  const option = relative(defaultOut, out) === '' ? '' : ` --index ${quote(index)}`;
   return [
-    { what: 'Find pictures by text', command: `npx bantam search "happy cat"${where}` },
+    { what: 'Search images by text', command: `npx bantam search "happy cat"${option}` },
     {
-      what: 'Measure the model on a style that it never saw',
+      what: 'Evaluate the model on an out-of-distribution style',
       command: `npx bantam eval --model ${quote(model)} --data "emoji?style=fluent-3d&skin=default"`,
     },
     {
-      what: 'Look at the pictures that it was trained on',
+      what: 'Inspect its training data',
       command: `npx bantam data inspect "emoji?split=train" --sheet ${quote(join(out, 'emoji.png'))}`,
     },
   ];

@@ -6,27 +6,27 @@ import { parseBudget, resumeTraining, train, type TrainEvent } from '../train/in
 import { evaluateQuickstart } from './evaluate.js';
 import { quickstartPaths, quickstartStage, removeQuickstart } from './files.js';
 import { defaultOut, nextSteps } from './next-steps.js';
-import { quickstartRecipe, type QuickstartRecipe } from './recipe.js';
+import { quickstartPreset, type QuickstartPreset } from './preset.js';
 
-/** What {@link quickstart} reports while it goes on. */
+/** Progress of {@link quickstart}. */
 export type QuickstartEvent =
   | { readonly kind: 'data'; readonly progress: EmojiProgress }
   | { readonly kind: 'train'; readonly event: TrainEvent }
   | { readonly kind: 'evaluate'; readonly progress: EmbedProgress & { readonly dataset: string } };
 
 export interface QuickstartOptions {
-  /** Folder for everything that comes of it; `quickstart` by default. */
+  /** Folder for the run, the index and the report. Default `quickstart`. */
   readonly out?: string;
-  /** How long to train; five minutes by default. A run that goes on keeps the budget it has. */
+  /** Training budget. Default five minutes. A resumed run keeps its own. */
   readonly budget?: string;
-  /** Start anew where the folder holds a quickstart, finished or not. */
+  /** Replace a quickstart in the folder, finished or not. */
   readonly force?: boolean;
-  readonly recipe?: QuickstartRecipe;
+  readonly preset?: QuickstartPreset;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: QuickstartEvent) => void;
 }
 
-/** What came of it: paths, what the model scores, and commands to try. */
+/** Result of {@link quickstart}: paths, metrics, and commands to try next. */
 export interface QuickstartResult {
   readonly out: string;
   readonly model: string;
@@ -37,9 +37,9 @@ export interface QuickstartResult {
 }
 
 /**
- * From nothing to a model and a report: gets the emoji data, trains on it, evaluates on styles and
- * concepts that were seen and not seen, embeds pictures to search in, writes the report. A call in
- * the folder of an interrupted quickstart goes on with it.
+ * Downloads the emoji data, trains on it, evaluates on in-distribution and out-of-distribution styles
+ * and on held-out classes, embeds a search index and writes the report. A call in the folder of an
+ * interrupted quickstart resumes it.
  *
  * @throws UsageError when the folder holds a finished quickstart; BantamError when interrupted.
  */
@@ -47,7 +47,7 @@ export async function quickstart({
   out = defaultOut,
   budget = '5m',
   force = false,
-  recipe = quickstartRecipe,
+  preset = quickstartPreset,
   signal = new AbortController().signal,
   onEvent = () => undefined,
 }: QuickstartOptions = {}): Promise<QuickstartResult> {
@@ -56,7 +56,7 @@ export async function quickstart({
   if (force) await removeQuickstart(out);
   if (quickstartStage(out) === 'finished') {
     throw new UsageError(
-      `The quickstart in ${out} is finished, see ${report}; do it again with --force, or elsewhere with --out.`,
+      `The quickstart in ${out} is finished, see ${report}; replace it with --force, or choose another folder with --out.`,
     );
   }
   const emit = (event: QuickstartEvent): void => {
@@ -69,7 +69,7 @@ export async function quickstart({
     },
   });
   checkAborted(signal);
-  // Training stops by itself, with a checkpoint.
+  // On a signal, training ends with a checkpoint.
   const control = {
     signal,
     onEvent: (event: TrainEvent) => {
@@ -78,14 +78,14 @@ export async function quickstart({
   };
   const stage = quickstartStage(out);
   if (stage === 'train') {
-    const { model: preset, data, train: settings, tokenizer } = recipe;
-    await train({ model: preset, data, train: settings, tokenizer, out, budget, ...control });
+    const { model: modelName, data, train: settings, tokenizer } = preset;
+    await train({ model: modelName, data, train: settings, tokenizer, out, budget, ...control });
   }
   if (stage === 'resume') await resumeTraining(out, control);
   checkAborted(signal);
   const evaluation = await evaluateQuickstart({
     out,
-    recipe,
+    preset,
     onProgress: (progress) => {
       emit({ kind: 'evaluate', progress });
     },
@@ -96,7 +96,7 @@ export async function quickstart({
 function checkAborted(signal: AbortSignal): void {
   if (signal.aborted) {
     throw new BantamError(
-      'The quickstart was interrupted; the same command, without --force, goes on with it.',
+      'The quickstart was interrupted; run the same command again, without --force, to resume it.',
     );
   }
 }

@@ -1,6 +1,5 @@
 import { markup, type Content, type Markup } from './markup.js';
-import { compact } from './numbers.js';
-import { extentOf, padded, ticks, union, type Extent } from './scale.js';
+import { compact, extentOf, padded, ticks, union, type Extent } from './numbers.js';
 import { thin, type Point } from './series.js';
 
 /** A curve of a {@link lineChart}. */
@@ -18,11 +17,11 @@ export interface Reference {
 }
 
 export interface LineChartOptions {
-  /** What the chart shows, for those who cannot see it. */
+  /** Description of the chart for screen readers. */
   readonly title: string;
   readonly series: readonly Series[];
   readonly xName: string;
-  /** Left out where the heading says it already. */
+  /** Name of the y axis; empty if the heading names it. */
   readonly yName?: string;
   readonly reference?: Reference | undefined;
   /** Put 0 on the y axis. */
@@ -36,12 +35,12 @@ export interface LineChartOptions {
 
 const margin = { top: 14, right: 14, bottom: 42, left: 54 };
 
-/** Share of values at either end that may lie outside of the y axis: spikes. */
+/** Fraction of values at either end that may exceed the y axis: spikes. */
 const outliers = 0.002;
 
 /**
  * A chart of curves as SVG: axes with round numbers (x from 0), grid lines, a reference level, and a legend
- * where there is more than one name. Colours come from the page's style sheet.
+ * for several curves. Colours come from the page's style sheet.
  */
 export function lineChart(options: LineChartOptions): Markup {
   const { title, series, xName, yName = '', reference, fromZero = false } = options;

@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { at } from '../base/at.js';
 import type { LicenceNotice, Source } from '../data/index.js';
 import {
   encodeTexts,
@@ -10,32 +11,32 @@ import {
   type EvaluateOptions,
 } from '../eval/index.js';
 import type { LoadedModel } from '../models/index.js';
-import type { ConfusionExample, Picture, ReportData, SearchStrip } from './report-data.js';
+import type { ConfusionExample, ReportData, SearchStrip, Thumbnail } from './report-data.js';
 
 export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks'> {
-  /** Texts to find pictures for. */
+  /** Queries whose hits the report shows. */
   readonly queries: readonly string[];
-  /** Pictures shown for each text. 8 by default. */
+  /** Images shown per query. Default 8. */
   readonly hits?: number;
-  /** Confusions shown for each data set that is shown. 4 by default. */
+  /** Confusions shown per data set. Default 4. */
   readonly confusions?: number;
 }
 
-/** What evaluation adds to a report. */
+/** Parts of a report that come from evaluation. */
 export type GatheredEvaluation = Pick<
   ReportData,
   'results' | 'searches' | 'confusions' | 'licences'
 >;
 
-/** Edge in pixels to which pictures are shrunk for the page. */
-const pictureSize = 96;
+/** Longer side of images on the page, in pixels. */
+const thumbnailSize = 96;
 const mistakenShown = 5;
 const lookalikesShown = 3;
 
 /**
- * Evaluates a model in all tasks and, on the way, collects pictures to show: what it finds for
- * texts, and what it confuses. Pictures come from the first data set in distribution, from those out
- * of distribution, and from all data sets that are of no stated kind.
+ * Evaluates a model in all tasks and collects images for the report: the hits of queries, and
+ * confusions. They come from the first in-distribution data set, all out-of-distribution ones except
+ * held-out classes, and all data sets of unknown kind.
  */
 export async function gatherEvaluation(
   loaded: LoadedModel,
@@ -43,20 +44,20 @@ export async function gatherEvaluation(
   { queries, hits = 8, confusions = 4, ...options }: GatherOptions,
 ): Promise<GatheredEvaluation> {
   const vectors = await queryVectors(loaded, queries, options);
-  const strips: SearchStrip[][] = queries.map(() => []);
+  const searches = queries.map((query) => ({ query, strips: [] as SearchStrip[] }));
   const shown: { source: Source; dataset: EvalDataset; rowOf: Map<string, number> }[] = [];
   const onEmbedded = async ({ dataset, source, embeddings }: EmbeddedDataset): Promise<void> => {
     if (!isShown(dataset, shown)) return;
     const { keys, records, image } = embeddings;
-    const rowOf = new Map(keys.map((key, row) => [key, records[row] ?? 0]));
+    const rowOf = new Map(keys.map((key, row) => [key, at(records, row)]));
     shown.push({ source, dataset, rowOf });
     const features = image.toTypedArray() as Float32Array;
     const index = new ImageIndex({ keys, features, width: image.dim(1) });
-    for (const [at, vector] of vectors.entries()) {
+    for (const [query, vector] of vectors.entries()) {
       const found = index.nearest(vector, hits).map(async ({ row, score }) => {
-        return { ...(await pictureOf(source, records[row] ?? 0)), score };
+        return { ...(await thumbnailOf(source, at(records, row))), score };
       });
-      strips[at]?.push({
+      at(searches, query).strips.push({
         dataset: dataset.name,
         ...(dataset.kind !== undefined && { kind: dataset.kind }),
         hits: await Promise.all(found),
@@ -69,21 +70,21 @@ export async function gatherEvaluation(
     const [labels] = Object.keys(source.labelSets);
     const result = results.find((one) => one.spec === dataset.spec && one.labels === labels);
     for (const confusion of result?.confusions?.slice(0, confusions) ?? []) {
-      const mistaken = confusion.examples.map((key) => rowOf.get(key) ?? 0);
+      const mistaken = confusion.examples.flatMap((key) => rowOf.get(key) ?? []);
       examples.push({
         dataset: dataset.name,
         truth: confusion.truth,
         predicted: confusion.predicted,
         count: confusion.count,
         of: confusion.of,
-        mistaken: await picturesOf(source, mistaken.slice(0, mistakenShown)),
-        lookalikes: await picturesOf(source, members(source, labels ?? '', confusion.predicted)),
+        mistaken: await thumbnailsOf(source, mistaken.slice(0, mistakenShown)),
+        lookalikes: await thumbnailsOf(source, members(source, labels ?? '', confusion.predicted)),
       });
     }
   }
   return {
     results,
-    searches: queries.map((query, at) => ({ query, strips: strips[at] ?? [] })),
+    searches,
     confusions: examples,
     licences: uniqueLicences(shown.flatMap(({ source }) => source.licences)),
   };
@@ -106,7 +107,7 @@ async function queryVectors(
   const values = features.toTypedArray() as Float32Array;
   const width = features.dim(1);
   features.dispose();
-  return queries.map((_, at) => values.subarray(at * width, (at + 1) * width));
+  return queries.map((_, row) => values.subarray(row * width, (row + 1) * width));
 }
 
 /** The first few records of a class. */
@@ -120,18 +121,19 @@ function members({ labelSets }: Source, labels: string, name: string): number[] 
   return found;
 }
 
-function picturesOf(source: Source, records: readonly number[]): Promise<Picture[]> {
-  return Promise.all(records.map((record) => pictureOf(source, record)));
+function thumbnailsOf(source: Source, records: readonly number[]): Promise<Thumbnail[]> {
+  return Promise.all(records.map((record) => thumbnailOf(source, record)));
 }
 
-async function pictureOf(source: Source, record: number): Promise<Picture> {
+async function thumbnailOf(source: Source, record: number): Promise<Thumbnail> {
   const image = sharp(await source.image(record), { pages: 1 })
     .autoOrient()
-    .resize(pictureSize, pictureSize, { fit: 'inside', withoutEnlargement: true })
+    .resize(thumbnailSize, thumbnailSize, { fit: 'inside', withoutEnlargement: true })
     .png({ palette: true, colours: 64, compressionLevel: 9 });
   const png = await image.toBuffer();
+  const [alt = ''] = source.record(record).captions;
   return {
-    alt: source.record(record).captions[0] ?? '',
+    alt,
     uri: `data:image/png;base64,${png.toString('base64')}`,
   };
 }

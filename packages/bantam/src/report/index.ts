@@ -5,9 +5,9 @@ export { renderReport } from './render-report.js';
 export type {
   ConfusionExample,
   NextStep,
-  Picture,
   ReportData,
   RunFacts,
   SearchExample,
   SearchStrip,
+  Thumbnail,
 } from './report-data.js';

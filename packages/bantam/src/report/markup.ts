@@ -1,4 +1,6 @@
-/** Markup that is safe to put into a page as it is. */
+import { at } from '../base/at.js';
+
+/** Markup that needs no escaping. */
 export class Markup {
   constructor(readonly text: string) {}
 
@@ -7,20 +9,20 @@ export class Markup {
   }
 }
 
-/** What a template of {@link markup} takes: markup as it is, anything else escaped; null is nothing. */
+/** Values in templates of {@link markup}: markup stays unchanged, anything else is escaped; null is empty. */
 export type Content = Markup | string | number | null | readonly Content[];
 
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
+const entities = new Map([
+  ['&', '&amp;'],
+  ['<', '&lt;'],
+  ['>', '&gt;'],
+  ['"', '&quot;'],
+  ["'", '&#39;'],
+]);
 
 /** The text with all characters replaced that mean something in HTML, attributes included. */
 export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => entities[character] ?? character);
+  return text.replaceAll(/[&<>"']/g, (character) => entities.get(character) ?? character);
 }
 
 function markupOf(content: Content): string {
@@ -32,11 +34,11 @@ function markupOf(content: Content): string {
 }
 
 /**
- * HTML or SVG from a template; every value in it is escaped unless it is {@link Markup}. (A tag of
- * the name `html` would have the formatter move white space, which means something in a page.)
+ * HTML or SVG from a template; every value in it is escaped unless it is {@link Markup}. (The
+ * formatter would change white space in templates of a tag named `html`.)
  */
 export function markup(strings: TemplateStringsArray, ...values: readonly Content[]): Markup {
   return new Markup(
-    strings.map((text, at) => (at === 0 ? text : markupOf(values[at - 1] ?? null) + text)).join(''),
+    strings.map((text, i) => (i === 0 ? text : markupOf(at(values, i - 1)) + text)).join(''),
   );
 }

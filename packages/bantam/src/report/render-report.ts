@@ -1,14 +1,14 @@
 import { markup, Markup, type Content } from './markup.js';
 import { compact, duration } from './numbers.js';
-import { confusionSection, searchSection } from './picture-sections.js';
+import { confusionSection, searchSection } from './image-sections.js';
 import type { ReportData } from './report-data.js';
 import { resultsSection } from './results-section.js';
 import { styleSheet } from './style.js';
 import { trainingSection } from './training-section.js';
 
 /**
- * A training run and its evaluation as one HTML page that needs nothing else: pictures and charts
- * are inside, and nothing is fetched. Sections without content are left out.
+ * A training run and its evaluation as one self-contained HTML page: images and charts
+ * are inlined, and nothing is fetched. Sections without content are omitted.
  */
 export function renderReport(data: ReportData): string {
   const page = markup`<!doctype html>
@@ -65,7 +65,7 @@ function nextSection({ next }: ReportData): Content {
   if (next.length === 0) return null;
   return markup`
 <section aria-labelledby="next">
-  <h2 id="next">What to try next</h2>
+  <h2 id="next">Next steps</h2>
   <ol class="next">${next.map(
     ({ what, command }) => markup`<li class="card">${what}<code>${command}</code></li>`,
   )}</ol>
@@ -74,7 +74,7 @@ function nextSection({ next }: ReportData): Content {
 
 function licenceNotes({ licences }: ReportData): Content {
   if (licences.length === 0) return null;
-  return markup`<footer>Pictures on this page:<ul>${licences.map(
+  return markup`<footer>Images on this page:<ul>${licences.map(
     ({ part, attribution, licence }) => markup`<li>${part}: ${attribution} (${licence})</li>`,
   )}</ul></footer>`;
 }

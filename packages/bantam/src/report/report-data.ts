@@ -2,7 +2,7 @@ import type { LicenceNotice } from '../data/index.js';
 import type { EvaluationResult } from '../eval/index.js';
 import type { MetricsRow, ValidationRow } from '../train/index.js';
 
-/** What was trained, on what, for how long. */
+/** Model, data and duration of a run. */
 export interface RunFacts {
   /** Name of the model's configuration. */
   readonly model: string;
@@ -21,20 +21,20 @@ export interface RunFacts {
   readonly more?: Readonly<Record<string, string>>;
 }
 
-/** A picture of the data set, small enough to stand in the page. */
-export interface Picture {
-  /** What it shows, for those who cannot see it. */
+/** An image of a data set, small enough to be inlined. */
+export interface Thumbnail {
+  /** Its caption, for screen readers. */
   readonly alt: string;
   /** `data:image/png;base64,…` */
   readonly uri: string;
 }
 
-/** Pictures of one data set that fit a query best, best first. */
+/** Hits of a query in one data set, best first. */
 export interface SearchStrip {
   readonly dataset: string;
-  /** How the data set relates to what was trained on. */
+  /** Relation of the data set to the training data. */
   readonly kind?: string;
-  readonly hits: readonly (Picture & { readonly score: number })[];
+  readonly hits: readonly (Thumbnail & { readonly score: number })[];
 }
 
 export interface SearchExample {
@@ -42,27 +42,27 @@ export interface SearchExample {
   readonly strips: readonly SearchStrip[];
 }
 
-/** Pictures of one class that were taken for another. */
+/** Images of one class that were classified as another. */
 export interface ConfusionExample {
   readonly dataset: string;
   readonly truth: string;
   readonly predicted: string;
   readonly count: number;
-  /** Pictures that the true class has. */
+  /** Images of the true class. */
   readonly of: number;
-  /** Some of those that were mistaken. */
-  readonly mistaken: readonly Picture[];
-  /** Some that do belong to the class that they were taken for. */
-  readonly lookalikes: readonly Picture[];
+  /** Some of the misclassified images. */
+  readonly mistaken: readonly Thumbnail[];
+  /** Some images that do belong to the predicted class. */
+  readonly lookalikes: readonly Thumbnail[];
 }
 
-/** What to do after reading. */
+/** A suggestion with its command. */
 export interface NextStep {
   readonly what: string;
   readonly command: string;
 }
 
-/** All that a report shows. */
+/** Contents of a report. */
 export interface ReportData {
   readonly title: string;
   readonly date: Date;
@@ -75,6 +75,6 @@ export interface ReportData {
   readonly searches: readonly SearchExample[];
   readonly confusions: readonly ConfusionExample[];
   readonly next: readonly NextStep[];
-  /** Whose pictures the page shows, and under which licence. */
+  /** Licences of the images on the page. */
   readonly licences: readonly LicenceNotice[];
 }

@@ -11,7 +11,7 @@ import { escapeHtml, markup } from './markup.js';
 import { compact, duration } from './numbers.js';
 import { renderReport } from './render-report.js';
 import type { ReportData } from './report-data.js';
-import { extentOf, ticks } from './scale.js';
+import { extentOf, ticks } from './numbers.js';
 import { smooth, thin } from './series.js';
 
 describe('markup', () => {
@@ -98,12 +98,12 @@ describe('lineChart', () => {
       series: [{ name: 'only', points }],
       xName: 'steps',
       yName: 'loss',
-      reference: { name: 'guessing', y: 10 },
+      reference: { name: 'chance', y: 10 },
     }).text;
     assert.match(svg, /aria-label="A &amp; B"/);
     const [, path = ''] = /<path class="main" d="([^"]*)"/.exec(svg) ?? [];
     assert.deepEqual(path.match(/[ML]/g), ['M', 'L', 'M', 'L']);
-    for (const text of ['steps', 'loss', 'guessing']) assert.ok(svg.includes(`>${text}</text>`));
+    for (const text of ['steps', 'loss', 'chance']) assert.ok(svg.includes(`>${text}</text>`));
     assert.doesNotMatch(svg, /NaN|undefined/);
   });
 
@@ -162,11 +162,11 @@ describe('renderReport', () => {
     assert.doesNotMatch(page, /id="(results|searches|confusions)"/);
   });
 
-  it('leaves curves out where nothing was trained', () => {
+  it('omits the curves of a run without metrics', () => {
     assert.doesNotMatch(renderReport({ ...report, metrics: [] }), /id="training"/);
   });
 
-  it('shows the curve of validations where there are some', () => {
+  it('shows the curve of validations if there are any', () => {
     const validations = [0.2, 0.3].map((value, i) => ({
       step: i,
       samples: 256 * i,
@@ -179,7 +179,7 @@ describe('renderReport', () => {
     assert.doesNotMatch(renderReport(report), /of the validations/);
   });
 
-  it('shows an evaluation with its pictures', async () => {
+  it('shows an evaluation with its images', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bantam-report-'));
     try {
       await writeImages(folder, { cat: ['red', 'blue'], dog: ['lime', 'gold'] });

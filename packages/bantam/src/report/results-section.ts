@@ -7,9 +7,9 @@ export function resultsSection({ results }: ReportData): Content {
   if (results.length === 0) return null;
   return markup`
 <section aria-labelledby="results">
-  <h2 id="results">What it learned</h2>
-  <p class="lead">Small figures are the chance level: what a model that has learned nothing would
-    score. The mark on each bar shows it too.</p>
+  <h2 id="results">Evaluation</h2>
+  <p class="lead">Small figures are chance levels: the expected score of an untrained model. The mark on
+    each bar shows the same.</p>
   <div class="tables">${metricTables(results).map(tableMarkup)}</div>
 </section>`;
 }
@@ -19,7 +19,7 @@ function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
 <div class="card scroll"><table>
   <caption>${title}${note === undefined ? null : markup`<small>${note}</small>`}</caption>
   <thead><tr>
-    <th scope="col">data set</th><th scope="col" class="number">pictures</th>
+    <th scope="col">data set</th><th scope="col" class="number">images</th>
     ${columns.map(({ name }) => markup`<th scope="col">${name}</th>`)}
   </tr></thead>
   <tbody>${rows.map(
@@ -33,7 +33,7 @@ function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
 </table></div>`;
 }
 
-/** A label that says how a data set relates to what was trained on. */
+/** A label with the relation of a data set to the training data. */
 export function kindTag(kind: string | undefined): Content {
   if (kind === undefined) return null;
   const look = kind !== 'in-distribution' ? 'tag new' : 'tag';
@@ -55,6 +55,6 @@ function metricCell({ value, chance }: MetricCell, kind: 'fraction' | 'rank'): M
   </svg></td>`;
 }
 
-function percent(share: number): string {
-  return `${Number((100 * share).toFixed(2))}%`;
+function percent(fraction: number): string {
+  return `${Number((100 * fraction).toFixed(2))}%`;
 }

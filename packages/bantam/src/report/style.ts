@@ -75,8 +75,8 @@ td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; }
 .queries h3 { margin: 0 0 10px; font-size: 17px; }
 .strip + .strip { margin-top: 12px; }
 .strip p { margin: 0 0 5px; font-size: 13px; color: var(--soft); }
-.pictures { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 6px; margin: 0; padding: 0; list-style: none; }
-.pictures img, .few img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
+.images { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 6px; margin: 0; padding: 0; list-style: none; }
+.images img, .few img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
   border: 1px solid var(--line); border-radius: 8px; padding: 3px; }
 
 .confusions { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); gap: 16px; }
@@ -99,7 +99,7 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
   main, header.top, footer { padding-left: 16px; padding-right: 16px; }
   .card { padding: 14px; }
   .scroll > .chart { min-width: 640px; }
-  .pictures { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+  .images { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .pair { grid-template-columns: 1fr; gap: 10px; }
 }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }

@@ -5,12 +5,12 @@ import { compact } from './numbers.js';
 import type { ReportData } from './report-data.js';
 import { smooth, type Point } from './series.js';
 
-/** Share of the run after which a point counts half in the smoothed curve. */
+/** Half-life of the smoothed curve as a fraction of the run. */
 const smoothing = 1 / 60;
 
 const small = { width: 270, height: 170, xName: 'samples seen' } as const;
 
-/** The curves of training: the loss, large, and what explains it, small. */
+/** Curves of training: the loss, large, and the quantities that explain it, small. */
 export function trainingSection({ metrics, validations = [], run }: ReportData): Content {
   if (metrics.length < 2) return null;
   const curve = (value: (row: MetricsRow) => number): Point[] =>
@@ -46,7 +46,7 @@ export function trainingSection({ metrics, validations = [], run }: ReportData):
     {
       ...small,
       heading: 'Waiting for data',
-      title: 'Share of the time spent waiting for data, by samples seen',
+      title: 'Fraction of the time spent waiting for data, by samples seen',
       series: [
         {
           name: 'waiting',
@@ -62,15 +62,15 @@ export function trainingSection({ metrics, validations = [], run }: ReportData):
     {
       ...small,
       heading: 'Logit scale',
-      title: 'Learned factor of the cosines by samples seen',
+      title: 'Learned multiplier of the cosine similarities by samples seen',
       series: [{ name: 'logit scale', points: curve((row) => row.logitScale) }],
     },
   ];
   return markup`
 <section aria-labelledby="training">
   <h2 id="training">Training</h2>
-  <p class="lead">The contrastive loss asks, in every batch of ${run.batchSize}, which caption belongs
-    to which picture. Guessing gives ln ${run.batchSize} = ${chance.toFixed(2)}; training ended at
+  <p class="lead">The contrastive loss matches, in every batch of ${run.batchSize}, captions
+    to images. Chance is ln ${run.batchSize} = ${chance.toFixed(2)}; training ended at
     ${first === undefined ? '–' : first.y.toFixed(2)}.</p>
   <div class="card scroll">${lossChart(loss, halfLife, chance)}</div>
   <div class="charts">${charts.map(
@@ -80,7 +80,7 @@ export function trainingSection({ metrics, validations = [], run }: ReportData):
 </section>`;
 }
 
-/** The curve of the validations; none where there are too few for one. */
+/** The curve of validations, if there are two or more. */
 function validationChart(
   validations: readonly ValidationRow[],
 ): (LineChartOptions & { heading: string })[] {
@@ -106,7 +106,7 @@ function lossChart(points: readonly Point[], halfLife: number, chance: number): 
     ],
     xName: 'samples seen',
     yName: 'contrastive loss',
-    reference: { name: 'guessing', y: chance },
+    reference: { name: 'chance', y: chance },
     width: 880,
     height: 320,
   });

@@ -1,7 +1,7 @@
 import { decodeHTML, decodeHTMLStrict } from 'entities';
 import { fixC1Controls, fixMojibake } from './mojibake.js';
 
-/** What HTML forbids to name by number: controls (the C1 ones stand for Windows-1252), noncharacters. */
+/** Numbers that HTML forbids: controls (C1 ones mean Windows-1252) and noncharacters. */
 // eslint-disable-next-line no-control-regex -- control characters are the subject
 const FORBIDDEN = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\ufdd0-\ufdef]/u;
 
@@ -84,7 +84,7 @@ function fixLineOnce(line: string, unescape: boolean): string {
  * Not covered: UTF-8 that was read as anything else (Windows-1250, -1251, -1253, -1254, -1257, ISO
  * 8859-2, Mac Roman, code page 437), bytes lost to `?`, CESU-8, and ftfy's rarer marks of suspicion
  * (its tables of improbable pairs are longer than ours, so that it repairs some isolated letters of
- * which we take no notice). Such text is left as it is.
+ * which we take no notice). Such text stays unchanged.
  */
 export function fixText(text: string): string {
   let unescape = true;
@@ -103,14 +103,14 @@ export function fixText(text: string): string {
 }
 
 /**
- * What is done to a text before it is tokenized, under OpenCLIP's names. `none`: nothing.
+ * Cleaning of a text before it is tokenized, under OpenCLIP's names. `none`: nothing.
  * `whitespace`: {@link fixText}, HTML references twice, runs of white space to one space.
  * `lower`: that, and lower case. `canonicalize`: that, without ASCII punctuation (SigLIP).
  */
 export type Cleaning = 'none' | 'whitespace' | 'lower' | 'canonicalize';
 
 /** White space as Python's `str.split` has it: Unicode's, and four separators of ASCII. */
-// eslint-disable-next-line no-control-regex -- control characters are the subject
+
 const SPACES = /[\p{White_Space}\x1c-\x1f]+/gu;
 
 function collapseSpaces(text: string): string {

@@ -72,14 +72,14 @@ describe('clipTokenizer', () => {
     for (const [text] of ids) assert.deepEqual(loaded.encode(text), tokenizer.encode(text));
   });
 
-  it('says which file is missing or wrong', async () => {
+  it('names the file that is missing or wrong', async () => {
     await assert.rejects(
       clipTokenizer({ mergesFile: 'no/merges.txt' }),
       (error) => error instanceof BantamError && error.message.includes('no/merges.txt'),
     );
     await assert.rejects(
       clipTokenizer({ mergesFile: files.vocabFile }),
-      (error) => error instanceof BantamError && error.message.includes('not a pair of pieces'),
+      (error) => error instanceof BantamError && error.message.includes('not a pair of tokens'),
     );
   });
 });

@@ -5,7 +5,7 @@ import { HubTokenizer } from './hub-tokenizer.js';
 import type { TokenizerFiles, TokenizerJson } from './tokenizer-files.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** Ends the last piece of each word. */
+/** Ends the last token of each word. */
 export const END_OF_WORD = '</w>';
 
 /**
@@ -35,7 +35,7 @@ export const BYTE_CHARACTERS: readonly string[] = (() => {
 })();
 
 export interface ClipVocabulary {
-  /** Ids of all pieces, special tokens included. */
+  /** Ids of all tokens, special tokens included. */
   readonly vocab: Readonly<Record<string, number>>;
   /** Pairs in the order in which they merge. */
   readonly merges: readonly (readonly [string, string])[];
@@ -173,7 +173,7 @@ async function readMerges(file: string): Promise<[string, string][]> {
     const [left, right, ...rest] = line.trim().split(/\s+/);
     if (left === undefined || right === undefined || rest.length > 0) {
       throw new BantamError(
-        `Line ${i + 2} of ${file} is not a pair of pieces; give bpe_simple_vocab_16e6.txt.gz or merges.txt.`,
+        `Line ${i + 2} of ${file} is not a pair of tokens; give bpe_simple_vocab_16e6.txt.gz or merges.txt.`,
       );
     }
     return [left, right];
@@ -181,15 +181,15 @@ async function readMerges(file: string): Promise<[string, string][]> {
 }
 
 /** Ids as CLIP numbers them: bytes, bytes that end a word, merges, start and end of text. */
-function numberPieces(merges: readonly [string, string][]): Record<string, number> {
-  const pieces = [
+function numberTokens(merges: readonly [string, string][]): Record<string, number> {
+  const tokens = [
     ...BYTE_CHARACTERS,
     ...BYTE_CHARACTERS.map((character) => character + END_OF_WORD),
     ...merges.map(([left, right]) => left + right),
     START,
     END,
   ];
-  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
 
 async function readVocabulary(file: string): Promise<Record<string, number>> {
@@ -215,7 +215,7 @@ export async function clipTokenizer({
   contextLength = 77,
 }: ClipTokenizerOptions): Promise<Tokenizer> {
   const merges = await readMerges(mergesFile);
-  const vocab = vocabFile === undefined ? numberPieces(merges) : await readVocabulary(vocabFile);
+  const vocab = vocabFile === undefined ? numberTokens(merges) : await readVocabulary(vocabFile);
   if (vocab[START] === undefined || vocab[END] === undefined) {
     throw new BantamError(
       `${vocabFile ?? mergesFile} has no start and end of text; give CLIP's vocab.json.`,

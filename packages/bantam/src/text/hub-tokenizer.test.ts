@@ -44,7 +44,7 @@ describe('loadTokenizer', () => {
     assert.equal(tokenizer.encode('x'.repeat(50)).length, 9);
   });
 
-  it('says what is wrong with the files', async () => {
+  it('names the fault of the files', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bantam-load-'));
     const file = join(directory, 'tokenizer.json');
     const fails = (words: string) => (error: unknown) =>
@@ -58,7 +58,7 @@ describe('loadTokenizer', () => {
     await assert.rejects(loadTokenizer(file), fails('cannot be read'));
   });
 
-  it('refuses ids that no embedding has, wherever they are', async () => {
+  it('refuses ids outside of the embedding, in any file', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bantam-load-'));
     const file = join(directory, 'tokenizer.json');
     const whole = fixture('kinds/gpt2/tokenizer.json') as {
@@ -84,7 +84,7 @@ describe('loadTokenizer', () => {
     await refuses({ padding: { pad_id: 1.5 } }, /padding the id 1.5/);
   });
 
-  it('refuses to encode what a vocabulary without an unknown token has no id for', async () => {
+  it('refuses text without an id if the vocabulary has no unknown token', async () => {
     const file = join(await mkdtemp(join(tmpdir(), 'bantam-load-')), 'tokenizer.json');
     const whole = fixture('kinds/whitespace/tokenizer.json') as { model: object };
     const model = { ...whole.model, unk_token: 0 };

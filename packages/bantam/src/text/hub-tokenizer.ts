@@ -138,7 +138,7 @@ export class HubTokenizer implements Tokenizer {
 export interface LoadTokenizerOptions {
   /** Default: what the files say (`truncation.max_length`, then `model_max_length`), else 77. */
   readonly contextLength?: number;
-  /** What to do to texts first. Default: what Bantam wrote to the files, else nothing. */
+  /** Cleaning of texts. Default: that of the files if Bantam wrote them, else none. */
   readonly clean?: Cleaning;
 }
 

@@ -1,7 +1,7 @@
 import * as library from '@huggingface/tokenizers';
 import type { TokenizerJson } from './tokenizer-files.js';
 
-/** What is used of a tokenizer of Hugging Face's JavaScript library. */
+/** The used part of a tokenizer of Hugging Face's JavaScript library. */
 export interface Hub {
   readonly normalizer: { normalize(text: string): string } | null;
   readonly pre_tokenizer: { pre_tokenize(text: string): string[] } | null;

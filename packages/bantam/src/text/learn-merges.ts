@@ -1,6 +1,6 @@
 import { at } from '../base/at.js';
 
-/** A pair of neighbouring pieces. */
+/** A pair of neighbouring tokens. */
 interface Pair {
   readonly key: number;
   readonly count: number;
@@ -67,7 +67,7 @@ function mergePair(word: readonly number[], left: number, right: number, merged:
   return result;
 }
 
-/** A word as the ids of its pieces, and how often it occurs. */
+/** A word as the ids of its tokens, and how often it occurs. */
 export interface CountedWord {
   readonly symbols: readonly number[];
   readonly count: number;
@@ -83,7 +83,7 @@ export interface LearnMergesOptions {
 
 /**
  * Byte-pair encoding (Sennrich et al., "Neural Machine Translation of Rare Words with Subword
- * Units", 2016): merges the most frequent pair of neighbouring pieces, again and again. Counts are
+ * Units", 2016): merges the most frequent pair of neighbouring tokens, again and again. Counts are
  * kept up to date word by word instead of being taken anew, so that the time goes with the number
  * of changes. Ties go to the pair with the smaller left id, then the smaller right id; the result
  * does not depend on the order of the words.

@@ -5,7 +5,7 @@
 
 /* eslint-disable no-control-regex -- bytes as characters are the subject */
 
-/** Bytes 0x80 to 0x9f of Windows-1252; the five that it leaves free stand for themselves. */
+/** Bytes 0x80 to 0x9f of Windows-1252; the five that it leaves free map to themselves. */
 const HIGH = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
 
 /** Stands for a byte that was lost: it has become U+FFFD. */
@@ -102,7 +102,7 @@ function fixOnce(text: string): string {
 /**
  * Undoes UTF-8 read as Windows-1252 or Latin-1, several times over if need be: the whole text where
  * it is UTF-8 throughout, otherwise the damaged stretches. Text that gives no reason for suspicion
- * is returned as it is.
+ * is returned unchanged.
  */
 export function fixMojibake(text: string): string {
   let before: string;

@@ -5,7 +5,7 @@ import { fixture } from '../test-support/text-fixture.js';
 import { loadTokenizer } from './hub-tokenizer.js';
 import {
   classifyWords,
-  placesBySyntax,
+  indicesBySyntax,
   reductionMethods,
   TextReducer,
   type TextReduction,
@@ -51,13 +51,13 @@ describe('TextReducer', () => {
     for (const [sentence, length, ids] of reference.syntax) {
       const words = sentence.split(' ').filter((word) => word !== '');
       const classes = words.map((word) => reference.vocabulary[word] ?? 'other');
-      const kept = placesBySyntax(classes, length - 2).map((place) => words[place]);
+      const kept = indicesBySyntax(classes, length - 2).map((place) => words[place]);
       const own = tokenizer.encode(kept.join(' ')).slice(1, -1);
       assert.deepEqual([ids[0], ...own.slice(0, length - 2), ids.at(-1)], ids, sentence);
     }
   });
 
-  it('gives the ids of OpenCLIP where the classes are the same', () => {
+  it('gives the ids of OpenCLIP if the word classes agree', () => {
     const alike = reference.syntax.filter(([sentence]) =>
       classifyWords(sentence).every((word) => word.class === reference.vocabulary[word.text]),
     );
@@ -69,7 +69,7 @@ describe('TextReducer', () => {
   });
 
   for (const method of reductionMethods) {
-    it(`leaves texts alone that fit: ${method}`, () => {
+    it(`keeps texts that fit unchanged: ${method}`, () => {
       for (const [sentence, length, ids] of reference.whole) {
         const never = () => assert.fail('It draws.');
         assert.deepEqual(reducer(method, length).encode(sentence, never), ids);
@@ -83,7 +83,7 @@ describe('TextReducer', () => {
     assert.deepEqual(ids, short.encode(text));
   });
 
-  it('draws every id of a text equally often, in order', () => {
+  it('samples every id of a text equally often, in order', () => {
     const whole = tokenizer.encode(text);
     const own = whole.slice(1, -1);
     const random = reducer('random', 8);
@@ -101,12 +101,12 @@ describe('TextReducer', () => {
     for (const id of new Set(own)) {
       const times = own.filter((other) => other === id).length;
       const error = Math.abs((counts.get(id) ?? 0) / draws / times - share);
-      // Five standard deviations of a share of so many draws.
+      // Five standard deviations of a fraction of so many draws.
       assert.ok(error < 5 * Math.sqrt((share * (1 - share)) / draws), `${id}: ${error}`);
     }
   });
 
-  it('draws every run of a text equally often', () => {
+  it('samples every run of a text equally often', () => {
     const own = tokenizer.encode(text).slice(1, -1);
     const block = reducer('block', 8);
     const uniform = uniformOf(3);
@@ -154,7 +154,7 @@ describe('TextReducer', () => {
     );
   });
 
-  it('pads a batch to its longest row, each drawn from a stream of its own', () => {
+  it('pads a batch to its longest row, and samples each row from its own stream', () => {
     const random = reducer('random', 8);
     const { ids, shape } = random.encodeBatch([text, 'a cat', text], (row) => uniformOf(row + 1));
     assert.deepEqual(shape, [3, 8]);

@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
-import tagger from 'compromise/two';
+import type tagger from 'compromise/two';
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import type { EncodedBatch, Tokenizer } from './tokenizer.js';
 
-/** What a word is, as far as the syntax reduction of texts asks. */
+/** Class of a word in the syntax reduction of texts. */
 export type WordClass = 'noun' | 'adjective' | 'verb' | 'other';
 
 /** A word of a text, without the punctuation around it. */
@@ -78,12 +79,12 @@ const ranks: Readonly<Record<WordClass, number>> = { noun: 1, adjective: 2, verb
 const CACHE_LIMIT = 1 << 18;
 
 /**
- * Places of the `count` words that rank first, noun before adjective before verb before others and
+ * Indices of the `count` words that rank first, noun before adjective before verb before others and
  * the earlier before the later, in the order of the text.
  */
-export function placesBySyntax(classes: readonly WordClass[], count: number): number[] {
-  const order = classes.map((_, place) => place);
-  const rank = (place: number) => ranks[classes[place] ?? 'other'];
+export function indicesBySyntax(classes: readonly WordClass[], count: number): number[] {
+  const order = classes.map((_, index) => index);
+  const rank = (index: number) => ranks[at(classes, index)];
   order.sort((a, b) => rank(a) - rank(b));
   return order.slice(0, count).sort((a, b) => a - b);
 }
@@ -99,7 +100,7 @@ function sortedSubset<T>(values: readonly T[], count: number, uniform: Uniform):
 
 /**
  * Encodes texts to at most {@link TextReduction.length} ids. The tokenizer's start and end stay
- * first and last; a text that fits is encoded as ever. What is drawn comes from the ids that
+ * first and last; a text that fits is encoded as ever. Random subsets come from the ids that
  * {@link Tokenizer.encode} gives, which end at the tokenizer's context.
  */
 export class TextReducer {
@@ -131,7 +132,7 @@ export class TextReducer {
     return [...before, ...choose(own, { method, room, uniform }), ...after];
   }
 
-  /** Ids of many texts, padded on the right to the longest; row i draws from `uniformOf(i)`. */
+  /** Ids of many texts, padded on the right to the longest; row i samples from `uniformOf(i)`. */
   encodeBatch(texts: readonly string[], uniformOf: (row: number) => Uniform): EncodedBatch {
     const rows = texts.map((text, row) => this.encode(text, uniformOf(row)));
     const columns = rows.reduce((longest, row) => Math.max(longest, row.length), 0);
@@ -149,11 +150,11 @@ export class TextReducer {
     const { length } = this.#reduction;
     const special = this.#tokenizer.encode('').length;
     const words = classifyWords(text);
-    const places = placesBySyntax(
+    const indices = indicesBySyntax(
       words.map((word) => word.class),
       length - special,
     );
-    const kept = places.map((place) => words[place]?.text).join(' ');
+    const kept = indices.map((index) => at(words, index).text).join(' ');
     const { before, own, after } = this.#frame(this.#tokenizer.encode(kept));
     const ids = [...before, ...own.slice(0, length - special), ...after];
     if (this.#bySyntax.size >= CACHE_LIMIT) this.#bySyntax.clear();
@@ -161,7 +162,7 @@ export class TextReducer {
     return ids;
   }
 
-  /** The start of a text's ids, what stands between, and the end. */
+  /** The start of a text's ids, its own ones, and the end. */
   #frame(ids: readonly number[]): { before: number[]; own: number[]; after: number[] } {
     const { sotId, eotId } = this.#tokenizer;
     const start = ids[0] === sotId ? 1 : 0;

@@ -25,11 +25,11 @@ export type SpecialToken = 'bos_token' | 'cls_token' | 'eos_token' | 'sep_token'
 /** The parts of `tokenizer_config.json` and `special_tokens_map.json` that are read here. */
 export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, TokenName>>> {
   readonly model_max_length?: number;
-  /** What Bantam needs and the others have no place for; they ignore it. */
+  /** Bantam's own settings; other readers ignore them. */
   readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
 }
 
-/** A tokenizer as it lies on disk. */
+/** A tokenizer's files. */
 export interface TokenizerFiles {
   readonly tokenizer: TokenizerJson;
   readonly config: TokenizerConfig;

@@ -37,7 +37,7 @@ describe('trainTokenizer', () => {
     );
   });
 
-  it("gives the ids of Python's tokenizers where nothing is cleaned", async () => {
+  it("gives the ids of Python's tokenizers without cleaning", async () => {
     const tokenizer = await loadTokenizer(trained, { clean: 'none', contextLength: 2000 });
     for (const [text, ids] of expected.tokenizers) {
       assert.deepEqual(tokenizer.encode(text), ids, JSON.stringify(text.slice(0, 60)));
@@ -63,7 +63,7 @@ describe('trainTokenizer', () => {
     assert.deepEqual(tokenizer.encodeBatch([]).shape, [0, 0]);
   });
 
-  it('learns the same whatever the order of the captions', () => {
+  it('does not depend on the order of the captions', () => {
     const reversed = trainTokenizer([...captions].reverse(), options);
     const tokenizer = trainTokenizer(captions, options);
     for (const caption of captions) {

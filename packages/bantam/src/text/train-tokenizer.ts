@@ -11,7 +11,7 @@ export interface TrainTokenizerOptions {
   /** The most ids, special tokens included; fewer if the captions do not yield as many merges. */
   readonly vocabSize?: number;
   readonly contextLength?: number;
-  /** Pairs of pieces that occur less often do not become one piece. */
+  /** Pairs of tokens that occur less often do not become one token. */
   readonly minFrequency?: number;
   /** Cleaning before training and encoding; the default is what OpenCLIP's HFTokenizer does. */
   readonly clean?: Cleaning;
@@ -52,7 +52,7 @@ function countWords(captions: Iterable<string>, clean: Cleaning): Map<string, nu
 /**
  * Trains a byte-level BPE tokenizer of CLIP's kind on captions (see {@link learnMerges} for the
  * algorithm and its order of ties): normal form C, white space collapsed, lower case, CLIP's
- * pattern of words, pieces of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
+ * pattern of words, tokens of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
  *
  * Ids: 0 is padding and nothing else; 1–256 the bytes; 257–512 bytes that end a word; then the
  * merges; the highest two are the start and the end of text, so that the end token is where

@@ -1,3 +1,4 @@
+import { dims } from '../at.js';
 import { TorchError } from '../errors.js';
 import { add } from '../ops/arithmetic.js';
 import { gt, where } from '../ops/compare.js';
@@ -5,7 +6,7 @@ import { arange, full, zeros } from '../ops/create.js';
 import { baddbmm, bmm, linear } from '../ops/matrix.js';
 import { scaledDotProductAttention, shortAttention, softmax } from '../ops/neural.js';
 import { linearPacked } from '../ops/packed.js';
-import { packRows, unpackRows, type Packing } from '../ops/ragged.js';
+import { packRows, unpackRows, type Packing } from '../ops/shape.js';
 import {
   expand,
   narrow,
@@ -20,10 +21,10 @@ import {
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { xavierUniformInit, zerosInit } from './init.js';
-import { Int8Weight } from './int8-weight.js';
+import { Int8Weight } from './inference-weights.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
-import { PackedWeight } from './packed-weight.js';
+import { PackedWeight } from './inference-weights.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link MultiheadAttention}. */
@@ -36,19 +37,19 @@ export interface MultiheadAttentionOptions {
 
 /** Options of {@link MultiheadAttention.forward}. */
 export interface AttentionForwardOptions {
-  /** Each token sees itself and those before it. Default false. */
+  /** Each token attends to itself and those before it. Default false. */
   causal?: boolean;
   /** Added to the scores: [Lq, L], or what broadcasts to [B, heads, Lq, L]. */
   mask?: Tensor | undefined;
   /** The tokens [B, Lq, W] whose output is needed; default: all of x. Keys and values are of x. */
   queries?: Tensor | undefined;
-  /** The places int64 [B, Lq] of the queries among the tokens of x: for `causal` with `queries`. */
+  /** Positions int64 [B, Lq] of the queries in x, for `causal` with `queries`. */
   positions?: Tensor | undefined;
   /** Added to the result: [B, Lq, W]. */
   residual?: Tensor | undefined;
-  /** Where the sequences are in x [T, W], whose result is [T, W] too; without mask and queries. */
+  /** Bounds of the sequences in x [T, W], whose result is [T, W] too; without mask and queries. */
   packing?: Packing | undefined;
-  /** Use libtorch's fused kernel. Default: where it is the faster one, see {@link fusedIsFaster}. */
+  /** Use libtorch's fused kernel. Default: if it is faster, see {@link fusedIsFaster}. */
   fused?: boolean;
 }
 
@@ -64,35 +65,31 @@ function fusedIsFaster({ device, dtype }: Tensor, length: number): boolean {
   return length >= (dtype === 'bfloat16' || dtype === 'float16' ? 2048 : 512);
 }
 
-/** −∞ where a token would see a later one, 0 elsewhere: [Lq, L], or [B, 1, Lq, L] by positions. */
+/** −∞ where a token would attend to a later one, 0 elsewhere: [Lq, L], or [B, 1, Lq, L] by positions. */
 function causalMask(length: number, x: Tensor, positions: Tensor | undefined): Tensor {
   const { device } = x;
   if (positions === undefined) return triu(full([length, length], -Infinity, { device }), 1);
   const later = gt(arange(length, { device }), unsqueeze(positions, -1));
-  const hidden = where(later, full([], -Infinity, { device }), full([], 0, { device }));
-  return unsqueeze(hidden, 1);
+  const additiveMask = where(later, full([], -Infinity, { device }), full([], 0, { device }));
+  return unsqueeze(additiveMask, 1);
 }
 
 /** softmax(q·kᵀ/√d + bias)·v as two batched products; q [B, H, Lq, d], k and v [B, H, L, d]. */
 function productAttention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | undefined): Tensor {
-  const [batch, heads, rows, depth] = q.shape as [number, number, number, number];
+  const [batch, heads, rows, depth] = dims(q, 4);
   const length = k.dim(2);
-  const [q3, k3, v3] = [q, k, v].map((x) => reshape(x, [batch * heads, x.dim(2), depth])) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
+  const joined = (x: Tensor): Tensor => reshape(x, [batch * heads, x.dim(2), depth]);
   const added =
     bias === undefined || bias.rank <= 2
       ? bias
       : reshape(expand(bias, [batch, heads, rows, length]), [batch * heads, rows, length]);
   const scores = baddbmm(
     added ?? zeros([1, 1, 1], { dtype: q.dtype, device: q.device }),
-    q3,
-    transpose(k3, 1, 2),
+    joined(q),
+    transpose(joined(k), 1, 2),
     { beta: added === undefined ? 0 : 1, alpha: 1 / Math.sqrt(depth) },
   );
-  return reshape(bmm(softmax(scores, -1), v3), [batch, heads, rows, depth]);
+  return reshape(bmm(softmax(scores, -1), joined(v)), [batch, heads, rows, depth]);
 }
 
 /**
@@ -142,9 +139,9 @@ export class MultiheadAttention extends Module {
     return linear(x, some, rows(bias));
   }
 
-  /** What {@link project} gives, taken apart: each [B, heads, L, d] as a view. */
+  /** q, k and v of {@link project}, each [B, heads, L, d] as a view. */
   #split(projected: Tensor): Tensor[] {
-    const [batch, length, width] = projected.shape as [number, number, number];
+    const [batch, length, width] = dims(projected, 3);
     const own = this.inProjWeight.dim(1);
     const shape = [batch, length, width / own, this.heads, own / this.heads];
     return unbind(reshape(projected, shape), 2).map((part) => permute(part, [0, 2, 1, 3]));
@@ -178,8 +175,8 @@ export class MultiheadAttention extends Module {
     const [q, k, v] = projected.flatMap((part) => this.#split(part)) as [Tensor, Tensor, Tensor];
     const length = k.dim(2);
     const past = causal ? causalMask(length, q, queries && positions) : undefined;
-    const summed = past && mask ? add(past, mask) : (past ?? mask);
-    const bias = summed && to(summed, { dtype: q.dtype });
+    const total = past && mask ? add(past, mask) : (past ?? mask);
+    const bias = total && to(total, { dtype: q.dtype });
     const { fused = fusedIsFaster(q, length) } = options;
     const mixed = fused
       ? scaledDotProductAttention(q, k, v, { mask: bias ?? null })

@@ -1,13 +1,14 @@
+import { at } from '../at.js';
 import { zeros } from '../ops/create.js';
-import { depthwiseConv2d } from '../ops/depthwise.js';
-import { conv2d, conv2dFloat32, type PerSide } from '../ops/neural.js';
+import { depthwiseConv2d } from '../ops/conv.js';
+import { conv2d, conv2dFloat32, type PerSide } from '../ops/conv.js';
 import { fusedConv } from '../ops/packed.js';
 import { slice } from '../ops/shape.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
 import { Module } from './module.js';
-import { PackedWeight } from './packed-weight.js';
+import { PackedWeight } from './inference-weights.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link Conv2d}; a pair is (vertical, horizontal). */
@@ -60,16 +61,16 @@ export class Conv2d extends Module {
     }
     if (this.#isDepthwise()) return depthwiseConv2d(x, weight, bias);
     if (isStridedPoint(weight, stride, padding)) {
-      const seen = slice(slice(x, { dim: 2, step: stride }), { dim: 3, step: stride });
-      return conv2d(seen, weight, { bias, groups });
+      const sampled = slice(slice(x, { dim: 2, step: stride }), { dim: 3, step: stride });
+      return conv2d(sampled, weight, { bias, groups });
     }
     const options = { bias, stride, padding, dilation, groups };
-    return isFasterWide(x, weight, groups)
+    return isFasterInFloat32(x, weight, groups)
       ? conv2dFloat32(x, weight, options)
       : conv2d(x, weight, options);
   }
 
-  /** Whether each channel has a kernel of its own, and the map keeps its size. */
+  /** True if each channel has a kernel of its own and the map keeps its size. */
   #isDepthwise(): boolean {
     const [outChannels, perGroup, ...kernel] = this.weight.shape;
     const { stride, padding, dilation, groups } = this;
@@ -78,13 +79,13 @@ export class Conv2d extends Module {
       perGroup === 1 &&
       outChannels === groups &&
       [stride, dilation].flat().every((step) => step === 1) &&
-      kernel.every((length, side) => length === 2 * (around[side] ?? 0) + 1)
+      kernel.every((length, axis) => length === 2 * at(around, axis) + 1)
     );
   }
 }
 
 /**
- * A 1×1 kernel sees every stride-th place alone. With few channels that lie side by side, libtorch
+ * A 1×1 kernel reads every stride-th location only. With few channels in channels-last memory, libtorch
  * 2.13 writes beyond its memory in the weight gradient of such a convolution, but not of one whose
  * stride is 1.
  */
@@ -98,6 +99,6 @@ function isStridedPoint({ shape }: Tensor, stride: PerSide, padding: PerSide): s
  * Depthwise convolutions that libtorch computes, under autocast: on one thread of a Sapphire Rapids, forward and backward took
  * up to three times as long in bfloat16 as in float32, and with a stride of 2 up to forty times.
  */
-function isFasterWide({ device }: Tensor, { shape, dtype }: Tensor, groups: number): boolean {
+function isFasterInFloat32({ device }: Tensor, { shape, dtype }: Tensor, groups: number): boolean {
   return device === 'cpu' && dtype === 'float32' && groups > 1 && shape[1] === 1;
 }

@@ -1,6 +1,6 @@
 /**
- * Initial values of parameters. Each function fills its tensor in place, drawing from a generator;
- * with null instead of one the tensor stays as it is, for weights that will be loaded.
+ * Initial values of parameters. Each function fills its tensor in place, sampling from a generator;
+ * with null instead of one the tensor stays unchanged, for weights that will be loaded.
  */
 import { noGrad } from '../autograd.js';
 import { Operator } from '../operator.js';
@@ -11,15 +11,15 @@ import type { Tensor } from '../tensor.js';
 
 const erfinvOp = new Operator('aten::erfinv_');
 
-/** Inputs and outputs of one unit: with kernels, of all places under the kernel. */
+/** Inputs and outputs of one unit: with kernels, times the locations of the kernel. */
 function fans(weight: Tensor): { fanIn: number; fanOut: number } {
   const [outputs = 1, inputs = 1, ...kernel] = weight.shape;
-  const places = kernel.reduce((product, length) => product * length, 1);
-  return { fanIn: inputs * places, fanOut: outputs * places };
+  const locations = kernel.reduce((product, length) => product * length, 1);
+  return { fanIn: inputs * locations, fanOut: outputs * locations };
 }
 
 /** U(−bound, bound) */
-export function uniformInit<T extends Tensor>(x: T, bound: number, generator: Generator | null): T {
+function uniformInit<T extends Tensor>(x: T, bound: number, generator: Generator | null): T {
   if (generator !== null) noGrad(() => uniform_(x, generator, { low: -bound, high: bound }));
   return x;
 }
@@ -74,9 +74,9 @@ export function truncatedNormalInit<T extends Tensor>(
   }: { mean?: number; std?: number; low?: number; high?: number } = {},
 ): T {
   if (generator === null) return x;
-  const edge = (bound: number): number => 2 * normalCdf((bound - mean) / std) - 1;
+  const uniformBound = (bound: number): number => 2 * normalCdf((bound - mean) / std) - 1;
   noGrad(() => {
-    uniform_(x, generator, { low: edge(low), high: edge(high) });
+    uniform_(x, generator, { low: uniformBound(low), high: uniformBound(high) });
     erfinvOp.inPlace(x);
     add_(mul_(x, std * Math.SQRT2), mean);
     clamp_(x, { min: low, max: high });

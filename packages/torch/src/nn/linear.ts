@@ -6,7 +6,7 @@ import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
 import { Module } from './module.js';
-import { PackedWeight } from './packed-weight.js';
+import { PackedWeight } from './inference-weights.js';
 import { Parameter } from './parameter.js';
 
 /** Options of {@link Linear}. */

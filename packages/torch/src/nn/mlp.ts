@@ -5,10 +5,10 @@ import { mlpPacked } from '../ops/packed.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { activationCode, type Activation } from './activation.js';
-import { Int8Weight } from './int8-weight.js';
+import { Int8Weight } from './inference-weights.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
-import { PackedWeight } from './packed-weight.js';
+import { PackedWeight } from './inference-weights.js';
 
 const mlpOp = new Operator('bantam::mlp');
 
@@ -41,8 +41,8 @@ export class Mlp extends Module {
 }
 
 /**
- * W₂·act(W₁·x + b₁) + b₂ (+ residual) of two layers in one operator, so that what stands between the
- * products need not go through memory, and is not kept twice for the gradient.
+ * W₂·act(W₁·x + b₁) + b₂ (+ residual) of two layers in one operator, so that the hidden activations
+ * need not go through memory, and are not kept twice for the gradient.
  */
 export function mlp(
   x: Tensor,

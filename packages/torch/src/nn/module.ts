@@ -4,15 +4,15 @@ import { TorchError } from '../errors.js';
 import { copy_ } from '../ops/in-place.js';
 import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
-import { Int8Weight } from './int8-weight.js';
-import { PackedWeight } from './packed-weight.js';
+import { Int8Weight } from './inference-weights.js';
+import { PackedWeight } from './inference-weights.js';
 import { converted, Parameter, TensorBuffer } from './parameter.js';
 import { matchNames, type NamePattern } from './pattern.js';
 
-/** What a {@link Module} holds. */
+/** Member of a {@link Module}. */
 export type ModuleMember = Parameter | TensorBuffer | Module;
 
-/** What {@link Module.loadStateDict} found to differ. */
+/** Differences that {@link Module.loadStateDict} found. */
 export interface StateDictDifference {
   /** Names of the module that the state dict lacks. */
   missing: string[];
@@ -60,7 +60,7 @@ function isMember(value: unknown): value is ModuleMember {
  * dots, and the items of an array have their position as name (`resblocks.0.attn.in_proj_weight`).
  */
 export abstract class Module {
-  /** Whether the module is being trained: what batch normalisation and dropout go by. */
+  /** Training mode, on which batch normalisation and dropout depend. */
   training = true;
 
   /** Fields whose children and parameters are named as if they were this module's own. */
@@ -116,7 +116,7 @@ export abstract class Module {
     return new Map(this.#members().map(({ name, member }) => [name, member]));
   }
 
-  /** The parameters by name; one that stands at several places is listed once. */
+  /** The parameters by name; one that occurs several times is listed once. */
   namedParameters(): Map<string, Parameter> {
     const seen = new Set<Parameter>();
     const named = new Map<string, Parameter>();
@@ -165,8 +165,8 @@ export abstract class Module {
 
   /**
    * The state dict of the module's shorter form, which computes the same in evaluation: branches and
-   * batch norms merged into convolutions. Modules that have one override this; others are as they
-   * are, with the shorter forms of their children. New tensors carry no gradients.
+   * batch norms merged into convolutions. Modules that have one override this; others stay
+   * unchanged, with the shorter forms of their children. New tensors carry no gradients.
    */
   fusedStateDict(): Map<string, Tensor> {
     const state = new Map<string, Tensor>();
@@ -231,7 +231,7 @@ export abstract class Module {
     return this;
   }
 
-  /** Whether it has parameters, and none of them is learnt. */
+  /** True if it has parameters and all of them are frozen. */
   get isFrozen(): boolean {
     const parameters = this.parameters();
     return parameters.length > 0 && parameters.every(({ requiresGrad }) => !requiresGrad);

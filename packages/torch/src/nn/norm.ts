@@ -60,7 +60,7 @@ export interface BatchNorm2dLayerOptions {
   momentum?: number;
 }
 
-/** What {@link BatchNorm2d.forward} does behind the normalisation. */
+/** Options of {@link BatchNorm2d.forward}: operations after the normalisation. */
 export interface BatchNorm2dForwardOptions {
   /** Added to the result, of its shape. Default null. */
   residual?: Tensor | null;

@@ -27,7 +27,7 @@ export class Parameter extends Tensor {
 
 /** Options of {@link TensorBuffer}. */
 export interface TensorBufferOptions {
-  /** Whether the state dict holds it. Default true. */
+  /** Include it in the state dict. Default true. */
   persistent?: boolean;
 }
 

@@ -8,19 +8,20 @@ import { nearest } from '../nearest.js';
  */
 export type NamePattern = string | RegExp;
 
-const globParts: Readonly<Record<string, string>> = {
-  '*': '.*',
-  '?': '.',
-  '{': '(?:',
-  '}': ')',
-  ',': '|',
-};
+const globParts = new Map([
+  ['*', '.*'],
+  ['?', '.'],
+  ['{', '(?:'],
+  ['}', ')'],
+  [',', '|'],
+]);
 
 function compile(pattern: NamePattern): RegExp {
   if (pattern instanceof RegExp) return new RegExp(pattern.source, pattern.flags.replace('g', ''));
   const regex = /^\/(.+)\/$/.exec(pattern)?.[1];
   const source =
-    regex ?? `^(?:${pattern.replace(/[^\w]/g, (sign) => globParts[sign] ?? `\\${sign}`)})(?:\\.|$)`;
+    regex ??
+    `^(?:${pattern.replace(/[^\w]/g, (sign) => globParts.get(sign) ?? `\\${sign}`)})(?:\\.|$)`;
   try {
     return new RegExp(source, 'u');
   } catch {

@@ -1,3 +1,4 @@
+import { at } from '../at.js';
 import type { Module } from './module.js';
 
 /** A part of a module, for people to read. */
@@ -13,7 +14,7 @@ export interface Structure {
   readonly children: readonly Structure[];
 }
 
-/** What a module is made of. Neighbours of equal structure stand together as one. */
+/** Structure of a module; consecutive parts of equal structure are merged. */
 export function structureOf(module: Module): Structure {
   return describe('', module);
 }
@@ -32,7 +33,7 @@ function describe(name: string, module: Module): Structure {
   };
 }
 
-/** Whether no other module of the list stands between the root and this one. */
+/** True if no other module of the list is between the root and this one. */
 function isDirect(path: string, modules: readonly (readonly [string, Module])[]): boolean {
   return !modules.some(([other]) => other !== path && path.startsWith(`${other}.`));
 }
@@ -80,8 +81,8 @@ function lines(part: Structure, indent: string, depth: number): string[] {
 /** `resblocks.0`, …, `resblocks.11` → `resblocks.0 … 11` */
 function joinNames(names: readonly string[]): string {
   const [first = ''] = names;
-  const last = names.at(-1) ?? '';
   if (names.length < 2) return first;
+  const last = at(names, -1);
   const prefix = first.slice(0, first.lastIndexOf('.') + 1);
   return `${first} … ${last.startsWith(prefix) ? last.slice(prefix.length) : last}`;
 }

@@ -29,7 +29,7 @@ export interface BatchNormOptions {
  * where asked for.
  *
  * A kernel of our own does all of it in one go for float32 and bfloat16 maps [N, C, H, W] in the CPU's
- * memory whose channels lie side by side (`channelsLast`); others take libtorch's operators one by one.
+ * channels-last memory (`channelsLast`); others take libtorch's operators one by one.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const { weight, bias, runningMean, runningVar, training } = options;

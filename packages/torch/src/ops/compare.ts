@@ -14,7 +14,6 @@ const ltTensor = new Operator('aten::lt', 'Tensor');
 const ltScalar = new Operator('aten::lt', 'Scalar');
 const leTensor = new Operator('aten::le', 'Tensor');
 const leScalar = new Operator('aten::le', 'Scalar');
-const notOp = new Operator('aten::logical_not');
 const andOp = new Operator('aten::logical_and');
 const orOp = new Operator('aten::logical_or');
 const whereOp = new Operator('aten::where', 'self');
@@ -52,11 +51,6 @@ export function le(a: Tensor, b: Tensor | number): Tensor {
   return typeof b === 'number' ? leScalar.tensor(a, b) : leTensor.tensor(a, b);
 }
 
-/** not x */
-export function logicalNot(x: Tensor): Tensor {
-  return notOp.tensor(x);
-}
-
 /** a and b */
 export function logicalAnd(a: Tensor, b: Tensor): Tensor {
   return andOp.tensor(a, b);
@@ -77,12 +71,12 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
   return maskedFillScalar.tensor(x, mask, value);
 }
 
-/** Whether each element is neither infinite nor NaN */
+/** True for each element that is neither infinite nor NaN */
 export function isFinite(x: Tensor): Tensor {
   return isFiniteOp.tensor(x);
 }
 
-/** Whether two tensors have the same shape and the same elements, bit patterns of NaN aside. */
+/** True if two tensors have the same shape and the same elements, bit patterns of NaN aside. */
 export function equal(a: Tensor, b: Tensor): boolean {
   return equalOp.boolean(a, b);
 }

@@ -116,7 +116,11 @@ function flattenInto(data: NestedNumbers, flat: number[]): void {
  */
 export function tensor(data: NestedNumbers, options: CreateOptions = {}): Tensor {
   const shape: number[] = [];
-  for (let level = data; typeof level !== 'number'; level = level[0] ?? 0) shape.push(level.length);
+  let level: NestedNumbers | undefined = data;
+  while (typeof level === 'object') {
+    shape.push(level.length);
+    [level] = level;
+  }
   const flat: number[] = [];
   flattenInto(data, flat);
   const made = fromTypedArray(Float64Array.from(flat), { shape });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { at } from '../at.js';
 import { autocast, grad } from '../autograd.js';
 import type { DType } from '../dtype.js';
 import { Generator } from '../random.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { mul } from './arithmetic.js';
-import { depthwiseConv2d } from './depthwise.js';
-import { conv2d } from './neural.js';
+import { conv2d, depthwiseConv2d } from './conv.js';
 import { randn } from './random.js';
 import { sum } from './reduce.js';
 import { contiguous, permute, to } from './shape.js';
@@ -49,7 +49,7 @@ function run(conv: Conv, { batch, channels, height, width, kernel, ...rest }: Ca
 
 function assertNear(actual: number[][], expected: number[][], tolerance: number): void {
   expected.forEach((values, i) => {
-    const error = Math.hypot(...values.map((value, k) => value - (actual[i]?.[k] ?? NaN)));
+    const error = Math.hypot(...values.map((value, k) => value - at(at(actual, i), k)));
     assert.ok(error <= tolerance * Math.hypot(...values), `${i}: ${error}`);
   });
 }

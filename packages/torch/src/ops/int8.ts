@@ -21,15 +21,15 @@ export interface Int8Rows {
   readonly scale: Tensor;
 }
 
-/** Whether the processor has instructions for products of int8: AVX512-VNNI or AMX. */
+/** True if the CPU has instructions for products of int8: AVX512-VNNI or AMX. */
 export function hasInt8Products(): boolean {
   return hasProductsOp.boolean();
 }
 
 /**
- * W [out, in] in int8 with one factor per row, symmetric about 0: p = round(W / t) with
+ * W [out, in] in int8 with one scale per row, symmetric about 0: p = round(W / t) with
  * t = max|W| / 127 (Jacob et al. 2018, arXiv:1712.05877, eq. 1 with zero-point 0). An error is at
- * most t/2. A row of zeros has the factor 1, one that is not finite gives no finite products.
+ * most t/2. A row of zeros has the scale 1, one that is not finite gives no finite products.
  */
 export function quantizeRows(weight: Tensor): { values: Tensor; scale: Tensor } {
   const wide = to(weight, { dtype: 'float32' });
@@ -40,7 +40,7 @@ export function quantizeRows(weight: Tensor): { values: Tensor; scale: Tensor } 
 }
 
 /**
- * An int8 matrix in the order in which the processor multiplies fastest; on processors without
+ * An int8 matrix in the memory layout that is fastest on the CPU; on CPUs without
  * {@link hasInt8Products} the matrix itself. Only these operators can read the result.
  */
 export function packInt8(values: Tensor): Tensor {
@@ -74,7 +74,7 @@ export interface MlpInt8Input {
   readonly residual: Tensor | undefined;
 }
 
-/** Two {@link linearInt8} with an activation between; what stands between stays in the caches. */
+/** Two {@link linearInt8} with an activation between; the hidden activations stay in the caches. */
 export function mlpInt8(x: Tensor, { first, second, activation, residual }: MlpInt8Input): Tensor {
   return mlpOp.tensor(
     x,

@@ -7,7 +7,6 @@ const matmulOp = new Operator('aten::matmul');
 const bmmOp = new Operator('aten::bmm');
 const linearOp = new Operator('bantam::linear');
 const baddbmmOp = new Operator('aten::baddbmm');
-const addmmOp = new Operator('aten::addmm');
 
 /** a·b over the last two dimensions, the others broadcast. */
 export function matmul(a: Tensor, b: Tensor): Tensor {
@@ -34,11 +33,6 @@ export function linear(
 ): Tensor {
   if ('parts' in weight) return linearInt8(x, weight, bias ?? null, residual);
   return linearOp.tensor(x, weight, bias ?? null, residual);
-}
-
-/** c + a·b for matrices */
-export function addmm(c: Tensor, a: Tensor, b: Tensor): Tensor {
-  return addmmOp.tensor(c, a, b);
 }
 
 /** beta·c + alpha·a·b per entry of the batch, c broadcast to [n, i, j]; with beta 0, c is not read. */

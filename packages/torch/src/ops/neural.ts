@@ -5,17 +5,13 @@ import type { Generator } from '../random.js';
 import { clamp, div, mul } from './arithmetic.js';
 import { bernoulli } from './random.js';
 import { norm } from './reduce.js';
-import { to } from './shape.js';
 
 const softmaxOp = new Operator('aten::softmax', 'int');
 const logSoftmaxOp = new Operator('aten::log_softmax', 'int');
-const layerNormOp = new Operator('aten::layer_norm');
 const reluOp = new Operator('aten::relu');
 const geluOp = new Operator('aten::gelu');
 const quickGeluOp = new Operator('bantam::quick_gelu');
 const embeddingOp = new Operator('aten::embedding');
-const conv2dOp = new Operator('aten::conv2d');
-const convolutionOp = new Operator('aten::convolution');
 const crossEntropyOp = new Operator('aten::cross_entropy_loss');
 const shortAttentionOp = new Operator('bantam::attention');
 const shortAttentionAppliesOp = new Operator('bantam::attention_applies');
@@ -29,23 +25,6 @@ export function softmax(x: Tensor, dim: number): Tensor {
 /** x − ln Σeˣ along `dim` */
 export function logSoftmax(x: Tensor, dim: number): Tensor {
   return logSoftmaxOp.tensor(x, dim, null);
-}
-
-/** Options of {@link layerNorm}. */
-export interface LayerNormOptions {
-  /** The last dimensions, over which mean and variance are taken. */
-  shape: readonly number[];
-  weight?: Tensor | null;
-  bias?: Tensor | null;
-  eps?: number;
-}
-
-/** (x − mean)/√(variance + eps)·weight + bias over the last dimensions (biased variance). */
-export function layerNorm(
-  x: Tensor,
-  { shape, weight = null, bias = null, eps = 1e-5 }: LayerNormOptions,
-): Tensor {
-  return layerNormOp.tensor(x, shape, weight, bias, eps, false);
 }
 
 /** max(x, 0) */
@@ -71,37 +50,6 @@ export function embedding(weight: Tensor, ids: Tensor): Tensor {
   return embeddingOp.tensor(weight, ids);
 }
 
-/** One number for both sides of an image, or (vertical, horizontal). */
-export type PerSide = number | readonly [number, number];
-
-/** Options of {@link conv2d}. */
-export interface Conv2dOptions {
-  bias?: Tensor | null;
-  stride?: PerSide;
-  padding?: PerSide;
-  dilation?: PerSide;
-  groups?: number;
-}
-
-/** Both sides, as operators take them. */
-export function sides(value: PerSide): readonly number[] {
-  return typeof value === 'number' ? [value, value] : value;
-}
-
-/** Cross-correlation of [N, C, H, W] with `weight` [out, C/groups, kh, kw]. */
-export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
-  const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  return conv2dOp.tensor(x, weight, bias, sides(stride), sides(padding), sides(dilation), groups);
-}
-
-/** {@link conv2d} of float32, under autocast too. */
-export function conv2dFloat32(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
-  const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  const wide = to(x, { dtype: 'float32' });
-  const places = [sides(stride), sides(padding), sides(dilation)] as const;
-  return convolutionOp.tensor(wide, weight, bias, ...places, false, [0, 0], groups);
-}
-
 /** Zeroes each element with probability p and scales the others by 1/(1 − p). */
 export function dropout(x: Tensor, p: number, generator: Generator): Tensor {
   if (p === 0) return x;
@@ -110,7 +58,7 @@ export function dropout(x: Tensor, p: number, generator: Generator): Tensor {
 
 /** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions {
-  /** Share of the target's weight that is spread over all classes. */
+  /** Fraction of the target's weight that is spread over all classes. */
   labelSmoothing?: number;
   reduction?: 'mean' | 'sum' | 'none';
 }
@@ -136,7 +84,7 @@ export function normalize(
 /** Options of {@link shortAttention}. */
 export interface ShortAttentionOptions {
   heads: number;
-  /** Each token sees itself and those before it. */
+  /** Each token attends to itself and those before it. */
   causal: boolean;
 }
 
@@ -155,10 +103,10 @@ export function shortAttention(
 
 /** Options of {@link scaledDotProductAttention}. */
 export interface AttentionOptions {
-  /** Added to the scores, or boolean: which places may be seen. */
+  /** Added to the scores, or boolean: true where attention is allowed. */
   mask?: Tensor | null;
   causal?: boolean;
-  /** Factor of the scores; default 1/√d. */
+  /** Multiplier of the scores; default 1/√d. */
   scale?: number;
 }
 

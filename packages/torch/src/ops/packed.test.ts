@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { at } from '../at.js';
 import { noGrad } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { activationCode, activations, type Activation } from '../nn/activation.js';
@@ -8,7 +9,8 @@ import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { add, mul } from './arithmetic.js';
 import { linear } from './matrix.js';
-import { conv2d, relu as reluOf } from './neural.js';
+import { conv2d } from './conv.js';
+import { relu as reluOf } from './neural.js';
 import { fusedConv, linearPacked, mlpPacked, packLinear } from './packed.js';
 import { randn } from './random.js';
 import { channelsLast, clone, to } from './shape.js';
@@ -22,11 +24,11 @@ function assertNear(actual: Tensor, expected: Tensor, dtype: 'float32' | 'bfloat
   assert.equal(actual.dtype, dtype);
   assert.deepEqual(actual.shape, expected.shape);
   const [found, wanted] = [actual.toArray(), expected.toArray()];
-  const error = Math.hypot(...wanted.map((value, i) => value - (found[i] ?? NaN)));
+  const error = Math.hypot(...wanted.map((value, i) => value - at(found, i)));
   assert.ok(error <= tolerance[dtype] * Math.hypot(...wanted), `${error}`);
 }
 
-/** Draws tensors whose values bfloat16 holds as they are. */
+/** Draws tensors whose values bfloat16 holds unchanged. */
 function drawer(seed: number): (shape: readonly number[], dtype?: FloatDType) => Tensor {
   const generator = new Generator({ seed });
   return (shape, dtype = 'float32') =>
@@ -53,24 +55,24 @@ describe('fusedConv', () => {
       it(`is convolution, shortcut and ReLU: ${dtype} ${JSON.stringify(example)}`, () => {
         inScope(() => {
           const draw = drawer(1);
-          const { channels, kernel, ...places } = example;
+          const { channels, kernel, ...geometry } = example;
           const [from, out] = channels;
           const x = channelsLast(draw([2, from, 9, 8]));
-          const weight = draw([out, from / places.groups, kernel, kernel]);
+          const weight = draw([out, from / geometry.groups, kernel, kernel]);
           const bias = draw([out]);
-          const plain = conv2d(x, weight, { bias, ...places });
+          const plain = conv2d(x, weight, { bias, ...geometry });
           const layer = { weight: to(weight, { dtype }), bias };
           const input = to(x, { dtype });
-          assertNear(fusedConv(input, layer, places), plain, dtype);
-          const bare = conv2d(x, weight, places);
-          assertNear(fusedConv(input, { ...layer, bias: null }, places), bare, dtype);
+          assertNear(fusedConv(input, layer, geometry), plain, dtype);
+          const bare = conv2d(x, weight, geometry);
+          assertNear(fusedConv(input, { ...layer, bias: null }, geometry), bare, dtype);
           const rectified = reluOf(plain);
-          assertNear(fusedConv(input, layer, { ...places, relu: true }), rectified, dtype);
+          assertNear(fusedConv(input, layer, { ...geometry, relu: true }), rectified, dtype);
           const shortcut = channelsLast(draw(plain.shape));
           for (const relu of [false, true]) {
             const sum = add(plain, shortcut);
             const residual = clone(to(shortcut, { dtype }));
-            const actual = fusedConv(input, layer, { ...places, residual, relu });
+            const actual = fusedConv(input, layer, { ...geometry, residual, relu });
             assertNear(actual, relu ? reluOf(sum) : sum, dtype);
             assert.equal(actual, residual);
           }

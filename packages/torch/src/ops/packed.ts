@@ -1,7 +1,7 @@
-/** Layers for inference that do on the way what follows them. */
+/** Fused layers for inference. */
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
-import { sides, type PerSide } from './neural.js';
+import { sides, type PerSide } from './conv.js';
 
 const packLinearOp = new Operator('bantam::pack_linear');
 const linearOp = new Operator('bantam::linear_packed');
@@ -40,7 +40,7 @@ export interface MlpPackedInput {
 }
 
 /**
- * W₂·act(W₁·x + b₁) + b₂ (+ residual), where what stands between the products stays in the caches. The
+ * W₂·act(W₁·x + b₁) + b₂ (+ residual), whose hidden activations stay in the caches. The
  * result has the residual's type, or the weights'.
  */
 export function mlpPacked(x: Tensor, input: MlpPackedInput): Tensor {
@@ -49,19 +49,19 @@ export function mlpPacked(x: Tensor, input: MlpPackedInput): Tensor {
   return mlpOp.tensor(x, ...layers, residual ?? null, activation);
 }
 
-/** Steps of a convolution. */
-export interface ConvPlaces {
+/** Geometry of a convolution. */
+export interface ConvGeometry {
   readonly stride: PerSide;
   readonly padding: PerSide;
   readonly dilation: PerSide;
   readonly groups: number;
 }
 
-function placesOf({ stride, padding, dilation, groups }: ConvPlaces) {
+function geometryOf({ stride, padding, dilation, groups }: ConvGeometry) {
   return [sides(stride), sides(padding), sides(dilation), groups] as const;
 }
 
-/** What {@link fusedConv} does on the way. */
+/** Operations that {@link fusedConv} fuses. */
 export interface ConvEpilogue {
   /** Added to the result; its memory becomes the result's, where there is one. */
   residual?: Tensor | null;
@@ -73,16 +73,16 @@ export interface ConvEpilogue {
 }
 
 /**
- * A convolution with what follows it, for inference, of maps whose channels lie side by side. It computes
- * in the weight's type. The result stands in the memory of the `residual`, where there is one. It has
+ * A convolution with what follows it, for inference, of channels-last maps. It computes
+ * in the weight's type. The result is in the memory of the `residual`, where there is one. It has
  * no gradients.
  */
 export function fusedConv(
   x: Tensor,
   { weight, bias }: FusedLayer,
-  { residual = null, relu = false, ...places }: ConvPlaces & ConvEpilogue,
+  { residual = null, relu = false, ...geometry }: ConvGeometry & ConvEpilogue,
 ): Tensor {
-  if (residual === null) return convOp.tensor(x, weight, bias, ...placesOf(places), relu);
-  addConvOp.inPlace(residual, x, weight, bias, ...placesOf(places), relu);
+  if (residual === null) return convOp.tensor(x, weight, bias, ...geometryOf(geometry), relu);
+  addConvOp.inPlace(residual, x, weight, bias, ...geometryOf(geometry), relu);
   return residual;
 }

@@ -1,4 +1,4 @@
-/** Random tensors; each draws from a generator that the caller names. */
+/** Random tensors; each samples from the given generator. */
 import { Operator } from '../operator.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
@@ -7,7 +7,6 @@ import { empty, emptyLike, type CreateOptions } from './create.js';
 const normalInPlace = new Operator('aten::normal_');
 const uniformInPlace = new Operator('aten::uniform_');
 const bernoulliInPlace = new Operator('aten::bernoulli_', 'float');
-const randpermOp = new Operator('aten::randperm', 'generator');
 
 /** Fills x with N(mean, std²). */
 export function normal_(
@@ -49,12 +48,7 @@ export function rand(
 
 /** Ones with probability p and zeros, of x's shape and type. */
 export function bernoulli(x: Tensor, p: number, generator: Generator): Tensor {
-  const drawn = emptyLike(x);
-  bernoulliInPlace.inPlace(drawn, p, generator);
-  return drawn;
-}
-
-/** 0…n−1 in random order, int64. */
-export function randperm(n: number, generator: Generator): Tensor {
-  return randpermOp.tensor(n, generator, 4, undefined, 'cpu');
+  const sample = emptyLike(x);
+  bernoulliInPlace.inPlace(sample, p, generator);
+  return sample;
 }

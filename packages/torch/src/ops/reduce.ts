@@ -3,7 +3,7 @@ import { dtypeCode, type FloatDType } from '../dtype.js';
 import { Operator } from '../operator.js';
 import type { Tensor } from '../tensor.js';
 
-/** Which dimensions a reduction goes over (default: all) and whether they stay with length 1. */
+/** Dimensions of a reduction (default: all); with `keepdim` they stay with length 1. */
 export interface ReduceOptions {
   dim?: number | readonly number[];
   keepdim?: boolean;
@@ -55,7 +55,7 @@ export function min(x: Tensor, { dim, keepdim = false }: ReduceOptions = {}): Te
   return aminOp.tensor(x, dims(dim) ?? [], keepdim);
 }
 
-/** The place of the largest element along `dim` (the first of equals), or in the flattened tensor. */
+/** The index of the largest element along `dim` (the first of equals), or in the flattened tensor. */
 export function argmax(
   x: Tensor,
   { dim, keepdim = false }: { dim?: number; keepdim?: boolean } = {},
@@ -63,7 +63,7 @@ export function argmax(
   return argmaxOp.tensor(x, dim ?? null, keepdim);
 }
 
-/** Values and places. */
+/** Values and indices. */
 export interface Ranked {
   values: Tensor;
   indices: Tensor;
@@ -106,12 +106,12 @@ export function norm(
   return normOp.tensor(x, 2, dims(dim), keepdim, code);
 }
 
-/** Whether all elements hold (a boolean scalar) */
+/** True if all elements are true (a boolean scalar) */
 export function all(x: Tensor): Tensor {
   return allOp.tensor(x);
 }
 
-/** Whether any element holds (a boolean scalar) */
+/** True if any element is true (a boolean scalar) */
 export function any(x: Tensor): Tensor {
   return anyOp.tensor(x);
 }

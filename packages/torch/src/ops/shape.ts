@@ -27,16 +27,16 @@ const nonzeroOp = new Operator('aten::nonzero');
 const gatherOp = new Operator('aten::gather');
 const indexOp = new Operator('aten::index', 'Tensor');
 const flipOp = new Operator('aten::flip');
-const trilOp = new Operator('aten::tril');
 const triuOp = new Operator('aten::triu');
 const padOp = new Operator('aten::pad');
-const unfoldOp = new Operator('aten::unfold');
 const contiguousOp = new Operator('aten::contiguous');
 const cloneOp = new Operator('aten::clone');
 const detachOp = new Operator('aten::detach');
 const toDtypeOp = new Operator('aten::to', 'dtype');
 const toDeviceOp = new Operator('aten::to', 'device');
 const viewDtypeOp = new Operator('aten::view', 'dtype');
+const packRowsOp = new Operator('bantam::pack_rows');
+const unpackRowsOp = new Operator('bantam::unpack_rows');
 
 /** libtorch's number of the memory format. */
 const CHANNELS_LAST = 2;
@@ -94,7 +94,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   return stackOp.tensor(tensors, dim);
 }
 
-/** x with its elements moved on by `shifts` places along each of `dims`, those past the end to the start. */
+/** x with its elements moved on by `shifts` positions along each of `dims`, those past the end to the start. */
 export function roll(x: Tensor, shifts: readonly number[], dims: readonly number[]): Tensor {
   return rollOp.tensor(x, shifts, dims);
 }
@@ -132,7 +132,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   return selectOp.tensor(x, dim, index);
 }
 
-/** A view of `length` places from `start` along `dim`. */
+/** A view of `length` elements from `start` along `dim`. */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   return narrowOp.tensor(x, dim, start, length);
 }
@@ -147,7 +147,7 @@ export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor):
   return indexAddOp.tensor(x, dim, index, source);
 }
 
-/** The places of the elements that are not 0 in row-major order: int64 [n, rank of x]. */
+/** The indices of the elements that are not 0 in row-major order: int64 [n, rank of x]. */
 export function nonzero(x: Tensor): Tensor {
   return nonzeroOp.tensor(x);
 }
@@ -167,11 +167,6 @@ export function flip(x: Tensor, dims: readonly number[]): Tensor {
   return flipOp.tensor(x, dims);
 }
 
-/** The lower triangle, zero above the given diagonal. */
-export function tril(x: Tensor, diagonal = 0): Tensor {
-  return trilOp.tensor(x, diagonal);
-}
-
 /** The upper triangle, zero below the given diagonal. */
 export function triu(x: Tensor, diagonal = 0): Tensor {
   return triuOp.tensor(x, diagonal);
@@ -182,18 +177,13 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   return padOp.tensor(x, amounts, 'constant', value);
 }
 
-/** A view of all windows of length `size`, `step` apart, along `dim`; the window is a new last dimension. */
-export function unfold(x: Tensor, dim: number, size: number, step: number): Tensor {
-  return unfoldOp.tensor(x, dim, size, step);
-}
-
-/** x itself where its elements lie in row-major order, else a copy in which they do. */
+/** x itself if its elements are in row-major order, else a copy in which they are. */
 export function contiguous(x: Tensor): Tensor {
   return contiguousOp.tensor(x);
 }
 
 /**
- * x [N, C, H, W] with the channels of each place side by side in memory: x itself where they are, else
+ * x [N, C, H, W] in channels-last memory: x itself if it is, else
  * a copy. Convolutions, batch normalisation and pooling keep the arrangement and are faster in it.
  */
 export function channelsLast(x: Tensor): Tensor {
@@ -210,7 +200,7 @@ export function detach(x: Tensor): Tensor {
   return detachOp.tensor(x);
 }
 
-/** x as another element type and on another device; x itself where nothing changes. */
+/** x as another element type and on another device; x itself if nothing changes. */
 export function to(x: Tensor, { dtype, device }: { dtype?: DType; device?: Device }): Tensor {
   if (device !== undefined) {
     prepareDevice(device);
@@ -222,4 +212,22 @@ export function to(x: Tensor, { dtype, device }: { dtype?: DType; device?: Devic
 /** A view of the same bytes read as another element type. */
 export function viewAs(x: Tensor, dtype: DType): Tensor {
   return viewDtypeOp.tensor(x, dtypeCode(dtype));
+}
+
+/** Variable-length sequences in one tensor, one after the other without padding. */
+export interface Packing {
+  /** First row of each sequence, then the number of all rows. */
+  readonly starts: readonly number[];
+  /** Length of the padded sequences: that of the longest, or more. */
+  readonly length: number;
+}
+
+/** A batch [B, L, *] without its padding: [T, *], the first rows of each sequence. CPU only. */
+export function packRows(x: Tensor, { starts }: Packing): Tensor {
+  return packRowsOp.tensor(x, starts);
+}
+
+/** The inverse of {@link packRows}: [T, *] → [B, L, *], zeros after each sequence. CPU only. */
+export function unpackRows(x: Tensor, { starts, length }: Packing): Tensor {
+  return unpackRowsOp.tensor(x, starts, length);
 }

@@ -1,3 +1,4 @@
+import { at } from '../at.js';
 import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import { zeros } from '../ops/create.js';
@@ -28,10 +29,10 @@ export interface AdafactorOptions {
   /** λ. Default 0. */
   weightDecay?: number;
   /**
-   * What a step's decay goes by. `schedule`, the default, is big_vision's: θ ← θ − λ·(lr/lr₀)·θ,
+   * Scale of a step's weight decay. `schedule`, the default, is big_vision's: θ ← θ − λ·(lr/lr₀)·θ,
    * where lr₀ is {@link lr} and lr the rate of the step, so that λ is free of the size of the rate
-   * and of a group's factor. `lr` is that of {@link AdamW}: θ ← θ − lr·λ·θ, the factor included.
-   * Without factors, a λ of `schedule` is λ/lr₀ of `lr`.
+   * and of a group's `lrScale`. `lr` is that of {@link AdamW}: θ ← θ − lr·λ·θ, `lrScale` included.
+   * Without `lrScale`, a λ of `schedule` is λ/lr₀ of `lr`.
    */
   decayBy?: 'schedule' | 'lr';
   /** Upper bound of the second moment's decay rate. Default 0.999. */
@@ -51,7 +52,7 @@ export interface AdafactorOptions {
   clipUpdate?: number | null;
 }
 
-/** What is kept for one parameter; the second moment is either whole or factored. */
+/** Optimizer state of a parameter; the second moment is either whole or factored. */
 interface Moments {
   readonly expAvg: Tensor;
   readonly expAvgSq?: Tensor;
@@ -234,7 +235,7 @@ function scaleFactored(
   const rows = work.map(({ row }) => row);
   const cols = work.map(({ col }) => col);
   const meansOver = (tensors: readonly Tensor[], dim: 'longest' | 'second'): Tensor[] =>
-    tensors.map((tensor, index) => mean(tensor, { dim: work[index]?.[dim] ?? 0, keepdim: true }));
+    tensors.map((tensor, index) => mean(tensor, { dim: at(work, index)[dim], keepdim: true }));
   lerpEach_(rows, meansOver(squares, 'longest'), weights);
   lerpEach_(cols, meansOver(squares, 'second'), weights);
   const rowFactors = divEach(rows, meansOver(rows, 'second'));

@@ -22,7 +22,7 @@ export interface AdamWOptions {
   weightDecay?: number;
 }
 
-/** What is kept for one parameter. */
+/** Optimizer state of a parameter. */
 interface Moments {
   readonly expAvg: Tensor;
   readonly expAvgSq: Tensor;

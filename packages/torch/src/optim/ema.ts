@@ -57,7 +57,7 @@ export class Ema {
   }
 
   /**
-   * Continues from what {@link state} gave, bit for bit.
+   * Continues from what {@link Ema.state} gave, bit for bit.
    *
    * @throws TorchError when it is the state of another module.
    */

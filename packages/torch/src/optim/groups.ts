@@ -11,9 +11,9 @@ export interface GroupRule {
   maxRank?: number;
   /** Default: the optimiser's. */
   weightDecay?: number;
-  /** Factor of the learning rate. Default 1. */
+  /** Multiplier of the learning rate. Default 1. */
   lrScale?: number;
-  /** Whether `match` may match no name at all. Default false: then it is a misspelling. */
+  /** `match` may match no name. Default false: no match is an error. */
   optional?: boolean;
 }
 
@@ -29,7 +29,7 @@ export type ModuleSource = Module | readonly NamedModule[];
 
 /** Parameters that are optimised alike. */
 export interface ParameterGroup {
-  /** What made the group, for printing. */
+  /** The rule of the group, for printing. */
   readonly label: string;
   readonly parameters: ReadonlyMap<string, Parameter>;
   /** Undefined: the optimiser's. */
@@ -54,7 +54,7 @@ function label({ match, maxRank }: GroupRule): string {
   return parts.length > 0 ? parts.join(', ') : 'any';
 }
 
-/** The parameters of all modules by name; one that stands in several is listed once. */
+/** The parameters of all modules by name; one that is in several modules is listed once. */
 function allParameters(source: ModuleSource): Map<string, Parameter> {
   const modules: readonly NamedModule[] = source instanceof Module ? [{ module: source }] : source;
   const named = new Map<string, Parameter>();

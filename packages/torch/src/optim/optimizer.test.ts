@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { at } from '../at.js';
 import { fixtureJson, fixtureTensors, need } from '../fixture.test.helper.js';
 import {
   Adafactor,
@@ -91,7 +92,7 @@ function run(
         ) as [Tensor, Tensor];
         parameter.grad = add(mul(a, first), mul(b, second));
       }
-      optimizer.step({ lr: lr * (fixture.factors[from + index] ?? NaN) });
+      optimizer.step({ lr: lr * at(fixture.factors, from + index) });
       optimizer.zeroGrad();
     });
   }
@@ -101,7 +102,7 @@ function run(
 function relativeError(actual: Tensor, expected: Tensor): number {
   assert.deepEqual(actual.shape, expected.shape);
   const wanted = expected.toArray();
-  const distance = Math.hypot(...actual.toArray().map((value, i) => value - (wanted[i] ?? NaN)));
+  const distance = Math.hypot(...actual.toArray().map((value, i) => value - at(wanted, i)));
   return distance / Math.hypot(...wanted);
 }
 

@@ -12,19 +12,19 @@ import { parameterGroups, type ParameterGroup } from './groups.js';
 export interface Optimizer extends Disposable {
   readonly groups: readonly ParameterGroup[];
   /**
-   * Moves the parameters by one step along their gradients; those without a gradient stay as they
-   * are. The learning rate may be given anew.
+   * Moves the parameters by one step along their gradients; those without a gradient stay
+   * unchanged. The learning rate may be given anew.
    */
   step(options?: { lr?: number }): void;
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void;
   /**
-   * What is kept between steps, by name (`<parameter>.exp_avg`, …): the tensors themselves. Before
+   * Optimizer state by name (`<parameter>.exp_avg`, …): the tensors themselves. Before
    * the first step there are none.
    */
   state(): Map<string, Tensor>;
   /**
-   * Continues from what {@link state} gave, bit for bit.
+   * Continues from what {@link Optimizer.state} gave, bit for bit.
    *
    * @throws TorchError when it is the state of other parameters, or of another kind of optimiser.
    */
@@ -77,7 +77,7 @@ export abstract class GroupOptimizer<State extends object> implements Optimizer 
     }
   }
 
-  /** What is kept for a parameter before its first step. */
+  /** Optimizer state of a parameter before its first step. */
   protected abstract newState(parameter: Parameter): State;
 
   /** Moves the parameters of a group that have gradients, at least one. */
@@ -162,7 +162,7 @@ export abstract class GroupOptimizer<State extends object> implements Optimizer 
   }
 }
 
-/** The names under which what is kept for a parameter is saved. */
+/** Optimizer state of a parameter under its names in a checkpoint. */
 function namedTensors(name: string, state: object): [string, Tensor][] {
   const fields = Object.entries(state) as [string, Tensor][];
   return fields.map(([field, tensor]) => [`${name}.${snakeCase(field)}`, tensor]);
@@ -170,7 +170,7 @@ function namedTensors(name: string, state: object): [string, Tensor][] {
 
 /**
  * Divides work into parts of at most `elements` weights (or one tensor): operators over lists then
- * find the part in the processor's cache, and their temporaries stay as small as the part.
+ * find the part in the CPU's cache, and their temporaries stay as small as the part.
  */
 export function inParts<State>(
   work: readonly Work<State>[],

@@ -7,7 +7,7 @@ import type {
   EndpointCaptionerOptions,
 } from '../../captioning/index.js';
 import { BantamError, UsageError } from '../../base/errors.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
@@ -15,7 +15,7 @@ import {
   atLeastZero,
   positiveInteger,
   positiveNumber,
-  positiveShare,
+  positiveFraction,
   wholeNumber,
 } from '../values.js';
 
@@ -31,7 +31,7 @@ interface CaptionFlags
   readonly endpointModel?: string;
 }
 
-/** Options that only one kind of captioner has. */
+/** Options of one kind of captioner only. */
 const ownOptions = {
   '--model': ['method', 'beams'],
   '--endpoint': ['endpointModel', 'prompt', 'imageSize', 'concurrency', 'timeout', 'retries'],
@@ -41,37 +41,34 @@ const ownOptions = {
 export function addCaption(data: Command): void {
   const caption = data
     .command('caption')
-    .description('write captions of the images of a data set with a model, to train on')
+    .description('write captions for the images of a data set with a model, to train on')
     .requiredOption(
       '--data <spec>',
       'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji',
     )
-    .requiredOption(
-      '--out <file.jsonl>',
-      'file for the captions; one that was begun is gone on with',
-    )
-    .option('--count <n>', 'captions of each image', positiveInteger, 3)
+    .requiredOption('--out <file.jsonl>', 'file for the captions; a file that was begun is resumed')
+    .option('--count <n>', 'captions per image', positiveInteger, 3)
     .option('--seed <n>', 'seed of the sampling', wholeNumber, 0)
     .option('--limit <n>', 'caption only the first images', positiveInteger)
+    .option('--temperature <t>', 'sampling temperature (default: CoCa 1, server 0.8)', atLeastZero)
+    .option('--top-k <n>', 'sample from the k most probable tokens (default: all)', positiveInteger)
     .option(
-      '--temperature <t>',
-      'randomness of the words (default: CoCa 1, server 0.8)',
-      atLeastZero,
+      '--top-p <p>',
+      'nucleus sampling: the most probable tokens whose probabilities add up to p (default: CoCa 0.9)',
+      positiveFraction,
     )
-    .option('--top-k <n>', 'choose among the likeliest words (default: all)', positiveInteger)
     .option(
-      '--top-p <share>',
-      'choose among words that have this share together (default: CoCa 0.9)',
-      positiveShare,
-    )
-    .option('--max-tokens <n>', 'longest caption (default: CoCa 30, server 200)', positiveInteger);
+      '--max-tokens <n>',
+      'maximum length of a caption in tokens (default: CoCa 30, server 200)',
+      positiveInteger,
+    );
   for (const option of [...cocaOptions(), ...endpointOptions()]) caption.addOption(option);
   examples(caption, [
     'bantam data caption --data folder:photos --out captions.jsonl --model runs/coca/model --count 5',
     'bantam data caption --data csv:pairs.csv --out captions.jsonl --endpoint http://localhost:8080 --endpoint-model moondream2',
     'bantam train --model ViT-Nano-8-64 --data "csv:pairs.csv?captions=captions.jsonl&synthetic=0.5" --out runs/first --budget 30m',
   ]);
-  does(caption, async (flags: CaptionFlags) => {
+  action(caption, async (flags: CaptionFlags) => {
     checkCaptioner(flags);
     const { captionSource } = await import('../../captioning/index.js');
     const { openSource } = await import('../../data/index.js');
@@ -85,7 +82,7 @@ export function addCaption(data: Command): void {
         count,
         seed,
         ...(limit !== undefined && { limit }),
-        signal: stopOnInterrupt('ending after the captions that are written'),
+        signal: stopOnInterrupt('stopping after the captions in progress'),
         onProgress: showCaptioning(progress),
         onNote: (note) => {
           progress.note(note);
@@ -101,12 +98,14 @@ export function addCaption(data: Command): void {
 function cocaOptions(): Option[] {
   return [
     new Option('--model <dir>', 'CoCa model directory that writes the captions'),
-    new Option('--method <name>', 'how CoCa chooses words (default: sample)').choices([
+    new Option('--method <name>', 'decoding method of CoCa (default: sample)').choices([
       'sample',
       'beam',
       'greedy',
     ]),
-    new Option('--beams <n>', 'beams of --method beam (default: 4)').argParser(positiveInteger),
+    new Option('--beams <n>', 'beam width of --method beam (default: 4)').argParser(
+      positiveInteger,
+    ),
   ];
 }
 
@@ -117,21 +116,16 @@ function endpointOptions(): Option[] {
       "server with OpenAI's chat interface on your machine, e.g. http://localhost:8080; its key is read from BANTAM_ENDPOINT_KEY",
     ),
     new Option('--endpoint-model <name>', "the vision model's name on the server"),
-    new Option('--prompt <text>', 'what the server is asked (default: for one short sentence)'),
+    new Option('--prompt <text>', 'prompt for the server (default: asks for one short sentence)'),
     new Option(
       '--image-size <pixels>',
-      'longer side that images are shrunk to (default: 512)',
+      'longer side to which images are resized (default: 512)',
     ).argParser(positiveInteger),
-    new Option('--concurrency <n>', 'images asked about at once (default: 2)').argParser(
-      positiveInteger,
-    ),
-    new Option('--timeout <seconds>', 'how long an answer may take (default: 120)').argParser(
+    new Option('--concurrency <n>', 'concurrent requests (default: 2)').argParser(positiveInteger),
+    new Option('--timeout <seconds>', 'time limit of a request (default: 120)').argParser(
       positiveNumber,
     ),
-    new Option(
-      '--retries <n>',
-      'repetitions of a request that the server did not take (default: 5)',
-    ).argParser(wholeNumber),
+    new Option('--retries <n>', 'retries of a failed request (default: 5)').argParser(wholeNumber),
   ];
 }
 
@@ -178,10 +172,10 @@ function describe(summary: CaptionSummary, { data }: CaptionFlags): string {
   const { out, images, kept, written, captions, skipped, interrupted } = summary;
   if (interrupted) {
     throw new BantamError(
-      `Captioning was interrupted after ${kept + written} of ${images} images, whose captions are in "${out}"; run the same command again to go on.`,
+      `Captioning was interrupted after ${kept + written} of ${images} images, whose captions are in "${out}"; run the same command again to resume.`,
     );
   }
-  const before = kept === 0 ? '' : ` (${kept} images had some)`;
+  const before = kept === 0 ? '' : ` (${kept} images were captioned before)`;
   const broken = skipped.map(({ key, reason }) => `Skipped: ${key}: ${reason}`);
   const text = `${captions} captions of ${written} images written${before}: ${out}`;
   const join = data.includes('?') ? '&' : '?';

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { ReinforceProgress, ReinforceSummary } from '../../train/index.js';
 import { BantamError } from '../../base/errors.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
@@ -26,42 +26,47 @@ interface ReinforceFlags {
 export function addReinforce(data: Command): void {
   const reinforce = data
     .command('reinforce')
-    .description('store what teachers say about views and captions of a data set, to distil from')
+    .description(
+      'store teacher embeddings of views and captions: a reinforced data set to distil from (Vasu et al.)',
+    )
     .requiredOption(
       '--data <spec>',
       'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji',
     )
     .requiredOption('--teacher <dir>', "a teacher's model directory; repeatable", listed)
-    .requiredOption('--out <folder>', 'folder for the set; one that was begun is gone on with')
-    .option('--augmentations <n>', 'views of each picture (default: 8)', positiveInteger)
-    .option('--captions <n>', 'captions of each record, drawn (default: 4)', positiveInteger)
+    .requiredOption(
+      '--out <folder>',
+      'folder of the reinforced data set; a set that was begun is resumed',
+    )
+    .option('--augmentations <n>', 'augmented views per image (default: 8)', positiveInteger)
+    .option('--captions <n>', 'captions per record, sampled (default: 4)', positiveInteger)
     .option('--augment <augmentation>', "a name or a JSON list (default: the data set's own)")
     .option(
       '--size <pixels>',
-      "edge of the pictures that the teachers see (default: the largest teacher's)",
+      "resolution of the teachers' images (default: that of the largest teacher)",
       positiveInteger,
     )
     .option('--seed <n>', 'seed of the views and captions (default: 0)', wholeNumber)
-    .option('--batch <n>', 'pictures or captions at a time (default: 64)', positiveInteger)
+    .option('--batch <n>', 'batch size of the teachers (default: 64)', positiveInteger)
     .addOption(
-      new Option('--precision <name>', 'what the teachers compute in (default: auto)').choices([
+      new Option('--precision <name>', 'precision of the teachers (default: auto)').choices([
         'auto',
         'fp32',
         'bf16',
       ]),
     )
     .addOption(
-      new Option('--store <name>', 'what the features are stored in (default: bf16)').choices([
+      new Option('--store <name>', 'dtype of the stored embeddings (default: bf16)').choices([
         'bf16',
         'fp32',
       ]),
     )
-    .option('--block <n>', 'records of a file (default: 256)', positiveInteger);
+    .option('--block <n>', 'records per file (default: 256)', positiveInteger);
   examples(reinforce, [
     'bantam data reinforce --data csv:pairs.csv --teacher models/ViT-B-32 --out pairs-reinforced',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --reinforced pairs-reinforced',
   ]);
-  does(
+  action(
     reinforce,
     async ({ data: spec, teacher, batch, block, augment, ...flags }: ReinforceFlags) => {
       const { openSource, parseAugment } = await import('../../data/index.js');
@@ -78,7 +83,7 @@ export function addReinforce(data: Command): void {
           ...(parsed !== undefined && { augment: parsed }),
           ...(batch !== undefined && { batchSize: batch }),
           ...(block !== undefined && { blockSize: block }),
-          signal: stopOnInterrupt('ending after the blocks that are written'),
+          signal: stopOnInterrupt('stopping after the files in progress'),
           onProgress: showReinforcing(progress),
         });
         return { text: describe(summary, spec), json: summary };
@@ -103,10 +108,10 @@ function describe(summary: ReinforceSummary, spec: string): string {
   const { out, records, kept, written, augmentations, captions, broken, interrupted } = summary;
   if (interrupted) {
     throw new BantamError(
-      `The making of the reinforced set was interrupted after ${kept + written} of ${records} records, which are in "${out}"; run the same command again to go on.`,
+      `Reinforcing was interrupted after ${kept + written} of ${records} records, which are in "${out}"; run the same command again to resume.`,
     );
   }
-  const before = kept === 0 ? '' : ` (${kept} were there)`;
+  const before = kept === 0 ? '' : ` (${kept} were there before)`;
   return [
     ...broken.map(({ key, reason }) => `Broken: ${key}: ${reason}`),
     `${augmentations} views and ${captions} captions of ${written} records written${before}: ${out}`,

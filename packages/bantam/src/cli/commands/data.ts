@@ -1,7 +1,7 @@
 import { Argument, type Command } from 'commander';
 import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.js';
 import { UsageError } from '../../base/errors.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showEmojiData, showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
@@ -13,7 +13,7 @@ import { addReinforce } from './data-reinforce.js';
 export function addData(program: Command): void {
   const data = program
     .command('data')
-    .description('get data sets, look into them, pack, caption and reinforce them');
+    .description('download, inspect, shard, caption and reinforce data sets');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
@@ -26,10 +26,10 @@ export function addData(program: Command): void {
 function addGet(data: Command): void {
   const get = data
     .command('get')
-    .description('fetch a built-in data set into the cache')
+    .description('download a built-in data set into the cache')
     .addArgument(new Argument('<name>', 'the data set').choices(['emoji']));
   examples(get, ['bantam data get emoji']);
-  does(get, async () => {
+  action(get, async () => {
     const { emojiStyles, getEmoji } = await import('../../data/index.js');
     const progress = new Progress();
     try {
@@ -57,17 +57,20 @@ function addGet(data: Command): void {
 function addInspect(data: Command): void {
   const inspect = data
     .command('inspect')
-    .description('say what a data set holds: sizes, captions, duplicates, broken images')
+    .description('summarise a data set: sizes, captions, duplicates, broken images')
     .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji')
     .option('--sheet <file.png>', 'write a contact sheet of some of its images')
-    .option('--augment <augmentation>', 'show them as training with this augmentation sees them');
+    .option(
+      '--augment <augmentation>',
+      'apply this augmentation to the images of the contact sheet',
+    );
   examples(inspect, [
     'bantam data inspect folder:photos --sheet photos.png',
     'bantam data inspect emoji --sheet emoji.png --augment stacked-rand-augment',
     'bantam data inspect "csv:pairs.csv?image=file&caption=title"',
     'bantam data inspect "wds:shards/{00000..00019}.tar"',
   ]);
-  does(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
+  action(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
     const { contactSheet, inspectSource, openSource, parseAugment } =
       await import('../../data/index.js');
     const { sheet } = options;
@@ -79,16 +82,16 @@ function addInspect(data: Command): void {
     let summary: SourceSummary;
     try {
       const source = await openSource(spec, { onOpen: showOpening(progress) });
-      progress.update('looking at', `${source.size} records`);
+      progress.update('inspecting', `${source.size} records`);
       summary = await inspectSource(source);
       if (sheet !== undefined)
         await contactSheet(source, { path: sheet, ...(augment && { augment }) });
     } finally {
       progress.done();
     }
-    const drawn = sheet === undefined ? [] : [`\nContact sheet: ${sheet}`];
+    const written = sheet === undefined ? [] : [`\nContact sheet: ${sheet}`];
     return {
-      text: [describe(summary), ...drawn].join('\n'),
+      text: [describe(summary), ...written].join('\n'),
       json: sheet === undefined ? summary : { ...summary, sheet },
     };
   });
@@ -97,12 +100,12 @@ function addInspect(data: Command): void {
 function addPack(data: Command): void {
   const pack = data
     .command('pack')
-    .description('write a data set as tar shards: a few large files that OpenCLIP reads as well')
+    .description('write a data set as webdataset tar shards, which OpenCLIP reads as well')
     .argument('<spec>', 'the data set')
     .requiredOption('--out <folder>', 'folder for the shards')
-    .option('--shard-size <n>', 'samples in a shard (default: 5000)', positiveInteger);
+    .option('--shard-size <n>', 'samples per shard (default: 5000)', positiveInteger);
   examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
-  does(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
+  action(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
     const { openSource, writeShards } = await import('../../data/index.js');
     const progress = new Progress();
     const start = Date.now();
@@ -112,11 +115,11 @@ function addPack(data: Command): void {
         out,
         ...(shardSize !== undefined && { shardSize }),
         onProgress: ({ done, total }) => {
-          progress.update('packing', formatCount(done, total, start));
+          progress.update('writing shards', formatCount(done, total, start));
         },
       });
       const notes = [...(source.notes ?? []), ...summary.broken.map(brokenLine)];
-      const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there)`;
+      const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there before)`;
       const text = `${summary.shards} shards${kept}, ${summary.written} samples written: ${summary.spec}`;
       return { text: [...notes, text].join('\n'), json: { ...summary, notes: source.notes ?? [] } };
     } finally {
@@ -162,8 +165,8 @@ function describe({
     ...licences.map(({ part, licence, attribution }) => [part, `${licence}, ${attribution}`]),
   ];
   const broken = images.broken.map(brokenLine);
-  const examples = (synthetic?.examples ?? []).map(({ key, captions: [real = ''], ...told }) => {
-    const texts = (told.synthetic ?? []).map(({ text }) => `\n  synthetic: ${text}`);
+  const examples = (synthetic?.examples ?? []).map(({ key, captions: [real = ''], ...example }) => {
+    const texts = (example.synthetic ?? []).map(({ text }) => `\n  synthetic: ${text}`);
     return `${key}\n  real: ${real}${texts.join('')}`;
   });
   return [formatTable(facts), ...notes, ...broken, ...examples].join('\n');

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { Engine, Machine } from '../../machine/index.js';
-import { does, examples } from '../command.js';
+import type { Machine, Runtime } from '../../machine/index.js';
+import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 
@@ -8,14 +8,15 @@ import { Progress } from '../progress.js';
 export function addDoctor(program: Command): void {
   const command = program
     .command('doctor')
-    .description('say what this computer is, and measure how fast it multiplies matrices');
+    .description('check this machine and measure the rate of its matrix products');
   examples(command, ['bantam doctor', 'bantam doctor --json']);
-  does(command, async () => {
-    const { inspectMachine } = await import('../../machine/index.js');
+  action(command, async () => {
+    // Not the folder's index, which loads libtorch: if that fails, the report says so.
+    const { inspectMachine } = await import('../../machine/machine.js');
     const progress = new Progress();
     const machine = await inspectMachine({
-      onProgress: (what) => {
-        progress.update('measuring', what);
+      onProgress: (task) => {
+        progress.update('measuring', task);
       },
     });
     progress.done();
@@ -23,26 +24,26 @@ export function addDoctor(program: Command): void {
   });
 }
 
-/** The instruction level of Bantam's own kernels, and what limits it. */
-function describeLevel({ level, limit }: Engine): string {
+/** The instruction level of Bantam's own kernels, and its limit. */
+function describeLevel({ level, limit }: Runtime): string {
   return limit === undefined ? level : `${level} (BANTAM_MAX_ISA=${limit})`;
 }
 
-function describe({ cpu, engine, memory, cache, ...machine }: Machine): string {
+function describe({ cpu, runtime, memory, cache, ...machine }: Machine): string {
   const facts = [
-    ['processor', `${cpu.name}, ${cpu.cores} cores`],
-    ['vector units', cpu.vector.join(' ') || 'unknown'],
-    ['matrix units', cpu.matrix.join(' ') || 'none'],
+    ['CPU', `${cpu.name}, ${cpu.cores} cores`],
+    ['vector instructions', cpu.vector.join(' ') || 'unknown'],
+    ['matrix instructions', cpu.matrix.join(' ') || 'none'],
     ['memory', `${formatBytes(memory.freeBytes)} free of ${formatBytes(memory.totalBytes)}`],
     ['cache', `${cache.directory}, ${formatBytes(cache.freeBytes)} free`],
     ['Node.js', `${machine.node} on ${machine.platform}`],
   ];
-  if (engine !== undefined) {
+  if (runtime !== undefined) {
     facts.push(
-      ['libtorch', `${engine.version}, ${engine.capability} kernels, ${engine.threads} threads`],
-      ['kernels', describeLevel(engine)],
-      ['devices', engine.devices.join(', ')],
-      ...engine.rates.map(({ dtype, size, gflops }) => [
+      ['libtorch', `${runtime.version}, ${runtime.capability} kernels, ${runtime.threads} threads`],
+      ['kernels', describeLevel(runtime)],
+      ['devices', runtime.devices.join(', ')],
+      ...runtime.rates.map(({ dtype, size, gflops }) => [
         dtype,
         `${gflops.toFixed(0)} GFLOP/s (product of ${size}×${size} matrices)`,
       ]),

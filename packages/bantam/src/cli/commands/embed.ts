@@ -1,6 +1,6 @@
 import { dirname, relative } from 'node:path';
 import type { Command } from 'commander';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
 import { Progress } from '../progress.js';
@@ -15,7 +15,7 @@ interface EmbedFlags extends PrecisionFlags {
 export function addEmbed(program: Command): void {
   const command = program
     .command('embed')
-    .description('write the image and text features of a data set to a file')
+    .description('write the image and text embeddings of a data set to a file')
     .requiredOption('--model <dir>', 'model directory')
     .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
@@ -24,7 +24,7 @@ export function addEmbed(program: Command): void {
     'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors',
     'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors --precision int8',
   ]);
-  does(command, async ({ model, data, out, ...flags }: EmbedFlags) => {
+  action(command, async ({ model, data, out, ...flags }: EmbedFlags) => {
     const { openSource } = await import('../../data/index.js');
     const source = await openSource(data);
     const { disposeEmbeddings, embedSource, saveEmbeddings } = await import('../../eval/index.js');
@@ -42,7 +42,7 @@ export function addEmbed(program: Command): void {
       const { embedDim } = loaded.config;
       const broken = quarantined.map(({ key, reason }) => `\nBroken: ${key}: ${reason}`);
       return {
-        text: `Embedded ${keys.length} pictures in ${embedDim} dimensions: ${out}${broken.join('')}`,
+        text: `Embedded ${keys.length} images in ${embedDim} dimensions: ${out}${broken.join('')}`,
         json: { out, size: keys.length, dimensions: embedDim, quarantined },
       };
     } finally {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { EvaluateOptions, EvaluationResult } from '../../eval/index.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
 import { Progress } from '../progress.js';
@@ -16,13 +16,16 @@ interface EvalFlags extends PrecisionFlags {
 export function addEval(program: Command): void {
   const command = program
     .command('eval')
-    .description('measure a model: zero-shot classification and retrieval')
+    .description('evaluate a model: zero-shot classification and retrieval')
     .requiredOption('--model <dir>', 'model directory, of Bantam or OpenCLIP')
     .requiredOption('--data <spec...>', 'data sets: csv:FILE, folder:DIRECTORY or emoji')
-    .option('--tasks <names>', 'zero-shot, retrieval, or both with a comma (default: what applies)')
+    .option(
+      '--tasks <names>',
+      'zero-shot, retrieval, or both with a comma (default: all that the data allow)',
+    )
     .option(
       '--templates <list>',
-      'list of prompts: imagenet, cifar, … (default: those of the data)',
+      'prompt templates: imagenet, cifar, … (default: those of the data)',
     )
     .addOption(precisionOption());
   examples(command, [
@@ -30,13 +33,13 @@ export function addEval(program: Command): void {
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
     'bantam eval --model runs/first/model --data folder:test --precision int8',
   ]);
-  does(command, async ({ model, data, tasks, templates, ...flags }: EvalFlags) => {
+  action(command, async ({ model, data, tasks, templates, ...flags }: EvalFlags) => {
     const { evaluate, formatTable } = await import('../../eval/index.js');
     const progress = new Progress();
     const { loaded, precision } = await loadToRun(model, flags, progress);
     const options: EvaluateOptions = {
       precision,
-      // The library names a task that it does not know.
+      // The library reports an unknown task.
       ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
       ...(templates !== undefined && { templates }),
       onProgress: showEmbedding(progress),
@@ -54,7 +57,5 @@ function broken(results: readonly EvaluationResult[]): string[] {
   const counts = new Map(results.map(({ spec, quarantined }) => [spec, quarantined]));
   return [...counts]
     .filter(([, count]) => count > 0)
-    .map(
-      ([spec, count]) => `${count} pictures of ${spec} could not be read and did not take part.`,
-    );
+    .map(([spec, count]) => `${count} images of ${spec} could not be read and are left out.`);
 }

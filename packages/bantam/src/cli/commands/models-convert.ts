@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { positiveInteger } from '../values.js';
 
 interface ConvertFlags {
@@ -18,15 +18,19 @@ export function addConvert(models: Command): void {
     .argument('<model-dir>', 'model directory of OpenCLIP, Hugging Face, OpenAI or Bantam')
     .requiredOption('--to <format>', 'hugging-face, open-clip or openai')
     .requiredOption('--out <dir>', 'new model directory')
-    .option('--image-size <pixels>', 'interpolate positions for other pictures', positiveInteger)
-    .option('--fused', 'merge branches and batch norms: faster inference (MobileCLIP, SiCLIP)')
-    .option('--merges <file>', "OpenAI's vocabulary, where the directory has no tokenizer");
+    .option(
+      '--image-size <pixels>',
+      'interpolate position embeddings for another resolution',
+      positiveInteger,
+    )
+    .option('--fused', 'fuse branches and batch norms: faster inference (MobileCLIP, SiCLIP)')
+    .option('--merges <file>', "OpenAI's vocabulary, if the directory has no tokenizer");
   examples(command, [
     'bantam models convert runs/first/model --to hugging-face --out first-hf',
     'bantam models convert clip-vit-base-patch32 --to open-clip --out vit-b-32',
     'bantam models convert runs/siclip/model --to open-clip --fused --out siclip-fused',
   ]);
-  does(command, async ({ to, out, ...options }: ConvertFlags, source: string) => {
+  action(command, async ({ to, out, ...options }: ConvertFlags, source: string) => {
     const { convertModel, describeModel } = await import('../../models/index.js');
     const converted = await convertModel(source, out, { format: to, ...options });
     const { config, withoutTokenizer } = converted;

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { InheritedModel, InheritMethod, InheritedPart } from '../../models/index.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
 import { namedValues, wholeNumber } from '../values.js';
 
@@ -16,29 +16,35 @@ interface InheritFlags {
 export function addInherit(models: Command): void {
   const command = models
     .command('inherit')
-    .description('start a smaller model, or one of other blocks, from the weights of a trained one')
+    .description(
+      'initialise a smaller model, or one of other blocks, with weights of a trained one',
+    )
     .argument('<teacher>', 'model directory of the trained model')
     .requiredOption(
       '--model <name>',
-      'the student: a preset, a model directory whose sizes it has, or a .json file',
+      'the student: a preset, a model directory whose configuration it takes, or a .json file',
     )
     .requiredOption('--out <dir>', 'model directory to write')
     .addOption(
       new Option(
         '--method <name>',
-        'module: modules that both have; tinyclip: layers at intervals, and leading slices',
+        'module: modules that both models have; tinyclip: layers at regular intervals, and leading slices of their weights',
       )
         .choices(['module', 'tinyclip'])
         .default('module'),
     )
-    .option('--set <name=value>', 'change it, e.g. model.text.layers=6; repeatable', namedValues)
-    .option('--seed <n>', 'seed of what starts fresh', wholeNumber, 0);
+    .option(
+      '--set <name=value>',
+      'change a setting of the student, e.g. model.text.layers=6; repeatable',
+      namedValues,
+    )
+    .option('--seed <n>', 'seed of weights that are not inherited', wholeNumber, 0);
   examples(command, [
     'bantam models inherit mobileclip-s0 --model SiCLIP-S0 --out student',
     'bantam models inherit vit-b-16 --model ViT-S-16 --method tinyclip --out small',
     'bantam train --init student --freeze-inherited --data csv:pairs.csv --out runs/student --budget 2h',
   ]);
-  does(command, async ({ model, out, method, set = {}, seed }: InheritFlags, teacher: string) => {
+  action(command, async ({ model, out, method, set = {}, seed }: InheritFlags, teacher: string) => {
     const { Generator } = await import('@bantam/torch');
     const { inheritedParts, inheritModel, readModelConfig } = await import('../../models/index.js');
     const { changeModel } = await import('../settings.js');
@@ -70,9 +76,9 @@ function sizesOf(parts: readonly InheritedPart[]): Sizes {
   return sizes;
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
 
-/** A line for each part; layers in a row that start alike share one. */
+/** A line for each part; consecutive layers with the same start share a line. */
 function report(parts: readonly InheritedPart[]): string {
   const { total } = sizesOf(parts);
   const rows: { name: string; last: string; start: string; size: number }[] = [];
@@ -91,7 +97,7 @@ function report(parts: readonly InheritedPart[]): string {
     percent(size / total),
     start,
   ]);
-  return formatTable([['part', 'parameters', 'share', 'start'], ...cells], { right: [1, 2] });
+  return formatTable([['part', 'parameters', 'fraction', 'start'], ...cells], { right: [1, 2] });
 }
 
 function layerLines({ layers }: InheritedModel): string {
@@ -101,8 +107,8 @@ function layerLines({ layers }: InheritedModel): string {
 }
 
 function summary({ inherited, sliced, fresh, total }: Sizes, out: string): string {
-  const shares = Object.entries({ inherited, sliced, fresh })
+  const fractions = Object.entries({ inherited, sliced, fresh })
     .filter(([, size]) => size > 0)
     .map(([start, size]) => `${percent(size / total)} ${start}`);
-  return `Of ${(total / 1e6).toFixed(2)}M parameters ${shares.join(', ')}: ${out}`;
+  return `Of ${(total / 1e6).toFixed(2)}M parameters ${fractions.join(', ')}: ${out}`;
 }

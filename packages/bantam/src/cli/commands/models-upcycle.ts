@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { positiveInteger, wholeNumber } from '../values.js';
 
 interface UpcycleFlags {
@@ -15,25 +15,23 @@ interface UpcycleFlags {
 export function addUpcycle(models: Command): void {
   const command = models
     .command('upcycle')
-    .description(
-      'make a mixture-of-experts model, with the same features, of a dense one (CLIP-UP)',
-    )
+    .description('turn a dense model into a mixture of experts with the same features (CLIP-UP)')
     .argument('<model>', 'model directory of the dense model')
     .requiredOption('--out <dir>', 'model directory to write')
     .addOption(
-      new Option('--towers <which>', 'towers that get mixtures')
+      new Option('--towers <which>', 'towers with mixtures of experts')
         .choices(['both', 'image', 'text'])
         .default('both'),
     )
-    .option('--experts <n>', 'MLPs of a mixture', positiveInteger, 8)
-    .option('--top-k <n>', 'experts that a token is sent to', positiveInteger, 2)
-    .option('--every <n>', 'the last of each so many blocks gets a mixture', positiveInteger, 2)
+    .option('--experts <n>', 'experts per mixture', positiveInteger, 8)
+    .option('--top-k <n>', 'experts per token', positiveInteger, 2)
+    .option('--every <n>', 'every n-th block gets a mixture', positiveInteger, 2)
     .option('--seed <n>', 'seed of the routers', wholeNumber, 0);
   examples(command, [
     'bantam models upcycle runs/first/model --out sparse',
     'bantam models upcycle runs/first/model --out sparse --towers image --experts 4',
   ]);
-  does(command, async ({ out, towers, seed, ...sizes }: UpcycleFlags, model: string) => {
+  action(command, async ({ out, towers, seed, ...sizes }: UpcycleFlags, model: string) => {
     const { Generator } = await import('@bantam/torch');
     const { parameterCount, upcycleModel } = await import('../../models/index.js');
     const { experts, topK, every } = sizes;

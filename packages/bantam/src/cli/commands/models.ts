@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { ModelRate } from '../../machine/index.js';
 import type { ModelConfig, ModelSummary } from '../../models/index.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
@@ -9,9 +9,11 @@ import { addConvert } from './models-convert.js';
 import { addInherit } from './models-inherit.js';
 import { addUpcycle } from './models-upcycle.js';
 
-/** `bantam models` and what is below it */
+/** `bantam models` and its subcommands */
 export function addModels(program: Command): void {
-  const models = program.command('models').description('list the model presets, or look into one');
+  const models = program
+    .command('models')
+    .description('list the model presets, show, convert, inherit or upcycle models');
   examples(models, [
     'bantam models',
     'bantam models list RN50 Mixer',
@@ -35,13 +37,13 @@ type Row = ModelSummary & { readonly name: string; readonly rate?: ModelRate };
 function addList(models: Command): void {
   const list = models
     .command('list', { isDefault: true })
-    .description('presets with their parameters, operations, and memory per training sample')
+    .description('presets with their parameters, FLOPs, and memory per training sample')
     .argument('[words...]', 'only presets whose names contain one of these')
-    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16)
-    .option('--measure', 'measure samples/s on this machine, some seconds for each preset')
-    .option('--batch <n>', 'samples in a step that is measured', positiveInteger, 32);
+    .option('--tokens <n>', 'caption length for the FLOPs', positiveInteger, 16)
+    .option('--measure', 'measure samples/s on this machine, a few seconds per preset')
+    .option('--batch <n>', 'batch size of the measurement', positiveInteger, 32);
   examples(list, ['bantam models list convnext swin --json', 'bantam models list Nano --measure']);
-  does(list, async ({ tokens, measure, batch }: ListFlags, words: string[]) => {
+  action(list, async ({ tokens, measure, batch }: ListFlags, words: string[]) => {
     const { presets, summarizeModel } = await import('../../models/index.js');
     const { UsageError } = await import('../../base/errors.js');
     const wanted = (name: string) =>
@@ -72,6 +74,12 @@ async function measured(config: ModelConfig, captionTokens: number, batchSize: n
 const millions = (count: number) => (count / 1e6).toFixed(1);
 const billions = (count: number) => (count / 1e9).toPrecision(3);
 
+/** Name of a dtype on the command line. */
+function precisionName({ precision }: Pick<ModelRate, 'precision'>): string {
+  const names = { float64: 'fp64', float32: 'fp32', bfloat16: 'bf16', float16: 'fp16' } as const;
+  return names[precision];
+}
+
 /** Samples/s with three digits, and no exponent for large ones. */
 function perSecond(rate: number): string {
   return rate >= 100 ? rate.toFixed(0) : rate.toPrecision(3);
@@ -88,7 +96,7 @@ function listing(rows: readonly Row[], tokens: number): string {
     formatBytes(activationBytes.image + activationBytes.text + (activationBytes.decoder ?? 0)),
     ...(rate === undefined ? [] : [rate.train, rate.images, rate.captions].map(perSecond)),
   ]);
-  const head = ['preset', 'features', 'image', 'text', 'image', 'caption', 'memory'];
+  const head = ['preset', 'embed dim', 'image', 'text', 'image', 'caption', 'memory'];
   const units = ['', '', 'Mparams', 'Mparams', 'GFLOP', 'GFLOP', 'per sample'];
   const [first] = rows;
   if (first?.rate !== undefined) {
@@ -96,13 +104,13 @@ function listing(rows: readonly Row[], tokens: number): string {
     units.push('samples/s', 'per second', 'per second');
   }
   const notes = [
-    `Operations of a forward pass, captions of ${tokens} tokens. Memory is what training in fp32 keeps for each sample of a batch; bf16 takes about half.`,
+    `FLOPs of a forward pass with captions of ${tokens} tokens. Memory is for activations of one sample in fp32 training; bf16 takes about half.`,
     ...(rows.some(({ parameters }) => parameters.decoder !== undefined)
-      ? ['A decoder of captions (coca_…) counts with the text.']
+      ? ['The text columns include the caption decoder (coca_…).']
       : []),
     ...(first?.rate === undefined
       ? []
-      : [`Measured in ${first.rate.precision}, ${first.rate.batchSize} samples in a step.`]),
+      : [`Measured in ${precisionName(first.rate)}, batch size ${first.rate.batchSize}.`]),
   ];
   const right = head.map((_, column) => column).slice(1);
   return `${formatTable([head, units, ...cells], { right })}\n\n${notes.join('\n')}`;
@@ -118,18 +126,18 @@ interface ShowFlags {
 function addShow(models: Command): void {
   const show = models
     .command('show')
-    .description("print a model's configuration and structure, and how fast it is")
+    .description("print a model's configuration and module tree, and measure its speed")
     .argument('<model>', 'a preset, a model directory, or a .json file of a configuration')
-    .option('--depth <n>', 'levels of the structure that are shown', positiveInteger, 4)
-    .option('--tokens <n>', 'length of the caption that is counted', positiveInteger, 16)
-    .option('--measure', 'measure samples/s on this machine, some seconds')
-    .option('--batch <n>', 'samples in a step that is measured', positiveInteger, 32);
+    .option('--depth <n>', 'levels of the module tree to show', positiveInteger, 4)
+    .option('--tokens <n>', 'caption length for the FLOPs', positiveInteger, 16)
+    .option('--measure', 'measure samples/s on this machine, a few seconds')
+    .option('--batch <n>', 'batch size of the measurement', positiveInteger, 32);
   examples(show, [
     'bantam models show ViT-B-32',
     'bantam models show RN50 --depth 2 --json',
     'bantam models show runs/first/model --measure',
   ]);
-  does(show, async ({ depth, tokens, measure, batch }: ShowFlags, name: string) => {
+  action(show, async ({ depth, tokens, measure, batch }: ShowFlags, name: string) => {
     const { describeModel, formatModelStructure, readModelConfig, summarizeModel } =
       await import('../../models/index.js');
     const config = await readModelConfig(name);
@@ -150,5 +158,5 @@ function addShow(models: Command): void {
 }
 
 function describeRate({ train, images, captions, precision, batchSize }: ModelRate): string {
-  return `Training ${perSecond(train)} samples/s; inference ${perSecond(images)} images/s and ${perSecond(captions)} captions/s. Measured in ${precision}, ${batchSize} samples in a step.`;
+  return `Training ${perSecond(train)} samples/s; inference ${perSecond(images)} images/s and ${perSecond(captions)} captions/s. Measured in ${precisionName({ precision })}, batch size ${batchSize}.`;
 }

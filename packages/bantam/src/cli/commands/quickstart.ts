@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { showEmojiData } from '../data-progress.js';
 import { showEmbedding } from '../embed-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -16,12 +16,12 @@ interface QuickstartFlags {
 export function addQuickstart(program: Command): void {
   const command = program
     .command('quickstart')
-    .description('get data, train for five minutes, evaluate and write a report')
-    .option('--out <folder>', 'folder for everything that comes of it', 'quickstart')
-    .option('--budget <amount>', 'how long to train: 1m, 50ksamples', '5m')
-    .option('--force', 'start anew where the folder holds a quickstart');
+    .description('download data, train for five minutes, evaluate and write a report')
+    .option('--out <folder>', 'folder for the model, the index and the report', 'quickstart')
+    .option('--budget <amount>', 'training budget: 1m, 50ksamples', '5m')
+    .option('--force', 'replace a quickstart in the folder');
   examples(command, ['bantam quickstart', 'bantam quickstart --budget 1m --out /tmp/quick']);
-  does(command, async (flags: QuickstartFlags) => {
+  action(command, async (flags: QuickstartFlags) => {
     const { quickstart } = await import('../../quickstart/index.js');
     const { formatTable } = await import('../../eval/index.js');
     const progress = new Progress();
@@ -31,7 +31,7 @@ export function addQuickstart(program: Command): void {
     try {
       const result = await quickstart({
         ...flags,
-        signal: stopOnInterrupt('stopping, to go on another time'),
+        signal: stopOnInterrupt('stopping; the same command resumes'),
         onEvent: (event) => {
           if (event.kind === 'data') showData(event.progress);
           else if (event.kind === 'train') showTrain(event.event);

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { DataRecord } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
 import { positiveInteger } from '../values.js';
 
@@ -13,23 +13,23 @@ interface SearchFlags {
   readonly top: number;
 }
 
-/** What the quickstart leaves to search in. */
+/** The index that the quickstart writes. */
 const defaultIndex = join('quickstart', 'index.safetensors');
 
 /** `bantam search` */
 export function addSearch(program: Command): void {
   const command = program
     .command('search')
-    .description('find the pictures that fit a text best')
-    .argument('<query...>', 'what to look for')
-    .option('--index <file.safetensors>', 'pictures embedded by bantam embed', defaultIndex)
-    .option('--model <dir>', 'model directory (default: the one that embedded the pictures)')
-    .option('--top <n>', 'how many pictures to find', positiveInteger, 8);
+    .description('find the images that match a text best')
+    .argument('<query...>', 'text to search for')
+    .option('--index <file.safetensors>', 'embeddings written by bantam embed', defaultIndex)
+    .option('--model <dir>', 'model directory (default: the model of the index)')
+    .option('--top <n>', 'number of images to find', positiveInteger, 8);
   examples(command, [
     'bantam search "happy cat"',
     'bantam search --index photos.safetensors "a dog on the beach"',
   ]);
-  does(command, async ({ model, index: path, top }: SearchFlags, words: string[]) => {
+  action(command, async ({ model, index: path, top }: SearchFlags, words: string[]) => {
     if (path === defaultIndex && !existsSync(path)) {
       throw new BantamError(
         `There is no ${defaultIndex} here; run "bantam quickstart", or name a file with --index.`,
@@ -53,7 +53,7 @@ export function addSearch(program: Command): void {
   });
 }
 
-/** The records of the pictures that were found, as far as their source is still there. */
+/** Records of the hits; none if their source is gone. */
 async function recordsOf(
   spec: string | undefined,
   keys: ReadonlySet<string>,

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import { BantamError } from '../../base/errors.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
 
 /** `bantam setup` */
 export function addSetup(program: Command): void {
   const command = program
     .command('setup')
-    .description('get libtorch and the addon, where npm ran no install scripts');
+    .description('download libtorch and install the addon, if npm ran no install scripts');
   examples(command, ['bantam setup', 'BANTAM_LIBTORCH=/opt/libtorch bantam setup']);
-  does(command, async () => {
+  action(command, async () => {
     const { setup } = await import('@bantam/torch/setup');
     try {
       const { libtorch, addon } = await setup(process.env);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags {
@@ -12,21 +12,21 @@ interface TrainFlags {
 
 /** `bantam tokenizer train` and `bantam tokenizer encode` */
 export function addTokenizer(program: Command): void {
-  const tokenizer = program.command('tokenizer').description('train tokenizers and try them');
+  const tokenizer = program.command('tokenizer').description('train and try tokenizers');
   examples(tokenizer, ['bantam tokenizer train --data csv:pairs.csv --out tokenizer']);
 
   const train = tokenizer
     .command('train')
     .description('train a byte-pair tokenizer on the captions of a data set')
-    .requiredOption('--data <spec>', 'data set with the captions')
-    .requiredOption('--out <directory>', 'folder for tokenizer.json and what belongs to it')
-    .option('--vocab-size <n>', 'the most entries of the vocabulary', positiveInteger, 4096)
-    .option('--context-length <n>', 'longest text in tokens', positiveInteger, 32)
-    .option('--seed <n>', 'seed of the captions drawn from the recipe', wholeNumber, 0);
+    .requiredOption('--data <spec>', 'data set whose captions to train on')
+    .requiredOption('--out <directory>', 'folder for tokenizer.json and its configuration')
+    .option('--vocab-size <n>', 'maximum size of the vocabulary', positiveInteger, 4096)
+    .option('--context-length <n>', 'context length in tokens', positiveInteger, 32)
+    .option('--seed <n>', 'seed of the caption templates', wholeNumber, 0);
   examples(train, [
     'bantam tokenizer train --data csv:pairs.csv --out tokenizer --vocab-size 8192',
   ]);
-  does(train, async ({ data, out, seed, ...settings }: TrainFlags) => {
+  action(train, async ({ data, out, seed, ...settings }: TrainFlags) => {
     const { openSource } = await import('../../data/index.js');
     const { prepareTokenizer } = await import('../../train/config/tokenizer.js');
     const source = await openSource(data);
@@ -42,11 +42,11 @@ export function addTokenizer(program: Command): void {
 
   const encode = tokenizer
     .command('encode')
-    .description('show the token ids of texts')
+    .description('print the token ids of texts')
     .requiredOption('--tokenizer <path>', 'tokenizer.json, its folder, or a model directory')
     .argument('<text...>', 'texts');
   examples(encode, ['bantam tokenizer encode --tokenizer quickstart/model "happy cat"']);
-  does(encode, async (flags: { tokenizer: string }, texts: string[]) => {
+  action(encode, async (flags: { tokenizer: string }, texts: string[]) => {
     const { loadTokenizer } = await import('../../text/index.js');
     const loaded = await loadTokenizer(flags.tokenizer);
     const encoded = texts.map((text) => ({ text, ids: loaded.encode(text) }));

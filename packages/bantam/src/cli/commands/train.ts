@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
-import { does, examples } from '../command.js';
+import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
@@ -34,35 +34,41 @@ interface TrainFlags {
 export function addTrain(program: Command): void {
   const command = program
     .command('train')
-    .description('train a model from scratch, or go on with a run that was interrupted')
+    .description('train a model, or resume an interrupted run')
     .option('--model <preset>', 'model preset, e.g. ViT-Nano-8-64 or ViT-S-16')
     .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
-    .option('--out <run>', 'folder of the run, made by this command')
-    .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
+    .option('--out <run>', 'new folder of the run')
+    .option('--budget <amount>', 'training budget: 30m, 2h, 100ksamples, 1e15flops')
     .option(
       '--strategy <name>',
       'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill, siclip or coca (default: clip)',
     )
-    .option('--init <dir>', 'start from this model directory: weights and tokenizer')
-    .option('--init-image <dir>', "start from this model directory's image tower")
-    .option('--freeze-inherited', 'keep what --init has of its teacher (bantam models inherit)')
+    .option('--init <dir>', 'initialise with the weights and tokenizer of this model directory')
+    .option('--init-image <dir>', "initialise with this model directory's image tower")
+    .option(
+      '--freeze-inherited',
+      'freeze the parameters that --init inherited (bantam models inherit)',
+    )
     .option(
       '--teacher <dir>',
-      'learn from the model in this directory, too (distill, siclip); repeatable',
+      'distil from this teacher as well (distill, siclip); repeatable',
       listed,
     )
     .option(
       '--reinforced <folder>',
-      'learn from what teachers said in this set (bantam data reinforce), in place of --teacher',
+      'distil from the stored teacher embeddings of this reinforced data set (bantam data reinforce), in place of --teacher',
     )
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
-    .option('--seed <n>', 'seed of every random choice (default: 0)', wholeNumber)
+    .option('--seed <n>', 'random seed (default: 0)', wholeNumber)
     .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
-    .option('--validate <spec>', 'measure on these data on the way, and keep the best weights')
-    .option('--patience <n>', 'end after so many validations without a better value', wholeNumber)
+    .option(
+      '--validate <spec>',
+      'validate on these data during training, and keep the best weights',
+    )
+    .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
-    .option('--plan', 'only say how much memory and time it would take, with --resume what remains')
-    .option('--resume <run>', 'go on with this run from its last checkpoint');
+    .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
+    .option('--resume <run>', 'resume this run from its last checkpoint');
   examples(command, [
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
@@ -73,7 +79,7 @@ export function addTrain(program: Command): void {
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --plan',
   ]);
-  does(command, async (flags: TrainFlags) => {
+  action(command, async (flags: TrainFlags) => {
     const { resume, plan = false, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
@@ -153,7 +159,7 @@ async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
   };
 }
 
-/** @throws UsageError if the strategy has no teachers. */
+/** @throws UsageError if the strategy takes no teachers. */
 function requireStudent(
   flag: 'teacher' | 'reinforced',
   strategy = 'clip',
@@ -171,7 +177,7 @@ function requireStudent(
 function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainResult): string {
   if (model === undefined) {
     throw new BantamError(
-      `Training was interrupted at step ${steps} and saved; go on with "bantam train --resume ${run}".`,
+      `Training was interrupted at step ${steps} and saved; resume it with "bantam train --resume ${run}".`,
     );
   }
   const lines = [
@@ -185,10 +191,10 @@ function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainR
 }
 
 function describeBest({ metric, value, step }: ValidationRow): string {
-  return `Best validation: ${metric} ${value.toFixed(4)} at step ${step}, whose weights the model has`;
+  return `Best validation: ${metric} ${value.toFixed(4)} at step ${step}; the model has its weights`;
 }
 
-/** A line about what was left out; none where nothing was. */
+/** A line about skipped samples or steps, if there are any. */
 function counted(count: number, [one, many]: readonly [string, string], file: string): string[] {
   if (count === 0) return [];
   return [`${count === 1 ? `1 ${one} was` : `${count} ${many} were`} skipped: ${file}`];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { hasJpegDecoder } from '@bantam/torch/image';
 import { decodeAny, decodeImage, decodeOrdinary } from './decode.js';
@@ -123,6 +124,30 @@ describe('decodeImage', () => {
     await assert.rejects(decodeImage(photograph.subarray(0, photograph.length - 500)), refusal);
     await assert.rejects(decodeImage(new Uint8Array(0)), refusal);
     await assert.rejects(decodeImage(Buffer.from('no image')), refusal);
+  });
+});
+
+describe('decodeImage of a file that claims to be huge', () => {
+  /** A small PNG file with other sides in its header. */
+  async function claiming(width: number, height: number): Promise<Buffer> {
+    const png = await halves(40, 20);
+    png.writeUInt32BE(width, 16);
+    png.writeUInt32BE(height, 20);
+    png.writeUInt32BE(crc32(png.subarray(12, 29)), 29);
+    return png;
+  }
+
+  it('refuses it at once, by its sides and by its pixels', async () => {
+    for (const [width, height] of [
+      [8_388_648, 30],
+      [30, 70_000],
+      [16_000, 16_000],
+    ] as const) {
+      await assert.rejects(decodeImage(await claiming(width, height)), {
+        name: 'BantamError',
+        message: new RegExp(`has ${width} × ${height} pixels; shrink it`),
+      });
+    }
   });
 });
 

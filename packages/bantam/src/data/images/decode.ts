@@ -13,12 +13,17 @@ export interface DecodeOptions {
   readonly shortestSide?: number;
 }
 
+/** Sides and pixels of images that are decoded: a file of a kilobyte can claim any size. */
+const mostSide = 65_535;
+const mostPixels = 2 ** 27;
+
 /**
  * Decodes an image file to RGB: turned upright by its EXIF orientation, flattened on white, the
  * first frame of an animation, CMYK, gray and 16 bits converted. Embedded color profiles are not
  * applied, as PIL does not.
  *
- * @throws BantamError on truncated and corrupt files, and on what is no image.
+ * @throws BantamError on truncated and corrupt files, on what is no image, and on images with sides of more
+ * than 65,535 pixels or more than 2²⁷ pixels in all.
  */
 export async function decodeImage(bytes: Uint8Array, options?: DecodeOptions): Promise<Pixels> {
   const pixels = decodeOrdinary(bytes, options);
@@ -42,6 +47,7 @@ export async function decodeAny(bytes: Uint8Array, options: DecodeOptions = {}):
   try {
     return await decodeWith(sharp, bytes, options);
   } catch (error) {
+    if (error instanceof BantamError) throw error;
     // libvips writes a line for each thing that it noticed.
     const [reason] = String(error instanceof Error ? error.message : error).split('\n');
     throw new BantamError(`The image cannot be decoded (${reason ?? 'no reason'}).`);
@@ -58,8 +64,13 @@ async function decodeWith(
     .autoOrient()
     .flatten({ background: 'white' })
     .toColorspace('srgb');
+  const { width, height } = (await sharp(bytes, options).metadata()).autoOrient;
+  if (Math.max(width, height) > mostSide || width * height > mostPixels) {
+    throw new BantamError(
+      `The image has ${width} × ${height} pixels; shrink it to sides of at most ${mostSide} and ${mostPixels} pixels in all.`,
+    );
+  }
   if (shortestSide !== undefined) {
-    const { width, height } = (await sharp(bytes, options).metadata()).autoOrient;
     const shrink = shrinkFactor(Math.min(width, height), shortestSide);
     if (shrink > 1) {
       image = image.resize(Math.ceil(width / shrink), Math.ceil(height / shrink), { fit: 'fill' });

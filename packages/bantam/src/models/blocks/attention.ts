@@ -83,10 +83,10 @@ export interface KeysAndValues {
 
 /**
  * Keys and values of the tokens that a causal attention has seen so far, so that a further token
- * costs no more than its own. Its memory is of one size from the first token on.
+ * costs no more than its own. Memory for the longest sequence is allocated at the first token.
  */
 export class KeyValueCache implements Disposable {
-  /** The most tokens that it takes. */
+  /** Longest sequence, in tokens. */
   readonly #length: number;
   #kept: KeysAndValues | null = null;
   #used = 0;
@@ -95,7 +95,7 @@ export class KeyValueCache implements Disposable {
     this.#length = length;
   }
 
-  /** Takes those of one more token, [B·heads, 1, d], and gives all so far. */
+  /** Appends those of one further token, [B·heads, 1, d], and returns all so far. */
   append(key: Tensor, value: Tensor): KeysAndValues {
     const { keys, values } = (this.#kept ??= {
       keys: this.#empty(key),
@@ -107,7 +107,7 @@ export class KeyValueCache implements Disposable {
     return { keys: this.#filled(keys), values: this.#filled(values) };
   }
 
-  /** Goes on with other sequences in place of those so far: `rows` int64 [B·heads] are their places. */
+  /** Replaces the sequences by those of `rows`, int64 [B·heads], among them. */
   reorder(rows: Tensor): void {
     if (this.#kept === null) return;
     for (const all of [this.#kept.keys, this.#kept.values]) {

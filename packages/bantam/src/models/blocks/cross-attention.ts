@@ -25,7 +25,7 @@ import {
 
 /** Sizes of {@link CrossAttention}. */
 export interface CrossAttentionSizes {
-  /** Length of the vectors that ask, and of the result. */
+  /** Length of the queries' vectors, and of the result. */
   readonly width: number;
   /** Length of the vectors that are attended to. */
   readonly contextWidth: number;
@@ -68,7 +68,7 @@ export class CrossAttention extends Module {
     this.heads = heads;
   }
 
-  /** Keys and values of what is attended to, [B, L, C]. */
+  /** Keys and values of the vectors that are attended to, [B, L, C]. */
   read(x: Tensor): KeysAndValues {
     const { heads } = this;
     return {

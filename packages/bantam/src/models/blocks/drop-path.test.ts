@@ -4,7 +4,7 @@ import { Generator, ones } from '@bantam/torch';
 import { dropPath, dropPathRates } from './run-block.js';
 
 describe('dropPath', () => {
-  it('leaves out whole samples, as many as the rate says, and scales the others', () => {
+  it('skips the branch of a fraction of the samples, and scales the others', () => {
     const [batch, rate] = [4000, 0.3];
     using branch = ones([batch, 2, 3]);
     using dropped = dropPath(branch, { rate, generator: new Generator({ seed: 1 }) });
@@ -22,7 +22,7 @@ describe('dropPath', () => {
     assert.ok(Math.abs(kept - batch * (1 - rate)) < error, `${kept} of ${batch} are kept`);
   });
 
-  it('changes nothing at a rate of 0', () => {
+  it('returns the branch unchanged at a rate of 0', () => {
     using branch = ones([2, 3]);
     assert.equal(dropPath(branch, { rate: 0, generator: undefined }), branch);
   });

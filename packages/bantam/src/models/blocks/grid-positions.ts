@@ -1,17 +1,17 @@
 import { cat, narrow, permute, reshape, resize, to, type Tensor } from '@bantam/torch';
 
-/** What {@link resizeGrid} changes. */
+/** Options of {@link resizeGrid}. */
 export interface GridOptions {
   /** P: rows before those of the grid, such as the class token's, which stay. */
   prefix: number;
-  /** G′: places along one side of the new grid. */
+  /** G′: positions along one side of the new grid. */
   grid: number;
 }
 
 /**
  * A table of the positions of a grid for another one, in float32: [P + G², W] → [P + G′², W], or the
  * same with a first dimension of 1. Rows are interpolated bicubically, with antialias where the grid
- * shrinks, as in OpenCLIP. A table of the new size comes back as it is.
+ * shrinks, as in OpenCLIP. A table of the new size is returned unchanged.
  */
 export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor {
   const [rows, width] = [table.dim(-2), table.dim(-1)];
@@ -26,7 +26,7 @@ export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor
 }
 
 /**
- * Fixed positions of the G×G places of a grid, row by row: G²·width numbers. The first half of each
+ * Fixed position embeddings of a G×G grid, row by row: G²·width numbers. The first half of each
  * is of the column x, the other of the row y, each (sin(p·ω₀), …, cos(p·ω₀), …) with
  * ωₖ = 10000^(−k/(width/4)) (Vaswani et al. 2017, section 3.5, in two dimensions as He et al. 2022
  * have it; big_vision's differ in the denominator).
@@ -34,10 +34,10 @@ export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor
 export function sinCosPositions(grid: number, width: number): number[] {
   const quarter = width / 4;
   const omegas = Array.from({ length: quarter }, (_, k) => 10000 ** (-k / quarter));
-  const half = (place: number) => [
-    ...omegas.map((omega) => Math.sin(place * omega)),
-    ...omegas.map((omega) => Math.cos(place * omega)),
+  const half = (position: number) => [
+    ...omegas.map((omega) => Math.sin(position * omega)),
+    ...omegas.map((omega) => Math.cos(position * omega)),
   ];
-  const axis = Array.from({ length: grid }, (_, place) => half(place));
+  const axis = Array.from({ length: grid }, (_, position) => half(position));
   return axis.flatMap((row) => axis.flatMap((column) => [...column, ...row]));
 }

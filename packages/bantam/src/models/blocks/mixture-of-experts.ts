@@ -19,7 +19,7 @@ import {
   type MlpOptions,
   type Tensor,
 } from '@bantam/torch';
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
 import { atLeast, count, group, setting } from '../../base/schema.js';
 import { chooseExperts, dispatch, gatesOf, routingLoss } from './routing.js';
@@ -68,7 +68,7 @@ export function checkMoe(
   }
 }
 
-/** Whether the block of this index has a mixture. */
+/** True if the block of this index has a mixture. */
 export function hasMixture(moe: MoeConfig | null, block: number): moe is MoeConfig {
   return moe !== null && (block + 1) % moe.every === 0;
 }

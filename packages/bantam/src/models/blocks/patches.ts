@@ -30,14 +30,14 @@ export function embedPatches(pixels: Tensor, { weight, bias }: Conv2d, patchSize
   const [batch, , size] = dims(pixels, 4);
   const width = weight.dim(0);
   const grid = Math.floor(size / patchSize);
-  const edge = grid * patchSize;
-  const whole = edge === size ? pixels : narrow(narrow(pixels, 2, 0, edge), 3, 0, edge);
+  const side = grid * patchSize;
+  const whole = side === size ? pixels : narrow(narrow(pixels, 2, 0, side), 3, 0, side);
   const cut = reshape(whole, [batch, 3, grid, patchSize, grid, patchSize]);
   const rows = reshape(permute(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, 3 * patchSize ** 2]);
   return linear(rows, reshape(weight, [width, 3 * patchSize ** 2]), bias);
 }
 
-/** Patches of `count` that a training step computes when it leaves a share of them out; at least one. */
+/** Number of `count` patches that remain after patch dropout; at least one. */
 export function keptPatches(count: number, patchDropout: number): number {
   return patchDropout === 0 ? count : Math.max(1, Math.floor(count * (1 - patchDropout)));
 }
@@ -45,18 +45,18 @@ export function keptPatches(count: number, patchDropout: number): number {
 /**
  * A random subset of each image's patches (FLIP, Li et al. 2023, section 3): [B, L, W] → [B, kept, W].
  *
- * @throws BantamError if there is nothing to draw from.
+ * @throws BantamError if there is no generator to sample from.
  */
 export function dropPatches(
   patches: Tensor,
-  { share, generator }: { share: number; generator: Generator | undefined },
+  { fraction, generator }: { fraction: number; generator: Generator | undefined },
 ): Tensor {
-  if (share === 0) return patches;
+  if (fraction === 0) return patches;
   if (generator === undefined) {
     throw new BantamError('Patch dropout needs a random stream; pass a generator to encodeImage.');
   }
   const [batch, count, width] = dims(patches, 3);
-  const kept = keptPatches(count, share);
+  const kept = keptPatches(count, fraction);
   const { indices } = topk(randn([batch, count], generator, { device: patches.device }), kept);
   return gather(patches, 1, expand(unsqueeze(indices, -1), [batch, kept, width]));
 }
@@ -72,8 +72,8 @@ export interface PatchConvOptions {
 /**
  * A convolution whose stride is its kernel, on maps with the channels last: each patch times one
  * matrix. Weight and result are those of {@link Conv2d}; the gradient of a convolution takes several
- * times as long on CPUs. What is left over at the right and lower edge is not seen. The weights are
- * zero at first.
+ * times as long on CPUs. A rest at the right and lower side is cut off. Weights are zero until
+ * initialised.
  */
 export class PatchConv extends Conv2d implements Prepackable {
   constructor({ inChannels, outChannels, size }: PatchConvOptions) {

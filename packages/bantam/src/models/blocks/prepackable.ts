@@ -6,7 +6,7 @@ export interface Prepackable {
   prepack(dtype: FloatDType): void;
 }
 
-/** Whether a module has an inference form of its own. */
+/** True if a module has an inference form of its own. */
 export function isPrepackable(module: Module): module is Module & Prepackable {
   return 'prepack' in module;
 }

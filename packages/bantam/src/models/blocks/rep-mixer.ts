@@ -28,7 +28,7 @@ import {
 import { MobileOneBlock } from './mobile-one.js';
 import { dropPath } from './run-block.js';
 
-/** x·γ with one factor for each channel of [B, C, H, W]. */
+/** x·γ with one weight for each channel of [B, C, H, W]. */
 export class MapScale extends Module {
   gamma: Parameter;
 
@@ -115,7 +115,7 @@ export interface ConvMlpOptions {
 }
 
 /**
- * W₂·act(W₁·norm(depthwise(x)) + b₁) + b₂ at every place of a map (Vasu et al. 2023, "FastViT",
+ * W₂·act(W₁·norm(depthwise(x)) + b₁) + b₂ at every location of a map (Vasu et al. 2023, "FastViT",
  * section 3.2.3). Weights start as N(0, 0.02²), biases as 0.
  */
 export class ConvMlp extends Module {

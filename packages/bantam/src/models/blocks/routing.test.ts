@@ -36,7 +36,7 @@ const scores = () =>
   ]);
 
 describe('chooseExperts', () => {
-  it('takes the highest scores where there is room for all', () => {
+  it('chooses the experts of the highest scores without a capacity', () => {
     scope(() => {
       const { wanted, taken } = chooseExperts(scores(), { topK: 2, capacity: null });
       assert.deepEqual(lists(taken), [[0, 1], [0, 2], [0, 1], [0, 2]]); // prettier-ignore
@@ -60,7 +60,7 @@ describe('chooseExperts', () => {
     });
   });
 
-  it('gives every token an expert where all have room together', () => {
+  it('gives every token an expert if the capacities suffice for all', () => {
     for (let seed = 0; seed < 20; seed++) {
       scope(() => {
         const drawn = randn([12, 4], new Generator({ seed }));
@@ -93,7 +93,7 @@ describe('routingLoss', () => {
     return mean(routingLoss(logits, wanted, { rows: 2, ...weights })).item();
   };
 
-  it('is 1 at an even load of certain choices, and the number of experts where one has all', () => {
+  it('is 1 at an even load of certain choices, and the number of experts if one has all', () => {
     scope(() => {
       const balance = { balanceWeight: 1, zLossWeight: 0 };
       assert.ok(Math.abs(lossOf(mul(eye(4), 50), balance) - 1) < 1e-6);

@@ -13,8 +13,8 @@ import { BantamError } from '../../base/errors.js';
 let checkpointing = false;
 
 /**
- * Runs `body`, in which every block of every tower is a {@link checkpoint} where `enabled` says so: its
- * activations are computed again in the backward pass instead of kept.
+ * Runs `body` with gradient checkpointing of every block of every tower if `enabled`: its activations
+ * are computed again in the backward pass instead of kept, see {@link checkpoint}.
  */
 export function withGradCheckpointing<Result>(enabled: boolean, body: () => Result): Result {
   const before = checkpointing;
@@ -27,8 +27,8 @@ export function withGradCheckpointing<Result>(enabled: boolean, body: () => Resu
 }
 
 /**
- * `block(...inputs)`, whose intermediates are let go at its end; the autograd graph keeps those that it
- * needs, or none under {@link withGradCheckpointing}. Inputs may be of any kind.
+ * `block(...inputs)` in a scope of its own, which frees its intermediates; the autograd graph keeps
+ * those that it needs, or none under {@link withGradCheckpointing}. Inputs may be of any kind.
  */
 export function runBlock<Inputs extends readonly unknown[], Result>(
   block: (...inputs: Inputs) => Result,
@@ -37,7 +37,7 @@ export function runBlock<Inputs extends readonly unknown[], Result>(
   return scope(() => (checkpointing ? checkpoint(block, inputs) : block(...inputs)));
 }
 
-/** {@link runBlock} for blocks one after the other. */
+/** {@link runBlock} for a stack of blocks. */
 export function runBlocks<Block>(
   blocks: readonly Block[],
   x: Tensor,
@@ -47,10 +47,10 @@ export function runBlocks<Block>(
 }
 
 /**
- * Stochastic depth (Huang et al. 2016): a residual branch [B, …] is left out for a share `rate` of
+ * Stochastic depth (Huang et al. 2016): a residual branch [B, …] is skipped for a fraction `rate` of
  * the samples, and the others are scaled by 1/(1 − rate).
  *
- * @throws BantamError if something is to be drawn and there is no generator.
+ * @throws BantamError if `rate` is above 0 and there is no generator.
  */
 export function dropPath(
   branch: Tensor,

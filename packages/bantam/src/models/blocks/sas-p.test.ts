@@ -107,7 +107,7 @@ for (const [name, mask] of Object.entries(masks)) {
       });
     });
 
-    it('gives the same at some positions alone', () => {
+    it('computes the same for some positions alone', () => {
       scope(() => {
         const block = train(createBlock({ ownValues: true }));
         const x = random([batch, length, width], 2);
@@ -201,7 +201,7 @@ describe('a tower of SAS-P blocks', () => {
     assert.deepEqual(fromOpenClip(JSON.parse(JSON.stringify(written))), simplified);
   });
 
-  it('refuses what its blocks do not have', () => {
+  it('refuses settings that its blocks do not have', () => {
     assert.throws(
       () => withChanges(simplified, { vision: { lsInitValue: 0.1 } }),
       (error) =>
@@ -269,7 +269,7 @@ describe('shared layers', () => {
     });
   });
 
-  it('can have one attention and MLPs of their own, with one name for what they share', () => {
+  it('shares one attention under one name, with an MLP for each layer', () => {
     const text = { layers: 3, sharedLayers: 2, shared: 'attention' } as const;
     using model = createModel(withChanges(simplified, { text }), { generator: null });
     const names = [...model.text.stateDict().keys()];
@@ -283,7 +283,7 @@ describe('shared layers', () => {
     );
   });
 
-  it('cannot be more than there are', () => {
+  it('refuses more shared layers than there are', () => {
     assert.throws(
       () => withChanges(simplified, { text: { sharedLayers: 3 } }),
       /"sharedLayers" of "text" \(3\) is more than its "layers" \(2\)/,

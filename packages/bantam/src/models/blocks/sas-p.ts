@@ -40,8 +40,8 @@ export class RmsNorm extends Module {
 
   forward(x: Tensor): Tensor {
     const length = norm(x, { dim: -1, keepdim: true, dtype: 'float32' });
-    const factor = pow(add(mul(length, this.weight.size ** -0.5), this.eps), -1);
-    return to(mul(mul(x, factor), this.weight), { dtype: x.dtype });
+    const inverseRms = pow(add(mul(length, this.weight.size ** -0.5), this.eps), -1);
+    return to(mul(mul(x, inverseRms), this.weight), { dtype: x.dtype });
   }
 }
 

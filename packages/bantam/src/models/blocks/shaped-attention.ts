@@ -95,11 +95,11 @@ export class ShapedAttention extends Module {
   inProjWeight: Parameter;
   inProjBias: Parameter;
   value: ResidualProduct | null;
-  /** β by head, the factor of A. */
+  /** β by head, the weight of A. */
   attentionGain: Parameter;
-  /** α by head, the factor of I. */
+  /** α by head, the weight of I. */
   identityGain: Parameter;
-  /** γ by head, the factor of C. */
+  /** γ by head, the weight of C. */
   centreGain: Parameter;
   readonly heads: number;
 
@@ -204,7 +204,7 @@ function like({ dtype, device }: Tensor): { dtype: DType; device: Device } {
   return { dtype, device };
 }
 
-/** Whether a query sees a token, boolean [1 or B, 1, 1 or Lq, L]; null: each sees all. */
+/** True if a query sees a token, boolean [1 or B, 1, 1 or Lq, L]; null: each sees all. */
 function seenTokens(
   x: Tensor,
   { causal = false, visible, positions }: ShapedAttentionForwardOptions,

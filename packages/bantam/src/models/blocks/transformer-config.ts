@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import { count, flag, group, oneOf, positive, setting } from '../../base/schema.js';
+import { count, flag, oneOf, positive, setting, type Group } from '../../base/schema.js';
 import { checkMoe, hasMixture, moeSchema } from './mixture-of-experts.js';
 
 /** Settings that image and text transformers share, with OpenCLIP's defaults; the width is theirs. */
@@ -36,10 +36,13 @@ export const transformerEntries = {
   ),
 };
 
-const withWidth = group({ width: count(), ...transformerEntries });
-
 /** Settings of a transformer's blocks, see {@link transformerEntries}, and its width. */
-export type TransformerConfig = Readonly<v.InferOutput<typeof withWidth>>;
+export interface TransformerConfig extends Readonly<
+  v.InferOutput<Group<typeof transformerEntries>>
+> {
+  /** Length of a token's vector. */
+  readonly width: number;
+}
 
 /** Settings of plain blocks: OpenCLIP has no others in these towers. */
 export const plainBlocks = {
@@ -61,7 +64,7 @@ export function blockCount(config: TransformerConfig): number {
   return Math.max(...blockOfLayers(config)) + 1;
 }
 
-/** Whether OpenCLIP can build these blocks. */
+/** True if OpenCLIP can build these blocks. */
 export function isPlain({ block, sharedLayers, moe }: TransformerConfig): boolean {
   return block === 'pre-norm' && sharedLayers === 1 && moe === null;
 }

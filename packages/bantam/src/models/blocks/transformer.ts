@@ -31,7 +31,7 @@ export class Transformer extends Module {
     }
   }
 
-  /** Whether the blocks can run without padding: only their attention joins tokens. */
+  /** True if the blocks can run without padding: only their attention joins tokens. */
   get supportsUnpadding(): boolean {
     return this.resblocks.every(
       (block) => block instanceof ResidualBlock && !(block.mlp instanceof MixtureOfExperts),

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { arange, expand, memoryStats, scope, zeros } from '@bantam/torch';
 import { createModel } from '../clip.js';
-import { activationBytes, countModelFlops } from './dry-run.js';
+import { countModelFlops } from '../../test-support/count-model-flops.js';
+import { activationBytes } from './dry-run.js';
 import { modelFlops } from './flops.js';
 import { modelConfig, presets } from '../presets/presets.js';
 
 describe('modelFlops', () => {
   for (const [name, config] of presets) {
-    it(`counts ${name} as a run of the model does`, () => {
+    it(`equals the FLOPs counted in a run of the model: ${name}`, () => {
       const options = { captionTokens: 9 };
       const { image, text, decoder = 0 } = modelFlops(config, options);
       const counted = countModelFlops(config, options);
@@ -20,7 +21,7 @@ describe('modelFlops', () => {
     });
   }
 
-  it('leaves nothing alive', () => {
+  it('frees every tensor of the dry run', () => {
     const { liveTensors, metaBytes } = memoryStats();
     countModelFlops(modelConfig('ViT-M-16-alt'));
     activationBytes(modelConfig('ViT-M-16-alt'));
@@ -32,7 +33,7 @@ describe('modelFlops', () => {
 });
 
 describe('activationBytes', () => {
-  it('is known for every preset', () => {
+  it('is plausible for every preset', () => {
     for (const [name, config] of presets) {
       const { image, text } = activationBytes(config, { captionTokens: 9 });
       assert.ok(image > 1e5 && text > 1e4, `${name}: ${image}, ${text}`);
@@ -40,7 +41,7 @@ describe('activationBytes', () => {
   });
 
   for (const name of ['ViT-Pico-8-64', 'ViT-Nano-16-64']) {
-    it(`is what the memory of ${name} really grows by`, () => {
+    it(`equals the measured growth of memory: ${name}`, () => {
       const config = modelConfig(name);
       const { imageSize } = config.vision;
       using model = createModel(config, { generator: null });

@@ -1,5 +1,4 @@
 import {
-  countFlops,
   formatStructure,
   Generator,
   memoryStats,
@@ -14,7 +13,7 @@ import type { ModelConfig } from '../config.js';
 import { imageTokens } from '../towers/decoder/multimodal-decoder.js';
 import { modelFlops, parameterCount, type ParameterCounts, type PerTower } from './flops.js';
 
-/** Options of {@link countModelFlops} and {@link activationBytes}. */
+/** Options of {@link activationBytes}. */
 export interface DryRunOptions {
   /** Tokens of the caption; default: the whole context. */
   captionTokens?: number;
@@ -56,34 +55,8 @@ function ids(batch: number, tokens: number): Tensor {
 }
 
 /**
- * Floating-point operations of one forward pass, counted operator by operator in a run of the model
- * on shapes alone, with all tokens computed: what {@link modelFlops} must agree with.
- */
-export function countModelFlops(
-  config: ModelConfig,
-  { captionTokens = config.text.contextLength }: DryRunOptions = {},
-): PerTower {
-  return withMetaModel(config, (model) => {
-    model.eval();
-    return {
-      image: countFlops(() => {
-        scope(() => void model.visual.encode(pixels(config, 1), { tokens: true }));
-      }),
-      text: countFlops(() => {
-        scope(() => void model.text.encode(ids(1, captionTokens), { tokens: true }));
-      }),
-      ...(config.decoder !== null && {
-        decoder: countFlops(() => {
-          scope(() => void decode(model, { batch: 1, captionTokens }));
-        }),
-      }),
-    };
-  });
-}
-
-/**
  * Bytes in float32 that the forward pass of training keeps for the backward pass, for each further
- * sample of a batch: what the batch size costs beside weights, gradients and optimizer. In bfloat16
+ * sample of a batch: the cost of the batch size beside weights, gradients and optimizer. In bfloat16
  * it is about half.
  */
 export function activationBytes(
@@ -91,7 +64,7 @@ export function activationBytes(
   { captionTokens = config.text.contextLength }: DryRunOptions = {},
 ): PerTower {
   return withMetaModel(config, (model) => {
-    // What a tower draws has a shape only, too.
+    // Random tensors have a shape only, too.
     const generator = new Generator({ seed: 0 });
     const kept = (encode: (batch: number) => Tensor): number => {
       const bytes = (batch: number) =>
@@ -117,18 +90,18 @@ function bytesOf({ size }: Tensor): number {
   return 4 * size;
 }
 
-/** What a model costs. */
+/** Cost of a model. */
 export interface ModelSummary {
   /** Length of the features. */
   readonly embedDim: number;
   readonly parameters: ParameterCounts;
-  /** Floating-point operations of a forward pass; see {@link modelFlops}. */
+  /** FLOPs of a forward pass, see {@link modelFlops}. */
   readonly flops: PerTower;
   /** Bytes in float32 for each sample of a training batch; see {@link activationBytes}. */
   readonly activationBytes: PerTower;
 }
 
-/** What a model costs, without making it. */
+/** Cost of a model, without memory for its weights. */
 export function summarizeModel(config: ModelConfig, options: DryRunOptions = {}): ModelSummary {
   return {
     embedDim: config.embedDim,

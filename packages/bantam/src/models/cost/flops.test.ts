@@ -49,14 +49,14 @@ describe('modelFlops', () => {
     assert.equal(text / 2, 2 * (6 * 3 * 4 + 2 * 3 * 3 * 2) + 2 * 3);
   });
 
-  it('grows with the caption, and not where texts are filled up to the context', () => {
+  it('grows with the caption, unless texts are padded to the context', () => {
     const short = modelFlops(pico, { captionTokens: 8 }).text;
     assert.ok(short < modelFlops(pico).text / 4 + 1e6);
     const last = withChanges(pico, { text: { poolType: 'last' } });
     assert.equal(modelFlops(last, { captionTokens: 8 }).text, modelFlops(last).text);
   });
 
-  it('leaves out dropped patches while training', () => {
+  it('counts only the kept patches in training', () => {
     const flip = withChanges(pico, { vision: { patchDropout: 0.5 } });
     assert.equal(modelFlops(flip).image, modelFlops(pico).image);
     const ratio = modelFlops(flip, { training: true }).image / modelFlops(pico).image;

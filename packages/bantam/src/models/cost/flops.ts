@@ -5,7 +5,7 @@ import { imageTowerKind, textTowerKind } from '../towers.js';
 import { decoderFlops, imageTokens } from '../towers/decoder/multimodal-decoder.js';
 import { checkPatchDropout } from '../towers/image/pixels.js';
 
-/** One number for each tower, and for the decoder where there is one. */
+/** One number for each tower, and for the decoder if there is one. */
 export interface PerTower {
   /** Per image. */
   image: number;
@@ -21,7 +21,7 @@ export interface ParameterCounts {
   text: number;
   /** Of the decoder; absent: there is none. */
   decoder?: number;
-  /** All of them, the logit scale, and the logits' bias where there is one. */
+  /** All of them, the logit scale, and the logits' bias if there is one. */
   total: number;
 }
 
@@ -29,9 +29,9 @@ export interface ParameterCounts {
 export interface ModelFlopsOptions {
   /** Tokens of the caption; default: the whole context. */
   captionTokens?: number;
-  /** Leave out the patches that training with patch dropout leaves out. Default false. */
+  /** Count a training step, without the patches that it drops. Default false. */
   training?: boolean;
-  /** Share of the patches that training leaves out; default: the configuration's. */
+  /** Fraction of the patches that training drops; default: the configuration's. */
   patchDropout?: number | undefined;
   /** Side length of the images in pixels; default: the configuration's. */
   imageSize?: number | undefined;
@@ -42,7 +42,7 @@ export interface ModelFlopsOptions {
  * attention, as the model is defined (the last block of a transformer counts in full, though only
  * one of its tokens is computed). A training step takes about three times as many.
  *
- * @throws BantamError if the image tower cannot leave patches out, or read images of that size.
+ * @throws BantamError if the image tower cannot drop patches, or its weights fit no such images.
  */
 export function modelFlops(
   { embedDim, vision, text, decoder }: ModelConfig,

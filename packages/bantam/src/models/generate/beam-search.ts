@@ -10,7 +10,7 @@ export interface BeamSearchOptions extends ConstrainOptions {
   readonly beams: number;
   /** Captions that are returned for each image, at most {@link beams}. */
   readonly count: number;
-  /** What a caption's score is the sum of. */
+  /** Scores of tokens whose sum is a caption's score. */
   readonly scores: 'log-probability' | 'logit';
   readonly startId: number;
   readonly maxTokens: number;
@@ -38,7 +38,7 @@ class Finished {
     this.found.splice(this.limit);
   }
 
-  /** Whether no caption that is still open, of `length` tokens then, can become one of the best. */
+  /** True if no open caption, of `length` tokens by then, can become one of the best. */
   isBest({ score }: Beam, length: number): boolean {
     const worst = this.found[this.limit - 1];
     return worst !== undefined && worst.score >= score / length;
@@ -46,13 +46,13 @@ class Finished {
 }
 
 /**
- * Captions of high score (beam search; Graves 2012, section 2.5): of all ways to go on with one of a
- * image's beams, the best that do not end are its next beams; those that end among the first so many
- * are captions. They are compared by their mean score, and the search ends when no open one could win
- * as it stands. For each image lists of ids, best first.
+ * Captions of high score (beam search; Graves 2012, section 2.5): of all continuations of an image's
+ * beams, the best that do not end are its next beams; those that end among the best `beams` are
+ * captions. Captions are compared by their mean score, and the search ends when no open one could
+ * win with its present score. For each image lists of ids, best first.
  *
- * With the scores `logit` it finds what OpenCLIP's `generate` finds with as many beams in a group: that
- * sums the decoder's logits as they are. Its groups see nothing of each other, so all find the same.
+ * With the scores `logit` the result equals that of OpenCLIP's `generate` with as many beams in a
+ * group, which sums raw logits. Its groups are independent, so that all find the same.
  */
 export function beamSearch(writer: CaptionWriter, options: BeamSearchOptions): number[][][] {
   const { images, beams: width, count, startId, endId, maxTokens } = options;
@@ -134,11 +134,11 @@ function bestOf(
   return open.map((_, image) =>
     Array.from({ length: 2 * options.beams }, (__, rank) => {
       const index = image * 2 * options.beams + rank;
-      const position = Number(at(positions, index));
+      const position = at(positions, index);
       return {
         from: Math.floor(position / vocabulary),
         token: position % vocabulary,
-        score: Number(at(values, index)),
+        score: at(values, index),
       };
     }),
   );

@@ -26,7 +26,7 @@ export interface CaptionWriterOptions {
  * earlier tokens are kept, and those of the image are computed once for all its captions.
  */
 export class CaptionWriter implements Disposable {
-  /** Where ids must be. */
+  /** Device of the ids. */
   readonly device: Device;
   readonly #text: TextTransformer;
   readonly #decoder: MultimodalDecoder;
@@ -73,12 +73,12 @@ export class CaptionWriter implements Disposable {
     return select(this.#decoder.step(token, this.#image, this.#decoderCaches), 1, 0);
   }
 
-  /** Goes on with other captions in place of those so far: `rows` [B·n] are their places among them. */
+  /** Replaces the captions by those of `rows` [B·n] among them. */
   reorder(rows: readonly number[]): void {
     const { device } = this;
-    const places = unsqueeze(tensor(rows, { dtype: 'int64', device }), 1);
+    const sources = unsqueeze(tensor(rows, { dtype: 'int64', device }), 1);
     const reorder = (caches: readonly KeyValueCache[], heads: number) => {
-      const all = reshape(add(mul(places, heads), arange(heads, { device })), [-1]);
+      const all = reshape(add(mul(sources, heads), arange(heads, { device })), [-1]);
       for (const cache of caches) cache.reorder(all);
     };
     reorder(this.#textCaches, this.#text.config.heads);

@@ -23,7 +23,7 @@ import { parseModelConfig, type ModelConfigInput } from '../config.js';
 import { modelConfig } from '../presets/presets.js';
 import { CaptionWriter } from './caption-writer.js';
 import { generateIds, type GenerateOptions } from './generate.js';
-import { drawToken, filterLogits } from './next-token.js';
+import { sampleToken, filterLogits } from './next-token.js';
 
 const ends = { startId: 1, endId: 2, padId: 0 };
 
@@ -80,7 +80,7 @@ describe('CaptionWriter', () => {
     'layer scale': { decoder: { layers: 1, heads: 2, lsInitValue: 0.5 }, text: { lsInitValue: 2 } },
     patches: { vision: { imageSize: 8, patchSize: 4, width: 16, headWidth: 8, layers: 1 } },
   })) {
-    it(`gives by its caches what the whole captions give: ${name}`, () => {
+    it(`computes with caches the logits of the whole captions: ${name}`, () => {
       using model = build(changes);
       noGrad(() => {
         scope(() => {
@@ -96,7 +96,7 @@ describe('CaptionWriter', () => {
             const error = max(abs(sub(logits, wanted))).item();
             const size = Math.max(1, max(abs(wanted)).item());
             assert.ok(error < 1e-5 * size, `${length} tokens: ${error}`);
-            const tokens = drawToken(logits, 1, [drawn]).toArray();
+            const tokens = sampleToken(logits, 1, [drawn]).toArray();
             const from = [1, 0, 1, 5, 3, 3];
             writer.reorder(from);
             rows = from.map((row) => [...(rows[row] ?? []), tokens[row] ?? 0]);
@@ -110,7 +110,7 @@ describe('CaptionWriter', () => {
 });
 
 describe('generateIds', () => {
-  it('draws the same captions from the same stream, and others from another', () => {
+  it('samples equal captions from equal random streams only', () => {
     using model = build();
     const draw = (seed: number, options: GenerateOptions = {}) =>
       generateIds(model, images(3), {
@@ -147,7 +147,7 @@ describe('generateIds', () => {
     }
   });
 
-  it('writes in evaluation mode, for one image as for many, and leaves nothing behind', () => {
+  it('writes in evaluation mode, independently of the batch, and frees its tensors', () => {
     using model = build().train();
     const pixels = images(3);
     for (const method of ['greedy', 'beam'] as const) {
@@ -160,12 +160,12 @@ describe('generateIds', () => {
     }
   });
 
-  it('refuses what cannot be', () => {
+  it('refuses options that contradict each other', () => {
     using model = build();
     const refused: [GenerateOptions, RegExp][] = [
       [{ count: 2 }, /"greedy" writes one caption for an image, not 2; choose "sample"/],
       [{ method: 'sample' }, /"sample" needs a "generator"/],
-      [{ method: 'beam', beams: 2, count: 3 }, /Of 2 beams no 3 captions can come; raise/],
+      [{ method: 'beam', beams: 2, count: 3 }, /2 beams cannot give 3 captions; raise/],
       [{ minTokens: 9, maxTokens: 9 }, /up to 9 tokens cannot have 9 before their end; lower/],
       [{ temperature: 0 }, /"temperature" is 0; it must be above 0/],
       [{ topP: 1.5 }, /"topP" is 1\.5; it must be above 0 and at most 1/],
@@ -202,7 +202,7 @@ function everyCaption(model: Clip, pixels: Tensor, maxTokens: number) {
 }
 
 describe('filterLogits', () => {
-  it('keeps the fewest likeliest tokens that make up the share, of sharp and flat distributions', () => {
+  it('keeps the fewest likeliest tokens that make up topP, of sharp and flat distributions', () => {
     scope(() => {
       const generator = new Generator({ seed: 6 });
       for (const spread of [0.01, 1, 8]) {
@@ -227,8 +227,8 @@ describe('filterLogits', () => {
   });
 });
 
-describe('drawToken', () => {
-  it('draws each token as often as it is likely, and none that was filtered', () => {
+describe('sampleToken', () => {
+  it('samples each token at its probability, and no filtered one', () => {
     scope(() => {
       const logits = tensor([[0.5, -1, 2, 0, 1.2, -3]]);
       const temperature = 0.8;
@@ -237,7 +237,7 @@ describe('drawToken', () => {
       const generator = new Generator({ seed: 8 });
       const counts = wanted.map(() => 0);
       const rows = tensor(Array.from({ length: 20000 }, () => filtered.toArray()));
-      for (const token of drawToken(rows, temperature, [generator]).toArray()) {
+      for (const token of sampleToken(rows, temperature, [generator]).toArray()) {
         counts[token] = (counts[token] ?? 0) + 1;
       }
       for (const [token, share] of wanted.entries()) {

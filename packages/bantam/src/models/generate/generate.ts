@@ -4,12 +4,12 @@ import type { Tokenizer } from '../../text/index.js';
 import type { Clip } from '../clip.js';
 import { beamSearch } from './beam-search.js';
 import { CaptionWriter } from './caption-writer.js';
-import { constrainLogits, drawToken, filterLogits } from './next-token.js';
+import { constrainLogits, sampleToken, filterLogits } from './next-token.js';
 
 /** How captions are written. */
 export interface GenerateOptions {
   /**
-   * `greedy`: the most likely token each time. `sample`: one drawn by its probability. `beam`: the
+   * `greedy`: the most likely token each time. `sample`: one sampled by its probability. `beam`: the
    * caption of highest score among several that are followed at a time. Default `greedy`.
    */
   method?: 'greedy' | 'sample' | 'beam';
@@ -21,19 +21,19 @@ export interface GenerateOptions {
   minTokens?: number;
   /** Logits of tokens that the caption has already are divided by it. Default 1. */
   repetitionPenalty?: number;
-  /** What `sample` divides the logits by, after the filters. Default 1. */
+  /** `sample` divides the logits by it, after the filters. Default 1. */
   temperature?: number;
-  /** `sample` draws from the so many most likely tokens; 0: all. Default 0. */
+  /** `sample` considers this many most likely tokens; 0: all. Default 0. */
   topK?: number;
-  /** `sample` draws from the fewest tokens whose probabilities add up to this. Default 1. */
+  /** `sample` considers the fewest tokens whose probabilities add up to this. Default 1. */
   topP?: number;
-  /** What `sample` draws from: one generator for all images, or one for each. */
+  /** Random streams of `sample`: one for all images, or one for each. */
   generator?: Generator | readonly Generator[];
   /** Captions that `beam` follows at a time, {@link count} at least. Default 4, or `count`. */
   beams?: number;
   /**
-   * What `beam` sums: logarithms of probabilities, or as OpenCLIP's `generate` the decoder's logits as
-   * they are. Default `log-probability`.
+   * Scores that `beam` sums: log-probabilities, or the decoder's raw logits as OpenCLIP's `generate`
+   * does. Default `log-probability`.
    */
   scores?: 'log-probability' | 'logit';
 }
@@ -133,11 +133,11 @@ function checked(
     ],
     [
       method === 'sample' && generators.length !== 1 && generators.length !== images,
-      `The method "sample" needs a "generator" to draw from, or one for each of the ${images} images.`,
+      `The method "sample" needs a "generator" to sample from, or one for each of the ${images} images.`,
     ],
     [
       method === 'beam' && beams < count,
-      `Of ${beams} beams no ${count} captions can come; raise "beams", or lower "count".`,
+      `${beams} beams cannot give ${count} captions; raise "beams", or lower "count".`,
     ],
     [
       minTokens >= maxTokens,
@@ -150,12 +150,12 @@ function checked(
   return settings;
 }
 
-/** One token after the other, the likeliest or one that is drawn. */
+/** One token after the other, the likeliest or a sampled one. */
 function writeTokens(writer: CaptionWriter, images: number, settings: Settings): number[][][] {
   const { count, startId, endId, padId, maxTokens } = settings;
   const captions = Array.from({ length: images * count }, () => [startId]);
   const isOpen = (ids: readonly number[]) => ![endId, padId].includes(ids.at(-1) ?? endId);
-  // Rows of one length: a caption that has ended goes on with padding.
+  // Rows of one length: a caption that has ended is padded.
   const rows = captions.map((ids) => [...ids]);
   for (let length = 1; length < maxTokens && captions.some(isOpen); length++) {
     const chosen =
@@ -182,5 +182,5 @@ function nextTokens(writer: CaptionWriter, ids: Tensor, settings: Settings): Ten
   const logits = constrainLogits(writer.next(ids), ids, settings);
   const { temperature, generators } = settings;
   if (generators.length === 0) return argmax(logits, { dim: 1 });
-  return drawToken(filterLogits(logits, settings), temperature, generators);
+  return sampleToken(filterLogits(logits, settings), temperature, generators);
 }

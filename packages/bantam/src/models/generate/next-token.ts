@@ -25,17 +25,17 @@ import {
   type Tensor,
 } from '@bantam/torch';
 
-/** What is asked of captions, whichever way their tokens are chosen. */
+/** Constraints on captions, for every method. */
 export interface ConstrainOptions {
   /** Id that ends a caption. */
   readonly endId: number;
-  /** Tokens that stand before the end at least, the start among them. */
+  /** Fewest tokens before the end, the start included. */
   readonly minTokens: number;
   /** Positive logits of tokens that the caption has already are divided by it, others multiplied. */
   readonly repetitionPenalty: number;
 }
 
-/** What is left of a distribution before a token is drawn from it. */
+/** Filters of a distribution before a token is sampled from it. */
 export interface FilterOptions {
   /** The most likely so many tokens; 0: all. */
   readonly topK: number;
@@ -56,8 +56,8 @@ export function constrainLogits(
   const early = ids.dim(1) < minTokens;
   const open = early ? maskedFill(logits, eq(vocabulary, endId), -Infinity) : logits;
   if (repetitionPenalty === 1) return open;
-  const repeated = Array.from({ length: ids.dim(1) }, (_, place) =>
-    eq(narrow(ids, 1, place, 1), vocabulary),
+  const repeated = Array.from({ length: ids.dim(1) }, (_, position) =>
+    eq(narrow(ids, 1, position, 1), vocabulary),
   ).reduce(logicalOr);
   const costly = where(lt(open, 0), mul(open, repetitionPenalty), div(open, repetitionPenalty));
   return where(repeated, costly, open);
@@ -77,16 +77,16 @@ function keepMost(logits: Tensor, count: number): Tensor {
   return maskedFill(logits, lt(logits, least), -Infinity);
 }
 
-/** Where they make up the share, the likeliest tokens alone are put in order: seldom all. */
-function keepNucleus(logits: Tensor, share: number): Tensor {
+/** Sorts only as many of the likeliest tokens as make up `topP`: seldom all. */
+function keepNucleus(logits: Tensor, topP: number): Tensor {
   const vocabulary = logits.dim(1);
   const chances = softmax(logits, 1);
   for (let count = 256; ; count *= 8) {
     const some = Math.min(count, vocabulary);
     const { values } = topk(chances, some);
     const upTo = cumsum(values, 1);
-    if (some < vocabulary && min(narrow(upTo, 1, some - 1, 1)).item() < share) continue;
-    const unlikely = ge(sub(upTo, values), share);
+    if (some < vocabulary && min(narrow(upTo, 1, some - 1, 1)).item() < topP) continue;
+    const unlikely = ge(sub(upTo, values), topP);
     const least = min(maskedFill(values, unlikely, 1), { dim: 1, keepdim: true });
     return maskedFill(logits, lt(chances, least), -Infinity);
   }
@@ -94,17 +94,17 @@ function keepNucleus(logits: Tensor, share: number): Tensor {
 
 /**
  * One token for each row of logits [N, V] from softmax(logits/temperature): the largest of
- * logits/temperature − ln(−ln u) with u uniform (Gumbel 1954). int64 [N]. Each generator draws for as
- * many rows as the others.
+ * logits/temperature − ln(−ln u) with u uniform (Gumbel 1954). int64 [N]. Each generator samples
+ * equally many rows.
  */
-export function drawToken(
+export function sampleToken(
   logits: Tensor,
   temperature: number,
   generators: readonly Generator[],
 ): Tensor {
   const [rows, vocabulary] = dims(logits, 2);
   const shape = [rows / generators.length, vocabulary];
-  const drawn = generators.map((generator) => rand(shape, generator, { device: logits.device }));
-  const uniform = clamp(cat(drawn), { min: 1e-20 });
+  const samples = generators.map((generator) => rand(shape, generator, { device: logits.device }));
+  const uniform = clamp(cat(samples), { min: 1e-20 });
   return argmax(sub(div(logits, temperature), log(neg(log(uniform)))), { dim: 1 });
 }

@@ -84,7 +84,7 @@ export function fuseModel(model: Clip): Clip {
   return fused.eval();
 }
 
-/** Whether a tower has branches that {@link fuseModel} would merge. */
+/** True if a tower has branches that {@link fuseModel} would merge. */
 export function hasBranches({ vision, text }: ModelConfig): boolean {
   return [vision, text].some((tower) => 'fused' in tower && !tower.fused);
 }

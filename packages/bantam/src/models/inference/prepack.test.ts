@@ -117,7 +117,7 @@ describe('prepackModel', () => {
     });
   }
 
-  it('leaves layers in int8 as they are', () => {
+  it('leaves int8 layers unchanged', () => {
     using model = build('ConvNeXt-Nano-64');
     inScope(() => {
       quantizeModel(model);

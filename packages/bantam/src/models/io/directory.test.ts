@@ -91,7 +91,7 @@ describe('saveModel and loadModel', () => {
     assert.equal(await readFile(join(directory, 'notes.txt'), 'utf8'), 'mine');
   });
 
-  it('leave the earlier directory as it was when saving fails', async () => {
+  it('keep the earlier directory unchanged if saving fails', async () => {
     const directory = await place('failing');
     const broken: Tokenizer = Object.assign(Object.create(saved.tokenizer ?? null) as Tokenizer, {
       save: () => Promise.reject(new BantamError('no room')),
@@ -104,7 +104,7 @@ describe('saveModel and loadModel', () => {
     );
   });
 
-  it('refuse a place that cannot be written', async () => {
+  it('refuse a path that cannot be written', async () => {
     const file = join(root, 'file');
     await writeFile(file, '');
     await assert.rejects(
@@ -163,7 +163,7 @@ describe('loadModel', () => {
     await writeFile(file, text.replace('"head_width"', '"headwidth"'));
     await assert.rejects(
       loadModel(directory),
-      refusal(/open_clip_config\.json: "headwidth" of vision_cfg .* "head_width"\.$/),
+      refusal(/open_clip_config\.json: "headwidth" of vision_cfg .* "head_width"\?\)\.$/),
     );
   });
 
@@ -184,7 +184,7 @@ describe('loadModel', () => {
     );
   });
 
-  it('loads a directory without tokenizer, and says so when texts are to be encoded', async () => {
+  it('loads a directory without tokenizer, and throws when texts are encoded', async () => {
     const directory = join(root, 'wordless');
     await saveModel(directory, { config: saved.config, model: saved.model, preprocess });
     const loaded = await loadModel(directory);

@@ -20,10 +20,10 @@ export interface LoadedModel {
   readonly config: ModelConfig;
   /** In evaluation mode. */
   readonly model: Clip;
-  /** Reading it throws a {@link BantamError} where the directory has no tokenizer that can be read. */
+  /** Reading it throws a {@link BantamError} if the directory has no readable tokenizer. */
   readonly tokenizer: Tokenizer;
   readonly preprocess: Preprocess;
-  /** `bantam.json`: what OpenCLIP has no place for, such as how the model was trained. */
+  /** `bantam.json`: information that OpenCLIP has no place for, such as the training run. */
   readonly info: Readonly<Record<string, unknown>>;
 }
 
@@ -32,13 +32,13 @@ export interface LoadModelOptions {
   /** OpenAI's vocabulary (`bpe_simple_vocab_16e6.txt.gz`), for directories without a tokenizer. */
   merges?: string;
   /**
-   * Side length of the input in pixels in place of the model's own; learned positions of patches are
+   * Side length of the input in pixels instead of the model's own; learned positions of patches are
    * interpolated, see {@link resizePositions}.
    */
   imageSize?: number;
-  /** Most tokens of a text in place of the model's own, likewise. */
+  /** Most tokens of a text instead of the model's own; learned positions are interpolated. */
   contextLength?: number;
-  /** Merge branches and batch norms where there are any, see {@link fuseModel}. Default false. */
+  /** Merge branches and batch norms if there are any, see {@link fuseModel}. Default false. */
   fused?: boolean;
 }
 
@@ -52,7 +52,7 @@ export interface ExportModelOptions {
 export type ConvertModelOptions = ExportModelOptions & LoadModelOptions;
 
 /**
- * Writes a model directory that OpenCLIP loads as it is (`local-dir:`): configuration, weights,
+ * Writes a model directory that OpenCLIP loads unchanged (`local-dir:`): configuration, weights,
  * tokenizer, and `bantam.json`. The directory appears whole or not at all; an earlier model
  * directory of that name is replaced.
  *
@@ -142,7 +142,7 @@ function fuseInPlaceOf(model: Clip): Clip {
   return fuseModel(given);
 }
 
-/** What {@link convertModel} wrote. */
+/** Result of {@link convertModel}. */
 export interface ConvertedModel {
   readonly config: ModelConfig;
   readonly preprocess: Preprocess;
@@ -152,7 +152,7 @@ export interface ConvertedModel {
 
 /**
  * Reads a model directory and writes it in another format, or in its own with positions for another
- * image size or with merged branches. Where its tokenizer cannot be read, the new directory has none.
+ * image size or with merged branches. If its tokenizer cannot be read, the new directory has none.
  *
  * @throws BantamError if one of the two cannot be done.
  */

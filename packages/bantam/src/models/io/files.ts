@@ -4,7 +4,7 @@ import { TorchError } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
 
-/** Whether there is a folder of this path. */
+/** True if there is a folder of this path. */
 export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null))?.isDirectory() ?? false;
 }
@@ -24,11 +24,11 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Fills a folder by `write` beside its place and moves it there whole, so that a reader, or a crash
- * at any moment, never meets half of it. An earlier folder of that name is replaced.
+ * Fills a temporary folder by `write` and renames it when complete, so that neither a reader nor a
+ * crash at any moment finds half of it. An earlier folder of that name is replaced.
  *
  * @throws BantamError if the earlier folder has files whose names `replaceable` does not accept,
- * or the place cannot be written.
+ * or the path cannot be written.
  */
 export async function writeFolder(
   path: string,

@@ -26,7 +26,7 @@ describe('saveTokenizer', () => {
   const nameOf = async (tokenizer: Tokenizer) =>
     (await saveTokenizer('nowhere', tokenizer, text)).hfTokenizerName;
 
-  it("leaves OpenAI's vocabulary to OpenCLIP's own tokenizer, which fills up with id 0", async () => {
+  it("leaves OpenAI's vocabulary to OpenCLIP's own tokenizer, which pads with id 0", async () => {
     assert.equal(await nameOf(fixedIds(openAi, 0)), null);
   });
 

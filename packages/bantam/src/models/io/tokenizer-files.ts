@@ -6,7 +6,7 @@ import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../
 import { isObject, oneOf } from '../../base/fields.js';
 import type { TextConfig } from '../towers.js';
 
-/** What a tokenizer's `save` writes. */
+/** Files that a tokenizer's `save` writes. */
 export const tokenizerFiles = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -40,7 +40,7 @@ export async function saveTokenizer(
   };
 }
 
-/** Whether a tokenizer has OpenAI's vocabulary, which its ids of a text tell. */
+/** True if a tokenizer has OpenAI's vocabulary, judged by its ids of a text. */
 function isOpenAis(tokenizer: Tokenizer): boolean {
   const ids = tokenizer.encode('a photo of a cat').join();
   return tokenizer.padId === 0 && ids === '49406,320,1125,539,320,2368,49407';
@@ -57,13 +57,13 @@ async function writtenCleaning(directory: string): Promise<unknown> {
 export interface FindTokenizerOptions {
   /** OpenAI's vocabulary, for directories without a tokenizer. */
   readonly merges?: string | undefined;
-  /** What to do to texts first; default: what OpenCLIP does. */
+  /** Cleaning of texts; default: OpenCLIP's. */
   readonly clean?: Cleaning | undefined;
 }
 
 /**
  * The tokenizer of a model directory: its `tokenizer.json`, else OpenAI's BPE from vocabulary files
- * in it or from `merges`. Where there is none, or it does not fit, the returned function throws: an
+ * in it or from `merges`. If there is none, or it does not fit, the returned function throws: an
  * image tower can be used without.
  */
 export async function findTokenizer(

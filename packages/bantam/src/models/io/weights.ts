@@ -80,7 +80,7 @@ export function summarizeDifferences(differences: readonly string[]): string {
   return `${second === undefined ? first : `${first}; ${second}`}${more}`;
 }
 
-/** What is missing, of another shape or left over among the given weights, in words. */
+/** Descriptions of weights that are missing, of another shape, or left over. */
 export function differencesOf(
   own: ReadonlyMap<string, Tensor>,
   given: ReadonlyMap<string, Tensor>,

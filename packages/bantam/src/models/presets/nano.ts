@@ -12,7 +12,7 @@ export function addSasPPresets(presets: Presets): void {
   for (const name of ['ViT-Nano-16-64', 'ViT-S-16', 'ViT-B-32']) {
     derive(presets, `SAS-P-${name}`, name, { vision, text });
   }
-  // What its blocks share is not published in detail. Queries and keys alone leave 14 % fewer
+  // The shared parameters of its blocks are not published in detail. Queries and keys alone leave 14 % fewer
   // parameters in the image tower than MobileCLIP-S0's, as the paper says; whole blocks, 28 %.
   derive(presets, 'SiCLIP-S0', 'MobileCLIP-S0', {
     vision: { attention: 'sas-p', sharedAttention: true },

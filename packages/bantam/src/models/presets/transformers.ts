@@ -67,7 +67,7 @@ const others: Readonly<Record<string, Size>> = {
   },
 };
 
-/** CLIPA's towers (Li et al. 2023): mean pooling, no first norm, texts of BERT's word pieces. */
+/** CLIPA's towers (Li et al. 2023): mean pooling, no first norm, BERT's tokenizer. */
 const clipa: ModelConfigInput = {
   vision: { noLnPre: true, poolType: 'avg', finalLnAfterPool: true },
   text: {
@@ -240,7 +240,7 @@ export function addSwinPresets(presets: Presets): void {
   }
 }
 
-/** The class token behind the text takes one place of the context of 77. */
+/** The class token after the text takes one position of the context of 77. */
 const text: Partial<TextTransformerConfig> = { contextLength: 76, embedCls: true };
 
 /** CoCa's (Yu et al. 2022), as OpenCLIP has them, and one for images of 64 pixels. */

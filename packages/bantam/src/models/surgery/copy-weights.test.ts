@@ -91,7 +91,7 @@ describe('copyWeights', () => {
   );
 
   it(
-    'starts a bias that is new with the scale that goes with it',
+    'initialises a new bias and its scale by the configuration',
     run(() => {
       const into = build(2, { initLogitBias: -10, initLogitScale: 2 });
       copyWeights(build(1), into);

@@ -4,7 +4,7 @@ import type { Clip } from '../clip.js';
 import { resizePositions } from '../positions.js';
 import { differencesOf, summarizeDifferences } from '../io/weights.js';
 
-/** A part of a model that {@link copyWeights} can copy alone. */
+/** A tower that {@link copyWeights} can copy alone. */
 export type TowerName = 'visual' | 'text';
 
 /** Options of {@link copyWeights}. */
@@ -13,7 +13,7 @@ export interface CopyWeightsOptions {
   tower?: TowerName;
 }
 
-/** Members of a tower's configuration that do not bind its weights to what it computes. */
+/** Settings of a tower that may differ without changing what its weights mean. */
 const free: readonly string[] = [
   'imageSize',
   'contextLength',
@@ -24,13 +24,13 @@ const free: readonly string[] = [
 ];
 
 /**
- * Copies the weights of a trained model, or of one of its towers, into a new one, to go on training
- * (fine-tuning; LiT, Zhai et al. 2022). Learned positions are interpolated where the image size or the
- * context differs; a bias of the logits that is new starts with its scale as the configuration says.
- * Afterwards the two share nothing.
+ * Copies the weights of a trained model, or of one of its towers, into a new one for fine-tuning (or
+ * LiT, Zhai et al. 2022). Learned positions are interpolated if the image size or the context
+ * differs; a new bias of the logits keeps its initial value, and so does the scale beside it. The two
+ * models share no memory afterwards.
  *
- * @throws BantamError if the new model computes something else by these weights: it names the first
- * tensors that differ, or the first member of the configuration.
+ * @throws BantamError if the weights mean something else in the new model: it names the first tensors
+ * or the first setting that differ.
  */
 export function copyWeights(from: Clip, into: Clip, { tower }: CopyWeightsOptions = {}): void {
   noGrad(() => {
@@ -64,7 +64,7 @@ function weightsByTower(from: Clip, into: Clip): Record<TowerName | 'all', Weigh
   const [visual, text] = [towerWeights('visual'), towerWeights('text')];
   const named = (name: TowerName, entries: [string, Tensor][]): [string, Tensor][] =>
     entries.map(([key, value]) => [`${prefixes(into)[name]}${key}`, value]);
-  // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
+  // Scale and bias belong together: with a new bias, both keep the configuration's initial values.
   const anew = into.logitBias !== null && from.logitBias === null;
   const scalars = [...(anew ? into.stateDict() : resized)].filter(([key]) =>
     key.startsWith('logit_'),
@@ -77,7 +77,7 @@ function weightsByTower(from: Clip, into: Clip): Record<TowerName | 'all', Weigh
   };
 }
 
-/** @throws BantamError if weights are no weights for `into`, or would mean something else there. */
+/** @throws BantamError if weights do not fit `into`, or would mean something else there. */
 function requireSame(
   from: Clip,
   into: Clip,
@@ -89,18 +89,18 @@ function requireSame(
   const differences = differencesOf(own, weights);
   if (differences.length > 0) {
     throw new BantamError(
-      `The weights are of another ${what} than the one that they are to start ` +
+      `The weights belong to another ${what} than the one to initialise ` +
         `(${summarizeDifferences(differences)}); take the configuration of the model that they come from.`,
     );
   }
   const member = firstDifference(from, into, tower);
   if (member === undefined) return;
   throw new BantamError(
-    `The weights come from a model with another ${member}, and would not compute the same in this ${what}; set it as it is there.`,
+    `The weights come from a model with another ${member}, and would not compute the same in this ${what}; set it to the same value.`,
   );
 }
 
-/** The first member of the configurations that differs, as `"headWidth" of "vision"`. */
+/** The first setting that differs, as `"headWidth" of "vision"`. */
 function firstDifference(from: Clip, into: Clip, tower?: TowerName): string | undefined {
   const { vision, text, decoder, quickGelu } = from.config;
   const { config } = into;

@@ -13,16 +13,16 @@ import {
   type InheritOptions,
 } from './inherit.js';
 
-/** A part of a model whose parameters all start alike. */
+/** A part of a model whose parameters all have one origin. */
 export interface InheritedPart {
-  /** The beginning of their names, up to a dot; what `freeze` takes. */
+  /** Common prefix of their names, up to a dot, as `freeze` takes it. */
   readonly name: string;
   readonly start: InheritedParameter['start'];
   /** Number of elements. */
   readonly size: number;
 }
 
-/** The largest parts of a model whose parameters all start alike, in their order. */
+/** The largest parts of a model whose parameters all have one origin, in their order. */
 export function inheritedParts({ parameters }: Pick<Inheritance, 'parameters'>): InheritedPart[] {
   return partsBelow(parameters, 1);
 }
@@ -41,7 +41,7 @@ function partsBelow(parameters: readonly InheritedParameter[], depth: number): I
   });
 }
 
-/** Where a model's weights come from, as `bantam.json` keeps it. */
+/** Origin of a model's weights in its `bantam.json`. */
 export interface InheritanceRecord {
   /** The teacher's model directory. */
   readonly from: string;
@@ -53,6 +53,7 @@ export interface InheritanceRecord {
   readonly fresh: readonly string[];
 }
 
+/** The record of an inheritance from a teacher's directory, for `bantam.json`. */
 export function inheritanceRecord(inheritance: Inheritance, from: string): InheritanceRecord {
   const parts = inheritedParts(inheritance);
   const named = (start: InheritedParameter['start']) =>
@@ -67,8 +68,8 @@ export function inheritanceRecord(inheritance: Inheritance, from: string): Inher
 }
 
 /**
- * What is frozen of a model by its `bantam.json` so that only what started fresh or from slices
- * learns: the inherited parts of the towers. Null where it was not inherited.
+ * Patterns of the parameters to freeze so that only fresh and sliced ones learn: the inherited parts
+ * of the towers. Null if the model with this `bantam.json` inherited nothing.
  */
 export function inheritedPatterns(info: Readonly<Record<string, unknown>>): string[] | null {
   const { inheritance } = info;
@@ -88,20 +89,20 @@ export interface InheritModelOptions extends InheritOptions, Pick<LoadModelOptio
   adapt?: (config: ModelConfig) => ModelConfig;
   /** The model directory to write. */
   out: string;
-  /** CounterRng what starts fresh. */
+  /** Initialises fresh parameters. */
   generator: Generator;
 }
 
-/** What {@link inheritModel} wrote. */
+/** Result of {@link inheritModel}. */
 export interface InheritedModel extends Inheritance {
   /** The student's. */
   readonly config: ModelConfig;
 }
 
 /**
- * {@link inheritWeights} from one model directory to a new one, with the teacher's tokenizer. What was
- * inherited stands in its `bantam.json`. Images are prepared as the teacher's where the image
- * towers are of one kind.
+ * {@link inheritWeights} from one model directory to a new one, with the teacher's tokenizer. Its
+ * `bantam.json` records the inheritance. The preprocessing is the teacher's if the image towers are
+ * of one kind.
  *
  * @throws BantamError as {@link loadModel}, {@link inheritWeights} and {@link saveModel} do, and where
  * the tokenizer does not fit the student.
@@ -145,7 +146,7 @@ function requireVocabulary({ text }: ModelConfig, tokenizer: Tokenizer): void {
   for (const name of ['vocabSize', 'contextLength'] as const) {
     if (text[name] >= tokenizer[name]) continue;
     throw new BantamError(
-      `"${name}" of "text" is ${text[name]}, but the teacher's tokenizer, which the student takes over, has ${tokenizer[name]}; leave it out.`,
+      `"${name}" of "text" is ${text[name]}, but the teacher's tokenizer, which the student takes over, has ${tokenizer[name]}; do not set it.`,
     );
   }
 }

@@ -4,7 +4,7 @@ import { MultimodalDecoder } from '../towers/decoder/multimodal-decoder.js';
 
 /** The part of a teacher's tensor that a smaller student's starts from. */
 export interface Slice {
-  /** Matrices that lie under each other and are cut one by one, such as those of q, k and v. */
+  /** Matrices stacked along the rows that are cut one by one, such as those of q, k and v. */
   readonly parts: number;
   /** Length that is taken from the front of each dimension, of the first one in every part. */
   readonly lengths: readonly number[];
@@ -12,8 +12,8 @@ export interface Slice {
 
 /**
  * The leading slice of every dimension that makes a tensor of the shape `other` one of the shape
- * `own` (TinyCLIP, Wu et al. 2023, section 3.3); null where there is none: a dimension is longer, or
- * one of the `fixed` dimensions another.
+ * `own` (TinyCLIP, Wu et al. 2023, section 3.3); null if a dimension is longer, or one of the
+ * `fixed` dimensions differs.
  */
 export function sliceOf(
   own: readonly number[],
@@ -27,7 +27,7 @@ export function sliceOf(
   return fits ? { parts, lengths: own.map((n, dim) => (dim === 0 ? n / parts : n)) } : null;
 }
 
-/** The slice of a tensor: a view, or a copy where it has several parts. */
+/** The slice of a tensor: a view, or a copy if it has several parts. */
 export function takeSlice(tensor: Tensor, { parts, lengths }: Slice): Tensor {
   const rows = tensor.rank === 0 ? [] : [parts, tensor.dim(0) / parts];
   const split = reshape(tensor, [...rows, ...tensor.shape.slice(1)]);
@@ -52,16 +52,16 @@ const stacked: Readonly<Record<string, number>> = {
   kv: 2,
 };
 
-/** How many matrices a member of a module holds, one under the other. */
+/** Number of matrices that are stacked in a member of a module. */
 export function stackedParts(owner: Module, member: string): number {
   const parts = 'heads' in owner ? (stacked[member] ?? 1) : 1;
   return parts === 3 && owner instanceof ShapedAttention ? 2 : parts;
 }
 
-/** Tables with a row for each place or distance, in whose first dimension no slice has a meaning. */
+/** Tables with a row for each position or distance, of which a slice has no meaning. */
 const tables = ['positional_embedding', 'pos_embed', 'relative_position_bias_table'];
 
-/** The dimensions of a tensor that are no widths: places, kernels and the ids of a vocabulary. */
+/** The dimensions of a tensor that are no widths: positions, kernels and vocabulary ids. */
 export function fixedDimensions(owner: Module, name: string, { rank }: Tensor): number[] {
   if (rank === 4) return [2, 3];
   if (rank === 3) return [1];
@@ -70,7 +70,7 @@ export function fixedDimensions(owner: Module, name: string, { rank }: Tensor): 
 }
 
 /**
- * Layers whose inputs or outputs are not the channels of one place: those that mix the patches, and
- * those that join four places.
+ * Layers whose inputs or outputs are not the channels of one location: those that mix patches, and
+ * those that merge four locations.
  */
 export const unsliceable = /(?:^|\.)(?:mlp_tokens|downsample\.(?:reduction|norm))\./;

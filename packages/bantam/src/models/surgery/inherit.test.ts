@@ -60,7 +60,7 @@ describe('inheritWeights', () => {
     });
   }
 
-  it('leaves the student its own tensors, and none behind', () => {
+  it('shares no memory between the two, and frees its tensors', () => {
     const from = build(pico, 1);
     const before = memoryStats().liveTensors;
     const { into, fresh } = inherit(from, { vision: { width: 8 }, embedDim: 8 }, 'tinyclip');
@@ -182,7 +182,7 @@ describe('inheritWeights', () => {
     assert.equal(starts(without).text_decoder, 'fresh');
   });
 
-  it('starts a bias that is new with the scale that goes with it', () => {
+  it('initialises a new bias and its scale by the configuration', () => {
     const changes = { initLogitBias: -10, initLogitScale: 2 };
     const { into, inheritance } = inherit(build(pico, 1), changes, 'module');
     assert.equal(into.logitScale.item(), 2);
@@ -190,7 +190,7 @@ describe('inheritWeights', () => {
     assert.equal(starts(inheritance).logit_scale, 'fresh');
   });
 
-  it('says where nothing fits, and changes nothing', () => {
+  it('throws if nothing fits, and changes nothing', () => {
     const from = build(modelConfig('Mixer-Nano-64'), 1);
     const config = modelConfig('ResNet-Nano-64', { text: { width: 64, heads: 4 } });
     const [into, fresh] = [build(config, 2), build(config, 2)];

@@ -1,4 +1,5 @@
 import {
+  at,
   BatchNorm2d,
   Conv2d,
   Linear,
@@ -39,7 +40,7 @@ export interface InheritOptions {
   method: InheritMethod;
 }
 
-/** Where a parameter of the student comes from. */
+/** Origin of a parameter of the student. */
 export interface InheritedParameter {
   readonly name: string;
   /** Number of elements. */
@@ -47,7 +48,7 @@ export interface InheritedParameter {
   readonly start: 'inherited' | 'sliced' | 'fresh';
   /** The teacher's parameter; null: none. */
   readonly from: string | null;
-  /** What was taken of it, such as `[:192, :192]`; null: all. */
+  /** The slice taken of it, such as `[:192, :192]`; null: all. */
   readonly slice: string | null;
 }
 
@@ -60,21 +61,21 @@ export interface InheritedLayers {
   readonly of: number;
 }
 
-/** What {@link inheritWeights} took from where. */
+/** Result of {@link inheritWeights}. */
 export interface Inheritance {
   readonly method: InheritMethod;
-  /** Of the student, every one once. */
+  /** All parameters of the student. */
   readonly parameters: readonly InheritedParameter[];
-  /** Where not every layer was taken: which. */
+  /** The teacher's layers that were taken, for stacks that took only some. */
   readonly layers: readonly InheritedLayers[];
 }
 
 /**
- * Copies of a teacher's weights, and its batch norms' statistics, what fits a student of another
- * configuration; what fits nowhere is left as it is in the student. Afterwards the two share nothing.
+ * Initialises a student of another configuration with those of a teacher's weights and batch-norm
+ * statistics that fit; the others stay unchanged in the student. The two share no memory afterwards.
  *
- * - `module`: a module that both have at the same place, of one kind, with equal settings and shapes,
- *   takes the teacher's weights. A block that serves several layers of the student takes none.
+ * - `module`: a module that both have under the same name, of one class, with equal settings and
+ *   shapes, takes the teacher's weights. A block that several layers of the student share takes none.
  * - `tinyclip`: where the teacher has D_t layers and the student D_s, layer i starts from layer
  *   i·⌊D_t/D_s⌋ of the teacher, and every tensor from the leading slice in each dimension; of q, k
  *   and v these are whole heads. Heads of another width, kernels, vocabularies and layers across
@@ -92,7 +93,10 @@ export function inheritWeights(from: Clip, into: Clip, { method }: InheritOption
       const pairing = new Pairing(from, into, method);
       const names = new Map([...from.stateDict()].map(([name, tensor]) => [tensor, name]));
       const resized = resizePositions(from.stateDict(), { from: from.config, to: into.config });
-      const sized = (tensor: Tensor) => resized.get(names.get(tensor) ?? '') ?? tensor;
+      const sized = (tensor: Tensor) => {
+        const name = names.get(tensor);
+        return (name === undefined ? undefined : resized.get(name)) ?? tensor;
+      };
       const own = into.stateDict();
       const taken = pairing.pairAll(sized);
       const parameters = [...into.namedParameters()].map(([name, parameter]) => {
@@ -123,7 +127,7 @@ export function inheritWeights(from: Clip, into: Clip, { method }: InheritOption
   );
 }
 
-/** Whether a parameter is no part of a tower: the temperature, and the bias of the logits. */
+/** True if a parameter is outside of the towers: the temperature, or the bias of the logits. */
 export function isOfLogits(name: string): boolean {
   return name === 'logit_scale' || name === 'logit_bias';
 }
@@ -141,9 +145,9 @@ interface Taken {
   readonly slice: Slice | null;
 }
 
-/** Two modules at the same place, and what is known of the place. */
-interface Place {
-  /** Of the tower's configuration: what finds blocks among names. */
+/** Location of a pair of modules with the same name. */
+interface Location {
+  /** {@link TowerKind.blocks} of the tower. */
   readonly blocks: RegExp;
   /** The tower's prefix in names of the model: `visual.`. */
   readonly prefix: string;
@@ -173,19 +177,19 @@ class Pairing {
     const { from, into } = this;
     const { customText, text, vision } = into.config;
     this.#sized = sized;
-    const place = { path: '', parts: 1 };
+    const root = { path: '', parts: 1 };
     const { blocks } = imageTowerKind(vision);
-    this.#pair(into.visual, from.visual, { ...place, blocks, prefix: 'visual.' });
+    this.#pair(into.visual, from.visual, { ...root, blocks, prefix: 'visual.' });
     this.#pair(into.text, from.text, {
-      ...place,
+      ...root,
       blocks: textTowerKind(text).blocks,
       prefix: customText ? 'text.' : '',
     });
     if (into.textDecoder !== null && from.textDecoder !== null) {
-      const decoder = { ...place, blocks: decoderLayers, prefix: 'text_decoder.' };
+      const decoder = { ...root, blocks: decoderLayers, prefix: 'text_decoder.' };
       this.#pair(into.textDecoder, from.textDecoder, decoder);
     }
-    // A scale goes with its bias: where the bias is new, both are as the configuration starts them.
+    // Scale and bias belong together: with a new bias, both keep the configuration's initial values.
     if (into.logitBias === null || from.logitBias !== null) {
       this.#taken.set(into.logitScale, { tensor: from.logitScale, slice: null });
     }
@@ -195,27 +199,27 @@ class Pairing {
     return this.#taken;
   }
 
-  #pair(own: Module, other: Module, place: Place): void {
+  #pair(own: Module, other: Module, location: Location): void {
     const members = own.ownMembers();
     const others = other.ownMembers();
     const inheritable = [...members].filter(([, member]) => hasWeights(own, member));
     const fitting = inheritable.flatMap(([name, tensor]): [Tensor, Taken][] => {
       const source = others.get(name);
       if (!(tensor instanceof Tensor) || !(source instanceof Tensor)) return [];
-      const slice = this.#fit(own, { name, tensor, source }, place);
+      const slice = this.#fit(own, { name, tensor, source }, location);
       return slice === undefined ? [] : [[tensor, { tensor: source, slice }]];
     });
     const children = [...members].filter(([, member]) => member instanceof Module);
-    // A layer, such as a matrix and its bias, is inherited as a whole or not at all.
+    // A layer, such as a matrix and its bias, is inherited completely or not at all.
     if (children.length > 0 || fitting.length === inheritable.length) {
       for (const [tensor, taken] of fitting) this.#taken.set(tensor, taken);
     }
     for (const [name, child] of children) {
-      const source = others.get(this.#counterpart(name, { members, others }, place));
+      const source = others.get(this.#counterpart(name, { members, others }, location));
       if (!(child instanceof Module && source instanceof Module)) continue;
       if (!this.#isSame(child, source)) continue;
       const parts = stackedParts(own, name);
-      this.#pair(child, source, { ...place, path: `${place.path}${name}.`, parts });
+      this.#pair(child, source, { ...location, path: `${location.path}${name}.`, parts });
     }
   }
 
@@ -223,7 +227,7 @@ class Pairing {
   #fit(
     owner: Module,
     { name, tensor, source }: { name: string; tensor: Tensor; source: Tensor },
-    { path, parts }: Place,
+    { path, parts }: Location,
   ): Slice | null | undefined {
     const { shape } = this.#sized(source);
     if (shape.join() === tensor.shape.join()) return null;
@@ -237,7 +241,7 @@ class Pairing {
   #counterpart(
     name: string,
     { members, others }: Record<'members' | 'others', ReadonlyMap<string, ModuleMember>>,
-    { blocks, prefix, path }: Place,
+    { blocks, prefix, path }: Location,
   ): string {
     const [, list, position] = /^(.+)\.(\d+)$/.exec(name) ?? [];
     if (this.method === 'module' || list === undefined) return name;
@@ -254,7 +258,7 @@ class Pairing {
     return `${list}.${Number(position) * step}`;
   }
 
-  /** Whether two modules compute the same, but for their weights and, for slices, their sizes. */
+  /** True if two modules differ in nothing but weights and, for slices, sizes. */
   #isSame(own: Module, other: Module): boolean {
     if (own.constructor !== other.constructor) return false;
     if (this.method === 'module' && this.#uses.get(own) !== this.#uses.get(other)) return false;
@@ -263,13 +267,13 @@ class Pairing {
   }
 }
 
-/** Parameters, and what batch norms keep; other buffers follow from the configuration. */
+/** Parameters and batch-norm statistics; other buffers follow from the configuration. */
 function hasWeights(owner: Module, member: ModuleMember): boolean {
   if (member instanceof Module) return false;
   return member instanceof Parameter || owner instanceof BatchNorm2d;
 }
 
-/** What a module's public fields say of how it computes: heads, strides, activations, epsilons. */
+/** Settings in a module's public fields: heads, strides, activations, epsilons. */
 function settingsOf(module: Module, method: InheritMethod): [string, unknown][] {
   const fields = (Object.entries(module) as [string, unknown][]).filter(([name, value]) => {
     if (name === 'training' || name === 'config') return false;
@@ -283,7 +287,7 @@ function settingsOf(module: Module, method: InheritMethod): [string, unknown][] 
   return [...fields.filter(([name]) => !sizes.includes(name)), ...proportions(module)];
 }
 
-/** What stays equal between modules of different widths: the width of a head or a group. */
+/** Settings that do not depend on the width: the width of a head or a group. */
 function proportions(module: Module): [string, unknown][] {
   if (module instanceof Conv2d) {
     return [['perGroup', module.groups === 1 ? 'all' : module.weight.dim(0) / module.groups]];
@@ -291,22 +295,23 @@ function proportions(module: Module): [string, unknown][] {
   const members = module.ownMembers();
   const projections = ['in_proj_bias', 'qkv', 'q_proj', 'q'];
   const found = projections.map((name) => members.get(name)).find((it) => it !== undefined);
-  const rows = found instanceof Linear ? found.weight.dim(0) : undefined;
-  if (!('heads' in module) || typeof module.heads !== 'number' || found === undefined) return [];
-  return [['perHead', (found instanceof Tensor ? found.dim(0) : (rows ?? 0)) / module.heads]];
+  if (!('heads' in module) || typeof module.heads !== 'number') return [];
+  if (!(found instanceof Tensor || found instanceof Linear)) return [];
+  const { shape } = found instanceof Tensor ? found : found.weight;
+  return [['perHead', at(shape, 0) / module.heads]];
 }
 
-/** For each module that may serve several layers: which. */
+/** The layers that each module serves, for modules that several layers may share. */
 function usesOf(model: Clip): Map<Module, string> {
   const uses = new Map<Module, string>();
-  const note = (module: Module | undefined, where: string) => {
-    if (module !== undefined) uses.set(module, `${uses.get(module) ?? ''} ${where}`);
+  const note = (module: Module, layer: string) => {
+    uses.set(module, [uses.get(module), layer].join(' '));
   };
   for (const [path, module] of model.namedModules()) {
     if (module instanceof SasPBlock) note(module.attention, path);
     if (!(module instanceof Transformer)) continue;
     for (const [layer, block] of blockOfLayers(module.config).entries()) {
-      note(module.resblocks[block], String(layer));
+      note(at(module.resblocks, block), String(layer));
     }
   }
   return uses;

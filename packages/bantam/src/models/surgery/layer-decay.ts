@@ -3,7 +3,7 @@ import type { Clip } from '../clip.js';
 import { imageTowerKind, textTowerKind } from '../towers.js';
 import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
 
-/** Where in its tower a parameter is used. */
+/** Depth of a parameter within its tower. */
 export interface LayerDepth {
   /** 0 for the stem (embeddings and positions), i + 1 for block i, {@link last} for the head. */
   readonly depth: number;

@@ -26,7 +26,7 @@ import { MixtureOfExperts } from '../blocks/mixture-of-experts.js';
 import { createModel, type Clip } from '../clip.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from '../config.js';
 import { loadModel, saveModel } from '../io/directory.js';
-import { countModelFlops } from '../cost/dry-run.js';
+import { countModelFlops } from '../../test-support/count-model-flops.js';
 import { modelFlops, parameterCount } from '../cost/flops.js';
 import { preprocessFor } from '../preprocess.js';
 import { modelConfig } from '../presets/presets.js';
@@ -84,7 +84,7 @@ describe('upcycle', () => {
     assertEqualFeatures(model, dense);
   });
 
-  it('draws different routers, copies all else', () => {
+  it('initialises routers differently, and copies all else', () => {
     const model = sparse(build());
     const [first, second, ...rest] = mixtures(model);
     assert.ok(first && second);
@@ -131,9 +131,9 @@ describe('upcycle', () => {
 });
 
 describe('a model with mixtures of experts', () => {
-  const moe = withChanges(config, { vision: { moe: {} }, text: { moe: { every: 3 } } } as object);
+  const moe = withChanges(config, { vision: { moe: {} }, text: { moe: { every: 3 } } });
 
-  it('has the parameters of all experts, and the operations of those that a token goes to', () => {
+  it('has the parameters of all experts, and the FLOPs of those that a token is sent to', () => {
     const unit = 2 * 16 * 64 + 64 + 16;
     const [before, after] = [config, moe].map(parameterCount);
     assert.equal((after?.image ?? 0) - (before?.image ?? 0), 2 * (7 * unit + 8 * 16));

@@ -7,18 +7,18 @@ import { loadModel, saveModel, type LoadModelOptions } from '../io/directory.js'
 
 /** Options of {@link upcycle}. */
 export interface UpcycleOptions {
-  /** What differs from CLIP-UP's mixtures in the image tower; null leaves it dense. Default: {}. */
+  /** Settings of the image tower's mixtures; null leaves it dense. Default: CLIP-UP's. */
   vision?: Partial<MoeConfig> | null;
-  /** What differs from CLIP-UP's mixtures in the text tower; null leaves it dense. Default: {}. */
+  /** Settings of the text tower's mixtures; null leaves it dense. Default: CLIP-UP's. */
   text?: Partial<MoeConfig> | null;
-  /** CounterRng the routers' weights. */
+  /** Initialises the routers' weights. */
   generator: Generator;
 }
 
 /**
  * Sparse upcycling (CLIP-UP, Wang et al. 2025): a model with mixtures of experts from a trained dense
- * one. Each expert is a copy of the MLP in whose place it stands, the routers are new, all else is
- * copied, so that the new model has the old one's features.
+ * one. Each expert is a copy of the MLP that it replaces, the routers are new, all else is copied, so
+ * that the new model computes the same features.
  *
  * @throws BantamError if a tower is no transformer of pre-norm blocks, or has mixtures already.
  */

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError } from '../../base/errors.js';
-import { isObject, type AnySchema, type Entries } from '../../base/schema.js';
+import { isObject, type Entries } from '../../base/schema.js';
 import type { OpenClipTower } from '../tower.js';
 
 /** Written even at OpenCLIP's default, so that a reader sees the model's size. */
@@ -51,7 +51,7 @@ const idle = [
   'hf_pooler_type',
 ];
 
-/** A configuration's member as OpenCLIP writes it: `patchSize` → `patch_size`. */
+/** A setting's name in OpenCLIP: `patchSize` → `patch_size`. */
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
@@ -63,20 +63,24 @@ export function writeMembers(values: object, entries: Entries): Record<string, u
   for (const [key, schema] of Object.entries(entries)) {
     if ([...nested, ...foreign].includes(key)) continue;
     const value = given.get(key);
-    const isDefault = v.getDefault(schema) === value;
+    const isDefault = defaultOf(schema) === value;
     if (sizes.includes(key) || !isDefault) written[snakeCase(key)] = value;
   }
   return written;
 }
 
+function defaultOf(schema: Entries[string]): unknown {
+  return v.getDefault(schema);
+}
+
 /** A transformer's `vision_cfg` or `text_cfg`. */
 export function writeTransformer(
   tower: { readonly normEps: number; readonly geluTanh: boolean },
-  entries: Entries & { readonly normEps: AnySchema },
+  entries: Entries & { readonly normEps: Entries[string] },
 ): OpenClipTower {
   return {
     ...writeMembers(tower, entries),
-    ...(tower.normEps !== v.getDefault(entries.normEps) && {
+    ...(tower.normEps !== defaultOf(entries.normEps) && {
       norm_kwargs: { eps: tower.normEps },
     }),
     ...(tower.geluTanh && { act_kwargs: { approximate: 'tanh' } }),

@@ -4,7 +4,7 @@ import type { Clip } from '../../clip.js';
 import type { ModelConfig } from '../../config.js';
 import type { Preprocess } from '../../preprocess.js';
 
-/** A model with what a directory of any format holds. */
+/** A model with all that a directory of any format holds. */
 export interface SaveModelOptions {
   config: ModelConfig;
   model: Clip;
@@ -15,7 +15,7 @@ export interface SaveModelOptions {
   info?: Readonly<Record<string, unknown>>;
 }
 
-/** What a format reads from a directory; the weights are read later. */
+/** Contents of a directory; the weights are read later. */
 export interface ModelFiles {
   readonly config: ModelConfig;
   readonly preprocess: Preprocess;
@@ -26,20 +26,20 @@ export interface ModelFiles {
    * within a scope.
    */
   readonly readWeights: () => ReadonlyMap<string, Tensor>;
-  /** What to do to texts before the directory's tokenizer; default: what OpenCLIP does. */
+  /** Cleaning of texts before the directory's tokenizer; default: OpenCLIP's. */
   readonly clean?: Cleaning;
   readonly info: Readonly<Record<string, unknown>>;
 }
 
-/** A way in which a model lies in a directory. A new one is a file here and a line in `index.ts`. */
+/** A format of model directories. A new one is a file here and a line in `formats.ts`. */
 export interface ModelFormat {
   /** As `bantam models convert --to` takes it. */
   readonly name: string;
-  /** Whose it is, for messages: `OpenCLIP's`. */
+  /** Owner of the format, for messages: `OpenCLIP's`. */
   readonly owner: string;
-  /** Whether a file of this name may be a part of such a directory, and so be replaced by another. */
+  /** True if a file of this name may be a part of such a directory, and so be replaced by another. */
   owns(file: string): boolean;
-  /** Whether the directory, which holds `files`, is of this format. */
+  /** True if the directory, which holds `files`, is of this format. */
   recognises(directory: string, files: readonly string[]): Promise<boolean>;
   /** @throws BantamError if the directory asks for what Bantam does not have. */
   load(directory: string): Promise<ModelFiles>;
@@ -51,7 +51,7 @@ export interface ModelFormat {
   save(directory: string, model: SaveModelOptions): Promise<void>;
 }
 
-/** Members that change nothing of what a model with weights computes. */
+/** Settings without an effect on what a model with weights computes. */
 const idle = [
   'patchDropout',
   'customText',
@@ -65,7 +65,7 @@ const idle = [
 
 /**
  * The first member by which a model computes something else than one that another configuration
- * describes, with its value: `"noLnPre" true of "vision"`. Formats refuse what they cannot say by it.
+ * describes, with its value: `"noLnPre" true of "vision"`. Formats refuse models that they cannot describe by it.
  */
 export function configDifference(config: ModelConfig, read: ModelConfig): string | undefined {
   const { vision, text, ...top } = config;

@@ -3,6 +3,7 @@ import { isObject } from '../../../base/schema.js';
 import { mlpWidth } from '../../blocks/transformer-config.js';
 import { parseModelConfig, type ModelConfig } from '../../config.js';
 import { isTextTransformer } from '../../towers/text/text-transformer.js';
+import { sideLength } from '../../towers/open-clip-members.js';
 import { configDifference } from './format.js';
 
 /** Kinds of models of Hugging Face's that Bantam has. */
@@ -13,7 +14,7 @@ export type HubConfig = Readonly<Record<string, unknown>>;
 
 const common = { num_hidden_layers: 12, num_channels: 3 };
 
-/** What `transformers` takes for members that a file leaves out. */
+/** Defaults of `transformers` for members that a file leaves out. */
 const defaults = {
   clip: {
     text: {
@@ -109,7 +110,7 @@ export function fromHubConfig(document: HubConfig, type: HubModelType): ModelCon
       heads: text.num_attention_heads,
       contextLength: text.max_position_embeddings,
       vocabSize: text.vocab_size,
-      // The tokenizer lies in the model's own directory.
+      // The tokenizer is in the model's own directory.
       hfTokenizerName: type,
     },
   };
@@ -185,13 +186,9 @@ function tower(part: HubConfig): object {
     layers: part.num_hidden_layers,
     mlpRatio: ratio(Number(part.intermediate_size), Number(part.hidden_size)),
     normEps: part.layer_norm_eps,
-    ...('image_size' in part && { imageSize: edge(part.image_size) }),
-    ...('patch_size' in part && { patchSize: edge(part.patch_size) }),
+    ...('image_size' in part && { imageSize: sideLength(part.image_size) }),
+    ...('patch_size' in part && { patchSize: sideLength(part.patch_size) }),
   };
-}
-
-function edge(value: unknown): unknown {
-  return Array.isArray(value) && value[0] === value[1] ? (value[0] as unknown) : value;
 }
 
 /** The shortest decimal number whose product with the width rounds down to the hidden units. */

@@ -40,8 +40,8 @@ export function fromHubPreprocess(
   for (const key of ['do_resize', 'do_rescale', 'do_normalize']) {
     if (given[key] === false) refuse(key, false, 'true');
   }
-  const factor = given.rescale_factor ?? 1 / 255;
-  if (Math.abs(Number(factor) - 1 / 255) > 1e-6) refuse('rescale_factor', factor, '1/255');
+  const scale = given.rescale_factor ?? 1 / 255;
+  if (Math.abs(Number(scale) - 1 / 255) > 1e-6) refuse('rescale_factor', scale, '1/255');
   const interpolation = resamples[Number(given.resample ?? 3)];
   if (interpolation === undefined) return refuse('resample', given.resample, '2 or 3');
   return {
@@ -56,21 +56,21 @@ export function fromHubPreprocess(
 
 function resizeMode(given: HubConfig, size: number): Preprocess['resizeMode'] {
   const wanted = `the model's own ${size} pixels`;
-  const crop = given.do_center_crop === true ? bothEdges(given.crop_size) : null;
+  const crop = given.do_center_crop === true ? squareSide(given.crop_size) : null;
   const { shortest_edge: shortest = null } = isObject(given.size) ? given.size : {};
-  const edge = shortest ?? (typeof given.size === 'number' ? given.size : null);
+  const side = shortest ?? (typeof given.size === 'number' ? given.size : null);
   if (crop !== null && crop !== size) refuse('crop_size', given.crop_size, wanted);
-  if (edge !== null) {
-    if (edge !== size) refuse('size', given.size, wanted);
+  if (side !== null) {
+    if (side !== size) refuse('size', given.size, wanted);
     if (crop === null) refuse('do_center_crop', given.do_center_crop, 'true');
     return 'shortest';
   }
-  if (bothEdges(given.size) !== size) refuse('size', given.size, wanted);
+  if (squareSide(given.size) !== size) refuse('size', given.size, wanted);
   return 'squash';
 }
 
-/** The edge of a square. */
-function bothEdges(value: unknown): unknown {
+/** Side length of a square; null: it is no square. */
+function squareSide(value: unknown): unknown {
   if (!isObject(value)) return value;
   return value.height === value.width ? value.height : null;
 }

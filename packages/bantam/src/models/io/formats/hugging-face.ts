@@ -110,8 +110,8 @@ async function readProcessor(directory: string): Promise<HubConfig> {
 }
 
 /**
- * What `transformers` does to texts before it hands them to the tokenizer: nothing, but that
- * SigLIP's takes punctuation and capitals out. Directories that Bantam wrote say it themselves.
+ * Cleaning of texts by `transformers`: none, but for SigLIP's tokenizer, which removes punctuation and
+ * capitals. Directories that Bantam wrote name it.
  */
 async function cleaning(directory: string): Promise<Cleaning> {
   const document = await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer');

@@ -109,7 +109,7 @@ function entriesOf(model: Clip): Entry[] {
   return [...image, ...text, entry(model.logitScale, 'logit_scale')];
 }
 
-/** Whether tensors are those of a checkpoint in Apple's layout. */
+/** True if tensors are those of a checkpoint in Apple's layout. */
 export function isMobileClip(tensors: ReadonlyMap<string, Tensor>): boolean {
   return tensors.has('text_encoder.embedding_layer.weight');
 }
@@ -141,13 +141,13 @@ export function fromMobileClip(
   return new Map(
     entries.map(({ name, apple, tensor }) => {
       const given = apple === null ? undefined : tensors.get(apple);
-      return [name, given === undefined ? zeros(tensor.shape) : turned(given, name, tensor.shape)];
+      return [name, given === undefined ? zeros(tensor.shape) : convert(given, name, tensor.shape)];
     }),
   );
 }
 
 /** Apple multiplies by the image projection from the right, and has positions as [1, 1, L, W]. */
-function turned(tensor: Tensor, name: string, shape: readonly number[]): Tensor {
+function convert(tensor: Tensor, name: string, shape: readonly number[]): Tensor {
   if (name.endsWith('head.fc.weight')) return transpose(tensor, 0, 1);
   return name.endsWith('positional_embedding') ? reshape(tensor, shape) : tensor;
 }
@@ -162,7 +162,7 @@ export function toMobileClip(model: Clip): Map<string, Tensor> {
     const state = new Map<string, Tensor>();
     for (const { name, apple, tensor } of entriesOf(model)) {
       if (apple !== null) {
-        state.set(apple, clone(turned(tensor, name, [1, 1, ...tensor.shape])));
+        state.set(apple, clone(convert(tensor, name, [1, 1, ...tensor.shape])));
       } else if (tensor.toArray().some((value) => value !== 0)) {
         throw new BantamError(
           `MobileCLIP's layout has no place for "${name}", which is not 0; train with "projBias" false, or save the model in another format.`,

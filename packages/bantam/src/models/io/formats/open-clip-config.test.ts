@@ -198,7 +198,7 @@ describe('fromOpenClip', () => {
     [
       'a misspelt member',
       { ...plain, vision_cfg: { patchsize: 8 } },
-      /"patchsize" of vision_cfg is not known.*nearest name is "patch_size"/,
+      /"patchsize" of vision_cfg is not known.*did you mean "patch_size"/,
     ],
     [
       'towers of other kinds, all named at once',

@@ -64,14 +64,14 @@ export function readDecoder(
 /** The `model_cfg` of an `open_clip_config.json`. */
 export type OpenClipModelConfig = Readonly<Record<string, unknown>>;
 
-/** What OpenCLIP 3.3 also knows: its value that means what Bantam does, or nothing at all. */
+/** Further members in OpenCLIP 3.3, with the values that Bantam computes. */
 const unsupportedTop = {
   nonscalar_logit_scale: false,
 };
 
 /**
  * The `model_cfg` by which OpenCLIP builds the same model. Options at its defaults are left out. A
- * tower that OpenCLIP does not have stands there under the name `bantam`, which OpenCLIP refuses.
+ * tower that OpenCLIP does not have is written under the name `bantam`, which OpenCLIP refuses.
  */
 export function toOpenClip(config: ModelConfig): OpenClipModelConfig {
   const { vision, text, decoder, ...top } = config;

@@ -15,7 +15,7 @@ const WEIGHTS = 'open_clip_model.safetensors';
 const INFO = 'bantam.json';
 const own = [CONFIG, WEIGHTS, INFO, ...tokenizerFiles];
 
-/** Bantam's own: what OpenCLIP loads as it is (`local-dir:`), and `bantam.json`. */
+/** Bantam's own format: a directory that OpenCLIP loads unchanged (`local-dir:`), and `bantam.json`. */
 export const openClipFormat: ModelFormat = {
   name: 'open-clip',
   owner: "OpenCLIP's",

@@ -21,19 +21,19 @@ import { configDifference, type ModelFormat } from './format.js';
 const HEAD = 64;
 
 /**
- * The configuration of one of OpenAI's models by the shapes of its weights, which is all that its
- * files tell (Radford et al. 2021): QuickGELU, heads of 64, a causal text tower.
+ * The configuration of one of OpenAI's models by the shapes of its weights, the only information in its
+ * files (Radford et al. 2021): QuickGELU, heads of 64, a causal text tower.
  *
  * @throws BantamError if weights are missing.
  */
 export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelConfig {
-  const dim = (name: string, place: number): number => {
-    const size = weights.get(name)?.shape[place];
+  const dim = (name: string, dimension: number): number => {
+    const size = weights.get(name)?.shape[dimension];
     if (size === undefined)
       throw new BantamError(`The weights lack ${name}; they are no model of OpenAI's.`);
     return size;
   };
-  /** How many numbers stand where the pattern has its group. */
+  /** Number of different matches of the pattern's group. */
   const countOf = (pattern: RegExp): number =>
     new Set([...weights.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
   const width = dim('ln_final.weight', 0);
@@ -51,7 +51,7 @@ export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelCo
   });
 }
 
-type Dim = (name: string, place: number) => number;
+type Dim = (name: string, dimension: number) => number;
 type CountOf = (pattern: RegExp) => number;
 
 function vit(dim: Dim, countOf: CountOf): object {
@@ -66,17 +66,17 @@ function vit(dim: Dim, countOf: CountOf): object {
 }
 
 function resNet(dim: Dim, countOf: CountOf): object {
-  const places = dim('visual.attnpool.positional_embedding', 0) - 1;
+  const locations = dim('visual.attnpool.positional_embedding', 0) - 1;
   return {
     type: 'modified-resnet',
     width: dim('visual.layer1.0.conv1.weight', 0),
     depths: [1, 2, 3, 4].map((stage) => countOf(new RegExp(`^visual\\.layer${stage}\\.(\\d+)\\.`))),
-    imageSize: 32 * Math.round(Math.sqrt(places)),
+    imageSize: 32 * Math.round(Math.sqrt(locations)),
   };
 }
 
 /**
- * Requires that a configuration is what a reader of its weights takes it for.
+ * Requires that a reader of the weights would infer this configuration.
  *
  * @throws BantamError naming the first member that is not.
  */
@@ -97,7 +97,7 @@ export function requireOpenAi(config: ModelConfig, weights: ReadonlyMap<string, 
 const WEIGHTS = 'model.safetensors';
 const own = [WEIGHTS, ...tokenizerFiles];
 
-/** Numbers that OpenAI's files hold beside the weights. */
+/** Scalars in OpenAI's files beside the weights. */
 const notes = ['input_resolution', 'context_length', 'vocab_size'];
 
 /**
@@ -147,7 +147,7 @@ export const openAiFormat: ModelFormat = {
   },
 };
 
-/** Whether the header has the names of OpenAI's models, image tower included. */
+/** True if the header has the names of OpenAI's models, image tower included. */
 function hasOpenAiNames(file: string): boolean {
   try {
     const { entries } = readSafetensorsHeader(file);

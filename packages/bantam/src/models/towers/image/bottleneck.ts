@@ -26,14 +26,14 @@ export interface BottleneckOptions {
   stride: number;
   /** Shrink by average pooling before a convolution of stride 1, in place of its stride. */
   antialias: boolean;
-  /** Draw weights from N(0, 2/fanOut) (He et al. 2015, eq. 14) in place of PyTorch's default. */
+  /** Initialise weights from N(0, 2/fanOut) (He et al. 2015, eq. 14) in place of PyTorch's default. */
   heInit: boolean;
   generator: Generator | null;
 }
 
 /**
  * The bottleneck of residual networks (He et al. 2016, figure 5): 1×1, 3×3 and 1×1 convolutions, each
- * with batch norm, beside the input, which a 1×1 convolution fits where sizes differ. The last batch
+ * with batch norm, beside the input, which a 1×1 convolution projects if sizes differ. The last batch
  * norm's gain starts at 0, so that a block starts as its shortcut.
  */
 export class Bottleneck extends Module implements Prepackable {
@@ -75,7 +75,7 @@ export class Bottleneck extends Module implements Prepackable {
     this.#pool = antialias ? stride : 1;
   }
 
-  /** [B, C, H, W] → [B, 4·width, H/stride, W/stride]; a packed one may write over x. */
+  /** [B, C, H, W] → [B, 4·width, H/stride, W/stride]; a prepacked one may write over x. */
   forward(x: Tensor): Tensor {
     const relu = true;
     let y = normedConv(x, [this.conv1, this.bn1], { relu });
@@ -113,7 +113,7 @@ export function plainConv(options: {
   return new Conv2d({ ...options, padding: Math.floor(options.kernel / 2), bias: false });
 }
 
-/** CounterRng a convolution's weights from N(0, 2/fanOut) (He et al. 2015, eq. 14). */
+/** Initialises a convolution's weights from N(0, 2/fanOut) (He et al. 2015, eq. 14). */
 export function heNormalInit(conv: Conv2d, generator: Generator | null): Conv2d {
   const [outChannels, , height, width] = dims(conv.weight, 4);
   normalInit(conv.weight, generator, { std: Math.sqrt(2 / (outChannels * height * width)) });

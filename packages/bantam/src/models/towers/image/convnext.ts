@@ -88,10 +88,10 @@ export function convNextWidth({ width, depths }: ConvNextConfig): number {
   return width * 2 ** (depths.length - 1);
 }
 
-/** First value of the factors by which a block's branch is added (Liu et al. 2022, appendix A.1). */
+/** Initial layer scale of the blocks (Liu et al. 2022, appendix A.1). */
 const layerScale = 1e-6;
 
-/** Depthwise convolution on maps with the channels last, the order that its kernels are fastest in. */
+/** Depthwise convolution on maps with the channels last, the fastest order for its kernels. */
 class DepthwiseConv extends Conv2d {
   constructor(width: number) {
     super({
@@ -157,7 +157,7 @@ interface ConvNextStageOptions {
   normEps: number;
   /** Of each block. */
   dropPaths: readonly number[];
-  /** Whether the map comes in as the stage takes it, without being halved. */
+  /** The first stage does not halve its map. */
   first: boolean;
   generator: Generator | null;
 }
@@ -192,7 +192,7 @@ class ConvNextStage extends Module {
   }
 }
 
-/** What timm's model has between its last map and its classifier. */
+/** Global pooling and layer norm, under timm's names. */
 class PooledNorm extends Module {
   norm: LayerNorm;
 
@@ -201,7 +201,7 @@ class PooledNorm extends Module {
     this.norm = new LayerNorm({ width, eps });
   }
 
-  /** The mean over all places, with layer norm: [B, H, W, C] → [B, C] */
+  /** The mean over all locations, with layer norm: [B, H, W, C] → [B, C] */
   forward(map: Tensor): Tensor {
     return this.norm.forward(mean(map, { dim: [1, 2] }));
   }
@@ -244,8 +244,8 @@ class ConvNextTrunk extends Module {
 
 /**
  * ConvNeXt (Liu et al. 2022): stages of large depthwise convolutions and MLPs on ever smaller maps;
- * the mean of the last one, normalised and projected. Computes what timm's model inside OpenCLIP
- * computes, with the channels last, so that MLPs and layer norms need no other order.
+ * the mean of the last one, normalised and projected. Equal to timm's model inside OpenCLIP, but
+ * with the channels last, as MLPs and layer norms need them.
  */
 export class ConvNext extends Module implements ImageTower {
   trunk: ConvNextTrunk;

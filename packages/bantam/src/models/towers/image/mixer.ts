@@ -81,7 +81,7 @@ export function mixerSizes(config: MixerConfig): MixerSizes {
 /** Added to the variance in layer norms. */
 const eps = 1e-6;
 
-/** Cuts the image into patches, each times one matrix. */
+/** Patches of the image, each times one matrix. */
 class PatchEmbed extends Module {
   proj: PatchConv;
 
@@ -167,8 +167,8 @@ class MixerTrunk extends Module {
 
 /**
  * MLP-Mixer (Tolstikhin et al. 2021): patches whose vectors two MLPs mix in turn, one across patches
- * and one across channels; their mean, projected. Computes what timm's model inside OpenCLIP
- * computes. The MLPs across patches bind the tower to its image size.
+ * and one across channels; their mean, projected. Equal to timm's model inside OpenCLIP.
+ * The MLPs across patches bind the tower to its image size.
  */
 export class MlpMixer extends Module implements ImageTower {
   trunk: MixerTrunk;

@@ -4,7 +4,6 @@ import {
   bmm,
   Conv2d,
   dims,
-  flatten,
   gelu,
   Module,
   mul,
@@ -38,10 +37,11 @@ import {
   type MobileClipConfig,
   type MobileClipStageSizes,
 } from './mobileclip-config.js';
+import { tokensOf } from './pixels.js';
 import { timmLinear } from './timm.js';
 
 /**
- * A {@link SasPBlock} over the places of a map, as in SiCLIP's last stage (Liu 2024). It has no skip
+ * A {@link SasPBlock} over the locations of a map, as in SiCLIP's last stage (Liu 2024). It has no skip
  * connection, so nothing of it can be skipped in training.
  */
 export class MapSasPBlock extends Module implements MobileClipBlock {
@@ -51,8 +51,8 @@ export class MapSasPBlock extends Module implements MobileClipBlock {
     super();
     const { width, hidden } = stage;
     const sizes = { width, heads: width / config.headWidth, hidden, normEps: 1e-5, generator };
-    const shares = config.sharedAttention && before instanceof MapSasPBlock;
-    this.block = new SasPBlock(shares ? { ...sizes, attention: before.block.attention } : sizes);
+    const isShared = config.sharedAttention && before instanceof MapSasPBlock;
+    this.block = new SasPBlock(isShared ? { ...sizes, attention: before.block.attention } : sizes);
   }
 
   protected override get hoisted(): readonly string[] {
@@ -61,8 +61,7 @@ export class MapSasPBlock extends Module implements MobileClipBlock {
 
   /** [B, W, G, G] → [B, W, G, G] */
   forward(x: Tensor): Tensor {
-    const places = transpose(flatten(x, { start: 2 }), 1, 2);
-    return reshape(transpose(this.block.forward(places), 1, 2), x.shape);
+    return reshape(transpose(this.block.forward(tokensOf(x)), 1, 2), x.shape);
   }
 }
 
@@ -78,12 +77,12 @@ export interface MobileClipBlockOptions {
   generator: Generator | null;
 }
 
-/** A block: maps [B, W, G, G] → [B, W, G, G]; `generator` is for what training draws. */
+/** A block: maps [B, W, G, G] → [B, W, G, G]; `generator` is the random stream of training. */
 export interface MobileClipBlock extends Module {
   forward(x: Tensor, generator?: Generator): Tensor;
 }
 
-/** The block that a stage is made of: the one place where its kind is chosen. */
+/** The next block of a stage, of the kind that the configuration asks for. */
 export function createMobileClipBlock(options: MobileClipBlockOptions): MobileClipBlock {
   const { config, stage, dropPath: rate, generator } = options;
   if (stage.attention) {
@@ -102,7 +101,7 @@ export function createMobileClipBlock(options: MobileClipBlockOptions): MobileCl
   });
 }
 
-/** softmax(q·kᵀ/√d)·v between all places of a map, per head; q, k and v without biases. */
+/** softmax(q·kᵀ/√d)·v between all locations of a map, per head; q, k and v without biases. */
 class MapAttention extends Module {
   qkv: Linear;
   proj: Linear;
@@ -121,9 +120,9 @@ class MapAttention extends Module {
     const [batch, width, ...sides] = dims(x, 4);
     const { heads } = this;
     const depth = width / heads;
-    const places = transpose(reshape(x, [batch, width, -1]), 1, 2);
-    const length = places.dim(1);
-    const [q, k, v] = splitQkv(this.qkv.forward(places), heads);
+    const tokens = transpose(reshape(x, [batch, width, -1]), 1, 2);
+    const length = tokens.dim(1);
+    const [q, k, v] = splitQkv(this.qkv.forward(tokens), heads);
     const weights = softmax(bmm(mul(q, depth ** -0.5), transpose(k, 1, 2)), -1);
     const mixed = permute(reshape(bmm(weights, v), [batch, heads, length, depth]), [0, 2, 1, 3]);
     const projected = this.proj.forward(reshape(mixed, [batch, length, width]));
@@ -233,7 +232,7 @@ class LargeKernelConv extends Module {
   }
 }
 
-/** Between stages: half the places along each side, {@link LargeKernelConv} and a 1×1 block. */
+/** Between stages: half the locations along each side, {@link LargeKernelConv} and a 1×1 block. */
 class Downsample extends Module {
   proj: [LargeKernelConv, MobileOneBlock];
 
@@ -258,7 +257,7 @@ class Downsample extends Module {
   }
 }
 
-/** x + depthwise(x): positions by what is near (Chu et al. 2021, "Conditional Positional Encodings"). */
+/** x + depthwise(x): positions from the neighbourhood (Chu et al. 2021, "Conditional Positional Encodings"). */
 class PositionalEncoding extends Module {
   reparamConv: Conv2d | null;
   posEnc: Conv2d | null;
@@ -298,7 +297,7 @@ function withIdentity(weight: Tensor): ConvWeights['weight'] {
   );
 }
 
-/** A convolution of stride 2, positions where there is attention, and blocks. */
+/** A convolution of stride 2, positions before attention, and blocks. */
 export class MobileClipStage extends Module {
   downsample: Downsample | null;
   posEmb: PositionalEncoding | null;

@@ -68,7 +68,7 @@ export interface MobileClipStageSizes {
   readonly hidden: number;
   /** Positions along one side. */
   readonly grid: number;
-  /** Whether a convolution of stride 2 stands before the blocks. */
+  /** A convolution of stride 2 precedes the blocks. */
   readonly downsample: boolean;
   /** Hidden units of the squeeze and excitation between stages; null: none. */
   readonly squeeze: number | null;

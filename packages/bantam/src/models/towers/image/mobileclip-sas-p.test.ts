@@ -22,7 +22,7 @@ import {
 } from '@bantam/torch';
 import { createModel, type Clip } from '../../clip.js';
 import { parseModelConfig } from '../../config.js';
-import { countModelFlops } from '../../cost/dry-run.js';
+import { countModelFlops } from '../../../test-support/count-model-flops.js';
 import { modelFlops, parameterCount } from '../../cost/flops.js';
 import { fuseModel } from '../../inference/inference.js';
 import { modelConfig } from '../../presets/presets.js';
@@ -74,7 +74,7 @@ describe("SiCLIP's image tower", () => {
     assert.deepEqual(countModelFlops(config), modelFlops(config));
   });
 
-  it('starts without mixing the places of its last stage', () => {
+  it('starts without mixing the positions of its last stage', () => {
     scope(() => {
       const found = blocksOf(build());
       assert.equal(found.length, 3);

@@ -36,7 +36,7 @@ import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm
 import { requirePixels } from './pixels.js';
 import { timmLinear } from './timm.js';
 
-/** Three blocks before the stages: a quarter of the places along each side. */
+/** Three blocks before the stages: a quarter of the locations along each side. */
 function createStem({ widths, fused }: MobileClipConfig, generator: Generator | null) {
   const outChannels = at(widths, 0);
   const shared = { outChannels, activation: 'gelu', fused, generator } as const;
@@ -103,8 +103,8 @@ class MobileClipTrunk extends Module {
 /**
  * MobileCLIP's image tower (Vasu et al. 2024, section 3.2; FastViT, Vasu et al. 2023): convolutions
  * that are trained as several branches and merge into one for evaluation, and attention where maps
- * are small; the mean of the last map, projected. Computes what timm's `fastvit_mci…` inside
- * OpenCLIP computes, and weights start as timm's.
+ * are small; the mean of the last map, projected. Equal to timm's `fastvit_mci…` inside OpenCLIP,
+ * initial weights included.
  */
 export class MobileClipTower extends Module implements ImageTower {
   trunk: MobileClipTrunk;
@@ -145,12 +145,12 @@ function stageFlops(
   { inWidth, width, depth, hidden, grid, downsample, squeeze, attention }: MobileClipStageSizes,
   { fused, attention: kind }: MobileClipConfig,
 ): number {
-  const places = grid ** 2;
+  const locations = grid ** 2;
   const depthwise = { inChannels: width, outChannels: width, groups: width, out: grid };
   const simplified = attention && kind === 'sas-p';
   const convolved = simplified ? 0 : convFlops({ ...depthwise, kernel: largeKernel });
-  const mlp = convolved + 4 * places * width * hidden;
-  const attended = (simplified ? 4 : 8) * places * width ** 2 + 4 * places ** 2 * width;
+  const mlp = convolved + 4 * locations * width * hidden;
+  const attended = (simplified ? 4 : 8) * locations * width ** 2 + 4 * locations ** 2 * width;
   const mixer = attention
     ? attended
     : branchFlops(depthwise, fused ? [smallKernel] : [smallKernel, 1]);
@@ -159,7 +159,7 @@ function stageFlops(
   const before = downsample
     ? branchFlops(grouped, fused ? [largeKernel] : [largeKernel, smallKernel]) +
       squeezeFlops(width, squeeze) +
-      2 * places * width ** 2
+      2 * locations * width ** 2
     : 0;
   return before + positions + depth * (mixer + mlp);
 }

@@ -68,7 +68,7 @@ const modifiedResNetSchema = group({
 /** OpenAI's residual network with attention pooling (Radford et al. 2021, section 2.4). */
 export type ModifiedResNetConfig = ConfigOf<typeof modifiedResNetSchema>;
 
-/** Factor by which the tower's last map is smaller than the image. */
+/** Total stride: ratio of the image's side to the last map's. */
 export const SHRINK = 32;
 
 /** Channels of the last map. */
@@ -88,8 +88,9 @@ export interface AttentionPoolOptions {
 }
 
 /**
- * Pools a map by attention (Radford et al. 2021, section 2.4): its mean asks, the mean and all places
- * answer, each with a learnt position: softmax(q·kᵀ/√d)·v per head, heads joined, and a projection.
+ * Attention pooling of a map (Radford et al. 2021, section 2.4): its mean is the query, the mean and
+ * all locations are keys and values, each with a learned position: softmax(q·kᵀ/√d)·v per head, heads
+ * joined, and a projection.
  */
 export class AttentionPool2d extends Module {
   positionalEmbedding: Parameter;
@@ -118,19 +119,19 @@ export class AttentionPool2d extends Module {
   }
 
   /**
-   * The places [B, G², W] of a map, row by row → the heads' vectors [B, W], which `cProj` projects.
-   * Positions are interpolated where the grid is not the pool's own.
+   * The locations [B, G², W] of a map, row by row → the heads' vectors [B, W], which `cProj` projects.
+   * Positions are interpolated for another grid than the pool's own.
    */
-  forward(places: Tensor, { grid }: { grid: number }): Tensor {
-    const [batch, , width] = dims(places, 3);
+  forward(tokens: Tensor, { grid }: { grid: number }): Tensor {
+    const [batch, , width] = dims(tokens, 3);
     const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
-    const positions = to(own, { dtype: places.dtype });
-    const x = add(cat([mean(places, { dim: 1, keepdim: true }), places], 1), positions);
+    const positions = to(own, { dtype: tokens.dtype });
+    const x = add(cat([mean(tokens, { dim: 1, keepdim: true }), tokens], 1), positions);
     const { heads } = this;
     const depth = width / heads;
-    // A question q meets all places alone: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k and Σa·(W_v·x + b_v) =
-    // W_v·Σa·x + b_v. So no place is projected. q·b_k is the same for all of them, which softmax takes no
-    // notice of; it is there for b_k's gradient, which rounding makes what little it is.
+    // There is one query q: q·(W_k·x + b_k) = (W_kᵀ·q)·x + q·b_k, and Σa·(W_v·x + b_v) = W_v·Σa·x + b_v,
+    // so that no location needs a projection. q·b_k is the same for all, and softmax ignores it; it is
+    // computed for the gradient of b_k, which is rounding alone.
     const q = mul(this.qProj.forward(narrow(x, 1, 0, 1)), depth ** -0.5);
     const byHead = transpose(reshape(q, [batch, heads, depth]), 0, 1);
     const asked = bmm(byHead, reshape(this.kProj.weight, [heads, depth, width]));
@@ -150,7 +151,7 @@ export class AttentionPool2d extends Module {
 /**
  * OpenAI's ModifiedResNet (Radford et al. 2021, section 2.4): three convolutions and a pooling in
  * front, bottlenecks that shrink by average pooling (Zhang 2019), and attention that pools the map.
- * Computes what OpenCLIP computes; only the pooled vector asks, which is all that is used.
+ * Equal to OpenCLIP; only the pooled vector is a query, as nothing else is used.
  */
 export class ModifiedResNet extends Module implements ImageTower, Prepackable {
   conv1: Conv2d;
@@ -204,12 +205,12 @@ export class ModifiedResNet extends Module implements ImageTower, Prepackable {
     const imageSize = requirePixels(pixels, { config, rules: modifiedResNet, options });
     const blocks = [...this.layer1, ...this.layer2, ...this.layer3, ...this.layer4];
     const map = runBlocks(blocks, this.#stem(pixels), (block, x) => block.forward(x));
-    const places = tokensOf(map);
-    const representation = this.attnpool.forward(places, { grid: imageSize / SHRINK });
+    const tokens = tokensOf(map);
+    const representation = this.attnpool.forward(tokens, { grid: imageSize / SHRINK });
     return {
       pooled: this.attnpool.cProj.forward(representation),
       representation,
-      tokens: options.tokens === true ? places : null,
+      tokens: options.tokens === true ? tokens : null,
     };
   }
 
@@ -253,7 +254,7 @@ function stagesFlops({ width, depths, imageSize }: ModifiedResNetConfig): number
     .reduce((sum, part) => sum + part, 0);
 }
 
-/** The question and its answer through three matrices and a bias, heads that meet all places, and the projection. */
+/** Query, key and value matrices for one query, its attention to all locations, and the projection. */
 function poolFlops(config: ModifiedResNetConfig, embedDim: number): number {
   const width = mapWidth(config);
   const heads = width / config.headWidth;

@@ -3,11 +3,11 @@ import type { TimmHeadConfig } from './timm.js';
 import type { OpenClipTower } from '../../tower.js';
 import { sideLength } from '../open-clip-members.js';
 
-/** What a tower of timm inside OpenCLIP is known by. */
+/** OpenCLIP's description of one kind of timm's towers. */
 export interface TimmTowers<Config> {
   /**
    * Timm's names, each with the members of the configuration that it stands for: the image size too
-   * where the tower is bound to it.
+   * if the tower is bound to it.
    */
   readonly models: Readonly<Record<string, Partial<Config>>>;
   /** Values of `timm_pool` that mean the tower's own pooling. */
@@ -16,14 +16,14 @@ export interface TimmTowers<Config> {
   readonly projections?: readonly TimmHeadConfig['proj'][];
   /** Stochastic depth where `timm_drop_path` is absent; undefined: the tower has none. */
   readonly dropPath?: number;
-  /** The tower projects by itself (`timm_proj` null), not by OpenCLIP's head. Default false. */
+  /** The tower has a projection of its own (`timm_proj` null), not OpenCLIP's head. Default false. */
   readonly ownHead?: boolean;
 }
 
 type Timm = Partial<TimmHeadConfig> & { readonly imageSize: number; readonly dropPath?: number };
 
 /**
- * The `vision_cfg` by which OpenCLIP builds a tower of timm; null where no name of timm's stands for
+ * The `vision_cfg` by which OpenCLIP builds a tower of timm; null if timm has no name for
  * its sizes.
  */
 export function writeTimmTower<Config extends Timm>(

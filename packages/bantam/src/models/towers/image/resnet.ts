@@ -98,7 +98,7 @@ class ResNetTrunk extends Module implements Prepackable {
   }
 }
 
-/** ResNet-50 and its like (He et al. 2016); computes what timm's model inside OpenCLIP computes. */
+/** ResNet-50 and its like (He et al. 2016); equal to timm's model inside OpenCLIP. */
 export class ResNet extends Module implements ImageTower {
   trunk: ResNetTrunk;
   head: TimmHead;

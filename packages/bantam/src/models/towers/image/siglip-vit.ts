@@ -80,7 +80,7 @@ export function siglipGrid({
   return Math.floor(imageSize / patchSize);
 }
 
-/** What the parts of the tower are made from. */
+/** Options of the tower's parts. */
 interface PartOptions {
   config: SiglipVitConfig;
   generator: Generator | null;
@@ -231,14 +231,14 @@ class SiglipTrunk extends Module {
     const patches = embedPatches(pixels, this.patchEmbed.proj, patchSize);
     const grid = siglipGrid({ imageSize, patchSize });
     const placed = add(patches, resizeGrid(this.posEmbed, { prefix: 0, grid }));
-    const kept = dropPatches(placed, { share: this.training ? patchDropout : 0, generator });
+    const kept = dropPatches(placed, { fraction: this.training ? patchDropout : 0, generator });
     return this.norm.forward(runBlocks(this.blocks, kept, (block, x) => block.forward(x)));
   }
 }
 
 /**
  * SigLIP's image tower (Zhai et al. 2023): a vision transformer without class token, pooled by
- * attention. Computes what timm's `vit_*_siglip_*` inside OpenCLIP computes.
+ * attention. Equal to timm's `vit_*_siglip_*` inside OpenCLIP.
  */
 export class SiglipVisionTransformer extends Module implements ImageTower {
   trunk: SiglipTrunk;

@@ -37,39 +37,39 @@ export interface SwinStageSizes {
   readonly grid: number;
   /** Side length of the windows: the whole grid where that is not larger. */
   readonly window: number;
-  /** Tokens by which every second block moves its windows. */
+  /** Tokens by which every second block shifts its windows. */
   readonly shift: number;
 }
 
-/** Windows along one side; the last is filled up with zeros. */
+/** Windows along one side; the last one is padded with zeros. */
 export function windowsPerSide({ grid, window }: SwinStageSizes): number {
   return Math.ceil(grid / window);
 }
 
-/** Subtracted from the scores of tokens that only the shift has made neighbours. */
+/** Added to the scores between tokens that only the shift has made neighbours. */
 const HIDDEN = -100;
 
-/** For each pair of places of a window, the row of the bias table: their distance down and across. */
+/** Row of the bias table for each pair of tokens of a window: their distance down and across. */
 function relativePositions(window: number): number[] {
   const span = 2 * window - 1;
-  const places = Array.from({ length: window ** 2 }, (_, i) => [
-    Math.floor(i / window),
-    i % window,
-  ]);
-  return places.flatMap(([y = 0, x = 0]) =>
-    places.map(([v = 0, u = 0]) => (y - v + window - 1) * span + (x - u + window - 1)),
+  const tokens = Array.from({ length: window ** 2 }, (_, i) => ({
+    x: i % window,
+    y: Math.floor(i / window),
+  }));
+  return tokens.flatMap(({ x, y }) =>
+    tokens.map((key) => (y - key.y + window - 1) * span + (x - key.x + window - 1)),
   );
 }
 
 /**
- * After a cyclic shift the last windows hold tokens from opposite edges of the image: 0 for pairs
+ * After a cyclic shift the last windows hold tokens from opposite sides of the image: 0 for pairs
  * that were neighbours before, {@link HIDDEN} for others; by window [windows², L, L].
  */
 function shiftMask(stage: SwinStageSizes): number[][][] {
   const { window, shift } = stage;
-  const edge = windowsPerSide(stage) * window;
-  const region = (place: number) => (place < edge - window ? 0 : place < edge - shift ? 1 : 2);
-  const starts = Array.from({ length: edge / window }, (_, i) => i * window);
+  const side = windowsPerSide(stage) * window;
+  const region = (row: number) => (row < side - window ? 0 : row < side - shift ? 1 : 2);
+  const starts = Array.from({ length: side / window }, (_, i) => i * window);
   const inside = Array.from({ length: window }, (_, i) => i);
   return starts.flatMap((top) =>
     starts.map((left) => {
@@ -84,7 +84,7 @@ function shiftMask(stage: SwinStageSizes): number[][][] {
 /** Options of {@link WindowAttention}. */
 export interface WindowAttentionOptions {
   stage: SwinStageSizes;
-  /** Whether the windows are those of a shifted image. */
+  /** The windows are those of a cyclically shifted image. */
   shifted: boolean;
   generator: Generator | null;
 }
@@ -132,7 +132,7 @@ export class WindowAttention extends Module {
     return this.proj.forward(reshape(permute(mixed, [0, 2, 1, 3]), [windows, length, width]));
   }
 
-  /** What is added to the scores: [heads, L, L], with a mask [N·heads, L, L]. */
+  /** Bias and mask of the scores: [heads, L, L], with a mask [N·heads, L, L]. */
   #bias(length: number): Tensor {
     const rows = indexSelect(this.relativePositionBiasTable, 0, this.relativePositionIndex);
     const bias = permute(reshape(rows, [length, length, this.heads]), [2, 0, 1]);
@@ -154,7 +154,7 @@ export interface SwinBlockOptions {
 
 /**
  * y = x + attention(LN₁x) within windows, then y + MLP(LN₂y) (Liu et al. 2021, eq. 3). In every
- * second block the windows are moved by half their edge, cyclically, so that tokens meet others.
+ * second block the windows are shifted cyclically by half their side, which connects them.
  */
 export class SwinBlock extends Module {
   norm1: LayerNorm;
@@ -190,11 +190,11 @@ export class SwinBlock extends Module {
     const shift = this.#shift;
     const [batch, , , width] = dims(x, 4);
     const count = windowsPerSide(this.#stage);
-    const edge = count * window;
+    const side = count * window;
     const shifted = shift === 0 ? x : roll(x, [-shift, -shift], [1, 2]);
-    const filled = edge === grid ? shifted : pad(shifted, [0, 0, 0, edge - grid, 0, edge - grid]);
-    // Rows of windows and rows within a window change places, and back.
-    const cut = reshape(filled, [batch, count, window, count, window, width]);
+    const padded = side === grid ? shifted : pad(shifted, [0, 0, 0, side - grid, 0, side - grid]);
+    // Rows of windows before rows within a window, and back.
+    const cut = reshape(padded, [batch, count, window, count, window, width]);
     const windows = reshape(permute(cut, [0, 1, 3, 2, 4, 5]), [-1, window ** 2, width]);
     const attended = reshape(this.attn.forward(windows), [
       batch,
@@ -204,8 +204,8 @@ export class SwinBlock extends Module {
       window,
       width,
     ]);
-    const joined = reshape(permute(attended, [0, 1, 3, 2, 4, 5]), [batch, edge, edge, width]);
-    const kept = edge === grid ? joined : narrow(narrow(joined, 1, 0, grid), 2, 0, grid);
+    const joined = reshape(permute(attended, [0, 1, 3, 2, 4, 5]), [batch, side, side, width]);
+    const kept = side === grid ? joined : narrow(narrow(joined, 1, 0, grid), 2, 0, grid);
     return shift === 0 ? kept : roll(kept, [shift, shift], [1, 2]);
   }
 }

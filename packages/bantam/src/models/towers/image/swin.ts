@@ -81,7 +81,7 @@ export function swinWidth({ width, depths }: SwinConfig): number {
   return width * 2 ** (depths.length - 1);
 }
 
-/** Cuts the image into patches: a convolution whose stride is its kernel, and layer norm. */
+/** Patches of the image: a convolution whose stride is its kernel, and layer norm. */
 class PatchEmbed extends Module {
   proj: Conv2d;
   norm: LayerNorm;
@@ -110,7 +110,7 @@ interface SwinStageOptions {
   mlpRatio: number;
   /** Of each block. */
   dropPaths: readonly number[];
-  /** Whether tokens come in as the stage takes them, without merging. */
+  /** The first stage does not merge tokens. */
   first: boolean;
   generator: Generator | null;
 }
@@ -170,8 +170,8 @@ class SwinTrunk extends Module {
 
 /**
  * Swin transformer (Liu et al. 2021): attention within windows that move from block to block, on
- * ever fewer and longer tokens; the mean of the last ones, projected. Computes what timm's model
- * inside OpenCLIP computes.
+ * ever fewer and longer tokens; the mean of the last ones, projected. Equal to timm's model inside
+ * OpenCLIP.
  */
 export class SwinTransformer extends Module implements ImageTower {
   trunk: SwinTrunk;
@@ -190,12 +190,12 @@ export class SwinTransformer extends Module implements ImageTower {
     const { tokens = false, generator } = options;
     const map = this.trunk.forward(pixels, generator);
     const [batch, , , width] = dims(map, 4);
-    const places = reshape(map, [batch, -1, width]);
-    const representation = mean(places, { dim: 1 });
+    const all = reshape(map, [batch, -1, width]);
+    const representation = mean(all, { dim: 1 });
     return {
       pooled: this.head.forward(representation),
       representation,
-      tokens: tokens ? places : null,
+      tokens: tokens ? all : null,
     };
   }
 }

@@ -61,7 +61,7 @@ export class TimmMlp extends Module implements Prepackable {
     this.fc2 = timmLinear({ inFeatures: hidden, outFeatures: width, generator });
   }
 
-  /** Whether {@link pack} made it one operator. */
+  /** True if {@link prepack} made it one operator. */
   get isPrepacked(): boolean {
     return this.fc1.weight instanceof PackedWeight;
   }
@@ -71,8 +71,8 @@ export class TimmMlp extends Module implements Prepackable {
   }
 
   /**
-   * Multiplies the result by `scale` [width] through the weights, for a block that is then packed.
-   * Layers in int8 stay as they are.
+   * Multiplies the result by `scale` [width] through the weights, for a block that is then
+   * prepacked. int8 layers stay unchanged.
    */
   fold(scale: Tensor): void {
     const { weight, bias } = this.fc2;

@@ -140,7 +140,7 @@ function fixedPositions(config: VitConfig): Tensor {
  * CLIP's image tower, a vision transformer (Radford et al. 2021, section 2.4; Dosovitskiy et al.
  * 2021): patches and a class token plus positions, layer norm, blocks, layer norm, projection.
  *
- * Computes what OpenCLIP computes; `conv1` has the weight of a convolution, but is one matrix product
+ * Equal to OpenCLIP; `conv1` has the weight of a convolution, but is one matrix product
  * over the patches, whose gradient is several times cheaper.
  */
 export class VisionTransformer extends Module implements ImageTower {
@@ -160,7 +160,7 @@ export class VisionTransformer extends Module implements ImageTower {
     super();
     const { width, patchSize, normEps: eps } = config;
     const std = width ** -0.5;
-    const drawn = (shape: readonly number[]) =>
+    const parameter = (shape: readonly number[]) =>
       normalInit(new Parameter(zeros(shape)), generator, { std });
     this.config = config;
     this.conv1 = new Conv2d({
@@ -171,10 +171,10 @@ export class VisionTransformer extends Module implements ImageTower {
       bias: false,
       generator,
     });
-    this.classEmbedding = drawn([width]);
+    this.classEmbedding = parameter([width]);
     this.positionalEmbedding =
       config.posEmbedType === 'learnable'
-        ? drawn([gridSize(config) ** 2 + 1, width])
+        ? parameter([gridSize(config) ** 2 + 1, width])
         : new TensorBuffer(fixedPositions(config));
     this.lnPre = config.noLnPre ? null : new LayerNorm({ width, eps });
     this.transformer = new Transformer({
@@ -190,12 +190,12 @@ export class VisionTransformer extends Module implements ImageTower {
     this.attnPoolContrastive = contrastive;
     const pooledWidth = pool === null ? width : embedDim;
     this.lnPost = new LayerNorm({ width: pooledWidth, eps });
-    this.proj = drawn([pooledWidth, embedDim]);
+    this.proj = parameter([pooledWidth, embedDim]);
   }
 
   /**
    * Normalised pixels [B, 3, S, S] → features [B, embedDim]. Tokens are the patches [B, L, width],
-   * or under attentional pooling what its queries found, [B, queries, embedDim], less the first where
+   * or with attentional pooling the queries' outputs, [B, queries, embedDim], less the first where
    * that is the feature's.
    *
    * @throws BantamError if the pixels are not of the expected image size.
@@ -254,7 +254,7 @@ export class VisionTransformer extends Module implements ImageTower {
     const positions = to(this.#positions(imageSize), { dtype });
     const classToken = add(to(this.classEmbedding, { dtype }), select(positions, 0, 0));
     const placed = add(patches, narrow(positions, 0, 1, count));
-    const kept = dropPatches(placed, { share: this.training ? patchDropout : 0, generator });
+    const kept = dropPatches(placed, { fraction: this.training ? patchDropout : 0, generator });
     const x = cat([expand(classToken, [batch, 1, width]), kept], 1);
     return this.lnPre === null ? x : this.lnPre.forward(x);
   }
@@ -282,10 +282,10 @@ function checkPooling(config: VitConfig, embedDim: number): void {
   if (attentionalPool === true) {
     if (poolType === 'tok' || attnPoolerQueries > 1) return;
     throw new BantamError(
-      '"poolType" "avg" of "vision" leaves the first query out; set "attnPoolerQueries" to more than 1.',
+      '"poolType" "avg" of "vision" ignores the first query; set "attnPoolerQueries" to more than 1.',
     );
   }
-  // The last layer norm stands before the pooling, and has the features' length.
+  // The last layer norm precedes the pooling, and has the features' length.
   if (width === embedDim) return;
   throw new BantamError(
     `With "attentionalPool" "${attentionalPool}" the width of "vision" (${width}) is the length of the features; set "embedDim" (${embedDim}) to it.`,

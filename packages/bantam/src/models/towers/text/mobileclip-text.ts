@@ -71,7 +71,7 @@ export function mixerWidth({ width, mixerRatio }: MobileClipTextConfig): number 
   return Math.floor(width * mixerRatio);
 }
 
-/** A {@link RepMixerBlock} whose kernels lie along a text. */
+/** A {@link RepMixerBlock} with kernels along a text. */
 class TextMixer extends RepMixerBlock {
   constructor({ config, quickGelu, generator }: TowerOptions<MobileClipTextConfig>) {
     const { width, kernel, layerScale, fused } = config;

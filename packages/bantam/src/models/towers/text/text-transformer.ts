@@ -98,7 +98,7 @@ const textTransformerSchema = group({
 /** A text transformer as CLIP has it. */
 export type TextTransformerConfig = ConfigOf<typeof textTransformerSchema>;
 
-/** Whether a text tower is a {@link TextTransformer}. */
+/** True if a text tower is a {@link TextTransformer}. */
 export function isTextTransformer<Config extends { type: string }>(
   config: Config,
 ): config is Extract<Config, { type: 'transformer' }> {
@@ -106,7 +106,7 @@ export function isTextTransformer<Config extends { type: string }>(
 }
 
 /**
- * Whether features depend on the padding after a text, so that every text must be padded to the
+ * True if features depend on the padding after a text, so that every text must be padded to the
  * context: without any mask, or pooled at the last position.
  */
 export function needsContext({
@@ -126,12 +126,12 @@ export function sequenceLength(config: TextTransformerConfig, tokens: number): n
   return embedCls ? Math.min(tokens + 1, contextLength) + 1 : tokens;
 }
 
-/** Whether features depend on the id of the padding. */
+/** True if features depend on the id of the padding. */
 export function readsPadding(config: TextTransformerConfig): boolean {
   return config.embedCls || needsContext(config);
 }
 
-/** Whether `eosId` marks the end of a text. */
+/** True if `eosId` marks the end of a text. */
 export function looksForEos(config: TextTransformerConfig): boolean {
   const { embedCls, poolType, textEnd, maskPadding } = config;
   if (embedCls) return false;

@@ -22,11 +22,11 @@ def open_workload(workload: dict, settings: dict):
 
 
 class Workload:
-    """A model with its weights, and batches that are used in turn."""
+    """A model with its weights, and batches that are repeated in order."""
 
     def __init__(self, workload: dict, settings: dict):
         self.settings = settings
-        # int8 is the other side's alone: bf16 is the fastest that there is here.
+        # int8 is the other implementation's alone: bf16 is the fastest that there is here.
         self.bf16 = workload["precision"] != "fp32"
         folder = Path(workload["folder"])
         model = open_clip.create_model(f"local-dir:{folder / 'model'}",

@@ -13,10 +13,10 @@ import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { Conv2d } from './conv.js';
 import { Linear } from './linear.js';
-import { narrowWeights } from './narrow-weights.js';
+import { narrowWeights } from './inference.js';
 import { BatchNorm2d } from './norm.js';
-import { normedConv, packConvolution, packLinears } from './pack.js';
-import { PackedWeight } from './packed-weight.js';
+import { normedConv, packConvolution, packLinears } from './inference.js';
+import { PackedWeight } from './inference-weights.js';
 
 const generator = new Generator({ seed: 1 });
 

@@ -1,27 +1,27 @@
 import type { TokenizerInput, TrainInput } from '../train/index.js';
 
-/** What the quickstart trains, on what, and how: the one place to tune it. */
-export interface QuickstartRecipe {
+/** Model, data and settings of the quickstart. */
+export interface QuickstartPreset {
   readonly model: string;
   readonly data: string;
   /** Settings of training; the others have their defaults. */
   readonly train: TrainInput;
   /** Settings of the tokenizer; the others have their defaults. */
   readonly tokenizer: TokenizerInput;
-  /** Evaluated on: see `bantam eval`. */
+  /** Data sets of the evaluation; see `bantam eval`. */
   readonly evaluation: string;
-  /** Pictures that are embedded to be searched. */
+  /** Images of the search index. */
   readonly index: string;
-  /** Texts whose best pictures the report shows. */
+  /** Queries whose hits the report shows. */
   readonly queries: readonly string[];
 }
 
 /**
- * Tuned for five minutes on two cores with matrix units. Steps count more than the size of a batch
- * here, and samples more than the fineness of patches; captions are cut where few are longer.
- * Augmentation and caption recipe are the emoji data's own.
+ * Tuned for five minutes on two cores with AMX. More steps help more than larger batches here, and
+ * more samples more than smaller patches; the context is as long as most captions. Augmentation and
+ * caption templates are those of the emoji data.
  */
-export const quickstartRecipe: QuickstartRecipe = {
+export const quickstartPreset: QuickstartPreset = {
   model: 'ViT-Nano-16-64',
   data: 'emoji?split=train',
   train: { batchSize: 128, lr: 6e-4, checkpointMinutes: 1 },

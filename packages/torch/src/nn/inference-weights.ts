@@ -20,7 +20,7 @@ export class Int8Weight extends Parameter implements Int8Rows {
   readonly parts: readonly Tensor[];
   readonly scale: Tensor;
 
-  /** Makes it of a floating-point weight, which stays as it is, by {@link quantizeRows}. */
+  /** Makes it of a floating-point weight, which stays unchanged, by {@link quantizeRows}. */
   constructor(weight: Tensor, { parts = 1 }: Int8WeightOptions = {}) {
     super(empty(weight.shape, { dtype: 'int8', device: 'meta' }), { requiresGrad: false });
     const { packed, scale } = scope(() =>
@@ -50,5 +50,24 @@ export class Int8Weight extends Parameter implements Int8Rows {
     super.dispose();
     for (const part of this.parts) part.dispose();
     this.scale.dispose();
+  }
+}
+
+/**
+ * A weight prepacked for inference: fused with the following layer, or in the memory layout that is
+ * fastest on the CPU. As a tensor it has only its shape and type; fused operators read the numbers.
+ */
+export class PackedWeight extends Parameter {
+  readonly packed: Tensor;
+
+  /** Makes it of a weight, which stays unchanged. */
+  constructor(weight: Tensor, pack: (weight: Tensor) => Tensor) {
+    super(empty(weight.shape, { dtype: weight.dtype, device: 'meta' }), { requiresGrad: false });
+    this.packed = keep(scope(() => noGrad(() => pack(weight))));
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.packed.dispose();
   }
 }

@@ -1,4 +1,4 @@
-"""Packs the pictures and captions of a table into webdataset's tar shards.
+"""Packs the images and captions of a table into webdataset's tar shards.
 
 Usage: python pack.py PAIRS.tsv FOLDER SHARDS
 """
@@ -24,9 +24,9 @@ def main() -> None:
     for number in range(shards):
         with tarfile.open(folder / f"{number:06d}.tar", "w") as shard:
             for row in rows[number::shards]:
-                picture = Path(row["filepath"])
-                add(shard, f"{picture.stem}.jpg", picture.read_bytes())
-                add(shard, f"{picture.stem}.txt", row["title"].encode())
+                image = Path(row["filepath"])
+                add(shard, f"{image.stem}.jpg", image.read_bytes())
+                add(shard, f"{image.stem}.txt", row["title"].encode())
 
 
 if __name__ == "__main__":

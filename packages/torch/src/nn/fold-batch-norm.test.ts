@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { abs, add, sub } from '../ops/arithmetic.js';
 import { copy_ } from '../ops/in-place.js';
-import { conv2d } from '../ops/neural.js';
+import { conv2d } from '../ops/conv.js';
 import { rand, randn } from '../ops/random.js';
 import { max } from '../ops/reduce.js';
 import { noGrad } from '../autograd.js';
@@ -10,7 +10,7 @@ import { Generator } from '../random.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { Conv2d } from './conv.js';
-import { foldBatchNorm } from './fold.js';
+import { foldBatchNorm } from './inference.js';
 import { Module } from './module.js';
 import { BatchNorm2d } from './norm.js';
 
@@ -110,7 +110,7 @@ describe('Module.fusedStateDict', () => {
     });
   });
 
-  it('is the state dict where nothing merges', () => {
+  it('is the state dict of a module without batch norms to fuse', () => {
     const conv = new Conv2d({ inChannels: 2, outChannels: 3, kernel: 1, generator });
     assert.deepEqual(conv.fusedStateDict(), conv.stateDict());
   });

@@ -1,12 +1,12 @@
 import { native } from './native.js';
 
-/** What is alive on the native side. */
+/** Live tensors and memory of libtorch. */
 export interface MemoryStats {
   /** Tensors that JavaScript holds and has not disposed. */
   liveTensors: number;
   /** Bytes of CPU tensors that are alive, those of the autograd graph included. */
   liveBytes: number;
-  /** The most bytes that were ever alive at once since {@link resetPeakBytes}. */
+  /** Maximum of live bytes since {@link resetPeakBytes}. */
   peakBytes: number;
   /** Bytes of freed blocks, kept for later tensors of their size. */
   cachedBytes: number;
@@ -14,7 +14,7 @@ export interface MemoryStats {
   metaBytes: number;
 }
 
-/** Counts of what is alive now. */
+/** Present memory statistics. */
 export function memoryStats(): MemoryStats {
   return native.memoryStats();
 }
@@ -24,7 +24,7 @@ export function liveTensors(): number {
   return native.memoryStats().liveTensors;
 }
 
-/** Starts {@link MemoryStats.peakBytes} anew from what is alive now. */
+/** Resets {@link MemoryStats.peakBytes} to the present live bytes. */
 export function resetPeakBytes(): void {
   native.resetPeakBytes();
 }
@@ -35,8 +35,8 @@ export function emptyCache(): void {
 }
 
 /**
- * What CPU memory a piece of work takes and gives back: bytes for each block that it takes, in order,
- * and −n where it gives back the n-th of them.
+ * CPU memory that work allocates and frees: the bytes of each allocated block, in order, and −n where
+ * it frees the n-th of them.
  */
 export type AllocationTrace = Float64Array;
 
@@ -58,4 +58,20 @@ export async function traceAllocations(run: () => void | Promise<void>): Promise
  */
 export function footprint(trace: AllocationTrace): number {
   return native.footprint(trace);
+}
+
+/**
+ * Floating-point operations of the matrix products and convolutions that `body` runs, 2 per
+ * multiply-add; backward passes count too. On the device `meta` nothing is computed, so that a large
+ * model is counted at once.
+ */
+export function countFlops(body: () => void): number {
+  native.startCounting();
+  try {
+    body();
+  } catch (error) {
+    native.stopCounting();
+    throw error;
+  }
+  return native.stopCounting();
 }

@@ -2,23 +2,23 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BantamError } from '../../packages/bantam/dist/base/errors.js';
-import { cacheDirectory } from '../../packages/bantam/dist/base/cache-dir.js';
+import { at } from '@bantam/torch/at';
+import { BantamError, cacheDirectory } from 'bantam/internal';
 import { runProgram } from './run-program.js';
 
 const requirements = fileURLToPath(new URL('../requirements.txt', import.meta.url));
 
-/** The peer's worker program. */
-export const peerWorker = fileURLToPath(new URL('../peer/worker.py', import.meta.url));
+/** The baseline's worker program. */
+export const baselineWorker = fileURLToPath(new URL('../baseline/worker.py', import.meta.url));
 
-/** Packs a table of pictures into shards: TABLE FOLDER COUNT. */
-export const packer = fileURLToPath(new URL('../peer/pack.py', import.meta.url));
+/** Packs a table of images into shards: TABLE FOLDER COUNT. */
+export const packer = fileURLToPath(new URL('../baseline/pack.py', import.meta.url));
 
 /** Written last into the environment: without it, or with other requirements, it counts as absent. */
 const MARK = 'bantam-requirements.txt';
 
 function environmentFolder(env: NodeJS.ProcessEnv): string {
-  return join(cacheDirectory(env), 'peer');
+  return join(cacheDirectory(env), 'baseline');
 }
 
 function environmentPython(folder: string): string {
@@ -33,25 +33,25 @@ async function isComplete(folder: string): Promise<boolean> {
 }
 
 /**
- * The Python that has the peer: `BANTAM_PEER_PYTHON`, else that of {@link setUpPeer}.
+ * The Python that has the baseline: `BANTAM_BASELINE_PYTHON`, else that of {@link setUpBaseline}.
  *
  * @throws BantamError when there is none yet.
  */
-export async function findPeer(env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  if (env.BANTAM_PEER_PYTHON) {
-    if (existsSync(env.BANTAM_PEER_PYTHON)) return env.BANTAM_PEER_PYTHON;
+export async function findBaseline(env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  if (env.BANTAM_BASELINE_PYTHON) {
+    if (existsSync(env.BANTAM_BASELINE_PYTHON)) return env.BANTAM_BASELINE_PYTHON;
     throw new BantamError(
-      `BANTAM_PEER_PYTHON is "${env.BANTAM_PEER_PYTHON}", which does not exist; set it to a Python with bench/requirements.txt installed, or unset it.`,
+      `BANTAM_BASELINE_PYTHON is "${env.BANTAM_BASELINE_PYTHON}", which does not exist; set it to a Python with bench/requirements.txt installed, or unset it.`,
     );
   }
   const folder = environmentFolder(env);
   if (await isComplete(folder)) return environmentPython(folder);
   throw new BantamError(
-    `The peer is not installed in ${folder}; run "npm run bench -- setup" first, or set BANTAM_PEER_PYTHON to a Python that has it.`,
+    `The baseline is not installed in ${folder}; run "npm run bench -- setup" first, or set BANTAM_BASELINE_PYTHON to a Python that has it.`,
   );
 }
 
-/** Options of {@link setUpPeer}. */
+/** Options of {@link setUpBaseline}. */
 export interface SetUpOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Told what pip prints. */
@@ -59,12 +59,12 @@ export interface SetUpOptions {
 }
 
 /**
- * Makes a virtual environment with the pinned peer in Bantam's cache, unless it is there already.
+ * Makes a virtual environment with the pinned baseline in Bantam's cache, unless it is there already.
  *
  * @returns its Python, and whether it was there
  * @throws BantamError that says what could not be done.
  */
-export async function setUpPeer({
+export async function setUpBaseline({
   env = process.env,
   onOutput,
 }: SetUpOptions): Promise<{ python: string; existed: boolean }> {
@@ -94,9 +94,10 @@ export async function setUpPeer({
   return { python, existed: false };
 }
 
-/** pip's own words for what went wrong, without a full stop. */
+/** pip's own words for the fault, without a full stop. */
 function lastLine(output: string): string {
   const lines = output.trim().split('\n');
-  const said = lines.findLast((line) => line.startsWith('ERROR:')) ?? lines.at(-1) ?? '';
-  return said.replace(/^ERROR:\s*/, '').replace(/\.$/, '') || 'it said nothing';
+  const line = lines.findLast((text) => text.startsWith('ERROR:')) ?? at(lines, -1);
+  const reason = line.replace(/^ERROR:\s*/, '').replace(/\.$/, '');
+  return reason === '' ? 'no output' : reason;
 }

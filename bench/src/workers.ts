@@ -1,23 +1,23 @@
 import { fileURLToPath } from 'node:url';
-import { peerWorker } from './peer.js';
-import type { PeerSettings } from './protocol.js';
+import { baselineWorker } from './baseline.js';
+import type { BaselineSettings } from './protocol.js';
 import { WorkerProcess } from './worker-process.js';
 
 const bantamWorker = fileURLToPath(new URL('./bantam-worker.js', import.meta.url));
 
-/** What both sides are started with. */
-export interface SideOptions {
+/** Options of both workers. */
+export interface WorkerOptions {
   /** Threads of one operator; the machine's cores by default. */
   readonly threads?: number | undefined;
 }
 
-function environment({ threads }: SideOptions): NodeJS.ProcessEnv {
+function environment({ threads }: WorkerOptions): NodeJS.ProcessEnv {
   if (threads === undefined) return process.env;
   return { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
 }
 
 /** Starts Bantam's worker. */
-export function startBantam(options: SideOptions): WorkerProcess {
+export function startBantam(options: WorkerOptions): WorkerProcess {
   return new WorkerProcess({
     name: 'Bantam',
     program: process.execPath,
@@ -33,16 +33,16 @@ const keptMemory = {
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
 };
 
-/** Starts the peer's worker; `settings` decide on its environment. */
-export function startPeer(
+/** Starts the baseline's worker; `settings` decide on its environment. */
+export function startBaseline(
   python: string,
-  options: SideOptions,
-  settings?: PeerSettings,
+  options: WorkerOptions,
+  settings?: BaselineSettings,
 ): WorkerProcess {
   return new WorkerProcess({
-    name: 'The peer',
+    name: 'The baseline',
     program: python,
-    args: [peerWorker],
+    args: [baselineWorker],
     env: { ...environment(options), ...(settings?.keepMemory === true && keptMemory) },
   });
 }

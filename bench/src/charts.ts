@@ -1,7 +1,5 @@
-/** SVG pictures of results, readable on light and dark pages. */
-import { lineChart } from '../../packages/bantam/dist/report/chart.js';
-import { markup, type Markup } from '../../packages/bantam/dist/report/markup.js';
-import { ticks } from '../../packages/bantam/dist/report/scale.js';
+/** SVG images of results, readable on light and dark pages. */
+import { lineChart, type Markup, markup, ticks } from 'bantam/internal';
 import { figuresOf } from './figures.js';
 import { times } from './format.js';
 import type { CaseResult, Results, ScalingPoint } from './results.js';
@@ -14,7 +12,7 @@ text { font: 12px system-ui, sans-serif; fill: #808790; }
 .grid { stroke: #808790; stroke-opacity: 0.25; } .axis { stroke: #808790; }
 .one { stroke: #808790; stroke-dasharray: 3 4; }
 .bf16 { fill: #2b7fd4; } .fp32 { fill: #7fb2e5; } .int8 { fill: #1b9e8a; }
-.main { stroke: #2b7fd4; stroke-width: 2.2; fill: none; stroke-linejoin: round; }
+.main { stroke: #2b7fd4; stroke-width: 2.2; fill: none; stroke-linejoin: repetition; }
 .range { stroke: #808790; stroke-width: 1.5; }
 `;
 
@@ -31,8 +29,8 @@ interface Bar {
   readonly highest: number;
 }
 
-/** Bars of how many times as fast as the peer Bantam is; a line shows the range over the rounds. */
-export function ratioPicture({ cases = [], machine }: Results): string {
+/** Bars of how many times as fast as the baseline Bantam is; a line shows the range over the repetitions. */
+export function ratioChart({ cases = [], machine }: Results): string {
   const shown = cases.flatMap((result): Bar[] => {
     const { ratio } = figuresOf(result, machine.cores);
     if (ratio === null) return [];
@@ -49,11 +47,11 @@ export function ratioPicture({ cases = [], machine }: Results): string {
   );
   const drawn = shown.map((bar, index) => drawBar(bar, 12 + row * index, toX));
   const title = 'How many times as fast as OpenCLIP on PyTorch Bantam is';
-  return picture(
+  return image(
     { title, width, height: bottom + 44 },
     markup`${grid}${drawn}
   <line class="one" x1="${at(toX(1))}" x2="${at(toX(1))}" y1="8" y2="${bottom}"/>
-  <text class="middle" x="${left + bars / 2}" y="${bottom + 36}">samples/s of Bantam ÷ samples/s of the peer</text>`,
+  <text class="middle" x="${left + bars / 2}" y="${bottom + 36}">samples/s of Bantam ÷ samples/s of the baseline</text>`,
   );
 }
 
@@ -73,7 +71,7 @@ function drawBar(
 const panel = { width: 400, height: 240 };
 
 /** A curve of samples/s and one of peak memory for each axis. */
-export function scalingPicture(points: readonly ScalingPoint[]): string {
+export function scalingChart(points: readonly ScalingPoint[]): string {
   const axes = [...new Set(points.map(({ axis }) => axis))];
   const panels = axes.flatMap((axis, index) => {
     const along = points.filter((point) => point.axis === axis);
@@ -85,7 +83,7 @@ export function scalingPicture(points: readonly ScalingPoint[]): string {
     ];
   });
   const size = { width: 2 * panel.width, height: axes.length * panel.height };
-  return picture({ title: 'Training speed and memory of Bantam', ...size }, markup`${panels}`);
+  return image({ title: 'Training speed and memory of Bantam', ...size }, markup`${panels}`);
 }
 
 function drawPanel(
@@ -110,7 +108,7 @@ function at(value: number): string {
   return String(Number(value.toFixed(1)));
 }
 
-function picture(
+function image(
   { title, width, height }: { title: string; width: number; height: number },
   content: Markup,
 ): string {

@@ -1,4 +1,4 @@
-"""The peer's side of the benchmark: OpenCLIP on PyTorch, told what to do over standard input.
+"""The baseline: OpenCLIP on PyTorch. Requests come over standard input.
 
 A line of JSON asks, a line of JSON on standard output answers; see bench/src/protocol.ts for both.
 Everything that libraries print goes to standard error.
@@ -82,7 +82,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = worker.answer(json.loads(line))
-        except Exception as error:  # whatever fails is the answer; the other side decides
+        except Exception as error:  # whatever fails is the answer; the other implementation decides
             traceback.print_exc()
             message = str(error).strip().split("\n")[0] or type(error).__name__
             answer = {"error": f"{type(error).__name__}: {message}"}

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ADDONS } from '../packages/torch/install/addon.js';
+import { platformPackage } from '../packages/torch/install/prebuilt.js';
+import { packInto, readJson, writePlatformPackage } from './packages.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const built = join(root, 'packages', 'torch', 'build');
+
+/** The compilers that have to read the declarations, and where npm put each. */
+const COMPILERS = [
+  { version: '5.9', folder: 'scripts/typescript-5.9/node_modules/typescript' },
+  { version: '6', folder: 'node_modules/typescript' },
+  { version: '7', folder: 'scripts/typescript-7/node_modules/typescript' },
+];
+
+/**
+ * Copies a package and all that it depends on, without what npm would not install for others.
+ *
+ * @param {string} name
+ * @param {string} modules folder to copy it to
+ */
+function copyPackage(name, modules) {
+  const from = join(root, 'node_modules', name);
+  const to = join(modules, name);
+  if (existsSync(to)) return;
+  cpSync(from, to, { recursive: true });
+  const { dependencies = {}, optionalDependencies = {} } = readJson(join(from, 'package.json'));
+  for (const dependency of Object.keys(dependencies)) copyPackage(dependency, modules);
+  // Binaries: of no interest to the compiler, and large.
+  for (const dependency of Object.keys(optionalDependencies)) {
+    const target = join(root, 'node_modules', dependency);
+    const link = join(modules, dependency);
+    if (!existsSync(target) || existsSync(link)) continue;
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(target, link);
+  }
+}
+
+describe('the packages, packed and installed in an empty project', () => {
+  const project = mkdtempSync(join(tmpdir(), 'bantam-project-'));
+  const modules = join(project, 'node_modules');
+  const torch = join(modules, '@bantam', 'torch');
+
+  before(() => {
+    for (const [source, folder] of [
+      ['bantam', join(modules, 'bantam')],
+      ['torch', torch],
+    ]) {
+      packInto(join(root, 'packages', source), folder);
+      const { dependencies } = readJson(join(folder, 'package.json'));
+      for (const name of Object.keys(dependencies)) {
+        if (name !== '@bantam/torch') copyPackage(name, modules);
+      }
+    }
+    writeFileSync(join(project, 'package.json'), '{ "type": "module" }\n');
+  });
+
+  after(() => rmSync(project, { recursive: true, force: true }));
+
+  /**
+   * Runs Node in the project.
+   *
+   * @param {readonly string[]} args
+   * @param {Record<string, string>} [env] all of its environment
+   * @returns {Promise<{ code: number, stdout: string, stderr: string }>}
+   */
+  function node(args, env = {}) {
+    return new Promise((resolve) => {
+      execFile(process.execPath, args, { cwd: project, env }, (error, stdout, stderr) => {
+        resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
+      });
+    });
+  }
+
+  for (const { version, folder } of COMPILERS) {
+    it(`have declarations that TypeScript ${version} reads under strict`, async () => {
+      const compiler = join(root, folder);
+      const found = readJson(join(compiler, 'package.json')).version;
+      assert.ok(found.startsWith(`${version}.`), `${compiler} holds ${found}: run npm ci`);
+      const [, example = ''] =
+        /```ts\n(.*?)```/s.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? [];
+      assert.match(example, /from 'bantam'/);
+      const entries = Object.keys(readJson(join(torch, 'package.json')).exports);
+      const imports = entries.map(
+        (entry, index) => `export * as torch${index} from '${join('@bantam/torch', entry)}';\n`,
+      );
+      const config = `tsconfig-${version}.json`;
+      writeFileSync(join(project, 'example.ts'), example);
+      writeFileSync(join(project, 'entries.ts'), imports.join(''));
+      const compilerOptions = { strict: true, noEmit: true, module: 'nodenext', target: 'es2022' };
+      writeFileSync(
+        join(project, config),
+        JSON.stringify({ compilerOptions, files: ['example.ts', 'entries.ts'] }),
+      );
+      const result = await node([join(compiler, 'bin', 'tsc'), '-p', config]);
+      assert.deepEqual(result, { code: 0, stdout: '', stderr: '' });
+    });
+  }
+
+  it('name "npx bantam setup" where no install script ran', async () => {
+    const bantam = join(modules, 'bantam', 'bin', 'bantam.js');
+    const { code, stdout, stderr } = await node([bantam, 'models', 'show', 'ViT-Nano-8-64']);
+    const sentence =
+      /^(error: )?The native addon of @bantam\/torch is not here yet: run "npx bantam setup", which [^.\n]*\.\n$/;
+    assert.match(stderr, sentence);
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+    for (const entry of ['@bantam/torch', '@bantam/torch/image', 'bantam']) {
+      const script = `await import('${entry}').catch((error) => console.log(error.message));`;
+      const { stdout } = await node(['--input-type=module', '-e', script]);
+      assert.match(stdout, sentence);
+    }
+  });
+
+  const skip = process.platform !== 'linux' && 'platform packages are made on Linux';
+  it('take the addon from the platform package, without a compiler', { skip }, async () => {
+    const folder = join(modules, platformPackage());
+    writePlatformPackage({ torch, built, folder });
+    const env = {
+      PATH: '/nonexistent',
+      BANTAM_CACHE: join(project, 'cache'),
+      BANTAM_CUDA: '0',
+      BANTAM_LIBTORCH: readJson(join(built, 'build.json')).libtorch,
+    };
+    const setup = [join(modules, 'bantam', 'bin', 'bantam.js'), 'setup', '--json'];
+    const first = await node(setup, env);
+    assert.equal(first.code, 0, first.stderr);
+    assert.equal(JSON.parse(first.stdout).addon, `taken from ${platformPackage()}`);
+    for (const name of ADDONS) {
+      assert.deepEqual(readFileSync(join(torch, 'build', name)), readFileSync(join(folder, name)));
+    }
+    const again = await node(setup, env);
+    assert.equal(JSON.parse(again.stdout).addon, 'up to date');
+    const script = `
+      const { tensor } = await import('@bantam/torch');
+      const { resampleForms } = await import('@bantam/torch/image');
+      console.log(tensor([20, 22]).sum().item(), resampleForms[0]);`;
+    const { stdout } = await node(['--input-type=module', '-e', script]);
+    assert.equal(stdout, '42 plain\n');
+  });
+});
