@@ -87,7 +87,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
       init: { model: runs.path('trained', 'model') },
       model: modelConfig('ViT-Pico-8-64', { embedDim: 24, vision: { ...tiny.vision }, text }),
     }),
-    /^The weights in .*model cannot start this run\. The weights are of another model than .* \[16, 24\]/,
+    /^The weights in .*model cannot start this run\. The weights belong to another model than .* \[16, 24\]/,
   ],
   [
     'an image tower of another model',
@@ -96,7 +96,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
       init: { image: runs.path('trained', 'model') },
       model: modelConfig('ResNet-Nano-64', { embedDim: 16, text }),
     }),
-    /^The weights in .*model cannot start this run\. The weights are of another image tower than /,
+    /^The weights in .*model cannot start this run\. The weights belong to another image tower than /,
   ],
   [
     'distillation without a teacher',
