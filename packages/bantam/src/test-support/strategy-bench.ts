@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   add,
+  at,
   cat,
   Generator,
   narrow,
@@ -199,7 +200,7 @@ export function addWithWholeGraph(
       ...strategy.encode(microBatch.load(), step),
       ...noGrad(() => strategy.targets?.(microBatch.load(), step)),
     }));
-    const names = Object.keys(parts[0] ?? {});
+    const names = Object.keys(at(parts, 0));
     const features: Features = Object.fromEntries(
       names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
     );
@@ -247,7 +248,7 @@ export function assertAllClose(
     if (found === null || wanted === null) continue;
     const largest = Math.max(1e-3, ...wanted.map((x) => (Number.isFinite(x) ? Math.abs(x) : 0)));
     for (const [i, x] of wanted.entries()) {
-      const same = Object.is(found[i], x) || Math.abs((found[i] ?? NaN) - x) <= tolerance * largest;
+      const same = Object.is(found[i], x) || Math.abs(at(found, i) - x) <= tolerance * largest;
       assert.ok(same, `${what}: ${name}[${i}] is ${found[i]}, not ${x} (largest ${largest})`);
     }
   }
