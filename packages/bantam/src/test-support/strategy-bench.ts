@@ -28,6 +28,7 @@ import { onePhase, type Phase } from '../train/strategies/phases.js';
 import type { ReinforcedSet } from '../train/teachers/reinforced-set.js';
 import { createStrategy, withLogits, type StrategyInput } from '../train/strategies/index.js';
 import { strategyOf } from './tiny-runs.js';
+import { requireTensor } from '../train/strategies/features.js';
 import type { Features, StepBatch, Strategy } from '../train/strategies/strategy.js';
 
 /** Two small transformers; half of the patches are left out in training. */
@@ -202,7 +203,7 @@ export function addWithWholeGraph(
     }));
     const names = Object.keys(at(parts, 0));
     const features: Features = Object.fromEntries(
-      names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
+      names.map((name) => [name, cat(parts.map((part) => requireTensor(part, name)))]),
     );
     const [first, ...rest] = Object.values(strategy.losses(features, step));
     assert.ok(first);
