@@ -254,7 +254,7 @@ describe('resumeTraining of a run with a teacher', () => {
     cpSync(runs.path('other', 'model'), teacher, { recursive: true });
     await assert.rejects(
       resumeTraining(run),
-      /^BantamError: What is in .*teacher is not the teacher that this run began with; put that one back/,
+      /^BantamError: The model in .*teacher is not the teacher that this run started with; restore that one/,
     );
     rmSync(teacher, { recursive: true });
     renameSync(elsewhere, teacher);

@@ -46,9 +46,10 @@ function jsonSchemaOf(schema: AnySchema): JsonSchema {
   });
 }
 
-/** A schema to stand within another one. */
+/** A schema to nest in another one. */
 function bare(schema: AnySchema): JsonSchema {
-  const { $schema: _, ...inner } = jsonSchemaOf(schema);
+  const inner = { ...jsonSchemaOf(schema) };
+  delete inner.$schema;
   return inner;
 }
 
@@ -121,7 +122,7 @@ function together(rows: readonly Row[]): Row[] {
   return merged;
 }
 
-/** Whether two rows are of one setting; a default may be that of another group. */
+/** True if two rows are of one setting; a default may be that of another group. */
 function isSame(a: Row, b: Row): boolean {
   const alike = a.name === b.name && a.description === b.description;
   return alike && (a.fallback === b.fallback || a.fallback === '' || b.fallback === '');
