@@ -1,13 +1,13 @@
 import { rmSync } from 'node:fs';
 import { BantamError } from '../base/errors.js';
 import { decodeImage } from '../data/images/decode.js';
-import { readLocation } from '../data/images/location.js';
+import { readLocation, type ImageLocation } from '../data/images/location.js';
 import {
   Quarantine,
   type QuarantinedSample,
   type QuarantineOptions,
 } from '../data/loader/quarantine.js';
-import type { ImageLocation, Source } from '../data/sources/source.js';
+import type { Source } from '../data/sources/source.js';
 import type { CaptionHeader } from '../data/sources/caption-file.js';
 import { CaptionWriter } from './caption-writer.js';
 import type { Captioner, CaptionImage } from './captioner.js';

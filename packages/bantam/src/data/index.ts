@@ -49,6 +49,8 @@ export { defaultDecodeSide, pixelCacheBytes } from './loader/pixel-cache.js';
 export { openSource, type OpenSourceOptions } from './sources/open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
 export { writeShards, type WriteShardsOptions, type ShardsSummary } from './write-shards.js';
+export type { ImageLocation } from './images/location.js';
+export { describeNote, type SourceNote } from './sources/notes.js';
 export type { Box, Pixels } from './images/pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
 export { CounterRng, type RngKey } from './counter-rng.js';
@@ -67,7 +69,6 @@ export {
   type CaptionTemplates,
   type DataRecord,
   type Grouping,
-  type ImageLocation,
   type LabelSet,
   type LicenceNotice,
   type OpenProgress,

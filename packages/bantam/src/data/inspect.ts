@@ -4,6 +4,7 @@ import { syntheticFraction } from './sources/captions.js';
 import { evenlySpaced } from './contact-sheet.js';
 import { decodeLocation } from './images/decode.js';
 import { readLocation } from './images/location.js';
+import type { SourceNote } from './sources/notes.js';
 import { samplesPerEpoch } from './loader/order.js';
 import type { QuarantinedSample } from './loader/quarantine.js';
 import type { DataRecord, LicenceNotice, Source } from './sources/source.js';
@@ -62,8 +63,8 @@ export interface SourceSummary {
   };
   readonly labels: readonly LabelSummary[];
   readonly licences: readonly LicenceNotice[];
-  /** What users should know, such as damaged files. */
-  readonly notes: readonly string[];
+  /** Report of what was left out, changed or noticed. */
+  readonly notes: readonly SourceNote[];
 }
 
 export interface InspectOptions {

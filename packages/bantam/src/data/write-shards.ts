@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { BantamError } from '../base/errors.js';
 import { makeFolder } from '../base/make-folder.js';
 import type { QuarantinedSample } from './loader/quarantine.js';
+import { decodeImage } from './images/decode.js';
 import type { DataRecord, Source } from './sources/source.js';
 import { tarEnd, tarHeader, tarPadding } from './sources/tar.js';
 
@@ -111,7 +112,7 @@ function describe(source: Source, shardSize: number) {
     digest.update(JSON.stringify([source.record(index), source.location(index)]));
   }
   const { spec, size: samples, licences } = source;
-  return { format: 1, spec, samples, shardSize, digest: digest.digest('hex'), licences };
+  return { format: 2, spec, samples, shardSize, digest: digest.digest('hex'), licences };
 }
 
 /** Claims a folder for these shards, or finds that it holds them already. */
@@ -142,7 +143,11 @@ async function readImage(
     const bytes = await source.image(index);
     const extension = extensionOf(bytes);
     if (extension !== undefined) return { record, image: { extension, bytes }, reason: '' };
-    const png = await sharp(bytes, { pages: 1 }).png().toBuffer();
+    // The pixels that training and evaluation see of it.
+    const { width, height, data } = await decodeImage(bytes);
+    const png = await sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer();
     return { record, image: { extension: 'png', bytes: png }, reason: '' };
   } catch (error) {
     return { record, reason: error instanceof Error ? error.message : String(error) };
@@ -160,8 +165,10 @@ function extensionOf(bytes: Uint8Array): string | undefined {
 /** A sample's members, one behind the other. */
 function sampleBytes(record: DataRecord, { extension, bytes }: PackedImage, index: number) {
   const { key, captions, synthetic, label, meta } = record;
+  // The metadata come twice: at the top for other programs, and apart, as their names may be taken.
   const facts = {
     ...meta,
+    meta,
     key,
     captions,
     ...(synthetic && { synthetic }),
@@ -169,7 +176,7 @@ function sampleBytes(record: DataRecord, { extension, bytes }: PackedImage, inde
   };
   const members: readonly [string, Uint8Array][] = [
     [extension, bytes],
-    ['txt', Buffer.from(captions[0] ?? '')],
+    ['txt', Buffer.from(captions.slice(0, 1).join(''))],
     ...(label === undefined ? [] : [['cls', Buffer.from(label)] as [string, Uint8Array]]),
     ['json', Buffer.from(JSON.stringify(facts))],
   ];

@@ -15,7 +15,7 @@ export interface EmbedProgress {
 export interface EmbedSourceOptions extends EncodeOptions {
   /** Embeds only the first caption of each image, or all. `first` by default. */
   readonly captions?: 'first' | 'all';
-  /** Counts broken images; a new quarantine by default. */
+  /** Counts broken images; by default a new one, which never stops: what can be read is embedded. */
   readonly quarantine?: Quarantine;
   readonly onProgress?: (progress: EmbedProgress) => void;
 }
@@ -41,7 +41,7 @@ export interface Embeddings {
 /**
  * Embeds the images and captions of a source, each once. The event loop runs between batches.
  *
- * @throws BantamError when no image can be read, or more are broken than the quarantine allows.
+ * @throws BantamError when no image can be read, or more are broken than a given quarantine allows.
  */
 export async function embedSource(
   loaded: LoadedModel,
@@ -79,7 +79,7 @@ async function embedImages(
   source: Source,
   options: EmbedSourceOptions,
 ): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
-  const { batchSize = 64, quarantine = new Quarantine(), onProgress } = options;
+  const { batchSize = 64, quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
   const { preprocess } = loaded;
   const width = loaded.config.embedDim;
   const records = new Int32Array(source.size);

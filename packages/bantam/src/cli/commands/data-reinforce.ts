@@ -69,13 +69,13 @@ export function addReinforce(data: Command): void {
   action(
     reinforce,
     async ({ data: spec, teacher, batch, block, augment, ...flags }: ReinforceFlags) => {
-      const { openSource, parseAugment } = await import('../../data/index.js');
+      const { describeNote, openSource, parseAugment } = await import('../../data/index.js');
       const parsed = augment === undefined ? undefined : parseAugment(augment);
       const { reinforceSource } = await import('../../train/index.js');
       const progress = new Progress();
       try {
         const source = await openSource(spec, { onOpen: showOpening(progress) });
-        for (const note of source.notes ?? []) progress.note(note);
+        for (const note of source.notes ?? []) progress.note(describeNote(note));
         progress.update('loading', teacher.join(', '));
         const summary = await reinforceSource(source, {
           ...flags,

@@ -58,7 +58,7 @@ function addInspect(data: Command): void {
   const inspect = data
     .command('inspect')
     .description('summarise a data set: sizes, captions, duplicates, broken images')
-    .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji')
+    .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, images:DIRECTORY, wds:SHARDS or emoji')
     .option('--sheet <file.png>', 'write a contact sheet of some of its images')
     .option(
       '--augment <augmentation>',
@@ -71,7 +71,7 @@ function addInspect(data: Command): void {
     'bantam data inspect "wds:shards/{00000..00019}.tar"',
   ]);
   action(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
-    const { contactSheet, inspectSource, openSource, parseAugment } =
+    const { contactSheet, describeNote, inspectSource, openSource, parseAugment } =
       await import('../../data/index.js');
     const { sheet } = options;
     if (options.augment !== undefined && sheet === undefined) {
@@ -91,7 +91,7 @@ function addInspect(data: Command): void {
     }
     const written = sheet === undefined ? [] : [`\nContact sheet: ${sheet}`];
     return {
-      text: [describe(summary), ...written].join('\n'),
+      text: [describe(summary, summary.notes.map(describeNote)), ...written].join('\n'),
       json: sheet === undefined ? summary : { ...summary, sheet },
     };
   });
@@ -106,7 +106,7 @@ function addPack(data: Command): void {
     .option('--shard-size <n>', 'samples per shard (default: 5000)', positiveInteger);
   examples(pack, ['bantam data pack csv:pairs.csv --out shards']);
   action(pack, async ({ out, shardSize }: { out: string; shardSize?: number }, spec: string) => {
-    const { openSource, writeShards } = await import('../../data/index.js');
+    const { describeNote, openSource, writeShards } = await import('../../data/index.js');
     const progress = new Progress();
     const start = Date.now();
     try {
@@ -118,7 +118,7 @@ function addPack(data: Command): void {
           progress.update('writing shards', formatCount(done, total, start));
         },
       });
-      const notes = [...(source.notes ?? []), ...summary.broken.map(brokenLine)];
+      const notes = [...(source.notes ?? []).map(describeNote), ...summary.broken.map(brokenLine)];
       const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there before)`;
       const text = `${summary.shards} shards${kept}, ${summary.written} samples written: ${summary.spec}`;
       return { text: [...notes, text].join('\n'), json: { ...summary, notes: source.notes ?? [] } };
@@ -132,15 +132,10 @@ function brokenLine({ key, reason }: QuarantinedSample): string {
   return `Broken: ${key}: ${reason}`;
 }
 
-function describe({
-  captions,
-  synthetic,
-  images,
-  labels,
-  licences,
-  notes,
-  ...summary
-}: SourceSummary): string {
+function describe(
+  { captions, synthetic, images, labels, licences, ...summary }: SourceSummary,
+  notes: readonly string[],
+): string {
   const range = ({ min, median, max }: Spread): string => `${min} to ${max} (median ${median})`;
   const facts = [
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],

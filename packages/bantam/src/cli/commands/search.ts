@@ -76,8 +76,9 @@ async function recordsOf(
 function describe(record: DataRecord | undefined): { caption?: string; emoji?: string } {
   if (record === undefined) return {};
   const [caption = ''] = record.captions;
-  const { hexcode } = record.meta;
-  if (hexcode === undefined) return { caption };
+  // Other data may have a column of this name, of colors for example.
+  const { hexcode, concept, skin } = record.meta;
+  if (hexcode === undefined || concept === undefined || skin === undefined) return { caption };
   const points = hexcode.split('-').map((point) => Number.parseInt(point, 16));
   return { caption, emoji: String.fromCodePoint(...points) };
 }

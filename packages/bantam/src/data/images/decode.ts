@@ -1,9 +1,8 @@
 import { decodeJpeg } from '@bantam/torch/image';
 import { BantamError } from '../../base/errors.js';
 import { loadSharp } from './load-sharp.js';
-import { readLocation } from './location.js';
+import { readLocation, type ImageLocation } from './location.js';
 import type { Pixels } from './pixels.js';
-import type { ImageLocation } from '../sources/source.js';
 
 export interface DecodeOptions {
   /**

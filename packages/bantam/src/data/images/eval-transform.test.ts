@@ -3,8 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import * as color from '../augment/color.js';
 import { decodeImage } from './decode.js';
-import { evalTransform, type Geometry } from './eval-transform.js';
+import { crop, type Pixels } from './pixels.js';
 import { resample, type ResampleOptions } from './resample.js';
+import { resampleWindow } from './resample-window.js';
+import { CounterRng } from '../counter-rng.js';
+import { evalTransform, type Geometry } from './eval-transform.js';
 
 /** Values of OpenCLIP, torchvision and PIL; made by `fixtures/generate_data.py`. */
 interface Expected {
@@ -118,5 +121,55 @@ describe('color changes', () => {
     const data = Uint8Array.from(expected.colors.pixels);
     color.toGray(data);
     assert.deepEqual([...data], expected.colors.gray);
+  });
+});
+
+describe('evalTransform of long and thin images', () => {
+  const noise = (width: number, height: number): Pixels => {
+    const rng = new CounterRng({ seed: 3, purpose: 'noise', epoch: 0 });
+    const data = Uint8Array.from({ length: width * height * 3 }, () => rng.integer(256));
+    return { width, height, data };
+  };
+
+  for (const interpolation of ['bicubic', 'bilinear'] as const) {
+    for (const [width, height] of [
+      [3, 61],
+      [97, 7],
+      [300, 20],
+      [12, 300],
+    ] as const) {
+      it(`equals the crop of the whole, ${width} × ${height}, ${interpolation}`, () => {
+        const pixels = noise(width, height);
+        const whole = { width: width * 3 + 1, height: height * 2, interpolation };
+        const window = { left: 4, top: 1, width: 6, height: 9 };
+        assert.deepEqual(
+          resampleWindow(pixels, whole, window).data,
+          crop(resample(pixels, whole), window).data,
+        );
+        const smaller = {
+          width: Math.ceil(width / 2),
+          height: Math.ceil(height / 3),
+          interpolation,
+        };
+        const inner = { left: 0, top: 0, width: 2, height: 2 };
+        assert.deepEqual(
+          resampleWindow(pixels, smaller, inner).data,
+          crop(resample(pixels, smaller), inner).data,
+        );
+      });
+    }
+  }
+
+  it('takes no memory for what is cropped away', () => {
+    const before = process.memoryUsage.rss();
+    const geometry = { size: 256, interpolation: 'bicubic', antialias: true } as const;
+    for (const pixels of [noise(1, 20_000), noise(20_000, 1)]) {
+      const result = evalTransform(pixels, { ...geometry, resizeMode: 'shortest' });
+      assert.deepEqual(
+        [result.width, result.height, result.data.length],
+        [256, 256, 256 * 256 * 3],
+      );
+    }
+    assert.ok(process.memoryUsage.rss() - before < 2 ** 27);
   });
 });

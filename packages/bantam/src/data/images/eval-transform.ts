@@ -1,6 +1,10 @@
 import type { Preprocess } from '../../models/preprocess.js';
 import { crop, type Pixels } from './pixels.js';
 import { resample } from './resample.js';
+import { resampleWindow } from './resample-window.js';
+
+/** Images that are longer than this many times their width are cropped while they are resized. */
+const mostAspect = 8;
 
 /** The members of a {@link Preprocess} that decide about geometry. */
 export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' | 'resizeMode'>;
@@ -21,16 +25,17 @@ export function evalTransform(pixels: Pixels, geometry: Geometry): Pixels {
     if (pixels.width <= pixels.height) height = longest;
     else width = longest;
   }
-  const resized =
-    width === pixels.width && height === pixels.height
-      ? pixels
-      : resample(pixels, { width, height, interpolation, antialias });
-  return crop(resized, {
+  const window = {
     left: roundHalfToEven((width - size) / 2),
     top: roundHalfToEven((height - size) / 2),
     width: size,
     height: size,
-  });
+  };
+  const target = { width, height, interpolation, antialias };
+  if (width === pixels.width && height === pixels.height) return crop(pixels, window);
+  // The whole of a long and thin image would be enlarged to gigabytes.
+  if (Math.max(width, height) > mostAspect * size) return resampleWindow(pixels, target, window);
+  return crop(resample(pixels, target), window);
 }
 
 /** Python's `round`. */

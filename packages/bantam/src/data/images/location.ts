@@ -1,10 +1,18 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import type { ImageLocation } from '../sources/source.js';
+
+/** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
+export interface ImageLocation {
+  readonly path: string;
+  /** Byte range within the file; the whole file if absent. */
+  readonly range?: { readonly offset: number; readonly length: number };
+  /** Set where the bytes are not an image file but RGB pixels (HWC, uint8) of this size. */
+  readonly raw?: { readonly width: number; readonly height: number };
+}
 
 /** Reads the bytes at a location: an image file's, or raw pixels. */
 export async function readLocation({ path, range }: ImageLocation): Promise<Uint8Array> {
-  if (range === undefined) return readFile(path);
+  if (range === undefined) return readFile(existingForm(path));
   const file = await open(path);
   try {
     const bytes = new Uint8Array(range.length);
@@ -14,6 +22,16 @@ export async function readLocation({ path, range }: ImageLocation): Promise<Uint
   } finally {
     await file.close();
   }
+}
+
+/**
+ * The form of a path under which there is a file: names with accents are composed on some systems
+ * and decomposed on others, and tables move between them.
+ */
+function existingForm(path: string): string {
+  if (/^[\0-\x7f]*$/.test(path) || existsSync(path)) return path;
+  const forms = [path.normalize('NFC'), path.normalize('NFD')];
+  return forms.find((form) => existsSync(form)) ?? path;
 }
 
 /** Memory that files are read to; it grows with them, up to a limit. */
@@ -32,7 +50,7 @@ function memoryFor(length: number): Uint8Array {
  * the file is in memory. **The bytes lie in memory that the next call uses again.**
  */
 export function readLocationSync({ path, range }: ImageLocation): Uint8Array {
-  const file = openSync(path, 'r');
+  const file = openSync(existingForm(path), 'r');
   try {
     const { offset = 0, length = fstatSync(file).size } = range ?? {};
     const bytes = memoryFor(length);

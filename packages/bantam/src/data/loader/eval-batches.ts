@@ -10,7 +10,7 @@ export interface EvalBatchesOptions {
   readonly batchSize?: number;
   /** The records to read, in this order; all of the source by default. */
   readonly indices?: ArrayLike<number>;
-  /** Counts broken samples; a new quarantine by default. */
+  /** Counts broken samples; by default a new one, which never stops. */
   readonly quarantine?: Quarantine;
 }
 
@@ -32,7 +32,12 @@ export interface EvalBatch {
  */
 export async function* evalBatches(
   source: Source,
-  { preprocess, batchSize = 256, indices, quarantine = new Quarantine() }: EvalBatchesOptions,
+  {
+    preprocess,
+    batchSize = 256,
+    indices,
+    quarantine = new Quarantine({ maxFraction: 1 }),
+  }: EvalBatchesOptions,
 ): AsyncGenerator<EvalBatch, void, undefined> {
   const chosen =
     indices === undefined

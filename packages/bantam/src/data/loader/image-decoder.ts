@@ -2,11 +2,10 @@ import { at } from '../../base/at.js';
 import { augmentImage } from '../augment/augment.js';
 import type { ResolvedAugment } from '../augment/schema.js';
 import { decodeAny, decodeOrdinary } from '../images/decode.js';
-import { readLocationSync } from '../images/location.js';
+import { readLocationSync, type ImageLocation } from '../images/location.js';
 import { PixelCache, type PixelCacheMemory } from './pixel-cache.js';
 import type { Pixels } from '../images/pixels.js';
 import { CounterRng } from '../counter-rng.js';
-import type { ImageLocation } from '../sources/source.js';
 
 /** Settings of a loader's decoders; plain data, for worker threads. */
 export interface DecoderSettings {

@@ -100,6 +100,11 @@ export class Loader {
     const { workers = availableParallelism() < 8 ? 1 : 2, replay } = options;
     const { decodeSide = replay?.decodeSide ?? defaultDecodeSide(size) } = options;
     checkCaptionTemplates(captionTemplates);
+    if (source.record(0).captions.length === 0) {
+      throw new BantamError(
+        `"${source.spec}" has no captions to train on; put them beside the images, or take the names of files with ?caption=name.`,
+      );
+    }
     this.samplesPerEpoch = samplesPerEpoch(source);
     const { unitSize = batchSize } = options;
     if (unitSize % batchSize !== 0) {

@@ -47,8 +47,10 @@ export class Quarantine {
     if (this.#path !== undefined) appendFileSync(this.#path, `${JSON.stringify(sample)}\n`);
     if (this.count > this.#tolerated && this.count > this.#maxFraction * tried) {
       const percent = Math.round(this.#maxFraction * 100);
+      const some = this.samples.slice(0, 3).map(({ key, reason }) => `"${key}": ${reason}`);
+      const all = this.#path === undefined ? '' : `; ${this.#path} names them all`;
       throw new BantamError(
-        `${this.count} of ${tried} samples are broken, more than ${percent} % (the last is "${sample.key}": ${sample.reason}); repair the data or raise the limit.`,
+        `${this.count} of ${tried} samples are broken, more than ${percent} % (${some.join('; ')}; …)${all}. Repair or remove these files.`,
       );
     }
   }

@@ -84,3 +84,12 @@ function field(
   const count = Math.min(words.length, 1 + rng.integer(most));
   return rng.shuffle(words, count).slice(0, count).join(', ');
 }
+
+/** A text, or those of a list, trimmed, without the empty ones. */
+export function textsOf(value: unknown): string[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list
+    .flatMap((text) => (typeof text === 'string' || typeof text === 'number' ? [String(text)] : []))
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
+}

@@ -1,53 +1,41 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseCsv } from './csv.js';
+import { parseRow } from './csv.js';
 
-describe('parseCsv', () => {
-  const cases: [string, string, string[][]][] = [
-    [
-      'plain rows',
-      'a,b\n1,2\n',
-      [
-        ['a', 'b'],
-        ['1', '2'],
-      ],
-    ],
-    [
-      'Windows line ends and a byte-order mark',
-      '\ufeffa,b\r\n1,2\r\n',
-      [
-        ['a', 'b'],
-        ['1', '2'],
-      ],
-    ],
-    [
-      'no line end at the end',
-      'a,b\n1,2',
-      [
-        ['a', 'b'],
-        ['1', '2'],
-      ],
-    ],
-    ['separators and line breaks in quotes', '"a,b","c\nd"\n', [['a,b', 'c\nd']]],
-    ['doubled quotes', '"say ""hi""",x', [['say "hi"', 'x']]],
-    ['quotes within a field', 'a "b" c,d', [['a "b" c', 'd']]],
-    [
-      'empty fields',
-      ',a,\n"",b,',
-      [
-        ['', 'a', ''],
-        ['', 'b', ''],
-      ],
-    ],
-    ['empty lines', 'a\n\n\nb\n', [['a'], ['b']]],
+describe('parseRow', () => {
+  const cases: [name: string, text: string, cells: string[]][] = [
+    ['plain cells', '1,2', ['1', '2']],
+    ['empty cells', ',a,,', ['', 'a', '', '']],
+    ['separators and line breaks in quotes', '"a,b","c\nd"', ['a,b', 'c\nd']],
+    ['doubled quotes', '"say ""hi""",x', ['say "hi"', 'x']],
+    ['an empty quoted cell', '"",b', ['', 'b']],
+    ['spaces around quotes', 'a, "b, c" ,d', ['a', 'b, c', 'd']],
+    ['quotes within a cell', 'a "b" c,d', ['a "b" c', 'd']],
+    ['text behind a closing quote', 'a,"Vintage" lamp, red', ['a', '"Vintage" lamp', ' red']],
+    ['a quote that never closes', 'a,"Vintage lamp,b', ['a', '"Vintage lamp', 'b']],
+    ['inch marks', 'a,12" lamp,13"', ['a', '12" lamp', '13"']],
   ];
-  for (const [name, text, rows] of cases) {
+  for (const [name, text, cells] of cases) {
     it(`reads ${name}`, () => {
-      assert.deepEqual(parseCsv(text, ','), rows);
+      assert.deepEqual(parseRow(text, ',').cells, cells);
     });
   }
 
-  it('takes another separator', () => {
-    assert.deepEqual(parseCsv('a\tb,c', '\t'), [['a', 'b,c']]);
+  it('splits at another separator only', () => {
+    assert.deepEqual(parseRow('a\tb,c', '\t').cells, ['a', 'b,c']);
+  });
+
+  it('reads quotes as text if asked to', () => {
+    assert.deepEqual(parseRow('"a,b"', ',', false).cells, ['"a', 'b"']);
+  });
+
+  it('tells an open quote from a stray one', () => {
+    assert.equal(parseRow('a,"b', ',').open, 1);
+    assert.deepEqual(parseRow('a,"b" c', ','), {
+      cells: ['a', '"b" c'],
+      starts: [0, 2],
+      open: -1,
+      strays: [1],
+    });
   });
 });

@@ -1,45 +1,74 @@
-/**
- * Parses delimiter-separated text (RFC 4180): fields may be quoted, and then hold the separator,
- * line breaks and doubled quotes. Empty lines are skipped. Returns the rows with their fields.
- */
-export function parseCsv(text: string, separator: string): string[][] {
-  const rows: string[][] = [];
-  const end = new RegExp(`[${separator.replace(/[\\\]^-]/, '\\$&')}\r\n]`, 'g');
-  let row: string[] = [];
-  let position = text.startsWith('\ufeff') ? 1 : 0;
-  while (position < text.length) {
-    let field = '';
-    if (text[position] === '"') {
-      const quoted = quotedField(text, position + 1);
-      field = quoted.field;
-      position = quoted.end;
-    }
-    const rest = position;
-    end.lastIndex = position;
-    position = end.exec(text)?.index ?? text.length;
-    row.push(field + text.slice(rest, position));
-    if (text[position] === separator && position + 1 < text.length) {
-      position++;
-      continue;
-    }
-    if (text[position] === separator) row.push('');
-    if (text[position] === '\r' && text[position + 1] === '\n') position++;
-    position++;
-    if (row.length > 1 || row[0] !== '') rows.push(row);
-    row = [];
-  }
-  return rows;
+/** A row of delimiter-separated text. */
+export interface CsvRow {
+  readonly cells: readonly string[];
+  /** Start of each cell within the text, to join cells again. */
+  readonly starts: readonly number[];
+  /** First cell whose opening quote does not close: the next line may close it; −1 if there is none. */
+  readonly open: number;
+  /** Cells whose opening quote is text: it does not close, or text follows the closing quote. */
+  readonly strays: readonly number[];
 }
 
-/** Reads a quoted field from behind its opening quote; `end` is behind the closing one. */
-function quotedField(text: string, start: number): { field: string; end: number } {
-  let field = '';
-  for (;;) {
-    const quote = text.indexOf('"', start);
-    if (quote < 0) return { field: field + text.slice(start), end: text.length };
-    field += text.slice(start, quote);
-    if (text[quote + 1] !== '"') return { field, end: quote + 1 };
-    field += '"';
-    start = quote + 2;
+/**
+ * Parses one row (RFC 4180): a cell within quotes may hold separators, line breaks and doubled
+ * quotes. A quote opens a cell only if a quote closes it directly before a separator or the end;
+ * every other quote is text, so that `"Vintage" lamp` keeps its quotes and a quote that never closes
+ * swallows nothing.
+ */
+export function parseRow(text: string, separator: string, quotes = true): CsvRow {
+  const cells: string[] = [];
+  const starts: number[] = [];
+  const strays: number[] = [];
+  let open = -1;
+  if (!quotes || !text.includes('"')) {
+    let start = 0;
+    for (const cell of text.split(separator)) {
+      cells.push(cell);
+      starts.push(start);
+      start += cell.length + 1;
+    }
+    return { cells, starts, open, strays };
   }
+  for (let position = 0; ;) {
+    starts.push(position);
+    let opening = position;
+    while (text[opening] === ' ') opening++;
+    if (text[opening] === '"') {
+      const closing = closingQuote(text, opening, separator);
+      if (closing.end >= 0) {
+        cells.push(text.slice(opening + 1, closing.quote).replaceAll('""', '"'));
+        if (closing.end === text.length) break;
+        position = closing.end + 1;
+        continue;
+      }
+      strays.push(cells.length);
+      if (closing.quote < 0 && open < 0) open = cells.length;
+    }
+    const next = text.indexOf(separator, position);
+    cells.push(next < 0 ? text.slice(position) : text.slice(position, next));
+    if (next < 0) break;
+    position = next + 1;
+  }
+  return { cells, starts, open, strays };
+}
+
+/**
+ * The quote that closes the one at `opening`, and the separator or the text's end behind it; `end` is
+ * −1 if other text follows the quote, and `quote` as well if there is none.
+ */
+function closingQuote(
+  text: string,
+  opening: number,
+  separator: string,
+): { quote: number; end: number } {
+  let quote = opening;
+  for (;;) {
+    quote = text.indexOf('"', quote + 1);
+    if (quote < 0) return { quote, end: -1 };
+    if (text[quote + 1] !== '"') break;
+    quote++;
+  }
+  let end = quote + 1;
+  while (text[end] === ' ') end++;
+  return { quote, end: end === text.length || text[end] === separator ? end : -1 };
 }

@@ -1,13 +1,8 @@
+import type { SourceNote } from './notes.js';
 import { BantamError } from '../../base/errors.js';
 import { photoAugment } from '../augment/presets.js';
-import { readLocation } from '../images/location.js';
-import {
-  plainCaptions,
-  type DataRecord,
-  type ImageLocation,
-  type LabelSet,
-  type Source,
-} from './source.js';
+import { readLocation, type ImageLocation } from '../images/location.js';
+import { plainCaptions, type DataRecord, type LabelSet, type Source } from './source.js';
 
 /** A record and the file of its image. */
 export interface FileItem extends DataRecord {
@@ -19,6 +14,7 @@ export class FileSource implements Source {
   readonly captionTemplates = plainCaptions;
   readonly augment = photoAugment;
   readonly licences = [];
+  readonly notes: readonly SourceNote[];
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
   readonly #items: readonly FileItem[];
@@ -26,15 +22,18 @@ export class FileSource implements Source {
   constructor(
     readonly spec: string,
     items: readonly FileItem[],
-    { templates }: { templates: readonly string[] },
+    { templates, notes = [] }: { templates: readonly string[]; notes?: readonly SourceNote[] },
   ) {
     if (items.length === 0) throw new BantamError(`The data set "${spec}" is empty.`);
     this.#items = items;
+    this.notes = notes;
     this.size = items.length;
     const names = items.flatMap(({ label }) => (label === undefined ? [] : [label]));
     const classes = [...new Set(names)].sort();
     const ids = new Map(classes.map((name, id) => [name, id]));
-    const labels = Int32Array.from(items, ({ label }) => ids.get(label ?? '') ?? -1);
+    const labels = Int32Array.from(items, ({ label }) =>
+      label === undefined ? -1 : (ids.get(label) ?? -1),
+    );
     this.labelSets = classes.length === 0 ? {} : { label: { classes, templates, labels } };
   }
 

@@ -1,11 +1,10 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
 import { FileSource, type FileItem } from './file-source.js';
+import { listFolder, noteOtherFiles } from './folder-files.js';
+import { describeNote, NoteBook } from './notes.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import type { Source } from './source.js';
-
-const imageFile = /\.(jpe?g|png|webp|gif|tiff?|avif|svg|bmp)$/i;
 
 /** Prompts for photographs of a class, plainest first. */
 export const folderTemplates: readonly string[] = [
@@ -15,39 +14,54 @@ export const folderTemplates: readonly string[] = [
   '{}',
 ];
 
+/** {@link folderTemplates} of a class, as captions. */
+export function captionsOfClass(label: string): string[] {
+  return folderTemplates.map((template) => template.replace('{}', () => label));
+}
+
 /**
  * Opens a folder with one folder of images per class: `folder:dir`. The name of the inner folder,
- * with `_` and `-` read as spaces, is the class; captions are {@link folderTemplates} of it.
+ * with `_` and `-` read as spaces, is the class; captions are {@link folderTemplates} of it. Links
+ * are followed. Images outside of class folders, or deeper, are left out with a note.
  */
 export async function openFolder(spec: SourceSpec): Promise<Source> {
   checkQuery(spec, []);
-  const names = await readdir(spec.path, { withFileTypes: true }).catch((error: unknown) => {
-    throw new BantamError(
-      `The folder "${spec.path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "folder:".`,
-    );
-  });
+  const { path } = spec;
+  const notes = new NoteBook();
+  const top = await listFolder(path, { kind: spec.kind, notes });
   const items: FileItem[] = [];
-  const folders = names.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  for (const folder of folders.sort()) {
-    const label = folder.replaceAll(/[_-]+/g, ' ');
-    const captions = folderTemplates.map((template) => template.replace('{}', label));
-    for (const file of (await readdir(join(spec.path, folder))).sort()) {
-      if (!imageFile.test(file)) continue;
-      items.push({
-        key: `${folder}/${file}`,
-        path: join(spec.path, folder, file),
-        captions,
-        label,
-        meta: {},
-      });
+  const labels = new Map<string, string>();
+  for (const folder of top.folders) {
+    const label = folder.normalize('NFC').replaceAll(/[_-]+/g, ' ').trim();
+    const inner = await listFolder(join(path, folder), { kind: spec.kind, notes });
+    noteOtherFiles(inner.others, folder, notes);
+    for (const deeper of inner.folders) {
+      notes.leftOut('folder', 'within a class folder', `${folder}/${deeper}`);
+    }
+    if (inner.images.length === 0) {
+      notes.leftOut('class folder', 'without images', folder);
+      continue;
+    }
+    const same = labels.get(label);
+    if (same === undefined) labels.set(label, folder);
+    else notes.info(`The folders "${same}" and "${folder}" are one class, "${label}".`);
+    const captions = captionsOfClass(label);
+    for (const file of inner.images) {
+      const image = join(path, folder, file);
+      items.push({ key: `${folder}/${file}`, path: image, captions, label, meta: {} });
     }
   }
+  for (const file of top.images) notes.leftOut('image', 'outside of class folders', file);
+  noteOtherFiles(top.others, '', notes);
   if (items.length === 0) {
     const found =
-      folders.length === 0 ? 'it holds no folders' : `none in ${folders.slice(0, 5).join(', ')}`;
+      top.folders.length === 0
+        ? 'it holds no folders'
+        : `none in ${top.folders.slice(0, 5).join(', ')}`;
+    const why = notes.notes.map((note) => ` ${describeNote(note)}`);
     throw new BantamError(
-      `The folder "${spec.path}" has no images in folders named by class (${found}); make it DIR/CLASS/PICTURE.jpg.`,
+      `The folder "${path}" has no images in folders named by class (${found}); make it DIR/CLASS/IMAGE.jpg, or use images:${path} for images in any folders.${why.join('')}`,
     );
   }
-  return new FileSource(spec.text, items, { templates: folderTemplates });
+  return new FileSource(spec.text, items, { templates: folderTemplates, notes: notes.notes });
 }

@@ -2,6 +2,7 @@ import { BantamError } from '../../base/errors.js';
 import { addSyntheticCaptions } from './synthetic-captions.js';
 import { openEmoji } from './emoji/emoji-source.js';
 import { openFolder } from './folder-source.js';
+import { openImages } from './images-source.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { parseSpec, type SourceSpec } from './spec.js';
 import { openShards } from './shard-source.js';
@@ -20,7 +21,9 @@ type Opener = (spec: SourceSpec, options: OpenSourceOptions) => Promise<Source>;
 const openers: ReadonlyMap<string, Opener> = new Map([
   ['emoji', (spec, { cacheDir }) => openEmoji(spec, cacheDir)],
   ['csv', openTable],
+  ['tsv', openTable],
   ['folder', openFolder],
+  ['images', openImages],
   ['wds', openShards],
 ]);
 
@@ -37,7 +40,7 @@ export async function openSource(text: string, options: OpenSourceOptions = {}):
   const kinds = [...openers.keys()];
   if (open === undefined) {
     throw new BantamError(
-      `There is no data "${spec.kind}"${didYouMean(spec.kind, kinds)}; use emoji, csv:FILE, folder:DIRECTORY or wds:SHARDS.`,
+      `There is no data "${spec.kind}"${didYouMean(spec.kind, kinds)}; use emoji, csv:FILE, tsv:FILE, folder:DIRECTORY, images:DIRECTORY or wds:SHARDS.`,
     );
   }
   const source = await open(spec, options);

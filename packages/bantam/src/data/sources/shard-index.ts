@@ -2,12 +2,13 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { TarDamage, TarReader, type TarMember } from './tar.js';
 
 /** Raised whenever the form of an index changes. */
-const indexVersion = 1;
+const indexVersion = 2;
 
 const imageExtensions = new Set(['jpg', 'jpeg', 'png', 'webp']);
 
@@ -34,6 +35,14 @@ interface IndexHeader {
   readonly texts: Readonly<Record<string, number>>;
   /** Samples without an image, which are left out. */
   readonly withoutImage: number;
+  /** Archives that were joined to the first one. */
+  readonly joined: number;
+  /** Samples whose name an earlier one has. */
+  readonly duplicates: number;
+  /** Samples whose members do not follow each other. */
+  readonly apart: number;
+  /** Members that are neither files nor folders, and links that lead nowhere. */
+  readonly skipped: number;
   readonly damage?: string;
 }
 
@@ -58,14 +67,15 @@ export class ShardIndex {
   }
 
   image(sample: number): { offset: number; length: number } {
-    const at = sample * numbers;
-    return { offset: this.#locations[at] ?? 0, length: this.#locations[at + 1] ?? 0 };
+    const first = sample * numbers;
+    return { offset: at(this.#locations, first), length: at(this.#locations, first + 1) };
   }
 
   texts(sample: number): ShardTexts {
-    const at = sample * numbers + 2;
-    const start = this.#locations[at] ?? 0;
-    const end = this.#locations[at + numbers] ?? this.#texts.length;
+    const entry = sample * numbers + 2;
+    const start = at(this.#locations, entry);
+    const isLast = sample === this.samples - 1;
+    const end = isLast ? this.#texts.length : at(this.#locations, entry + numbers);
     return JSON.parse(this.#texts.toString('utf8', start, end)) as ShardTexts;
   }
 
@@ -129,26 +139,76 @@ function isCurrent({ header }: ShardIndex, path: string): boolean {
 }
 
 /**
- * Reads the headers and texts of a shard. Members that follow each other and whose names are alike
- * up to the first dot of the file's name are a sample; the rest of the name, in lower case, is the
- * extension. An extension that the sample has already begins another. Names in double underscores
- * are no data. These are webdataset's rules, as OpenCLIP applies them.
+ * Reads the headers and texts of a shard. Members whose names are alike up to the first dot of the
+ * file's name are a sample, in the order of their first members; the rest of the name, in lower case,
+ * is the extension. An extension that the sample has already starts another one of the same name, as
+ * in webdataset; its key gets a number. Unlike there, the members of a sample need not follow each
+ * other: archives that are made by hand are not sorted. Names in double underscores are no data, and
+ * neither are hidden files and resource forks.
  */
 function scanShard(path: string): ShardIndex {
   const reader = openTar(path);
+  const samples: OpenSample[] = [];
+  const latest = new Map<string, OpenSample>();
+  const uses = new Map<string, number>();
+  const apart = new Set<OpenSample>();
+  let duplicates = 0;
+  let last: OpenSample | undefined;
+  let damage: string | undefined;
+  try {
+    for (const member of reader.members()) {
+      const named = splitName(member.name);
+      if (named === undefined) continue;
+      const { key, extension } = named;
+      let sample = latest.get(key);
+      if (sample === undefined || sample.extensions.has(extension)) {
+        const use = (uses.get(key) ?? 0) + 1;
+        uses.set(key, use);
+        if (use > 1) duplicates++;
+        const unique = use === 1 ? key : `${key}#${use}`;
+        sample = { key: unique, image: undefined, members: {}, extensions: new Set() };
+        latest.set(key, sample);
+        samples.push(sample);
+      } else if (sample !== last) apart.add(sample);
+      last = sample;
+      sample.extensions.add(extension);
+      if (imageExtensions.has(extension)) sample.image ??= member;
+      else if (member.length <= mostText) {
+        const bytes = reader.read(member);
+        if (isUtf8(bytes) && !bytes.includes(0)) sample.members[extension] = bytes.toString();
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof TarDamage)) throw error;
+    // The last sample may lack members that followed, unless the next one had started.
+    const cut = error.member === undefined ? undefined : splitName(error.member)?.key;
+    const isCut = cut === undefined || latest.get(cut) === last;
+    if (isCut && last !== undefined) samples.splice(samples.indexOf(last), 1);
+    damage = error.message;
+  } finally {
+    reader.close();
+  }
+  const { size, modified, joined, skipped } = reader;
+  return packSamples(samples, {
+    ...{ version: indexVersion, path: resolve(path), size, modified },
+    ...{ joined, duplicates, apart: apart.size, skipped: skipped.length },
+    ...(damage !== undefined && { damage }),
+  });
+}
+
+function packSamples(
+  samples: readonly OpenSample[],
+  facts: Omit<IndexHeader, 'samples' | 'texts' | 'withoutImage'>,
+): ShardIndex {
   const locations: number[] = [];
   const texts: Buffer[] = [];
   const counts: Record<string, number> = {};
   let start = 0;
   let withoutImage = 0;
-  let damage: string | undefined;
-  let sample: OpenSample | undefined;
-  const finish = (): void => {
-    if (sample === undefined) return;
-    const { key, image, members } = sample;
+  for (const { key, image, members } of samples) {
     if (image === undefined) {
       withoutImage++;
-      return;
+      continue;
     }
     const text = Buffer.from(JSON.stringify({ key, members }));
     locations.push(image.offset, image.length, start);
@@ -157,39 +217,9 @@ function scanShard(path: string): ShardIndex {
     for (const [extension, content] of Object.entries(members)) {
       if (content.trim() !== '') counts[extension] = (counts[extension] ?? 0) + 1;
     }
-  };
-  try {
-    for (const member of reader.members()) {
-      const named = splitName(member.name);
-      if (named === undefined) continue;
-      const { key, extension } = named;
-      if (sample?.key !== key || sample.extensions.has(extension)) {
-        finish();
-        sample = { key, image: undefined, members: {}, extensions: new Set() };
-      }
-      sample.extensions.add(extension);
-      if (imageExtensions.has(extension)) sample.image ??= member;
-      else if (member.length <= mostText) {
-        const bytes = reader.read(member);
-        if (isUtf8(bytes) && !bytes.includes(0)) sample.members[extension] = bytes.toString();
-      }
-    }
-    finish();
-  } catch (error) {
-    if (!(error instanceof TarDamage)) throw error;
-    // The open sample may lack members that followed, unless the next one had started.
-    if (error.member !== undefined && splitName(error.member)?.key !== sample?.key) finish();
-    damage = error.message;
-  } finally {
-    reader.close();
   }
-  const { size, modified } = reader;
-  const samples = locations.length / numbers;
   return new ShardIndex(
-    {
-      ...{ version: indexVersion, path: resolve(path), size, modified, samples },
-      ...{ texts: counts, withoutImage, ...(damage !== undefined && { damage }) },
-    },
+    { ...facts, samples: locations.length / numbers, texts: counts, withoutImage },
     { locations: Float64Array.from(locations), texts: Buffer.concat(texts) },
   );
 }
@@ -212,7 +242,7 @@ function openTar(path: string): TarReader {
 }
 
 function splitName(name: string): { key: string; extension: string } | undefined {
-  if (/^__[^/]*__($|\/)/.test(name)) return undefined;
+  if (/^__[^/]*__($|\/)|(^|\/)(\.[^./]|__MACOSX\/|@eaDir\/)/.test(name)) return undefined;
   const [, key, extension] = /^((?:.*\/)?[^./]+)\.([^/]*)$/.exec(name) ?? [];
   if (key === undefined || extension === undefined) return undefined;
   return { key, extension: extension.toLowerCase() };

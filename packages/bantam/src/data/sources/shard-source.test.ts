@@ -15,8 +15,10 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { BantamError } from '../../base/errors.js';
+import { decodeLocation } from '../images/decode.js';
 import { inspectSource } from '../inspect.js';
 import { Loader } from '../loader/loader.js';
+import { describeNote } from './notes.js';
 import { openSource } from './open-source.js';
 import { writeShards } from '../write-shards.js';
 import { expandBraces } from './shard-names.js';
@@ -63,9 +65,12 @@ async function refusal(opening: Promise<unknown>): Promise<string> {
 const records = (source: Source) =>
   Array.from({ length: source.size }, (_, index) => source.record(index));
 
+const damageOf = ({ notes = [] }: Source): string =>
+  notes.map(({ message }) => message).find((message) => message.includes('damaged')) ?? '';
+
 describe('wds sources', () => {
   for (const format of ['gnu', 'pax', 'ustar']) {
-    it(`group members as webdataset does: ${format}`, async () => {
+    it(`group members by name: ${format}`, async () => {
       const source = await openShards(fixture(`shard-${format}.tar`));
       const long = `${'a-folder-with-a-long-name/'.repeat(4)}ünïcode image`;
       const root = fixture(`shard-${format}`);
@@ -77,17 +82,20 @@ describe('wds sources', () => {
           ['002', 'a text before its image'],
           [long, 'a long name'],
           ['005', 'once'],
-          ['005', 'again'],
+          ['005#2', 'again'],
           ['006', 'a photo of a 3.'],
         ],
       );
       assert.deepEqual(source.record(1).meta, { width: '64' });
       assert.equal(Buffer.from(await source.image(5)).toString(), 'image 005.jpg');
       assert.deepEqual(
-        source.notes?.map((note) => note.replace(/"[^"]*"/, 'S')),
+        source.notes?.map(({ message }) => message.replace(/"[^"]*"/, 'S')),
         [
           '1 sample of the shard S without an image is left out.',
           '1 sample of the shard S without a caption is left out.',
+          '1 member of the shard S that is neither a file nor a link to one is left out.',
+          '1 sample of the shard S with the name of an earlier one: its key has a number.',
+          'The labels are numbers without names, so prompts hold numbers; name a file with classes=FILE.',
         ],
       );
       assert.deepEqual([...(source.labelSets.label?.labels ?? [])], [-1, -1, -1, -1, -1, -1, 0]);
@@ -148,10 +156,10 @@ describe('wds sources', () => {
     const source = await openShards(path);
     assert.equal(source.size, 2);
     assert.match(
-      source.notes?.[0] ?? '',
+      damageOf(source),
       /cut\.tar" is damaged \(it ends at byte \d+ in the middle of "002.webp"\): its first 2 whole/,
     );
-    assert.equal((await inspectSource(source)).notes.length, 1);
+    assert.deepEqual((await inspectSource(source)).notes, source.notes);
     // The last sample is whole if the next one has begun.
     await writeFile(path, bytes.subarray(0, bytes.indexOf('a text before') + 5));
     assert.equal((await openShards(path)).size, 2);
@@ -160,7 +168,102 @@ describe('wds sources', () => {
     await writeFile(path, bytes);
     const broken = await openShards(path);
     assert.equal(broken.size, 1);
-    assert.match(broken.notes?.[0] ?? '', new RegExp(`no tar header at byte ${header}`));
+    assert.match(damageOf(broken), new RegExp(`no tar header at byte ${header}`));
+  });
+
+  it('count class numbers by the lines of the list, which may hold a name twice', async () => {
+    const members = {
+      '0.jpg': '',
+      '0.cls': '0',
+      '1.jpg': '',
+      '1.cls': '1',
+      '2.jpg': '',
+      '2.cls': '2',
+    };
+    const path = await shard('twice.tar', { ...members, '3.jpg': '', '3.cls': '7' });
+    const classes = join(directory, 'twice.txt');
+    await writeFile(classes, '\ufeffcrane\ndog\ncrane\n');
+    const source = await openShards(`${path}?classes=${classes}`);
+    assert.deepEqual([...(source.labelSets.label?.labels ?? [])], [0, 1, 2, -1]);
+    assert.deepEqual(source.labelSets.label?.classes, ['crane', 'dog', 'crane']);
+    const notes = (source.notes ?? []).map(describeNote);
+    assert.match(notes.join('\n'), /hold "crane" more than once/);
+    assert.match(
+      notes.join('\n'),
+      /1 label that the list of classes lacks: read as none \(.*twice\/3\)/,
+    );
+    await writeFile(classes, 'crane\n\ndog\n');
+    assert.match(await refusal(openShards(`${path}?classes=${classes}`)), /Line 2 .* is empty/);
+  });
+
+  it("take up clip_benchmark's class names and prompts beside the shards", async () => {
+    await mkdir(join(directory, 'bench', 'test'), { recursive: true });
+    const path = await shard('bench/test/0.tar', { '0.jpg': '', '0.cls': '1' });
+    await writeFile(join(directory, 'bench', 'classnames.txt'), 'cat\ndog\n');
+    const templates = join(directory, 'bench', 'zeroshot_classification_templates.txt');
+    await writeFile(templates, 'a photo of my {c}.\nthe {c}\n');
+    const source = await openShards(path);
+    assert.equal(source.record(0).label, 'dog');
+    assert.deepEqual(source.record(0).captions, ['a photo of my dog.', 'the dog']);
+    assert.deepEqual(source.labelSets.label?.templates, ['a photo of my {}.', 'the {}']);
+    assert.deepEqual([...source.labelSets.label.labels], [1]);
+    assert.match((source.notes ?? []).map(describeNote).join(), /classnames\.txt" is used/);
+  });
+
+  it('put samples together that are not sorted by name', async () => {
+    const path = await shard('unsorted.tar', {
+      ...{ 'b.jpg': 'B', 'a.jpg': 'A', 'a.txt': 'of a', 'b.txt': 'of b' },
+      ...{ '._a.jpg': 'fork', '__MACOSX/a.jpg': 'fork' },
+    });
+    const source = await openShards(path);
+    assert.deepEqual(
+      records(source).map(({ captions }) => captions),
+      [['of b'], ['of a']],
+    );
+    assert.match((source.notes ?? []).map(describeNote).join(), /1 sample .* put together by name/);
+  });
+
+  it('read archives that are joined, hard links, and no garbage after the end', async () => {
+    const first = await readFile(await shard('first.tar', { '1.jpg': 'one', '1.txt': 'x' }));
+    const second = await readFile(await shard('second.tar', { '2.jpg': 'two', '2.txt': 'y' }));
+    const link = tarHeader('3.jpg', 0);
+    link.write('1', 156);
+    link.write('1.jpg', 157);
+    link.write(' '.repeat(8), 148);
+    link.write(
+      link
+        .reduce((sum, byte) => sum + byte, 0)
+        .toString(8)
+        .padStart(6, '0'),
+      148,
+    );
+    const text = [tarHeader('3.txt', 1), Buffer.from('z'), tarPadding(1)];
+    const path = join(directory, 'joined.tar');
+    const garbage = Buffer.alloc(700, 0x41);
+    await writeFile(
+      path,
+      Buffer.concat([first, second.subarray(0, -1024), link, ...text, tarEnd, garbage]),
+    );
+    const source = await openShards(path);
+    assert.deepEqual(
+      records(source).map(({ captions }) => captions),
+      [['x'], ['y'], ['z']],
+    );
+    assert.match((source.notes ?? []).map(describeNote).join(), /is 2 archives joined end to end/);
+    const linked = join(directory, 'linked.tar');
+    await writeFile(linked, Buffer.concat([first.subarray(0, -1024), link, ...text, tarEnd]));
+    const links = await openShards(linked);
+    assert.equal(Buffer.from(await links.image(1)).toString(), 'one');
+    assert.deepEqual(links.notes, []);
+  });
+
+  it('name all shards that are missing', async () => {
+    await shard('gap-0.tar', { '1.jpg': '', '1.txt': 'x' });
+    await shard('gap-2.tar', { '1.jpg': '', '1.txt': 'x' });
+    assert.match(
+      await refusal(openShards(join(directory, 'gap-{0..4}.tar'))),
+      /^3 of 5 shards are missing: ".*gap-1\.tar", ".*gap-3\.tar", ".*gap-4\.tar"; get them/,
+    );
   });
 
   it('are read once: the index is kept until the shard changes', async () => {
@@ -183,7 +286,7 @@ describe('wds sources', () => {
   it('refuse what holds no samples', async () => {
     assert.match(
       await refusal(openShards('/nowhere/{0..3}.tar')),
-      /0\.tar" cannot be read \(ENOENT\)/,
+      /4 of 4 shards are missing: ".*0\.tar", .*3\.tar"/,
     );
     assert.match(await refusal(openShards(`${directory}/none-*.tar`)), /no file "none-\*\.tar"/);
     const texts = await shard('texts.tar', { '1.txt': 'x' });
@@ -282,6 +385,31 @@ describe('writeShards', () => {
     await writeFile(join(directory, 'file'), '');
     const below = join(directory, 'file', 'x');
     assert.match(await refusal(writeShards(table, { out: below })), /cannot be made \(ENOTDIR\)/);
+  });
+
+  it('keeps the pixels of every format and the columns of every name', async () => {
+    const noise = Buffer.from(Array.from({ length: 20 * 12 * 3 }, (_, i) => (i * 37) % 251));
+    const turned = sharp(noise, { raw: { width: 20, height: 12, channels: 3 } });
+    await turned.clone().withMetadata({ orientation: 6 }).tiff().toFile(join(directory, 't.tiff'));
+    await turned.clone().withIccProfile('p3').avif().toFile(join(directory, 't.avif'));
+    await writeFile(
+      join(directory, 'named.csv'),
+      'image,caption,title,text,description,key,captions,label,meta\n' +
+        't.tiff,x,T,U,D,K,C,L,M\nt.avif,y,T,U,D,K,C,L,M\n',
+    );
+    const source = await openSource(`csv:${join(directory, 'named.csv')}?caption=caption`);
+    const { spec } = await writeShards(source, { out: join(directory, 'named') });
+    const packed = await openSource(spec, { cacheDir });
+    for (const index of [0, 1]) {
+      const { meta, captions, label } = source.record(index);
+      const again = packed.record(index);
+      assert.deepEqual([again.meta, again.captions, again.label], [meta, captions, label]);
+      assert.deepEqual(
+        await decodeLocation(packed.location(index)),
+        await decodeLocation(source.location(index)),
+      );
+    }
+    assert.equal((await decodeLocation(packed.location(0))).width, 12);
   });
 
   it('leaves images out that cannot be read, and names them', async () => {

@@ -1,25 +1,29 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { isObject } from '../../base/schema.js';
 import { photoAugment } from '../augment/presets.js';
 import { cacheDirectory } from '../../base/cache-dir.js';
 import { isSyntheticCaption } from './caption-file.js';
-import { commonCaptionNames } from './captions.js';
+import { commonCaptionNames, textsOf } from './captions.js';
+import { readClassNames, readTemplates } from './class-files.js';
 import { folderTemplates } from './folder-source.js';
-import { readLocation } from '../images/location.js';
+import { readLocation, type ImageLocation } from '../images/location.js';
+import { NoteBook, type SourceNote } from './notes.js';
 import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
 import { expandShards } from './shard-names.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import {
   plainCaptions,
   type DataRecord,
-  type ImageLocation,
   type LabelSet,
   type OpenProgress,
   type Source,
 } from './source.js';
 
-/** Which texts of a sample say what. */
+/** Meaning of a sample's texts. */
 interface Fields {
   /** Extension of the member that is the caption. */
   readonly text: string;
@@ -27,8 +31,10 @@ interface Fields {
   readonly caption: string | undefined;
   /** Field of the JSON member that is the label, where one was named. */
   readonly label: string | undefined;
-  /** Names of the classes that `.cls` members count from 0, where a file with them was named. */
+  /** Names of the classes that `.cls` members count from 0, from a file of names. */
   readonly classes: readonly string[] | undefined;
+  /** Prompts for the classes. */
+  readonly templates: readonly string[];
 }
 
 /**
@@ -36,8 +42,10 @@ interface Fields {
  * for patterns. The image is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
  * `text` is the extension of the caption's member (`txt`), `caption` a field of `.json` instead, a
  * text or a list of texts, `label` a field of `.json` that is the class instead of `.cls`, and
- * `classes` a file with a class's name in each line, which `.cls` counts from 0. A list
- * `synthetic` of `.json` holds synthetic captions, as packing writes them.
+ * `classes` a file with a class's name in each line, which `.cls` counts from 0. By default that is
+ * `classnames.txt` beside the shards or in the folder above, as clip_benchmark lays it out, and its
+ * `zeroshot_classification_templates.txt` holds the prompts. A list `synthetic` of `.json` holds
+ * synthetic captions, as {@link writeShards} writes them.
  */
 export async function openShards(
   spec: SourceSpec,
@@ -45,16 +53,26 @@ export async function openShards(
 ): Promise<Source> {
   checkQuery(spec, ['text', 'caption', 'label', 'classes']);
   const { query } = spec;
-  const fields = {
+  const notes = new NoteBook();
+  const paths = await expandShards(spec.path);
+  const missing = paths.filter((path) => !existsSync(path));
+  if (missing.length > 0) throw new BantamError(missingMessage(missing, paths.length));
+  const named = query.get('classes');
+  const found = named ?? beside(paths, 'classnames.txt');
+  const templates = beside(paths, 'zeroshot_classification_templates.txt');
+  const fields: Fields = {
     text: (query.get('text') ?? 'txt').replace(/^\./, '').toLowerCase(),
     caption: query.get('caption'),
     label: query.get('label'),
-    classes: await readClasses(query.get('classes')),
+    classes: found === undefined ? undefined : await readClassNames(found, notes),
+    templates: templates === undefined ? folderTemplates : await readTemplates(templates),
   };
+  for (const file of [named === undefined ? found : undefined, templates]) {
+    if (file !== undefined) notes.info(`"${file}" is used.`);
+  }
   if (query.has('text') && fields.caption !== undefined) {
     throw new BantamError(`"${spec.text}" names both a text and a caption; name one of them.`);
   }
-  const paths = await expandShards(spec.path);
   const shards: Shard[] = [];
   for (const [i, path] of paths.entries()) {
     const index = openShardIndex(path, cacheDir);
@@ -63,7 +81,7 @@ export async function openShards(
     // Scans block: signals and progress get their turn.
     await setImmediate();
   }
-  const notes = shards.flatMap(notesOf);
+  for (const shard of shards) noteShard(shard, notes);
   if (shards.every(({ samples }) => samples.length === 0)) {
     throw new BantamError(emptyMessage(spec, shards, fields));
   }
@@ -81,7 +99,7 @@ class ShardSource implements Source {
   readonly captionTemplates = plainCaptions;
   readonly augment = photoAugment;
   readonly licences = [];
-  readonly notes: readonly string[];
+  readonly notes: readonly SourceNote[];
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
   readonly #fields: Fields;
@@ -92,18 +110,18 @@ class ShardSource implements Source {
   constructor(
     readonly spec: string,
     shards: readonly Shard[],
-    { fields, notes }: { fields: Fields; notes: readonly string[] },
+    { fields, notes }: { fields: Fields; notes: NoteBook },
   ) {
     this.#fields = fields;
     this.#shards = shards;
-    this.notes = notes;
     const starts = [0];
-    for (const { samples } of shards) starts.push((starts.at(-1) ?? 0) + samples.length);
+    for (const { samples } of shards) starts.push(at(starts, -1) + samples.length);
     this.#starts = starts;
-    this.size = starts.at(-1) ?? 0;
+    this.size = at(starts, -1);
     const labelled =
       fields.label !== undefined || shards.some(({ index }) => (index.header.texts.cls ?? 0) > 0);
-    this.labelSets = labelled ? { label: this.#labelSet() } : {};
+    this.labelSets = labelled ? { label: this.#labelSet(notes) } : {};
+    this.notes = notes.notes;
   }
 
   record(index: number): DataRecord {
@@ -127,47 +145,92 @@ class ShardSource implements Source {
     let high = this.#shards.length;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
-      if ((this.#starts[middle] ?? 0) <= index) low = middle;
+      if (at(this.#starts, middle) <= index) low = middle;
       else high = middle;
     }
     const shard = this.#shards[low];
-    const place = index - (this.#starts[low] ?? 0);
+    const place = index - at(this.#starts, low);
     if (shard === undefined || !(index >= 0) || place >= shard.samples.length) {
       throw new RangeError(`${this.spec} has no record ${index}`);
     }
     return { shard, sample: shard.samples.at(place) };
   }
 
-  #labelSet(): LabelSet {
-    const names = Array.from({ length: this.size }, (_, index) => this.record(index).label);
-    const classes =
-      this.#fields.classes ?? [...new Set(names.filter((name) => name !== undefined))].sort();
-    const ids = new Map(classes.map((name, id) => [name, id]));
-    const labels = Int32Array.from(names, (name) => ids.get(name ?? '') ?? -1);
-    return { classes, templates: folderTemplates, labels };
+  #labelSet(notes: NoteBook): LabelSet {
+    const { classes: listed, templates } = this.#fields;
+    const names = Array.from({ length: this.size }, (_, index) => {
+      const { shard, sample } = this.#find(index);
+      return rawLabel(shard.index, sample, this.#fields);
+    });
+    if (listed === undefined) {
+      const classes = [...new Set(names.filter((name) => name !== undefined))].sort();
+      if (classes.length > 0 && classes.every((name) => /^\d+$/.test(name))) {
+        notes.info(
+          'The labels are numbers without names, so prompts hold numbers; name a file with classes=FILE.',
+        );
+      }
+      const ids = new Map(classes.map((name, id) => [name, id]));
+      const labels = Int32Array.from(names, (name) =>
+        name === undefined ? -1 : (ids.get(name) ?? -1),
+      );
+      return { classes, templates, labels };
+    }
+    const ids = new Map(listed.map((name, id) => [name, id] as const).reverse());
+    const labels = Int32Array.from(names, (name, index) => {
+      if (name === undefined) return -1;
+      // By number, not by name: lists may hold a name twice.
+      const id = /^\d+$/.test(name) ? Number(name) : ids.get(name);
+      if (id !== undefined && id < listed.length) return id;
+      notes.changed(
+        'label',
+        'that the list of classes lacks: read as none',
+        this.record(index).key,
+      );
+      return -1;
+    });
+    return { classes: listed, templates, labels };
   }
 }
 
-/** What a sample's texts say; no captions where there is neither a caption nor a label. */
+/** A sample's label as it is written: a name, or a number in a list of classes. */
+function rawLabel(
+  index: ShardIndex,
+  sample: number,
+  fields: Pick<Fields, 'label'>,
+): string | undefined {
+  const { members } = index.texts(sample);
+  const label =
+    fields.label === undefined
+      ? members.cls?.trim()
+      : textsOf(parseObject(members.json)[fields.label])[0];
+  return label === '' ? undefined : label;
+}
+
+/** A sample's texts; no captions if there is neither a caption nor a label. */
 function readSample(index: ShardIndex, sample: number, fields: Fields): DataRecord {
   const { key, members } = index.texts(sample);
   const json = parseObject(members.json);
-  const label = fields.label === undefined ? members.cls?.trim() : textsOf(json[fields.label])[0];
-  const named = label === undefined || label === '' ? undefined : className(label, fields);
+  const label = rawLabel(index, sample, fields);
+  const named = label === undefined ? undefined : className(label, fields);
   const captions = captionsOf(members, json, fields);
-  const made = folderTemplates.map((template) => template.replace('{}', named ?? ''));
   const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
   const synthetic = listed.filter(isSyntheticCaption);
   return {
     key,
-    captions: captions.length > 0 ? captions : named === undefined ? [] : made,
+    captions:
+      captions.length > 0 || named === undefined
+        ? captions
+        : fields.templates.map((template) => template.replaceAll('{}', () => named)),
     ...(synthetic.length > 0 && { synthetic }),
     ...(named !== undefined && { label: named }),
-    meta: metaOf(json, [
-      ...commonCaptionNames,
-      fields.caption,
-      json.label === label ? 'label' : fields.label,
-    ]),
+    // Packed shards keep the metadata apart, whatever its names.
+    meta: isObject(json.meta)
+      ? { ...metaOf({ key: json.key }, []), ...metaOf(json.meta, []) }
+      : metaOf(json, [
+          ...commonCaptionNames,
+          fields.caption,
+          json.label === label ? 'label' : fields.label,
+        ]),
   };
 }
 
@@ -192,15 +255,6 @@ function captionsOf(members: ShardTexts['members'], json: JsonObject, fields: Fi
   );
 }
 
-/** A text, or those of a list, without the empty ones. */
-function textsOf(value: unknown): string[] {
-  const list: unknown[] = Array.isArray(value) ? value : [value];
-  return list
-    .flatMap((text) => (typeof text === 'string' || typeof text === 'number' ? [String(text)] : []))
-    .map((text) => text.trim())
-    .filter((text) => text !== '');
-}
-
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The object that a member holds; an empty one where it holds none. */
@@ -217,14 +271,22 @@ function className(label: string, { classes }: Fields): string {
   return (/^\d+$/.test(label) ? classes?.[Number(label)] : undefined) ?? label;
 }
 
-async function readClasses(path: string | undefined): Promise<string[] | undefined> {
-  if (path === undefined) return undefined;
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new BantamError(
-      `The file of class names "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "classes=".`,
-    );
-  });
-  return text.trim().split(/\r?\n/);
+/** A file beside the shards, or in the folder above. */
+function beside(paths: readonly string[], name: string): string | undefined {
+  const [first] = paths;
+  if (first === undefined) return undefined;
+  const folder = dirname(first);
+  return [join(folder, name), join(folder, '..', name)].find((path) => existsSync(path));
+}
+
+function missingMessage(missing: readonly string[], all: number): string {
+  const [first = ''] = missing;
+  if (all === 1) {
+    return `The shard "${first}" cannot be read (ENOENT); name existing files after "wds:".`;
+  }
+  const some = missing.slice(0, 10).map((path) => `"${path}"`);
+  const more = missing.length > some.length ? ', …' : '';
+  return `${missing.length} of ${all} shards are missing: ${some.join(', ')}${more}; get them, or name existing files after "wds:".`;
 }
 
 function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
@@ -235,24 +297,41 @@ function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
   const chosen = Array.from({ length }, (_, sample) => sample).filter(
     (sample) => readSample(index, sample, fields).captions.length > 0,
   );
-  return { length: chosen.length, at: (place) => chosen[place] ?? 0 };
+  return { length: chosen.length, at: (place) => at(chosen, place) };
 }
 
-/** What users should know about a shard. */
-function notesOf({ path, index, samples }: Shard): string[] {
-  const { damage, withoutImage } = index.header;
-  const silent = index.samples - samples.length;
-  const left = (count: number, what: string): string =>
-    `${count} ${count === 1 ? 'sample' : 'samples'} of the shard "${path}" without ${what} ${count === 1 ? 'is' : 'are'} left out.`;
-  return [
-    ...(damage === undefined
-      ? []
-      : [
-          `The shard "${path}" is damaged (${damage}): its first ${index.samples} whole samples are used; write it anew to have the others.`,
-        ]),
-    ...(withoutImage === 0 ? [] : [left(withoutImage, 'an image')]),
-    ...(silent === 0 ? [] : [left(silent, 'a caption')]),
-  ];
+/** Notes what is left out or unusual in a shard. */
+function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
+  const { damage, withoutImage, joined, duplicates, apart, skipped } = index.header;
+  const repeat = (count: number, note: () => void): void => {
+    for (let i = 0; i < count; i++) note();
+  };
+  if (damage !== undefined) {
+    notes.info(
+      `The shard "${path}" is damaged (${damage}): its first ${index.samples} whole samples are used; write it anew to have the others.`,
+    );
+  }
+  if (joined > 0) {
+    notes.info(
+      `The shard "${path}" is ${joined + 1} archives joined end to end; all of them are read.`,
+    );
+  }
+  const thing = `sample of the shard "${path}"`;
+  repeat(withoutImage, () => {
+    notes.leftOut(thing, 'without an image');
+  });
+  repeat(index.samples - samples.length, () => {
+    notes.leftOut(thing, 'without a caption');
+  });
+  repeat(skipped, () => {
+    notes.leftOut(`member of the shard "${path}"`, 'that is neither a file nor a link to one');
+  });
+  repeat(duplicates, () => {
+    notes.changed(thing, 'with the name of an earlier one: its key has a number');
+  });
+  repeat(apart, () => {
+    notes.changed(thing, 'of which the files do not follow each other: put together by name');
+  });
 }
 
 function emptyMessage(spec: SourceSpec, shards: readonly Shard[], fields: Fields): string {

@@ -1,10 +1,12 @@
+import type { ImageLocation } from '../images/location.js';
+import type { SourceNote } from './notes.js';
 import type { ImageAugment } from '../augment/schema.js';
 
 /** Texts and facts of one sample; `source.image(i)` gives its image. */
 export interface DataRecord {
   /** Unique within its source, stable across runs, e.g. `twemoji/1f600`. */
   readonly key: string;
-  /** The captions of the image, the plainest first; never empty. */
+  /** The captions of the image, the plainest first; none only in sources that say so in their notes. */
   readonly captions: readonly string[];
   /** Captions that a model wrote, for training alone; see {@link CaptionTemplates.synthetic}. */
   readonly synthetic?: readonly SyntheticCaption[];
@@ -19,15 +21,6 @@ export interface SyntheticCaption {
   readonly text: string;
   /** The captioner: `coca:NAME` or `endpoint:MODEL`. */
   readonly source: string;
-}
-
-/** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
-export interface ImageLocation {
-  readonly path: string;
-  /** Byte range within the file; the whole file if absent. */
-  readonly range?: { readonly offset: number; readonly length: number };
-  /** Set where the bytes are not an image file but RGB pixels (HWC, uint8) of this size. */
-  readonly raw?: { readonly width: number; readonly height: number };
 }
 
 /** One way of classifying a source's records, with what a zero-shot classifier needs. */
@@ -90,8 +83,8 @@ export interface Source {
   readonly augment: ImageAugment;
   readonly grouping?: Grouping;
   readonly licences: readonly LicenceNotice[];
-  /** What users should know, such as damaged files and samples that are left out. */
-  readonly notes?: readonly string[];
+  /** Report of what was left out, changed or noticed on opening. */
+  readonly notes?: readonly SourceNote[];
   record(index: number): DataRecord;
   location(index: number): ImageLocation;
   /** Bytes of the image as an image file (PNG, JPEG, WebP, …). */

@@ -67,7 +67,7 @@ describe('captions=FILE', () => {
     });
     assert.equal(source.record(1).synthetic, undefined);
     assert.match(
-      source.notes?.at(-1) ?? '',
+      source.notes?.at(-1)?.message ?? '',
       /^1 of 3 records have synthetic.* probability 0\.5\.$/,
     );
     const joined = await write(
@@ -115,7 +115,10 @@ describe('captions=FILE', () => {
     const file = await write('cut.jsonl', line('a.png', 'one') + line('b.png', 'two').slice(0, -9));
     const source = await openSource(`csv:${table}?captions=${file}`);
     assert.equal(source.record(1).synthetic, undefined);
-    assert.match(source.notes?.[0] ?? '', /last line of ".*cut\.jsonl" is cut off; the 1 images/);
+    assert.match(
+      source.notes?.[0]?.message ?? '',
+      /last line of ".*cut\.jsonl" is cut off; the 1 images/,
+    );
     const whole = await write(
       'open.jsonl',
       line('a.png', 'one') + line('b.png', 'two').slice(0, -1),

@@ -1,5 +1,6 @@
 import { BantamError } from '../../base/errors.js';
 import { syntheticFraction } from './captions.js';
+import { NoteBook } from './notes.js';
 import type { SourceSpec } from './spec.js';
 import type { DataRecord, Source, SyntheticCaption } from './source.js';
 import { readCaptionFile, type CaptionFile } from './caption-file.js';
@@ -24,7 +25,7 @@ export async function addSyntheticCaptions(
   const records = Array.from({ length: source.size }, (_, index) => source.record(index));
   const keys = new Set(records.map(({ key }) => key));
   const added = new Map<string, SyntheticCaption[]>();
-  const notes: string[] = [];
+  const notes = new NoteBook();
   for (const path of files) {
     const file = await readCaptionFile(path);
     refuseOther(path, file, { text, keys });
@@ -32,7 +33,7 @@ export async function addSyntheticCaptions(
       if (keys.has(key)) added.set(key, [...(added.get(key) ?? []), ...captions]);
     }
     if (file.cutOff.length > 0) {
-      notes.push(
+      notes.info(
         `The last line of "${path}" is cut off; the ${file.captions.size} images before it are used.`,
       );
     }
@@ -50,6 +51,9 @@ export async function addSyntheticCaptions(
     );
   }
   const { spec, size, labelSets, augment, grouping, licences } = source;
+  notes.info(
+    `${count} of ${size} records have synthetic captions; where a record has some, training samples one with probability ${captionTemplates.synthetic ?? syntheticFraction}.`,
+  );
   return {
     spec,
     size,
@@ -58,11 +62,7 @@ export async function addSyntheticCaptions(
     augment,
     ...(grouping && { grouping }),
     licences,
-    notes: [
-      ...(source.notes ?? []),
-      ...notes,
-      `${count} of ${size} records have synthetic captions; where a record has some, training samples one with probability ${captionTemplates.synthetic ?? syntheticFraction}.`,
-    ],
+    notes: [...(source.notes ?? []), ...notes.notes],
     record: (index) => withAdded(source.record(index)),
     location: (index) => source.location(index),
     image: (index) => source.image(index),

@@ -1,75 +1,303 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
+import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError } from '../../base/errors.js';
 import { commonCaptionNames } from './captions.js';
-import { parseCsv } from './csv.js';
-import { FileSource, type FileItem } from './file-source.js';
-import { didYouMean } from '../../base/did-you-mean.js';
+import { parseRow, type CsvRow } from './csv.js';
+import { openRows, type RowTable, type ScannedRow, type TableRow } from './indexed-source.js';
+import type { NoteBook } from './notes.js';
+import type { RowLocation } from './row-index.js';
 import { checkQuery, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
+import type { OpenProgress, Source } from './source.js';
+import { openText, type TextBytes } from './text-bytes.js';
+import { LineReader, type TextLine } from './text-lines.js';
 
-const imageColumns = ['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'];
+/** Common names of columns and fields with the path of an image. */
+export const commonImageNames: readonly string[] = [
+  ...['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'],
+];
+
+/** Separators that are tried if the usual one finds no columns. */
+const commonSeparators = [',', '\t', ';', '|'];
+
+const separatorNames: ReadonlyMap<string, string> = new Map([
+  ['tab', '\t'],
+  ['\\t', '\t'],
+  ['comma', ','],
+  ['semicolon', ';'],
+  ['pipe', '|'],
+]);
+
+/** A quoted cell that is longer, or spans more lines, has no closing quote. */
+const mostCell = { bytes: 2 ** 20, lines: 10_000 };
 
 /**
- * Opens a table of images and captions with a header row: `csv:pairs.csv`. Query, all optional:
- * `image`, `caption` and `label` name columns, `sep` is the separator (a tab for `.tsv`, else a
- * comma). Image paths are relative to the table. An image may have several rows, or a JSON list
- * of texts in its caption column, for several captions; the other columns become metadata.
+ * Opens a table of images and captions with a header row: `csv:pairs.csv`, `tsv:pairs.tsv`. Query, all
+ * optional: `image`, `caption` and `label` name columns; `sep` is the separator (a tab for `tsv:` and
+ * `.tsv`, else a comma; found by the header if these give no columns); `quote=none` reads quotes as
+ * text; `encoding` names the encoding. Image paths are relative to the table. An image may have
+ * several rows, or a JSON list of texts in its caption column, for several captions; the other columns
+ * become metadata.
+ *
+ * Rows without an image or a caption, and rows that are longer than the header, are left out with a
+ * note that names their lines. If the caption is the last column, it takes the rest of a longer row.
  */
-export async function openTable(spec: SourceSpec): Promise<Source> {
-  checkQuery(spec, ['image', 'caption', 'label', 'sep']);
-  const text = await readFile(spec.path, 'utf8').catch((error: unknown) => {
-    throw new BantamError(
-      `The table "${spec.path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "csv:".`,
-    );
-  });
-  const separator = spec.query.get('sep') ?? (spec.path.endsWith('.tsv') ? '\t' : ',');
-  if (separator.length !== 1) {
-    throw new BantamError(`The separator "${separator}" of "${spec.text}" is not one character.`);
-  }
-  const [header = [], ...rows] = parseCsv(text, separator);
-  const image = columnOf(spec, header, 'image', imageColumns);
-  const caption = columnOf(spec, header, 'caption', commonCaptionNames);
-  const label = spec.query.has('label') ? columnOf(spec, header, 'label', []) : -1;
-  const extra = header.flatMap((name, column) =>
-    column === image || column === caption || column === label ? [] : [{ name, column }],
-  );
+export async function openTable(
+  spec: SourceSpec,
+  { onOpen }: { onOpen?: OpenProgress } = {},
+): Promise<Source> {
+  checkQuery(spec, ['image', 'caption', 'label', 'sep', 'quote', 'encoding']);
+  const { path, text } = spec;
+  const table = new CsvTable(spec, openTableText(spec));
+  return openRows(table, { spec: text, path, folder: dirname(path), onOpen });
+}
 
-  const items = new Map<string, FileItem & { captions: string[] }>();
-  for (const [number, row] of rows.entries()) {
-    const path = row[image] ?? '';
-    const captions = captionsOf(row[caption] ?? '');
-    if (path === '' || captions.length === 0) {
+/** Opens the text of a table, with a sentence about a file that cannot be read. */
+export function openTableText({ path, kind, query }: SourceSpec): TextBytes {
+  try {
+    return openText(path, query.get('encoding'));
+  } catch (error) {
+    if (error instanceof BantamError) throw error;
+    throw new BantamError(
+      `The table "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
+    );
+  }
+}
+
+/** The columns of a table by their role; −1 for none. */
+interface Columns {
+  readonly header: readonly string[];
+  readonly image: number;
+  readonly caption: number;
+  readonly label: number;
+}
+
+/** A row of cells as a record's row, or the reason why it is left out; and how it was mended. */
+interface Interpreted {
+  readonly row?: TableRow;
+  readonly leftOut?: string;
+  readonly changed?: string;
+}
+
+class CsvTable implements RowTable {
+  readonly size: number;
+  readonly #path: string;
+  readonly #bytes: TextBytes;
+  readonly #quotes: boolean;
+  readonly #separator: string;
+  readonly #columns: Columns;
+  readonly #reader: LineReader;
+  readonly #info: string[] = [];
+
+  constructor(spec: SourceSpec, bytes: TextBytes) {
+    const { path, query } = spec;
+    this.#path = path;
+    this.#bytes = bytes;
+    this.size = bytes.size;
+    if (bytes.note !== undefined) this.#info.push(bytes.note);
+    const quote = query.get('quote');
+    if (quote !== undefined && quote !== 'none') {
       throw new BantamError(
-        `Row ${number + 2} of "${spec.path}" has no ${path === '' ? 'image' : 'caption'}; fill in the field or remove the row.`,
+        `"quote" of "${spec.text}" is "${quote}"; it can only be "none", for quotes that are text.`,
       );
     }
-    const known = items.get(path);
-    if (known !== undefined) {
-      known.captions.push(...captions);
-      continue;
+    this.#quotes = quote !== 'none';
+    this.#reader = new LineReader(bytes, path);
+    let line = this.#nextFilled();
+    let named = query.get('sep');
+    named = separatorNames.get(named ?? '') ?? named;
+    // Excel writes the separator as a first line of its own.
+    const stated = line && /^"?sep=(.)"?$/.exec(this.#decode(line).text)?.[1];
+    if (stated !== undefined) {
+      named ??= stated;
+      line = this.#nextFilled();
     }
-    items.set(path, {
-      key: path,
-      path: resolve(dirname(spec.path), path),
-      captions,
-      ...(label >= 0 && { label: row[label] ?? '' }),
-      meta: Object.fromEntries(extra.map(({ name, column }) => [name, row[column] ?? ''])),
-    });
+    if (named !== undefined && named.length !== 1) {
+      throw new BantamError(
+        `The separator "${named}" of "${spec.text}" is not one character; it is one, or tab, comma, semicolon or pipe.`,
+      );
+    }
+    const isTabbed = spec.kind === 'tsv' || /\.(tsv|tab)$/i.test(path);
+    const usual = named ?? (isTabbed ? '\t' : ',');
+    const others = named === undefined ? commonSeparators.filter((sep) => sep !== usual) : [];
+    const read = (separator: string): Columns => {
+      const { cells } =
+        line === undefined ? { cells: [] } : this.#readRow(line, separator, undefined).parsed;
+      return columnsOf(spec, cells);
+    };
+    const { separator, columns } = findColumns([usual, ...others], read);
+    this.#separator = separator;
+    this.#columns = columns;
+    if (separator !== usual) {
+      const name = separator === '\t' ? 'tabs' : `"${separator}"`;
+      this.#info.push(`The columns of "${path}" are separated by ${name}.`);
+    }
+    for (const twice of duplicatesOf(columns.header)) {
+      this.#info.push(`"${path}" has two columns "${twice}"; the first one is used.`);
+    }
   }
-  return new FileSource(spec.text, [...items.values()], { templates: ['{}', 'a photo of a {}.'] });
+
+  *scan(notes: NoteBook): Generator<ScannedRow, void, undefined> {
+    for (const message of this.#info) notes.info(message);
+    for (let line = this.#nextFilled(); line !== undefined; line = this.#nextFilled()) {
+      const where = `line ${line.number}`;
+      const { parsed, text, length, isWindows1252 } = this.#readRow(line, this.#separator, notes);
+      if (parsed.cells.every((cell) => cell.trim() === '')) continue;
+      if (isWindows1252) notes.changed('row', 'not in UTF-8: read as Windows-1252', where);
+      const { row, leftOut, changed } = this.#interpret(parsed, text);
+      if (changed !== undefined) notes.changed('row', changed, where);
+      if (leftOut !== undefined) notes.leftOut('row', leftOut, where);
+      if (row !== undefined) yield { offset: line.offset, length, line: line.number, row };
+    }
+  }
+
+  row({ offset, length }: RowLocation): TableRow {
+    const text = this.#bytes.decode(this.#bytes.read(offset, length))?.text ?? '';
+    const { row } = this.#interpret(parseRow(text, this.#separator, this.#quotes), text);
+    if (row === undefined) {
+      throw new BantamError(`"${this.#path}" has changed since it was opened; start again.`);
+    }
+    return row;
+  }
+
+  #nextFilled(): TextLine | undefined {
+    for (;;) {
+      const line = this.#reader.next();
+      if (line === undefined || line.length > 0) return line;
+    }
+  }
+
+  #decode({ offset, length, number }: Pick<TextLine, 'offset' | 'length' | 'number'>) {
+    const decoded = this.#bytes.decode(this.#reader.slice(offset, length));
+    if (decoded !== undefined) return decoded;
+    throw new BantamError(
+      `Line ${number} of "${this.#path}" is neither UTF-8 nor Windows-1252; name the encoding with ?encoding=, such as shift_jis, or save the table as UTF-8.`,
+    );
+  }
+
+  /** The row that starts on a line; the following lines belong to it while a quote is open. */
+  #readRow(line: TextLine, separator: string, notes: NoteBook | undefined) {
+    const { offset, number } = line;
+    const { text, isWindows1252 } = this.#decode(line);
+    const parsed = parseRow(text, separator, this.#quotes);
+    const single = { parsed, text, length: line.length, isWindows1252 };
+    if (parsed.open < 0) return single;
+    let { open } = parsed;
+    for (
+      let last = this.#reader.next(), lines = 1;
+      last !== undefined;
+      last = this.#reader.next()
+    ) {
+      const length = last.offset + last.length - offset;
+      if (length > mostCell.bytes || ++lines > mostCell.lines) break;
+      if (!this.#reader.slice(last.offset, last.length).includes(34)) continue;
+      const longer = this.#decode({ offset, length, number });
+      const row = parseRow(longer.text, separator, this.#quotes);
+      // The quote is text if other text follows the one that closes it.
+      if (row.strays.includes(open) && row.open !== open) break;
+      if (row.open >= 0) {
+        open = row.open;
+        continue;
+      }
+      this.#refuseSwallowed(longer.text, separator, { from: number, to: last.number });
+      return { parsed: row, text: longer.text, length, isWindows1252: longer.isWindows1252 };
+    }
+    this.#reader.goAfter(line);
+    notes?.changed('row', 'with a quote that never closes: read as text', `line ${number}`);
+    return single;
+  }
+
+  /** Throws if lines within a quoted cell look like rows: a stray quote would have joined them. */
+  #refuseSwallowed(
+    text: string,
+    separator: string,
+    { from, to }: { from: number; to: number },
+  ): void {
+    // The header's own cells may span lines.
+    if (!this.#hasColumns()) return;
+    const { header, image } = this.#columns;
+    const [, ...following] = text.split('\n');
+    const isRow = (line: string): boolean => {
+      const cells = line.split(separator);
+      return cells.length === header.length && /\.\w{3,4}"?\s*$/.test(cells[image] ?? '');
+    };
+    if (!following.some(isRow)) return;
+    throw new BantamError(
+      `The quote that opens in line ${from} of "${this.#path}" closes only in line ${to}, and the lines between look like rows; double or remove it, or read quotes as text with ?quote=none.`,
+    );
+  }
+
+  #hasColumns(): boolean {
+    return (this.#columns as Columns | undefined) !== undefined;
+  }
+
+  #interpret({ cells: given, starts }: CsvRow, text: string): Interpreted {
+    const { header, image, caption, label } = this.#columns;
+    const cells = given.map((cell) => cell.trim());
+    let changed: string | undefined;
+    if (cells.length > header.length && cells.slice(header.length).some((cell) => cell !== '')) {
+      const last = header.length - 1;
+      if (caption !== last) return { leftOut: 'longer than the header' };
+      cells[last] = text.slice(starts[last]).trim();
+      changed = 'longer than the header: the last column takes the rest';
+    } else if (cells.length < header.length) {
+      changed = 'shorter than the header';
+    }
+    if (text.includes('\0')) return { leftOut: 'with NUL characters' };
+    const cell = (column: number): string => (column < cells.length ? (cells[column] ?? '') : '');
+    if (cell(image) === '') return { leftOut: 'without an image' };
+    const captions = captionsOf(cell(caption));
+    if (captions.length === 0) return { leftOut: 'without a caption' };
+    const name = label < 0 ? '' : cell(label);
+    const meta: Record<string, string> = {};
+    for (const [column, title] of header.entries()) {
+      if (column === image || column === caption || column === label) continue;
+      if (!Object.hasOwn(meta, title)) meta[title] = cell(column);
+    }
+    return {
+      row: { image: cell(image), captions, ...(name !== '' && { label: name }), meta },
+      ...(changed !== undefined && { changed }),
+    };
+  }
+}
+
+/** The first separator by which the header has the columns; else the error of the first. */
+function findColumns(
+  separators: readonly string[],
+  read: (separator: string) => Columns,
+): { separator: string; columns: Columns } {
+  let failure: unknown;
+  for (const separator of separators) {
+    try {
+      return { separator, columns: read(separator) };
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+function columnsOf(spec: SourceSpec, cells: readonly string[]): Columns {
+  const header = cells.map((cell) => cell.trim());
+  // Spreadsheets leave columns without a name at the end.
+  while (header.at(-1) === '') header.pop();
+  return {
+    header,
+    image: columnOf(spec, header, 'image', commonImageNames),
+    caption: columnOf(spec, header, 'caption', commonCaptionNames),
+    label: spec.query.has('label') ? columnOf(spec, header, 'label', []) : -1,
+  };
 }
 
 function columnOf(
   spec: SourceSpec,
   header: readonly string[],
   role: 'image' | 'caption' | 'label',
-  usual: readonly string[],
+  common: readonly string[],
 ): number {
   const wanted = spec.query.get(role);
   const column =
     wanted === undefined
-      ? header.findIndex((name) => usual.includes(name.toLowerCase()))
+      ? header.findIndex((name) => common.includes(name.toLowerCase()))
       : header.indexOf(wanted);
   if (column >= 0) return column;
   const columns = header.join(', ');
@@ -80,16 +308,22 @@ function columnOf(
   );
 }
 
-function captionsOf(field: string): string[] {
-  if (field.startsWith('[')) {
+function duplicatesOf(names: readonly string[]): string[] {
+  return [...new Set(names.filter((name, i) => name !== '' && names.indexOf(name) !== i))];
+}
+
+/** A cell's captions: those of a JSON list of texts, or the cell. */
+export function captionsOf(cell: string): string[] {
+  if (cell.startsWith('[')) {
     try {
-      const list: unknown = JSON.parse(field);
+      const list: unknown = JSON.parse(cell);
       if (Array.isArray(list) && list.every((text) => typeof text === 'string')) {
-        return list.filter((text) => text !== '');
+        return list.map((text) => text.trim()).filter((text) => text !== '');
       }
     } catch {
       // Not JSON: a caption may well begin with a bracket.
     }
   }
-  return field === '' ? [] : [field];
+  const caption = cell.trim();
+  return caption === '' ? [] : [caption];
 }

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { posix } from 'node:path';
 
 /** Headers and contents of a tar archive fill blocks of this many bytes. */
 const block = 512;
@@ -32,6 +33,10 @@ export class TarDamage extends Error {
 export class TarReader {
   readonly size: number;
   readonly modified: number;
+  /** Archives that follow the first one in the file, as after `cat a.tar b.tar`. */
+  joined = 0;
+  /** Members that are neither files nor folders, or links to files that are not there. */
+  readonly skipped: string[] = [];
   readonly #file: number;
   /** A stretch of the file: a header and often the small file behind it. */
   readonly #window = Buffer.allocUnsafe(4096);
@@ -63,12 +68,23 @@ export class TarReader {
    * beyond the end; the members given before are whole.
    */
   *members(): Generator<TarMember, void, undefined> {
+    const found = new Map<string, TarMember>();
     let longName: string | undefined;
+    let longLink: string | undefined;
+    let hasEnded = false;
     let pax: ReadonlyMap<string, string> = new Map();
     let at = 0;
     while (at < this.size) {
-      const header = this.#header(at);
-      if (header === undefined) return;
+      const header = this.#headerOrEnd(at, hasEnded);
+      if (header === 'garbage') return;
+      if (header === undefined) {
+        // Zero blocks end an archive; another one may follow.
+        hasEnded = true;
+        at += block;
+        continue;
+      }
+      if (hasEnded) this.joined++;
+      hasEnded = false;
       const length = Number(pax.get('size') ?? header.size);
       const content = { offset: at + block, length };
       if (!(length >= 0) || content.offset + length > this.size) {
@@ -78,23 +94,47 @@ export class TarReader {
       at = content.offset + Math.ceil(length / block) * block;
       if (header.type === 'L') {
         longName = trimNul(this.read(content));
+      } else if (header.type === 'K') {
+        longLink = trimNul(this.read(content));
       } else if (header.type === 'x') {
         pax = parsePax(this.read(content));
       } else {
         const name = pax.get('path') ?? longName ?? header.name;
         // 0 and NUL are regular files, and so is 7 to those who know no contiguous ones.
-        if (['0', '\0', '7'].includes(header.type)) yield { name, ...content };
+        if (['0', '\0', '7'].includes(header.type)) {
+          const member = { name, ...content };
+          found.set(plainName(name), member);
+          yield member;
+        } else if (header.type === '1' || header.type === '2') {
+          const link = pax.get('linkpath') ?? longLink ?? header.link;
+          // Hard links name a member by its path in the archive, symbolic ones from their folder.
+          const folder = header.type === '1' ? '' : posix.dirname(name);
+          const target = found.get(plainName(posix.join(folder, link)));
+          if (target === undefined) this.skipped.push(name);
+          else yield { ...target, name };
+        } else if (header.type !== '5' && header.type !== 'g') this.skipped.push(name);
         // A global header ("g") holds no file's name or size.
-        if (header.type !== 'g') [longName, pax] = [undefined, new Map()];
+        if (header.type !== 'g') [longName, longLink, pax] = [undefined, undefined, new Map()];
       }
     }
     if (this.size === 0) throw new TarDamage('it is empty');
-    if (at > this.size)
+    if (at > this.size && !hasEnded)
       throw new TarDamage(`it ends at byte ${this.size} in the middle of a block`);
   }
 
+  /** The header at an offset; after an archive's end, bytes that are no header are of no account. */
+  #headerOrEnd(at: number, hasEnded: boolean) {
+    if (!hasEnded) return this.#header(at);
+    try {
+      return this.#header(at);
+    } catch (error) {
+      if (error instanceof TarDamage) return 'garbage';
+      throw error;
+    }
+  }
+
   /** The header at an offset; undefined for the empty block that ends an archive. */
-  #header(at: number): { name: string; size: number; type: string } | undefined {
+  #header(at: number): { name: string; link: string; size: number; type: string } | undefined {
     if (at < this.#start || at + block > this.#start + this.#length) {
       this.#start = at;
       this.#length = this.#fill(this.#window, at);
@@ -120,6 +160,7 @@ export class TarReader {
     const name = trimNul(bytes.subarray(0, 100));
     return {
       name: prefix === '' ? name : `${prefix}/${name}`,
+      link: trimNul(bytes.subarray(157, 257)),
       size: parseNumber(bytes.subarray(124, 136)),
       type: String.fromCharCode(bytes[156] ?? 0),
     };
@@ -159,6 +200,11 @@ export function tarPadding(length: number): Buffer {
 
 /** The two empty blocks that end an archive. */
 export const tarEnd: Buffer = Buffer.alloc(2 * block);
+
+/** A member's path without a leading `./`. */
+function plainName(name: string): string {
+  return posix.normalize(name);
+}
 
 function trimNul(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);

@@ -1,6 +1,6 @@
 /** A run from its start, or its checkpoint, to its model. */
 import { resolvePrecision } from '../../base/precision.js';
-import { Loader } from '../../data/index.js';
+import { describeNote, Loader } from '../../data/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
 import type { TrainResult } from '../monitor/events.js';
@@ -25,8 +25,8 @@ import { checkpointParts, Trainer, type StepReport } from './trainer.js';
  */
 export async function runTraining(context: TrainingContext, run: string): Promise<TrainResult> {
   const { config, source, strategy, emit } = context;
-  source.notes?.forEach((message) => {
-    emit({ kind: 'note', message });
+  source.notes?.forEach((note) => {
+    emit({ kind: 'note', message: describeNote(note) });
   });
   const loader = new Loader(source, {
     batchSize: microBatchSize(config.train),
