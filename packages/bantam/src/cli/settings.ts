@@ -30,10 +30,10 @@ export async function runSettings(
 ): Promise<Partial<RunOptions>> {
   const [ofModel, others] = split(values);
   const tree: Tree = {};
-  const names = Object.keys(others).sort(tagsFirst);
-  // Before any is walked: the type of a strategy decides which settings it has.
+  // The type of a strategy decides which settings it has.
+  const sorted = Object.entries(others).sort(([a], [b]) => tagsFirst(a, b));
   const known = (): string[] => [...settingNames(settable, tree, ''), 'model.*'];
-  for (const name of names) assign(settable, tree, { name, text: others[name] ?? '', known });
+  for (const [name, text] of sorted) assign(settable, tree, { name, text, known });
   if (Object.keys(ofModel).length > 0) tree.model = changeModel(await model(), ofModel);
   // Checked against the same schema by the library.
   return tree;

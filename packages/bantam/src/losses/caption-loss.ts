@@ -1,22 +1,33 @@
-import { crossEntropy, div, mul, narrow, ne, reshape, sum, to, type Tensor } from '@bantam/torch';
+import {
+  crossEntropy,
+  dims,
+  div,
+  mul,
+  narrow,
+  ne,
+  reshape,
+  sum,
+  to,
+  type Tensor,
+} from '@bantam/torch';
 
-/** What captions of a batch cost, by caption, so that batches can be put together. */
+/** Costs of the captions of a batch, by caption, so that micro-batches can be joined. */
 export interface CaptionCosts {
-  /** −Σ ln p(token | those before it, picture) of each caption, [B]. */
+  /** −Σ ln p(token | those before it, image) of each caption, [B]. */
   readonly cost: Tensor;
-  /** How many tokens each sum has, [B]. */
+  /** Tokens of each sum, [B]. */
   readonly tokens: Tensor;
 }
 
 /**
- * What each caption costs token by token (CoCa, Yu et al. 2022, eq. 4). As in OpenCLIP, tokens of the
- * padding's id count nothing, wherever they stand.
+ * The cost of each caption, token by token (CoCa, Yu et al. 2022, eq. 4). As in OpenCLIP, tokens with the
+ * padding's id count nothing, at any position.
  *
- * @param logits - [B, L − 1, V], what is to follow each token but the last
+ * @param logits - [B, L − 1, V], predictions of the token after each but the last
  * @param ids - int64 [B, L]
  */
 export function captionCosts(logits: Tensor, ids: Tensor, padId: number): CaptionCosts {
-  const [batch, length, vocabulary] = logits.shape as [number, number, number];
+  const [batch, length, vocabulary] = dims(logits, 3);
   const targets = narrow(ids, 1, 1, length);
   const flat = reshape(logits, [batch * length, vocabulary]);
   const costs = crossEntropy(flat, reshape(targets, [batch * length]), { reduction: 'none' });

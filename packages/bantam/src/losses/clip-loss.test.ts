@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { clipLoss } from './clip-loss.js';
-import { near } from './losses.test.helper.js';
+import { near } from '../test-support/losses.js';
 
 function features(seed: number, rows: number, width: number): Tensor {
   const drawn = randn([rows, width], new Generator({ seed }), { dtype: 'float64' });
@@ -18,14 +18,14 @@ function features(seed: number, rows: number, width: number): Tensor {
 }
 
 describe('clipLoss', () => {
-  it('is ln B where all features are equal', () => {
+  it('is ln B if all features are equal', () => {
     scope(() => {
       const same = expand(features(1, 1, 8), [5, 8]);
       near(clipLoss(same, same, 20).item(), Math.log(5), 1e-12);
     });
   });
 
-  it('is the formula, for two pairs', () => {
+  it('equals its formula for two pairs', () => {
     scope(() => {
       const image = tensor([[1, 0], [0.6, 0.8]], { dtype: 'float64' }); // prettier-ignore
       const text = tensor([[0.8, 0.6], [0, 1]], { dtype: 'float64' }); // prettier-ignore
@@ -37,7 +37,7 @@ describe('clipLoss', () => {
     });
   });
 
-  it('does not change with the order of the pairs, nor when image and text change places', () => {
+  it('does not change with the order of the pairs, nor when image and text are exchanged', () => {
     scope(() => {
       const [image, text] = [features(2, 6, 8), features(3, 6, 8)];
       const order = tensor([4, 2, 0, 5, 1, 3], { dtype: 'int64' });
@@ -48,7 +48,7 @@ describe('clipLoss', () => {
     });
   });
 
-  it('goes to 0 where each pair is alike and all others opposite', () => {
+  it('approaches 0 if each pair is alike and all others opposite', () => {
     scope(() => {
       const pairs = tensor([[1, 0], [-1, 0]], { dtype: 'float64' }); // prettier-ignore
       near(clipLoss(pairs, pairs, 100).item(), 0, 1e-12);

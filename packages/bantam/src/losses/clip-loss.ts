@@ -21,7 +21,7 @@ import {
   type Computed,
   type LogitInputs,
 } from './logits.js';
-import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './options.js';
+import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './pairwise.js';
 
 /**
  * The symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3):
@@ -31,7 +31,7 @@ import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './optio
  * @param imageFeatures - X [B, D], rows of length 1
  * @param textFeatures - Y [B, D], rows of length 1
  * @param logitScale - s, the exponential of the learned parameter
- * @returns a scalar; ln B where all features are equal
+ * @returns a scalar; ln B if all features are equal
  */
 export function clipLoss(
   imageFeatures: Tensor,
@@ -54,7 +54,7 @@ export function clipLoss(
 
 /**
  * ½·(mean_i r_i + mean_j c_j), with r_i = ln Σ_j e^l_ij and c_j = ln Σ_i e^l_ij. Its gradient with
- * respect to l_ij is (e^(l_ij − r_i) + e^(l_ij − c_j)) / 2B. Only after the last block is r known: where
+ * respect to l_ij is (e^(l_ij − r_i) + e^(l_ij − c_j)) / 2B. r is known only after the last block: if
  * there are several, the logits are computed twice.
  */
 function meanNormaliser(inputs: LogitInputs, blocks: readonly Block[], wanted: boolean): Computed {
@@ -74,17 +74,17 @@ function meanNormaliser(inputs: LogitInputs, blocks: readonly Block[], wanted: b
   const total = computed.reduce((value, { columns }) => add(value, sum(columns)), sum(rows));
   const value = div(total, 2 * batch);
   if (!wanted) return { value, gradients: [] };
-  const share = Math.log(2 * batch);
-  const rowShift = neg(unsqueeze(add(rows, share), 1));
+  const logPairs = Math.log(2 * batch);
+  const rowShift = neg(unsqueeze(add(rows, logPairs), 1));
   const gradients = logitGradients(inputs, computed, ({ columns, logits, ...block }) => {
     const fresh = logits ?? logitsOf(inputs, block);
-    const ofColumns = exp_(sub(fresh, add(columns, share)));
+    const ofColumns = exp_(sub(fresh, add(columns, logPairs)));
     return add_(exp_(add_(fresh, rowShift)), ofColumns);
   });
   return { value, gradients };
 }
 
-/** {@link clipLoss} where all features are equal, whatever the scale and the groups: ln B. */
+/** {@link clipLoss} if all features are equal, with any scale and groups: ln B. */
 export function collapsedClipLoss(batch: number): number {
   return Math.log(batch);
 }

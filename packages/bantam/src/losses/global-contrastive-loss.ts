@@ -27,7 +27,7 @@ import { scalarLike } from './logits.js';
 export interface GlobalContrastiveOptions {
   /** ln u of the batch's images and texts [B] each; −∞ for a sample that was never seen. */
   logU: readonly [Tensor, Tensor];
-  /** γ, the share of this batch in the new estimates: (0, 1]. */
+  /** γ, the weight of this batch in the new estimates: (0, 1]. */
   gamma: number;
   /** τ, or τ of each image and of each text [B]. */
   temperature: Tensor | number | readonly [Tensor, Tensor];
@@ -36,7 +36,7 @@ export interface GlobalContrastiveOptions {
   epsilon?: number;
 }
 
-/** What {@link globalContrastiveLoss} gives. */
+/** Result of {@link globalContrastiveLoss}. */
 export interface GlobalContrastiveResult {
   /** A scalar. */
   loss: Tensor;
@@ -77,20 +77,12 @@ export function globalContrastiveLoss(
       const floor = add(mul(next, 0), Math.log(epsilon));
       return [next, logsumexp(stack([next, floor]), { dim: 0 })] as const;
     });
-    const share = exp(sub(logG, bound));
-    // No value, but the gradient of g/(ε + u).
-    const change = sub(share, detach(share));
+    const ratio = exp(sub(logG, bound));
+    // Its value is 0, its gradient that of g/(ε + u).
+    const change = sub(ratio, detach(ratio));
     return { loss: mean(mul(tau, add(add(change, bound), rho))), after };
   };
   const images = side(similarities, tauImage, logU[0]);
   const texts = side(transpose(similarities, 0, 1), tauText, logU[1]);
   return { loss: add(images.loss, texts.loss), logU: [images.after, texts.after] };
-}
-
-/** {@link globalContrastiveLoss} where all features are equal and the estimates have settled at 1. */
-export function collapsedGlobalContrastiveLoss(
-  temperature: number,
-  { rho = 0, epsilon = 1e-14 }: { rho?: number; epsilon?: number } = {},
-): number {
-  return 2 * temperature * (Math.log1p(epsilon) + rho);
 }

@@ -1,3 +1,4 @@
+/** Logits block by block, and gradients that come from formulas instead of a recorded graph. */
 import {
   add,
   addmm_,
@@ -16,12 +17,12 @@ import {
   zerosLike,
   type Tensor,
 } from '@bantam/torch';
-import type { Block } from './options.js';
+import type { Block } from './pairwise.js';
 
 /** X, Y [B, D] and s of the logits s·X·Yᵀ. */
 export type LogitInputs = readonly [image: Tensor, text: Tensor, scale: Tensor];
 
-/** A factor or summand as a scalar tensor of the features' type. */
+/** A scale or bias as a scalar tensor of the features' type. */
 export function scalarLike({ dtype, device }: Tensor, value: Tensor | number): Tensor {
   return typeof value === 'number' ? full([], value, { dtype, device }) : value;
 }
@@ -53,7 +54,7 @@ export function logitGradients<B extends Block>(
   return [mul_(ofImage, scale), mul_(cat(ofText), scale), ofScale];
 }
 
-/** A scalar, and its gradient with respect to each input; none where none is wanted. */
+/** A scalar, and its gradient with respect to each input; none if none is wanted. */
 export interface Computed {
   readonly value: Tensor;
   readonly gradients: readonly Tensor[];
@@ -62,7 +63,7 @@ export interface Computed {
 /**
  * A scalar whose gradients come from its formula instead of from a recorded graph: `compute` runs
  * without one. The result is value + Σ⟨input, gradient⟩ − (the same, detached), so that its backward
- * pass hands the gradients on.
+ * pass propagates the gradients.
  */
 export function withGradients(
   inputs: readonly Tensor[],
@@ -77,5 +78,44 @@ export function withGradients(
       const product = sum(mul(input, gradient));
       return add(total, sub(product, detach(product)));
     }, value);
+  });
+}
+
+/** A function of a block of logits, and its gradient with respect to each of them. */
+export interface OfLogits {
+  /** A scalar. */
+  readonly value: Tensor;
+  readonly gradient: Tensor;
+}
+
+/**
+ * Σ over blocks of rows of a function of the logits s·A·Bᵀ [length, B], of which one block is in
+ * memory at a time. The gradients with respect to A, B and s are s·G·B, s·Gᵀ·A and Σ⟨a_i, (G·B)_i⟩, G the function's.
+ */
+export function rowWise(
+  inputs: readonly [rows: Tensor, columns: Tensor, scale: Tensor],
+  blocks: readonly Block[],
+  compute: (logits: Tensor, block: Block) => OfLogits,
+): Tensor {
+  return withGradients(inputs, (wanted) => {
+    const [rows, columns, scale] = inputs;
+    const ofColumns = zerosLike(columns);
+    const parts = blocks.map((block) =>
+      scope(() => {
+        const own = narrow(rows, 0, block.start, block.length);
+        const logits = matmul(mul(own, scale), transpose(columns, 0, 1));
+        const { value, gradient } = compute(logits, block);
+        if (!wanted) return { value };
+        if (columns.requiresGrad) addmm_(ofColumns, transpose(gradient, 0, 1), own);
+        return { value, ofRows: matmul(gradient, columns) };
+      }),
+    );
+    const value = parts.map((part) => part.value).reduce((total, one) => add(total, one));
+    if (!wanted) return { value, gradients: [] };
+    const ofRows = cat(parts.flatMap((part) => part.ofRows ?? []));
+    return {
+      value,
+      gradients: [mul(ofRows, scale), mul(ofColumns, scale), sum(mul(ofRows, rows))],
+    };
   });
 }

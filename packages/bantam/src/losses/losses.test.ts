@@ -20,7 +20,6 @@ import {
 import {
   clipLoss,
   collapsedClipLoss,
-  collapsedGlobalContrastiveLoss,
   collapsedSigLipLoss,
   collapsedSimclrLoss,
   globalContrastiveLoss,
@@ -33,7 +32,7 @@ import {
   valueAndGradients,
   type Loss,
   type Numbers,
-} from './losses.test.helper.js';
+} from '../test-support/losses.js';
 
 type PairLoss = Loss<readonly [Tensor, Tensor, Tensor, Tensor]>;
 
@@ -84,7 +83,7 @@ for (const [name, make] of Object.entries(losses)) {
       assertFiniteDifferences(make(own), numbers(7));
       assertFiniteDifferences(make(), numbers(3));
     });
-    it('is the same in blocks, with an uneven last one', () => {
+    it('has the same value and gradients in blocks, with an uneven last one', () => {
       const own = tensor(duplicates, { dtype: 'int64' });
       for (const chunk of [1, 3, 7, 9]) {
         for (const given of [own, undefined]) {
@@ -93,12 +92,12 @@ for (const [name, make] of Object.entries(losses)) {
         }
       }
     });
-    it('is the plain loss where all groups differ', () => {
+    it('equals the plain loss if all groups differ', () => {
       const apart = tensor([4, 9, 2], { dtype: 'int64' });
       const plain = valueAndGradients(make(), numbers(3));
       assertSame(valueAndGradients(make(apart), numbers(3)), plain, 1e-13);
     });
-    it('hands a gradient only to what wants one', () => {
+    it('gives a gradient only to inputs that require one', () => {
       scope(() => {
         const [x, y, t, b] = numbers(5).map(({ values, shape }) =>
           fromTypedArray(Float64Array.from(values), { shape }),
@@ -169,7 +168,7 @@ describe('globalContrastiveLoss', () => {
       }).loss;
     assertFiniteDifferences(loss, numbers(4, 0.4));
   });
-  it('mixes the estimates, and starts a sample that was not seen with its own', () => {
+  it('mixes the estimates, and starts an unseen sample with its own', () => {
     scope(() => {
       const [x, y] = numbers(2).map(({ values }) => fromTypedArray(Float64Array.from(values))) as [Tensor, Tensor]; // prettier-ignore
       const [image, text] = [x, y].map((v) => fromTypedArray(v.toTypedArray(), { shape: [2, 4] })) as [Tensor, Tensor]; // prettier-ignore
@@ -203,8 +202,8 @@ describe('globalContrastiveLoss', () => {
   });
 });
 
-describe('losses where all features are equal', () => {
-  it('are what the functions beside them say', () => {
+describe('the collapsed value of each contrastive loss', () => {
+  it('is its value on equal features', () => {
     noGrad(() => {
       scope(() => {
         const same = expand(normalize(randn([1, 4], new Generator({ seed: 1 }), f64)), [7, 4]);
@@ -214,11 +213,8 @@ describe('losses where all features are equal', () => {
         near(sigLipLoss(same, same, sigmoid).item(), collapsedSigLipLoss(7, sigmoid), 1e-12);
         near(simclrLoss(same, same).item(), collapsedSimclrLoss(7), 1e-12);
         const settled = { logU: [start, start] as const, gamma: 1, temperature: 0.07, rho: 6.5 };
-        near(
-          globalContrastiveLoss(same, same, settled).loss.item(),
-          collapsedGlobalContrastiveLoss(0.07, { rho: 6.5 }),
-          1e-12,
-        );
+        // 2·τ·(ln(ε + 1) + ρ), as every g is 1.
+        near(globalContrastiveLoss(same, same, settled).loss.item(), 2 * 0.07 * 6.5, 1e-12);
       });
     });
   });

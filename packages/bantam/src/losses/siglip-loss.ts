@@ -20,7 +20,7 @@ import {
   type Computed,
   type LogitInputs,
 } from './logits.js';
-import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './options.js';
+import { blocksOf, positivesOf, type Block, type PairwiseOptions } from './pairwise.js';
 
 /** Options of {@link sigLipLoss}. */
 export interface SigLipOptions extends PairwiseOptions {
@@ -72,7 +72,7 @@ function negativesLoss(inputs: LogitInputs, bias: Tensor, blocks: readonly Block
   return { value: div(value, batch), gradients: [...ofLogits, ofBias] };
 }
 
-/** {@link sigLipLoss} where all features are equal and no two pairs share a group. */
+/** {@link sigLipLoss} if all features are equal and no two pairs share a group. */
 export function collapsedSigLipLoss(
   batch: number,
   { logitScale, logitBias }: { logitScale: number; logitBias: number },

@@ -19,7 +19,7 @@ import {
  *
  * @param a - features of one view [B, D]
  * @param b - features of the other
- * @returns a scalar; ln(2B − 1) where all features are equal
+ * @returns a scalar; ln(2B − 1) if all features are equal
  */
 export function simclrLoss(
   a: Tensor,
@@ -37,7 +37,7 @@ export function simclrLoss(
   return mul(add(one(x, y), one(y, x)), 0.5);
 }
 
-/** {@link simclrLoss} where all features are equal: ln(2B − 1). */
+/** {@link simclrLoss} if all features are equal: ln(2B − 1). */
 export function collapsedSimclrLoss(batch: number): number {
   return Math.log(2 * batch - 1);
 }

@@ -113,6 +113,30 @@ describe("a decoder's configuration", () => {
   });
 });
 
+describe('ModelConfigInput', () => {
+  it('rejects wrong settings at compile time, by the type of the tower', () => {
+    const accepted: ModelConfigInput[] = [
+      { vision: { type: 'convnext', depths: [1, 1, 2, 1] }, decoder: null },
+      { vision: { imageSize: 64 }, text: { poolType: 'mean', noCausalMask: true } },
+      { vision: { moe: { experts: 4 } } },
+    ];
+    const rejected: ModelConfigInput[] = [
+      // @ts-expect-error -- no such setting
+      { embeddim: 8 },
+      // @ts-expect-error -- a ConvNeXt has no heads
+      { vision: { type: 'convnext', headWidth: 8 } },
+      // @ts-expect-error -- no such type
+      { vision: { type: 'vitt' } },
+      // @ts-expect-error -- no such pooling
+      { text: { poolType: 'max' } },
+    ];
+    for (const changes of accepted) parseModelConfig({ embedDim: 8, ...changes });
+    for (const changes of rejected) {
+      refused(() => parseModelConfig({ embedDim: 8, ...changes }), /no setting|must be/);
+    }
+  });
+});
+
 describe('withChanges', () => {
   it('changes the given settings of a tower and keeps the others', () => {
     const before = modelConfig('ViT-S-16');

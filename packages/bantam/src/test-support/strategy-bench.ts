@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   add,
+  at,
   cat,
   Generator,
   narrow,
@@ -27,6 +28,7 @@ import { onePhase, type Phase } from '../train/strategies/phases.js';
 import type { ReinforcedSet } from '../train/teachers/reinforced-set.js';
 import { createStrategy, withLogits, type StrategyInput } from '../train/strategies/index.js';
 import { strategyOf } from './tiny-runs.js';
+import { requireTensor } from '../train/strategies/features.js';
 import type { Features, StepBatch, Strategy } from '../train/strategies/strategy.js';
 
 /** Two small transformers; half of the patches are left out in training. */
@@ -199,9 +201,9 @@ export function addWithWholeGraph(
       ...strategy.encode(microBatch.load(), step),
       ...noGrad(() => strategy.targets?.(microBatch.load(), step)),
     }));
-    const names = Object.keys(parts[0] ?? {});
+    const names = Object.keys(at(parts, 0));
     const features: Features = Object.fromEntries(
-      names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
+      names.map((name) => [name, cat(parts.map((part) => requireTensor(part, name)))]),
     );
     const [first, ...rest] = Object.values(strategy.losses(features, step));
     assert.ok(first);
@@ -247,7 +249,7 @@ export function assertAllClose(
     if (found === null || wanted === null) continue;
     const largest = Math.max(1e-3, ...wanted.map((x) => (Number.isFinite(x) ? Math.abs(x) : 0)));
     for (const [i, x] of wanted.entries()) {
-      const same = Object.is(found[i], x) || Math.abs((found[i] ?? NaN) - x) <= tolerance * largest;
+      const same = Object.is(found[i], x) || Math.abs(at(found, i) - x) <= tolerance * largest;
       assert.ok(same, `${what}: ${name}[${i}] is ${found[i]}, not ${x} (largest ${largest})`);
     }
   }

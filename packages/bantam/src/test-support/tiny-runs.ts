@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { at } from '@bantam/torch';
 import * as v from 'valibot';
 import { modelConfig, withChanges, type ModelConfig } from '../models/index.js';
 import type { RunOptions, TrainConfig } from '../train/config/config.js';
@@ -118,7 +119,7 @@ export class TinyRuns {
   /** Bytes of every part of a run's last checkpoint: model, optimizer, strategy. */
   checkpoint(name: string): Map<string, Buffer> {
     const checkpoints = this.path(name, 'checkpoints');
-    const last = readdirSync(checkpoints).sort().at(-1) ?? '';
+    const last = at(readdirSync(checkpoints).sort(), -1);
     const files = readdirSync(join(checkpoints, last)).filter((file) =>
       file.includes('safetensors'),
     );

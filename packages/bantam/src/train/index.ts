@@ -23,7 +23,6 @@ export {
 } from './loop/trainer.js';
 export type { TrainingContext } from './loop/context.js';
 export type { TrainEvent, TrainResult } from './monitor/events.js';
-export { readValidations, type ValidationRow } from './monitor/validation.js';
 export {
   fixedLengthTokenizer,
   MemoryPlanner,
@@ -36,7 +35,12 @@ export {
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';
-export { readMetrics, type MetricsRow } from './run-dir/metrics.js';
+export {
+  readMetrics,
+  readValidations,
+  type MetricsRow,
+  type ValidationRow,
+} from './run-dir/metrics.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,

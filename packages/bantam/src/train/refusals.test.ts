@@ -87,7 +87,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
       init: { model: runs.path('trained', 'model') },
       model: modelConfig('ViT-Pico-8-64', { embedDim: 24, vision: { ...tiny.vision }, text }),
     }),
-    /^The weights in .*model cannot start this run\. The weights are of another model than .* \[16, 24\]/,
+    /^The weights in .*model cannot start this run\. The weights belong to another model than .* \[16, 24\]/,
   ],
   [
     'an image tower of another model',
@@ -96,7 +96,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
       init: { image: runs.path('trained', 'model') },
       model: modelConfig('ResNet-Nano-64', { embedDim: 16, text }),
     }),
-    /^The weights in .*model cannot start this run\. The weights are of another image tower than /,
+    /^The weights in .*model cannot start this run\. The weights belong to another image tower than /,
   ],
   [
     'distillation without a teacher',
@@ -254,7 +254,7 @@ describe('resumeTraining of a run with a teacher', () => {
     cpSync(runs.path('other', 'model'), teacher, { recursive: true });
     await assert.rejects(
       resumeTraining(run),
-      /^BantamError: What is in .*teacher is not the teacher that this run began with; put that one back/,
+      /^BantamError: The model in .*teacher is not the teacher that this run started with; restore that one/,
     );
     rmSync(teacher, { recursive: true });
     renameSync(elsewhere, teacher);

@@ -26,7 +26,7 @@ export interface Replayed {
   readonly captions: Int32Array;
 }
 
-/** CounterRng a view and a caption for each record: a pure function of (seed, epoch, index). */
+/** Samples a view and a caption for each record: a pure function of (seed, epoch, index). */
 export function sampleReplay(
   { augmentations, captions }: Replay,
   { seed, epoch, indices }: { seed: number; epoch: number; indices: Int32Array },

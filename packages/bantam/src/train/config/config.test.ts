@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError, UsageError } from '../../base/errors.js';
-import { augmentations } from '../../data/index.js';
+import { augmentations, resolveAugment } from '../../data/index.js';
 import { modelConfig } from '../../models/index.js';
 import { configFormat, parseTrainConfig, type RunOptions } from './config.js';
 import { resolveConfig } from './resolve.js';
@@ -83,7 +83,7 @@ describe('resolveConfig', () => {
     assert.throws(
       // @ts-expect-error: int8 is no precision of training.
       () => resolveConfig({ ...run, train: { precision: 'int8' } }),
-      /'train\.precision' is "int8"; it must be .* \(int8 is for inference alone\)\.$/,
+      /'train\.precision' is "int8"; it must be .* \(int8 is for inference: bantam eval and bantam embed\)\.$/,
     );
   });
 });
@@ -91,7 +91,7 @@ describe('resolveConfig', () => {
 describe('parseTrainConfig', () => {
   const config = {
     ...resolveConfig({ ...run, model: modelConfig('ViT-S-32') }),
-    augment: augmentations.photo,
+    augment: resolveAugment(augmentations.photo),
   };
   const parse = (value: unknown) => parseTrainConfig(JSON.stringify(value), 'config.json');
 

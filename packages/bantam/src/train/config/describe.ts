@@ -46,9 +46,10 @@ function jsonSchemaOf(schema: AnySchema): JsonSchema {
   });
 }
 
-/** A schema to stand within another one. */
+/** A schema to nest in another one. */
 function bare(schema: AnySchema): JsonSchema {
-  const { $schema: _, ...inner } = jsonSchemaOf(schema);
+  const inner = { ...jsonSchemaOf(schema) };
+  delete inner.$schema;
   return inner;
 }
 
@@ -102,26 +103,38 @@ function rowsOf(groups: readonly Group[], prefix: string): Row[] {
   return together(rows);
 }
 
-/** Rows of the same setting as one, with all tags. */
+/** Rows of the same setting as one, with all tags and values. */
 function together(rows: readonly Row[]): Row[] {
-  const merged = new Map<string, Row>();
+  const merged: Row[] = [];
   for (const row of rows) {
-    const { name, fallback, description } = row;
-    const key = JSON.stringify([name, fallback, description]);
-    const before = merged.get(key);
-    if (before === undefined) merged.set(key, row);
-    else merged.set(key, { ...row, of: union(before.of, row.of), values: union(before.values, row.values) }); // prettier-ignore
+    const i = merged.findIndex((before) => isSame(before, row));
+    const before = merged[i];
+    if (before === undefined) merged.push(row);
+    else {
+      merged[i] = {
+        ...row,
+        of: union(before.of, row.of),
+        values: union(before.values, row.values),
+        fallback: before.fallback || row.fallback,
+      };
+    }
   }
-  return [...merged.values()];
+  return merged;
+}
+
+/** True if two rows are of one setting; a default may be that of another group. */
+function isSame(a: Row, b: Row): boolean {
+  const alike = a.name === b.name && a.description === b.description;
+  return alike && (a.fallback === b.fallback || a.fallback === '' || b.fallback === '');
 }
 
 function union(a: string, b: string): string {
-  return [...new Set([...a.split(', '), ...b.split(', ')])].join(', ');
+  return [...new Set([...a.split(', '), ...b.split(', ')].filter(Boolean))].join(', ');
 }
 
 function table(rows: readonly Row[]): string {
   const tagged = rows.some(({ of }) => of !== '');
-  const head = [...(tagged ? ['of'] : []), 'setting', 'values', 'default', 'is'];
+  const head = [...(tagged ? ['type'] : []), 'setting', 'values', 'default', 'description'];
   const lines = rows.map(({ of, name, values, fallback, description }) => [
     ...(tagged ? [of] : []),
     `\`${name}\``,

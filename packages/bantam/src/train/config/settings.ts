@@ -85,7 +85,7 @@ export const trainSchema = group({
   precision: setting(
     v.picklist(
       ['auto', 'fp32', 'bf16'],
-      '"auto" or "fp32" or "bf16" (int8 is for inference alone)',
+      '"auto" or "fp32" or "bf16" (int8 is for inference: bantam eval and bantam embed)',
     ),
     'auto',
     'auto is bf16 if the CPU has instructions for its products, else fp32.',

@@ -3,8 +3,8 @@ import { loadTokenizer, trainTokenizer, type Tokenizer } from '../../text/index.
 import type { TrainConfig } from './config.js';
 
 /**
- * The texts that a source's captions are drawn from: each record's captions, synthetic ones as
- * well, one caption drawn by the recipe, and every prompt of the source's label sets.
+ * The texts of a source's captions: each record's captions, synthetic ones as well, one caption
+ * sampled by the caption template, and every prompt of the source's label sets.
  */
 function* captionTexts(source: Source, seed: number): Generator<string> {
   for (let index = 0; index < source.size; index++) {
@@ -33,21 +33,21 @@ export async function prepareTokenizer(
   return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
 }
 
-/** Records that {@link longestCaption} looks at. */
-const LOOKED_AT = 2000;
+/** Records that {@link longestCaption} reads. */
+const READ_RECORDS = 2000;
 
-/** A caption, and how many tokens it has. */
+/** A caption with its number of tokens. */
 export interface CountedCaption {
   readonly text: string;
   readonly tokens: number;
 }
 
-/** The longest caption of a source; of a large one, among records that lie evenly in it. */
+/** The longest caption of a source; of a large one, among evenly spaced records. */
 export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
-  const step = Math.max(1, source.size / LOOKED_AT);
+  const step = Math.max(1, source.size / READ_RECORDS);
   let longest: CountedCaption = { text: '', tokens: 1 };
-  for (let place = 0; place < source.size; place += step) {
-    const index = Math.floor(place);
+  for (let position = 0; position < source.size; position += step) {
+    const index = Math.floor(position);
     const record = source.record(index);
     const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
     for (const caption of [

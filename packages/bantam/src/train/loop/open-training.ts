@@ -107,7 +107,7 @@ function complete(
   };
 }
 
-/** What a context frees, the last first. */
+/** Resources that a context frees, the last first. */
 class Owned implements Disposable {
   readonly #resources: Disposable[] = [];
 

@@ -78,7 +78,7 @@ interface StepResult {
   readonly loss: number;
   readonly losses: Readonly<Record<string, number>>;
   readonly gradNorm: number;
-  /** Whether the optimizer took the step. */
+  /** True if the optimizer took the step. */
   readonly taken: boolean;
 }
 
@@ -234,7 +234,7 @@ export class Trainer implements Disposable {
     this.#context.strategy.module?.loadStateDict(part('strategy'));
   }
 
-  /** Whether every weight of the model is finite, and small enough for their norm to be. */
+  /** True if every weight of the model is finite, and small enough for their norm to be. */
   hasFiniteWeights(): boolean {
     const weights = this.model.parameters();
     return noGrad(() => scope(() => Number.isFinite(norm(stack(normEach(weights))).item())));

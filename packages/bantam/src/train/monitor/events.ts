@@ -1,4 +1,4 @@
-import type { ValidationRow } from './validation.js';
+import type { ValidationRow } from '../run-dir/metrics.js';
 
 /** An event of a running training. */
 export type TrainEvent =
@@ -52,7 +52,7 @@ export interface TrainResult {
   interrupted: boolean;
   /** The best validation, whose weights {@link model} has; absent if there was none. */
   validation?: ValidationRow;
-  /** Whether validations without a better value ended it before its budget was used. */
+  /** True if validations without a better value ended it before its budget was used. */
   stoppedEarly: boolean;
   /** Broken samples that were skipped; `quarantine.jsonl` names them. */
   quarantined: number;

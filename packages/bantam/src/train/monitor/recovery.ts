@@ -26,7 +26,7 @@ export interface RecoveryOptions {
   readonly path: string;
   /** Lines of samples after these are dropped: training will write them again. */
   readonly resumedAt: number;
-  /** Skipped steps in a row after which the weights of a checkpoint come back. */
+  /** Skipped steps in a row after which the weights of a checkpoint are restored. */
   readonly maxSkips: number;
   /** Restores the weights of the last checkpoint; returns its path, null if there is none. */
   readonly rollBack: () => string | null;
@@ -52,7 +52,7 @@ export class Recovery {
     this.#skipped = keepJsonLines<NonFiniteRow>(path, ({ samples }) => samples <= resumedAt).length;
   }
 
-  /** Steps that were skipped since the run began. */
+  /** Steps that were skipped since the run started. */
   get count(): number {
     return this.#skipped;
   }

@@ -7,7 +7,7 @@ import type { OpenValidator } from '../../eval/index.js';
 import type { TrainEvent } from './events.js';
 import { TinyRuns } from '../../test-support/tiny-runs.js';
 import { resumeTraining, type TrainOptions } from '../train.js';
-import { readValidations } from './validation.js';
+import { readValidations } from '../run-dir/metrics.js';
 
 const runs = new TinyRuns();
 before(() => runs.make());

@@ -1,5 +1,5 @@
 /** Validation while a model trains: when it is due, its history, the best weights. */
-import { appendJsonLine, keepJsonLines, readJsonLines } from '../../base/json-lines.js';
+import { appendJsonLine, keepJsonLines } from '../../base/json-lines.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { openValidator, type OpenValidator, type Validator } from '../../eval/index.js';
 import { saveModel } from '../../models/index.js';
@@ -7,6 +7,7 @@ import type { TrainConfig } from '../config/config.js';
 import type { ValidationSettings } from '../config/settings.js';
 import type { TrainingContext } from '../loop/context.js';
 import type { Trainer } from '../loop/trainer.js';
+import type { ValidationRow } from '../run-dir/metrics.js';
 import { trainedModel } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 
@@ -16,24 +17,6 @@ export async function validatorOf(
   open: OpenValidator = openValidator,
 ): Promise<Validator | null> {
   return validation.data === '' ? null : open(validation);
-}
-
-/** A line of `validation.jsonl`. */
-export interface ValidationRow {
-  readonly step: number;
-  /** Samples seen. */
-  readonly samples: number;
-  /** Fraction of the budget used, 0 … 1. */
-  readonly progress: number;
-  readonly metric: string;
-  readonly value: number;
-  /** Whether it is better than all before. */
-  readonly best: boolean;
-}
-
-/** The validations of a run so far. */
-export function readValidations(run: string): ValidationRow[] {
-  return readJsonLines(runPaths(run).validation);
 }
 
 /** Options of {@link ValidationHistory}. */
@@ -63,7 +46,7 @@ export class ValidationHistory {
     return this.#rows.findLast(({ best }) => best) ?? null;
   }
 
-  /** Whether too many validations in a row were no better. */
+  /** True if too many validations in a row were no better. */
   get exhausted(): boolean {
     const { patience } = this.#options.settings;
     const since = this.#rows.length - 1 - this.#rows.findLastIndex(({ best }) => best);
@@ -78,7 +61,7 @@ export class ValidationHistory {
     return `Training ends early: ${validations} gave no better ${metric}${than}.`;
   }
 
-  /** Whether a validation is due at a fraction of the budget: at each multiple, and the end. */
+  /** True if a validation is due at a fraction of the budget: at each multiple, and the end. */
   due(progress: number): boolean {
     const { every } = this.#options.settings;
     const before = this.#rows.at(-1)?.progress ?? 0;
@@ -88,7 +71,7 @@ export class ValidationHistory {
     return passed(progress) > passed(before);
   }
 
-  /** Whether a value is better than all before. */
+  /** True if a value is better than all before. */
   isBetter(value: number): boolean {
     const { best } = this;
     if (best === null) return true;

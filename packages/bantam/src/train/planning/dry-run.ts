@@ -140,7 +140,7 @@ function keptBytes(trainer: Trainer, module: Module | null): KeptBytes {
   };
 }
 
-/** Whether gradients of several batches or micro-batches are added up before a step of the optimizer. */
+/** True if gradients of several batches or micro-batches are added up before a step of the optimizer. */
 export function addsUp({ batchSize, microBatch, accumulate }: TrainSettings): boolean {
   return accumulate > 1 || (microBatch > 0 && microBatch < batchSize);
 }

@@ -1,4 +1,5 @@
 import { footprint, type AllocationTrace } from '@bantam/torch';
+import { at } from '../../base/at.js';
 
 /** The memory that the same work takes for batches of several sizes. */
 export interface SizedTrace {
@@ -6,19 +7,18 @@ export interface SizedTrace {
   readonly trace: AllocationTrace;
 }
 
-/** Work for batches of some size: recordings of it for three small ones, in steps of equal length. */
+/** Work for batches of some size: recordings of it for three small ones, at equal intervals. */
 export interface Work {
   readonly traces: readonly SizedTrace[];
-  /** Samples of the batches that it is to be done for. */
+  /** Samples of the batches that it is extrapolated to. */
   readonly size: number;
 }
 
 /**
- * The most memory that pieces of work take which are done in turn, each of which keeps what it did
- * not give back. Every block of a batch of n is c·n² bytes large (similarities) or a + b·n (weights,
- * activations), found from the three recordings; then the blocks are handed out anew as the engine
- * would. Where the recordings are not of the same blocks, each work's own most memory is continued
- * along its steepest line instead, a tenth added.
+ * Peak memory of consecutive works, each of which keeps what it did not free. Every block of a batch of
+ * n has c·n² bytes (similarities) or a + b·n (weights, activations), found from the three recordings;
+ * then the blocks are allocated anew as the allocator would. If the recordings are not of the same
+ * blocks, each work's own peak is extrapolated along its steepest line instead, a tenth added.
  */
 export function footprintOf(...works: readonly Work[]): number {
   const traces = works.flatMap((work) => extended(work) ?? []);
@@ -29,9 +29,9 @@ export function footprintOf(...works: readonly Work[]): number {
   }, 0);
 }
 
-/** Whether recordings are of the same blocks, of whatever sizes. */
+/** True if recordings are of the same blocks, of any sizes. */
 export function sameBlocks(traces: readonly AllocationTrace[]): boolean {
-  return traces.every(({ length }) => length === traces[0]?.length);
+  return traces.every(({ length }) => length === at(traces, 0).length);
 }
 
 /** The recordings in turn as one. */
@@ -45,30 +45,26 @@ function joined(traces: readonly AllocationTrace[]): AllocationTrace {
   return Float64Array.from(events);
 }
 
-/** The recording for batches of the wanted size; null where the three are not of the same blocks. */
+/** The recording for batches of the wanted size; null if the three are not of the same blocks. */
 function extended({ traces, size }: Work): AllocationTrace | null {
   const [first, second, third] = three(traces);
   if (!sameBlocks(traces.map(({ trace }) => trace))) return null;
   const grown = (a: number, b: number, c: number): number => {
-    const factors = [a / first.size ** 2, b / second.size ** 2, c / third.size ** 2];
-    const [factor = 0] = factors;
-    if (factors.every((other) => other === factor)) return factor * size ** 2;
+    const ratios = [a / first.size ** 2, b / second.size ** 2, c / third.size ** 2];
+    const ratio = at(ratios, 0);
+    if (ratios.every((other) => other === ratio)) return ratio * size ** 2;
     return a + ((c - a) / (third.size - first.size)) * (size - first.size);
   };
   return third.trace.map((event, i) => {
     if (event < 0) return event;
-    const [a = 0, b = 0] = [first.trace[i], second.trace[i]];
+    const [a, b] = [at(first.trace, i), at(second.trace, i)];
     return a < 0 || b < 0 ? event : Math.max(0, Math.ceil(grown(a, b, event)));
   });
 }
 
 function steepest({ traces, size }: Work): number {
   const [first, second, third] = three(traces);
-  const [a, b, c] = [first, second, third].map(({ trace }) => footprint(trace)) as [
-    number,
-    number,
-    number,
-  ];
+  const [a, b, c] = [footprint(first.trace), footprint(second.trace), footprint(third.trace)];
   return 1.1 * (c + (Math.max(c - b, b - a) / (third.size - second.size)) * (size - third.size));
 }
 

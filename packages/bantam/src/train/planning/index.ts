@@ -1,4 +1,4 @@
-/** Memory and time of a training, predicted before it begins. */
+/** Memory and time of a training, predicted before it starts. */
 export { footprintOf, type SizedTrace, type Work } from './extrapolate-trace.js';
 export { availableBytes, requireFit, requireMemory, dryRunsOf } from './memory-limit.js';
 export { measureTimes } from './measure-time.js';

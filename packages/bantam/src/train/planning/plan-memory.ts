@@ -87,9 +87,9 @@ interface PlannerParts {
 }
 
 /**
- * Predicts the memory of a training by dry-running it: two real steps on noise for batches of three
- * small sizes, in every phase, after as many pictures as a step has where all are encoded before. What
- * their tensors take is recorded and continued to the batch at hand; see {@link footprintOf}.
+ * Predicts the memory of a training by dry runs: two real steps on noise for batches of three small
+ * sizes, in every phase, after encoding as many images as a step has if the strategy encodes all of them
+ * before. The recorded allocations are extrapolated to the batch size; see {@link footprintOf}.
  */
 export class MemoryPlanner {
   readonly #parts: PlannerParts;
@@ -136,17 +136,17 @@ export class MemoryPlanner {
   }: MemoryPlanOptions = {}): MemoryPlan {
     const { config, facts, kept, phases, source } = this.#parts;
     const train = { ...config.train, ...changes };
-    const engine = MARGIN * Math.max(...phases.map((phase) => this.#engine(phase, train)));
+    const tensors = MARGIN * Math.max(...phases.map((phase) => this.#tensors(phase, train)));
     const stored = facts.storedBytes * source.size;
     const { batches, images } = this.#data(train);
     const process = this.#process(dryRuns);
-    const step = engine - kept.parameters - kept.gradients - kept.optimizer - kept.average;
-    const total = engine + stored + batches + images + process;
+    const step = tensors - kept.parameters - kept.gradients - kept.optimizer - kept.average;
+    const total = tensors + stored + batches + images + process;
     return { ...kept, step: Math.max(0, step), stored, batches, images, process, total };
   }
 
   /** Bytes of the tensors of a phase. */
-  #engine({ found }: MeasuredPhase, train: TrainSettings): number {
+  #tensors({ found }: MeasuredPhase, train: TrainSettings): number {
     const { config, kept } = this.#parts;
     const microBatch = microBatchSize(train);
     const work = (part: 'making' | 'preparing' | 'steps' | 'losses', size: number): Work => ({
@@ -190,7 +190,7 @@ export class MemoryPlanner {
   }
 }
 
-/** Whether dry runs took the same blocks, of other sizes. */
+/** True if dry runs took the same blocks, of other sizes. */
 function alike(found: readonly DryRun[]): boolean {
   return (['making', 'preparing', 'steps', 'losses'] as const).every((part) =>
     sameBlocks(found.map((one) => one[part])),

@@ -131,7 +131,7 @@ describe('requireWithin', () => {
       ],
       [
         within(3610, '96samples', { ...plain, spent: { ...spent, seconds: 3606, samples: 8 } }, 'run/config.json'), // prettier-ignore
-        'This training would take about 5.5 s more after 1 h, but train.timeLimit allows 1 h; with "timeLimit": 1.01 in run/config.json it would go on.',
+        'This training would take about 5.5 s more after 1 h, but train.timeLimit allows 1 h; with "timeLimit": 1.01 in run/config.json it would resume.',
       ],
     ] as const) {
       assert.throws(refused, { message });

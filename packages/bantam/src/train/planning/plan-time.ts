@@ -63,8 +63,8 @@ export function planTime(budget: Budget, costs: TimeCosts): TimePlan {
   const { samplesPerStep, preparation, spent } = costs;
   let used = spent[budget.unit];
   let end = 0;
-  const phases = costs.phases.map((phase, place): PlannedPhase => {
-    end = place === costs.phases.length - 1 ? 1 : end + phase.fraction;
+  const phases = costs.phases.map((phase, i): PlannedPhase => {
+    end = i === costs.phases.length - 1 ? 1 : end + phase.fraction;
     const { flopsPerStep, secondsPerStep } = phase;
     const perStep = { seconds: secondsPerStep, samples: samplesPerStep, flops: flopsPerStep };
     const cost = perStep[budget.unit];

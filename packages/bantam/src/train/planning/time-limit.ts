@@ -6,7 +6,7 @@ import { planTime, samplesWithin, type TimeCosts } from './plan-time.js';
 import type { TrainingContext } from '../loop/context.js';
 import { strategyFacts, type PlanContext } from './dummy-data.js';
 
-/** Whether a training of this configuration is timed before it starts: only if that can refuse it. */
+/** True if a training of this configuration is timed before it starts: only if that can refuse it. */
 export function needsTime(config: TrainConfig, options: PlanContext): boolean {
   if (config.train.timeLimit === 0) return false;
   // A budget of time is always kept; work before the first step comes on top.

@@ -1,5 +1,7 @@
+/** The rows that a run writes about its steps and validations. */
 import { join } from 'node:path';
 import { appendJsonLine, keepJsonLines, readJsonLines } from '../../base/json-lines.js';
+import { runPaths } from './paths.js';
 import { EventWriter } from './tensorboard.js';
 
 /** One row of `metrics.jsonl`. */
@@ -62,4 +64,22 @@ export function readMetrics(run: string): MetricsRow[] {
 
 function metricsPath(run: string): string {
   return join(run, 'metrics.jsonl');
+}
+
+/** A line of `validation.jsonl`. */
+export interface ValidationRow {
+  readonly step: number;
+  /** Samples seen. */
+  readonly samples: number;
+  /** Fraction of the budget used, 0 … 1. */
+  readonly progress: number;
+  readonly metric: string;
+  readonly value: number;
+  /** True if it is better than all before. */
+  readonly best: boolean;
+}
+
+/** The validations of a run so far. */
+export function readValidations(run: string): ValidationRow[] {
+  return readJsonLines(runPaths(run).validation);
 }

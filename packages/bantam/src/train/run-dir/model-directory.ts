@@ -9,15 +9,12 @@ import type { TrainingContext } from '../loop/context.js';
 import type { Trainer } from '../loop/trainer.js';
 import { runPaths } from './paths.js';
 
-/** The parts of a training that its model is saved from. */
-type TrainedContext = Pick<TrainingContext, 'config' | 'tokenizer'>;
-
 /**
  * A copy of the trained model in evaluation mode: the moving average of the weights if there is one.
  * The caller disposes it.
  */
 export function trainedModel(
-  { config, tokenizer }: TrainedContext,
+  { config, tokenizer }: Pick<TrainingContext, 'config' | 'tokenizer'>,
   { model: trained, ema, step, spent }: Trainer,
 ): LoadedModel {
   const model: Clip = createModel(config.model, { generator: null });
@@ -44,7 +41,7 @@ export function trainedModel(
  */
 export async function saveTrained(
   run: string,
-  context: TrainedContext,
+  context: TrainingContext,
   { trainer, best }: { readonly trainer: Trainer; readonly best: boolean },
 ): Promise<string> {
   const paths = runPaths(run);

@@ -118,7 +118,7 @@ class StudentModules extends Module {
 
   constructor(
     teachers: readonly Teacher[],
-    /** One for each teacher; null where it has the student's width. */
+    /** One for each teacher; null if it has the student's width. */
     public projections: (Projection | null)[],
     public contrastive: Module | null,
   ) {
@@ -127,13 +127,13 @@ class StudentModules extends Module {
     this.teachers = new TensorBuffer(tensor(fingerprints, { dtype: 'int64' }));
   }
 
-  /** @throws BantamError where a checkpoint is of other teachers. */
+  /** @throws BantamError if a checkpoint is of other teachers. */
   check(teachers: readonly Teacher[]): void {
     const known = this.teachers.toArray();
     for (const [i, { fingerprint, directory }] of teachers.entries()) {
       if (known[i] === fingerprint) continue;
       throw new BantamError(
-        `What is in ${directory} is not the teacher that this run began with; put that one back to go on, or start a new run.`,
+        `The model in ${directory} is not the teacher that this run started with; restore that one to resume, or start a new run.`,
       );
     }
   }

@@ -1,6 +1,6 @@
 import { cat, Linear, Module, mul, reshape, type Generator, type Tensor } from '@bantam/torch';
 
-/** What {@link PairMatcher} looks at. */
+/** Input of {@link PairMatcher}. */
 export type Combination = 'product' | 'product-and-both';
 
 /** Options of {@link PairMatcher}. */
@@ -14,9 +14,9 @@ export interface PairMatcherOptions {
 /**
  * The hyperplane that tells pairs from others (SiCLIP, Liu 2024, 2411.14789): w·c(x, y) + b. The paper
  * does not say how image and text are combined; this is ours. A hyperplane over [x; y] gives the sum
- * of a number for x and one for y, so that whatever it says of two pairs in total it says of the same
- * two with their texts exchanged: it cannot match. Hence the product x∘y of the members, beside which
- * [x; y] can stand. Features of length 1 are taken times √D, so that members are about 1 in size.
+ * of a number for x and one for y, so that its total for two pairs is that of the same two with
+ * their texts exchanged: it cannot match. Hence the product x∘y of the members, beside which
+ * [x; y] can be given. Features of length 1 are taken times √D, so that members are about 1 in size.
  */
 export class PairMatcher extends Module {
   linear: Linear;

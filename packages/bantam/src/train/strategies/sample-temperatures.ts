@@ -60,11 +60,11 @@ export class SampleTemperatures extends Module {
         // The loss is a mean, but every temperature has a gradient of its own.
         const g = clamp(mul(gradient, leaf.size), { min: -steepest, max: steepest });
         const mixed = (moment: Tensor, next: Tensor, beta: number): Tensor => {
-          const share = epoch === 0 ? 0 : beta;
+          const decay = epoch === 0 ? 0 : beta;
           const old = indexSelect(moment, 0, indices);
-          const now = add(mul(old, share), mul(next, 1 - share));
+          const now = add(mul(old, decay), mul(next, 1 - decay));
           indexCopy_(moment, 0, indices, now);
-          return div(now, 1 - share ** (epoch + 1));
+          return div(now, 1 - decay ** (epoch + 1));
         };
         const first = mixed(this.expAvg, g, beta1);
         const second = mixed(this.expAvgSq, mul(g, g), beta2);

@@ -46,7 +46,7 @@ export interface Stages<Name extends string> {
   of(phase: Phase): Weights<Name>;
   /** The weights at a fraction of the budget. */
   at(progress: number): Weights<Name>;
-  /** Whether one of the losses has a weight in any stage. */
+  /** True if one of the losses has a weight in any stage. */
   uses(...names: readonly Name[]): boolean;
 }
 

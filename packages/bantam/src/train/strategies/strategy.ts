@@ -129,7 +129,7 @@ export interface CostOptions {
   readonly phase: Phase;
   /** Forward passes of the towers for one backward pass: 2 with a gradient cache, else 1. */
   readonly forwardPasses: number;
-  /** Whether the backward pass computes the activations of trained towers again. */
+  /** True if the backward pass computes the activations of trained towers again. */
   readonly recomputed: boolean;
 }
 

@@ -9,6 +9,7 @@ import {
   TorchError,
   type Tensor,
 } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import type { ReinforcedManifest } from './manifest.js';
 
@@ -25,11 +26,12 @@ export function blockRange(
   return { start: block * blockSize, end: Math.min((block + 1) * blockSize, records) };
 }
 
+/** Path of a block's file. */
 export function blockPath(folder: string, block: number): string {
   return join(folder, `block-${String(block).padStart(5, '0')}.safetensors`);
 }
 
-/** Whether a file's name is that of a block, or of one that was being written. */
+/** True if a file's name is that of a block, or of one that was being written. */
 export function isBlockName(name: string): boolean {
   return /^block-\d+\.safetensors(\.\d+\.tmp)?$/.test(name);
 }
@@ -42,21 +44,21 @@ export interface StoredFeatures<T> {
   readonly text: T;
 }
 
-/** What a block holds. */
+/** Content of a block. */
 export interface Block<T> {
   /** In the teachers' order. */
   readonly features: readonly StoredFeatures<T>[];
-  /** Records whose pictures could not be read, with the reasons. */
+  /** Records whose images could not be read, with the reasons. */
   readonly broken: ReadonlyMap<number, string>;
 }
 
 /** Tensors of a block by name: their shapes in the file. */
 function shapesOf(manifest: ReinforcedManifest, block: number) {
   const { start, end } = blockRange(manifest, block);
-  return manifest.teachers.map(({ embedDim }, place) => ({
-    image: `teacher${place}.image`,
+  return manifest.teachers.map(({ embedDim }, i) => ({
+    image: `teacher${i}.image`,
     imageShape: [end - start, manifest.augmentations, embedDim],
-    text: `teacher${place}.text`,
+    text: `teacher${i}.text`,
     textShape: [end - start, manifest.captions, embedDim],
   }));
 }
@@ -76,8 +78,8 @@ export function writeBlock(
   try {
     scope(() => {
       const tensors = new Map<string, Tensor>();
-      for (const [place, shapes] of shapesOf(manifest, block).entries()) {
-        const { image, text } = features[place] ?? missingTeacher(place);
+      for (const [i, shapes] of shapesOf(manifest, block).entries()) {
+        const { image, text } = at(features, i);
         const { imageShape, textShape } = shapes;
         tensors.set(shapes.image, to(fromTypedArray(image, { shape: imageShape }), { dtype }));
         tensors.set(shapes.text, to(fromTypedArray(text, { shape: textShape }), { dtype }));
@@ -88,7 +90,7 @@ export function writeBlock(
   } catch (error) {
     if (!(error instanceof TorchError)) throw error;
     throw new BantamError(
-      `${error.message.replace(/\.$/, '')}; what is made already stays, and the same command goes on after it.`,
+      `${error.message.replace(/\.$/, '')}; finished blocks are kept, and the same command resumes after them.`,
     );
   }
 }
@@ -106,7 +108,7 @@ export function openBlock(
   const path = blockPath(folder, block);
   if (!existsSync(path)) {
     throw new BantamError(
-      `The reinforced set in ${folder} lacks ${basename(path)}; run the "bantam data reinforce" that began it again, which makes what is missing.`,
+      `The reinforced set in ${folder} lacks ${basename(path)}; run the "bantam data reinforce" that started it again, which makes the missing blocks.`,
     );
   }
   try {
@@ -126,7 +128,7 @@ export function openBlock(
   } catch (error) {
     if (!(error instanceof TorchError || error instanceof SyntaxError)) throw error;
     throw new BantamError(
-      `${path} is cut off or damaged; delete it and run the "bantam data reinforce" that made it again, which makes what is missing.`,
+      `${path} is cut off or damaged; delete it and run the "bantam data reinforce" that made it again, which makes the missing blocks.`,
     );
   }
 }
@@ -137,8 +139,4 @@ export function closeBlock({ features }: Block<Tensor>): void {
     image.dispose();
     text.dispose();
   }
-}
-
-function missingTeacher(place: number): never {
-  throw new RangeError(`There are no features of teacher ${place}.`);
 }

@@ -7,10 +7,10 @@ import { isBlockName } from './blocks.js';
 import { manifestPath, readManifest, type ReinforcedManifest } from './manifest.js';
 
 /**
- * Makes a folder the place of a reinforced set, or finds that it is so already. What a run that was
- * ended left half-written goes.
+ * Makes a folder that of a reinforced data set, unless it is already. Half-written files of an
+ * interrupted run are removed.
  *
- * @throws BantamError when it holds a set that was made otherwise (the difference is named), or
+ * @throws BantamError if it holds a set that was made with other settings (the difference is named), or
  * cannot be written.
  */
 export async function claimFolder(folder: string, manifest: ReinforcedManifest): Promise<void> {

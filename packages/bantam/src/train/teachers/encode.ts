@@ -12,10 +12,10 @@ import { normalizePixels, type Preprocess } from '../../models/index.js';
 import { toUnit } from '../strategies/features.js';
 import type { TeacherModel } from './teacher.js';
 
-/** Teachers, and how they are asked. */
+/** Teachers, and how they encode. */
 export interface Encoder {
   readonly teachers: readonly TeacherModel[];
-  /** How the pictures that all teachers get are prepared. */
+  /** Preparation of the images, the same for all teachers. */
   readonly preprocess: Preprocess;
   readonly precision: FloatDType;
   /** Captions at a time. */
@@ -45,9 +45,9 @@ export async function encodeCaptions(
   captions: readonly string[],
   { teachers, precision, batchSize }: Encoder,
 ): Promise<Float32Array[]> {
-  const places = new Map<string, number>();
-  for (const caption of captions) places.set(caption, places.get(caption) ?? places.size);
-  const distinct = [...places.keys()];
+  const rowOf = new Map<string, number>();
+  for (const caption of captions) rowOf.set(caption, rowOf.get(caption) ?? rowOf.size);
+  const distinct = [...rowOf.keys()];
   const all: Float32Array[] = [];
   for (const teacher of teachers) {
     const width = teacher.embedDim;
@@ -60,15 +60,16 @@ export async function encodeCaptions(
     }
     const features = new Float32Array(captions.length * width);
     for (const [i, caption] of captions.entries()) {
-      const place = places.get(caption) ?? 0;
-      features.set(found.subarray(place * width, (place + 1) * width), i * width);
+      const row = rowOf.get(caption);
+      if (row === undefined) throw new RangeError(`"${caption}" was not encoded.`);
+      features.set(found.subarray(row * width, (row + 1) * width), i * width);
     }
     all.push(features);
   }
   return all;
 }
 
-/** @throws BantamError where they are not finite. */
+/** @throws BantamError if they are not finite. */
 function unitFeatures(
   { directory }: TeacherModel,
   precision: FloatDType,

@@ -11,6 +11,7 @@ import {
   type Replay,
   type Source,
 } from '../../data/index.js';
+import { at } from '../../base/at.js';
 import { UsageError } from '../../base/errors.js';
 import type { LoadedModel, Preprocess } from '../../models/index.js';
 import type { TrainSettings } from '../config/settings.js';
@@ -22,47 +23,50 @@ import { claimFolder } from './claim.js';
 import { encodeCaptions, encodeViews, type Encoder } from './encode.js';
 import { digestOf, manifestFormat, replayOf, type ReinforcedManifest } from './manifest.js';
 
-/** How far the making of a reinforced set has come. */
+/** Progress of {@link reinforceSource}. */
 export interface ReinforceProgress {
-  /** Records that this run has done. */
+  /** Records done by this run. */
   readonly done: number;
-  /** Records that were missing when this run began. */
+  /** Records that were missing when this run started. */
   readonly total: number;
 }
 
+/** Options of {@link reinforceSource}. */
 export interface ReinforceOptions {
   /** Model directories of the teachers. */
   readonly teachers: readonly string[];
-  /** Folder of the set; one that was begun with the same settings is gone on with. */
+  /** Folder of the set; one that was started with the same settings is resumed. */
   readonly out: string;
-  /** Views of each picture; 8 by default. */
+  /** Views of each image; 8 by default. */
   readonly augmentations?: number;
-  /** Captions of each record, drawn as training draws them; 4 by default. */
+  /** Captions of each record, sampled as in training; 4 by default. */
   readonly captions?: number;
-  /** The source's own by default. */
+  /** Augmentation of the views; the source's own by default. */
   readonly augment?: ImageAugment;
-  /** Edge of the pictures that the teachers see; the largest of their own by default. */
+  /** Size of the images that the teachers see; the largest of their own by default. */
   readonly size?: number;
-  /** 0 by default. */
+  /** Seed of the views and captions; 0 by default. */
   readonly seed?: number;
-  /** Pictures or captions that pass through a teacher at once; 64 by default. */
+  /** Images or captions that pass through a teacher at once; 64 by default. */
   readonly batchSize?: number;
-  /** What the teachers compute in; `auto` by default. */
+  /** Precision of the teachers; `auto` by default. */
   readonly precision?: TrainSettings['precision'];
-  /** What the features are stored in; `bf16` by default. */
+  /** Precision of the stored features; `bf16` by default. */
   readonly store?: 'bf16' | 'fp32';
   /** Records of a file; 256 by default. */
   readonly blockSize?: number;
-  /** Threads that prepare pictures; 1 by default. */
+  /** Threads that decode and augment images; 1 by default. */
   readonly workers?: number;
-  /** How many broken pictures stop the run. */
+  /** Limit of broken images, beyond which the run stops. */
   readonly quarantine?: Omit<QuarantineOptions, 'path'>;
-  /** Asks for an end; the block at hand is lost. */
+  /** Interrupts the work; the block in progress is lost. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ReinforceProgress) => void;
 }
 
+/** Result of {@link reinforceSource}. */
 export interface ReinforceSummary {
+  /** Folder of the set. */
   readonly out: string;
   readonly records: number;
   /** Records in blocks of an earlier run. */
@@ -71,20 +75,20 @@ export interface ReinforceSummary {
   readonly written: number;
   readonly augmentations: number;
   readonly captions: number;
-  /** Records of the whole set whose pictures could not be read; training leaves them out. */
+  /** Records of the whole set whose images could not be read; training leaves them out. */
   readonly broken: readonly QuarantinedSample[];
   readonly interrupted: boolean;
 }
 
 /**
- * Makes a reinforced set: features of every teacher of augmented views and captions of each record,
- * each of length 1. Views and captions are functions of (seed, record, number), so that the seed
- * stands for them, and training makes them again. Features are in files of whole blocks of records:
- * after a run that was ended at any moment, the same call makes the blocks that are missing, and the
- * set has the same bytes as if it had not been ended.
+ * Makes a reinforced data set: features of every teacher of augmented views and captions of each record,
+ * each of length 1. Views and captions are functions of (seed, record, number), so that training
+ * can make them again from the seed. Features are in files of whole blocks of records:
+ * after a run that was interrupted at any moment, the same call makes the missing blocks, and the set
+ * has the same bytes as without the interruption.
  *
- * @throws UsageError without a teacher; BantamError when one of them cannot be read, the folder holds
- * another set, a block cannot be written, or too many pictures are broken.
+ * @throws UsageError without a teacher; BantamError if one of them cannot be read, the folder holds
+ * another set, a block cannot be written, or too many images are broken.
  */
 export async function reinforceSource(
   source: Source,
@@ -100,7 +104,7 @@ export async function reinforceSource(
   );
   const preprocess = sharedPreprocess(loaded.models, options.size);
   const teachers = loaded.models.map((model, i) =>
-    createTeacher(model, { directory: directories[i] ?? '', preprocess }),
+    createTeacher(model, { directory: at(directories, i), preprocess }),
   );
   const manifest = describe(source, teachers, { ...options, size: preprocess.size });
   await claimFolder(out, manifest);
@@ -134,20 +138,20 @@ export async function reinforceSource(
     const block = Math.floor(batch.first / blockSize);
     const { start, end } = blockRange(manifest, block);
     if (batch.first === start) views = emptyViews(manifest, end - start);
-    for (const [place, features] of encodeViews(batch.images, encoder).entries()) {
+    for (const [i, features] of encodeViews(batch.images, encoder).entries()) {
       const perRecord = features.length / batch.size;
       for (const index of batch.broken.keys()) {
         const first = (index - batch.first) * perRecord;
         features.fill(0, first, first + perRecord);
       }
-      views[place]?.set(features, (batch.first - start) * perRecord);
+      at(views, i).set(features, (batch.first - start) * perRecord);
     }
     for (const [index, reason] of batch.broken) broken.set(index, reason);
     done += batch.size;
     onProgress?.({ done, total });
     if (batch.first + batch.size < end) continue;
     const texts = await encodeCaptions(captionsOf(source, { start, end }, replay), encoder);
-    const features = texts.map((text, i) => ({ image: views[i] ?? new Float32Array(), text }));
+    const features = texts.map((text, i) => ({ image: at(views, i), text }));
     const own = [...broken].filter(([index]) => index >= start && index < end);
     writeBlock(out, manifest, block, { features, broken: new Map(own) });
     written += end - start;
@@ -165,7 +169,7 @@ export async function reinforceSource(
   };
 }
 
-/** The first teacher's preparation at the size of the views: others make it theirs. */
+/** The first teacher's preprocessing at the size of the views; others convert from it. */
 function sharedPreprocess(
   models: readonly LoadedModel[],
   size = Math.max(...models.map(({ preprocess }) => preprocess.size)),

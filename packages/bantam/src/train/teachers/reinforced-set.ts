@@ -1,29 +1,30 @@
 import { isDeepStrictEqual } from 'node:util';
 import { cat, flatten, narrow, to, type Tensor } from '@bantam/torch';
 import type { ImageAugment, Replay, Source } from '../../data/index.js';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { blockCount, closeBlock, openBlock, type Block } from './blocks.js';
 import { digestOf, readManifest, replayOf, type ReinforcedManifest } from './manifest.js';
 
-/** Which stored features are read. */
+/** Selection of stored features. */
 export interface StoredRows {
-  /** The teacher's place among {@link ReinforcedManifest.teachers}. */
+  /** Index of the teacher among {@link ReinforcedManifest.teachers}. */
   readonly teacher: number;
   /** Records of the source. */
   readonly indices: Int32Array;
-  /** A view of each record's picture, or one of its captions. */
+  /** A view of each record's image, or one of its captions. */
   readonly which: Int32Array;
 }
 
 /**
- * What teachers say about a fixed number of augmented views and captions of each record of a source,
- * stored once and learnt from as often as one likes: the reinforced data set of MobileCLIP (Vasu et
- * al. 2024, section 3). Files are mapped, so only what is read comes into memory.
+ * Teachers' embeddings of a fixed number of augmented views and captions of each record of a source,
+ * stored once and learnt from any number of times: the reinforced data set of MobileCLIP (Vasu et al.
+ * 2024, section 3). Files are memory-mapped, so only the rows in use take memory.
  */
 export class ReinforcedSet implements Disposable {
   readonly folder: string;
   readonly manifest: ReinforcedManifest;
-  /** Records without features, as their pictures could not be read. */
+  /** Records without features, as their images could not be read. */
   readonly broken: readonly number[];
   readonly #blocks: readonly Block<Tensor>[];
 
@@ -67,12 +68,12 @@ export class ReinforcedSet implements Disposable {
     return this.manifest.augment;
   }
 
-  /** The views and captions that it holds features of. */
+  /** The views and captions whose features it holds. */
   get replay(): Replay {
     return replayOf(this.manifest);
   }
 
-  /** @throws BantamError unless it was made of this source as it is now, with this augmentation. */
+  /** @throws BantamError unless it was made of this source, unchanged, with this augmentation. */
   check(source: Source, augment: ImageAugment): void {
     const { data, records, digest } = this.manifest;
     if (source.spec !== data) {
@@ -113,7 +114,7 @@ export class ReinforcedSet implements Disposable {
       if (stored === undefined) {
         throw new RangeError(`There is no teacher ${teacher} of record ${index}.`);
       }
-      const row = (index % blockSize) * perRecord + (which[i] ?? 0);
+      const row = (index % blockSize) * perRecord + at(which, i);
       return narrow(flatten(stored, { end: 1 }), 0, row, 1);
     });
     return to(cat(rows), { dtype: 'float32' });

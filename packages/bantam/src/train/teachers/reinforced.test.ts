@@ -229,7 +229,7 @@ const damages: readonly [string, (folder: string) => void, RegExp][] = [
     (folder) => {
       rmSync(join(folder, 'block-00001.safetensors'));
     },
-    /^The reinforced set in .* lacks block-00001\.safetensors; run the "bantam data reinforce" that began it again, which makes what is missing\.$/,
+    /^The reinforced set in .* lacks block-00001\.safetensors; run the "bantam data reinforce" that started it again, which makes the missing blocks\.$/,
   ],
   [
     'a block that was cut off',
@@ -328,7 +328,7 @@ describe('a reinforced set that cannot be used', () => {
     await make('swapped', { seed: 6 });
     await refuses(
       resumeTraining(run),
-      /^What is in .*swapped is not the teacher that this run began with; put that one back/,
+      /^The model in .*swapped is not the teacher that this run started with; restore that one/,
     );
   });
 

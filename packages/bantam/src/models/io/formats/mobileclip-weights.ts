@@ -98,7 +98,9 @@ function entriesOf(model: Clip): Entry[] {
   }
   const names = new Map([...model.stateDict()].map(([name, tensor]) => [tensor, name]));
   const entry = (tensor: Tensor, apple: string | null): Entry => {
-    return { name: names.get(tensor) ?? '', apple, tensor };
+    const name = names.get(tensor);
+    if (name === undefined) throw new RangeError('A tensor has no name in the state dict.');
+    return { name, apple, tensor };
   };
   const image = [...model.visual.stateDict()].map(([name, tensor]) =>
     entry(tensor, name === 'trunk.head.fc.bias' ? null : imageName(name)),

@@ -5,7 +5,7 @@ import { BantamError } from '../base/errors.js';
 export interface PairwiseOptions {
   /**
    * int64 [B]: rows with the same number are positives of each other, as are pairs with the same
-   * caption or the same picture. Default: each pair is its own group.
+   * caption or the same image. Default: each pair is its own group.
    */
   groups?: Tensor | undefined;
   /**
@@ -24,19 +24,19 @@ export interface PairFeatures {
   readonly text: Tensor;
 }
 
-/** Features with the factor that makes their cosines logits. */
+/** Features with the scale that makes their cosines logits. */
 export interface ScaledFeatures extends PairFeatures {
   /** s, the exponential of a learned parameter, or a fixed number. */
   readonly logitScale: Tensor | number;
 }
 
-/** A run of rows. */
+/** Consecutive rows. */
 export interface Block {
   readonly start: number;
   readonly length: number;
 }
 
-/** The most logits at a time where no chunk is given: 16 MB in float32. */
+/** The most logits at a time without a chunk: 16 MB in float32. */
 const defaultLogits = 2048 ** 2;
 
 /** The rows of a batch in blocks of `chunk`, the last of which may be shorter. */
@@ -61,7 +61,7 @@ export function checkGroups(groups: Tensor, batch: number): void {
   );
 }
 
-/** What each row's positives are together. */
+/** Each row's positives, added up. */
 export interface Positives {
   /** Σ of the features over the rows of its group [B, D]. */
   readonly sums: Tensor;
@@ -76,15 +76,15 @@ export function positivesOf(features: Tensor, groups: Tensor | undefined): Posit
   const one = ones([batch, 1], { dtype, device });
   if (groups === undefined) return { sums: features, sizes: one };
   checkGroups(groups, batch);
-  const places = new Map<string, bigint>();
-  const placed = Array.from(groups.toTypedArray(), (group: number | bigint) => {
-    const place = places.get(String(group)) ?? BigInt(places.size);
-    places.set(String(group), place);
-    return place;
+  const slots = new Map<string, bigint>();
+  const slotOfRow = Array.from(groups.toTypedArray(), (group: number | bigint) => {
+    const slot = slots.get(String(group)) ?? BigInt(slots.size);
+    slots.set(String(group), slot);
+    return slot;
   });
-  const rows = to(fromTypedArray(BigInt64Array.from(placed)), { device });
+  const rows = to(fromTypedArray(BigInt64Array.from(slotOfRow)), { device });
   const perRow = (x: Tensor): Tensor => {
-    const perGroup = indexAdd(zeros([places.size, x.dim(1)], { dtype, device }), 0, rows, x);
+    const perGroup = indexAdd(zeros([slots.size, x.dim(1)], { dtype, device }), 0, rows, x);
     return indexSelect(perGroup, 0, rows);
   };
   return { sums: perRow(features), sizes: perRow(one) };

@@ -14,12 +14,9 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { clipLoss } from './clip-loss.js';
-import { featureLoss } from './feature-loss.js';
-import { hardNegatives } from './hard-negatives.js';
-import { interactiveLoss } from './interactive-loss.js';
-import type { ScaledFeatures } from './options.js';
-import { pairMatchingLoss } from './pair-matching-loss.js';
-import { relationLoss } from './relation-loss.js';
+import { featureLoss, interactiveLoss, relationLoss } from './distillation-losses.js';
+import type { ScaledFeatures } from './pairwise.js';
+import { hardNegatives, pairMatchingLoss } from './pair-matching-loss.js';
 
 function features(seed: number, rows = 6, width = 5): Tensor {
   return normalize(randn([rows, width], new Generator({ seed }), { dtype: 'float64' }));
@@ -46,7 +43,7 @@ function gradients({ image, text, logitScale }: ReturnType<typeof pairs>): numbe
 }
 
 describe('relationLoss', () => {
-  it('and its gradient are 0 where the student is its teacher, at the same scale', () => {
+  it('is 0, with gradient 0, for a student that is its teacher at the same scale', () => {
     scope(() => {
       for (const copies of [1, 3]) {
         const student = pairs(1);
@@ -61,7 +58,7 @@ describe('relationLoss', () => {
     });
   });
 
-  it('does not change where a teacher stands there several times', () => {
+  it('does not change if a teacher is repeated', () => {
     scope(() => {
       const teacher = fixed(7, 8);
       const [once, thrice] = [[teacher], [teacher, teacher, teacher]].map((teachers) => {
@@ -87,7 +84,7 @@ describe('relationLoss', () => {
     });
   });
 
-  it('has no infinite value where a teacher rules a text out', () => {
+  it('is finite if a teacher gives a text the probability 0', () => {
     scope(() => {
       const student = pairs(1);
       const loss = relationLoss(student, [{ ...fixed(3), logitScale: 1e5 }]);
@@ -104,7 +101,7 @@ describe('relationLoss', () => {
 });
 
 describe('interactiveLoss', () => {
-  it('is the contrastive loss where the student is its teacher', () => {
+  it('equals the contrastive loss for a student that is its teacher', () => {
     scope(() => {
       const student = pairs(1);
       const groups = tensor([0, 1, 0, 2, 3, 1], { dtype: 'int64' });
@@ -144,7 +141,7 @@ describe('relationLoss and interactiveLoss', () => {
 });
 
 describe('featureLoss', () => {
-  it('is 2 − 2·cos between rows of length 1, whatever their width, and gives the teacher no gradient', () => {
+  it('is 2 − 2·cos between rows of length 1, at any width, and gives the teacher no gradient', () => {
     scope(() => {
       for (const width of [5, 50]) {
         const [student, teacher] = [features(1, 6, width), features(2, 6, width)];
@@ -165,7 +162,7 @@ describe('pairMatchingLoss', () => {
     return image.toArray().map((row, i) => [row, columns[i] ?? NaN]);
   };
 
-  it('is ln 2 where the matcher cannot tell, and half of it without negatives', () => {
+  it('is ln 2 for a matcher that gives 0, and half of it without negatives', () => {
     scope(() => {
       const match = (image: Tensor) => mul(sum(image, { dim: 1 }), 0);
       const alike = tensor([4, 4, 4, 4, 4, 4], { dtype: 'int64' });
@@ -197,7 +194,7 @@ describe('pairMatchingLoss', () => {
     });
   });
 
-  it('leaves out what has no partner where one group is most of the batch', () => {
+  it('leaves out rows without a partner if one group is most of the batch', () => {
     scope(() => {
       const groups = tensor([0, 0, 0, 0, 1], { dtype: 'int64' });
       const found = numbers(hardNegatives(pairs(1, 5), { choice: 'assignment', groups }));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { fromTypedArray, scope, type Tensor } from '@bantam/torch';
+import { at, fromTypedArray, scope, type Tensor } from '@bantam/torch';
 
 /** A scalar function of tensors. */
 export type Loss<Inputs extends readonly Tensor[]> = (inputs: Inputs) => Tensor;
@@ -40,17 +40,17 @@ export function assertFiniteDifferences<Inputs extends readonly Tensor[]>(
 ): void {
   const h = 1e-6;
   const [, ...gradients] = valueAndGradients(loss, inputs);
-  const valueAt = (input: number, place: number, x: number): number => {
+  const valueAt = (input: number, index: number, x: number): number => {
     const moved = inputs.map(({ shape, values }, i) => ({
       shape,
-      values: i === input ? values.with(place, x) : values,
+      values: i === input ? values.with(index, x) : values,
     }));
-    return valueAndGradients(loss, moved)[0]?.[0] ?? NaN;
+    return at(at(valueAndGradients(loss, moved), 0), 0);
   };
   for (const [i, { values }] of inputs.entries()) {
-    for (const [place, x] of values.entries()) {
-      const slope = (valueAt(i, place, x + h) - valueAt(i, place, x - h)) / (2 * h);
-      near(gradients[i]?.[place] ?? NaN, slope, 2e-8);
+    for (const [index, x] of values.entries()) {
+      const slope = (valueAt(i, index, x + h) - valueAt(i, index, x - h)) / (2 * h);
+      near(at(at(gradients, i), index), slope, 2e-8);
     }
   }
 }
