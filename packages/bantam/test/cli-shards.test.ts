@@ -26,7 +26,12 @@ describe('bantam data pack', () => {
       cwd,
       env,
     })) as SourceSummary;
-    assert.deepEqual({ ...shown, spec: folder.spec }, folder);
+    // The folder also holds a table, which its notes count.
+    assert.deepEqual(
+      folder.notes.map(({ message }) => message),
+      ['1 .csv file is left out.'],
+    );
+    assert.deepEqual({ ...shown, spec: folder.spec, notes: folder.notes }, folder);
     const train = ['train', ...tinyModel, '--data', packed.spec, '--out', 'run'];
     await bantamJson([...train, '--budget', '48samples'], { cwd, env });
     assert.ok(existsSync(at('run/model/open_clip_config.json')));
