@@ -58,7 +58,10 @@ function addInspect(data: Command): void {
   const inspect = data
     .command('inspect')
     .description('summarise a data set: sizes, captions, duplicates, broken images')
-    .argument('<spec>', 'the data set: csv:FILE, folder:DIRECTORY, images:DIRECTORY, wds:SHARDS or emoji')
+    .argument(
+      '<spec>',
+      'the data set: csv:FILE, folder:DIRECTORY, images:DIRECTORY, wds:SHARDS or emoji',
+    )
     .option('--sheet <file.png>', 'write a contact sheet of some of its images')
     .option(
       '--augment <augmentation>',

@@ -74,6 +74,28 @@ describe('decodeImage', () => {
     await assertColor(deep, { x: 2, y: 2, color: red });
   });
 
+  it('scales 16-bit gray, which PIL clips to white', async () => {
+    const levels = Uint16Array.from({ length: 64 }, () => 30_000);
+    const deep = await sharp(levels, { raw: { width: 8, height: 8, channels: 1 } })
+      .toColorspace('grey16')
+      .png()
+      .toBuffer();
+    assert.equal((await sharp(deep).metadata()).depth, 'ushort');
+    const { data } = await decodeImage(deep);
+    assert.ok(
+      data.every((value) => Math.abs(value - (30_000 * 255) / 65_535) <= 1),
+      `${data[0] ?? ''}`,
+    );
+  });
+
+  it('shows white for transparent colors of a palette, which PIL shows', async () => {
+    const clear = { r: 10, g: 200, b: 30, alpha: 0 };
+    const image = await sharp({ create: { width: 8, height: 8, channels: 4, background: clear } })
+      .png({ palette: true })
+      .toBuffer();
+    await assertColor(image, { x: 3, y: 3, color: [255, 255, 255] });
+  });
+
   it('repeats gray', async () => {
     const gray = await sharp(Buffer.alloc(64, 77), { raw: { width: 8, height: 8, channels: 1 } })
       .png()

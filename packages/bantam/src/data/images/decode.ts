@@ -18,8 +18,13 @@ const mostPixels = 2 ** 27;
 
 /**
  * Decodes an image file to RGB: turned upright by its EXIF orientation, flattened on white, the
- * first frame of an animation, CMYK, gray and 16 bits converted. Embedded color profiles are not
- * applied, as PIL does not.
+ * first frame of an animation, CMYK, gray and 16 bits converted. Embedded color profiles of RGB and
+ * gray images are not applied, as PIL does not.
+ *
+ * Decisions that differ from PIL's `convert('RGB')`, as its pixels are no image that people see there:
+ * transparent pixels show white (PIL shows the color that the file hides beneath them); 16-bit gray
+ * is scaled to 8 bits (PIL clips at 255, so nearly all is white); CMYK goes through libvips' profile of
+ * inks (PIL takes 255 − ink − black).
  *
  * @throws BantamError on truncated and corrupt files, on what is no image, and on images with sides of more
  * than 65,535 pixels or more than 2²⁷ pixels in all.
