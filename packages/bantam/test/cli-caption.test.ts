@@ -99,7 +99,10 @@ describe('bantam data caption', () => {
     const { status, stdout, stderr } = await bantam(args, { cwd, env });
     assert.equal(status, 0, stderr);
     assert.match(stderr, /last line of "parts\.jsonl" was cut off \(15 bytes\)/);
-    assert.match(stdout, /captions of \d+ images written \(\d+ images were captioned before\): parts\.jsonl/);
+    assert.match(
+      stdout,
+      /captions of \d+ images written \(\d+ images were captioned before\): parts\.jsonl/,
+    );
     assert.equal(read('parts.jsonl'), read('whole.jsonl'));
     await slow.close();
   });
