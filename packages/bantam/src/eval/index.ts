@@ -37,6 +37,13 @@ export {
 } from './load-for-inference.js';
 export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
 export type { Scores } from './metrics.js';
+export {
+  answersAll,
+  queryHits,
+  type AnsweredQuery,
+  type QueryHitsOptions,
+  type QueryRank,
+} from './query-hits.js';
 export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
 export { retrieval, type RetrievalInput } from './retrieval.js';
 export { search, type SearchOptions } from './search.js';
