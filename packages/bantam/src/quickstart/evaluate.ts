@@ -34,8 +34,8 @@ export async function evaluateQuickstart({
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
   const { loaded, precision } = await loadForInference(paths.model, { precision: 'auto' });
-  const { queries, evaluation, index } = recipe;
-  const options = { queries, precision, onProgress };
+  const { queries, answered, evaluation, index } = recipe;
+  const options = { queries, answered, precision, onProgress };
   const gathered = await gatherEvaluation(loaded, [evaluation], options);
   const embedded = await embedSource(loaded, await openSource(index), {
     precision,

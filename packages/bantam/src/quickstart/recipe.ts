@@ -1,3 +1,6 @@
+import type { AnsweredQuery } from '../eval/index.js';
+import { naturalQueries } from './natural-queries.js';
+
 /** What the quickstart trains, on what, and how: the one place to tune it. */
 export interface QuickstartRecipe {
   readonly model: string;
@@ -10,6 +13,8 @@ export interface QuickstartRecipe {
   readonly index: string;
   /** Texts whose best pictures the report shows. */
   readonly queries: readonly string[];
+  /** Searches that the evaluation judges. */
+  readonly answered: readonly AnsweredQuery[];
 }
 
 /**
@@ -42,4 +47,5 @@ export const quickstartRecipe: QuickstartRecipe = {
     'a person running',
     'transport by water',
   ],
+  answered: naturalQueries,
 };

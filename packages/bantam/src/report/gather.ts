@@ -4,6 +4,7 @@ import {
   encodeTexts,
   evaluate,
   ImageIndex,
+  type AnsweredQuery,
   type EmbeddedDataset,
   type EncodeOptions,
   type EvalDataset,
@@ -12,9 +13,11 @@ import {
 import type { LoadedModel } from '../models/index.js';
 import type { ConfusionExample, Picture, ReportData, SearchStrip } from './report-data.js';
 
-export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks'> {
+export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks' | 'queries'> {
   /** Texts to find pictures for. */
   readonly queries: readonly string[];
+  /** Searches to judge, see `queries` of {@link EvaluateOptions}. */
+  readonly answered?: readonly AnsweredQuery[];
   /** Pictures shown for each text. 8 by default. */
   readonly hits?: number;
   /** Confusions shown for each data set that is shown. 4 by default. */
@@ -40,7 +43,7 @@ const lookalikesShown = 3;
 export async function gatherEvaluation(
   loaded: LoadedModel,
   specs: readonly (string | EvalDataset)[],
-  { queries, hits = 8, confusions = 4, ...options }: GatherOptions,
+  { queries, answered = [], hits = 8, confusions = 4, ...options }: GatherOptions,
 ): Promise<GatheredEvaluation> {
   const vectors = await queryVectors(loaded, queries, options);
   const strips: SearchStrip[][] = queries.map(() => []);
@@ -63,7 +66,7 @@ export async function gatherEvaluation(
       });
     }
   };
-  const results = await evaluate(loaded, specs, { ...options, onEmbedded });
+  const results = await evaluate(loaded, specs, { ...options, queries: answered, onEmbedded });
   const examples: ConfusionExample[] = [];
   for (const { source, dataset, rowOf } of shown) {
     const [labels] = Object.keys(source.labelSets);
