@@ -12,6 +12,7 @@ export {
   type TrainerConfig,
   type TrainSettings,
 } from './config.js';
+export { chooseModel, distinctImages, vitFrom, type ModelChoice } from './choose-model.js';
 export { createTrainer, type CreateTrainerOptions, type TrainerSetup } from './create-trainer.js';
 export type { TrainEvent, TrainResult } from './events.js';
 export { readMetrics, type MetricsRow } from './metrics.js';

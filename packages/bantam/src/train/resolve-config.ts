@@ -20,7 +20,10 @@ import { defaultValidationSettings } from './validation-settings.js';
 
 /** What a run is to be. */
 export interface RunOptions {
-  /** A preset's name, or a configuration; may be left out with {@link init}. */
+  /**
+   * A preset's name, or a configuration. Default: that of {@link init}, else the one that
+   * `chooseModel` finds for the number of distinct images.
+   */
   model?: string | ModelConfig;
   /** Source specification, such as `emoji` or `csv:pairs.csv`. */
   data: string;

@@ -5,6 +5,7 @@ import { paddedAs, type ModelConfig } from '../models/index.js';
 import { loadTokenizer, type Tokenizer } from '../text/index.js';
 import { nothingSpent, type Spent } from './budget.js';
 import { listCheckpoints, readCheckpointState } from './checkpoint.js';
+import { chooseModel, distinctImages } from './choose-model.js';
 import { freshWeights, type TrainSettings } from './config.js';
 import type { TrainResult } from './events.js';
 import { checkInitialWeights, loadInitialModels } from './initialize.js';
@@ -104,11 +105,13 @@ async function prepared<T>(
 ): Promise<T> {
   const { init = '', initImage = '' } = options;
   using initial = await loadInitialModels({ model: init, image: initImage });
-  const config = resolveConfig(options, initial.model);
+  const opened = needsModel(options) ? await openSource(options.data) : null;
+  const model = opened === null ? {} : { model: announceChoice(opened, options) };
+  const config = resolveConfig({ ...options, ...model }, initial.model);
   const validator = await validatorOf(config, options.openValidator);
   using strategyModels = await loadStrategyModels(config.strategy);
   const { models, reinforced } = strategyModels;
-  const source = await openSource(options.data);
+  const source = opened ?? (await openSource(options.data));
   if (config.augment.length === 0) {
     config.augment = reinforced?.augment ?? resolveAugment(source.augment);
   }
@@ -121,6 +124,17 @@ async function prepared<T>(
   config.model = fitText(config.model, tokenizer);
   checkInitialWeights(initial, config);
   return await body({ config, source, tokenizer, validator, initial, models, reinforced });
+}
+
+/** A run that starts from no model directory and names no model: one is chosen for it. */
+function needsModel({ model, init, initImage }: RunOptions): boolean {
+  return model === undefined && init === undefined && initImage === undefined;
+}
+
+function announceChoice(source: Source, { onEvent }: TrainControl): string {
+  const { model, reason } = chooseModel(distinctImages(source));
+  onEvent?.({ kind: 'note', message: reason });
+  return model;
 }
 
 /** Reads all that a run with a directory goes on with. */

@@ -35,7 +35,10 @@ export function addTrain(program: Command): void {
   const command = program
     .command('train')
     .description('train a model from scratch, or go on with a run that was interrupted')
-    .option('--model <preset>', 'model preset, e.g. ViT-Nano-8-64 or ViT-S-16')
+    .option(
+      '--model <preset>',
+      'model preset, e.g. RN50 or ViT-S-16 (default: by the number of distinct images)',
+    )
     .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
     .option('--out <run>', 'folder of the run, made by this command')
     .option('--budget <amount>', 'when to stop: 30m, 2h, 100ksamples, 1e15flops')
@@ -64,11 +67,11 @@ export function addTrain(program: Command): void {
     .option('--plan', 'only say how much memory and time it would take, with --resume what remains')
     .option('--resume <run>', 'go on with this run from its last checkpoint');
   examples(command, [
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
+    'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
+    'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
+    'bantam train --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
+    'bantam train --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --plan',
@@ -118,6 +121,7 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     data,
     out,
     budget,
+    init,
     precision,
     validate,
     patience,
@@ -126,9 +130,8 @@ function trainOptions(flags: TrainFlags): TrainOptions {
     set = {},
     ...rest
   } = flags;
-  const { init } = rest;
-  if (data === undefined || out === undefined || budget === undefined || !(model ?? init)) {
-    const missing = Object.entries({ model: model ?? init, data, out, budget })
+  if (data === undefined || out === undefined || budget === undefined) {
+    const missing = Object.entries({ data, out, budget })
       .filter(([, value]) => value === undefined)
       .map(([name]) => `--${name}`);
     throw new UsageError(
