@@ -18,12 +18,13 @@ export interface QuickstartRecipe {
 }
 
 /**
- * Tuned for five minutes on two cores with matrix units. Steps count more than the size of a batch
- * here, and samples more than the fineness of patches; captions are cut where few are longer.
- * Augmentation and caption recipe are the emoji data's own.
+ * Tuned for five minutes on two cores. Two thousand concepts in four styles are few images, of which
+ * a convolutional tower learns more than a ViT in the same time, with matrix units or without. Steps
+ * count more than the size of a batch; captions are cut where few are longer. Augmentation and caption
+ * recipe are the emoji data's own.
  */
 export const quickstartRecipe: QuickstartRecipe = {
-  model: 'ViT-Nano-16-64',
+  model: 'ModifiedResNet-Nano-64',
   data: 'emoji?split=train',
   settings: {
     'tokenizer.contextLength': '16',
