@@ -25,7 +25,7 @@ const { values } = parseArgs({
   },
 });
 
-/** One preset of each kind for images of 64 pixels; of the two plain ViTs the quickstart's. */
+/** One preset of each kind for images of 64 pixels; of the two plain ViTs the cheaper. */
 const towers = [...presets.keys()].filter(
   (name) => name.includes('Nano') && name !== 'ViT-Nano-8-64',
 );

@@ -106,7 +106,7 @@ export function packInto(folder, target) {
  * Writes the package that holds a compiled addon.
  *
  * @param {object} options
- * @param {string} options.torch folder of @bantam/torch as it is packed
+ * @param {string} options.torch packed folder of @bantam/torch
  * @param {string} options.built folder of its compiled addon
  * @param {string} options.folder where the package goes
  */

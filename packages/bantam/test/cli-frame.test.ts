@@ -56,7 +56,7 @@ describe('bantam', () => {
       usage(['train', '--bugdet', '5m'], /unknown option '--bugdet' \(did you mean --budget\?\)/),
       usage(['train', '--seed', 'x'], /'--seed <n>' argument 'x' is invalid: It must be a whole/),
       usage(['train', '--set', 'lr'], /'lr' is invalid: It must be written name=value/),
-      usage(['train'], /needs --model, --data, --out, --budget/),
+      usage(['train'], /needs --data, --out, --budget/),
       usage(['train', '--resume', 'run', '--data', 'emoji'], /leave out --data/),
       usage(['data', 'get'], /missing required argument 'name'/),
       usage(['data', 'get', 'emojis'], /Allowed choices are emoji/),

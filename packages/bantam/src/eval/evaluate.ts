@@ -13,7 +13,8 @@ import {
   type EmbedProgress,
   type EmbedSourceOptions,
 } from './embed.js';
-import { encodeTexts } from './encode.js';
+import { encodeTexts, type EncodeOptions } from './encode.js';
+import { answersAll, queryHits, type AnsweredQuery, type QueryRank } from './query-hits.js';
 import type { Scores } from './scores.js';
 import { retrieval } from './retrieval.js';
 import { fillTemplate, resolveTemplates } from './templates.js';
@@ -29,7 +30,8 @@ export interface EvaluationResult extends Scores {
   readonly dataset: EvalDataset['name'];
   readonly spec: EvalDataset['spec'];
   readonly kind?: NonNullable<EvalDataset['kind']>;
-  readonly task: EvalTask;
+  /** `queries`: the searches of {@link EvaluateOptions.queries}. */
+  readonly task: EvalTask | 'queries';
   /** Images that took part. */
   readonly samples: number;
   /** Zero-shot: which of the source's classifications. */
@@ -42,6 +44,8 @@ export interface EvaluationResult extends Scores {
   readonly confusions?: readonly Confusion<string>[];
   /** Retrieval: number of distinct captions. */
   readonly captions?: number;
+  /** Queries: the rank of each one's first right answer. */
+  readonly ranks?: readonly QueryRank[];
   /** Images that could not be read and so did not take part. */
   readonly quarantined: number;
 }
@@ -59,6 +63,8 @@ export interface EvaluateOptions
   readonly tasks?: readonly EvalTask[];
   /** Prompts or the name of a list, see {@link resolveTemplates}; the source's own by default. */
   readonly templates?: string | readonly string[];
+  /** Searches to judge on every data set that holds an answer to each of them. None by default. */
+  readonly queries?: readonly AnsweredQuery[];
   readonly onProgress?: (progress: EmbedProgress & { dataset: string }) => void;
   /** Called with each data set before its embeddings are freed. */
   readonly onEmbedded?: (embedded: EmbeddedDataset) => void | Promise<void>;
@@ -92,6 +98,7 @@ export async function evaluate(
         const embedded = { dataset, source, embeddings };
         if (tasks.includes('zero-shot')) results.push(...(await classify(embedded, classifiers)));
         if (tasks.includes('retrieval')) results.push(retrieve(embedded));
+        results.push(...(await searched(embedded, loaded, options)));
         await options.onEmbedded?.(embedded);
       } finally {
         disposeEmbeddings(embeddings);
@@ -163,6 +170,40 @@ function retrieve({ dataset, embeddings }: EmbeddedDataset): EvaluationResult {
   };
 }
 
+/** The searches on a data set that holds an answer to each of them. */
+async function searched(
+  { dataset, source, embeddings }: EmbeddedDataset,
+  loaded: LoadedModel,
+  options: EvaluateOptions,
+): Promise<EvaluationResult[]> {
+  const { queries = [] } = options;
+  const { image, keys, records, quarantined } = embeddings;
+  const captions = Array.from(records, (record) => source.record(record).captions[0] ?? '');
+  if (queries.length === 0 || !answersAll(queries, captions)) return [];
+  const texts = queries.map(({ query }) => query);
+  const text = await encodeTexts(loaded, texts, encodeOptions(options));
+  const scores = scope(() => queryHits({ queries, text, image, captions }));
+  text.dispose();
+  return [
+    {
+      dataset: dataset.name,
+      spec: dataset.spec,
+      ...(dataset.kind !== undefined && { kind: dataset.kind }),
+      task: 'queries',
+      samples: keys.length,
+      ...scores,
+      quarantined: quarantined.length,
+    },
+  ];
+}
+
+function encodeOptions({ precision, batchSize }: EvaluateOptions): EncodeOptions {
+  return {
+    ...(precision !== undefined && { precision }),
+    ...(batchSize !== undefined && { batchSize }),
+  };
+}
+
 /** Classifier weights, made once for data sets that have classes and prompts in common. */
 class ClassifierCache {
   readonly #made = new Map<string, Tensor>();
@@ -181,14 +222,10 @@ class ClassifierCache {
   }
 
   async #make(classes: readonly string[], templates: readonly string[]): Promise<Tensor> {
-    const { precision, batchSize } = this.options;
     const prompts = classes.flatMap((name) =>
       templates.map((template) => fillTemplate(template, name)),
     );
-    const features = await encodeTexts(this.loaded, prompts, {
-      ...(precision !== undefined && { precision }),
-      ...(batchSize !== undefined && { batchSize }),
-    });
+    const features = await encodeTexts(this.loaded, prompts, encodeOptions(this.options));
     const shape = [classes.length, templates.length, this.loaded.config.embedDim];
     const weights = scope(() => classifierWeights(reshape(features, shape)));
     features.dispose();

@@ -36,6 +36,13 @@ export {
   type InferencePrecision,
 } from './load-for-inference.js';
 export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
+export {
+  answersAll,
+  queryHits,
+  type AnsweredQuery,
+  type QueryHitsOptions,
+  type QueryRank,
+} from './query-hits.js';
 export type { Scores } from './scores.js';
 export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
 export { retrieval, type RetrievalInput } from './retrieval.js';

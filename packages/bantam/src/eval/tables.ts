@@ -38,6 +38,12 @@ const classification: Shown = [
   ['mean_per_class_recall', { name: 'per class', kind: 'fraction' }],
 ];
 
+const searches: Shown = [
+  ['hit_rate@1', { name: 'first', kind: 'fraction' }],
+  ['hit_rate@5', { name: 'first five', kind: 'fraction' }],
+  ['hit_rate@10', { name: 'first ten', kind: 'fraction' }],
+];
+
 function retrievalColumns(way: 'image' | 'text'): Shown {
   return [
     [`${way}_retrieval_recall@1`, { name: 'R@1', kind: 'fraction' }],
@@ -60,7 +66,30 @@ export function metricTables(results: readonly EvaluationResult[]): MetricTable[
     }),
     table('Retrieval of images by caption', retrievalColumns('image'), retrieved),
     table('Retrieval of captions by image', retrievalColumns('text'), retrieved),
+    ...searchTables(results.filter(({ task }) => task === 'queries')),
   ].filter(({ rows }) => rows.length > 0);
+}
+
+/** Searches whose right answers are known, and those that none of the first five images answers. */
+function searchTables(results: readonly EvaluationResult[]): MetricTable[] {
+  const counts = [...new Set(results.map(({ ranks = [] }) => ranks.length))];
+  return counts.map((count) => {
+    const rows = results.filter(({ ranks = [] }) => ranks.length === count);
+    return {
+      ...table(`${count} searches in words: a right answer among`, searches, rows),
+      note: missedNote(rows),
+    };
+  });
+}
+
+function missedNote(results: readonly EvaluationResult[]): string {
+  const missed = results.map(({ ranks = [] }) =>
+    ranks.filter(({ rank }) => rank > 5).map(({ query }) => `“${query}”`),
+  );
+  const [first = [], ...others] = missed;
+  const always = first.filter((query) => others.every((queries) => queries.includes(query)));
+  if (always.length === 0) return 'Each search has its answer among the first five somewhere.';
+  return `Nowhere answered among the first five: ${always.join(', ')}.`;
 }
 
 /** Classes of unequal size make a constant answer look good; the reader should know how good. */

@@ -36,8 +36,8 @@ export async function evaluateQuickstart({
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
   const { loaded, precision } = await loadForInference(paths.model, { precision: 'auto' });
-  const { queries, evaluation, index } = preset;
-  const options = { queries, precision, onProgress };
+  const { queries, answered, evaluation, index } = preset;
+  const options = { queries, answered, precision, onProgress };
   const gathered = await gatherEvaluation(loaded, [evaluation], options);
   const embedded = await embedSource(loaded, await openSource(index), {
     precision,

@@ -5,4 +5,5 @@ export {
   type QuickstartOptions,
   type QuickstartResult,
 } from './quickstart.js';
+export { naturalQueries } from './natural-queries.js';
 export { quickstartPreset, type QuickstartPreset } from './preset.js';

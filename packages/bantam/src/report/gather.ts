@@ -5,6 +5,7 @@ import {
   encodeTexts,
   evaluate,
   ImageIndex,
+  type AnsweredQuery,
   type EmbeddedDataset,
   type EncodeOptions,
   type EvalDataset,
@@ -13,9 +14,11 @@ import {
 import type { LoadedModel } from '../models/index.js';
 import type { ConfusionExample, ReportData, SearchStrip, Thumbnail } from './report-data.js';
 
-export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks'> {
+export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks' | 'queries'> {
   /** Queries whose hits the report shows. */
   readonly queries: readonly string[];
+  /** Searches with known answers, see `queries` of {@link EvaluateOptions}. */
+  readonly answered?: readonly AnsweredQuery[];
   /** Images shown per query. Default 8. */
   readonly hits?: number;
   /** Confusions shown per data set. Default 4. */
@@ -41,7 +44,7 @@ const lookalikesShown = 3;
 export async function gatherEvaluation(
   loaded: LoadedModel,
   specs: readonly (string | EvalDataset)[],
-  { queries, hits = 8, confusions = 4, ...options }: GatherOptions,
+  { queries, answered = [], hits = 8, confusions = 4, ...options }: GatherOptions,
 ): Promise<GatheredEvaluation> {
   const vectors = await queryVectors(loaded, queries, options);
   const searches = queries.map((query) => ({ query, strips: [] as SearchStrip[] }));
@@ -64,7 +67,7 @@ export async function gatherEvaluation(
       });
     }
   };
-  const results = await evaluate(loaded, specs, { ...options, onEmbedded });
+  const results = await evaluate(loaded, specs, { ...options, queries: answered, onEmbedded });
   const examples: ConfusionExample[] = [];
   for (const { source, dataset, rowOf } of shown) {
     const [labels] = Object.keys(source.labelSets);

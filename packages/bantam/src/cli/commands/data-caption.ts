@@ -66,7 +66,7 @@ export function addCaption(data: Command): void {
   examples(caption, [
     'bantam data caption --data folder:photos --out captions.jsonl --model runs/coca/model --count 5',
     'bantam data caption --data csv:pairs.csv --out captions.jsonl --endpoint http://localhost:8080 --endpoint-model moondream2',
-    'bantam train --model ViT-Nano-8-64 --data "csv:pairs.csv?captions=captions.jsonl&synthetic=0.5" --out runs/first --budget 30m',
+    'bantam train --data "csv:pairs.csv?captions=captions.jsonl&synthetic=0.5" --out runs/first --budget 30m',
   ]);
   action(caption, async (flags: CaptionFlags) => {
     checkCaptioner(flags);

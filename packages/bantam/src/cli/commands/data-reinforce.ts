@@ -64,7 +64,7 @@ export function addReinforce(data: Command): void {
     .option('--block <n>', 'records per file (default: 256)', positiveInteger);
   examples(reinforce, [
     'bantam data reinforce --data csv:pairs.csv --teacher models/ViT-B-32 --out pairs-reinforced',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --reinforced pairs-reinforced',
+    'bantam train --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --reinforced pairs-reinforced',
   ]);
   action(
     reinforce,

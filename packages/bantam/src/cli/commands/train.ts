@@ -35,7 +35,10 @@ export function addTrain(program: Command): void {
   const command = program
     .command('train')
     .description('train a model, or resume an interrupted run')
-    .option('--model <preset>', 'model preset, e.g. ViT-Nano-8-64 or ViT-S-16')
+    .option(
+      '--model <preset>',
+      'model preset, e.g. RN50 or ViT-S-16 (default: by the number of distinct images)',
+    )
     .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
     .option('--out <run>', 'new folder of the run')
     .option('--budget <amount>', 'training budget: 30m, 2h, 100ksamples, 1e15flops')
@@ -70,11 +73,11 @@ export function addTrain(program: Command): void {
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
     .option('--resume <run>', 'resume this run from its last checkpoint');
   examples(command, [
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/first --budget 30m',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
+    'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
+    'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
+    'bantam train --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
-    'bantam train --model ViT-Nano-8-64 --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
+    'bantam train --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --plan',
@@ -134,8 +137,8 @@ async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
   }
   if (teacher !== undefined) named['strategy.teachers'] = JSON.stringify(teacher);
   const started = model ?? named['init.model'];
-  if (data === undefined || out === undefined || budget === undefined || started === undefined) {
-    const missing = Object.entries({ model: started, data, out, budget })
+  if (data === undefined || out === undefined || budget === undefined) {
+    const missing = Object.entries({ data, out, budget })
       .filter(([, value]) => value === undefined)
       .map(([name]) => `--${name}`);
     throw new UsageError(
@@ -148,7 +151,10 @@ async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
   for (const name of ['teacher', 'reinforced'] as const) {
     if (flags[name] !== undefined) requireStudent(name, named['strategy.type'], strategies, nameOf);
   }
-  const settings = await runSettings(named, () => readModelConfig(started));
+  const settings = await runSettings(named, () => {
+    if (started !== undefined) return readModelConfig(started);
+    throw new UsageError('--set model.… changes a model that --model or --init names; name one.');
+  });
   return {
     ...(model !== undefined && { model }),
     data,

@@ -56,7 +56,7 @@ export const runSchema = group({
         (value) => typeof value === 'string' || isObject(value),
         "a preset's name or a model's configuration",
       ),
-      "A preset's name, or a model's configuration. Default: that of init.model.",
+      "A preset's name, or a model's configuration. Default: that of init.model, else the preset for the number of distinct images.",
     ),
   ),
   ...shared,

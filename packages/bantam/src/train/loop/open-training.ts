@@ -1,8 +1,9 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { openSource } from '../../data/index.js';
+import { openSource, type Source } from '../../data/index.js';
 import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
 import type { RunOptions } from '../config/config.js';
+import { chooseModel, distinctImages } from '../config/choose-model.js';
 import { fitToData, resolveConfig } from '../config/resolve.js';
 import { longestCaption, prepareTokenizer } from '../config/tokenizer.js';
 import type { TrainEvent } from '../monitor/events.js';
@@ -36,10 +37,12 @@ export function openTraining(
   return owning(async (owned) => {
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
-    const wanted = resolveConfig(options, initial.model);
+    const opened = needsModel(options) ? await openSource(options.data) : null;
+    const chosen = opened === null ? {} : { model: announceChoice(opened, control) };
+    const wanted = resolveConfig({ ...options, ...chosen }, initial.model);
     const validator = await validatorOf(wanted, control.openValidator);
     const strategyModels = owned.add(await loadStrategyModels(wanted.strategy));
-    const source = await openSource(wanted.data);
+    const source = opened ?? (await openSource(wanted.data));
     const tokenizer = await prepareTokenizer(wanted, source, initial.model?.tokenizer);
     const reinforcedAugment = strategyModels.reinforced?.augment ?? null;
     const config = fitToData(wanted, { source, tokenizer, reinforcedAugment });
@@ -49,9 +52,21 @@ export function openTraining(
       const message = `The batch is ${batchSize} of the ${source.grouping?.count ?? source.size} samples of ${source.spec} instead of ${wanted.train.batchSize}.`;
       control.onEvent?.({ kind: 'note', message });
     }
-    const opened = { config, source, tokenizer, validator, initial, checkpoint: null };
-    return complete(owned, { ...opened, strategyModels, control });
+    const parts = { config, source, tokenizer, validator, initial, checkpoint: null };
+    return complete(owned, { ...parts, strategyModels, control });
   });
+}
+
+/** A run that names neither a model nor a model directory to start from. */
+function needsModel({ model, init }: RunOptions): boolean {
+  return model === undefined && (init?.model ?? '') === '' && (init?.image ?? '') === '';
+}
+
+/** The preset for the number of distinct images, which a note names with the reason. */
+function announceChoice(source: Source, { onEvent }: TrainControl): string {
+  const { model, reason } = chooseModel(distinctImages(source));
+  onEvent?.({ kind: 'note', message: reason });
+  return model;
 }
 
 /**

@@ -17,7 +17,9 @@ import { emojiSize, emojiStyles } from './styles.js';
 export const emojiCaptions: CaptionTemplates = {
   templates: [
     { weight: 5, template: '{name}' },
-    { weight: 4, template: '{name}, {tags:4}' },
+    { weight: 3, template: '{name}, {tags:4}' },
+    { weight: 2, template: '{tags:1} {tags:1}' },
+    { weight: 1, template: '{tags:1} {subgroup}' },
     { weight: 2, template: '{name}, {subgroup}' },
     { weight: 1, template: 'an emoji of {name}' },
     { weight: 1, template: 'an emoji of {subgroup}, {group}' },
