@@ -51,12 +51,29 @@ const indexRule = {
   },
 };
 
-/** Folders whose indexing has yet to be checked. */
-const indexingNotYetClean = [
-  'packages/torch/install/**',
-  'packages/bantam/src/{captioning,data,eval,losses,models,text,train}/**',
-  'packages/bantam/test/!(cli-*)*',
-  'packages/bantam/test/cli-{caption,shards}*',
+/**
+ * Files in which a default on indexed access invents nothing: loops of numeric kernels, where a check in
+ * every step would cost; look-ups by a name that may be absent; and tests, which a wrong value fails.
+ */
+const indexingExempt = [
+  'packages/bantam/src/data/augment/{affine,blur,color,operations,tone}.ts',
+  'packages/bantam/src/data/images/decode.ts',
+  'packages/bantam/src/data/sources/tar.ts',
+  'packages/bantam/src/eval/{image-index,ranks}.ts',
+  'packages/bantam/src/losses/assignment.ts',
+  'packages/bantam/src/captioning/post-json.ts',
+  'packages/bantam/src/data/sources/{shard-index,shard-names,table-source}.ts',
+  'packages/bantam/src/data/sources/emoji/names.ts',
+  'packages/bantam/src/eval/{tables,validator}.ts',
+  'packages/bantam/src/models/blocks/cross-attention.ts',
+  'packages/bantam/src/models/io/formats/openai.ts',
+  'packages/bantam/src/models/surgery/{inherit-slice,layer-decay}.ts',
+  'packages/bantam/src/text/clip-tokenizer.ts',
+  'packages/bantam/src/train/loop/{gradients,open-training,trainer}.ts',
+  'packages/torch/install/{compile,toolchain}.js',
+  'packages/bantam/{src,test}/**/*.test.ts',
+  'packages/torch/install/*.test.js',
+  'packages/bantam/test/**',
 ];
 
 export default tseslint.config(
@@ -112,6 +129,6 @@ export default tseslint.config(
       },
     },
   },
-  { files: ['**/*.ts', '**/*.js'], ignores: indexingNotYetClean, ...indexRule },
+  { files: ['**/*.ts', '**/*.js'], ignores: indexingExempt, ...indexRule },
   ...folders.map((name, index) => layerRule(name, folders.slice(index + 1))),
 );

@@ -105,7 +105,8 @@ await runParallel(tasks, Number(values.jobs), async (task) => {
         result.task === kind &&
         (result.labels ?? 'subgroup') === 'subgroup',
     );
-    return 100 * (found?.metrics[metric] ?? NaN);
+    if (found === undefined) throw new Error(`${dataset} has no ${kind}.`);
+    return 100 * found.metrics[metric];
   });
   const missed = results.flatMap(({ dataset, ranks = [] }) =>
     ranks.map((one) => ({ dataset, ...one })),

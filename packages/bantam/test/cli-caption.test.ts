@@ -171,7 +171,7 @@ describe('bantam data caption', () => {
 });
 
 describe('synthetic captions', () => {
-  it('are shown, and trained on with the share that is said', async () => {
+  it('are shown, and trained on with the stated probability', async () => {
     const data = 'folder:shapes?captions=whole.jsonl&synthetic=0.25';
     const shown = await bantam(['data', 'inspect', data], { cwd, env });
     assert.match(shown.stdout, /^synthetic +72 captions of 24 records, by endpoint:eye$/m);

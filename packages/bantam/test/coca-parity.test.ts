@@ -13,7 +13,7 @@ import {
 import { readModelFixture } from './model-fixtures.js';
 import { assertGradient, assertValues, find, openReference, part } from './tower-fixture.js';
 
-/** What a model makes of images and captions. */
+/** A model's outputs for images and captions. */
 function outputs(model: Clip, pixels: Tensor, ids: Tensor) {
   const image = model.visual.encode(pixels, { tokens: true });
   const text = model.text.encode(ids, { tokens: true });

@@ -114,7 +114,7 @@ describe("Hugging Face's format", () => {
     });
   }
 
-  it('takes preprocessing from the processor', async () => {
+  it('takes preprocessing from the preprocessor', async () => {
     const { preprocess } = await loadModel(path('clip-gelu'));
     assert.deepEqual(preprocess, {
       size: 24,
@@ -168,13 +168,13 @@ describe("Hugging Face's format", () => {
       'means of two channels',
       'preprocessor_config.json',
       (document) => Object.assign(document, { image_mean: [0.5, 0.5] }),
-      /"image_mean" of the processor is \[0\.5,0\.5\], but Bantam needs three numbers/,
+      /"image_mean" of the preprocessor is \[0\.5,0\.5\], but Bantam needs three numbers/,
     ],
     [
       'images of another size',
       'preprocessor_config.json',
       (document) => Object.assign(document, { crop_size: 20 }),
-      /"crop_size" of the processor is 20, but Bantam needs the model's own 24 pixels/,
+      /"crop_size" of the preprocessor is 20, but Bantam needs the model's own 24 pixels/,
     ],
   ];
   for (const [what, file, change, message] of refused) {

@@ -13,7 +13,7 @@ import {
 
 const tiny = { patchSize: 8, width: 12, layers: 1, mlpRatio: 2 };
 const vit = { ...tiny, type: 'vit', imageSize: 32, headWidth: 6 };
-/** Of each tower the configuration, and what stands before its names in OpenCLIP. */
+/** Of each tower the configuration, and the prefix of its names in OpenCLIP. */
 const towers: Record<string, { vision: object; trunk?: boolean; embedDim?: number }> = {
   vit: { vision: vit },
   'vit-sin-cos': { vision: { ...vit, posEmbedType: 'sin_cos_2d' } },

@@ -4,7 +4,7 @@ import { loadSafetensors, type Tensor } from '@bantam/torch';
 
 const folder = new URL('../fixtures/models/', import.meta.url);
 
-/** What OpenCLIP's trainer gave, see fixtures/generate_models.py. */
+/** Results of OpenCLIP's trainer, see fixtures/generate_models.py. */
 export interface TrainingRecord {
   readonly noDecay: readonly string[];
   /** Before each step. */

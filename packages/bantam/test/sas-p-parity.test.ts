@@ -51,7 +51,7 @@ function assertValues(actual: Tensor, expected: Tensor, what: string): void {
 
 function assertGradient(actual: Tensor | null | undefined, expected: Tensor, what: string): void {
   const wanted = expected.toArray();
-  // What nothing depends on has no gradient, which is 0.
+  // A parameter that nothing depends on has no gradient, which is 0.
   const found = actual?.toArray() ?? wanted.map(() => 0);
   assert.equal(found.length, wanted.length, what);
   const error = Math.hypot(...found.map((value, i) => value - (wanted[i] ?? NaN)));

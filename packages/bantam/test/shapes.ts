@@ -17,7 +17,7 @@ export function temporaryFolder(): Promise<string> {
 
 /**
  * CounterRng coloured shapes of 64 pixels into `folder`: one folder per class such as `red circle`, and
- * `pairs.csv` with the captions. Sizes and places differ from image to image and from one
+ * `pairs.csv` with the captions. Sizes and positions differ from image to image and from one
  * `variant` to another.
  */
 export async function drawShapes(

@@ -78,7 +78,7 @@ export function assertGradient(
   assert.ok(error <= 1e-4 * size + slack, `gradient of ${name}: ${error} of ${size}`);
 }
 
-/** What {@link describeTowerParity} compares. */
+/** Options of {@link describeTowerParity}. */
 export interface TowerParityOptions {
   /** Fixture's path in fixtures/models, without its ending. */
   readonly fixture: string;
@@ -153,7 +153,7 @@ export function itWorksInBfloat16({ fixture, create }: TowerParityOptions): void
   });
 }
 
-/** What {@link itDropsBranchesInTrainingOnly} needs. */
+/** Options of {@link itDropsBranchesInTrainingOnly}. */
 export interface DropPathOptions {
   readonly imageSize: number;
   /** Makes a tower in training mode, with the given probability of dropping a branch. */

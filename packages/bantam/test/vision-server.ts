@@ -20,7 +20,7 @@ export interface Asked {
   readonly number: number;
 }
 
-/** What it answers: a status with a body, or texts, one for each choice. */
+/** An answer: a status with a body, or texts, one for each choice. */
 export type Reply =
   | { readonly status?: number; readonly body: string; readonly headers?: Record<string, string> }
   | readonly string[]
@@ -35,7 +35,7 @@ export interface VisionServer {
   close(): Promise<void>;
 }
 
-/** A server with OpenAI's chat interface on this machine, which answers as it is told. */
+/** A server with OpenAI's chat interface on this machine, which answers as told. */
 export async function serveVision(
   answer: (asked: Asked) => Reply,
   { delay = 0 }: { /** Milliseconds before each answer. */ delay?: number } = {},

@@ -85,7 +85,7 @@ export function hashRecord(record) {
 }
 
 /**
- * Puts the addons and `build/build.json` in place: as they are, from the user's
+ * Puts the addons and `build/build.json` in place: those that are there, from the user's
  * cache, or compiled.
  *
  * @param {object} options

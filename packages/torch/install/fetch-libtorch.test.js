@@ -7,7 +7,7 @@ import { LIBTORCH_VERSION } from './libtorch-version.js';
 import { libtorchFiles, temporaryFolder, writeFiles } from './testing.js';
 
 /**
- * A stand-in for Python whose pip copies the folder `wheel` and notes its arguments in `calls`.
+ * A dummy Python whose pip copies the folder `wheel` and notes its arguments in `calls`.
  *
  * @param {string} folder
  * @param {Record<string, string>} wheel files that pip installs

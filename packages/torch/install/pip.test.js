@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { InstallError } from './install-error.js';
 import { pipError } from './pip.js';
 
-/** What pip prints, and what the user should read in our sentence. */
+/** Outputs of pip, and the words that our sentence must have. */
 const CASES = /** @type {const} */ ([
   [
     "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError(...: Failed to establish a new connection: [Errno 111] Connection refused')\nERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)\nERROR: No matching distribution found for torch==2.13.0",

@@ -1,4 +1,4 @@
-/** What {@link setup} put in place. */
+/** Result of {@link setup}. */
 export interface Setup {
   readonly libtorch: { readonly version: string; readonly path: string };
   /** How the addon came, e.g. `compiled in 40 s`. */

@@ -30,7 +30,7 @@ constexpr size_t kLarge = size_t{1} << 20;  // blocks from here on are cached
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kMost = size_t{1} << 62;  // no computer has more, and sums with it do not overflow
 
-/// Stands before each block's data.
+/// Precedes each block's data.
 struct Header {
   size_t requested;
   size_t block;  // the whole block, header included

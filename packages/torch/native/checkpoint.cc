@@ -181,7 +181,7 @@ class ReturnedHook final : public SavedVariableHooks {
   Checkpoint& checkpoint_;
 };
 
-/// libtorch's engine, which asks us what to do with a tensor before it keeps it.
+/// libtorch's autograd engine, which asks us what to do with a tensor before it keeps it.
 class Engine final : public torch::autograd::Engine {
  public:
   std::unique_ptr<SavedVariableHooks> get_default_saved_variable_hooks() override {

@@ -5,7 +5,7 @@
 
 namespace bantam {
 
-/// Takes down where a random stream stands before the function of a checkpoint first draws from it.
+/// Takes down the position of a random stream before the function of a checkpoint first draws from it.
 void note_draw(const at::Generator& generator);
 
 }  // namespace bantam

@@ -1,5 +1,5 @@
 // The instruction level of Bantam's kernels, decided here for both addons: the highest that the build, the
-// processor and BANTAM_MAX_ISA allow. No libtorch, as the image addon has none.
+// CPU and BANTAM_MAX_ISA allow. No libtorch, as the image addon has none.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace bantam {
 
 /// Each level has the instructions of those before it: plain C++; AVX2 with FMA; AVX-512 F, BW, CD, DQ and
-/// VL; AVX512-BF16; the matrix units (AMX).
+/// VL; AVX512-BF16; AMX.
 enum class Level { plain, avx2, avx512, avx512_bf16, amx };
 
 /// As BANTAM_MAX_ISA has them.
@@ -19,7 +19,7 @@ constexpr const char* kLevelNames[] = {"default", "avx2", "avx512", "avx512_bf16
 /// What BANTAM_MAX_ISA asks for.
 struct Limit {
   Level level = Level::amx;
-  bool emulated = false;  // the matrix units in software, for tests
+  bool emulated = false;  // AMX in software, for tests
   bool known = true;
 };
 
@@ -46,10 +46,10 @@ inline const Limit& limit() {
 inline std::string limit_error() {
   if (limit().known) return {};
   return std::string("BANTAM_MAX_ISA is '") + limit_text() +
-         "': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the processor has.";
+         "': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.";
 }
 
-/// The level without the matrix units, which a process has to ask for.
+/// The level without AMX, which a process has to ask for.
 inline Level vector_level() {
   static const Level found = [] {
     Level level = Level::plain;

@@ -1,4 +1,4 @@
-// What libtorch is and what it runs on.
+// Version and machine of libtorch.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>

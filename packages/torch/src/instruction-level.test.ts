@@ -42,7 +42,7 @@ describe('BANTAM_MAX_ISA', () => {
     for (const module of ['./index.js', './image.js']) {
       assert.equal(
         under('AVX2', module, 'TorchError'),
-        "TorchError: BANTAM_MAX_ISA is 'AVX2': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the processor has.",
+        "TorchError: BANTAM_MAX_ISA is 'AVX2': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.",
       );
     }
   });

@@ -136,7 +136,7 @@ export function group<const E extends Entries>(entries: E): Group<E> {
   return v.strictObject(entries);
 }
 
-/** Whether a value is a JSON object: no array, not null. */
+/** Tells a JSON object from other values: no array, not null. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -184,7 +184,7 @@ export function readSettings<const S extends AnySchema>(
 /** The first thing that is wrong with a value. */
 interface Problem {
   readonly kind: 'unknown' | 'missing' | 'refused';
-  /** Where it is; empty for the value itself. */
+  /** Path of it; empty for the value itself. */
   readonly keys: readonly (string | number)[];
   /** Names of the members beside it. */
   readonly siblings: readonly string[];

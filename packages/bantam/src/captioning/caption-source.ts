@@ -56,7 +56,7 @@ export interface CaptionSummary {
 
 /**
  * Writes captions of a source's images to a file, a line for each image, in the source's order.
- * Each line is in the file as soon as it is known. After a run that was ended at any moment, the same
+ * Each line is in the file as soon as its caption is known. After a run that was ended at any moment, the same
  * call goes on: it takes the images that have no captions yet. Images that are broken, or for
  * which the captioner finds nothing, are named in `OUT.quarantine.jsonl` and tried again by the
  * next call.

@@ -33,7 +33,7 @@ export class CaptionWriter {
   }
 
   /**
-   * Begins a caption file, or goes on with one that was made with the same settings: a last line that
+   * Begins a caption file, or resumes one that was made with the same settings: a last line that
    * was cut off is dropped with a note.
    *
    * @throws BantamError when the file is no caption file, was made with other settings (the

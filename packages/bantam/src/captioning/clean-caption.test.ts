@@ -24,7 +24,7 @@ describe('cleanCaption', () => {
     }
   });
 
-  it('leaves captions as they are that only look alike', () => {
+  it('leaves captions unchanged that only look alike', () => {
     const captions = [
       'The caption on the wall says: no entry',
       '"Stop" is what the sign says, not "go"',

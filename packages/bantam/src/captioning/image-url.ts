@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import type { CaptionImage } from './captioner.js';
 
 /**
- * An image as a data URL that vision endpoints take: the file as it is where it is an upright JPEG
+ * An image as a data URL that vision endpoints take: the file unchanged where it is an upright JPEG
  * or PNG without transparency, of at most `size` pixels on its longer side; else the pixels that
  * training sees, shrunk to it, as JPEG of quality 90.
  */

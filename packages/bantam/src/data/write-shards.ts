@@ -35,7 +35,7 @@ const manifestFile = 'pack.json';
 
 /**
  * Writes a source as tar shards in webdataset's layout, `00000.tar` and so on, in the source's
- * order. A sample is its image's file as it is (PNG where it is no JPEG, PNG or WebP), its first
+ * order. A sample is its image's file unchanged (PNG where it is no JPEG, PNG or WebP), its first
  * caption as `.txt`, its label as `.cls`, and key, captions (synthetic
  * ones as well), label and metadata as `.json`.
  *

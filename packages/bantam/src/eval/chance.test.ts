@@ -31,7 +31,7 @@ describe('retrievalChance', () => {
     assert.equal(orders.length, 720);
     const meanOf = (value: (place: number) => number): number => {
       const total = positives.map((right) =>
-        orders.reduce((sum, places) => sum + value(Math.min(...places.slice(0, right)) + 1), 0),
+        orders.reduce((sum, order) => sum + value(Math.min(...order.slice(0, right)) + 1), 0),
       );
       return total.reduce((sum, part) => sum + part) / orders.length / positives.length;
     };

@@ -8,7 +8,7 @@ describe('confusions', () => {
   const labels = Int32Array.of(0, 0, 0, 1, 1, 2, 2, -1, 1, 0);
   const taken = Int32Array.of(1, 1, 0, 2, 2, 0, 2, 0, 1, 2);
 
-  it('come by how many images they cost, then by their share of the class', () => {
+  it('come by how many images they cost, then by their fraction of the class', () => {
     assert.deepEqual(confusions({ classes, labels, predicted: taken }), [
       { truth: 'dog', predicted: 'fox', count: 2, of: 3, examples: [3, 4] },
       { truth: 'cat', predicted: 'dog', count: 2, of: 4, examples: [0, 1] },

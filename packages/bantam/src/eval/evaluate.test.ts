@@ -74,7 +74,7 @@ describe('evaluate', () => {
     assert.deepEqual([...prompts].sort(), ['cat in snow', 'dog in snow', 'my cat', 'my dog']);
   });
 
-  it('refuses unknown tasks, and zero-shot where nothing has a class', async () => {
+  it('refuses unknown tasks, and zero-shot if nothing has a class', async () => {
     const tasks = ['retrival'] as unknown as ['retrieval'];
     await assert.rejects(evaluate(loaded, [`csv:${table}`], { tasks }), /mean "retrieval"/);
     const zeroShot = { tasks: ['zero-shot'] as const };
@@ -95,7 +95,7 @@ describe('evalDatasets', () => {
     for (const { spec } of datasets) assert.match(spec, /skin=default/);
   });
 
-  it('takes anything else as it is', () => {
+  it('takes anything else unchanged', () => {
     const spec = 'emoji?style=noto';
     assert.deepEqual(evalDatasets(spec), [{ name: spec, spec }]);
   });

@@ -135,7 +135,7 @@ async function classify(
   const results: EvaluationResult[] = [];
   for (const [name, labelSet] of Object.entries(source.labelSets)) {
     const { classes } = labelSet;
-    const labels = records.map((record) => labelSet.labels[record] ?? -1);
+    const labels = records.map((record) => at(labelSet.labels, record));
     const weights = await classifiers.weights(labelSet);
     const scores = zeroShot({ image, weights, classes, labels });
     results.push({
@@ -178,7 +178,10 @@ async function searched(
 ): Promise<EvaluationResult[]> {
   const { queries = [] } = options;
   const { image, keys, records, quarantined } = embeddings;
-  const captions = Array.from(records, (record) => source.record(record).captions[0] ?? '');
+  const captions = Array.from(records, (record) => {
+    const [caption = ''] = source.record(record).captions;
+    return caption;
+  });
   if (queries.length === 0 || !answersAll(queries, captions)) return [];
   const texts = queries.map(({ query }) => query);
   const text = await encodeTexts(loaded, texts, encodeOptions(options));

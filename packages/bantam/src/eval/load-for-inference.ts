@@ -10,7 +10,7 @@ import {
 import { resolvePrecision } from '../base/precision.js';
 
 /**
- * Number format of inference. `auto` is bf16 where the processor has instructions for
+ * Number format of inference. `auto` is bf16 where the CPU has instructions for
  * it, else fp32. With `int8` the linear layers of the towers' blocks multiply int8, see
  * {@link quantizeModel}, and all else is as with `auto`.
  */
@@ -24,7 +24,7 @@ export interface InferenceModel {
 
 /**
  * {@link loadModel} for inference in a precision, with branches and batch norms merged where there are
- * any, and weights kept in that precision and in the processor's order. The model is neither for training nor for saving.
+ * any, and weights kept in that precision and in the CPU's order. The model is neither for training nor for saving.
  *
  * @throws BantamError as {@link loadModel}.
  */

@@ -30,7 +30,7 @@ export interface QueryHitsOptions {
 
 const cutoffs = [1, 5, 10];
 
-/** Whether each query has an answer among images with these captions. */
+/** True if each query has an answer among images with these captions. */
 export function answersAll(
   queries: readonly AnsweredQuery[],
   captions: readonly string[],

@@ -9,7 +9,7 @@ describe('templates', () => {
     assert.deepEqual(Object.fromEntries(sizes), expected);
   });
 
-  it('take the class name as it is', () => {
+  it('take the class name unchanged', () => {
     assert.equal(
       fillTemplate('a {} and the {}', "$& $1 cat's"),
       "a $& $1 cat's and the $& $1 cat's",

@@ -16,7 +16,7 @@ function build(name: string) {
 const randomPixels = (size: number, batch = 1) =>
   randn([batch, 3, size, size], new Generator({ seed: 2 }));
 
-/** The part of a tower that stands at the end of a path of fields. */
+/** The part of a tower at the end of a path of fields. */
 function at(tower: ImageTower, path: string): unknown {
   return path
     .split('.')

@@ -52,7 +52,7 @@ describe('clipTokenizer', () => {
     assert.equal(tokenizer.decode(tokenizer.encode('')), '');
   });
 
-  it('numbers the pieces itself if there is no vocabulary, from packed merges too', async () => {
+  it('numbers the tokens itself if there is no vocabulary, from packed merges too', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bantam-clip-'));
     const mergesFile = join(directory, 'bpe.txt.gz');
     await writeFile(mergesFile, gzipSync('"header"\nc a\nca t</w>\n'));

@@ -36,7 +36,7 @@ function reducer(method: TextReduction['method'], length: number, of = tokenizer
   return new TextReducer({ tokenizer: of, reduction: { method, length } });
 }
 
-/** Where `part` stands within `whole`, each id after the one before; fails where it does not. */
+/** Asserts that `whole` holds the ids of `part` in their order. */
 function assertInOrder(part: readonly number[], whole: readonly number[]): void {
   let from = 0;
   for (const id of part) {

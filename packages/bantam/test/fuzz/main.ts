@@ -25,7 +25,7 @@ interface Options {
   readonly limit: number;
   /** MiB that an input may take. */
   readonly memory: number;
-  /** Where failing inputs go. */
+  /** Folder of failing inputs. */
   readonly out: string;
 }
 

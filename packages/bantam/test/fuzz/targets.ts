@@ -33,7 +33,7 @@ const fixture = (path: string): string =>
 const fixtures = (...paths: string[]): Promise<Buffer[]> =>
   Promise.all(paths.map((path) => readFile(fixture(path))));
 
-/** Where a reader refuses an input by what it returns. */
+/** A refusal by return value. */
 class Refused extends Error {}
 
 /** A small image in several formats and shapes. */

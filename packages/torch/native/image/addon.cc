@@ -91,7 +91,7 @@ napi_value resample_image(Call& call) {
   const auto geometry = array_at<int32_t>(call, 1, napi_int32_array, "Int32Array");
   const auto target = bytes_at(call, 2);
   if (geometry.size() != 11) throw OutOfRange("the geometry must have 11 numbers");
-  const Picture from{data.data(), geometry[0], geometry[1]};
+  const Image from{data.data(), geometry[0], geometry[1]};
   const Box box{geometry[2], geometry[3], geometry[4], geometry[5]};
   const Resize resize{box, geometry[6], geometry[7], geometry[8] != 0 ? Filter::bicubic : Filter::bilinear,
                       geometry[9] != 0};

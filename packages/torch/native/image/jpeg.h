@@ -16,7 +16,7 @@ struct Size {
 bool has_jpeg();
 
 /// Decodes a baseline or progressive JPEG file to RGB. It is shrunk by 2, 4 or 8 while its shortest
-/// side keeps `shortest_side` pixels; 0 means never. Where the picture needs more than `room` bytes
+/// side keeps `shortest_side` pixels; 0 means never. Where the image needs more than `room` bytes
 /// nothing is written; the size that it will have is returned all the same.
 ///
 /// Nothing is returned for what is not ordinary: other colours than RGB and grey, an orientation,

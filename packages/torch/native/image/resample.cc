@@ -205,12 +205,12 @@ SplitTaps split_taps(const Taps& taps) {
 /// The horizontal pass in vector form: [box.height, width, 3], with kRowSlack bytes behind it. A step
 /// takes some rows, four or one: (from, stride, rows, to, stride).
 template <typename Step>
-void rows_in_steps(const Picture& from, const Box& box, int width, uint8_t* to, const Step& step) {
+void rows_in_steps(const Image& from, const Box& box, int width, uint8_t* to, const Step& step) {
   const size_t from_stride = static_cast<size_t>(from.width) * 3;
   const size_t to_stride = static_cast<size_t>(width) * 3;
   const uint8_t* first = from.data + box.top * from_stride + static_cast<size_t>(box.left) * 3;
   const uint8_t* end = from.data + from.height * from_stride;
-  // Rows from which a load may reach beyond the picture are copied to where there is room.
+  // Rows from which a load may reach beyond the image are copied to where there is room.
   const ptrdiff_t within = (end - first - box.width * 3 - kRowSlack) / static_cast<ptrdiff_t>(from_stride);
   const int safe = static_cast<int>(std::clamp<ptrdiff_t>(within, 0, box.height));
   int y = 0;
@@ -222,7 +222,7 @@ void rows_in_steps(const Picture& from, const Box& box, int width, uint8_t* to, 
   }
 }
 
-void rows_vector(const Picture& from, const Box& box, const Taps& taps, int width, uint8_t* to, Form form) {
+void rows_vector(const Image& from, const Box& box, const Taps& taps, int width, uint8_t* to, Form form) {
 #ifdef BANTAM_AVX512
   if (form == Form::avx512) {
     const SplitTaps split = split_taps(taps);
@@ -243,7 +243,7 @@ void rows_vector(const Picture& from, const Box& box, const Taps& taps, int widt
 
 #endif
 
-void resample_rows(const Picture& from, const Box& box, const Resize& resize, uint8_t* to, Form form) {
+void resample_rows(const Image& from, const Box& box, const Resize& resize, uint8_t* to, Form form) {
   const size_t from_stride = static_cast<size_t>(from.width) * 3;
   const size_t to_stride = static_cast<size_t>(resize.width) * 3;
   const uint8_t* first = from.data + box.top * from_stride + static_cast<size_t>(box.left) * 3;
@@ -296,7 +296,7 @@ Form best_form() {
   return Form::plain;
 }
 
-void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form) {
+void resample(const Image& from, const Resize& resize, uint8_t* to, Form form) {
   const Box& box = resize.box;
   const size_t bytes = static_cast<size_t>(box.height) * resize.width * 3;
   // Kept from call to call: fresh memory costs about as much as the arithmetic. What an image of an

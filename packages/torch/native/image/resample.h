@@ -1,11 +1,11 @@
-// Resizing of RGB pictures in the fixed-point arithmetic of PIL's Image.resize, bit for bit.
+// Resizing of RGB images in the fixed-point arithmetic of PIL's Image.resize, bit for bit.
 #pragma once
 
 #include <cstdint>
 
 namespace bantam::image {
 
-struct Picture {
+struct Image {
   const uint8_t* data;  // RGB, rows from the top
   int width;
   int height;
@@ -38,10 +38,10 @@ enum class Form { plain, avx2, avx512 };
 /// The last form that the level of level.h has; it has those before it as well.
 Form best_form();
 
-/// Sides of images and results that {@link resample} takes: the places of a row fit into an int.
+/// Sides of images and results that {@link resample} takes: the bytes of a row fit into an int.
 constexpr int kMostSide = 1 << 24;
 
-/// Resizes the part of a picture within the box, which must lie inside it, to [height, width, 3].
-void resample(const Picture& from, const Resize& resize, uint8_t* to, Form form);
+/// Resizes the part of an image within the box, which must lie inside it, to [height, width, 3].
+void resample(const Image& from, const Resize& resize, uint8_t* to, Form form);
 
 }  // namespace bantam::image

@@ -1,4 +1,4 @@
-// The passes of a resize for processors that multiply bytes four at a time (AVX-512 with VNNI and
+// The passes of a resize for CPUs that multiply bytes four at a time (AVX-512 with VNNI and
 // VBMI). Only plain C headers here and in files that include it.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Activations of bfloat16 numbers, for processors with AVX512-BF16; only plain C headers here and in
+// Activations of bfloat16 numbers, for CPUs with AVX512-BF16; only plain C headers here and in
 // files that include it.
 #pragma once
 

@@ -1,11 +1,11 @@
-// What the AMX kernels share. Only plain C headers here and in files that include it: they are
-// compiled for processors that have AMX and AVX-512, and nothing in them may be linked in for others.
+// Shared code of the AMX kernels. Only plain C headers here and in files that include it: they are
+// compiled for CPUs that have AMX and AVX-512, and nothing in them may be linked in for others.
 #pragma once
 
 #include "activation_avx512.h"
 #include "packing_avx512.h"
 
-// Files that include this are compiled once for the matrix units and once more with these emulated.
+// Files that include this are compiled once for AMX and once more with these emulated.
 #ifdef BANTAM_EMULATED_TILES
 #include "emulated_tiles.h"
 #define BANTAM_TILES emulated_amx
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kPanel = 32;        // rows of A or columns of B in a panel: two tiles side by side
 constexpr int64_t kTile = 512;        // numbers in a tile: 16 rows of 32 bfloat16
-constexpr int64_t kStep = 2 * kTile;  // numbers of a panel for 32 places along k
+constexpr int64_t kStep = 2 * kTile;  // numbers of a panel for 32 positions along k
 
 /// How the tiles are cut: palette 1, then for each of eight tiles its bytes a row and its rows.
 alignas(64) constexpr uint8_t kTileConfig[64] = {1,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0, 0,  0,
@@ -36,8 +36,8 @@ struct Nothing {
   void operator()(int64_t) const {}
 };
 
-/// c [32, 32] (+)= a·b for two panels over `steps` · 32 places along k. meanwhile(step) is other work
-/// for the vector units while the matrix unit is busy with a step.
+/// c [32, 32] (+)= a·b for two panels over `steps` · 32 positions along k. meanwhile(step) is other work
+/// for the vector units while the AMX unit is busy with a step.
 template <typename Meanwhile = Nothing>
 inline void multiply_panels(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t c_stride,
                             bool accumulate, Meanwhile&& meanwhile = {}) {

@@ -28,7 +28,7 @@ void attention_backward(const Attention& attention, Runner run);
 
 }  // namespace amx
 
-// On emulated matrix units, for tests.
+// On emulated AMX, for tests.
 namespace emulated_amx {
 
 void attention_forward(const Attention& attention, Runner run);
@@ -36,7 +36,7 @@ void attention_backward(const Attention& attention, Runner run);
 
 }  // namespace emulated_amx
 
-// For processors with AVX512-BF16.
+// For CPUs with AVX512-BF16.
 namespace avx512 {
 
 void attention_forward(const Attention& attention, Runner run);

@@ -1,5 +1,5 @@
 // The attention of attention.h on AMX. The scores of 32 queries with all keys are in the cache at
-// once, so a row's softmax is computed as it is written in textbooks, and the backward pass computes
+// once, so a row's softmax is computed by the textbook formula, and the backward pass computes
 // it again rather than reading it from memory.
 #include "amx.h"
 #include "attention_avx512.h"
@@ -14,7 +14,7 @@ enum class Form { rows, columns, pairs };
 /// Packs a head's matrix [length, depth].
 /// - rows: as A, panels of 32 rows, k along the depth
 /// - columns: as B, panels of 32 rows that become columns, k along the depth
-/// - pairs: as B, panels of 32 places of the depth, k along the rows
+/// - pairs: as B, panels of 32 positions of the depth, k along the rows
 template <Form form>
 void pack(const Rows& x, int64_t depth, int64_t padded, uint16_t* target) {
   const int64_t row_steps = padded / 32, depth_steps = depth / 32;

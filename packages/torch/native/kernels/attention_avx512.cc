@@ -1,5 +1,5 @@
 // The attention of attention.h on AVX512-BF16. As on AMX the scores of some queries with all keys are in
-// the cache at once. Products read their left factor where it lies and broadcast a pair of its numbers
+// the cache at once. Products read their left factor where it is and broadcast a pair of its numbers
 // at a time; only the right one is packed.
 #include "attention_avx512.h"
 
@@ -21,7 +21,7 @@ struct Left {
   Left from(int64_t first_row) const { return {data + first_row * row, row, step}; }
 };
 
-/// The right factor: a row of pairs for each two places along k. The stride is in numbers.
+/// The right factor: a row of pairs for each two positions along k. The stride is in numbers.
 struct Right {
   const uint16_t* data;
   int64_t stride;
@@ -148,10 +148,10 @@ struct Head : HeadPlace {
   int64_t seen(int64_t query) const { return x.causal ? query + 1 : x.length; }
 };
 
-/// Takes pieces of a thread's scratch memory, each at the start of a cache line.
-class Pieces {
+/// Takes chunks of a thread's scratch memory, each at the start of a cache line.
+class Chunks {
  public:
-  explicit Pieces(int64_t numbers) : next_(scratch.get(numbers)) {}
+  explicit Chunks(int64_t numbers) : next_(scratch.get(numbers)) {}
   uint16_t* narrow(int64_t numbers) {
     uint16_t* const taken = next_;
     next_ += divide_up(numbers, 32) * 32;
@@ -167,10 +167,10 @@ void forward_head(const Attention& x, int64_t task, bool more) {
   const Head head(x, task);
   if (more) head.fetch_next(x.depth);
   const int64_t scores = kBlock * head.padded, block = kBlock * x.depth;
-  Pieces pieces(2 * head.padded * x.depth + 3 * scores + 2 * block);
-  uint16_t *const ks = pieces.narrow(head.padded * x.depth), *const vs = pieces.narrow(head.padded * x.depth),
-                  *const p = pieces.narrow(scores);
-  float *const s = pieces.wide(scores), *const values = pieces.wide(block);
+  Chunks chunks(2 * head.padded * x.depth + 3 * scores + 2 * block);
+  uint16_t *const ks = chunks.narrow(head.padded * x.depth), *const vs = chunks.narrow(head.padded * x.depth),
+                  *const p = chunks.narrow(scores);
+  float *const s = chunks.wide(scores), *const values = chunks.wide(block);
   pack_columns(head.k, x.depth, head.padded, ks);
   pack_pairs(head.v, x.depth, vs);
   for (int64_t first = 0; first < x.length; first += kBlock) {
@@ -226,12 +226,12 @@ void backward_head(const Attention& x, int64_t task, bool more) {
   }
   const int64_t size = head.padded * x.depth, scores = kBlock * head.padded, block = kBlock * x.depth,
                 square = head.padded * head.padded;
-  Pieces pieces(5 * size + 2 * square + 5 * scores + 2 * block);
-  uint16_t *const k_columns = pieces.narrow(size), *const v_columns = pieces.narrow(size),
-                  *const k_pairs = pieces.narrow(size), *const q_pairs = pieces.narrow(size),
-                  *const d_pairs = pieces.narrow(size), *const p_pairs = pieces.narrow(square),
-                  *const ds_pairs = pieces.narrow(square), *const ds = pieces.narrow(scores);
-  float *const s = pieces.wide(scores), *const dp = pieces.wide(scores), *const values = pieces.wide(block);
+  Chunks chunks(5 * size + 2 * square + 5 * scores + 2 * block);
+  uint16_t *const k_columns = chunks.narrow(size), *const v_columns = chunks.narrow(size),
+                  *const k_pairs = chunks.narrow(size), *const q_pairs = chunks.narrow(size),
+                  *const d_pairs = chunks.narrow(size), *const p_pairs = chunks.narrow(square),
+                  *const ds_pairs = chunks.narrow(square), *const ds = chunks.narrow(scores);
+  float *const s = chunks.wide(scores), *const dp = chunks.wide(scores), *const values = chunks.wide(block);
   pack_columns(head.k, x.depth, head.padded, k_columns);
   pack_columns(head.v, x.depth, head.padded, v_columns);
   pack_pairs(head.k, x.depth, k_pairs);

@@ -1,4 +1,4 @@
-// What the attention of attention.h is on AMX and on AVX-512 alike: where a head's matrices lie, its
+// Attention of attention.h on AMX and AVX-512 alike: the layout of a head's matrices, its
 // softmax, and how the work is shared out. Only for files compiled for AVX-512.
 #pragma once
 
@@ -15,7 +15,7 @@ struct Rows {
   int64_t stride, length;
 };
 
-/// Fetches the next head's part of the same rows: short pieces far apart in memory.
+/// Fetches the next head's part of the same rows: short runs far apart in memory.
 inline void fetch(const Rows& rows, int64_t depth) {
   for (int64_t row = 0; row < rows.length; ++row) {
     for (int64_t i = 0; i < depth; i += 32) _mm_prefetch(rows.data + row * rows.stride + depth + i, _MM_HINT_T1);
@@ -57,10 +57,10 @@ inline __m512 power_of_two16(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
-/// The places of a row that it sees: terms and probabilities of others are 0, and no others are.
+/// The positions of a row that it sees: terms and probabilities of others are 0, and no others are.
 inline __mmask16 not_zero16(__m512 x) { return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ); }
 
-/// Calls store(place, terms) with e^(scale·(score − largest score)) of 16 places of a row at a time, 0
+/// Calls store(position, terms) with e^(scale·(score − largest score)) of 16 positions of a row at a time, 0
 /// for what the row may not see, up to `padded`. → their sum. A row with a NaN, with +∞ or with nothing but
 /// −∞ has a NaN for its sum.
 template <typename Store>

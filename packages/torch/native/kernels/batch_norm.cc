@@ -1,4 +1,4 @@
-// bantam::batch_norm: batch normalisation with what stands behind it in a residual network, the sum
+// bantam::batch_norm: batch normalisation with what follows it in a residual network, the sum
 // with a shortcut and max(·, 0), for maps whose channels lie side by side (channels last). A map is
 // read twice and written once forward, where the composed operators pass over it six to nine times.
 #include <ATen/ATen.h>
@@ -166,7 +166,7 @@ std::tuple<Tensor, Tensor, Tensor> forward_cpu(const Tensor& x, const Tensor& we
   return {y, mean, inverse};
 }
 
-/// → ∂/∂x, ∂/∂weight, ∂/∂bias, ∂/∂residual; the last is the gradient itself where nothing stands before it.
+/// → ∂/∂x, ∂/∂weight, ∂/∂bias, ∂/∂residual; the last is the gradient itself if nothing precedes it.
 /// y is what came out, where max(·, 0) followed a residual; else undefined.
 std::tuple<Tensor, Tensor, Tensor, Tensor> backward_cpu(const Tensor& gradient, const Tensor& x, const Tensor& weight,
                                                         const Tensor& bias, const Tensor& mean,

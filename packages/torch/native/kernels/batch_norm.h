@@ -98,7 +98,7 @@ BANTAM_INLINE void normalize(const E* x, const E* residual, E* y, int64_t rows, 
   normalize_rows<E, false, false>(x, residual, y, rows, channels);
 }
 
-/// What the gradient passes by: nothing stands in its way, or max(·, 0), whose sign is known from the
+/// What the gradient passes by: nothing is in its way, or max(·, 0), whose sign is known from the
 /// result y where a residual was added, and from x else, so that y need not be read.
 enum class Gate { open, by_result, by_input };
 

@@ -66,9 +66,9 @@ BANTAM_INLINE void correlate(const float* map, const float* gradient, int64_t wi
   for (int j = 0; j < Kernel; ++j) lanes(sums + j * kLanes) = local[j];
 }
 
-/// Adds one picture's part to `sums` for a block of channels; `scratch` is zero where nothing is loaded.
+/// Adds one image's part to `sums` for a block of channels; `scratch` is zero if nothing is loaded.
 template <int Kernel, typename Scalar>
-BANTAM_INLINE void add_picture(const Scalar* map, const Scalar* gradient, const Sizes& sizes, int64_t count,
+BANTAM_INLINE void add_image(const Scalar* map, const Scalar* gradient, const Sizes& sizes, int64_t count,
                                float* scratch, float* sums) {
   const int64_t padding = sizes.padding();
   const int64_t step = sizes.width * sizes.channels;
@@ -92,9 +92,9 @@ BANTAM_INLINE void add_picture(const Scalar* map, const Scalar* gradient, const 
 template <typename Scalar>
 BANTAM_INLINE void add_any(const Scalar* map, const Scalar* gradient, const Sizes& sizes, int64_t count,
                            float* scratch, float* sums) {
-  if (sizes.kernel == 3) add_picture<3>(map, gradient, sizes, count, scratch, sums);
-  if (sizes.kernel == 5) add_picture<5>(map, gradient, sizes, count, scratch, sums);
-  if (sizes.kernel == 7) add_picture<7>(map, gradient, sizes, count, scratch, sums);
+  if (sizes.kernel == 3) add_image<3>(map, gradient, sizes, count, scratch, sums);
+  if (sizes.kernel == 5) add_image<5>(map, gradient, sizes, count, scratch, sums);
+  if (sizes.kernel == 7) add_image<7>(map, gradient, sizes, count, scratch, sums);
 }
 
 void add_float(const float* map, const float* gradient, const Sizes& sizes, int64_t count, float* scratch,
@@ -113,9 +113,9 @@ std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& map, const 
   const auto dy = gradient.contiguous(at::MemoryFormat::ChannelsLast);
   const Sizes sizes{x.size(2), x.size(3), x.size(1), kernel};
   const int64_t batch = x.size(0);
-  const int64_t picture = sizes.height * sizes.width * sizes.channels;
+  const int64_t image = sizes.height * sizes.width * sizes.channels;
   const int64_t blocks = (sizes.channels + kLanes - 1) / kLanes;
-  // Where there are few channels, parts of the batch have sums of their own, for all threads to have work.
+  // With few channels, parts of the batch have sums of their own, for all threads to have work.
   const int64_t parts = std::clamp<int64_t>(4 * at::get_num_threads() / blocks, 1, std::max<int64_t>(1, batch));
   auto partial = at::zeros({parts, sizes.sums(), blocks * kLanes}, x.options().dtype(at::kFloat));
   float* const totals = partial.mutable_data_ptr<float>();
@@ -129,9 +129,9 @@ std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& map, const 
       const int64_t count = std::min(kLanes, sizes.channels - first);
       std::fill_n(scratch.get(), sizes.scratch(), 0.0f);
       for (int64_t sample = batch * part / parts; sample < batch * (part + 1) / parts; ++sample) {
-        // Each picture's own sums first, which keeps rounding small.
+        // Each image's own sums first, which keeps rounding small.
         std::fill_n(sums, sizes.sums() * kLanes, 0.0f);
-        const int64_t offset = sample * picture + first;
+        const int64_t offset = sample * image + first;
         if (x.scalar_type() == at::kFloat) {
           add_float(x.const_data_ptr<float>() + offset, dy.const_data_ptr<float>() + offset, sizes, count,
                     scratch.get(), sums);

@@ -1,5 +1,5 @@
-// The matrix units' instructions in software, with the same bits, on AVX-512: tests run the AMX kernels
-// with them on processors without AMX. The npm package lacks this file, and then nothing is emulated.
+// AMX instructions in software, with the same bits, on AVX-512: tests run the AMX kernels
+// with them on CPUs without AMX. The npm package lacks this file, and then nothing is emulated.
 #pragma once
 
 #include <immintrin.h>
@@ -33,7 +33,7 @@ inline __m512 odd_numbers(__m512i pairs) {
   return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-65536)));
 }
 
-/// c += a·b as TDPBF16PS computes it (Intel's manual, volume 2): the products of even and of odd places
+/// c += a·b as TDPBF16PS computes it (Intel's manual, volume 2): the products of even and of odd positions
 /// along k are added up apart, by fused multiplications and additions.
 __attribute__((noinline)) void emulated_product(EmulatedTile& c, const EmulatedTile& a, const EmulatedTile& b) {
   for (int row = 0; row < 16; ++row) {

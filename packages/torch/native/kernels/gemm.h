@@ -1,4 +1,4 @@
-// Matrix products in bfloat16 on the processor's matrix units (AMX), with what surrounds them in a
+// Matrix products in bfloat16 with AMX, with what surrounds them in a
 // network done while the numbers are in the caches: conversion, bias, activation, sums of rows.
 #pragma once
 
@@ -19,7 +19,7 @@ struct Matrix {
 struct Factor {
   Matrix matrix;
   bool transposed = false;
-  Activation activation = Activation::none;  // applied to each element as it is read
+  Activation activation = Activation::none;  // applied to each element when it is read
 };
 
 /// C = epilogue(A·B), A [m, k], B [k, n].
@@ -59,7 +59,7 @@ struct Needs {
   int64_t row_sums;     // parts
 };
 
-// On the matrix units, and for tests on emulated ones (emulated_tiles.h).
+// On AMX, and for tests on emulated AMX (emulated_tiles.h).
 namespace amx {
 
 /// What a product needs.

@@ -43,7 +43,7 @@ inline __m512 add_pairs(__m512i pairs) {
   return _mm512_add_ps(even, odd);
 }
 
-/// Where a panel of a factor lies: `along` rows of A or columns of B by `k` places.
+/// Where a panel of a factor is: `along` rows of A or columns of B by `k` positions.
 struct Operand {
   Factor factor;
   int64_t along = 0, k = 0;
@@ -70,7 +70,7 @@ inline void fetch(const Matrix& matrix, int64_t row, int64_t column) {
   if (matrix.wide) _mm_prefetch(line + 64, _MM_HINT_T1);
 }
 
-/// A's rows as they are.
+/// A's rows unchanged.
 void pack_rows(const Operand& x, const Part& part) {
   constexpr int64_t kGroup = 4;  // lines of a row that are read at once
   for (int64_t panel = 0; panel < part.panels; ++panel) {
@@ -228,9 +228,9 @@ inline void finish(const Product& p, bool stream, int64_t row, int64_t column, c
   }
 }
 
-/// Sums that wait to be finished: rows of c over some columns. Each call finishes the share of them
-/// that belongs to one step of the products that follow, whose matrix unit is busy meanwhile.
-/// Several panels' columns are taken together, because memory is slow with short pieces of many rows.
+/// Sums that wait to be finished: rows of c over some columns. Each call finishes the fraction of them
+/// that belongs to one step of the products that follow, whose AMX unit is busy meanwhile.
+/// Several panels' columns are taken together, because memory is slow with short runs of many rows.
 class Pending {
  public:
   /// `values` are blocks [32, 32]; from one panel of rows (or columns) to the next it is `row_stride`

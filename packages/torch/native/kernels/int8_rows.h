@@ -1,5 +1,5 @@
-// What surrounds an int8 product of a linear layer, row by row: activations in, sums out. For
-// processors with AVX-512; only plain C headers here and in files that include it.
+// Around an int8 product of a linear layer, row by row: activations in, sums out. For
+// CPUs with AVX-512; only plain C headers here and in files that include it.
 #pragma once
 
 #include "gemm.h"

@@ -18,7 +18,7 @@ __m512 load(const Matrix& x, int64_t at, __mmask16 lanes) {
   return gemm::widen16(_mm256_maskz_loadu_epi16(lanes, static_cast<const uint16_t*>(x.data) + at));
 }
 
-/// Stores bfloat16, to nearest even, on processors without instructions for it as well.
+/// Stores bfloat16, to nearest even, on CPUs without instructions for it as well.
 void store_narrow(uint16_t* y, __mmask16 lanes, __m512 value) {
   const __m512i bits = _mm512_castps_si512(value);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));

@@ -26,7 +26,7 @@ namespace {
 using gemm::Activation;
 using gemm::Matrix;
 
-// Whether there are fast products of int8. Without these instructions oneDNN's 16-bit sums overflow.
+// True if there are fast products of int8. Without these instructions oneDNN's 16-bit sums overflow.
 bool has_int8_products() {
 #ifdef BANTAM_AVX512
   static const bool found = [] {

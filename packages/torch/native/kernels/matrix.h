@@ -12,7 +12,7 @@ namespace bantam::matrix {
 bool applies(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
              const std::optional<at::Tensor>& residual);
 
-/// y = activation(x·Wᵀ + b + residual), with what stands in the brackets in `pre` where that is defined.
+/// y = activation(x·Wᵀ + b + residual), with the sum in brackets in `pre` where that is defined.
 void forward(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
              const std::optional<at::Tensor>& residual, at::Tensor& y,
              gemm::Activation activation = gemm::Activation::none, const at::Tensor& pre = {});

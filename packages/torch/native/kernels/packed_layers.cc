@@ -107,7 +107,7 @@ Tensor plain_linear(const Tensor& x, const Tensor& weight, const OptionalTensor&
   return at::linear(x.to(weight.scalar_type()), weight, narrow(bias, weight));
 }
 
-/// Rows to take at a time, so that what stands between two products stays in the caches of the cores.
+/// Rows to take at a time, so that the values between two products stays in the caches of the cores.
 int64_t block_rows(int64_t width) {
   return std::clamp<int64_t>((1 << 19) / std::max<int64_t>(width, 1), 256, 2048) * at::get_num_threads();
 }

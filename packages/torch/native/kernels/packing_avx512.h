@@ -1,5 +1,5 @@
 // Rearranging bfloat16 matrices for products, and where they go. Only plain C headers here and in files
-// that include it: they are compiled for processors that have AVX-512, and nothing in them may be
+// that include it: they are compiled for CPUs that have AVX-512, and nothing in them may be
 // linked in for others.
 #pragma once
 

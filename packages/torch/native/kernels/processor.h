@@ -12,7 +12,7 @@
 
 namespace bantam {
 
-/// The level that kernels run at: vector_level(), or the matrix units where this process may use them.
+/// The level that kernels run at: vector_level(), or AMX where this process may use them.
 inline Level level() {
   static const Level found = [] {
     const Level vectors = vector_level();
@@ -25,7 +25,7 @@ inline Level level() {
   return found;
 }
 
-/// Whether the processor has all of these, by libtorch's names. Other architectures' maps lack the keys.
+/// Whether the CPU has all of these, by libtorch's names. Other architectures' maps lack the keys.
 inline bool processor_has(std::initializer_list<const char*> capabilities) {
   const auto known = at::cpu::get_cpu_capabilities();
   return std::all_of(capabilities.begin(), capabilities.end(), [&](const char* name) {

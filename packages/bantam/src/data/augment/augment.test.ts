@@ -107,7 +107,7 @@ describe('augmentImage', () => {
       const row = augmented(ramp, [step], index).data.filter((_, i) => i % 3 === 0);
       return ((row[30] ?? 0) - (row[1] ?? 0)) * (32 / 29);
     });
-    // Widths lie between √(0.25 · 0.5) and √(0.5 · 2) of the edge.
+    // Widths lie between √(0.25 · 0.5) and √(0.5 · 2) of the side.
     assert.ok(Math.min(...widths) > 256 * 0.33 && Math.max(...widths) < 256 * 1.03);
     assert.ok(Math.min(...widths) < 256 * 0.45 && Math.max(...widths) > 256 * 0.85);
   });
@@ -196,7 +196,7 @@ describe('resolveAugment', () => {
     return assert.fail('it was accepted');
   };
 
-  it('accepts the presets, as they are and spelt out', () => {
+  it('accepts the presets, unchanged and spelt out', () => {
     for (const augment of Object.values(augmentations)) {
       const resolved = resolveAugment(augment);
       resolveAugment(resolved);

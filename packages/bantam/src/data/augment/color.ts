@@ -85,7 +85,7 @@ export function invert(data: Uint8Array): void {
 /**
  * Keeps the dark parts as black on white: black up to a luma of `threshold`, white from a little
  * above on. Outlined drawings become line art; an image with less than the fraction `least` of dark
- * pixels has no outlines, and is left as it is.
+ * pixels has no outlines, and is left unchanged.
  */
 export function keepDarkStrokes(data: Uint8Array, threshold: number, least: number): void {
   const ramp = 24;

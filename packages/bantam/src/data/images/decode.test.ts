@@ -38,7 +38,7 @@ async function assertColor(
 }
 
 describe('decodeImage', () => {
-  it('reads RGB as it is', async () => {
+  it('reads RGB unchanged', async () => {
     const png = await halves(40, 20);
     await assertColor(png, { x: 0, y: 0, color: red });
     await assertColor(png, { x: 39, y: 19, color: blue });

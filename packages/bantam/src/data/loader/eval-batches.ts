@@ -4,7 +4,7 @@ import { Quarantine } from './quarantine.js';
 import type { DataRecord, Source } from '../sources/source.js';
 
 export interface EvalBatchesOptions {
-  /** How images are resized; its mean and standard deviation are applied by the engine. */
+  /** How images are resized; its mean and standard deviation are applied by the runtime. */
   readonly preprocess: Geometry;
   /** 256 by default. */
   readonly batchSize?: number;

@@ -175,7 +175,7 @@ describe('Loader', () => {
     assert.equal(batches[12]?.images.image?.length, 8 * 16 * 16 * 3);
   });
 
-  it('quarantines broken samples, fills their places, and stays the same', async () => {
+  it('quarantines broken samples, fills their slots, and stays the same', async () => {
     const path = join(directory, 'quarantine.jsonl');
     const runs = [];
     for (const workers of [0, 2]) {

@@ -16,7 +16,7 @@ export interface LoaderOptions {
   readonly batchSize: number;
   /** The views of each image by name, e.g. `{ image: augment }`; without any, none is read. */
   readonly views: Readonly<Record<string, ImageAugment>>;
-  /** Edge of the images in pixels. */
+  /** Side length of the images in pixels. */
   readonly size: number;
   readonly seed: number;
   /** Caption templates; the source's own by default. */

@@ -7,8 +7,7 @@ import type { Source } from '../sources/source.js';
 import { WorkerPool } from './worker-pool.js';
 
 /**
- * A fixed number of augmented views and captions of each record, which come again as often as they
- * are asked for: view k and caption k are those that a loader with this seed makes in epoch k.
+ * A fixed number of augmented views and captions of each record, which repeat as often as needed: view k and caption k are those that a loader with this seed makes in epoch k.
  */
 export interface Replay {
   readonly seed: number;

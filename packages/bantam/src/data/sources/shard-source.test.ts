@@ -327,7 +327,7 @@ describe('writeShards', () => {
     table = await openSource(`csv:${join(directory, 'table.csv')}?label=kind`);
   });
 
-  /** The first batches, without keys: those say where a sample lies. */
+  /** The first batches, without keys: those say the location of a sample. */
   async function batches(source: Source): Promise<unknown[]> {
     const loader = new Loader(source, {
       ...{ batchSize: 8, size: 16, seed: 3, workers: 0 },

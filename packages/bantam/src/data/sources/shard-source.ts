@@ -192,7 +192,7 @@ class ShardSource implements Source {
   }
 }
 
-/** A sample's label as it is written: a name, or a number in a list of classes. */
+/** A sample's label in its written form: a name, or a number in a list of classes. */
 function rawLabel(
   index: ShardIndex,
   sample: number,

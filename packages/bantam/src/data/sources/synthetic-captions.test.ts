@@ -80,14 +80,14 @@ describe('captions=FILE', () => {
 
   it('draws synthetic captions with the stated probability, all equally often', async () => {
     const file = await write('weights.jsonl', line('a.png', 'one', 'two'));
-    for (const share of [0, 0.5, 0.2, 1]) {
-      const set = share === 0.5 ? '' : `&synthetic=${share}`;
+    for (const probability of [0, 0.5, 0.2, 1]) {
+      const set = probability === 0.5 ? '' : `&synthetic=${probability}`;
       const source = await openSource(`csv:${table}?captions=${file}${set}`);
       const captions = drawn(source, 0);
       for (const [text, expected] of [
-        ['real a', 1 - share],
-        ['one', share / 2],
-        ['two', share / 2],
+        ['real a', 1 - probability],
+        ['one', probability / 2],
+        ['two', probability / 2],
       ] as const) {
         const found = captions.filter((caption) => caption === text).length / captions.length;
         // Four standard deviations.
@@ -111,7 +111,7 @@ describe('captions=FILE', () => {
     assert.equal(drawn(plain, 0, 100).join(), numbers.join());
   });
 
-  it('uses what lies before the place where a file is cut off', async () => {
+  it('uses the lines before the position at which a file is cut off', async () => {
     const file = await write('cut.jsonl', line('a.png', 'one') + line('b.png', 'two').slice(0, -9));
     const source = await openSource(`csv:${table}?captions=${file}`);
     assert.equal(source.record(1).synthetic, undefined);

@@ -86,7 +86,7 @@ function refuseOther(
   const [first] = captions.keys();
   if (first === undefined) {
     throw new BantamError(
-      `The caption file "${path}" holds no captions yet; go on with the "bantam data caption" that began it.`,
+      `The caption file "${path}" holds no captions yet; resume the "bantam data caption" that began it.`,
     );
   }
   for (const key of captions.keys()) if (keys.has(key)) return;

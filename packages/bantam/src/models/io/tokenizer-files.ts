@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
 import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../../text/index.js';
-import { isObject, oneOf } from '../../base/fields.js';
+import * as v from 'valibot';
+import { isObject, oneOf } from '../../base/schema.js';
 import type { TextConfig } from '../towers.js';
 
 /** Files that a tokenizer's `save` writes. */
@@ -14,7 +15,7 @@ export const tokenizerFiles = [
 ];
 
 const vocabularies = ['bpe_simple_vocab_16e6.txt.gz', 'bpe_simple_vocab_16e6.txt', 'merges.txt'];
-const cleanings = oneOf<Cleaning>('whitespace', 'lower', 'canonicalize', 'none');
+const cleanings = oneOf('whitespace', 'lower', 'canonicalize', 'none');
 
 /**
  * Writes a tokenizer's files, and returns the text configuration by which OpenCLIP uses them: with
@@ -119,13 +120,13 @@ function cleaningOf({ hfTokenizerName, tokenizerKwargs }: TextConfig): Cleaning 
   const { clean = hfTokenizerName === null ? 'lower' : 'whitespace', ...others } =
     tokenizerKwargs ?? {};
   const unknown = Object.keys(others).filter((key) => Boolean(others[key]));
-  if (unknown.length > 0 || !cleanings.accepts(clean)) {
+  if (unknown.length > 0 || !v.is(cleanings, clean)) {
     const option = unknown[0] ?? `clean ${JSON.stringify(clean)}`;
     throw new BantamError(
       `The model's tokenizer has the option ${option} of OpenCLIP, which Bantam does not have; encode texts with OpenCLIP.`,
     );
   }
-  return clean as Cleaning;
+  return clean;
 }
 
 function requireFit(

@@ -43,7 +43,7 @@ describe('inheritWeights', () => {
         const sizes = modelConfig(name).decoder === null ? { width: 64, heads: 2 } : {};
         const text = { ...sizes, layers: 2, vocabSize: 50, contextLength: 8 };
         const from = build(modelConfig(name, { text }), 1);
-        // What batch norms keep differs from what they start with.
+        // The statistics of batch norms differ from the initial ones.
         noGrad(() => from.encodeImage(randn([2, 3, 64, 64], seeded(3))));
         for (const method of methods) {
           const into = createModel(from.config, { generator: null });

@@ -24,7 +24,7 @@ describe('parseBudget', () => {
 describe('progress', () => {
   const spent = { seconds: 30, samples: 1000, flops: 1e9 };
 
-  it('is the share of the budget, at most 1', () => {
+  it('is the fraction of the budget, at most 1', () => {
     assert.equal(budgetProgress({ unit: 'seconds', amount: 120 }, spent), 0.25);
     assert.equal(budgetProgress({ unit: 'samples', amount: 500 }, spent), 1);
   });

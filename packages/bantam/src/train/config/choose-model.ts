@@ -14,7 +14,7 @@ export interface ModelChoice {
  */
 export const vitFrom = 100_000_000;
 
-/** Images of a source that have different locations; copies of a file count as many as they are. */
+/** Images of a source that have different locations; every copy of a file counts. */
 export function distinctImages(source: Pick<Source, 'size' | 'location'>): number {
   const locations = new Set<string>();
   for (let index = 0; index < source.size; index++) {

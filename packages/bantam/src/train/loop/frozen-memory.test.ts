@@ -94,7 +94,7 @@ describe('a student whose inherited modules are frozen', () => {
     });
   }
 
-  it('keeps no graph where nothing learns before a module', () => {
+  it('keeps no graph if nothing learns before a module', () => {
     const [whole, frozen] = [student({ frozen: false }), student({ frozen: true })];
     const image = (model: Clip) => keptBytes(() => model.encodeImage(pixels()));
     const text = (model: Clip) => keptBytes(() => model.encodeText(ids()));

@@ -196,7 +196,7 @@ describe('addGradients', () => {
     });
   }
 
-  it('leaves an image tower that is locked as it is, batch norms included', () => {
+  it('leaves an image tower that is locked unchanged, batch norms included', () => {
     const bench = createBench({ type: 'lit', storeFeatures: false }, { config: residual });
     const before = buffers(bench);
     plain(bench);

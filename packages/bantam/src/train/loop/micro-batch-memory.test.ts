@@ -20,11 +20,11 @@ function peakBytes(strategy: StrategyInput, batch: number, size: number): number
   const microBatches = Array.from({ length: batch / size }, (_, seed): MicroBatch => {
     const load: MicroBatch['load'] = () => {
       const generator = new Generator({ seed });
-      const edge = config.vision.imageSize;
+      const side = config.vision.imageSize;
       const rows = Array.from({ length: size }, (_, i) => [1, 2 + ((seed + i) % 16), 19]);
       return {
         images: Object.fromEntries(
-          views.map((view) => [view, randn([size, 3, edge, edge], generator)]),
+          views.map((view) => [view, randn([size, 3, side, side], generator)]),
         ),
         ids: tensor(rows, { dtype: 'int64' }),
         captions: rows.map(() => ''),

@@ -10,7 +10,7 @@ import { createStrategy, type StrategyInput } from '../strategies/index.js';
 import type { Strategy } from '../strategies/strategy.js';
 import { Trainer, type BatchStream, type StepReport } from '../loop/trainer.js';
 
-/** What makes a sample's pixels something else than numbers. */
+/** Index of the sample whose pixels are not numbers. */
 const poison = 7;
 /** Batches of four; the third and the fourth have the sample. */
 const order = [
@@ -21,10 +21,10 @@ const order = [
   [3, 8, 6, 9],
   [2, 5, 0, 8],
 ];
-const captions = Array.from({ length: 10 }, (_, i) => `picture number ${i} ${'of many '.repeat(i % 3)}`); // prettier-ignore
+const captions = Array.from({ length: 10 }, (_, i) => `image number ${i} ${'of many '.repeat(i % 3)}`); // prettier-ignore
 const tokenizer = trainTokenizer(captions, { vocabSize: 520, contextLength: 16 });
 
-/** A strategy whose pictures of one sample have no finite pixels. */
+/** A strategy whose images of one sample have no finite pixels. */
 function poisoned(strategy: Strategy): Strategy {
   return {
     ...strategy,
@@ -40,21 +40,24 @@ function poisoned(strategy: Strategy): Strategy {
 function stream(
   batches: readonly number[][],
   views: readonly string[],
-  edge: number,
-  piece: number,
+  side: number,
+  microBatch: number,
 ): BatchStream {
-  const pieces = batches.flatMap((batch) => [batch.slice(0, piece), batch.slice(piece)]);
+  const microBatches = batches.flatMap((batch) => [
+    batch.slice(0, microBatch),
+    batch.slice(microBatch),
+  ]);
   const make = (indices: readonly number[], position: number): Batch => ({
     images: Object.fromEntries(
       views.map((view, at) => {
         const pixels = indices.flatMap((index) =>
-          Array.from({ length: edge * edge * 3 }, (_, i) => (i * (index + 2) * (at + 3)) % 251),
+          Array.from({ length: side * side * 3 }, (_, i) => (i * (index + 2) * (at + 3)) % 251),
         );
         return [view, Uint8Array.from(pixels)];
       }),
     ),
-    height: edge,
-    width: edge,
+    height: side,
+    width: side,
     size: indices.length,
     captions: indices.map((index) => captions[index] ?? ''),
     indices: Int32Array.from(indices),
@@ -65,7 +68,7 @@ function stream(
   return {
     waitSeconds: 0,
     async *batches({ position = 0 } = {}) {
-      const filled = pieces.filter(({ length }) => length > 0);
+      const filled = microBatches.filter(({ length }) => length > 0);
       for (let at = position; ; at++) {
         yield await Promise.resolve(make(filled[at % filled.length] ?? [], at));
       }

@@ -45,8 +45,8 @@ function planner(config: TrainConfig, tokens = 8): Promise<MemoryPlanner> {
   return MemoryPlanner.create(config, { source, models: [], longest });
 }
 
-/** What the engine plans of a run. */
-function engine({ total, batches, images, process }: MemoryPlan): number {
+/** Planned bytes of libtorch's part of a run. */
+function tensorBytes({ total, batches, images, process }: MemoryPlan): number {
   return total - batches - images - process;
 }
 
@@ -100,9 +100,9 @@ describe('MemoryPlanner', () => {
     ['gradient checkpointing', pico, { gradCheckpointing: true }],
     ['frozen parts', siclip, { freeze: ['visual.trunk.stem', 'visual.trunk.stages.{0,1,2}'] }],
   ] as const) {
-    it(`predicts a step as it is measured: ${what}`, async () => {
+    it(`predicts the measured step: ${what}`, async () => {
       const config = configOf(model, { batchSize: 24, ...train });
-      const planned = engine((await planner(config, tokens)).plan());
+      const planned = tensorBytes((await planner(config, tokens)).plan());
       const { footprint: taken, peak } = await measure(config, tokens);
       assert.ok(taken >= peak, `${taken} for tensors of ${peak} bytes`);
       const ratio = planned / taken;
@@ -110,10 +110,10 @@ describe('MemoryPlanner', () => {
     });
   }
 
-  it('predicts a step as it is measured: features that are stored before', async () => {
+  it('predicts the measured step: features that are stored before', async () => {
     const lit = { strategy: 'lit', init: { image: 'a trained tower' } } as const;
     const config = configOf(pico, { batchSize: 20 }, lit);
-    const planned = engine((await planner(config)).plan());
+    const planned = tensorBytes((await planner(config)).plan());
     const { footprint: taken } = await measure(config);
     const ratio = planned / taken;
     assert.ok(ratio >= 1 && ratio < 1.15, `${planned} planned, ${taken} taken: ${ratio}`);

@@ -54,7 +54,7 @@ describe('planTime', () => {
     }
   });
 
-  it('gives each phase its share of what the budget counts', () => {
+  it('gives each phase its fraction of what the budget counts', () => {
     const steps = (budget: string) => plan(budget, tuned).phases.map((phase) => phase.steps);
     assert.deepEqual(steps('96samples'), [9, 3]);
     assert.deepEqual(steps('12000flops'), [18, 3]);

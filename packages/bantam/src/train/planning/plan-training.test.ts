@@ -31,7 +31,7 @@ after(() => {
   runs.remove();
 });
 
-/** Endless noise for a configuration's pictures, of the size that a phase asks for. */
+/** Endless noise for a configuration's images, of the size that a phase asks for. */
 function noise({ train, preprocess }: TrainConfig): BatchStream {
   const views = ['image', 'first', 'second'];
   return {

@@ -46,7 +46,7 @@ describe('checkpoints', () => {
 
   it('are not seen before they are whole', () => {
     writeCheckpoint(run, checkpointAt(1), 2);
-    // What a crash leaves behind: a draft that was never renamed.
+    // A crash leaves this behind: a draft that was never renamed.
     const draft = join(run, 'checkpoints', '.step-00000002.tmp');
     mkdirSync(draft);
     writeFileSync(join(draft, 'model.safetensors'), 'half');

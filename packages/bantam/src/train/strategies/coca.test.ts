@@ -18,19 +18,19 @@ const small = withChanges(tinyCoca, {
   decoder: { heads: 3 },
 });
 
-/** Pictures of one colour each, in shades that training never saw. */
-async function pictures(size: number): Promise<{ colour: string; pixels: Uint8Array }[]> {
+/** Images of one colour each, in shades that training never saw. */
+async function images(size: number): Promise<{ colour: string; pixels: Uint8Array }[]> {
   const shades = { red: '#c33', green: '#383', blue: '#33c', yellow: '#cc3' };
   return Promise.all(
     Object.entries(shades).map(async ([colour, background]) => {
-      const picture = sharp({ create: { width: size, height: size, channels: 3, background } });
-      return { colour, pixels: new Uint8Array(await picture.raw().toBuffer()) };
+      const image = sharp({ create: { width: size, height: size, channels: 3, background } });
+      return { colour, pixels: new Uint8Array(await image.raw().toBuffer()) };
     }),
   );
 }
 
 describe('coca', () => {
-  it('learns to write captions of new pictures, and a saved model still does', async () => {
+  it('learns to write captions of new images, and a saved model still does', async () => {
     await runs.train('coca', {
       model: small,
       strategy: 'coca',
@@ -41,7 +41,7 @@ describe('coca', () => {
     using model = loaded.model;
     const { tokenizer, preprocess } = loaded;
     const { size } = preprocess;
-    for (const { colour, pixels } of await pictures(size)) {
+    for (const { colour, pixels } of await images(size)) {
       const raw = fromTypedArray(pixels, { shape: [1, size, size, 3] });
       for (const method of ['greedy', 'beam'] as const) {
         const [[caption = ''] = []] = scope(() =>

@@ -55,7 +55,7 @@ describe('distill', () => {
     assert.ok(largest(otherScale) > 1e-3, 'at another scale it has one');
   });
 
-  it('learns the same from a teacher that stands there three times', () => {
+  it('learns the same from a teacher that is listed three times', () => {
     for (const embedDim of [12, 9]) {
       const teacher = createTeacherModel({ seed: 4, embedDim });
       const [once, thrice] = [1, 3].map((copies) => {
@@ -163,7 +163,7 @@ describe('siclip', () => {
 describe('preparedFor', () => {
   const pixels = (size: number) => randn([2, 3, size, size], new Generator({ seed: 1 }), f64);
 
-  it('leaves pixels as they are where nothing differs', () => {
+  it('leaves pixels unchanged if nothing differs', () => {
     scope(() => {
       const given = pixels(8);
       assert.equal(preparedFor(preprocessFor(8), given, preprocessFor(8)), given);
@@ -199,8 +199,8 @@ describe('preparedFor', () => {
   it('keeps within black and white what a filter would carry beyond', () => {
     scope(() => {
       const unit = preprocessFor(4, channelStatistics.unit);
-      const edge = tensor([Array.from({ length: 3 }, () => Array.from({ length: 4 }, () => [0, 0, 1, 1]))], f64); // prettier-ignore
-      const values = preparedFor({ ...unit, size: 9 }, edge, unit).toArray();
+      const step = tensor([Array.from({ length: 3 }, () => Array.from({ length: 4 }, () => [0, 0, 1, 1]))], f64); // prettier-ignore
+      const values = preparedFor({ ...unit, size: 9 }, step, unit).toArray();
       assert.ok(Math.min(...values) === 0 && Math.max(...values) === 1);
     });
   });

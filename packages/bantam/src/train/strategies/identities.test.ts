@@ -86,7 +86,7 @@ describe('coca', () => {
   });
 });
 
-/** One caption's −Σ ln p, computed by itself, without the padding. */
+/** One caption's −Σ ln p, computed on its own, without the padding. */
 function costOf({ model, batch }: Bench, row: number): { tokens: number; cost: number } {
   return noGrad(() =>
     scope(() => {
@@ -161,7 +161,7 @@ describe('fastclip', () => {
     }
   });
 
-  it('keeps estimates where nothing changes: u is then its own next value', () => {
+  it('keeps estimates if nothing changes: u is then its own next value', () => {
     const bench = createBench({ type: 'fastclip' }, { config: maskless });
     step(bench);
     const first = estimatesOf(bench, 'log_u_text');
@@ -172,7 +172,7 @@ describe('fastclip', () => {
   });
 
   it('mixes the present batch into the estimates by γ, once for each step', () => {
-    // Never seen: u = g. Seen: ln u moves to ln((1 − γ)·u + γ·g), whatever the number of pieces.
+    // Never seen: u = g. Seen: ln u moves to ln((1 − γ)·u + γ·g), whatever the number of micro-batches.
     for (const sizes of [[8], [4, 4], [2, 2, 2, 2]]) {
       const bench = createBench(
         { type: 'fastclip', loss: { type: 'global', gammaMin: 0.4 } },
@@ -260,7 +260,7 @@ describe('lit', () => {
     }
   });
 
-  it('leaves the image tower as it is bit for bit, batch norms included', async () => {
+  it('leaves the image tower unchanged bit for bit, batch norms included', async () => {
     const model: ModelConfig = modelConfig('ResNet-Nano-64', {
       embedDim: 16,
       vision: { imageSize: 32, width: 8, depths: [1, 1, 1, 1] },

@@ -168,8 +168,8 @@ describe('training from a reinforced set', () => {
   it('leaves out what was broken when the set was made', async () => {
     const spec = await writeTextures(runs.path('damaged'), 20);
     const path = runs.path('damaged', '9.jpg');
-    const picture = readFileSync(path);
-    writeFileSync(path, picture.subarray(0, 50));
+    const image = readFileSync(path);
+    writeFileSync(path, image.subarray(0, 50));
     source = await openSource(spec);
     const { broken } = await make('partial').finally(async () => {
       source = await openSource(data);
@@ -178,7 +178,7 @@ describe('training from a reinforced set', () => {
       broken.map(({ key }) => key),
       ['9.jpg'],
     );
-    writeFileSync(path, picture);
+    writeFileSync(path, image);
     using set = await ReinforcedSet.open(runs.path('partial'));
     assert.deepEqual(set.broken, [9]);
     const { quarantined } = await runs.train('whole again', fromSet('partial', { data: spec }));
@@ -191,7 +191,7 @@ describe('training from a reinforced set', () => {
 });
 
 describe('the making of a reinforced set', () => {
-  it('has the same bytes when it is interrupted and gone on with', async () => {
+  it('has the same bytes when it is interrupted and resumed', async () => {
     for (const stop of [4, 8, 11]) {
       const controller = new AbortController();
       const part = await make('parts', {
@@ -215,7 +215,7 @@ describe('the making of a reinforced set', () => {
   });
 });
 
-/** What is done to a copy of the set, and the sentence that training from it then gets. */
+/** Damages of a copy of the set, and the error sentence of a training on it. */
 const damages: readonly [string, (folder: string) => void, RegExp][] = [
   [
     'no set',
@@ -314,7 +314,7 @@ describe('a reinforced set that cannot be used', () => {
     writeFileSync(table, text);
   });
 
-  it('is not gone on with for a run that began with another', async () => {
+  it('is not resumed for a run that began with another', async () => {
     const controller = new AbortController();
     cpSync(runs.path('set'), runs.path('swapped'), { recursive: true });
     const { run } = await runs.train('began', {
@@ -352,7 +352,7 @@ describe('a reinforced set that cannot be used', () => {
     await refuses(make('nameless'), /block-00000\.safetensors is cut off or damaged; delete it/);
   });
 
-  it('is not begun without a teacher, with a broken one or where nothing can be written', async () => {
+  it('is not begun without a teacher, with a broken one or if nothing can be written', async () => {
     await refuses(make('none', { teachers: [] }), /^A reinforced set needs a teacher/);
     await refuses(
       make('none', { teachers: [runs.path('nowhere')] }),

@@ -35,7 +35,7 @@ let directory: string;
 let path: string | undefined;
 
 /**
- * Stands in for the npm client, so that no network is needed: a script that makes the folders that
+ * Replaces the npm client, so that no network is needed: a script that makes the folders that
  * the packages would have. It counts its calls in a file, and fails while a file tells it to.
  */
 const fakeNpm = `#!/usr/bin/env node

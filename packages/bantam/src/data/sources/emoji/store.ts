@@ -32,7 +32,7 @@ export interface GetEmojiOptions {
   readonly onProgress?: (progress: EmojiProgress) => void;
 }
 
-/** A picture of a style. */
+/** An image of a style. */
 export interface StoredImage {
   readonly hexcode: string;
   /** Equal for images with equal pixels. */

@@ -46,8 +46,8 @@ export function fromHubPreprocess(
   if (interpolation === undefined) return refuse('resample', given.resample, '2 or 3');
   return {
     size,
-    mean: readTriple(given.image_mean, 'image_mean', 'the processor'),
-    std: readTriple(given.image_std, 'image_std', 'the processor'),
+    mean: readTriple(given.image_mean, 'image_mean', 'the preprocessor'),
+    std: readTriple(given.image_std, 'image_std', 'the preprocessor'),
     interpolation,
     antialias: true,
     resizeMode: resizeMode(given, size),
@@ -77,7 +77,7 @@ function squareSide(value: unknown): unknown {
 
 function refuse(key: string, value: unknown, wanted: string): never {
   throw new BantamError(
-    `"${key}" of the processor is ${JSON.stringify(value)}, but Bantam needs ${wanted}.`,
+    `"${key}" of the preprocessor is ${JSON.stringify(value)}, but Bantam needs ${wanted}.`,
   );
 }
 

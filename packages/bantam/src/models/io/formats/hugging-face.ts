@@ -101,7 +101,7 @@ async function weightFiles(directory: string): Promise<string[]> {
   );
 }
 
-/** The image's part of the processor, which newer files have inside the whole one. */
+/** The image's part of the preprocessor, which newer files have inside the whole one. */
 async function readProcessor(directory: string): Promise<HubConfig> {
   const alone = await readJson(join(directory, PROCESSOR), 'model');
   if (isObject(alone)) return alone;
