@@ -90,7 +90,7 @@ await runParallel(tasks, Number(values.jobs), async (task) => {
       ...settingArgs(settings),
     ],
   ];
-  const { status, processorSeconds } = existsSync(join(run, 'config.json'))
+  const { status, cpuSeconds } = existsSync(join(run, 'config.json'))
     ? await runBantam(['train', '--resume', run], { log: `${run}.log` })
     : await runBantam(args, { log: `${run}.log` });
   if (status !== 0) throw new Error(`${run} failed, see ${run}.log`);
@@ -111,10 +111,7 @@ await runParallel(tasks, Number(values.jobs), async (task) => {
   const missed = results.flatMap(({ dataset, ranks = [] }) =>
     ranks.map((one) => ({ dataset, ...one })),
   );
-  writeFileSync(
-    join(run, 'figures.json'),
-    JSON.stringify({ figures, processorSeconds, ranks: missed }),
-  );
+  writeFileSync(join(run, 'figures.json'), JSON.stringify({ figures, cpuSeconds, ranks: missed }));
   console.error(`${run}: evaluated`);
 });
 
@@ -130,6 +127,6 @@ for (const name of chosen) {
     .filter((task) => task.name === name)
     .map((task) => JSON.parse(readFileSync(join(runOf(task), 'figures.json'), 'utf8')));
   const cells = columns.map((_, column) => cell(rows.map(({ figures }) => figures[column])));
-  const seconds = cell(rows.map(({ processorSeconds }) => processorSeconds));
+  const seconds = cell(rows.map(({ cpuSeconds }) => cpuSeconds));
   console.log(`| ${[name, ...cells, seconds].join(' | ')} |`);
 }
