@@ -20,7 +20,6 @@ const FOLDERS = [
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
   { compiled: 'bench/dist', source: 'bench/src' },
-  { compiled: 'scripts', source: 'scripts' },
 ];
 
 /**

@@ -37,10 +37,7 @@ export {
   type ParameterCounts,
   type PerTower,
 } from './cost/flops.js';
-export { fuseModel } from './inference/inference.js';
-export { narrowModel } from './inference/inference.js';
-export { prepackModel } from './inference/inference.js';
-export { quantizeModel } from './inference/inference.js';
+export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {

@@ -15,7 +15,7 @@ export const folderTemplates: readonly string[] = [
 ];
 
 /** {@link folderTemplates} of a class, as captions. */
-export function captionsOfClass(label: string): string[] {
+function captionsOfClass(label: string): string[] {
   return folderTemplates.map((template) => template.replace('{}', () => label));
 }
 

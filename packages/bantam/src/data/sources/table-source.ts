@@ -12,7 +12,7 @@ import { openText, type TextBytes } from './text-bytes.js';
 import { LineReader, type TextLine } from './text-lines.js';
 
 /** Common names of columns and fields with the path of an image. */
-export const commonImageNames: readonly string[] = [
+const commonImageNames: readonly string[] = [
   ...['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'],
 ];
 
@@ -52,7 +52,7 @@ export async function openTable(
 }
 
 /** Opens the text of a table, with a sentence about a file that cannot be read. */
-export function openTableText({ path, kind, query }: SourceSpec): TextBytes {
+function openTableText({ path, kind, query }: SourceSpec): TextBytes {
   try {
     return openText(path, query.get('encoding'));
   } catch (error) {
