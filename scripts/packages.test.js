@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -127,23 +128,25 @@ describe('the packages, packed and installed in an empty project', () => {
   });
 
   const skip = process.platform !== 'linux' && 'platform packages are made on Linux';
+  const folder = join(modules, platformPackage());
+  const setup = [join(modules, 'bantam', 'bin', 'bantam.js'), 'setup', '--json'];
+  /** An environment without a compiler. */
+  const bare = () => ({
+    PATH: '/nonexistent',
+    BANTAM_CACHE: join(project, 'cache'),
+    BANTAM_CUDA: '0',
+    BANTAM_LIBTORCH: readJson(join(built, 'build.json')).libtorch,
+  });
+
   it('take the addon from the platform package, without a compiler', { skip }, async () => {
-    const folder = join(modules, platformPackage());
     writePlatformPackage({ torch, built, folder });
-    const env = {
-      PATH: '/nonexistent',
-      BANTAM_CACHE: join(project, 'cache'),
-      BANTAM_CUDA: '0',
-      BANTAM_LIBTORCH: readJson(join(built, 'build.json')).libtorch,
-    };
-    const setup = [join(modules, 'bantam', 'bin', 'bantam.js'), 'setup', '--json'];
-    const first = await node(setup, env);
+    const first = await node(setup, bare());
     assert.equal(first.code, 0, first.stderr);
     assert.equal(JSON.parse(first.stdout).addon, `taken from ${platformPackage()}`);
     for (const name of ADDONS) {
       assert.deepEqual(readFileSync(join(torch, 'build', name)), readFileSync(join(folder, name)));
     }
-    const again = await node(setup, env);
+    const again = await node(setup, bare());
     assert.equal(JSON.parse(again.stdout).addon, 'up to date');
     const script = `
       const { sum, tensor } = await import('@bantam/torch');
@@ -151,5 +154,14 @@ describe('the packages, packed and installed in an empty project', () => {
       console.log(sum(tensor([20, 22])).item(), resampleForms[0]);`;
     const { stdout, stderr } = await node(['--input-type=module', '-e', script]);
     assert.equal(stdout, '42 plain\n', stderr);
+  });
+
+  it('refuse a damaged platform package and say so', { skip }, async () => {
+    writePlatformPackage({ torch, built, folder });
+    appendFileSync(join(folder, 'bantam_image.node'), 'x');
+    const { code, stderr } = await node(setup, bare());
+    assert.equal(code, 1);
+    assert.match(stderr, /compiled here: ".*bantam_image\.node" is damaged\n/);
+    assert.match(stderr, /error: There is no C\+\+ compiler/);
   });
 });
