@@ -96,13 +96,15 @@ describe('the packages, packed and installed in an empty project', () => {
       const [, example = ''] =
         /```ts\n(.*?)```/s.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? [];
       assert.match(example, /from 'bantam'/);
-      const entries = Object.keys(readJson(join(torch, 'package.json')).exports);
-      const imports = entries.map(
-        (entry, index) => `export * as torch${index} from '${join('@bantam/torch', entry)}';\n`,
+      const imports = ['bantam', '@bantam/torch'].flatMap((name) =>
+        Object.keys(readJson(join(modules, name, 'package.json')).exports)
+          .filter((entry) => !entry.endsWith('.json'))
+          .map((entry) => join(name, entry)),
       );
+      const entries = imports.map((entry, index) => `export * as e${index} from '${entry}';\n`);
       const config = `tsconfig-${version}.json`;
       writeFileSync(join(project, 'example.ts'), example);
-      writeFileSync(join(project, 'entries.ts'), imports.join(''));
+      writeFileSync(join(project, 'entries.ts'), entries.join(''));
       const compilerOptions = { strict: true, noEmit: true, module: 'nodenext', target: 'es2022' };
       writeFileSync(
         join(project, config),
