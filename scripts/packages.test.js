@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -95,13 +96,15 @@ describe('the packages, packed and installed in an empty project', () => {
       const [, example = ''] =
         /```ts\n(.*?)```/s.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? [];
       assert.match(example, /from 'bantam'/);
-      const entries = Object.keys(readJson(join(torch, 'package.json')).exports);
-      const imports = entries.map(
-        (entry, index) => `export * as torch${index} from '${join('@bantam/torch', entry)}';\n`,
+      const imports = ['bantam', '@bantam/torch'].flatMap((name) =>
+        Object.keys(readJson(join(modules, name, 'package.json')).exports)
+          .filter((entry) => !entry.endsWith('.json'))
+          .map((entry) => join(name, entry)),
       );
+      const entries = imports.map((entry, index) => `export * as e${index} from '${entry}';\n`);
       const config = `tsconfig-${version}.json`;
       writeFileSync(join(project, 'example.ts'), example);
-      writeFileSync(join(project, 'entries.ts'), imports.join(''));
+      writeFileSync(join(project, 'entries.ts'), entries.join(''));
       const compilerOptions = { strict: true, noEmit: true, module: 'nodenext', target: 'es2022' };
       writeFileSync(
         join(project, config),
@@ -127,23 +130,25 @@ describe('the packages, packed and installed in an empty project', () => {
   });
 
   const skip = process.platform !== 'linux' && 'platform packages are made on Linux';
+  const folder = join(modules, platformPackage());
+  const setup = [join(modules, 'bantam', 'bin', 'bantam.js'), 'setup', '--json'];
+  /** An environment without a compiler. */
+  const bare = () => ({
+    PATH: '/nonexistent',
+    BANTAM_CACHE: join(project, 'cache'),
+    BANTAM_CUDA: '0',
+    BANTAM_LIBTORCH: readJson(join(built, 'build.json')).libtorch,
+  });
+
   it('take the addon from the platform package, without a compiler', { skip }, async () => {
-    const folder = join(modules, platformPackage());
     writePlatformPackage({ torch, built, folder });
-    const env = {
-      PATH: '/nonexistent',
-      BANTAM_CACHE: join(project, 'cache'),
-      BANTAM_CUDA: '0',
-      BANTAM_LIBTORCH: readJson(join(built, 'build.json')).libtorch,
-    };
-    const setup = [join(modules, 'bantam', 'bin', 'bantam.js'), 'setup', '--json'];
-    const first = await node(setup, env);
+    const first = await node(setup, bare());
     assert.equal(first.code, 0, first.stderr);
     assert.equal(JSON.parse(first.stdout).addon, `taken from ${platformPackage()}`);
     for (const name of ADDONS) {
       assert.deepEqual(readFileSync(join(torch, 'build', name)), readFileSync(join(folder, name)));
     }
-    const again = await node(setup, env);
+    const again = await node(setup, bare());
     assert.equal(JSON.parse(again.stdout).addon, 'up to date');
     const script = `
       const { sum, tensor } = await import('@bantam/torch');
@@ -151,5 +156,14 @@ describe('the packages, packed and installed in an empty project', () => {
       console.log(sum(tensor([20, 22])).item(), resampleForms[0]);`;
     const { stdout, stderr } = await node(['--input-type=module', '-e', script]);
     assert.equal(stdout, '42 plain\n', stderr);
+  });
+
+  it('refuse a damaged platform package and say so', { skip }, async () => {
+    writePlatformPackage({ torch, built, folder });
+    appendFileSync(join(folder, 'bantam_image.node'), 'x');
+    const { code, stderr } = await node(setup, bare());
+    assert.equal(code, 1);
+    assert.match(stderr, /compiled here: ".*bantam_image\.node" is damaged\n/);
+    assert.match(stderr, /error: There is no C\+\+ compiler/);
   });
 });

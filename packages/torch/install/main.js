@@ -38,15 +38,16 @@ export async function main(env, root = fileURLToPath(new URL('..', import.meta.u
     say(`3/3 addon: ${addon}`);
     return { libtorch: { version: build, path }, addon };
   };
-  if ('prebuilt' in found) {
+  if (found && 'prebuilt' in found) {
     say('1/3 tools: none are needed, the addon comes compiled');
     const libtorch = await getLibtorch();
     return done(libtorch, await placePrebuilt({ root, libtorch, prebuilt: found.prebuilt }));
   }
+  if (found) say(`the addon is compiled here: ${found.reason}`);
   // Before the download: a missing compiler should not show after ten minutes.
   const toolchain = await findToolchain(env);
   say(
-    `1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}, ${toolchain.jpeg ? 'libjpeg-turbo' : 'no libjpeg-turbo: sharp decodes JPEG files, more slowly'} (${found.reason})`,
+    `1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}, ${toolchain.jpeg ? 'libjpeg-turbo' : 'no libjpeg-turbo: sharp decodes JPEG files, more slowly'}`,
   );
   const libtorch = await getLibtorch();
   const options = { root, sources, cache, libtorch, toolchain, env };

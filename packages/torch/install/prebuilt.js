@@ -38,12 +38,13 @@ export function platformPackage(platform = `${process.platform}-${process.arch}`
  * @param {boolean} options.cuda whether the CUDA backend is wanted; platform packages are for CPUs
  * @param {import('./environment.js').Env} options.env
  * @param {string | undefined} options.glibc version of the C library
- * @returns {{ prebuilt: Prebuilt } | { reason: string }} why there is none that fits
+ * @returns {{ prebuilt: Prebuilt } | { reason: string } | undefined} the addon, or why it does not
+ *   fit; undefined where the package is not installed
  */
 export function findPrebuilt({ root, sources, cuda, env, glibc }) {
   const name = platformPackage();
   const folder = folderOf(name, root);
-  if (folder === undefined) return { reason: `${name} is not installed` };
+  if (folder === undefined) return undefined;
   if (env.CXX || env.CXXFLAGS) return { reason: 'CXX or CXXFLAGS is set' };
   if (cuda) return { reason: `${name} has no CUDA backend` };
   /** @type {PrebuiltRecord} */

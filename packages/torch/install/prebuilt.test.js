@@ -35,7 +35,7 @@ function install(t, changes = {}) {
  * @param {RegExp} reason
  */
 function assertRefused(found, reason) {
-  assert.ok('reason' in found, 'it was taken');
+  assert.ok(found && 'reason' in found, 'it was taken, or not found');
   assert.match(found.reason, reason);
 }
 
@@ -43,12 +43,12 @@ describe('findPrebuilt', () => {
   it('takes the package of this platform where everything fits', (t) => {
     const { root, folder } = install(t);
     const found = findPrebuilt({ ...fits, root });
-    assert.ok('prebuilt' in found, 'reason' in found ? found.reason : '');
+    assert.ok(found && 'prebuilt' in found, found?.reason);
     assert.equal(found.prebuilt.folder, folder);
   });
 
-  it('says that the package is not installed', (t) => {
-    assertRefused(findPrebuilt({ ...fits, root: temporaryFolder(t) }), /is not installed/);
+  it('finds nothing where the package is not installed', (t) => {
+    assert.equal(findPrebuilt({ ...fits, root: temporaryFolder(t) }), undefined);
   });
 
   it('refuses another libtorch and other sources', (t) => {

@@ -10,7 +10,7 @@ export interface ProgressStream {
 export interface ProgressOptions {
   /** Standard error by default, so that standard output holds only the result. */
   readonly stream?: ProgressStream;
-  readonly env?: NodeJS.ProcessEnv;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Clock in milliseconds. */
   readonly now?: () => number;
 }
