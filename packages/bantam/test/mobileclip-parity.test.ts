@@ -36,7 +36,7 @@ import {
   type Clip,
   type ModelConfig,
 } from '../dist/models/index.js';
-import { toMobileClip } from '../dist/models/io/formats/mobileclip-weights.js';
+import { toMobileClip } from '../dist/test-support/to-mobileclip.js';
 import { readModelFixture } from './model-fixtures.js';
 import {
   assertGradient,

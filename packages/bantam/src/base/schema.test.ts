@@ -124,6 +124,19 @@ describe('read', () => {
     assert.match(message(loss, { type: 'softmax', bias: 1 }), /did you mean "type"/);
   });
 
+  it('refuses lists in place of groups, nested ones as well', () => {
+    const optional = group({
+      inner: setting(group({ on: setting(flag(), true, 'On.') }), {}, 'Inner.'),
+    });
+    assert.throws(() => read(optional, [], { where: 'outer' }), {
+      name: 'BantamError',
+      message: 'outer must be an object of settings.',
+    });
+    assert.throws(() => read(optional, { inner: [] }, { where: 'outer' }), {
+      message: '"inner" of outer is []; it must be an object of settings.',
+    });
+  });
+
   it('throws the given class of error', () => {
     assert.throws(() => read(model, {}, { where: 'x', error: UsageError }), UsageError);
   });

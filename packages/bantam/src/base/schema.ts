@@ -131,9 +131,19 @@ export function tagged<const O extends TaggedOptions>(options: O) {
   return v.lazy((value): Schema => (typeof value === 'string' ? (named as Schema) : whole));
 }
 
-/** An object that has these members and no others. */
+/** An object that has these members and no others; a list, which valibot would take, is none. */
 export function group<const E extends Entries>(entries: E): Group<E> {
-  return v.strictObject(entries);
+  const schema = v.strictObject(entries);
+  return {
+    ...schema,
+    '~run': (dataset, config) => {
+      const { value } = dataset;
+      if (!Array.isArray(value)) return schema['~run'](dataset, config);
+      const refused = schema['~run']({ value: null }, config);
+      for (const issue of refused.issues ?? []) Object.assign(issue, { input: value });
+      return refused;
+    },
+  };
 }
 
 /** Tells a JSON object from other values: no array, not null. */

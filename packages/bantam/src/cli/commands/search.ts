@@ -45,7 +45,11 @@ export function addSearch(program: Command): void {
     const query = words.join(' ');
     const [hits = []] = await search(loaded, index, [query], { k: top });
     const records = await recordsOf(spec, new Set(hits.map(({ key }) => key)));
-    const results = hits.map(({ key, score }) => ({ key, score, ...describe(records.get(key)) }));
+    const results = hits.map(({ key, score }) => ({
+      key,
+      score,
+      ...describeRecord(records.get(key)),
+    }));
     const rows = results.map(({ key, score, caption = '', emoji = '' }) => {
       return [score.toFixed(3), key, `${emoji} ${caption}`.trim()];
     });
@@ -73,7 +77,11 @@ async function recordsOf(
   return found;
 }
 
-function describe(record: DataRecord | undefined): { caption?: string; emoji?: string } {
+/** A record's first caption, and the emoji that it shows if it is one. */
+export function describeRecord(record: DataRecord | undefined): {
+  caption?: string;
+  emoji?: string;
+} {
   if (record === undefined) return {};
   const [caption = ''] = record.captions;
   // Other data may have a column of this name, of colors for example.

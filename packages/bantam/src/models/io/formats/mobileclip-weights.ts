@@ -3,7 +3,7 @@
  * tensors as Bantam's under other names. The `.pt` files there are pickles; save their state dict
  * with the Python package safetensors.
  */
-import { clone, noGrad, onDevice, reshape, transpose, zeros, type Tensor } from '@bantam/torch';
+import { onDevice, reshape, transpose, zeros, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { createModel, type Clip } from '../../clip.js';
 import type { ModelConfig } from '../../config.js';
@@ -75,7 +75,7 @@ function textName(name: string, { text }: ModelConfig): string {
 }
 
 /** One tensor in both layouts. */
-interface Entry {
+export interface Entry {
   /** Bantam's name. */
   readonly name: string;
   /** Apple's name; null: Apple's layout has no such tensor, and it must be 0. */
@@ -84,7 +84,12 @@ interface Entry {
   readonly tensor: Tensor;
 }
 
-function entriesOf(model: Clip): Entry[] {
+/**
+ * Every tensor of a model, with its name in Apple's layout.
+ *
+ * @throws BantamError for an image tower of another kind, or simplified blocks.
+ */
+export function entriesOf(model: Clip): Entry[] {
   const { config } = model;
   if (config.vision.type !== 'mobileclip') {
     throw new BantamError(
@@ -149,28 +154,7 @@ export function fromMobileClip(
 }
 
 /** Apple multiplies by the image projection from the right, and has positions as [1, 1, L, W]. */
-function convert(tensor: Tensor, name: string, shape: readonly number[]): Tensor {
+export function convert(tensor: Tensor, name: string, shape: readonly number[]): Tensor {
   if (name.endsWith('head.fc.weight')) return transpose(tensor, 0, 1);
   return name.endsWith('positional_embedding') ? reshape(tensor, shape) : tensor;
-}
-
-/**
- * The model's tensors in Apple's layout, as copies.
- *
- * @throws BantamError for an image tower of another kind, or a projection with a bias.
- */
-export function toMobileClip(model: Clip): Map<string, Tensor> {
-  return noGrad(() => {
-    const state = new Map<string, Tensor>();
-    for (const { name, apple, tensor } of entriesOf(model)) {
-      if (apple !== null) {
-        state.set(apple, clone(convert(tensor, name, [1, 1, ...tensor.shape])));
-      } else if (tensor.toArray().some((value) => value !== 0)) {
-        throw new BantamError(
-          `MobileCLIP's layout has no place for "${name}", which is not 0; train with "projBias" false, or save the model in another format.`,
-        );
-      }
-    }
-    return state;
-  });
 }
