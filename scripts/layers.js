@@ -29,5 +29,6 @@ export const layers = [
   { folder: 'machine', holds: 'what this computer is and how fast it multiplies matrices' },
   { folder: 'report', holds: 'HTML reports' },
   { folder: 'quickstart', holds: 'data, training, evaluation and report in one call' },
+  { folder: 'serve', holds: 'the HTTP server: embeddings, classification, search' },
   { folder: 'cli', holds: 'commands: they parse, call the library, print' },
 ];

@@ -102,3 +102,6 @@ export {
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
 export { renderReport, type ReportData } from './report/index.js';
 export { quickstart, type QuickstartOptions, type QuickstartResult } from './quickstart/index.js';
+
+// Serving
+export { serve, type ServeOptions, type Server } from './serve/index.js';

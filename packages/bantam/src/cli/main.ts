@@ -8,6 +8,7 @@ import { addEval } from './commands/eval.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
+import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     addEval,
     addEmbed,
     addSearch,
+    addServe,
   ])
     add(program);
   return program;
