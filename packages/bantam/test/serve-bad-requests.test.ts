@@ -291,7 +291,7 @@ describe('what is no proper HTTP', () => {
   it('ends a body that comes a byte at a time', async () => {
     const body = JSON.stringify({ input: 'a'.repeat(100) });
     const head = `${post1}Content-Length: ${body.length}\r\n\r\n`;
-    const found = await sendRaw(server.url, [head, ...body], 100);
+    const found = await sendRaw(server.url, [head, ...body.split('')], 100);
     checkRaw(found, 408, 'The request came too slowly.');
   });
 

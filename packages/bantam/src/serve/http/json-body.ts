@@ -11,8 +11,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
  */
 export async function readJsonBody(incoming: IncomingMessage, most: number): Promise<unknown> {
   const { headers } = incoming;
-  const type = headers['content-type'] ?? '';
-  if (!/^application\/json\s*(;|$)/i.test(type)) {
+  const type = headers['content-type'];
+  if (type === undefined || !/^application\/json\s*(;|$)/i.test(type)) {
     throw new RequestError(415, 'The body must be of the type application/json.', {
       code: 'unsupported_media_type',
     });

@@ -38,7 +38,7 @@ describe('Batcher', () => {
     const begun = performance.now();
     const result = batcher.submit('text', 1);
     void batcher.submit('text', 2);
-    assert.equal(started.length, 0);
+    assert.equal(started.at(0), undefined);
     while (started.length === 0) await sleep(1);
     assert.ok(performance.now() - begun >= 19);
     assert.deepEqual(started[0]?.items, [1, 2]);

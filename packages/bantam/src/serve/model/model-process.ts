@@ -4,6 +4,7 @@
  * and the server answers on.
  */
 import { scope } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import {
   encodePixels,
@@ -91,7 +92,7 @@ async function encode({ loaded, precision }: InferenceModel, job: Job): Promise<
     truncated: ids.map(({ length }, i) => {
       if (length < tokenizer.contextLength) return false;
       // The context is full; the text went on if its last character changes nothing.
-      const shorter = (texts[i] ?? '').trimEnd().slice(0, -1);
+      const shorter = at(texts, i).trimEnd().slice(0, -1);
       return String(tokenizer.encode(shorter)) === String(ids[i]);
     }),
   };

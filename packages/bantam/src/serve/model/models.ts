@@ -106,15 +106,12 @@ async function startAll({ directories, options }: ModelsOptions) {
  *
  * @throws BantamError where two have one name.
  */
-export function nameModels(given: readonly string[]): Record<string, string> {
+export function nameModels(directories: readonly string[]): Record<string, string> {
   const named: Record<string, string> = {};
-  for (const text of given) {
-    const [, name, directory] = /^([\w.-]+)=(.+)$/.exec(text) ?? [
-      undefined,
-      folderName(text),
-      text,
-    ];
-    if (name === undefined || directory === undefined) continue;
+  for (const text of directories) {
+    const [, given, path] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
+    const directory = path ?? text;
+    const name = given ?? folderName(directory);
     if (Object.hasOwn(named, name)) {
       throw new BantamError(
         `Two models have the name "${name}"; name them yourself: NAME=DIRECTORY.`,
