@@ -5,6 +5,7 @@ import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     addTrain,
     addEval,
     addEmbed,
+    addIndex,
     addSearch,
     addServe,
   ])
