@@ -18,6 +18,8 @@ export interface EmbedItemsOptions {
   readonly signal: AbortSignal;
   /** `skip` leaves out images that cannot be decoded; `fail` fails the request for one of them. */
   readonly onError: 'fail' | 'skip';
+  /** Member of the request that holds the items, for messages. `input` by default. */
+  readonly param?: string;
 }
 
 /** An item that was left out, by its position in the request. */
@@ -41,7 +43,7 @@ export async function embedItems(
   { decoder, metrics, settings }: EmbedContext,
   model: ServedModel,
   items: readonly InputItem[],
-  { signal, onError }: EmbedItemsOptions,
+  { signal, onError, param = 'input' }: EmbedItemsOptions,
 ): Promise<EmbeddedItems> {
   const release = model.slots.take(items.length);
   const embeddings = new Map<number, Embedding>();
@@ -75,7 +77,7 @@ export async function embedItems(
   if (signal.aborted) throw signal.reason;
   const ordered = [...failures].sort(([a], [b]) => a - b);
   const fatal = ordered.find(([, error]) => onError === 'fail' || !(error instanceof BadRequest));
-  if (fatal !== undefined) throw named(...fatal);
+  if (fatal !== undefined) throw named(param, ...fatal);
   return {
     embeddings,
     errors: ordered.map(([index, { message }]) => ({ index, message })),
@@ -98,9 +100,13 @@ function imageBytes(
 }
 
 /** The error with the item's position in front. */
-function named(index: number, { status, message, details }: RequestError): RequestError {
-  return new RequestError(status, `Item ${index} of "input": ${message}`, {
-    param: 'input',
+function named(
+  param: string,
+  index: number,
+  { status, message, details }: RequestError,
+): RequestError {
+  return new RequestError(status, `Item ${index} of "${param}": ${message}`, {
+    param,
     ...details,
   });
 }

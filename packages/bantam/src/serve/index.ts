@@ -1,4 +1,4 @@
 /** The server: embeddings, classification and search over HTTP. */
-export { nameModels } from './model/models.js';
+export { nameAll } from './model/models.js';
 export { serve, type ServeEvent, type ServeOptions, type Server } from './server.js';
 export { serveSchema, type ServeSettings } from './settings.js';

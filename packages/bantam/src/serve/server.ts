@@ -15,6 +15,7 @@ import { Models } from './model/models.js';
 import { classify } from './routes/classify.js';
 import { embeddings } from './routes/embeddings.js';
 import { Health } from './routes/health.js';
+import { search } from './routes/search.js';
 import { serveSchema, type ResolvedServeSettings, type ServeSettings } from './settings.js';
 
 /** Something that happens to a running server. */
@@ -28,6 +29,8 @@ export type ServeEvent =
 export interface ServeOptions extends ServeSettings {
   /** Model directories by the names under which they are served. */
   readonly models: Readonly<Record<string, string>>;
+  /** Indexes that these models made, by the names under which they are searched. */
+  readonly indexes?: Readonly<Record<string, string>>;
   readonly onEvent?: (event: ServeEvent) => void;
 }
 
@@ -60,7 +63,7 @@ const lingerSeconds = 0.5;
  * @throws BantamError for a setting that is wrong, a model that cannot be loaded, a port that is taken.
  */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const { models: directories, onEvent, ...given } = options;
+  const { models: directories, indexes = {}, onEvent, ...given } = options;
   const settings = read(serveSchema, given, { where: 'serve()' });
   const { batch, limits } = settings;
   if (limits.items > limits.queue) {
@@ -77,6 +80,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   );
   const models = await Models.start({
     directories,
+    indexes,
     options: (name) => ({
       precision: settings.precision,
       threads: settings.threads,
@@ -163,6 +167,7 @@ function routesOf(context: RouteContext): Route[] {
       json: await embeddings(context, body, signal),
     })),
     post('/v1/classify', async (body, signal) => ({ json: await classify(context, body, signal) })),
+    post('/v1/search', async (body, signal) => ({ json: await search(context, body, signal) })),
     get('/v1/models', () => Promise.resolve({ json: modelList(models) })),
     get('/healthz', async () => {
       const json = await health.check();
@@ -187,6 +192,11 @@ function modelList(models: Models) {
       dimensions: description.dimensions,
       context_length: description.contextLength,
       image_size: description.preprocess.size,
+      indexes: Object.entries(description.indexes).map(([id, { size, isApproximate }]) => ({
+        id,
+        size,
+        approximate: isApproximate,
+      })),
     })),
   };
 }

@@ -35,6 +35,7 @@ const limitsSchema = group({
   ),
   items: setting(count(), 128, 'Items of a request.'),
   prompts: setting(count(), 2048, 'Labels times templates of a classification.'),
+  hits: setting(count(), 200, 'Images that a search finds.'),
   textLength: setting(count(), 4096, 'Characters of a text.'),
   bodyBytes: setting(count(), 2 ** 24, 'Bytes of a request body.'),
   pendingBytes: setting(

@@ -11,6 +11,7 @@ import { settingsTree } from '../named-settings.js';
 import { listed, namedValues, wholeNumber } from '../values.js';
 
 interface ServeFlags extends PrecisionFlags {
+  readonly index?: readonly string[];
   readonly host: string;
   readonly port: number;
   readonly apiKeyFile?: string;
@@ -26,8 +27,9 @@ interface ServeFlags extends PrecisionFlags {
 export function addServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('serve models over HTTP: embeddings, classification, health and metrics')
+    .description('serve models over HTTP: embeddings, classification, search')
     .argument('<model...>', 'model directories, each also as NAME=DIRECTORY')
+    .option('--index <path>', 'index of bantam index, also as NAME=PATH (repeatable)', listed)
     .option('--host <address>', 'address to listen at', '127.0.0.1')
     .option('--port <n>', 'port to listen at; 0: any that is free', wholeNumber, 8000)
     .option('--api-key-file <file>', 'API keys, one in a line (default: BANTAM_API_KEY, else none)')
@@ -40,15 +42,16 @@ export function addServe(program: Command): void {
     .addOption(precisionOption());
   examples(command, [
     'bantam serve quickstart/model',
-    'bantam serve shop=runs/shop/model --port 8080 --precision auto',
+    'bantam serve shop=runs/shop/model --index products --port 8080 --precision auto',
     'BANTAM_API_KEY=$(cat key) bantam serve runs/shop/model --host 0.0.0.0 --set batch.size=64',
   ]);
   action(command, async (flags: ServeFlags, directories: string[]) => {
-    const { nameModels, serve, serveSchema } = await import('../../serve/index.js');
+    const { nameAll, serve, serveSchema } = await import('../../serve/index.js');
     const server = await serve({
       ...settingsTree(settable(entriesOf(serveSchema)), flags.set ?? {}),
       ...(await ownSettings(flags)),
-      models: nameModels(directories),
+      models: nameAll(directories, 'models'),
+      indexes: nameAll(flags.index ?? [], 'indexes'),
       onEvent: (event) => {
         process.stderr.write(`${describe(event)}\n`);
       },

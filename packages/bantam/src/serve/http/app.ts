@@ -65,7 +65,7 @@ export function createApp(options: AppOptions): App {
       const signal = requestSignal(c.env.outgoing, limits.requestSeconds);
       const body =
         method === 'POST' ? await readJsonBody(c.env.incoming, limits.bodyBytes) : undefined;
-      const { json, text, status = 200 } = await run(body, signal);
+      const { json, text, status = 200 } = await inTime(run(body, signal), signal);
       if (text !== undefined) return c.body(text.body, status, { 'content-type': text.type });
       return jsonAnswer(c, json, status);
     });
@@ -81,6 +81,16 @@ export function createApp(options: AppOptions): App {
   });
   app.onError((error, c) => errorAnswer(c, error));
   return app;
+}
+
+/** The answer, unless the signal aborts before. */
+function inTime(answer: Promise<RouteAnswer>, signal: AbortSignal): Promise<RouteAnswer> {
+  const tooLate = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    });
+  });
+  return Promise.race([answer, tooLate]);
 }
 
 function jsonAnswer(c: AppContext, json: unknown, status: ContentfulStatusCode): Response {

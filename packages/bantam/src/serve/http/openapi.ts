@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema';
 import type { AnySchema } from '../../base/schema.js';
-import { classifySchema, embeddingsSchema } from './requests.js';
+import { classifySchema, embeddingsSchema, searchSchema } from './requests.js';
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
@@ -62,6 +62,25 @@ const answers = {
     },
     ['errors'],
   ),
+  Hits: object({
+    object: { const: 'list' },
+    data: list(
+      object(
+        {
+          object: { const: 'hit' },
+          key: string,
+          score: number,
+          caption: string,
+          label: string,
+          meta: { type: 'object', additionalProperties: string },
+        },
+        ['caption', 'label', 'meta'],
+      ),
+    ),
+    index: string,
+    model: string,
+    usage,
+  }),
   Models: object({
     object: { const: 'list' },
     data: list(
@@ -73,6 +92,7 @@ const answers = {
         dimensions: whole,
         context_length: whole,
         image_size: whole,
+        indexes: list(object({ id: string, size: whole, approximate: { type: 'boolean' } })),
       }),
     ),
   }),
@@ -118,6 +138,7 @@ export function openApi(): Readonly<Record<string, unknown>> {
     paths: {
       '/v1/embeddings': post('Embeddings of texts and images', embeddingsSchema, 'Embeddings'),
       '/v1/classify': post('Zero-shot classification', classifySchema, 'Classification'),
+      '/v1/search': post('Search in an index', searchSchema, 'Hits'),
       '/v1/models': get('The models', 'Models'),
       '/healthz': {
         get: {

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import {
   count,
   described,
+  finite,
   group,
   isObject,
   listOf,
@@ -10,6 +11,7 @@ import {
   read,
   setting,
   text,
+  unitInterval,
   type AnySchema,
 } from '../../base/schema.js';
 import type { ItemKind } from '../model/batcher.js';
@@ -77,6 +79,41 @@ export const classifySchema = group({
   on_error: onError,
 });
 
+const part = v.union(
+  [
+    group({ text: text(), weight: setting(finite(), 1, 'Weight; negative: "not that".') }),
+    group({ image: text(), weight: setting(finite(), 1, 'Weight; negative: "not that".') }),
+    group({ key: text(), weight: setting(finite(), 1, 'Weight; negative: "not that".') }),
+  ],
+  '{"text": …}, {"image": …} or {"key": …}, each perhaps with "weight"',
+);
+
+const queryWanted = 'a text, {"text": …}, {"image": …}, {"key": …} or a list of such parts';
+
+/** Body of `POST /v1/search`. */
+export const searchSchema = group({
+  query: described(
+    v.union([text(), part, v.pipe(v.array(part), v.minLength(1, queryWanted))], queryWanted),
+    'What to look for: a text; or parts, each a text, an image (data URI) or the key of an image of the index, with a weight.',
+  ),
+  index: v.optional(
+    described(text(), 'Name of the index; may be left out where there is one index.'),
+  ),
+  top_k: setting(count(), 10, 'Most images to find.'),
+  where: setting(
+    listOf(text()),
+    [],
+    'Conditions on the records, all of which have to hold: "category=Shoes|Boots", "price<50", "title~summer".',
+  ),
+  min_score: v.optional(described(finite(), 'Lowest score of a hit.')),
+  false_positive_rate: v.optional(
+    described(
+      unitInterval(),
+      'Leaves out what scores no higher than an image without relation to the query, except with this probability.',
+    ),
+  ),
+});
+
 /**
  * Checks a body.
  *
@@ -142,11 +179,13 @@ export function checkLists(
   { items, prompts }: Pick<Limits, 'items' | 'prompts'>,
 ): void {
   if (!isObject(body)) return;
-  const { input: given, labels, templates } = body;
+  const { input: given, labels, templates, query, where } = body;
   for (const [param, list, most] of [
     ['input', given, items],
     ['labels', labels, prompts],
     ['templates', templates, prompts],
+    ['query', query, items],
+    ['where', where, items],
   ] as const) {
     if (Array.isArray(list) && list.length > most) {
       throw new BadRequest(`"${param}" has ${list.length} items; send at most ${most} at a time.`, {

@@ -1,10 +1,22 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { BantamError } from '../../base/errors.js';
 import type { InferencePrecision } from '../../eval/load-for-inference.js';
-import type { Encoded, Job, JobMessage, ModelDescription, ProcessMessage } from './messages.js';
+import type {
+  Encoded,
+  EncodeJob,
+  Found,
+  Job,
+  JobMessage,
+  ModelDescription,
+  ProcessMessage,
+  SearchJob,
+  StartMessage,
+} from './messages.js';
 
 export interface ModelClientOptions {
   readonly precision: InferencePrecision;
+  /** Paths of indexes by name; those of other models are left out. */
+  readonly indexes: Readonly<Record<string, string>>;
   /** Threads of the model; 0: one for each core. */
   readonly threads: number;
   /** Time of a job; then the process is ended. */
@@ -17,7 +29,7 @@ export class ProcessEnded extends Error {
 }
 
 interface Pending {
-  readonly resolve: (encoded: Encoded) => void;
+  readonly resolve: (result: Encoded | Found) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -54,7 +66,7 @@ export class ModelClient {
    */
   static async start(
     directory: string,
-    { precision, threads, jobSeconds }: ModelClientOptions,
+    { precision, indexes, threads, jobSeconds }: ModelClientOptions,
   ): Promise<ModelClient> {
     const child = fork(new URL('./model-process.js', import.meta.url), {
       serialization: 'advanced',
@@ -63,7 +75,7 @@ export class ModelClient {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: { ...process.env, ...(threads > 0 && { OMP_NUM_THREADS: String(threads) }) },
     });
-    child.send({ directory, precision });
+    child.send({ directory, precision, indexes } satisfies StartMessage);
     const description = await new Promise<ModelDescription>((resolve, reject) => {
       const ended = (status: number | null, signal: string | null): void => {
         const how = signal ?? `status ${status}`;
@@ -97,7 +109,31 @@ export class ModelClient {
    *
    * @throws ProcessEnded if the process ended before it answered; it is ended if it takes too long.
    */
-  encode(job: Job): Promise<Encoded> {
+  async encode(job: EncodeJob): Promise<Encoded> {
+    const result = await this.#run(job);
+    if ('features' in result) return result;
+    throw new TypeError('An answer to a search came for embeddings.');
+  }
+
+  /**
+   * The images that a search finds.
+   *
+   * @throws BantamError for a search that is wrong; ProcessEnded as {@link encode}.
+   */
+  async search(job: SearchJob): Promise<Found> {
+    const result = await this.#run(job);
+    if ('hits' in result) return result;
+    throw new TypeError('Embeddings came for a search.');
+  }
+
+  /** Ends the process; jobs that it has not answered fail. */
+  async stop(): Promise<void> {
+    this.#reason ??= 'it was stopped';
+    this.#child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  #run(job: Job): Promise<Encoded | Found> {
     if (!this.#child.connected) return Promise.reject(new ProcessEnded(this.#reason ?? 'it ended'));
     const id = this.#next++;
     return new Promise((resolve, reject) => {
@@ -119,23 +155,17 @@ export class ModelClient {
     });
   }
 
-  /** Ends the process; jobs that it has not answered fail. */
-  async stop(): Promise<void> {
-    this.#reason ??= 'it was stopped';
-    this.#child.kill('SIGKILL');
-    await this.ended;
-  }
-
   #receive(message: ProcessMessage): void {
     if (!('id' in message)) return;
     const pending = this.#pending.get(message.id);
     this.#pending.delete(message.id);
     if ('error' in message) {
-      pending?.reject(new Error(message.error));
+      const { error, isRefusal } = message;
+      pending?.reject(isRefusal ? new BantamError(error) : new Error(error));
       return;
     }
     this.#residentBytes = message.residentBytes;
-    pending?.resolve(message.encoded);
+    pending?.resolve(message.result);
   }
 
   #fail(reason: string): void {

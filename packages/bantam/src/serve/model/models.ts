@@ -6,8 +6,10 @@ import { ServedModel, type ServedModelOptions } from './served-model.js';
 export interface ModelsOptions {
   /** Model directories by the names under which they are served. */
   readonly directories: Readonly<Record<string, string>>;
+  /** Paths of indexes by the names under which they are searched. */
+  readonly indexes: Readonly<Record<string, string>>;
   /** Options of each model. */
-  readonly options: (name: string) => Omit<ServedModelOptions, 'name' | 'directory'>;
+  readonly options: (name: string) => Omit<ServedModelOptions, 'name' | 'directory' | 'indexes'>;
 }
 
 /** The models that are served, by name. */
@@ -57,6 +59,35 @@ export class Models implements Iterable<ServedModel> {
   }
 
   /**
+   * The model of an index; without a name, of the only one.
+   *
+   * @throws RequestError where there is none, or several to choose from.
+   */
+  ofIndex(name: string | undefined): { readonly index: string; readonly model: ServedModel } {
+    const names = Object.keys(this.#options.indexes);
+    const [only, ...others] = names;
+    if (only === undefined) {
+      throw new RequestError(404, 'This server has no index; start it with --index.', {
+        code: 'index_not_found',
+      });
+    }
+    if (name === undefined && others.length > 0) {
+      throw new RequestError(400, `"index" is missing; choose from ${names.join(', ')}.`, {
+        param: 'index',
+      });
+    }
+    const index = name ?? only;
+    for (const model of this) {
+      if (Object.hasOwn(model.description.indexes, index)) return { index, model };
+    }
+    throw new RequestError(
+      404,
+      `There is no index "${index.slice(0, 100)}"; there is ${names.join(', ')}.`,
+      { code: 'index_not_found', param: 'index' },
+    );
+  }
+
+  /**
    * Loads all directories anew. Requests that have begun end with the models with which they began,
    * later ones get the new ones; if one cannot be loaded, the old ones stay.
    *
@@ -85,37 +116,44 @@ export class Models implements Iterable<ServedModel> {
   }
 }
 
-async function startAll({ directories, options }: ModelsOptions) {
+async function startAll({ directories, indexes, options }: ModelsOptions) {
   const started = await Promise.allSettled(
     Object.entries(directories).map(async ([name, directory]) => {
-      return ServedModel.start({ name, directory, ...options(name) });
+      return ServedModel.start({ name, directory, indexes, ...options(name) });
     }),
   );
   const models = started.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
   const failed = started.find((one) => one.status === 'rejected');
-  if (failed !== undefined) {
-    await Promise.all(models.map((model) => model.stop()));
-    throw failed.reason;
+  const [orphan] = Object.entries(indexes).filter(([name]) => {
+    return !models.some(({ description }) => Object.hasOwn(description.indexes, name));
+  });
+  if (failed === undefined && orphan === undefined) {
+    return new Map(models.map((model) => [model.name, model]));
   }
-  return new Map(models.map((model) => [model.name, model]));
+  await Promise.all(models.map((model) => model.stop()));
+  if (failed !== undefined) throw failed.reason;
+  throw new BantamError(
+    `None of the models made the index ${String(orphan?.[1])}; serve the model that did as well, or build the index anew.`,
+  );
 }
 
 /**
- * Names for model directories: each may be written `NAME=DIRECTORY`; else the name is the folder's, or
+ * Names for model directories and indexes: each may be written `NAME=DIRECTORY`; else the name is the folder's, or
  * that of the run in which the folder `model` or `best` lies.
  *
  * @throws BantamError where two have one name.
  */
-export function nameModels(directories: readonly string[]): Record<string, string> {
+export function nameAll(
+  directories: readonly string[],
+  kind: 'models' | 'indexes',
+): Record<string, string> {
   const named: Record<string, string> = {};
   for (const text of directories) {
     const [, given, path] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
     const directory = path ?? text;
     const name = given ?? folderName(directory);
     if (Object.hasOwn(named, name)) {
-      throw new BantamError(
-        `Two models have the name "${name}"; name them yourself: NAME=DIRECTORY.`,
-      );
+      throw new BantamError(`Two ${kind} have the name "${name}"; name them yourself: NAME=PATH.`);
     }
     named[name] = directory;
   }
@@ -124,6 +162,6 @@ export function nameModels(directories: readonly string[]): Record<string, strin
 
 function folderName(directory: string): string {
   const path = resolve(directory);
-  const name = basename(path);
+  const name = basename(path).replace(/\.safetensors$/, '');
   return ['model', 'best'].includes(name) ? basename(dirname(path)) : name;
 }

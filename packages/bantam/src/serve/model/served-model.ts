@@ -3,7 +3,7 @@ import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { RequestError } from '../http/request-error.js';
 import { Batcher, type BatcherOptions, type ItemKind, type Settled } from './batcher.js';
-import type { Job, ModelDescription } from './messages.js';
+import type { EncodeJob, Found, ModelDescription, SearchJob } from './messages.js';
 import { ModelClient, ProcessEnded, type ModelClientOptions } from './model-client.js';
 import { Slots } from './slots.js';
 
@@ -113,6 +113,23 @@ export class ServedModel {
     return this.#batcher.submit(kind, item, options);
   }
 
+  /**
+   * The images that a search in one of the model's indexes finds.
+   *
+   * @throws BantamError for a search that is wrong; RequestError with status 429 if there is no room.
+   */
+  async search(job: SearchJob): Promise<Found> {
+    const release = this.slots.take(1);
+    try {
+      return await this.#send((client) => client.search(job));
+    } catch (error) {
+      if (!(error instanceof ProcessEnded)) throw error;
+      return await this.#send((client) => client.search(job));
+    } finally {
+      release(1);
+    }
+  }
+
   /** Ends the model's process once nobody uses it. */
   async retire(): Promise<void> {
     if (!this.#retired) {
@@ -150,15 +167,10 @@ export class ServedModel {
   }
 
   async #encode(kind: ItemKind, items: readonly Item[]): Promise<Settled<Embedding>[]> {
-    const client = await this.#client;
-    const { features, tokens, truncated } = await client
-      .encode(jobOf(kind, items))
-      .catch(async (error: unknown) => {
-        // The next attempt is for the next process.
-        if (error instanceof ProcessEnded) await client.ended;
-        throw error;
-      });
-    const { dimensions } = client.description;
+    const { features, tokens, truncated } = await this.#send((client) =>
+      client.encode(jobOf(kind, items)),
+    );
+    const dimensions = features.length / items.length;
     return items.map((_, row) => ({
       value: {
         features: features.subarray(row * dimensions, (row + 1) * dimensions),
@@ -166,6 +178,17 @@ export class ServedModel {
         truncated: truncated[row] === true,
       },
     }));
+  }
+
+  async #send<Result>(job: (client: ModelClient) => Promise<Result>): Promise<Result> {
+    const client = await this.#client;
+    try {
+      return await job(client);
+    } catch (error) {
+      // The next attempt is for the next process.
+      if (error instanceof ProcessEnded) await client.ended;
+      throw error;
+    }
   }
 
   /** The client, which is replaced when its process ends. */
@@ -198,7 +221,7 @@ export class ServedModel {
   }
 }
 
-function jobOf(kind: ItemKind, items: readonly Item[]): Job {
+function jobOf(kind: ItemKind, items: readonly Item[]): EncodeJob {
   const texts = items.filter((item) => typeof item === 'string');
   if (kind === 'text') return { kind, texts };
   const images = items.filter((item) => typeof item !== 'string');
