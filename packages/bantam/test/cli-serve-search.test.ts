@@ -67,8 +67,8 @@ describe('bantam serve --index', () => {
     await same(await find(image), [{ image: png }]);
     const parts = [{ text: 'a red square' }, { text: 'a green circle', weight: -0.5 }];
     await same(await find([...parts, image]), [...parts, { image: png, weight: 0.5 }]);
-    const [own] = (await find({ key: first?.key })).data;
-    assert.equal(own?.key, first?.key);
+    const [own] = (await find({ key: first.key })).data;
+    assert.equal(own?.key, first.key);
     const cheap = await find('a red square', { where: ['price<25', 'caption!=article 0'] });
     assert.deepEqual(cheap.data.map(({ caption }) => caption).sort(), ['article 1', 'article 2']);
     assert.deepEqual((await find('a red square', { min_score: 1.5 })).data, []);
