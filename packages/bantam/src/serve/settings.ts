@@ -17,7 +17,7 @@ import {
 const portWanted = 'a port from 0 to 65535';
 
 /** How items of many requests become batches. */
-const batchSchema = group({
+export const batchSchema = group({
   size: setting(count(), 32, 'Most images or texts in a batch.'),
   waitMs: setting(
     atLeast(0),
@@ -27,7 +27,7 @@ const batchSchema = group({
 });
 
 /** Bounds on everything that a client decides. */
-const limitsSchema = group({
+export const limitsSchema = group({
   queue: setting(
     count(),
     512,
