@@ -109,4 +109,4 @@ export { renderReport, type ReportData } from './report/index.js';
 export { quickstart, type QuickstartOptions, type QuickstartResult } from './quickstart/index.js';
 
 // Serving
-export { serve, type ServeOptions, type Server } from './serve/index.js';
+export { serve, type ServeOptions } from './serve/index.js';
