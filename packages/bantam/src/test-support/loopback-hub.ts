@@ -168,9 +168,13 @@ function commitOf({ commit, files }: HubRepository): string {
   return hash.digest('hex');
 }
 
+const hashes = new WeakMap<Buffer, string>();
+
 /** SHA-256 in hexadecimal digits. */
 export function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  const known = hashes.get(bytes) ?? createHash('sha256').update(bytes).digest('hex');
+  hashes.set(bytes, known);
+  return known;
 }
 
 function gitHash(bytes: Buffer): string {
