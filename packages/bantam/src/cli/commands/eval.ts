@@ -3,6 +3,7 @@ import type { EvaluateOptions, EvaluationResult } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 
 interface EvalFlags extends PrecisionFlags {
@@ -17,7 +18,7 @@ export function addEval(program: Command): void {
   const command = program
     .command('eval')
     .description('evaluate a model: zero-shot classification and retrieval')
-    .requiredOption('--model <dir>', 'model directory, of Bantam or OpenCLIP')
+    .requiredOption('--model <name>', MODEL_NAMES)
     .requiredOption('--data <spec...>', 'data sets: csv:FILE, folder:DIRECTORY or emoji')
     .option(
       '--tasks <names>',
@@ -32,6 +33,7 @@ export function addEval(program: Command): void {
     'bantam eval --model quickstart/model --data emoji',
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
     'bantam eval --model runs/first/model --data folder:test --precision int8',
+    'bantam eval --model ViT-B-32/openai --data folder:test --templates imagenet',
   ]);
   action(command, async ({ model, data, tasks, templates, ...flags }: EvalFlags) => {
     const { evaluate, formatTable } = await import('../../eval/index.js');
