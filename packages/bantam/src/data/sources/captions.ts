@@ -6,6 +6,19 @@ import type { CaptionTemplates, DataRecord } from './source.js';
 /** Common names of columns and fields with captions. */
 export const commonCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
 
+/** Prompts for photographs of a class, plainest first. */
+export const folderTemplates: readonly string[] = [
+  'a photo of a {}.',
+  'a picture of a {}.',
+  'an image of a {}.',
+  '{}',
+];
+
+/** {@link folderTemplates} of a class, as captions of its images. */
+export function promptsOf(label: string): string[] {
+  return folderTemplates.map((template) => template.replaceAll('{}', () => label));
+}
+
 /** Members of a comma-separated metadata field. */
 export function members(field: string | undefined): string[] {
   return (field ?? '')

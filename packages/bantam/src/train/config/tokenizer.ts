@@ -1,4 +1,4 @@
-import { CounterRng, sampleCaption, type Source } from '../../data/index.js';
+import { CounterRng, sampleCaption, templatesOf, type Source } from '../../data/index.js';
 import { loadTokenizer, trainTokenizer, type Tokenizer } from '../../text/index.js';
 import type { TrainConfig } from './config.js';
 
@@ -12,7 +12,7 @@ function* captionTexts(source: Source, seed: number): Generator<string> {
     yield* record.captions;
     for (const { text } of record.synthetic ?? []) yield text;
     const rng = new CounterRng({ seed, purpose: 'tokenizer', epoch: 0, index });
-    yield sampleCaption(record, source.captionTemplates, rng);
+    yield sampleCaption(record, templatesOf(source, record), rng);
   }
   for (const { classes, templates } of Object.values(source.labelSets)) {
     for (const name of classes) {
@@ -52,7 +52,7 @@ export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCap
     const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
     for (const caption of [
       ...record.captions,
-      sampleCaption(record, source.captionTemplates, rng),
+      sampleCaption(record, templatesOf(source, record), rng),
     ]) {
       const tokens = tokenizer.encode(caption).length;
       if (tokens > longest.tokens) longest = { text: caption, tokens };

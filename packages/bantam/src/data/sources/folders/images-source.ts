@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, parse } from 'node:path';
-import { BantamError } from '../../base/errors.js';
-import { isObject } from '../../base/schema.js';
-import { commonCaptionNames, textsOf } from './captions.js';
+import { BantamError } from '../../../base/errors.js';
+import { isObject } from '../../../base/schema.js';
+import { commonCaptionNames, folderTemplates, textsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { folderIdentity, listFolder } from './folder-files.js';
-import { folderTemplates } from './folder-source.js';
-import { describeNote, NoteBook } from './notes.js';
-import { checkQuery, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
+import { describeNote, NoteBook } from '../notes.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import type { Source } from '../source.js';
 
 const captionSources = ['beside', 'name', 'none'] as const;
 

@@ -1,23 +1,11 @@
 import { join } from 'node:path';
-import { BantamError } from '../../base/errors.js';
+import { BantamError } from '../../../base/errors.js';
+import { folderTemplates, promptsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { listFolder, noteOtherFiles } from './folder-files.js';
-import { describeNote, NoteBook } from './notes.js';
-import { checkQuery, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
-
-/** Prompts for photographs of a class, plainest first. */
-export const folderTemplates: readonly string[] = [
-  'a photo of a {}.',
-  'a picture of a {}.',
-  'an image of a {}.',
-  '{}',
-];
-
-/** {@link folderTemplates} of a class, as captions. */
-function captionsOfClass(label: string): string[] {
-  return folderTemplates.map((template) => template.replace('{}', () => label));
-}
+import { describeNote, NoteBook } from '../notes.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import type { Source } from '../source.js';
 
 /**
  * Opens a folder with one folder of images per class: `folder:dir`. The name of the inner folder,
@@ -45,7 +33,7 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
     const same = labels.get(label);
     if (same === undefined) labels.set(label, folder);
     else notes.info(`The folders "${same}" and "${folder}" are one class, "${label}".`);
-    const captions = captionsOfClass(label);
+    const captions = promptsOf(label);
     for (const file of inner.images) {
       const image = join(path, folder, file);
       items.push({ key: `${folder}/${file}`, path: image, captions, label, meta: {} });
