@@ -68,11 +68,14 @@ const kindsOfFiles: Readonly<Record<string, string>> = {
   ...{ '.json': 'coco', '.parquet': 'parquet', '.tar': 'wds' },
 };
 
-function unknownKind({ kind, text }: SourceSpec): string {
+function unknownKind({ kind, path: rest, text }: SourceSpec): string {
   const path = text.split('?', 1).join('');
   const found = existsSync(text) ? text : path;
-  const likely =
-    statSync(found, { throwIfNoEntry: false })?.isDirectory() === true
+  // A colon after one letter is a drive's.
+  const isPath = rest === '' || kind.length === 1;
+  const likely = !isPath
+    ? undefined
+    : statSync(found, { throwIfNoEntry: false })?.isDirectory() === true
       ? 'images'
       : kindsOfFiles[extname(found).toLowerCase()];
   if (likely !== undefined) {

@@ -26,7 +26,7 @@ import type { Source } from '../source.js';
 import { tarEnd, tarHeader, tarPadding } from './tar.js';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../../fixtures/data/${name}`, import.meta.url));
+  fileURLToPath(new URL(`../../../../fixtures/data/${name}`, import.meta.url));
 
 let directory: string;
 let cacheDir: string;

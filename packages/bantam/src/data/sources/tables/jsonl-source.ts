@@ -68,7 +68,7 @@ class JsonTable implements RowTable {
       const where = `line ${number}`;
       if (isWindows1252) notes.changed('line', 'not in UTF-8: read as Windows-1252', where);
       if (object === undefined) {
-        notes.leftOut('line', 'that is not a JSON object', where);
+        notes.leftOut('line', 'without a JSON object', where);
         continue;
       }
       const found = interpretObject(object, this.fields);
