@@ -116,6 +116,11 @@ function fitBatch(
   source: Source,
 ): Pick<TrainSettings, 'batchSize' | 'microBatch'> {
   const samples = samplesPerEpoch(source);
+  if (batchSize < 2) {
+    throw new BantamError(
+      'A batch of 1 has no other captions to tell an image from, so its loss is 0 and nothing is learned; set train.batchSize to 2 or more (train.microBatch may be 1).',
+    );
+  }
   if (samples >= batchSize) return { batchSize, microBatch };
   const fitting = microBatch > samples ? 0 : microBatch;
   const available = fitting === 0 ? samples : samples - (samples % fitting);

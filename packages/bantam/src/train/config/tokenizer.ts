@@ -42,21 +42,26 @@ export interface CountedCaption {
   readonly tokens: number;
 }
 
-/** The longest caption of a source; of a large one, among evenly spaced records. */
-export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
+/** The captions of a source with one by its templates; of a large one, among evenly spaced records. */
+export function* evenCaptions(source: Source): Generator<string, void, undefined> {
   const step = Math.max(1, source.size / READ_RECORDS);
-  let longest: CountedCaption = { text: '', tokens: 1 };
   for (let position = 0; position < source.size; position += step) {
     const index = Math.floor(position);
     const record = source.record(index);
+    yield* record.captions;
+    if (record.captions.length === 0) continue;
     const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
-    for (const caption of [
-      ...record.captions,
-      sampleCaption(record, templatesOf(source, record), rng),
-    ]) {
-      const tokens = tokenizer.encode(caption).length;
-      if (tokens > longest.tokens) longest = { text: caption, tokens };
-    }
+    const sampled = sampleCaption(record, templatesOf(source, record), rng);
+    if (!record.captions.includes(sampled)) yield sampled;
+  }
+}
+
+/** The longest caption of a source; of a large one, among evenly spaced records. */
+export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
+  let longest: CountedCaption = { text: '', tokens: 1 };
+  for (const caption of evenCaptions(source)) {
+    const tokens = tokenizer.encode(caption).length;
+    if (tokens > longest.tokens) longest = { text: caption, tokens };
   }
   return longest;
 }
