@@ -14,6 +14,11 @@ export const folderTemplates: readonly string[] = [
   '{}',
 ];
 
+/** The class that a folder is named by: `_` and `-` are read as spaces. */
+export function className(folder: string): string {
+  return folder.normalize('NFC').replaceAll(/[_-]+/g, ' ').trim();
+}
+
 /** {@link folderTemplates} of a class, as captions of its images. */
 export function promptsOf(label: string): string[] {
   return folderTemplates.map((template) => template.replaceAll('{}', () => label));

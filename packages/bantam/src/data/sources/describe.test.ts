@@ -77,7 +77,16 @@ describe('The path of a specification', () => {
   it('is suggested with its kind if that is missing', async () => {
     assert.match(await folder.refusal('pairs.csv'), /write csv:pairs.csv/);
     assert.match(await folder.refusal('x/y.parquet'), /write parquet:x\/y.parquet/);
-    assert.match(await folder.refusal(folder.path), /write images:\//);
+    assert.match(await folder.refusal(folder.path), /write csv:.*pairs.csv, or images:\//);
+    await folder.images('only/images/a.png');
+    assert.match(
+      await folder.refusal(join(folder.path, 'only')),
+      /write images:.*only, or folder:/,
+    );
+    assert.match(
+      await folder.refusal(`csv:${folder.path}`),
+      /is a folder, with pairs.csv; name a file in it after "csv:"/,
+    );
     assert.match(await folder.refusal('cvs:a.csv'), /no data "cvs" \(did you mean "csv"\?\)/);
   });
 });

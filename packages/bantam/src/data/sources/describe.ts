@@ -48,6 +48,7 @@ export type SourceDescription =
       readonly type: 'images';
       readonly path: string;
       readonly caption?: 'beside' | 'name' | 'none';
+      readonly label?: 'folder';
     })
   | (CommonDescription & { readonly type: 'folder'; readonly path: string })
   | (CommonDescription & {

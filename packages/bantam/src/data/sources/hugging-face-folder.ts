@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { BantamError } from '../../base/errors.js';
-import { openFolder } from './folders/folder-source.js';
 import { openImages } from './folders/images-source.js';
 import { joinSources } from './mix-source.js';
 import { openParquetFiles } from './parquet/parquet-source.js';
@@ -93,10 +92,12 @@ async function openFolders(spec: SourceSpec, given: string | undefined): Promise
     .map(({ name }) => ({ path: join(spec.path, name), split: splitOf(name) }));
   const [folder = spec.path] =
     splits.length > 0 || given !== undefined ? chooseSplit(spec, splits, given) : [];
-  const inner = { ...spec, path: folder, query: new Map<string, string>() };
-  return openFolder(inner).catch((error: unknown) => {
+  const inner = { ...spec, path: folder };
+  const query = new Map([['label', 'folder']]);
+  // The innermost folder is the class, as in Hugging Face's own reader; images alone have none.
+  return openImages({ ...inner, query }).catch((error: unknown) => {
     if (!(error instanceof BantamError)) throw error;
-    return openImages(inner);
+    return openImages({ ...inner, query: new Map() });
   });
 }
 

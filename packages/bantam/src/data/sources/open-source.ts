@@ -1,5 +1,5 @@
-import { existsSync, statSync } from 'node:fs';
-import { extname } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError } from '../../base/errors.js';
 import { openCoco } from './coco-source.js';
@@ -72,16 +72,24 @@ function unknownKind({ kind, path: rest, text }: SourceSpec): string {
   const path = text.split('?', 1).join('');
   const found = existsSync(text) ? text : path;
   // A colon after one letter is a drive's.
-  const isPath = rest === '' || kind.length === 1;
-  const likely = !isPath
-    ? undefined
-    : statSync(found, { throwIfNoEntry: false })?.isDirectory() === true
-      ? 'images'
-      : kindsOfFiles[extname(found).toLowerCase()];
+  const likely = rest === '' || kind.length === 1 ? likelySpec(found) : undefined;
   if (likely !== undefined) {
-    return `"${text}" does not say what kind of data it is; write ${likely}:${text}.`;
+    return `"${text}" does not say what kind of data it is; write ${likely}.`;
   }
   const kinds = [...openers.keys()];
   const list = kinds.filter((name) => name !== 'emoji').map((name) => `${name}:`);
   return `There is no data "${kind}"${didYouMean(kind, kinds)}; use emoji or a path after ${list.join(', ')}.`;
+}
+
+/** The specification that a path probably stands for. */
+function likelySpec(path: string): string | undefined {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    const names = readdirSync(path).filter((name) => !name.startsWith('.'));
+    const table = names.find((name) => kindsOfFiles[extname(name).toLowerCase()] !== undefined);
+    return table === undefined
+      ? `images:${path}, or folder:${path} if it has a folder for each class`
+      : `${kindsOfFiles[extname(table).toLowerCase()] ?? ''}:${join(path, table)}, or images:${path} for its images alone`;
+  }
+  const kind = kindsOfFiles[extname(path).toLowerCase()];
+  return kind === undefined ? undefined : `${kind}:${path}`;
 }

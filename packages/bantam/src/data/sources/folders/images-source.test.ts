@@ -179,3 +179,25 @@ describe('images sources', () => {
     assert.match(await refusal('images:/nowhere'), /cannot be read \(ENOENT\)/);
   });
 });
+
+describe('label=folder of an images source', () => {
+  it('takes the innermost folder for the class, and the folders above as metadata', async () => {
+    const root = await folder({
+      ...{ 'photo/dog/1.jpg': '', 'sketch/dog/2.jpg': '', 'sketch/polar_bear/3.jpg': '' },
+      '4.jpg': '',
+    });
+    const source = await openSource(`images:${root}?label=folder`);
+    assert.deepEqual(source.labelSets.label?.classes, ['dog', 'polar bear']);
+    const { captions, label, meta } = source.record(2);
+    assert.deepEqual(
+      [captions[0], label, meta],
+      ['a photo of a polar bear.', 'polar bear', { folder: 'sketch' }],
+    );
+    assert.deepEqual((source.notes ?? []).map(describeNote), [
+      '1 image outside of a folder is left out (4.jpg).',
+    ]);
+    const named = await openSource(`images:${root}?label=folder&caption=none`);
+    assert.deepEqual([named.size, named.record(3).captions], [4, []]);
+    assert.match(await refusal(`images:${root}?label=name`), /can only be "folder"/);
+  });
+});

@@ -16,6 +16,7 @@ import {
 } from '../tables/indexed-source.js';
 import { findFields, interpretObject, type JsonFields } from '../tables/json-row.js';
 import type { RowLocation } from '../tables/row-index.js';
+import { noteCaptions } from '../tables/table-columns.js';
 import { openText, type TextBytes } from '../tables/text-bytes.js';
 import { LineReader } from '../tables/text-lines.js';
 import { ImagePages } from './image-pages.js';
@@ -133,6 +134,7 @@ class ParquetTable implements RowTable {
   }
 
   *scan(notes: NoteBook): Generator<ScannedRow, void, undefined> {
+    noteCaptions(this.fields.captions.length, this.fields.label !== undefined, notes);
     for (const { offset, length, line } of this.#lines()) {
       const [part, row, fields] = parseLine(line);
       const name = basename(at(this.parts, part).file.path);

@@ -81,7 +81,10 @@ describe('A jsonl source', () => {
     const source = await open(rows, `?label=y&classes=${classes}`);
     assert.deepEqual(source.labelSets.label?.classes, ['cat', 'dog']);
     assert.equal(source.record(0).captions[0], 'a photo of a dog.');
-    assert.deepEqual(notesOf(source), ['1 row without a caption is left out (line 3).']);
+    assert.deepEqual(notesOf(source), [
+      '1 row without a caption is left out (line 3).',
+      'The captions are prompts made of the label.',
+    ]);
   });
 
   it('counts what is not an object, and empty, null and missing captions', async () => {

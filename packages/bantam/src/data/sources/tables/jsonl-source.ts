@@ -8,6 +8,7 @@ import { checkQuery, type SourceSpec } from '../spec.js';
 import { openRows, type RowTable, type ScannedRow, type TableRow } from './indexed-source.js';
 import { findFields, interpretObject, type JsonFields } from './json-row.js';
 import type { RowLocation } from './row-index.js';
+import { noteCaptions } from './table-columns.js';
 import { memoryText, openText, type TextBytes } from './text-bytes.js';
 import { LineReader } from './text-lines.js';
 
@@ -61,6 +62,7 @@ class JsonTable implements RowTable {
   }
 
   *scan(notes: NoteBook): Generator<ScannedRow, void, undefined> {
+    noteCaptions(this.fields.captions.length, this.fields.label !== undefined, notes);
     for (const { offset, length, number, object, isWindows1252 } of objectLines(
       this.bytes,
       this.path,

@@ -1,6 +1,7 @@
 import { didYouMean } from '../../../base/did-you-mean.js';
 import { BantamError } from '../../../base/errors.js';
 import { commonCaptionNames } from '../captions.js';
+import type { NoteBook } from '../notes.js';
 import type { SourceSpec } from '../spec.js';
 
 /** Common names of columns and fields with the path of an image. */
@@ -33,6 +34,16 @@ export function columnsOf(spec: SourceSpec, cells: readonly string[]): Columns {
     captions: captionColumns(spec, header),
     label: spec.query.has('label') ? columnOf(spec, header, { role: 'label', usual: [] }) : -1,
   };
+}
+
+/** Says where captions come from if there is no column with them. */
+export function noteCaptions(columns: number, hasLabel: boolean, notes: NoteBook): void {
+  if (columns > 0) return;
+  notes.info(
+    hasLabel
+      ? 'The captions are prompts made of the label.'
+      : 'The images have no captions: they can be embedded and searched.',
+  );
 }
 
 function captionColumns(spec: SourceSpec, header: readonly string[]): number[] {

@@ -8,7 +8,7 @@ import type { RowLocation } from './row-index.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { OpenProgress, Source } from '../source.js';
 import { openText, type TextBytes } from './text-bytes.js';
-import { columnsOf, type Columns } from './table-columns.js';
+import { columnsOf, noteCaptions, type Columns } from './table-columns.js';
 import { LineReader, type TextLine } from './text-lines.js';
 
 /** Separators that are tried if the usual one finds no columns. */
@@ -114,6 +114,7 @@ class CsvTable implements RowTable {
 
   *scan(notes: NoteBook): Generator<ScannedRow, void, undefined> {
     for (const message of this.#info) notes.info(message);
+    noteCaptions(this.#columns.captions.length, this.#columns.label >= 0, notes);
     for (let line = this.#nextFilled(); line !== undefined; line = this.#nextFilled()) {
       const where = `line ${line.number}`;
       const { parsed, text, length, isWindows1252 } = this.#readRow(line, this.#separator, notes);

@@ -1,4 +1,12 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
 import { BantamError } from '../../../base/errors.js';
@@ -91,6 +99,13 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
     start = Buffer.from(file.read(0, 4096));
   } catch (error) {
     if (error instanceof BantamError) throw error;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+      const tables = readdirSync(path).filter((name) =>
+        /\.(csv|tsv|jsonl|json|parquet)$/i.test(name),
+      );
+      const found = tables.length === 0 ? 'which holds no tables' : `with ${tables.join(', ')}`;
+      throw new BantamError(`"${path}" is a folder, ${found}; name a file in it after "${kind}:".`);
+    }
     throw new BantamError(
       `The table "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
     );
