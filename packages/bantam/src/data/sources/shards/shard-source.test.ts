@@ -14,19 +14,19 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { BantamError } from '../../base/errors.js';
-import { decodeLocation } from '../images/decode.js';
-import { inspectSource } from '../inspect.js';
-import { Loader } from '../loader/loader.js';
-import { describeNote } from './notes.js';
-import { openSource } from './open-source.js';
-import { writeShards } from '../write-shards.js';
+import { BantamError } from '../../../base/errors.js';
+import { decodeLocation } from '../../images/decode.js';
+import { inspectSource } from '../../inspect.js';
+import { Loader } from '../../loader/loader.js';
+import { describeNote } from '../notes.js';
+import { openSource } from '../open-source.js';
+import { writeShards } from '../../write-shards.js';
 import { expandBraces } from './shard-names.js';
-import type { Source } from './source.js';
+import type { Source } from '../source.js';
 import { tarEnd, tarHeader, tarPadding } from './tar.js';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../../fixtures/data/${name}`, import.meta.url));
+  fileURLToPath(new URL(`../../../../fixtures/data/${name}`, import.meta.url));
 
 let directory: string;
 let cacheDir: string;

@@ -1,8 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
-import { BantamError } from '../../base/errors.js';
-import type { NoteBook } from './notes.js';
+import { BantamError } from '../../../base/errors.js';
+import type { NoteBook } from '../notes.js';
 
 const imageFile = /\.(jpe?g|jfif|jpe|png|webp|gif|tiff?|avif|svg)$/i;
 /** Formats of images that cannot be decoded, unless the file holds another format. */

@@ -1,27 +1,26 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
-import { isObject } from '../../base/schema.js';
-import { photoAugment } from '../augment/presets.js';
-import { cacheDirectory } from '../../base/cache-dir.js';
-import { isSyntheticCaption } from './caption-file.js';
-import { commonCaptionNames, textsOf } from './captions.js';
-import { readClassNames, readTemplates } from './class-files.js';
-import { folderTemplates } from './folder-source.js';
-import { readLocation, type ImageLocation } from '../images/location.js';
-import { NoteBook, type SourceNote } from './notes.js';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
+import { isObject } from '../../../base/schema.js';
+import { photoAugment } from '../../augment/presets.js';
+import { cacheDirectory } from '../../../base/cache-dir.js';
+import { isSyntheticCaption } from '../caption-file.js';
+import { commonCaptionNames, folderTemplates, textsOf } from '../captions.js';
+import { readClassNames, readTemplates } from '../class-files.js';
+import { readLocation, type ImageLocation } from '../../images/location.js';
+import { NoteBook, type SourceNote } from '../notes.js';
 import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
-import { expandShards } from './shard-names.js';
-import { checkQuery, type SourceSpec } from './spec.js';
+import { expandFiles } from './shard-names.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
 import {
   plainCaptions,
   type DataRecord,
   type LabelSet,
   type OpenProgress,
   type Source,
-} from './source.js';
+} from '../source.js';
 
 /** Meaning of a sample's texts. */
 interface Fields {
@@ -38,7 +37,7 @@ interface Fields {
 }
 
 /**
- * Opens tar shards in webdataset's layout: `wds:shards/{000..099}.tar`; see {@link expandShards}
+ * Opens tar shards in webdataset's layout: `wds:shards/{000..099}.tar`; see {@link expandFiles}
  * for patterns. The image is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
  * `text` is the extension of the caption's member (`txt`), `caption` a field of `.json` instead, a
  * text or a list of texts, `label` a field of `.json` that is the class instead of `.cls`, and
@@ -54,7 +53,7 @@ export async function openShards(
   checkQuery(spec, ['text', 'caption', 'label', 'classes']);
   const { query } = spec;
   const notes = new NoteBook();
-  const paths = await expandShards(spec.path);
+  const paths = await expandFiles(spec.path, { kind: spec.kind, extension: 'tar' });
   const missing = paths.filter((path) => !existsSync(path));
   if (missing.length > 0) throw new BantamError(missingMessage(missing, paths.length));
   const named = query.get('classes');

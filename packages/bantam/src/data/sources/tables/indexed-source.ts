@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
-import { photoAugment } from '../augment/presets.js';
-import { readLocation, type ImageLocation } from '../images/location.js';
-import { describeNote, NoteBook, type SourceNote } from './notes.js';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
+import { photoAugment } from '../../augment/presets.js';
+import { readLocation, type ImageLocation } from '../../images/location.js';
+import { describeNote, NoteBook, type SourceNote } from '../notes.js';
 import { hashOf, RowIndex, type RowLocation } from './row-index.js';
 import {
   plainCaptions,
@@ -13,12 +13,14 @@ import {
   type LabelSet,
   type OpenProgress,
   type Source,
-} from './source.js';
+} from '../source.js';
 
 /** Contents of a row. */
 export interface TableRow {
-  /** Path of the image as the table has it. */
+  /** Path of the image as the table has it; its unique name if it has a location. */
   readonly image: string;
+  /** Location of an image that is no file of its own. */
+  readonly location?: ImageLocation;
   readonly captions: readonly string[];
   readonly label?: string;
   readonly meta: Readonly<Record<string, string>>;
@@ -28,6 +30,8 @@ export interface TableRow {
 export interface ScannedRow extends RowLocation {
   /** Number of the line on which it starts. */
   readonly line: number;
+  /** Name of its position in notes; its line by default. */
+  readonly where?: string;
   readonly row: TableRow;
 }
 
@@ -50,6 +54,8 @@ export interface OpenRowsOptions {
   readonly path: string;
   /** Folder that image paths are relative to. */
   readonly folder: string;
+  /** Notes of what came before. */
+  readonly notes?: NoteBook;
   readonly onOpen?: OpenProgress | undefined;
 }
 
@@ -61,29 +67,34 @@ export interface OpenRowsOptions {
  */
 export async function openRows(
   table: RowTable,
-  { spec, path, folder, onOpen }: OpenRowsOptions,
+  { spec, path, folder, notes = new NoteBook(), onOpen }: OpenRowsOptions,
 ): Promise<Source> {
-  const notes = new NoteBook();
   const paths = new ImagePaths(folder);
   const keyOf = (record: number): string => {
     const [first] = index.rows(record);
-    return first === undefined ? '' : paths.keyOf(table.row(first).image);
+    return first === undefined ? '' : nameOf(table.row(first), paths);
   };
   const index = new RowIndex(keyOf);
   const classes = new Map<string, number>();
   let scanned = 0;
-  for (const { offset, length, line, row } of table.scan(notes)) {
+  let hasAddresses = false;
+  for (const { offset, length, line, where = `line ${line}`, row } of table.scan(notes)) {
     if (++scanned % 20_000 === 0) {
       onOpen?.({ what: path, done: offset, total: table.size });
       // Scanning blocks: signals and progress get their turn.
       await setImmediate();
     }
-    const where = `line ${line}`;
-    if (isWebAddress(row.image)) {
+    if (row.location === undefined && isWebAddress(row.image)) {
       notes.leftOut('row', 'with a web address in place of a file', where);
+      if (!hasAddresses) {
+        notes.info(
+          'Images at web addresses must be downloaded first, for example by img2dataset, which writes shards for wds:.',
+        );
+      }
+      hasAddresses = true;
       continue;
     }
-    const key = paths.keyOf(row.image, notes);
+    const key = row.location === undefined ? paths.keyOf(row.image, notes) : row.image;
     const label = row.label === undefined ? -1 : idOf(row.label, classes);
     const others = hashOf(JSON.stringify(row.meta));
     const known = index.find(key);
@@ -125,8 +136,13 @@ function idOf(label: string, classes: Map<string, number>): number {
   return id;
 }
 
+/** The key of a row's image. */
+function nameOf({ image, location }: TableRow, paths: ImagePaths): string {
+  return location === undefined ? paths.keyOf(image) : image;
+}
+
 function isWebAddress(path: string): boolean {
-  return /^(https?|ftp|s3|gs):\/\//i.test(path);
+  return /^(https?|ftp|s3|gs|hf|data):(\/\/|image\/)/i.test(path);
 }
 
 /** The paths of images as tables write them. */
@@ -195,7 +211,7 @@ class IndexedSource implements Source {
     const labelSet = this.labelSets.label;
     const label = labelSet && at(labelSet.labels, index);
     return {
-      key: this.#parts.paths.keyOf(first.image),
+      key: nameOf(first, this.#parts.paths),
       captions: rows.flatMap(({ captions }) => captions),
       ...(labelSet !== undefined &&
         label !== undefined &&
@@ -207,7 +223,8 @@ class IndexedSource implements Source {
   location(index: number): ImageLocation {
     const [first] = this.#parts.index.rows(this.#check(index));
     if (first === undefined) throw this.#missing(index);
-    return { path: this.#parts.paths.locate(this.#parts.table.row(first).image) };
+    const { image, location } = this.#parts.table.row(first);
+    return location ?? { path: this.#parts.paths.locate(image) };
   }
 
   image(index: number): Promise<Uint8Array> {

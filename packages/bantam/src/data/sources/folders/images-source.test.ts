@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../../base/errors.js';
-import { describeNote } from './notes.js';
-import { openSource } from './open-source.js';
-import type { Source } from './source.js';
+import { BantamError } from '../../../base/errors.js';
+import { describeNote } from '../notes.js';
+import { openSource } from '../open-source.js';
+import type { Source } from '../source.js';
 
 let directory: string;
 let folders = 0;
@@ -177,5 +177,27 @@ describe('images sources', () => {
       /has no images.* 1 \.bmp file in a format that cannot be decoded/,
     );
     assert.match(await refusal('images:/nowhere'), /cannot be read \(ENOENT\)/);
+  });
+});
+
+describe('label=folder of an images source', () => {
+  it('takes the innermost folder for the class, and the folders above as metadata', async () => {
+    const root = await folder({
+      ...{ 'photo/dog/1.jpg': '', 'sketch/dog/2.jpg': '', 'sketch/polar_bear/3.jpg': '' },
+      '4.jpg': '',
+    });
+    const source = await openSource(`images:${root}?label=folder`);
+    assert.deepEqual(source.labelSets.label?.classes, ['dog', 'polar bear']);
+    const { captions, label, meta } = source.record(2);
+    assert.deepEqual(
+      [captions[0], label, meta],
+      ['a photo of a polar bear.', 'polar bear', { folder: 'sketch' }],
+    );
+    assert.deepEqual((source.notes ?? []).map(describeNote), [
+      '1 image outside of a folder is left out (4.jpg).',
+    ]);
+    const named = await openSource(`images:${root}?label=folder&caption=none`);
+    assert.deepEqual([named.size, named.record(3).captions], [4, []]);
+    assert.match(await refusal(`images:${root}?label=name`), /can only be "folder"/);
   });
 });

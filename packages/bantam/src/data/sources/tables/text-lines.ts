@@ -1,4 +1,4 @@
-import { BantamError } from '../../base/errors.js';
+import { BantamError } from '../../../base/errors.js';
 import type { TextBytes } from './text-bytes.js';
 
 /** A line of a text: its bytes without the line break, and where they are. */

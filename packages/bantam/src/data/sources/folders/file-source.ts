@@ -1,8 +1,8 @@
-import type { SourceNote } from './notes.js';
-import { BantamError } from '../../base/errors.js';
-import { photoAugment } from '../augment/presets.js';
-import { readLocation, type ImageLocation } from '../images/location.js';
-import { plainCaptions, type DataRecord, type LabelSet, type Source } from './source.js';
+import type { SourceNote } from '../notes.js';
+import { BantamError } from '../../../base/errors.js';
+import { photoAugment } from '../../augment/presets.js';
+import { readLocation, type ImageLocation } from '../../images/location.js';
+import { plainCaptions, type DataRecord, type LabelSet, type Source } from '../source.js';
 
 /** A record and the file of its image. */
 export interface FileItem extends DataRecord {

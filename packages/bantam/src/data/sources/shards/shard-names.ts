@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
 
 /** Most files that a pattern may stand for: more is a mistake in its numbers. */
 const mostFiles = 1_000_000;
@@ -9,16 +10,23 @@ const mostFiles = 1_000_000;
 /**
  * The files that a pattern stands for, in its order: `{000..099}` counts with the width of its
  * numbers, `{train,extra}` lists, `*` in the last part takes what there is, sorted, and a folder
- * stands for the `.tar` files in it. Throws a {@link BantamError} where a pattern with `*` or a
- * folder has none.
+ * stands for the files in it with an extension. Hidden files are left out.
+ *
+ * @param kind Kind of the source, for messages.
+ * @throws BantamError where a pattern with `*` or a folder has none.
  */
-export async function expandShards(pattern: string): Promise<string[]> {
+export async function expandFiles(
+  pattern: string,
+  { kind, extension }: { readonly kind: string; readonly extension: string },
+): Promise<string[]> {
   const files: string[] = [];
-  for (const path of expandBraces(pattern)) {
-    if (basename(path).includes('*')) {
-      files.push(...(await matching(dirname(path), basename(path))));
+  // A file or folder may have braces or stars in its own name.
+  const isNamed = /[{*]/.test(pattern) && existsSync(pattern);
+  for (const path of isNamed ? [pattern] : expandBraces(pattern)) {
+    if (!isNamed && basename(path).includes('*')) {
+      files.push(...(await matching(dirname(path), basename(path), kind)));
     } else if (await isFolder(path)) {
-      files.push(...(await matching(path, '*.tar')));
+      files.push(...(await matching(path, `*.${extension}`, kind)));
     } else {
       files.push(path);
     }
@@ -61,18 +69,18 @@ async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-async function matching(folder: string, pattern: string): Promise<string[]> {
+async function matching(folder: string, pattern: string, kind: string): Promise<string[]> {
   const parts = pattern.split('*').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  const expression = new RegExp(`^${parts.join('.*')}$`);
+  const expression = new RegExp(`^${parts.join('.*')}$`, 'i');
   const names = await readdir(folder).catch((error: unknown) => {
     throw new BantamError(
-      `The folder "${folder}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "wds:".`,
+      `The folder "${folder}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${kind}:".`,
     );
   });
-  const found = names.filter((name) => expression.test(name)).sort();
+  const found = names.filter((name) => expression.test(name) && !name.startsWith('.')).sort();
   if (found.length === 0) {
     throw new BantamError(
-      `The folder "${folder}" holds no file "${pattern}"; name shards after "wds:".`,
+      `The folder "${folder}" holds no file "${pattern}"; name files after "${kind}:".`,
     );
   }
   return found.map((name) => join(folder, name));

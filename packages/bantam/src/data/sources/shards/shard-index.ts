@@ -2,9 +2,9 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
-import { makeFolder } from '../../base/make-folder.js';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
+import { makeFolder } from '../../../base/make-folder.js';
 import { TarDamage, TarReader, type TarMember } from './tar.js';
 
 /** Raised whenever the form of an index changes. */

@@ -1,21 +1,16 @@
 import { dirname } from 'node:path';
-import { didYouMean } from '../../base/did-you-mean.js';
-import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
-import { commonCaptionNames } from './captions.js';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
+import { promptsOf } from '../captions.js';
 import { parseRow, type CsvRow } from './csv.js';
 import { openRows, type RowTable, type ScannedRow, type TableRow } from './indexed-source.js';
-import type { NoteBook } from './notes.js';
+import type { NoteBook } from '../notes.js';
 import type { RowLocation } from './row-index.js';
-import { checkQuery, type SourceSpec } from './spec.js';
-import type { OpenProgress, Source } from './source.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import type { OpenProgress, Source } from '../source.js';
 import { openText, type TextBytes } from './text-bytes.js';
+import { columnsOf, noteCaptions, type Columns } from './table-columns.js';
 import { LineReader, type TextLine } from './text-lines.js';
-
-/** Common names of columns and fields with the path of an image. */
-const commonImageNames: readonly string[] = [
-  ...['image', 'filepath', 'file', 'filename', 'file_name', 'path', 'image_path'],
-];
 
 /** Separators that are tried if the usual one finds no columns. */
 const commonSeparators = [',', '\t', ';', '|'];
@@ -33,10 +28,10 @@ const mostCell = { bytes: 2 ** 20, lines: 10_000 };
 
 /**
  * Opens a table of images and captions with a header row: `csv:pairs.csv`, `tsv:pairs.tsv`. Query, all
- * optional: `image`, `caption` and `label` name columns; `sep` is the separator (a tab for `tsv:` and
+ * optional: `image`, `caption` and `label` name columns, `caption` several with commas between, or
+ * `none`; `images` is the folder that image paths are relative to, the table's own by default; `sep` is the separator (a tab for `tsv:` and
  * `.tsv`, else a comma; found by the header if these give no columns); `quote=none` reads quotes as
- * text; `encoding` names the encoding. Image paths are relative to the table. An image may have
- * several rows, or a JSON list of texts in its caption column, for several captions; the other columns
+ * text; `encoding` names the encoding. An image may have several rows, or a JSON list of texts in its caption column, for several captions; the other columns
  * become metadata.
  *
  * Rows without an image or a caption, and rows that are longer than the header, are left out with a
@@ -46,30 +41,11 @@ export async function openTable(
   spec: SourceSpec,
   { onOpen }: { onOpen?: OpenProgress } = {},
 ): Promise<Source> {
-  checkQuery(spec, ['image', 'caption', 'label', 'sep', 'quote', 'encoding']);
-  const { path, text } = spec;
-  const table = new CsvTable(spec, openTableText(spec));
-  return openRows(table, { spec: text, path, folder: dirname(path), onOpen });
-}
-
-/** Opens the text of a table, with a sentence about a file that cannot be read. */
-function openTableText({ path, kind, query }: SourceSpec): TextBytes {
-  try {
-    return openText(path, query.get('encoding'));
-  } catch (error) {
-    if (error instanceof BantamError) throw error;
-    throw new BantamError(
-      `The table "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
-    );
-  }
-}
-
-/** The columns of a table by their role; −1 for none. */
-interface Columns {
-  readonly header: readonly string[];
-  readonly image: number;
-  readonly caption: number;
-  readonly label: number;
+  checkQuery(spec, ['image', 'caption', 'label', 'images', 'sep', 'quote', 'encoding']);
+  const { path, text, query } = spec;
+  const table = new CsvTable(spec, openText(path, query.get('encoding'), spec.kind));
+  const folder = query.get('images') ?? dirname(path);
+  return openRows(table, { spec: text, path, folder, onOpen });
 }
 
 /** A row of cells as a record's row, or the reason why it is left out; and how it was mended. */
@@ -139,6 +115,7 @@ class CsvTable implements RowTable {
 
   *scan(notes: NoteBook): Generator<ScannedRow, void, undefined> {
     for (const message of this.#info) notes.info(message);
+    noteCaptions(this.#columns.captions.length, this.#columns.label >= 0, notes);
     for (let line = this.#nextFilled(); line !== undefined; line = this.#nextFilled()) {
       const where = `line ${line.number}`;
       const { parsed, text, length, isWindows1252 } = this.#readRow(line, this.#separator, notes);
@@ -232,12 +209,12 @@ class CsvTable implements RowTable {
   }
 
   #interpret({ cells: given, starts }: CsvRow, text: string): Interpreted {
-    const { header, image, caption, label } = this.#columns;
+    const { header, image, captions: captionColumns, label } = this.#columns;
     const cells = given.map((cell) => cell.trim());
     let changed: string | undefined;
     if (cells.length > header.length && cells.slice(header.length).some((cell) => cell !== '')) {
       const last = header.length - 1;
-      if (caption !== last) return { leftOut: 'longer than the header' };
+      if (!captionColumns.includes(last)) return { leftOut: 'longer than the header' };
       cells[last] = text.slice(starts[last]).trim();
       changed = 'longer than the header: the last column takes the rest';
     } else if (cells.length < header.length) {
@@ -246,16 +223,24 @@ class CsvTable implements RowTable {
     if (text.includes('\0')) return { leftOut: 'with NUL characters' };
     const cell = (column: number): string => (column < cells.length ? at(cells, column) : '');
     if (cell(image) === '') return { leftOut: 'without an image' };
-    const captions = captionsOf(cell(caption));
-    if (captions.length === 0) return { leftOut: 'without a caption' };
     const name = label < 0 ? '' : cell(label);
-    const meta: Record<string, string> = {};
+    const written = captionColumns.flatMap((column) => captionsOf(cell(column)));
+    const captions =
+      captionColumns.length === 0 && name !== '' ? promptsOf(name) : [...new Set(written)];
+    const isWanted = captionColumns.length > 0 || label >= 0;
+    if (captions.length === 0 && isWanted) return { leftOut: 'without a caption' };
+    const meta = new Map<string, string>();
     for (const [column, title] of header.entries()) {
-      if (column === image || column === caption || column === label) continue;
-      if (!Object.hasOwn(meta, title)) meta[title] = cell(column);
+      if (column === image || column === label || captionColumns.includes(column)) continue;
+      if (title !== '' && !meta.has(title)) meta.set(title, cell(column));
     }
     return {
-      row: { image: cell(image), captions, ...(name !== '' && { label: name }), meta },
+      row: {
+        image: cell(image),
+        captions,
+        ...(name !== '' && { label: name }),
+        meta: Object.fromEntries(meta),
+      },
       ...(changed !== undefined && { changed }),
     };
   }
@@ -277,44 +262,12 @@ function findColumns(
   throw failure;
 }
 
-function columnsOf(spec: SourceSpec, cells: readonly string[]): Columns {
-  const header = cells.map((cell) => cell.trim());
-  // Spreadsheets leave columns without a name at the end.
-  while (header.at(-1) === '') header.pop();
-  return {
-    header,
-    image: columnOf(spec, header, 'image', commonImageNames),
-    caption: columnOf(spec, header, 'caption', commonCaptionNames),
-    label: spec.query.has('label') ? columnOf(spec, header, 'label', []) : -1,
-  };
-}
-
-function columnOf(
-  spec: SourceSpec,
-  header: readonly string[],
-  role: 'image' | 'caption' | 'label',
-  common: readonly string[],
-): number {
-  const wanted = spec.query.get(role);
-  const column =
-    wanted === undefined
-      ? header.findIndex((name) => common.includes(name.toLowerCase()))
-      : header.indexOf(wanted);
-  if (column >= 0) return column;
-  const columns = header.join(', ');
-  throw new BantamError(
-    wanted === undefined
-      ? `"${spec.path}" has no column with a usual name for its ${role}; name one with ?${role}=COLUMN, it has ${columns}.`
-      : `"${spec.path}" has no ${role} column "${wanted}"${didYouMean(wanted, header)}; it has ${columns}.`,
-  );
-}
-
 function duplicatesOf(names: readonly string[]): string[] {
   return [...new Set(names.filter((name, i) => name !== '' && names.indexOf(name) !== i))];
 }
 
 /** A cell's captions: those of a JSON list of texts, or the cell. */
-export function captionsOf(cell: string): string[] {
+function captionsOf(cell: string): string[] {
   if (cell.startsWith('[')) {
     try {
       const list: unknown = JSON.parse(cell);

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BantamError } from '../../base/errors.js';
-import { describeNote } from './notes.js';
-import { openSource } from './open-source.js';
-import type { Source } from './source.js';
+import { BantamError } from '../../../base/errors.js';
+import { describeNote } from '../notes.js';
+import { openSource } from '../open-source.js';
+import type { Source } from '../source.js';
 
 let directory: string;
 

@@ -1,7 +1,15 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
-import { BantamError } from '../../base/errors.js';
+import { BantamError } from '../../../base/errors.js';
 
 /** Random access to the bytes of a text, which are UTF-8 or of another superset of ASCII. */
 export interface TextBytes {
@@ -31,12 +39,12 @@ const windows1252 = '€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—
  * Rows that are not UTF-8 are Windows-1252, the usual encoding of older spreadsheets.
  *
  * @param encoding A label of the Encoding Standard, such as `shift_jis`.
- * @throws BantamError for an unknown encoding, and for a large file in an encoding that needs
- * conversion.
+ * @param kind Kind of the source, for messages.
+ * @throws BantamError for a file that cannot be read or is no text, an unknown encoding, and a large
+ * file in an encoding that needs conversion.
  */
-export function openText(path: string, encoding: string | undefined): TextBytes {
-  const file = new FileBytes(path);
-  const start = Buffer.from(file.read(0, 4096));
+export function openText(path: string, encoding: string | undefined, kind: string): TextBytes {
+  const { file, start } = openStart(path, kind);
   const found = encoding?.toLowerCase() ?? markedEncoding(start);
   const isPlain = found === undefined || /^utf-?8$/.test(found);
   // Lines of old Macintosh programs end with a carriage return alone.
@@ -64,6 +72,55 @@ export function openText(path: string, encoding: string | undefined): TextBytes 
       ? `"${path}" is read as ${(found ?? '').toUpperCase()}.`
       : undefined,
   );
+}
+
+/** Archives, which are no text, by their first bytes. */
+const archives: readonly (readonly [start: string, what: string, remedy: string])[] = [
+  [
+    '\x1f\x8b',
+    'compressed by gzip',
+    'unpack it with "gunzip", as rows are read at any offset in it',
+  ],
+  ['\x28\xb5\x2f\xfd', 'compressed by zstd', 'unpack it with "unzstd"'],
+  ['BZh', 'compressed by bzip2', 'unpack it with "bunzip2"'],
+  ['\xfd7zXZ', 'compressed by xz', 'unpack it with "unxz"'],
+  ['PK\x03\x04', 'a zip archive or an Excel workbook', 'unpack it, or save the sheet as CSV'],
+  ['\xd0\xcf\x11\xe0', 'an Excel workbook', 'save the sheet as CSV'],
+  ['PAR1', 'a Parquet file', 'open it with "parquet:"'],
+  ['ARROW1', 'an Arrow file', 'save it as Parquet, and open it with "parquet:"'],
+];
+
+/** Opens a file and reads its start, with a sentence about one that is no text. */
+function openStart(path: string, kind: string): { file: FileBytes; start: Buffer } {
+  let file: FileBytes;
+  let start: Buffer;
+  try {
+    file = new FileBytes(path);
+    start = Buffer.from(file.read(0, 4096));
+  } catch (error) {
+    if (error instanceof BantamError) throw error;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+      const tables = readdirSync(path).filter((name) =>
+        /\.(csv|tsv|jsonl|json|parquet)$/i.test(name),
+      );
+      const found = tables.length === 0 ? 'which holds no tables' : `with ${tables.join(', ')}`;
+      throw new BantamError(`"${path}" is a folder, ${found}; name a file in it after "${kind}:".`);
+    }
+    throw new BantamError(
+      `The table "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
+    );
+  }
+  const first = start.toString('latin1', 0, 8);
+  const archive = archives.find(([mark]) => first.startsWith(mark));
+  if (archive !== undefined) {
+    throw new BantamError(`"${path}" is ${archive[1]}; ${archive[2]}.`);
+  }
+  return { file, start };
+}
+
+/** A text in memory. */
+export function memoryText(text: string): TextBytes {
+  return new MemoryBytes(Buffer.from(text), undefined);
 }
 
 /** UTF-16, by its byte order mark or by the zero bytes of its ASCII characters. */

@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, parse } from 'node:path';
-import { BantamError } from '../../base/errors.js';
-import { isObject } from '../../base/schema.js';
-import { commonCaptionNames, textsOf } from './captions.js';
+import { BantamError } from '../../../base/errors.js';
+import { isObject } from '../../../base/schema.js';
+import { className, commonCaptionNames, folderTemplates, promptsOf, textsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { folderIdentity, listFolder } from './folder-files.js';
-import { folderTemplates } from './folder-source.js';
-import { describeNote, NoteBook } from './notes.js';
-import { checkQuery, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
+import { describeNote, NoteBook } from '../notes.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import type { Source } from '../source.js';
 
 const captionSources = ['beside', 'name', 'none'] as const;
 
@@ -21,7 +20,7 @@ interface Sidecar {
 }
 
 /**
- * Opens a folder of images in any nesting: `images:DIR[?caption=beside|name|none]`.
+ * Opens a folder of images in any nesting: `images:DIR[?caption=beside|name|none&label=folder]`.
  *
  * - `beside`: captions of the files beside the image, `a.txt` or `a.json` for `a.jpg` (also
  *   `a.jpg.txt`). Each line of a `.txt` is a caption; a `.json` has `caption`, `captions`, `title`,
@@ -30,9 +29,12 @@ interface Sidecar {
  * - `none`: no captions, for embedding and search.
  *
  * By default it is `beside` if any image has a caption beside it, else `none`.
+ *
+ * `label=folder` takes the folder that an image is in for its class, at any depth (`photo/dog/1.jpg`), and
+ * the folders above as the metadata `folder`; captions are then made of the class by default.
  */
 export async function openImages(spec: SourceSpec): Promise<Source> {
-  checkQuery(spec, ['caption']);
+  checkQuery(spec, ['caption', 'label']);
   const given = spec.query.get('caption');
   const wanted = captionSources.find((name) => name === given);
   if (given !== undefined && wanted === undefined) {
@@ -40,25 +42,35 @@ export async function openImages(spec: SourceSpec): Promise<Source> {
       `"caption" of "${spec.text}" is "${given}"; it is one of ${captionSources.join(', ')}.`,
     );
   }
+  const label = spec.query.get('label');
+  if (label !== undefined && label !== 'folder') {
+    throw new BantamError(
+      `"label" of "${spec.text}" is "${label}"; it can only be "folder", the name of the folder that an image is in.`,
+    );
+  }
   const notes = new NoteBook();
   const found = await walk(spec, notes);
   const sidecars =
     wanted === undefined || wanted === 'beside' ? await readSidecars(spec, found, notes) : [];
   const captioned = sidecars.some(({ captions }) => captions.length > 0);
-  const from = wanted ?? (captioned ? 'beside' : 'none');
+  const from = wanted ?? (captioned ? 'beside' : label === undefined ? 'none' : 'label');
   const items: FileItem[] = [];
   for (const [i, { key }] of found.entries()) {
-    const item = { key, path: join(spec.path, key) };
-    if (from === 'name') {
+    const named = label === undefined ? { meta: {} } : folderLabel(key);
+    const item: Omit<FileItem, 'captions'> = { key, path: join(spec.path, key), ...named };
+    if (from === 'label') {
+      if (item.label === undefined) notes.leftOut('image', 'outside of a folder', key);
+      else items.push({ ...item, captions: promptsOf(item.label) });
+    } else if (from === 'name') {
       const caption = parse(key).name.normalize('NFC').replaceAll(/[_-]+/g, ' ').trim();
-      items.push({ ...item, captions: [caption === '' ? key : caption], meta: {} });
+      items.push({ ...item, captions: [caption === '' ? key : caption] });
     } else if (from === 'none') {
-      items.push({ ...item, captions: [], meta: {} });
+      items.push({ ...item, captions: [] });
     } else {
       const sidecar = sidecars[i];
       if (sidecar === undefined || sidecar.captions.length === 0) {
         notes.leftOut('image', 'without captions beside', key);
-      } else items.push({ ...item, ...sidecar });
+      } else items.push({ ...item, ...sidecar, meta: { ...item.meta, ...sidecar.meta } });
     }
   }
   if (from === 'none')
@@ -70,6 +82,15 @@ export async function openImages(spec: SourceSpec): Promise<Source> {
     );
   }
   return new FileSource(spec.text, items, { templates: folderTemplates, notes: notes.notes });
+}
+
+/** The class and the folders above it, of an image in `above/class/image.jpg`. */
+function folderLabel(key: string): Pick<FileItem, 'label' | 'meta'> {
+  const folders = key.split('/').slice(0, -1);
+  const folder = folders.pop();
+  if (folder === undefined) return { meta: {} };
+  const label = className(folder);
+  return { label, meta: folders.length === 0 ? {} : { folder: folders.join('/') } };
 }
 
 interface FoundImage {

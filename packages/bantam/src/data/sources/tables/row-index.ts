@@ -1,4 +1,4 @@
-import { at } from '../../base/at.js';
+import { at } from '../../../base/at.js';
 
 /** A typed array that grows. */
 class Growing<T extends Float64Array | Int32Array> {

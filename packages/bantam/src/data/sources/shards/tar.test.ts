@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { TarDamage, tarEnd, tarHeader, tarPadding, TarReader, type TarMember } from './tar.js';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../../fixtures/data/${name}`, import.meta.url));
+  fileURLToPath(new URL(`../../../../fixtures/data/${name}`, import.meta.url));
 
 /** Members as Python's tarfile lists them; made by `fixtures/generate_shards.py`. */
 const expected = JSON.parse(await readFile(fixture('shards.json'), 'utf8')) as Readonly<

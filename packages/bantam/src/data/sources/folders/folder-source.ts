@@ -1,23 +1,11 @@
 import { join } from 'node:path';
-import { BantamError } from '../../base/errors.js';
+import { BantamError } from '../../../base/errors.js';
+import { className, folderTemplates, promptsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
 import { listFolder, noteOtherFiles } from './folder-files.js';
-import { describeNote, NoteBook } from './notes.js';
-import { checkQuery, type SourceSpec } from './spec.js';
-import type { Source } from './source.js';
-
-/** Prompts for photographs of a class, plainest first. */
-export const folderTemplates: readonly string[] = [
-  'a photo of a {}.',
-  'a picture of a {}.',
-  'an image of a {}.',
-  '{}',
-];
-
-/** {@link folderTemplates} of a class, as captions. */
-function captionsOfClass(label: string): string[] {
-  return folderTemplates.map((template) => template.replace('{}', () => label));
-}
+import { describeNote, NoteBook } from '../notes.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import type { Source } from '../source.js';
 
 /**
  * Opens a folder with one folder of images per class: `folder:dir`. The name of the inner folder,
@@ -32,7 +20,7 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
   const items: FileItem[] = [];
   const labels = new Map<string, string>();
   for (const folder of top.folders) {
-    const label = folder.normalize('NFC').replaceAll(/[_-]+/g, ' ').trim();
+    const label = className(folder);
     const inner = await listFolder(join(path, folder), { kind: spec.kind, notes });
     noteOtherFiles(inner.others, folder, notes);
     for (const deeper of inner.folders) {
@@ -45,7 +33,7 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
     const same = labels.get(label);
     if (same === undefined) labels.set(label, folder);
     else notes.info(`The folders "${same}" and "${folder}" are one class, "${label}".`);
-    const captions = captionsOfClass(label);
+    const captions = promptsOf(label);
     for (const file of inner.images) {
       const image = join(path, folder, file);
       items.push({ key: `${folder}/${file}`, path: image, captions, label, meta: {} });
@@ -58,9 +46,13 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
       top.folders.length === 0
         ? 'it holds no folders'
         : `none in ${top.folders.slice(0, 5).join(', ')}`;
+    const other =
+      top.folders.length === 0
+        ? `images:${path} for images in any folders`
+        : `"images:${path}?label=folder" for class folders at any depth`;
     const why = notes.notes.map((note) => ` ${describeNote(note)}`);
     throw new BantamError(
-      `The folder "${path}" has no images in folders named by class (${found}); make it DIR/CLASS/IMAGE.jpg, or use images:${path} for images in any folders.${why.join('')}`,
+      `The folder "${path}" has no images in folders named by class (${found}); make it DIR/CLASS/IMAGE.jpg, or use ${other}.${why.join('')}`,
     );
   }
   return new FileSource(spec.text, items, { templates: folderTemplates, notes: notes.notes });
