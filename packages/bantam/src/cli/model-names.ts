@@ -1,5 +1,5 @@
 import { dirname, relative, resolve } from 'node:path';
-import type { ModelPlace, PullEvent } from '../models/index.js';
+import type { ModelLocation, PullEvent } from '../models/index.js';
 import { formatBytes } from './output.js';
 import { formatFraction, type Progress } from './progress.js';
 
@@ -16,7 +16,7 @@ export async function fetchModel(
   name: string,
   progress: Progress,
   { refresh = false }: { refresh?: boolean } = {},
-): Promise<ModelPlace> {
+): Promise<ModelLocation> {
   const { locateModel } = await import('../models/index.js');
   try {
     return await locateModel(name, { refresh, onEvent: showPull(progress) });

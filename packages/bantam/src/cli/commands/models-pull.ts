@@ -14,7 +14,7 @@ export function addPull(models: Command): void {
       'after',
       `
 Once pulled, a model works offline under its name wherever a model is named. The cache is that of
-huggingface_hub. Environment: HF_HUB_CACHE or HF_HOME (place of the cache), HF_ENDPOINT (a mirror),
+huggingface_hub. Environment: HF_HUB_CACHE or HF_HOME (the cache), HF_ENDPOINT (a mirror),
 HF_TOKEN (private and gated models), BANTAM_OFFLINE=1 or HF_HUB_OFFLINE=1 (no network).`,
     );
   examples(command, [
