@@ -68,7 +68,7 @@ describe('bad training options', () => {
       ),
       fails(
         [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
-        /There is no folder or file gone; name a model directory/,
+        /The strategy 'distill' cannot use the model in gone\. There is no folder or file gone/,
       ),
       fails(
         [...training({}), '--set', 'init.modle=run'],
