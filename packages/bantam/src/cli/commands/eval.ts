@@ -4,6 +4,7 @@ import type { EvaluateOptions, EvaluationResult } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 
 interface EvalFlags extends PrecisionFlags {
@@ -19,7 +20,7 @@ export function addEval(program: Command): void {
   const command = program
     .command('eval')
     .description('evaluate a model: zero-shot classification and retrieval')
-    .requiredOption('--model <dir>', 'model directory, of Bantam or OpenCLIP')
+    .requiredOption('--model <name>', MODEL_NAMES)
     .requiredOption('--data <spec...>', 'data sets, such as csv:FILE, folder:DIRECTORY or emoji')
     .option(
       '--tasks <names>',
@@ -39,6 +40,7 @@ export function addEval(program: Command): void {
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
     'bantam eval --model runs/first/model --data folder:test --classes names.txt --templates cupl.json',
     'bantam eval --model runs/first/model --data folder:test --precision int8',
+    'bantam eval --model ViT-B-32/openai --data folder:test --templates imagenet',
   ]);
   action(command, async ({ model, data, tasks, templates, classes, ...flags }: EvalFlags) => {
     const { evaluate, formatTable } = await import('../../eval/index.js');

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
 import { promptsOf, textsOf } from '../captions.js';
 import { parseRow, type CsvRow } from './csv.js';
@@ -195,7 +196,7 @@ class CsvTable implements RowTable {
     const [, ...following] = text.split('\n');
     const isRow = (line: string): boolean => {
       const cells = line.split(separator);
-      return cells.length === header.length && /\.\w{3,4}"?\s*$/.test(cells[image] ?? '');
+      return cells.length === header.length && /\.\w{3,4}"?\s*$/.test(at(cells, image));
     };
     if (!following.some(isRow)) return;
     throw new BantamError(
@@ -220,7 +221,7 @@ class CsvTable implements RowTable {
       changed = 'shorter than the header';
     }
     if (text.includes('\0')) return { leftOut: 'with NUL characters' };
-    const cell = (column: number): string => (column < cells.length ? (cells[column] ?? '') : '');
+    const cell = (column: number): string => (column < cells.length ? at(cells, column) : '');
     if (cell(image) === '') return { leftOut: 'without an image' };
     const name = label < 0 ? '' : cell(label);
     const written = captionColumns.flatMap((column) => captionsOf(cell(column)));
