@@ -41,7 +41,12 @@ export function parseSpec(text: string): SourceSpec {
     const name = pair.slice(0, equals);
     const value = decode(pair.slice(equals + 1));
     if (name === 'captions') files.push(value);
-    else query.set(name, value);
+    else if (!query.has(name)) query.set(name, value);
+    else {
+      throw new BantamError(
+        `The data specification "${text}" has "${name}" twice; keep one of them.`,
+      );
+    }
   }
   const fraction = query.get('synthetic');
   query.delete('synthetic');
