@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
 import { addIndex } from './commands/index-images.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     addEmbed,
     addIndex,
     addSearch,
+    addDuplicates,
   ])
     add(program);
   return program;

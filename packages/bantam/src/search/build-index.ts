@@ -15,7 +15,7 @@ export interface BuildIndexOptions
    * the index has one.
    */
   readonly kind?: 'auto' | 'graph' | 'exact';
-  /** Writes the data files anew without what was removed; by default if that is a third of all. */
+  /** Writes the data files anew without what was removed; by default if that is a thousand rows and a third of all. */
   readonly compact?: boolean;
   readonly onProgress?: (progress: GrowProgress | GraphProgress) => void;
 }
@@ -29,6 +29,8 @@ export interface IndexSummary extends GrowSummary {
   readonly compacted: boolean;
 }
 
+/** Removed rows below which nothing is gained by writing the files anew. */
+const leastRemoved = 1000;
 /** Images from which on a graph is built unless said otherwise. */
 const graphFrom = 200_000;
 
@@ -78,7 +80,7 @@ export async function finishIndex(
   { kind = 'auto', compact, onProgress, connectivity, recall }: BuildIndexOptions,
 ): Promise<Pick<IndexSummary, 'size' | 'dimensions' | 'graph' | 'compacted'>> {
   const { rows } = collection.manifest;
-  const compacted = compact ?? (collection.removed > 0 && collection.removed >= rows / 3);
+  const compacted = compact ?? collection.removed >= Math.max(leastRemoved, rows / 3);
   if (compacted) collection.compact();
   const { graph: before } = collection.manifest;
   const isWanted =
