@@ -6,6 +6,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
 import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
@@ -41,6 +42,7 @@ export function createProgram(): Command {
     addIndex,
     addSearch,
     addDuplicates,
+    addExport,
   ])
     add(program);
   return program;

@@ -1,4 +1,3 @@
-import { relative } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import type { Source } from '../data/index.js';
 import type { InferenceModel } from '../eval/index.js';
@@ -6,7 +5,7 @@ import { buildGraph, type BuildGraphOptions, type GraphProgress } from './build-
 import { Collection } from './collection.js';
 import { growCollection, type GrowOptions, type GrowProgress, type GrowSummary } from './grow.js';
 import type { GraphInfo } from './manifest.js';
-import { identifyModel } from './model-identity.js';
+import { identifyModel, storedName } from './model-identity.js';
 
 export interface BuildIndexOptions
   extends Omit<GrowOptions, 'onProgress' | 'metadata'>, Omit<BuildGraphOptions, 'onProgress'> {
@@ -46,7 +45,7 @@ export async function buildIndex(
   { model, source, ...options }: BuildIndexOptions & { model: InferenceModel; source: Source },
 ): Promise<IndexSummary> {
   const { onProgress, unchanged = 'time' } = options;
-  const { hash, directory, imageSize, preprocess } = await identifyModel(model);
+  const { hash, imageSize, preprocess } = await identifyModel(model);
   using collection = await Collection.open(folder, { width: model.loaded.config.embedDim });
   const { model: earlier } = collection.manifest;
   if (earlier !== undefined && earlier.hash !== hash) {
@@ -60,7 +59,7 @@ export async function buildIndex(
     unchanged,
     model: {
       hash,
-      path: relative(folder, directory),
+      path: storedName(model.name, folder),
       imageSize,
       preprocess: { ...preprocess },
     },

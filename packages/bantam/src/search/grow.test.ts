@@ -17,11 +17,12 @@ import { encodeQuery, search } from './search.js';
 const directory = mkdtempSync(join(tmpdir(), 'bantam-grow-'));
 const folder = join(directory, 'images');
 const loaded = tinyModel();
-const model: InferenceModel = { loaded, precision: 'float32', directory: join(directory, 'model') };
+const name = join(directory, 'model');
+const model: InferenceModel = { loaded, precision: 'float32', name };
 
 before(async () => {
-  mkdirSync(model.directory);
-  writeFileSync(join(model.directory, 'model.safetensors'), 'weights');
+  mkdirSync(name);
+  writeFileSync(join(name, 'model.safetensors'), 'weights');
   await writeImages(folder, { cat: ['red', 'blue', '#123'], sea_horse: ['lime', 'gold'] });
   writeFileSync(join(folder, 'cat', '1.png'), 'no image');
 });
@@ -160,7 +161,7 @@ describe('buildIndex', () => {
   });
 
   it('refuses another model, for building and for searching', async () => {
-    writeFileSync(join(model.directory, 'model.safetensors'), 'other weights');
+    writeFileSync(join(name, 'model.safetensors'), 'other weights');
     const other = { ...model };
     const source = await openSource(`csv:${table}`);
     await assert.rejects(buildIndex(index, { model: other, source }), /made with another model/);
