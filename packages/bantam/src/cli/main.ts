@@ -3,9 +3,11 @@ import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
+import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
@@ -37,7 +39,9 @@ export function createProgram(): Command {
     addTrain,
     addEval,
     addEmbed,
+    addIndex,
     addSearch,
+    addDuplicates,
     addExport,
   ])
     add(program);

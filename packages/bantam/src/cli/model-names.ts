@@ -47,15 +47,3 @@ function showPull(progress: Progress): (event: PullEvent) => void {
     }
   };
 }
-
-/** A model's name as a file stores it: paths relative to the file, so that both can move together. */
-export async function storedName(name: string, file: string): Promise<string> {
-  const { isModelPath } = await import('../models/index.js');
-  return isModelPath(name) ? relative(dirname(file), name) : name;
-}
-
-/** The model that {@link storedName} stored. */
-export async function namedModel(stored: string, file: string): Promise<string> {
-  const { isModelPath } = await import('../models/index.js');
-  return isModelPath(stored) ? resolve(dirname(file), stored) : stored;
-}
