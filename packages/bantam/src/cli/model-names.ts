@@ -1,4 +1,3 @@
-import { dirname, relative, resolve } from 'node:path';
 import type { ModelLocation, PullEvent } from '../models/index.js';
 import { formatBytes } from './output.js';
 import { formatFraction, type Progress } from './progress.js';
