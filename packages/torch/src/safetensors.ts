@@ -1,8 +1,8 @@
 /** Tensors in safetensors files. */
 import { writeFileAtomic } from './atomic-file.js';
-import type { DType } from './dtype.js';
+import { dtypeBytes, type DType } from './dtype.js';
 import { TorchError } from './errors.js';
-import { mapBytes, viewBytes } from './mapped-file.js';
+import { mapFile, viewRegion } from './mapped-file.js';
 import { native } from './native.js';
 import { encodeHeader, inFileOrder, readSafetensorsHeader } from './safetensors-header.js';
 import { scope } from './scope.js';
@@ -30,8 +30,8 @@ export interface LoadedSafetensors {
 export function loadSafetensors(path: string): LoadedSafetensors {
   const { entries, metadata, fileBytes } = readSafetensorsHeader(path);
   const tensors = scope(() => {
-    const file = mapBytes(path, fileBytes);
-    return new Map([...entries].map(([name, entry]) => [name, viewBytes(file, entry)]));
+    const file = mapFile(path, fileBytes);
+    return new Map([...entries].map(([name, entry]) => [name, viewRegion(file, entry)]));
   });
   return { tensors, metadata };
 }
@@ -53,7 +53,8 @@ export interface TensorParts {
  * Writes tensors to a safetensors file, whole or not at all (see {@link writeFileAtomic}), one
  * after the other, in the order and alignment of the format's reference implementation.
  *
- * @throws TorchError when the file cannot be written, or a tensor is named `__metadata__`.
+ * @throws TorchError when the file cannot be written, a tensor is named `__metadata__`, or its parts have
+ * not as many elements as its shape.
  */
 export function saveSafetensors(
   path: string,
@@ -73,9 +74,17 @@ export function saveSafetensors(
   );
   function* chunks(): Iterable<Uint8Array> {
     yield encodeHeader(ordered, metadata);
-    for (const { tensor } of ordered) {
-      const parts = tensor instanceof Tensor ? [tensor] : tensor.parts();
-      for (const part of parts) yield new Uint8Array(native.copyToBuffer(part.handle));
+    for (const { name, tensor, dtype, shape } of ordered) {
+      let left = shape.reduce((product, length) => product * length, dtypeBytes(dtype));
+      for (const part of tensor instanceof Tensor ? [tensor] : tensor.parts()) {
+        const bytes = new Uint8Array(native.copyToBuffer(part.handle));
+        left -= bytes.length;
+        yield bytes;
+      }
+      if (left === 0) continue;
+      throw new TorchError(
+        `The parts of '${name}' do not make up its shape; ${path} was not written.`,
+      );
     }
   }
   writeFileAtomic(path, chunks());

@@ -3,8 +3,10 @@ import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
 import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
@@ -41,6 +43,8 @@ export function createProgram(): Command {
     addIndex,
     addSearch,
     addServe,
+    addDuplicates,
+    addExport,
   ])
     add(program);
   return program;

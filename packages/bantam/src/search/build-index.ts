@@ -1,4 +1,3 @@
-import { relative } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import type { Source } from '../data/index.js';
 import type { InferenceModel } from '../eval/index.js';
@@ -6,7 +5,7 @@ import { buildGraph, type BuildGraphOptions, type GraphProgress } from './build-
 import { Collection } from './collection.js';
 import { growCollection, type GrowOptions, type GrowProgress, type GrowSummary } from './grow.js';
 import type { GraphInfo } from './manifest.js';
-import { identifyModel } from './model-identity.js';
+import { identifyModel, storedName } from './model-identity.js';
 
 export interface BuildIndexOptions
   extends Omit<GrowOptions, 'onProgress' | 'metadata'>, Omit<BuildGraphOptions, 'onProgress'> {
@@ -15,7 +14,7 @@ export interface BuildIndexOptions
    * the index has one.
    */
   readonly kind?: 'auto' | 'graph' | 'exact';
-  /** Writes the data files anew without what was removed; by default if that is a third of all. */
+  /** Writes the data files anew without what was removed; by default if that is a thousand rows and a third of all. */
   readonly compact?: boolean;
   readonly onProgress?: (progress: GrowProgress | GraphProgress) => void;
 }
@@ -29,6 +28,8 @@ export interface IndexSummary extends GrowSummary {
   readonly compacted: boolean;
 }
 
+/** Removed rows below which nothing is gained by writing the files anew. */
+const leastRemoved = 1000;
 /** Images from which on a graph is built unless said otherwise. */
 const graphFrom = 200_000;
 
@@ -44,7 +45,7 @@ export async function buildIndex(
   { model, source, ...options }: BuildIndexOptions & { model: InferenceModel; source: Source },
 ): Promise<IndexSummary> {
   const { onProgress, unchanged = 'time' } = options;
-  const { hash, directory, imageSize, preprocess } = await identifyModel(model);
+  const { hash, imageSize, preprocess } = await identifyModel(model);
   using collection = await Collection.open(folder, { width: model.loaded.config.embedDim });
   const { model: earlier } = collection.manifest;
   if (earlier !== undefined && earlier.hash !== hash) {
@@ -58,7 +59,7 @@ export async function buildIndex(
     unchanged,
     model: {
       hash,
-      path: relative(folder, directory),
+      path: storedName(model.name, folder),
       imageSize,
       preprocess: { ...preprocess },
     },
@@ -78,7 +79,7 @@ export async function finishIndex(
   { kind = 'auto', compact, onProgress, connectivity, recall }: BuildIndexOptions,
 ): Promise<Pick<IndexSummary, 'size' | 'dimensions' | 'graph' | 'compacted'>> {
   const { rows } = collection.manifest;
-  const compacted = compact ?? (collection.removed > 0 && collection.removed >= rows / 3);
+  const compacted = compact ?? collection.removed >= Math.max(leastRemoved, rows / 3);
   if (compacted) collection.compact();
   const { graph: before } = collection.manifest;
   const isWanted =

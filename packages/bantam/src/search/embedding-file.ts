@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
+import { dirname } from 'node:path';
 import {
   fromTypedArray,
   indexSelect,
@@ -18,7 +18,7 @@ import type { Source } from '../data/index.js';
 import type { InferenceModel } from '../eval/index.js';
 import { Collection } from './collection.js';
 import { growCollection, type GrowOptions, type GrowSummary } from './grow.js';
-import { identifyModel } from './model-identity.js';
+import { identifyModel, storedName } from './model-identity.js';
 import type { IndexRecord } from './record-log.js';
 import { openFolderStore, recordStore, type VectorStore } from './store.js';
 
@@ -69,7 +69,7 @@ export async function embedToFile(
   });
   const { rows, hasCaptions } = await writeFile(collection, source, path, {
     spec: source.spec,
-    model: relative(dirname(path), model.directory),
+    model: storedName(model.name, dirname(path)),
     modelHash: hash,
   });
   rmSync(folder, { recursive: true });

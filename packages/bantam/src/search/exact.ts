@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import {
+  cat,
   fromTypedArray,
   indexSelect,
   linear,
@@ -8,6 +9,7 @@ import {
   quantizeRows,
   scope,
   sort,
+  split,
   to,
   topk,
   type Int8Rows,
@@ -32,6 +34,8 @@ export interface NearestOptions {
 
 /** Rows that are compared at once: 64 MiB of fp32 at 512 dimensions. */
 const chunkRows = 32_768;
+/** Rows that are brought to int8 at once. */
+const sliceRows = 2048;
 
 /** Rows in the search's number format, and what is added to their scores. */
 interface Chunk {
@@ -80,7 +84,7 @@ export class ExactSearch {
     const wanted = isExact ? k : Math.max(4 * k, k + 32);
     const best = Array.from({ length: queries.dim(0) }, () => new BestRows(wanted));
     for (const scored of rows === undefined ? this.#all(queries) : this.#some(queries, rows)) {
-      collect(scored, best, wanted);
+      collect(scored, best, { wanted, isExact });
       scored.scores.dispose();
       // Other work runs between the chunks of a large index.
       await setImmediate();
@@ -115,7 +119,8 @@ export class ExactSearch {
     for (const { weight, bias } of this.#chunks) {
       bias?.dispose();
       if (weight === undefined) continue;
-      if ('parts' in weight) for (const tensor of [...weight.parts, weight.scale]) tensor.dispose();
+      const tensors = 'parts' in weight ? [...weight.parts, weight.scale] : [weight];
+      for (const tensor of tensors) tensor.dispose();
     }
   }
 
@@ -149,8 +154,12 @@ export class ExactSearch {
   #convert(rows: Tensor): Tensor | Int8Rows | undefined {
     if (this.#precision === 'fp32') return undefined;
     if (this.#precision === 'bf16') return to(rows, { dtype: 'bfloat16' });
-    const { values, scale } = quantizeRows(rows);
-    return { parts: [packInt8(values)], scale };
+    // In slices, as the steps in between take several times the memory of the rows.
+    const slices = split(rows, sliceLengths(rows.dim(0))).map((slice) =>
+      scope(() => quantizeRows(slice)),
+    );
+    const values = cat(slices.map((slice) => slice.values));
+    return { parts: [packInt8(values)], scale: cat(slices.map(({ scale }) => scale)) };
   }
 
   #removalBias(
@@ -171,6 +180,11 @@ export class ExactSearch {
   }
 }
 
+function sliceLengths(rows: number): number[] {
+  const count = Math.ceil(rows / sliceRows);
+  return Array.from({ length: count }, (_, i) => Math.min(sliceRows, rows - i * sliceRows));
+}
+
 /** Scores [Q, C] of some rows. */
 interface ScoredRows {
   readonly scores: Tensor;
@@ -178,14 +192,18 @@ interface ScoredRows {
 }
 
 /** Adds the best of a chunk to those of each query. */
-function collect({ scores, rowOf }: ScoredRows, best: readonly BestRows[], wanted: number): void {
+function collect(
+  { scores, rowOf }: ScoredRows,
+  best: readonly BestRows[],
+  { wanted, isExact }: { readonly wanted: number; readonly isExact: boolean },
+): void {
   const columns = scores.dim(1);
   const count = Math.min(wanted + 1, columns);
   const { values, indices } = scope(() => {
     const ranked = topk(scores, count);
     const found = read(ranked);
-    // Which of equal scores topk takes is not defined; of the rows it has to be the first.
-    if (count === columns || !isTiedAt(found.values, count)) return found;
+    // Which of equal scores topk takes is not defined; of exact ones it has to be the first.
+    if (!isExact || count === columns || !isTiedAt(found.values, count)) return found;
     const stable = sort(scores, { descending: true });
     return read({
       values: narrow(stable.values, 1, 0, count),

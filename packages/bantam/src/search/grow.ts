@@ -128,6 +128,7 @@ class Update {
     const captionVector = await this.#encodeCaptions(captions);
     for (const { row, record } of relabelled) {
       const { image } = this.#collection.vectors(row);
+      this.counts.relabelled++;
       this.#collection.add({ record, image, ...captionVector(record) });
     }
     const left = new Map(outdated.map((item) => [item.index, item]));

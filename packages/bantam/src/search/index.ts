@@ -7,11 +7,12 @@ export {
   type IndexSummary,
 } from './build-index.js';
 export { Collection, type NewRow } from './collection.js';
+export type { DuplicatePair, Duplicates, DuplicatesOptions } from './duplicates.js';
 export { embedToFile, type EmbedToFileOptions } from './embedding-file.js';
 export { ExactSearch, type Candidate, type NearestOptions, type SearchPrecision } from './exact.js';
 export { growCollection, type GrowOptions, type GrowProgress, type GrowSummary } from './grow.js';
 export { comparisons, type Comparison } from './image-stamp.js';
-export { identifyModel, type ModelIdentity } from './model-identity.js';
+export { identifyModel, namedModel, type ModelIdentity } from './model-identity.js';
 export {
   holdsCollection,
   readManifest,

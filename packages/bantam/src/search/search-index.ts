@@ -2,6 +2,12 @@ import { statSync } from 'node:fs';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
 import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
+import {
+  findDuplicates,
+  type Duplicates,
+  type DuplicatesOptions,
+  type LookUp,
+} from './duplicates.js';
 import { openEmbeddingFile } from './embedding-file.js';
 import { ExactSearch, type Candidate, type SearchPrecision } from './exact.js';
 import { viewGraph, type Graph } from './graph.js';
@@ -151,6 +157,12 @@ export class SearchIndex {
     } finally {
       tensor.dispose();
     }
+  }
+
+  /** Pairs of images that are nearly alike; see {@link findDuplicates}. */
+  duplicates(options: DuplicatesOptions = {}): Promise<Duplicates> {
+    const lookUp: LookUp = (queries, vectors, k) => this.#nearest(queries, vectors, k, undefined);
+    return findDuplicates(this.#store, options, this.#graph === undefined ? undefined : lookUp);
   }
 
   /** The score below which {@link VectorSearch.falsePositiveRate} leaves images out for a query. */

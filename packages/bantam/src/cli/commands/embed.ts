@@ -3,6 +3,7 @@ import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 
@@ -31,7 +32,7 @@ export function addEmbed(program: Command): void {
     .description(
       'write the image and text embeddings of a data set to a file, or bring them up to date',
     )
-    .requiredOption('--model <dir>', 'model directory')
+    .requiredOption('--model <name>', MODEL_NAMES)
     .requiredOption(
       '--data <spec>',
       'data set: csv:FILE, images:DIRECTORY, folder:DIRECTORY, emoji …',

@@ -1,10 +1,10 @@
-import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { UsageError } from '../../base/errors.js';
 import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
@@ -29,7 +29,7 @@ export function addIndex(program: Command): void {
     .command('index')
     .description('make an index of images for searching in a folder, or bring it up to date')
     .argument('<folder>', 'folder of the index')
-    .option('--model <dir>', 'model directory (default: the model of the index)')
+    .option('--model <name>', `${MODEL_NAMES} (default: the model of the index)`)
     .option('--data <spec>', 'data set (default: the data set of the index)')
     .addOption(
       new Option('--kind <kind>', 'graph: approximate search; auto: from 200,000 images on')
@@ -52,10 +52,11 @@ export function addIndex(program: Command): void {
     'bantam index shop --kind graph --recall 0.98',
   ]);
   action(command, async (flags: IndexFlags, folder: string) => {
-    const { buildIndex, holdsCollection, readManifest } = await import('../../search/index.js');
+    const { buildIndex, holdsCollection, namedModel, readManifest } =
+      await import('../../search/index.js');
     const known = holdsCollection(folder) ? await readManifest(folder) : undefined;
     const path = known?.model?.path;
-    const directory = flags.model ?? (path === undefined ? undefined : resolve(folder, path));
+    const directory = flags.model ?? (path === undefined ? undefined : namedModel(path, folder));
     const spec = flags.data ?? known?.spec;
     if (directory === undefined || spec === undefined) {
       throw new UsageError(

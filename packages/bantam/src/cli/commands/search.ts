@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { Hit, IndexRecord, QueryPart, SearchIndex } from '../../search/index.js';
 import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { finiteNumber, listed, positiveFraction, positiveInteger } from '../values.js';
+import { Progress } from '../progress.js';
 
 interface SearchFlags {
   readonly model?: string;
@@ -32,7 +34,7 @@ export function addSearch(program: Command): void {
     .description('find the images that match texts, images, or both')
     .argument('[query...]', 'text to search for')
     .option('--index <path>', 'folder of bantam index, or file of bantam embed', defaultIndex)
-    .option('--model <dir>', 'model directory (default: the model of the index)')
+    .option('--model <name>', `${MODEL_NAMES} (default: the model of the index)`)
     .option('--top <n>', 'number of images to find', positiveInteger, 8)
     .option('--text <text[@weight]>', 'a further text; repeatable', listed, [])
     .option('--image <file[@weight]>', 'an image to find similar ones; repeatable', listed, [])
@@ -79,7 +81,9 @@ export function addSearch(program: Command): void {
     const where = flags.where.map(parseCondition);
     using index = await openIndex(path, { ...(exact && { exact }) });
     const { loadForInference } = await import('../../eval/index.js');
-    const embedder = await loadForInference(model ?? modelOf(index, path));
+    const name = model ?? (await modelOf(index, path));
+    await fetchModel(name, new Progress());
+    const embedder = await loadForInference(name);
     const hits = await search(embedder, index, parts, {
       k: top,
       where,
@@ -131,13 +135,12 @@ function weighted(item: string, make: (rest: string) => PartBody, usual?: number
   return { ...make(rest), ...(value !== undefined && { weight: value }) };
 }
 
-function modelOf({ model }: SearchIndex, path: string): string {
-  if (model.path !== undefined) {
-    // A file's model is relative to its folder.
-    const folder = path.endsWith('.safetensors') ? dirname(path) : path;
-    return resolve(folder, model.path);
+async function modelOf({ model }: SearchIndex, path: string): Promise<string> {
+  if (model.path === undefined) {
+    throw new BantamError(`${path} does not say which model made it; name it with --model.`);
   }
-  throw new BantamError(`${path} does not say which model made it; name it with --model.`);
+  const { namedModel } = await import('../../search/index.js');
+  return namedModel(model.path, path.endsWith('.safetensors') ? dirname(path) : path);
 }
 
 /** Records of the hits: the index's own, or the source's for a file, which has no metadata. */
