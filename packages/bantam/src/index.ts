@@ -99,7 +99,7 @@ export {
 } from './eval/index.js';
 
 // Export
-export { exportOnnx, type ExportOnnxOptions, type OnnxExport } from './export/index.js';
+export { exportOnnx } from './export/index.js';
 
 // Reports, and this machine
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
