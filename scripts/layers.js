@@ -23,6 +23,10 @@ export const layers = [
   { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding files, search' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
+    folder: 'scoring',
+    holds: 'scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates',
+  },
+  {
     folder: 'train',
     holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
   },

@@ -16,5 +16,6 @@ export * from './machine/index.js';
 export * from './models/index.js';
 export * from './quickstart/index.js';
 export * from './report/index.js';
+export * from './scoring/index.js';
 export * from './text/index.js';
 export * from './train/index.js';

@@ -1,14 +1,12 @@
 import { at } from '../base/at.js';
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, Generator, scope, to } from '@bantam/torch';
 import {
   generateCaptions,
   loadModel,
   normalizePixels,
+  weightsDigest,
   type GenerateOptions,
   type LoadedModel,
 } from '../models/index.js';
@@ -170,16 +168,4 @@ export class CocaCaptioner implements Captioner {
 function nameOf(directory: string): string {
   const path = resolve(directory);
   return basename(basename(path) === 'model' ? dirname(path) : path);
-}
-
-/** The start of the SHA-256 of a directory's weights, so that other weights are not taken for them. */
-async function weightsDigest(directory: string): Promise<string> {
-  const digest = createHash('sha256');
-  for (const file of (await readdir(directory)).sort()) {
-    if (!/\.(safetensors|bin|pt|pth)$/.test(file)) continue;
-    for await (const chunk of createReadStream(join(directory, file))) {
-      digest.update(chunk as Buffer);
-    }
-  }
-  return digest.digest('hex').slice(0, 16);
 }

@@ -75,3 +75,5 @@ export {
   type Source,
   type SyntheticCaption,
 } from './sources/source.js';
+export * from './select/index.js';
+export { subsetOf, type SubsetOptions } from './sources/subset-source.js';

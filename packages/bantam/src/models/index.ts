@@ -81,6 +81,7 @@ export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
 export { readModelConfig } from './io/directory.js';
+export { weightsDigest } from './io/weights-digest.js';
 export { formatModelStructure, summarizeModel, type ModelSummary } from './cost/dry-run.js';
 export type { MobileClipTextConfig } from './towers/text/mobileclip-text.js';
 export { MobileClipText } from './towers/text/mobileclip-text.js';

@@ -7,6 +7,7 @@ import { didYouMean } from '../../base/did-you-mean.js';
 import { parseSpec, type SourceSpec } from './spec.js';
 import { openShards } from './shard-source.js';
 import type { OpenProgress, Source } from './source.js';
+import { limitToSubsets } from './subset-source.js';
 import { openTable } from './table-source.js';
 
 export interface OpenSourceOptions {
@@ -31,7 +32,7 @@ const openers: ReadonlyMap<string, Opener> = new Map([
  * Opens a data set by its specification: `emoji[?style=…&split=…&skin=…]`,
  * `csv:FILE[?image=COLUMN&caption=COLUMN&label=COLUMN&sep=CHARACTER]`, `folder:DIRECTORY` or
  * `wds:SHARDS[?text=EXTENSION&caption=FIELD&label=FIELD&classes=FILE]`; each also takes
- * `captions=FILE.jsonl&synthetic=FRACTION`, see {@link addSyntheticCaptions}.
+ * `captions=FILE.jsonl&synthetic=FRACTION`, see {@link addSyntheticCaptions}, and `subset=FILE`, see {@link limitToSubsets}.
  * Throws a {@link BantamError} that names what exists where something does not.
  */
 export async function openSource(text: string, options: OpenSourceOptions = {}): Promise<Source> {
@@ -45,5 +46,5 @@ export async function openSource(text: string, options: OpenSourceOptions = {}):
   }
   const source = await open(spec, options);
   if (source.size === 0) throw new BantamError(`The data set "${text}" is empty.`);
-  return addSyntheticCaptions(source, spec);
+  return addSyntheticCaptions(await limitToSubsets(source, spec), spec);
 }

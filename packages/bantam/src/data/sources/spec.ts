@@ -10,10 +10,12 @@ export interface SourceSpec {
   readonly query: ReadonlyMap<string, string>;
   /** The options that every kind has; see {@link addSyntheticCaptions}. */
   readonly synthetic: { readonly files: readonly string[]; readonly fraction?: string };
+  /** Files of keys that limit the source; see {@link limitToSubsets}. */
+  readonly subsets: readonly string[];
 }
 
-/** Options of every kind: files with synthetic captions, and how often they are sampled. */
-const commonOptions = ['captions', 'synthetic'];
+/** Options of every kind: synthetic captions, how often they are sampled, and subsets. */
+const commonOptions = ['captions', 'synthetic', 'subset'];
 
 /**
  * Parses a source specification. A path may hold any character but `?`; values of the query are
@@ -25,6 +27,7 @@ export function parseSpec(text: string): SourceSpec {
   const colon = head.indexOf(':');
   const query = new Map<string, string>();
   const files: string[] = [];
+  const subsets: string[] = [];
   for (const pair of mark < 0 ? [] : text.slice(mark + 1).split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
@@ -34,6 +37,7 @@ export function parseSpec(text: string): SourceSpec {
     const name = pair.slice(0, equals);
     const value = decode(pair.slice(equals + 1), text);
     if (name === 'captions') files.push(value);
+    else if (name === 'subset') subsets.push(value);
     else query.set(name, value);
   }
   const fraction = query.get('synthetic');
@@ -44,6 +48,7 @@ export function parseSpec(text: string): SourceSpec {
     path: colon < 0 ? '' : head.slice(colon + 1),
     query,
     synthetic: { files, ...(fraction !== undefined && { fraction }) },
+    subsets,
   };
 }
 
