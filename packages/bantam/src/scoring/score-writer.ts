@@ -223,7 +223,12 @@ export async function finishedScores(path: string, wanted: ScoreHeader): Promise
   const { header, rows } = await scanScores(path, (row) => {
     if (row.broken !== undefined) broken++;
   });
-  if (header !== undefined) refuseOther(path, header, wanted);
+  if (header === undefined || rows !== header.records) {
+    throw new BantamError(
+      `"${path}" is no complete score file and is left unchanged; name another file, or remove this one.`,
+    );
+  }
+  refuseOther(path, header, wanted);
   return { rows, broken, readable: rows - broken };
 }
 

@@ -164,7 +164,9 @@ export async function readScores(path: string): Promise<ScoreTable> {
     numbers: new Map(
       [...numbers.keys()].map((name) => [name, numbersOf(name).subarray(0, keys.length)]),
     ),
-    texts,
+    texts: new Map(
+      [...texts].map(([name, column]) => [name, Array.from(keys, (_, i) => column[i])]),
+    ),
     broken,
   };
 }

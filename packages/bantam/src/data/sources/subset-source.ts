@@ -62,7 +62,7 @@ export function subsetOf(
   const indices = Int32Array.from(found);
   const notes = new NoteBook();
   for (const key of keys) {
-    if (!present.has(key)) notes.changed('key', `of ${name} is not in the data`, key);
+    if (!present.has(key)) notes.changed('key', `of ${name} without a record in the data`, key);
   }
   const left = source.size - indices.length;
   notes.info(`${name} keeps ${indices.length} of ${source.size} records and leaves out ${left}.`);
