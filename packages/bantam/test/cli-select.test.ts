@@ -101,7 +101,10 @@ describe('bantam data score', () => {
       /"whole.jsonl" was made with cosine 0.95, but now cosine 0.9 is asked for/,
     );
     writeFileSync(at('notes.txt'), 'mine');
-    await fails(scoring('notes.txt'), /"notes.txt" is no complete score file and is left unchanged/);
+    await fails(
+      scoring('notes.txt'),
+      /"notes.txt" is no complete score file and is left unchanged/,
+    );
     assert.equal(read('notes.txt'), 'mine');
   });
 
