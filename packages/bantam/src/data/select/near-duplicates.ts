@@ -5,13 +5,14 @@ import { compareKeys } from './ranking.js';
 /** Largest Hamming distance of {@link groupByHash}. */
 export const mostHashDistance = 15;
 
-const bands = 4;
-const bandBits = 16;
+/** Bands of 21, 22 and 21 bits: a million hashes leave about one to a value. */
+const bands = 3;
+const bandValues = 2 ** 22;
 
 /**
  * Groups records by 64-bit hashes: in order, each joins the nearest earlier leader within a Hamming distance, or
- * leads a group of its own. A record without a hash is alone. Hashes are compared only if one of their four 16-bit
- * bands differs in at most ⌊distance / 4⌋ bits, which by the pigeonhole principle misses none (multi-index
+ * leads a group of its own. A record without a hash is alone. Hashes are compared only if one of their three
+ * bands differs in at most ⌊distance / 3⌋ bits, which by the pigeonhole principle misses none (multi-index
  * hashing, Norouzi et al. 2012).
  *
  * @param hashes 16 hexadecimal digits each.
@@ -28,36 +29,37 @@ export function groupByHash(
     );
   }
   const size = hashes.length;
+  // Both halves of each hash, and the records of each band's value as linked lists: leaders alone.
   const high = new Uint32Array(size);
   const low = new Uint32Array(size);
-  const heads = Array.from({ length: bands }, () => new Int32Array(2 ** bandBits).fill(-1));
-  const next = Array.from({ length: bands }, () => new Int32Array(size));
+  const heads = new Int32Array(bands * bandValues).fill(-1);
+  const next = new Int32Array(bands * size);
   const masks = masksUpTo(Math.floor(distance / bands));
   const leaders = Int32Array.from({ length: size }, (_, index) => index);
-  const bandsOf = (i: number): readonly number[] => [
-    at(high, i) >>> 16,
-    at(high, i) & 0xffff,
-    at(low, i) >>> 16,
-    at(low, i) & 0xffff,
-  ];
+  const bandOf = (i: number, band: number): number => {
+    if (band === 0) return at(high, i) >>> 11;
+    if (band === 2) return at(low, i) & 0x1fffff;
+    return ((at(high, i) & 0x7ff) << 11) | (at(low, i) >>> 21);
+  };
   for (const [i, hash] of hashes.entries()) {
     if (hash === undefined) continue;
     if (!/^[0-9a-f]{16}$/.test(hash)) {
       throw new BantamError(`"${hash}" is no hash of 16 hexadecimal digits; name the score phash.`);
     }
-    const first = parseInt(hash.slice(0, 8), 16);
-    const second = parseInt(hash.slice(8), 16);
-    high[i] = first;
-    low[i] = second;
+    high[i] = parseInt(hash.slice(0, 8), 16);
+    low[i] = parseInt(hash.slice(8), 16);
     let best = distance + 1;
     let leader = -1;
-    for (const [band, value] of bandsOf(i).entries()) {
-      const chain = at(next, band);
-      const head = at(heads, band);
+    for (let band = 0; band < bands; band++) {
+      const value = bandOf(i, band);
       for (const mask of masks) {
-        for (let j = at(head, value ^ mask); j >= 0; j = at(chain, j)) {
-          const apart = bitCount(first ^ at(high, j)) + bitCount(second ^ at(low, j));
-          if (apart < best || (apart === best && j < leader)) [best, leader] = [apart, j];
+        let j = at(heads, band * bandValues + (value ^ mask));
+        for (; j >= 0; j = at(next, band * size + j)) {
+          const bits = apart(high, low, i, j);
+          if (bits < best || (bits === best && j < leader)) {
+            best = bits;
+            leader = j;
+          }
         }
       }
     }
@@ -65,19 +67,25 @@ export function groupByHash(
       leaders[i] = leader;
       continue;
     }
-    for (const [band, value] of bandsOf(i).entries()) {
-      at(next, band)[i] = at(at(heads, band), value);
-      at(heads, band)[value] = i;
+    for (let band = 0; band < bands; band++) {
+      const slot = band * bandValues + bandOf(i, band);
+      next[band * size + i] = at(heads, slot);
+      heads[slot] = i;
     }
   }
   return leaders;
 }
 
-/** All 16-bit masks with at most so many bits. */
-function masksUpTo(bits: number): Uint16Array {
+/** Hamming distance of two hashes. */
+function apart(high: Uint32Array, low: Uint32Array, i: number, j: number): number {
+  return bitCount(at(high, i) ^ at(high, j)) + bitCount(at(low, i) ^ at(low, j));
+}
+
+/** All 22-bit masks with at most so many bits. */
+function masksUpTo(bits: number): Int32Array {
   const masks = [0];
-  for (let mask = 1; mask < 2 ** bandBits; mask++) if (bitCount(mask) <= bits) masks.push(mask);
-  return Uint16Array.from(masks);
+  for (let mask = 1; mask < bandValues; mask++) if (bitCount(mask) <= bits) masks.push(mask);
+  return Int32Array.from(masks);
 }
 
 /** Set bits of a 32-bit integer. */
