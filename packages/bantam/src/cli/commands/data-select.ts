@@ -108,7 +108,7 @@ export function addSelect(data: Command): void {
   ]);
   action(select, async (flags: SelectFlags, spec: string) => {
     const criteria = criteriaOf(flags);
-    const { describeNote, openSource, selectSubset, writeSubset } =
+    const { describeNote, openSource, selectSubset, withSubset, writeSubset } =
       await import('../../data/index.js');
     const progress = new Progress();
     try {
@@ -126,7 +126,7 @@ export function addSelect(data: Command): void {
       writeSubset(flags.out, header, keys);
       const lost = (source.notes ?? []).filter(({ kind }) => kind !== 'info').map(describeNote);
       return {
-        text: [...lost, describe(chosen, flags.out, spec)].join('\n'),
+        text: [...lost, describe(chosen, flags.out, withSubset(spec, flags.out))].join('\n'),
         json: { out: flags.out, records: header.of, selected: keys.length, alone, notes },
       };
     } finally {
@@ -214,18 +214,17 @@ function criteriaOf(flags: SelectFlags): CriterionInput[] {
   return criteria;
 }
 
-function describe({ header, keys, alone, notes }: Subset, out: string, spec: string): string {
+function describe({ header, keys, alone, notes }: Subset, out: string, use: string): string {
   const percent = (count: number): string => `${((100 * count) / header.of).toFixed(1)} %`;
   const rows = alone.map(({ criterion, kept }) => {
     const { type, ...settings } = criterion;
     return [`  ${type} ${JSON.stringify(settings)}`, `${kept}`, percent(kept)];
   });
   const each = alone.length < 2 ? [] : ['Kept by each criterion alone:', formatTable(rows, { right: [1, 2] })]; // prettier-ignore
-  const join = spec.includes('?') ? '&' : '?';
   return [
     ...notes,
     ...each,
     `${keys.length} of ${header.of} records selected (${percent(keys.length)}): ${out}`,
-    `Use them with "${spec}${join}subset=${out.replace(/[%&]/g, encodeURIComponent)}"`,
+    `Use them with "${use}"`,
   ].join('\n');
 }

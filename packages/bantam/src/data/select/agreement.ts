@@ -1,9 +1,9 @@
-/** Agreement of scores with each other and with known answers. */
+/** ScoreAgreement of scores with each other and with known answers. */
 import { at } from '../../base/at.js';
 import { percentileRanks, topFraction } from './ranking.js';
 
-/** Agreement of two scores of the same records. */
-export interface Agreement {
+/** ScoreAgreement of two scores of the same records. */
+export interface ScoreAgreement {
   /** Spearman's rank correlation over the records that have both scores. */
   readonly correlation: number;
   /** Jaccard index of the top fractions: of the records that either keeps, the fraction that both keep. */
@@ -11,14 +11,14 @@ export interface Agreement {
 }
 
 /** Rank correlation of two scores, and the overlap of their top fractions. */
-export function agreementOf(
+export function scoreAgreement(
   a: Float64Array,
   b: Float64Array,
   {
     keys,
     fractions = [0.2, 0.4, 0.6, 0.8],
   }: { keys: readonly string[]; fractions?: readonly number[] },
-): Agreement {
+): ScoreAgreement {
   const both = Array.from(a.keys()).filter(
     (i) => !Number.isNaN(at(a, i)) && !Number.isNaN(at(b, i)),
   );

@@ -1,5 +1,5 @@
 /** Scores and subsets of data: pure functions of records and scores. */
-export { agreementOf, rocAuc, type Agreement } from './agreement.js';
+export { scoreAgreement, rocAuc, type ScoreAgreement } from './agreement.js';
 export {
   balanceClasses,
   captionProbabilities,

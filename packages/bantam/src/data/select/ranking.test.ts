@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CounterRng } from '../counter-rng.js';
-import { agreementOf, rocAuc } from './agreement.js';
+import { scoreAgreement, rocAuc } from './agreement.js';
 import { uniformOfKey } from './key-hash.js';
 import { agreedScore, dataCompThreshold, percentileRanks, topFraction } from './ranking.js';
 
@@ -88,12 +88,12 @@ describe('percentileRanks and agreedScore', () => {
   });
 });
 
-describe('agreementOf and rocAuc', () => {
+describe('scoreAgreement and rocAuc', () => {
   it('give 1 for a score and a monotone function of it, −1 for its negative', () => {
     const a = Float64Array.of(1, 2, 3, 4, 5);
     const keys = names(5);
-    assert.ok(Math.abs(agreementOf(a, a.map(Math.exp), { keys }).correlation - 1) < 1e-12);
-    const opposite = agreementOf(
+    assert.ok(Math.abs(scoreAgreement(a, a.map(Math.exp), { keys }).correlation - 1) < 1e-12);
+    const opposite = scoreAgreement(
       a,
       a.map((value) => -value),
       { keys, fractions: [0.4, 0.6] },

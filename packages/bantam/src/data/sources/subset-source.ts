@@ -1,8 +1,9 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { samplesPerEpoch } from '../loader/order.js';
 import { readSubset } from '../select/subset-file.js';
 import { NoteBook } from './notes.js';
-import type { Grouping, LabelSet, Source } from './source.js';
+import type { Grouping, LabelSet, MixtureShare, Source } from './source.js';
 import type { SourceSpec } from './spec.js';
 
 /**
@@ -71,14 +72,14 @@ export function subsetOf(
     if (own === undefined) throw new RangeError(`${spec} has no record ${index}`);
     return own;
   };
-  const { captionTemplates, augment, grouping, licences } = source;
+  const { captionTemplates, augment, licences } = source;
   return {
     spec,
     size: indices.length,
     labelSets: pickLabels(source.labelSets, indices),
     captionTemplates,
     augment,
-    ...(grouping && { grouping: pickGroups(grouping, indices) }),
+    ...pickOrder(source, indices),
     licences,
     notes: [...(source.notes ?? []), ...notes.notes],
     record: (index) => source.record(indexOf(index)),
@@ -95,6 +96,54 @@ function pickLabels(
     return [name, { ...set, labels: indices.map((index) => at(set.labels, index)) }] as const;
   });
   return Object.fromEntries(picked);
+}
+
+/** Groups, or sources of a mix, of some records. */
+function pickOrder(
+  { grouping, mixture }: Pick<Source, 'grouping' | 'mixture'>,
+  indices: Int32Array,
+): Pick<Source, 'grouping' | 'mixture'> {
+  return {
+    ...(grouping && { grouping: pickGroups(grouping, indices) }),
+    ...(mixture && { mixture: pickShares(mixture, indices) }),
+  };
+}
+
+/**
+ * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so does one of the subset; else
+ * the sources keep their proportions.
+ */
+function pickShares(mixture: readonly MixtureShare[], indices: Int32Array): MixtureShare[] {
+  let start = 0;
+  const parts = mixture.flatMap((whole) => {
+    const end = whole.start + whole.size;
+    const own = indices.filter((index) => index >= whole.start && index < end);
+    if (own.length === 0) return [];
+    const part = {
+      start,
+      size: own.length,
+      ...pickOrder(
+        whole,
+        own.map((index) => index - whole.start),
+      ),
+    };
+    start += own.length;
+    return [{ part, perPass: samplesPerEpoch(part), weight: whole.samples }];
+  });
+  const isEven = mixture.every((whole) => whole.samples === samplesPerEpoch(whole));
+  const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+  const total = sum(parts.map(({ perPass }) => perPass));
+  const weights = sum(parts.map(({ weight }) => weight));
+  // Cumulative rounding keeps the total.
+  let cumulative = 0;
+  let before = 0;
+  return parts.map(({ part, perPass, weight }) => {
+    cumulative += weight;
+    const until = Math.round((total * cumulative) / weights);
+    const samples = isEven ? perPass : until - before;
+    before = until;
+    return { ...part, samples };
+  });
 }
 
 function pickGroups({ groups, weights }: Grouping, indices: Int32Array): Grouping {
