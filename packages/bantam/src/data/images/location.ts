@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import type { PageLocation } from './parquet-page.js';
 
 /** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
 export interface ImageLocation {
@@ -8,11 +9,18 @@ export interface ImageLocation {
   readonly range?: { readonly offset: number; readonly length: number };
   /** Set where the bytes are not an image file but RGB pixels (HWC, uint8) of this size. */
   readonly raw?: { readonly width: number; readonly height: number };
+  /** Set where the range is a page of a Parquet file, and the image file a value in it. */
+  readonly page?: PageLocation;
 }
 
 /** Reads the bytes at a location: an image file's, or raw pixels. */
-export async function readLocation({ path, range }: ImageLocation): Promise<Uint8Array> {
+export async function readLocation(location: ImageLocation): Promise<Uint8Array> {
+  const { path, range, page } = location;
   if (range === undefined) return readFile(existingForm(path));
+  if (page !== undefined) {
+    const { readPageValue } = await import('./parquet-page.js');
+    return readPageValue(path, range, page);
+  }
   const file = await open(path);
   try {
     const bytes = new Uint8Array(range.length);
@@ -49,7 +57,7 @@ function memoryFor(length: number): Uint8Array {
  * {@link readLocation} for threads that have nothing else to do: it takes a tenth of the time where
  * the file is in memory. **The bytes lie in memory that the next call uses again.**
  */
-export function readLocationSync({ path, range }: ImageLocation): Uint8Array {
+export function readLocationSync({ path, range }: Omit<ImageLocation, 'page'>): Uint8Array {
   const file = openSync(existingForm(path), 'r');
   try {
     const { offset = 0, length = fstatSync(file).size } = range ?? {};

@@ -26,7 +26,7 @@ export function fromOpenAiWeights(shapes: Shapes): ModelConfig {
   };
   /** Number of different matches of the pattern's group. */
   const countOf = (pattern: RegExp): number =>
-    new Set([...shapes.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+    new Set([...shapes.keys()].flatMap((name) => pattern.exec(name)?.slice(1, 2) ?? [])).size;
   const width = dim('ln_final.weight', 0);
   return parseModelConfig({
     embedDim: dim('text_projection', 1),
