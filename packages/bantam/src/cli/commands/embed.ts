@@ -17,7 +17,7 @@ export function addEmbed(program: Command): void {
     .command('embed')
     .description('write the image and text embeddings of a data set to a file')
     .requiredOption('--model <name>', MODEL_NAMES)
-    .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
+    .requiredOption('--data <spec>', 'data set: csv:FILE, images:DIRECTORY, wds:SHARDS, …')
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
     .addOption(precisionOption());
   examples(command, [
