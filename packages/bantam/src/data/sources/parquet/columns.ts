@@ -11,7 +11,7 @@ export interface RowColumn {
   readonly leaf?: Leaf;
 }
 
-/** What the rows of a Parquet file hold. */
+/** Contents of the rows of a Parquet file. */
 export interface RowColumns {
   /** Columns of texts, numbers and lists of them. */
   readonly columns: readonly RowColumn[];
