@@ -53,7 +53,7 @@ const env = (more: NodeJS.ProcessEnv = {}) => ({
 const blobs = () => readdir(join(cache, 'models--owner--tiny', 'blobs'));
 const weightRequests = () => hub.downloads.filter(({ path }) => path === `/${sha256(weights)}`);
 
-/** Sends half of the weights, and then nothing for as long as it is asked to. */
+/** Sends half of the weights, and then nothing more. */
 function stallHalfway(): void {
   hub.misbehave = (request, response) => {
     if (request.path !== `/${sha256(weights)}` || request.range !== undefined) return false;

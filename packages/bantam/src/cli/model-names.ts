@@ -1,4 +1,4 @@
-import type { ModelPlace, PullEvent } from '../models/index.js';
+import type { ModelLocation, PullEvent } from '../models/index.js';
 import { formatBytes } from './output.js';
 import { formatFraction, type Progress } from './progress.js';
 
@@ -6,16 +6,22 @@ import { formatFraction, type Progress } from './progress.js';
 export const MODEL_NAMES =
   'model directory, file of weights, hf:owner/name, or MODEL/TAG of "models list --pretrained"';
 
+/** Fetches a model that is named, if it is one of the Hub's and not in the cache, and shows how far it is. */
+export async function fetchModel(name: string, progress: Progress): Promise<void> {
+  const { isModelPath } = await import('../models/index.js');
+  if (!isModelPath(name)) await pullModel(name, progress, { refresh: false });
+}
+
 /**
- * Fetches a model that is named, if it is one of the Hub's and not in the cache, and shows how far it is.
+ * Locates a model, and shows the progress of fetching it.
  *
- * @param refresh - Ask the Hub even if the model is in the cache. Default false
+ * @param refresh - Ask the Hub even if the model is in the cache
  */
-export async function fetchModel(
+export async function pullModel(
   name: string,
   progress: Progress,
-  { refresh = false }: { refresh?: boolean } = {},
-): Promise<ModelPlace> {
+  { refresh }: { refresh: boolean },
+): Promise<ModelLocation> {
   const { locateModel } = await import('../models/index.js');
   try {
     return await locateModel(name, { refresh, onEvent: showPull(progress) });

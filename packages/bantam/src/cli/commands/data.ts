@@ -8,17 +8,21 @@ import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addCaption } from './data-caption.js';
 import { addReinforce } from './data-reinforce.js';
+import { addScore } from './data-score.js';
+import { addSelect } from './data-select.js';
 
 /** `bantam data get` and `bantam data inspect` */
 export function addData(program: Command): void {
   const data = program
     .command('data')
-    .description('download, inspect, shard, caption and reinforce data sets');
+    .description('download, inspect, score, select, shard, caption and reinforce data sets');
   examples(data, ['bantam data get emoji', 'bantam data inspect emoji']);
 
   addGet(data);
   addInspect(data);
   addPack(data);
+  addScore(data);
+  addSelect(data);
   addCaption(data);
   addReinforce(data);
 }

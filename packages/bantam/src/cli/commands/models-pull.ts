@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { action, examples } from '../command.js';
-import { fetchModel } from '../model-names.js';
+import { pullModel } from '../model-names.js';
 import { formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 
@@ -14,7 +14,7 @@ export function addPull(models: Command): void {
       'after',
       `
 Once pulled, a model works offline under its name wherever a model is named. The cache is that of
-huggingface_hub. Environment: HF_HUB_CACHE or HF_HOME (place of the cache), HF_ENDPOINT (a mirror),
+huggingface_hub. Environment: HF_HUB_CACHE or HF_HOME (the cache), HF_ENDPOINT (a mirror),
 HF_TOKEN (private and gated models), BANTAM_OFFLINE=1 or HF_HUB_OFFLINE=1 (no network).`,
     );
   examples(command, [
@@ -23,7 +23,7 @@ HF_TOKEN (private and gated models), BANTAM_OFFLINE=1 or HF_HUB_OFFLINE=1 (no ne
   ]);
   action(command, async (_flags: object, name: string) => {
     const { UsageError } = await import('../../base/errors.js');
-    const { pulled } = await fetchModel(name, new Progress(), { refresh: true });
+    const { pulled } = await pullModel(name, new Progress(), { refresh: true });
     if (pulled === null) {
       throw new UsageError(
         `${name} is on this machine already; models to pull are named hf:owner/name or MODEL/TAG.`,

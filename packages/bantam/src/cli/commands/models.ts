@@ -154,15 +154,9 @@ function addShow(models: Command): void {
     'bantam models show runs/first/model --measure',
   ]);
   action(show, async ({ depth, tokens, measure, batch }: ShowFlags, name: string) => {
-    const {
-      describeModel,
-      formatModelStructure,
-      isModelPath,
-      presets,
-      readModelConfig,
-      summarizeModel,
-    } = await import('../../models/index.js');
-    if (!presets.has(name) && !isModelPath(name)) await fetchModel(name, new Progress());
+    const { describeModel, formatModelStructure, presets, readModelConfig, summarizeModel } =
+      await import('../../models/index.js');
+    if (!presets.has(name)) await fetchModel(name, new Progress());
     const config = await readModelConfig(name);
     const structure = formatModelStructure(config, { depth });
     const summary = summarizeModel(config, { captionTokens: tokens });

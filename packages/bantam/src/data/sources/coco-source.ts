@@ -8,6 +8,7 @@ import { FileSource, type FileItem } from './folders/file-source.js';
 import { describeNote, NoteBook } from './notes.js';
 import type { Source } from './source.js';
 import { checkQuery, type SourceSpec } from './spec.js';
+import { decodeFile } from './tables/text-bytes.js';
 
 /** V8 holds no longer text. */
 const mostBytes = 2 ** 29 - 2 ** 24;
@@ -98,7 +99,7 @@ function readJson({ path, kind }: SourceSpec): unknown {
     );
   }
   try {
-    return JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
+    return JSON.parse(decodeFile(readFileSync(path)) ?? '');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code ?? (error instanceof Error ? error.message : String(error));

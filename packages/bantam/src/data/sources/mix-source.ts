@@ -8,6 +8,7 @@ import { samplesPerEpoch } from '../loader/order.js';
 import { formatSpec, resolveSpec, type MixPart, type SourceDescription } from './describe.js';
 import type { SourceNote } from './notes.js';
 import { checkQuery, type SourceSpec } from './spec.js';
+import { decodeFile } from './tables/text-bytes.js';
 import type { DataRecord, LabelSet, MixtureShare, Source } from './source.js';
 
 /** A source of a mix, opened. */
@@ -65,7 +66,7 @@ function readParts({ path, kind, text }: SourceSpec): MixPart[] {
   let content = path;
   if (!isInline) {
     try {
-      content = readFileSync(path, 'utf8').replace(/^\ufeff/, '');
+      content = decodeFile(readFileSync(path)) ?? '';
     } catch (error) {
       throw new BantamError(
         `The mix "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,

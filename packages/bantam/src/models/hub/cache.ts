@@ -35,7 +35,7 @@ export class CachedRepository {
     return join(this.folder, 'snapshots', commit);
   }
 
-  /** Where locks of the repository are. */
+  /** File of the repository's lock. */
   get lock(): string {
     return join(this.cacheDir, '.locks', folderName(this.repository), 'bantam.lock');
   }

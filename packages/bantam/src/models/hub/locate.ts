@@ -6,8 +6,8 @@ import { findPretrained, pretrainedModels, type PretrainedEntry } from './pretra
 import { cachedModel, pullFromHub, type PulledModel } from './pull.js';
 import type { HubOptions } from './settings.js';
 
-/** Where a model is, and what its name says of it. */
-export interface ModelPlace {
+/** Location of a model, and what else its name says of it. */
+export interface ModelLocation {
   /** As it was named. */
   readonly name: string;
   /** A model directory; null: the weights alone. */
@@ -47,14 +47,22 @@ export interface LocateOptions extends HubOptions {
  *
  * @throws BantamError if there is no such model, or it cannot be fetched.
  */
-export async function locateModel(name: string, options: LocateOptions = {}): Promise<ModelPlace> {
+export async function locateModel(
+  name: string,
+  options: LocateOptions = {},
+): Promise<ModelLocation> {
   const [, path = name, architecture = null] = /^(.+)\?model=(.+)$/s.exec(name) ?? [];
   const local = await stat(path).catch(() => null);
-  const place = { name, directory: null, weights: null, architecture, entry: null, pulled: null };
-  if (local?.isDirectory() === true) return { ...place, directory: path };
-  if (local?.isFile() === true) return { ...place, weights: path };
+  const given = { name, directory: null, weights: null, architecture, entry: null, pulled: null };
+  if (local?.isDirectory() === true) {
+    if (architecture === null) return { ...given, directory: path };
+    throw new BantamError(
+      `${path} is a directory; name the file of weights in it before "?model=${architecture}".`,
+    );
+  }
+  if (local?.isFile() === true) return { ...given, weights: path };
   const hub = parseHubName(path);
-  if (hub !== null) return placeOf(place, await fetched(hub, options), architecture === null);
+  if (hub !== null) return locationOf(given, await fetched(hub, options), architecture === null);
   const entry = findPretrained(path);
   if (entry === null) {
     throw new BantamError(
@@ -66,14 +74,14 @@ export async function locateModel(name: string, options: LocateOptions = {}): Pr
     { repository, revision: 'main' },
     { ...options, ...(file !== null && { file }) },
   );
-  return { ...placeOf(place, pulled, false), entry };
+  return { ...locationOf(given, pulled, false), entry };
 }
 
-function placeOf(place: ModelPlace, pulled: PulledModel, whole: boolean): ModelPlace {
+function locationOf(given: ModelLocation, pulled: PulledModel, whole: boolean): ModelLocation {
   const { directory, weights, described } = pulled;
   // Weights without a configuration describe themselves, or their architecture was named.
   const alone = described && whole ? null : weights;
-  return { ...place, directory, weights: alone, pulled };
+  return { ...given, directory, weights: alone, pulled };
 }
 
 async function fetched(

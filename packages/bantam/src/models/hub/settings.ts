@@ -59,7 +59,7 @@ function isOn(value: string | undefined): boolean {
   return ['1', 'on', 'yes', 'true'].includes((value ?? '').toLowerCase());
 }
 
-/** Where huggingface_hub keeps what it fetches. */
+/** Folder in which huggingface_hub keeps what it fetches. */
 function cacheDirectory(env: Environment): string {
   if (env.HF_HUB_CACHE) return env.HF_HUB_CACHE;
   const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');

@@ -5,7 +5,7 @@ import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
 import { parseModelConfig, withChanges, type ModelConfig } from '../config.js';
 import type { HubOptions } from '../hub/settings.js';
-import { locateModel, type ModelPlace } from '../hub/locate.js';
+import { locateModel, type ModelLocation } from '../hub/locate.js';
 import { recognisePublished, type PretrainedEntry } from '../hub/pretrained.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { preprocessOf } from '../towers.js';
@@ -29,19 +29,19 @@ export interface OpenedModel extends ModelFiles {
  * @throws BantamError if there is none, it cannot be fetched or read, or nothing says which architecture it has.
  */
 export async function openModel(name: string, hub: HubOptions = {}): Promise<OpenedModel> {
-  const place = await locateModel(name, hub);
-  const { directory, weights } = place;
+  const location = await locateModel(name, hub);
+  const { directory, weights } = location;
   if (weights === null && directory !== null) {
     return { ...(await (await formatOf(directory)).load(directory)), directory };
   }
   if (weights === null) throw new RangeError(`${name} is neither a directory nor a file.`);
-  return openFile(place, weights);
+  return openFile(location, weights);
 }
 
 /** A file of weights, whose architecture something else than a model directory tells. */
-async function openFile(place: ModelPlace, path: string): Promise<OpenedModel> {
-  const { directory, architecture, entry, pulled } = place;
-  if (entry !== null) return openListed(place, path, entry);
+async function openFile(location: ModelLocation, path: string): Promise<OpenedModel> {
+  const { directory, architecture, entry, pulled } = location;
+  if (entry !== null) return openListed(location, path, entry);
   const weights = openWeights(await partsOf(path), path);
   if (architecture !== null) {
     const config = await readModelConfig(architecture);
@@ -49,20 +49,20 @@ async function openFile(place: ModelPlace, path: string): Promise<OpenedModel> {
   }
   if (isOpenAi(weights)) return { ...openAiFiles(weights, path), directory };
   const published = await recognisePublished(path);
-  if (published !== null) return openListed(place, path, published);
+  if (published !== null) return openListed(location, path, published);
   const beside = dirname(path);
   const files = await readdir(beside);
   if (files.includes('open_clip_config.json') || files.includes('config.json')) {
     return { ...(await (await formatOf(beside)).load(beside, path)), directory: beside };
   }
   throw new BantamError(
-    `${pulled === null ? path : place.name} holds weights, but nothing says of which architecture; name it: "${place.name}?model=PRESET", where "bantam models" lists the presets.`,
+    `${pulled === null ? path : location.name} holds weights, but nothing says of which architecture; name it: "${location.name}?model=PRESET", where "bantam models" lists the presets.`,
   );
 }
 
 /** Weights that OpenCLIP lists: their preset if there is one, with the activation and preprocessing of the list. */
 async function openListed(
-  { directory, name }: ModelPlace,
+  { directory, name }: ModelLocation,
   path: string,
   { model, preprocess, quickGelu }: PretrainedEntry,
 ): Promise<OpenedModel> {

@@ -95,12 +95,20 @@ async function readProcessor(directory: string): Promise<HubConfig> {
 
 /**
  * Cleaning of texts by `transformers`: none, but for SigLIP's tokenizer, which removes punctuation and
- * capitals. Directories that Bantam wrote name it.
+ * capitals, and SigLIP 2's (its own class, or Gemma's with `do_lower_case`), which lowers letters.
+ * Directories that Bantam wrote name it.
  */
 async function cleaning(directory: string): Promise<Cleaning> {
   const document = await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer');
-  const { bantam, tokenizer_class: name } = isObject(document) ? document : {};
+  const {
+    bantam,
+    tokenizer_class: name,
+    do_lower_case: lower,
+  } = isObject(document) ? document : {};
   const written = isObject(bantam) ? bantam.clean : undefined;
   if (written !== undefined) return written as Cleaning;
-  return String(name).startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
+  const kind = String(name);
+  if (kind.startsWith('Siglip2Tokenizer')) return 'lower';
+  if (kind.startsWith('GemmaTokenizer') && lower === true) return 'lower';
+  return kind.startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
 }

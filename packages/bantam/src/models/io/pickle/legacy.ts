@@ -42,7 +42,7 @@ export function readLegacy(file: RandomAccessFile): TorchFile {
   }
   const object = next(system.end);
   const keys = next(object.end);
-  const places = placeStorages(file, storages, { keys: keys.value, start: keys.end });
+  const locations = locateStorages(file, storages, { keys: keys.value, start: keys.end });
   return {
     path,
     value: object.value,
@@ -50,8 +50,8 @@ export function readLegacy(file: RandomAccessFile): TorchFile {
     members: new Map(),
     fileBytes: file.bytes,
     locate: ({ key }) => {
-      const place = places.get(key);
-      if (place !== undefined) return place;
+      const location = locations.get(key);
+      if (location !== undefined) return location;
       throw new BantamError(`${path} lacks the tensor data ${key}; fetch or save it again.`);
     },
   };
@@ -77,12 +77,12 @@ function rememberingStorages(
 }
 
 /** Offsets of the storages' elements, in the order of the list of keys. */
-function placeStorages(
+function locateStorages(
   file: RandomAccessFile,
   storages: ReadonlyMap<string, PickledStorage>,
   { keys, start }: { keys: unknown; start: number },
 ): Map<string, StorageBytes> {
-  const places = new Map<string, StorageBytes>();
+  const locations = new Map<string, StorageBytes>();
   let at = start;
   for (const key of Array.isArray(keys) ? (keys as unknown[]) : []) {
     const storage = storages.get(String(key));
@@ -94,8 +94,8 @@ function placeStorages(
     if (elements < 0 || bytes > file.bytes - at - 8) {
       throw new BantamError(`${file.path} is cut short; fetch or save it again.`);
     }
-    places.set(storage.key, { start: at + 8, bytes });
+    locations.set(storage.key, { start: at + 8, bytes });
     at += 8 + bytes;
   }
-  return places;
+  return locations;
 }

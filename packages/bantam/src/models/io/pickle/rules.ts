@@ -1,4 +1,4 @@
-/** What the pickles of PyTorch's files may name, and the plain data that stands for it. */
+/** The names that pickles of PyTorch's files may have in them, and the plain data that stands for each. */
 import { at, dtypeBytes, type DType } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import type { PickleRules } from './unpickle.js';

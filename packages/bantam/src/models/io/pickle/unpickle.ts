@@ -11,7 +11,7 @@ const MOST_DIGITS = 400;
 /** Sign of an opcode that pushes nothing. */
 const NO_VALUE = Symbol('no value');
 
-/** What the opcodes that build objects mean. */
+/** Meaning of the opcodes that build objects. */
 export interface PickleRules {
   /** Accepts a class or function that is named. @throws BantamError for all that is not known. */
   readonly allow: (name: PickledName) => unknown;

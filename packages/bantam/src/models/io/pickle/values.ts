@@ -1,4 +1,4 @@
-/** What a pickle may hold: plain data, and descriptions of tensors whose elements are read later. */
+/** Values of a pickle: plain data, and descriptions of tensors whose elements are read later. */
 import type { DType } from '@bantam/torch';
 
 /** A class or function that a pickle names. It is never looked up, let alone called. */
@@ -45,7 +45,7 @@ export class PickledModule {
   constructor(readonly className: PickledName) {}
 }
 
-/** Bytes of a storage: a part of the file, or read into memory as they are compressed there. */
+/** Bytes of a storage: a part of the file, or a copy in memory of what is compressed there. */
 export type StorageBytes = { readonly start: number; readonly bytes: number } | Uint8Array;
 
 /** Contents of a file of `torch.save` or TorchScript. */
