@@ -100,7 +100,13 @@ const answers = {
     status: { enum: ['ok', 'failing'] },
     models: {
       type: 'object',
-      additionalProperties: { anyOf: [object({ ms: whole }), object({ error: string })] },
+      additionalProperties: {
+        anyOf: [
+          object({ ms: whole }),
+          object({ busy: { const: true } }),
+          object({ error: string }),
+        ],
+      },
     },
   }),
   Error: object({
