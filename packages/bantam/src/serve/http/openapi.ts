@@ -159,6 +159,12 @@ export function openApi(): Readonly<Record<string, unknown>> {
           responses: { 200: { description: 'Metrics', content: { 'text/plain': {} } } },
         },
       },
+      '/openapi.json': {
+        get: {
+          summary: 'This document',
+          responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': {} } } },
+        },
+      },
     },
     components: {
       schemas: answers,
