@@ -114,7 +114,7 @@ function errorAnswer(c: AppContext, error: Error): Response {
   const { retryAfter } = known.details;
   if (retryAfter !== undefined) c.header('retry-after', String(retryAfter));
   if (known.status === 401) c.header('www-authenticate', 'Bearer');
-  // What is left of the body is not read.
+  // The rest of the body is not read.
   if (known.status === 413) c.header('connection', 'close');
   return jsonAnswer(c, known.body, known.status as ContentfulStatusCode);
 }
