@@ -28,6 +28,10 @@ export const layers = [
   { folder: 'export', holds: 'models as graphs of ONNX' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
+    folder: 'scoring',
+    holds: 'scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates',
+  },
+  {
     folder: 'train',
     holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
   },

@@ -19,5 +19,6 @@ export * from './quickstart/index.js';
 export * from './report/index.js';
 export * from './search/index.js';
 export * from './serve/index.js';
+export * from './scoring/index.js';
 export * from './text/index.js';
 export * from './train/index.js';

@@ -104,7 +104,7 @@ export {
 } from './search/index.js';
 
 // Export
-export { exportOnnx, type ExportOnnxOptions, type OnnxExport } from './export/index.js';
+export { exportOnnx } from './export/index.js';
 
 // Reports, and this machine
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
