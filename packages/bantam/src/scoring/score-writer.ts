@@ -223,7 +223,7 @@ export async function finishedScores(path: string, wanted: ScoreHeader): Promise
   const { header, rows } = await scanScores(path, (row) => {
     if (row.broken !== undefined) broken++;
   });
-  if (header === undefined || rows !== header.records) {
+  if (header?.records !== rows) {
     throw new BantamError(
       `"${path}" is no complete score file and is left unchanged; name another file, or remove this one.`,
     );

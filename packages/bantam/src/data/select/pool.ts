@@ -116,7 +116,11 @@ export class Pool {
     const { path, header, broken } = table;
     const unscored = rows === undefined ? 0 : rows.reduce((sum, row) => sum + (row < 0 ? 1 : 0), 0);
     const notes: string[] = [];
-    if (broken > 0) notes.push(`${broken} records of "${path}" are broken and have no scores.`);
+    if (broken > 0) {
+      const have = broken === 1 ? '1 record' : `${broken} records`;
+      const are = broken === 1 ? 'is broken and has' : 'are broken and have';
+      notes.push(`${have} of "${path}" ${are} no scores.`);
+    }
     if (unscored > 0) {
       notes.push(`${unscored} of ${this.size} records have no scores in "${path}".`);
     }

@@ -103,11 +103,12 @@ export function formatSpec(description: SourceDescription): string {
   }
   const { type, ...options } = description;
   const path = 'path' in options ? `:${options.path}` : '';
-  const pairs = Object.entries(options).flatMap(([name, value]): [string, unknown][] => {
+  const pairs = Object.entries<unknown>(options).flatMap(([name, value]): [string, unknown][] => {
     if (name === 'path' || value === undefined) return [];
     if (!Array.isArray(value)) return [[name, value]];
+    const list: readonly unknown[] = value;
     const isRepeated = name === 'captions' || name === 'subset';
-    return isRepeated ? value.map((file) => [name, file]) : [[name, value.join(',')]];
+    return isRepeated ? list.map((file) => [name, file]) : [[name, list.join(',')]];
   });
   return `${type}${path}${queryOf(pairs)}`;
 }
