@@ -39,7 +39,7 @@ export {
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
-export { toHubConfig } from './io/formats/hugging-face-config.js';
+export { toHubConfig, type HubConfig } from './io/formats/hugging-face-config.js';
 export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
 export { writeFolder, writeJson } from './io/files.js';
 export { tokenizerFiles } from './io/tokenizer-files.js';
