@@ -57,7 +57,7 @@ describe('gatherScores', () => {
         [0.3, 0, 4],
       ],
     );
-    assert.equal(similarity?.bands.at(0)?.examples.length, 4);
+    assert.equal(similarity.bands[0]?.examples.length, 4);
     assert.equal(negative?.values.length, 19);
     assert.deepEqual(words?.bands, []);
   });
