@@ -6,7 +6,10 @@ import { percentileRanks, topFraction } from './ranking.js';
 export interface ScoreAgreement {
   /** Spearman's rank correlation over the records that have both scores. */
   readonly correlation: number;
-  /** Jaccard index of the top fractions: of the records that either keeps, the fraction that both keep. */
+  /**
+   * Jaccard index of the top fractions: of the records that either keeps, the fraction that both
+   * keep.
+   */
   readonly overlaps: readonly { readonly fraction: number; readonly overlap: number }[];
 }
 
@@ -54,8 +57,8 @@ function pearson(x: Float64Array, y: Float64Array): number {
 }
 
 /**
- * Area under the ROC curve: the probability that a good record has a higher score than a bad one, ties counting half (Mann and
- * Whitney's U). NaN without records of both kinds.
+ * Area under the ROC curve: the probability that a good record has a higher score than a bad one,
+ * ties counting half (Mann and Whitney's U). NaN without records of both kinds.
  */
 export function rocAuc(scores: Float64Array, isGood: readonly boolean[]): number {
   const ranks = percentileRanks(scores);

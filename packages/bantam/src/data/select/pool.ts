@@ -11,7 +11,10 @@ export type Column =
   | { readonly kind: 'numbers'; readonly values: Float64Array }
   | { readonly kind: 'texts'; readonly values: readonly (string | undefined)[] };
 
-/** Score files by prefix: the scores of `clean` are `clean.similarity`, …; those of an empty prefix keep their names. */
+/**
+ * Score files by prefix: the scores of `clean` are `clean.similarity`, …; those of an empty prefix
+ * keep their names.
+ */
 export type ScoreTables = Readonly<Record<string, ScoreTable>>;
 
 /** SHA-256 of the keys and captions of a source, in order: scores belong to these. */

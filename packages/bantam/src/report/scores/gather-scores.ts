@@ -92,9 +92,11 @@ const imagesOfGroup = 6;
 const valuesShown = 12;
 
 /**
- * Collects what a page about scores shows: histograms, random images between cuts, agreement of scores, and duplicates.
+ * Collects what a page about scores shows: histograms, random images between cuts, agreement of
+ * scores, and duplicates.
  *
- * @throws BantamError for scores of other data or without images, UsageError for a score to show that is not there.
+ * @throws BantamError for scores of other data or without images, UsageError for a score to show
+ * that is not there.
  */
 export async function gatherScores(
   source: Source,
