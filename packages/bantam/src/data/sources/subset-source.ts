@@ -7,8 +7,9 @@ import type { Grouping, LabelSet, MixturePart, Source } from './source.js';
 import type { SourceSpec } from './spec.js';
 
 /**
- * Limits a source to the keys of the files that its specification names: `subset=FILE`; several files leave the
- * keys that all of them have. The records keep the source's order, and no data are rewritten.
+ * Limits a source to the keys of the files that its specification names: `subset=FILE`; several
+ * files leave the keys that all of them have. The records keep the source's order, and no data are
+ * rewritten.
  *
  * @throws BantamError as {@link subsetOf} and `readSubset`.
  */
@@ -34,9 +35,9 @@ export interface SubsetOptions {
 }
 
 /**
- * The records of a source with these keys, in the order of the source: a source as any other, with random access and the same
- * classes. Its notes count the records that are left out and the keys that the source does not have. Groups without a member
- * vanish.
+ * The records of a source with these keys, in the order of the source: a source as any other, with
+ * random access and the same classes. Its notes count the records that are left out and the keys
+ * that the source does not have. Groups without a member vanish.
  *
  * @throws BantamError when the source has none of the keys.
  */
@@ -110,8 +111,8 @@ function pickOrder(
 }
 
 /**
- * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so does one of the subset; else
- * the sources keep their proportions.
+ * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so
+ * does one of the subset; else the sources keep their proportions.
  */
 function pickParts(mixture: readonly MixturePart[], indices: Int32Array): MixturePart[] {
   let start = 0;
