@@ -103,6 +103,7 @@ export function formatSpec(description: SourceDescription): string {
   }
   const { type, ...options } = description;
   const path = 'path' in options ? `:${options.path}` : '';
+  // Optional members may be undefined.
   const pairs = Object.entries<unknown>(options).flatMap(([name, value]): [string, unknown][] => {
     if (name === 'path' || value === undefined) return [];
     if (!Array.isArray(value)) return [[name, value]];

@@ -3,7 +3,7 @@ import { BantamError } from '../../base/errors.js';
 import { samplesPerEpoch } from '../loader/order.js';
 import { readSubset } from '../select/subset-file.js';
 import { NoteBook } from './notes.js';
-import type { Grouping, LabelSet, MixtureShare, Source } from './source.js';
+import type { Grouping, LabelSet, MixturePart, Source } from './source.js';
 import type { SourceSpec } from './spec.js';
 
 /**
@@ -106,7 +106,7 @@ function pickOrder(
 ): Pick<Source, 'grouping' | 'mixture'> {
   return {
     ...(grouping && { grouping: pickGroups(grouping, indices) }),
-    ...(mixture && { mixture: pickShares(mixture, indices) }),
+    ...(mixture && { mixture: pickParts(mixture, indices) }),
   };
 }
 
@@ -114,7 +114,7 @@ function pickOrder(
  * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so
  * does one of the subset; else the sources keep their proportions.
  */
-function pickShares(mixture: readonly MixtureShare[], indices: Int32Array): MixtureShare[] {
+function pickParts(mixture: readonly MixturePart[], indices: Int32Array): MixturePart[] {
   let start = 0;
   const parts = mixture.flatMap((whole) => {
     const end = whole.start + whole.size;
