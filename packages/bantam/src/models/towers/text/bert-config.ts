@@ -1,6 +1,5 @@
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
-import { didYouMean } from '../../../base/did-you-mean.js';
 import { count, flag, group, index, oneOf, positive, setting } from '../../../base/schema.js';
 import {
   textInputEntries,
@@ -126,9 +125,7 @@ export function bertFromOpenClip(
   const sizes = known.get(name.replace(/^(FacebookAI|google-bert)\//, ''));
   const [, poolType] = poolers.find(([theirs]) => theirs === pooler) ?? [];
   if (sizes === undefined) {
-    missing.push(
-      `text_cfg.hf_model_name ${JSON.stringify(name)}${didYouMean(name, [...known.keys()])}`,
-    );
+    missing.push(`text_cfg.hf_model_name ${JSON.stringify(name)}`);
   }
   if (poolType === undefined) missing.push(`text_cfg.hf_pooler_type ${JSON.stringify(pooler)}`);
   const { contextLength, hfTokenizerName, tokenizerKwargs } = bertSchema.entries;
