@@ -36,7 +36,7 @@ const invented = [
   '[right.name=/^(NaN|Infinity)$/]',
 ];
 
-/** Everything but `counts[name] = (counts[name] ?? 0) + 1`, where nothing was counted yet. */
+/** Everything but a tally, `counts[name] = (counts[name] ?? 0) + 1`: the first of a name counts from 0. */
 const tallied = ':not(AssignmentExpression[left.computed=true] > BinaryExpression[operator="+"])';
 
 /** An index that is out of range is a fault, and a default would hide it. */

@@ -120,6 +120,11 @@ export function textsOf(value: unknown): string[] {
   const list: unknown[] = Array.isArray(value) ? value : [value];
   return list
     .flatMap((text) => (typeof text === 'string' || typeof text === 'number' ? [String(text)] : []))
-    .map((text) => text.trim())
+    .map((text) => trimText(text))
     .filter((text) => text !== '');
+}
+
+/** A text without white space and invisible characters at its ends. */
+export function trimText(text: string): string {
+  return text.replaceAll(/^[\s\u200b-\u200d\u2060\ufeff]+|[\s\u200b-\u200d\u2060\ufeff]+$/g, '');
 }

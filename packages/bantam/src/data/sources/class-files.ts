@@ -3,6 +3,7 @@ import { BantamError } from '../../base/errors.js';
 import { isObject } from '../../base/schema.js';
 import { textsOf } from './captions.js';
 import type { NoteBook } from './notes.js';
+import { decodeFile } from './tables/text-bytes.js';
 
 /**
  * Reads a file of class names: one in each line, or a JSON list; the first one is class 0.
@@ -106,10 +107,12 @@ async function readList(path: string, what: string, option: string): Promise<str
 }
 
 async function readFileText(path: string, what: string, option: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
       `The ${what} "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${option}".`,
     );
   });
-  return text.replace(/^\ufeff/, '');
+  const text = decodeFile(bytes);
+  if (text !== undefined) return text;
+  throw new BantamError(`The ${what} "${path}" is no text; save it as UTF-8.`);
 }

@@ -8,6 +8,7 @@ import { FileSource, type FileItem } from './folders/file-source.js';
 import { describeNote, NoteBook } from './notes.js';
 import type { Source } from './source.js';
 import { checkQuery, type SourceSpec } from './spec.js';
+import { decodeFile } from './tables/text-bytes.js';
 
 /** V8 holds no longer text. */
 const mostBytes = 2 ** 29 - 2 ** 24;
@@ -56,10 +57,9 @@ export function openCoco(spec: SourceSpec): Promise<Source> {
     }
   }
   const splits = [...new Set(annotated.flatMap(({ split }) => split ?? []))];
-  if (wanted === undefined && splits.length > 1) {
-    notes.info(
-      `All splits are read (${splits.join(', ')}): choose with split=${splits.includes('test') ? 'test' : (splits[0] ?? '')}.`,
-    );
+  const example = splits.find((split) => split === 'test') ?? splits.at(0);
+  if (wanted === undefined && example !== undefined && splits.length > 1) {
+    notes.info(`All splits are read (${splits.join(', ')}): choose with split=${example}.`);
   }
   if (items.length === 0) {
     const why = notes.notes.map((note) => ` ${describeNote(note)}`);
@@ -98,7 +98,7 @@ function readJson({ path, kind }: SourceSpec): unknown {
     );
   }
   try {
-    return JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
+    return JSON.parse(decodeFile(readFileSync(path)) ?? '');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code ?? (error instanceof Error ? error.message : String(error));

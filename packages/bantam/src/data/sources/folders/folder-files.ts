@@ -48,7 +48,7 @@ export async function listFolder(
     if (name.startsWith('.') || systemFolders.includes(name) || systemFiles.includes(name)) {
       notes.leftOut(`hidden or system ${linked?.isDirectory() ? 'folder' : 'file'}`, '', name);
     } else if (linked === undefined) {
-      notes.leftOut('link', 'that leads nowhere', name);
+      notes.leftOut('link without a target', '', name);
     } else if (linked.isDirectory()) {
       folders.push(name);
     } else if (imageFile.test(name) || (foreignImageFile.test(name) && hasKnownFormat(path))) {

@@ -1,8 +1,8 @@
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { BantamError } from '../../../base/errors.js';
 import { className, folderTemplates, promptsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
-import { listFolder, noteOtherFiles } from './folder-files.js';
+import { folderIdentity, listFolder, noteOtherFiles } from './folder-files.js';
 import { describeNote, NoteBook } from '../notes.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { Source } from '../source.js';
@@ -21,6 +21,10 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
   const labels = new Map<string, string>();
   for (const folder of top.folders) {
     const label = className(folder);
+    if (isAbove(await folderIdentity(join(path, folder)), await folderIdentity(path))) {
+      notes.leftOut('link', 'to a folder that it is in', folder);
+      continue;
+    }
     const inner = await listFolder(join(path, folder), { kind: spec.kind, notes });
     noteOtherFiles(inner.others, folder, notes);
     for (const deeper of inner.folders) {
@@ -56,4 +60,9 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
     );
   }
   return new FileSource(spec.text, items, { templates: folderTemplates, notes: notes.notes });
+}
+
+/** A folder is another one or above it. */
+function isAbove(folder: string, other: string): boolean {
+  return other === folder || other.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }

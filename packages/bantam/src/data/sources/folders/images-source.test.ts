@@ -55,7 +55,7 @@ describe('folder sources', () => {
     await symlink(join(directory, 'nowhere'), join(root, 'owl'));
     const source = await openSource(`folder:${root}`);
     assert.deepEqual(source.labelSets.label?.classes, ['cat', 'dog']);
-    assert.deepEqual(notes(source), ['1 link that leads nowhere is left out (owl).']);
+    assert.deepEqual(notes(source), ['1 link without a target is left out (owl).']);
   });
 
   it('leave hidden and system folders and files out, and count them', async () => {

@@ -7,6 +7,7 @@ import { className, commonCaptionNames, folderTemplates, promptsOf, textsOf } fr
 import { FileSource, type FileItem } from './file-source.js';
 import { folderIdentity, listFolder } from './folder-files.js';
 import { describeNote, NoteBook } from '../notes.js';
+import { decodeFile } from '../tables/text-bytes.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
 import type { Source } from '../source.js';
 
@@ -93,11 +94,17 @@ function folderLabel(key: string): Pick<FileItem, 'label' | 'meta'> {
   return { label, meta: folders.length === 0 ? {} : { folder: folders.join('/') } };
 }
 
+/** A file's name with its extension in lower case. */
+function plainExtension(file: string): string {
+  const { name, ext } = parse(file);
+  return `${name}${ext.toLowerCase()}`;
+}
+
 interface FoundImage {
   /** Path relative to the folder, with slashes. */
   readonly key: string;
-  /** Names of the other files in its folder. */
-  readonly beside: ReadonlySet<string>;
+  /** The other files of its folder, by their names with the extension in lower case. */
+  readonly beside: ReadonlyMap<string, string>;
 }
 
 /** All images in a folder and its folders, in the order of their paths. */
@@ -106,14 +113,14 @@ async function walk(spec: SourceSpec, notes: NoteBook): Promise<FoundImage[]> {
   const visited = new Set<string>();
   const visit = async (folder: string): Promise<void> => {
     const path = join(spec.path, folder);
-    const { folders, images, others } = await listFolder(path, { kind: spec.kind, notes });
-    const identity = await folderIdentity(path);
+    const identity = await folderIdentity(path).catch(() => path);
     if (visited.has(identity)) {
       notes.leftOut('link', 'to a folder that is read already', folder);
       return;
     }
     visited.add(identity);
-    const beside = new Set(others);
+    const { folders, images, others } = await listFolder(path, { kind: spec.kind, notes });
+    const beside = new Map(others.map((file) => [plainExtension(file), file] as const));
     const prefix = folder === '' ? '' : `${folder}/`;
     for (const image of images) found.push({ key: `${prefix}${image}`, beside });
     for (const inner of folders) await visit(`${prefix}${inner}`);
@@ -143,9 +150,7 @@ async function readSidecar(
 ): Promise<Sidecar> {
   const { dir, name, base } = parse(key);
   const find = (extension: string): string | undefined =>
-    [`${name}${extension}`, `${base}${extension}`, `${name}${extension.toUpperCase()}`].find(
-      (file) => beside.has(file),
-    );
+    beside.get(`${name}${extension}`) ?? beside.get(`${base}${extension}`);
   const txt = find('.txt');
   const json = find('.json');
   const facts = json === undefined ? undefined : parseJson(await readText(join(root, dir, json)));
@@ -165,11 +170,7 @@ async function readSidecar(
 }
 
 async function readText(path: string): Promise<string> {
-  if (!existsSync(path)) return '';
-  const bytes = await readFile(path);
-  return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8').decode(
-    bytes,
-  );
+  return existsSync(path) ? (decodeFile(await readFile(path)) ?? '') : '';
 }
 
 function parseJson(text: string): Readonly<Record<string, unknown>> | undefined {

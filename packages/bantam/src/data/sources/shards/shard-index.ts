@@ -5,10 +5,11 @@ import { join, resolve } from 'node:path';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
 import { makeFolder } from '../../../base/make-folder.js';
+import { decodeFile } from '../tables/text-bytes.js';
 import { TarDamage, TarReader, type TarMember } from './tar.js';
 
 /** Raised whenever the form of an index changes. */
-const indexVersion = 2;
+const indexVersion = 3;
 
 const imageExtensions = new Set(['jpg', 'jpeg', 'png', 'webp']);
 
@@ -143,7 +144,7 @@ function isCurrent({ header }: ShardIndex, path: string): boolean {
  * file's name are a sample, in the order of their first members; the rest of the name, in lower case,
  * is the extension. An extension that the sample has already starts another one of the same name, as
  * in webdataset; its key gets a number. Unlike there, the members of a sample need not follow each
- * other: archives that are made by hand are not sorted. Names in double underscores are no data, and
+ * other: archives that are made by hand are not sorted, and names may hold further dots. Names in double underscores are no data, and
  * neither are hidden files and resource forks.
  */
 function scanShard(path: string): ShardIndex {
@@ -166,16 +167,22 @@ function scanShard(path: string): ShardIndex {
         uses.set(key, use);
         if (use > 1) duplicates++;
         const unique = use === 1 ? key : `${key}#${use}`;
-        sample = { key: unique, image: undefined, members: {}, extensions: new Set() };
+        sample = {
+          ...{ key: unique, image: undefined, members: {} },
+          ...{ dotted: new Map(), extensions: new Set() },
+        };
         latest.set(key, sample);
         samples.push(sample);
       } else if (sample !== last) apart.add(sample);
       last = sample;
       sample.extensions.add(extension);
+      const [, middle, kind = ''] = /^(.*)\.([^.]*)$/.exec(extension) ?? [];
       if (imageExtensions.has(extension)) sample.image ??= member;
+      else if (middle !== undefined && imageExtensions.has(kind)) sample.dotted.set(middle, member);
       else if (member.length <= mostText) {
         const bytes = reader.read(member);
-        if (isUtf8(bytes) && !bytes.includes(0)) sample.members[extension] = bytes.toString();
+        const text = isText(extension, bytes) ? decodeFile(bytes) : undefined;
+        if (text !== undefined && !text.includes('\0')) sample.members[extension] = text;
       }
     }
   } catch (error) {
@@ -205,7 +212,7 @@ function packSamples(
   const counts: Record<string, number> = {};
   let start = 0;
   let withoutImage = 0;
-  for (const { key, image, members } of samples) {
+  for (const { key, image, members } of samples.flatMap((sample) => [...splitDotted(sample)])) {
     if (image === undefined) {
       withoutImage++;
       continue;
@@ -228,7 +235,34 @@ interface OpenSample {
   readonly key: string;
   image: TarMember | undefined;
   readonly members: Record<string, string>;
+  /** Images with a dot in the extension, by what is before it: `left` of `a.left.jpg`. */
+  readonly dotted: Map<string, TarMember>;
   readonly extensions: Set<string>;
+}
+
+/**
+ * Other encodings than UTF-8 are read where only text can be. Arrays and the like are no captions.
+ */
+function isText(extension: string, bytes: Buffer): boolean {
+  return isUtf8(bytes) || /(^|\.)(txt|json|cls|text|caption)$/.test(extension);
+}
+
+/**
+ * A sample without an image, but with some whose names have further dots, was named by people:
+ * `photo.2021.01.jpg` and `photo.2021.02.jpg` are two samples, which have the members of their own names.
+ */
+function* splitDotted(sample: OpenSample): Generator<OpenSample, void, undefined> {
+  if (sample.image !== undefined || sample.dotted.size === 0) {
+    yield sample;
+    return;
+  }
+  for (const [middle, image] of sample.dotted) {
+    const own = Object.entries(sample.members).flatMap(([extension, content]) =>
+      extension.startsWith(`${middle}.`) ? [[extension.slice(middle.length + 1), content]] : [],
+    );
+    const members = Object.fromEntries(own) as Record<string, string>;
+    yield { ...sample, key: `${sample.key}.${middle}`, image, members };
+  }
 }
 
 function openTar(path: string): TarReader {

@@ -307,7 +307,7 @@ function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
   };
   if (damage !== undefined) {
     notes.info(
-      `The shard "${path}" is damaged (${damage}): its first ${index.samples} whole samples are used; write it anew to have the others.`,
+      `The shard "${path}" is damaged (${damage}): ${index.samples === 1 ? 'its first whole sample is' : `its first ${index.samples} whole samples are`} used; write it anew to have the others.`,
     );
   }
   if (joined > 0) {

@@ -13,7 +13,7 @@ export interface CsvRow {
  * Parses one row (RFC 4180): a cell within quotes may hold separators, line breaks and doubled
  * quotes. A quote opens a cell only if a quote closes it directly before a separator or the end;
  * every other quote is text, so that `"Vintage" lamp` keeps its quotes and a quote that never closes
- * swallows nothing.
+ * swallows nothing. A cell that does not close so may have its quotes written with backslashes.
  */
 export function parseRow(text: string, separator: string, quotes = true): CsvRow {
   const cells: string[] = [];
@@ -34,9 +34,16 @@ export function parseRow(text: string, separator: string, quotes = true): CsvRow
     let opening = position;
     while (text[opening] === ' ') opening++;
     if (text[opening] === '"') {
-      const closing = closingQuote(text, opening, separator);
+      let closing = closingQuote(text, opening, separator);
+      const isEscaped = closing.end < 0 && text.includes('\\"', opening);
+      if (isEscaped) closing = closingQuote(text, opening, separator, true);
       if (closing.end >= 0) {
-        cells.push(text.slice(opening + 1, closing.quote).replaceAll('""', '"'));
+        const cell = text.slice(opening + 1, closing.quote);
+        cells.push(
+          isEscaped
+            ? cell.replaceAll(/\\(["\\])|""/g, (_, escaped: string | undefined) => escaped ?? '"')
+            : cell.replaceAll('""', '"'),
+        );
         if (closing.end === text.length) break;
         position = closing.end + 1;
         continue;
@@ -55,20 +62,31 @@ export function parseRow(text: string, separator: string, quotes = true): CsvRow
 /**
  * The quote that closes the one at `opening`, and the separator or the text's end behind it; `end` is
  * −1 if other text follows the quote, and `quote` as well if there is none.
+ *
+ * @param hasBackslashes Quotes are written `\\"`, as MySQL and pandas' `escapechar` do, beside `""`.
  */
 function closingQuote(
   text: string,
   opening: number,
   separator: string,
+  hasBackslashes = false,
 ): { quote: number; end: number } {
   let quote = opening;
   for (;;) {
     quote = text.indexOf('"', quote + 1);
     if (quote < 0) return { quote, end: -1 };
+    if (hasBackslashes && isEscapedAt(text, quote)) continue;
     if (text[quote + 1] !== '"') break;
     quote++;
   }
   let end = quote + 1;
   while (text[end] === ' ') end++;
   return { quote, end: end === text.length || text[end] === separator ? end : -1 };
+}
+
+/** An odd number of backslashes is before a quote. */
+function isEscapedAt(text: string, quote: number): boolean {
+  let start = quote;
+  while (text[start - 1] === '\\') start--;
+  return (quote - start) % 2 === 1;
 }

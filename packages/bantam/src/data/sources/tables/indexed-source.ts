@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
 import { photoAugment } from '../../augment/presets.js';
@@ -165,6 +166,7 @@ class ImagePaths {
   }
 
   locate(path: string): string {
+    if (path.startsWith('file://')) return fileURLToPath(path);
     return resolve(this.folder, this.keyOf(path));
   }
 }

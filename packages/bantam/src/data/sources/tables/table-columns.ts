@@ -25,7 +25,10 @@ export interface Columns {
  * @throws BantamError naming the columns that there are.
  */
 export function columnsOf(spec: SourceSpec, cells: readonly string[]): Columns {
-  const header = cells.map((cell) => cell.trim());
+  const header = cells.map((cell) => cell.trim().normalize('NFC'));
+  if (header.every((name) => name === '')) {
+    throw new BantamError(`"${spec.path}" is empty; its first row names the columns.`);
+  }
   // Spreadsheets leave columns without a name at the end.
   while (header.at(-1) === '') header.pop();
   return {
@@ -48,7 +51,7 @@ export function noteCaptions(columns: number, hasLabel: boolean, notes: NoteBook
 
 function captionColumns(spec: SourceSpec, header: readonly string[]): number[] {
   const role = 'caption';
-  const wanted = spec.query.get(role);
+  const wanted = spec.query.get(role)?.normalize('NFC');
   if (wanted === undefined) {
     const isMissing = !header.some((name) => isUsual(name, commonCaptionNames));
     // The captions of images with a class can be made of it.
@@ -70,7 +73,7 @@ function columnOf(
   {
     role,
     usual,
-    wanted = spec.query.get(role),
+    wanted = spec.query.get(role)?.normalize('NFC'),
   }: {
     role: 'image' | 'caption' | 'label';
     usual: readonly string[];
@@ -83,6 +86,12 @@ function columnOf(
       : header.indexOf(wanted);
   if (column >= 0) return column;
   const columns = header.join(', ');
+  const isData = header.some((name) => /\.(jpe?g|png|webp|gif|tiff?|bmp|avif)$/i.test(name));
+  if (isData || header[0]?.startsWith('#') === true) {
+    throw new BantamError(
+      `"${spec.path}" has no header: its first row is "${columns}"; write one above it that names the columns, such as "image,caption".`,
+    );
+  }
   throw new BantamError(
     wanted === undefined
       ? `"${spec.path}" has no column with a usual name for its ${role}; name one with ?${role}=COLUMN, it has ${columns}.`

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
-import { promptsOf } from '../captions.js';
+import { promptsOf, textsOf } from '../captions.js';
 import { parseRow, type CsvRow } from './csv.js';
 import { openRows, type RowTable, type ScannedRow, type TableRow } from './indexed-source.js';
 import type { NoteBook } from '../notes.js';
@@ -266,18 +266,33 @@ function duplicatesOf(names: readonly string[]): string[] {
   return [...new Set(names.filter((name, i) => name !== '' && names.indexOf(name) !== i))];
 }
 
-/** A cell's captions: those of a JSON list of texts, or the cell. */
+/** A cell's captions: those of a list of texts in JSON or as Python prints it, or the cell. */
 function captionsOf(cell: string): string[] {
-  if (cell.startsWith('[')) {
-    try {
-      const list: unknown = JSON.parse(cell);
-      if (Array.isArray(list) && list.every((text) => typeof text === 'string')) {
-        return list.map((text) => text.trim()).filter((text) => text !== '');
-      }
-    } catch {
-      // Not JSON: a caption may well begin with a bracket.
-    }
+  const list = cell.startsWith('[') ? (jsonList(cell) ?? pythonList(cell)) : undefined;
+  return textsOf(list ?? cell);
+}
+
+function jsonList(cell: string): unknown[] | undefined {
+  try {
+    const list: unknown = JSON.parse(cell);
+    return Array.isArray(list) ? list : undefined;
+  } catch {
+    // Not JSON: a caption may well begin with a bracket.
+    return undefined;
   }
-  const caption = cell.trim();
-  return caption === '' ? [] : [caption];
+}
+
+/** A text in quotes as Python prints it. */
+const pythonText = /'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/gs;
+
+/** A list of texts as pandas writes it, `['one', "it's"]`; NumPy's have no commas. */
+function pythonList(cell: string): string[] | undefined {
+  if (!/^\[.*\]$/s.test(cell)) return undefined;
+  const inner = cell.slice(1, -1);
+  if (!/^[\s,]*$/.test(inner.replaceAll(pythonText, '')) || !/['"]/.test(inner)) return undefined;
+  return Array.from(inner.matchAll(pythonText), ([, single, double]) =>
+    (single ?? double ?? '').replaceAll(/\\(.)/gs, (_, character: string) =>
+      character === 'n' ? '\n' : character === 't' ? '\t' : character,
+    ),
+  );
 }

@@ -95,6 +95,12 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
   let file: FileBytes;
   let start: Buffer;
   try {
+    const found = statSync(path);
+    if (!found.isFile() && !found.isDirectory()) {
+      throw new BantamError(
+        `"${path}" is not a file that can be read at any position; save the data to one.`,
+      );
+    }
     file = new FileBytes(path);
     start = Buffer.from(file.read(0, 4096));
   } catch (error) {
@@ -103,7 +109,11 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
       const tables = readdirSync(path).filter((name) =>
         /\.(csv|tsv|jsonl|json|parquet)$/i.test(name),
       );
-      const found = tables.length === 0 ? 'which holds no tables' : `with ${tables.join(', ')}`;
+      const more = tables.length > 5 ? ', …' : '';
+      const found =
+        tables.length === 0
+          ? 'which holds no tables'
+          : `with ${tables.slice(0, 5).join(', ')}${more}`;
       throw new BantamError(`"${path}" is a folder, ${found}; name a file in it after "${kind}:".`);
     }
     throw new BantamError(
@@ -116,6 +126,17 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
     throw new BantamError(`"${path}" is ${archive[1]}; ${archive[2]}.`);
   }
   return { file, start };
+}
+
+/**
+ * Text of a small file: UTF-16 by its byte order mark or its zero bytes, UTF-8, else Windows-1252; without
+ * a byte order mark. Undefined for bytes that are in none of these.
+ */
+export function decodeFile(bytes: Buffer): string | undefined {
+  const marked = markedEncoding(bytes.subarray(0, 4096));
+  const text =
+    marked === undefined ? decodeText(bytes)?.text : new TextDecoder(marked).decode(bytes);
+  return text?.replace(/^\ufeff/, '');
 }
 
 /** A text in memory. */
