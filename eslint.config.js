@@ -63,7 +63,7 @@ const indexingExempt = [
   'packages/bantam/src/data/augment/{affine,blur,color,operations,tone}.ts',
   'packages/bantam/src/data/images/decode.ts',
   'packages/bantam/src/data/sources/shards/tar.ts',
-  'packages/bantam/src/eval/{image-index,ranks}.ts',
+  'packages/bantam/src/eval/ranks.ts',
   'packages/bantam/src/losses/assignment.ts',
   'packages/bantam/{src,test}/**/*.test.ts',
   'packages/torch/install/*.test.js',
