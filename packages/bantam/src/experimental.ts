@@ -11,6 +11,7 @@ export { resolvePrecision, type Precision } from './base/precision.js';
 export * from './captioning/index.js';
 export * from './data/index.js';
 export * from './eval/index.js';
+export * from './export/index.js';
 export * from './losses/index.js';
 export * from './machine/index.js';
 export * from './models/index.js';

@@ -24,7 +24,8 @@ export interface ImageIndexOptions {
 export class ImageIndex {
   readonly keys: readonly string[];
   readonly width: number;
-  readonly #features: Float32Array;
+  /** One row for each key, {@link width} values of which have length 1. */
+  readonly features: Float32Array;
 
   /** @throws BantamError when there are not as many rows as keys. */
   constructor({ keys, features, width }: ImageIndexOptions) {
@@ -35,11 +36,17 @@ export class ImageIndex {
     }
     this.keys = keys;
     this.width = width;
-    this.#features = features;
+    this.features = features;
   }
 
   get size(): number {
     return this.keys.length;
+  }
+
+  /** An image's vector; undefined where there is no such row. */
+  row(row: number): Float32Array | undefined {
+    if (!(row >= 0 && row < this.size)) return undefined;
+    return this.features.subarray(row * this.width, (row + 1) * this.width);
   }
 
   /** The k images closest to a vector of length 1, best first; of equals the first in the index. */
@@ -67,7 +74,7 @@ export class ImageIndex {
     const scores = new Float32Array(this.size);
     for (let row = 0, at = 0; row < scores.length; row++) {
       let sum = 0;
-      for (const value of vector) sum += value * (this.#features[at++] ?? 0);
+      for (const value of vector) sum += value * (this.features[at++] ?? 0);
       scores[row] = sum;
     }
     return scores;

@@ -78,6 +78,7 @@ export type { MobileClipConfig } from './towers/image/mobileclip-config.js';
 export { MobileClipTower } from './towers/image/mobileclip.js';
 export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
+export { writeFolder } from './io/files.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
 export { readModelConfig } from './io/directory.js';

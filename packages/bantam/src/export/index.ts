@@ -1,0 +1,1 @@
+export { exportWeb, type ExportWebOptions, type WebDtype, type WebExport } from './web/export-web.js';

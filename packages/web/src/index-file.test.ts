@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { saveSafetensors, tensor } from '@bantam/torch';
+import { openEmbeddings } from 'bantam';
+import { readIndex } from './index-file.js';
+import { normalized } from './vectors.js';
+
+describe('readIndex', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'bantam-web-index-'));
+  after(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  /** An embedding file of these rows. */
+  function write(rows: number[][], keys: unknown): Uint8Array {
+    const path = join(folder, 'index.safetensors');
+    using image = tensor(rows);
+    saveSafetensors(path, new Map([['image', image]]), { metadata: { keys: JSON.stringify(keys) } });
+    return readFileSync(path);
+  }
+
+  it('finds what Bantam finds, with the same scores', () => {
+    const rows = Array.from({ length: 40 }, (_, i) => [
+      ...normalized([Math.sin(i), Math.cos(2 * i), Math.sin(3 * i + 1), i / 40]),
+    ]);
+    const bytes = write(
+      rows,
+      rows.map((_, i) => `image-${i}`),
+    );
+    const query = normalized([0.3, -0.2, 0.9, 0.1]);
+    const own = openEmbeddings(join(folder, 'index.safetensors')).index;
+    const index = readIndex(bytes, 'index.safetensors');
+    assert.deepEqual(index.nearest(query, 7), own.nearest(query, 7));
+    assert.deepEqual([index.size, index.width], [40, 4]);
+  });
+
+  for (const [title, make, message] of [
+    ['too short a file', () => new Uint8Array(5), /not a whole safetensors file/],
+    ['a file that is cut off', () => write([[1, 0]], ['a']).subarray(0, -4), /does not hold/],
+    ['another number of keys', () => write([[1, 0]], ['a', 'b']), /does not hold/],
+    ['numbers that are not finite', () => write([[NaN, 0]], ['a']), /not finite/],
+  ] as const) {
+    it(`refuses ${title}`, () => {
+      assert.throws(() => readIndex(make(), 'photos.safetensors'), message);
+    });
+  }
+});

@@ -1,0 +1,42 @@
+import type * as Ort from 'onnxruntime-web/wasm';
+import type { RuntimeInfo, RuntimeOptions } from './types.js';
+
+type Runtime = typeof Ort;
+
+/** ONNX Runtime, ready to make sessions. */
+export interface OpenRuntime extends RuntimeInfo {
+  readonly ort: Runtime;
+}
+
+const mostThreads = 8;
+
+/** A browser's WebGPU, as far as it is asked here. */
+interface GpuNavigator {
+  readonly gpu?: { requestAdapter(): Promise<object | null> };
+}
+
+/** True if the browser has a GPU for WebGPU; a software adapter counts, too. */
+async function hasWebGpu(): Promise<boolean> {
+  const { gpu }: GpuNavigator = navigator;
+  const adapter = await gpu?.requestAdapter().catch(() => null);
+  return adapter !== null && adapter !== undefined;
+}
+
+/** Loads ONNX Runtime for the best backend of the browser, or for the one that is asked for. */
+export async function openRuntime({
+  backend = 'auto',
+  threads,
+  wasmPaths,
+}: RuntimeOptions = {}): Promise<OpenRuntime> {
+  const chosen = backend === 'auto' ? ((await hasWebGpu()) ? 'webgpu' : 'wasm') : backend;
+  const ort: Runtime =
+    chosen === 'webgpu'
+      ? await import('onnxruntime-web/webgpu')
+      : await import('onnxruntime-web/wasm');
+  const isolated = globalThis.crossOriginIsolated;
+  const wanted = threads ?? Math.min(mostThreads, navigator.hardwareConcurrency);
+  const used = isolated && chosen === 'wasm' ? Math.max(1, wanted) : 1;
+  ort.env.wasm.numThreads = used;
+  if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
+  return { ort, backend: chosen, threads: used, isolated };
+}
