@@ -38,5 +38,8 @@ await build({
   conditions: ['onnxruntime-web-use-extern-wasm'],
 });
 for (const file of ['index.html', 'page.css']) {
-  copyFileSync(new URL(`src/page/${file}`, import.meta.url), new URL(`build/page/${file}`, import.meta.url));
+  copyFileSync(
+    new URL(`src/page/${file}`, import.meta.url),
+    new URL(`build/page/${file}`, import.meta.url),
+  );
 }

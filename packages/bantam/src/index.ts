@@ -98,6 +98,9 @@ export {
   type InferenceModel,
 } from './eval/index.js';
 
+// Export
+export { exportOnnx, type ExportOnnxOptions, type OnnxExport } from './export/index.js';
+
 // Reports, and this machine
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
 export { renderReport, type ReportData } from './report/index.js';

@@ -11,10 +11,19 @@ export * from './machine.js';
 export * from './profiling.js';
 export { nearest } from './nearest.js';
 export * from './nn/index.js';
-export { Operator, type Argument } from './operator.js';
+export type { Argument } from './argument.js';
+export { Operator } from './operator.js';
 export * from './ops/index.js';
 export * from './optim/index.js';
 export * from './random.js';
+export {
+  isRecording,
+  record,
+  Recording,
+  type RecordedArgument,
+  type RecordedCall,
+  type RecordedTensor,
+} from './record.js';
 export * from './safetensors.js';
 export { keep, scope } from './scope.js';
 export * from './tensor.js';

@@ -44,9 +44,7 @@ try {
 } catch (error) {
   const { code, message } = error;
   stop(
-    code === 'EADDRINUSE'
-      ? `Port ${options.port} is taken; choose another with --port.`
-      : message,
+    code === 'EADDRINUSE' ? `Port ${options.port} is taken; choose another with --port.` : message,
     1,
   );
 }

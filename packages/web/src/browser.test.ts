@@ -33,7 +33,12 @@ let made: ColorModel;
 before(async () => {
   if (withoutChromium !== false) return;
   made = await makeColorModel(folder);
-  await exportWeb(made.model, out, { index: made.index, title: 'Colors', dtype: 'fp32' });
+  await exportWeb(made.model, out, {
+    index: made.index,
+    title: 'Colors',
+    precisions: ['fp32'],
+    check: false,
+  });
   browser = await openChromium();
 });
 
@@ -53,6 +58,12 @@ describe('the page of bantam export --to web', { skip: withoutChromium }, () => 
 
   after(() => server.close());
 
+  /** Types a search and waits for its results. */
+  async function search(text: string): Promise<void> {
+    await watched.page.fill('#query', text);
+    await watched.page.locator(`#results[data-query="${text}"]`).waitFor();
+  }
+
   /** Captions of the results, best first. */
   const captions = (): Promise<string[]> =>
     watched.page.locator('#results .caption').allTextContents();
@@ -67,11 +78,7 @@ describe('the page of bantam export --to web', { skip: withoutChromium }, () => 
 
   it('finds the images of a class by text', async () => {
     for (const color of ['blue', 'yellow']) {
-      await watched.page.fill('#query', `a photo of a ${color}`);
-      await watched.page.locator('#status', { hasText: 'Found in' }).waitFor();
-      await watched.page
-        .locator('#results li:first-child .caption', { hasText: color })
-        .waitFor({ timeout: 10_000 });
+      await search(`a photo of a ${color}`);
       const found = await captions();
       assert.deepEqual(new Set(found.slice(0, 4)), new Set([`a photo of a ${color}.`]));
     }
@@ -86,8 +93,7 @@ describe('the page of bantam export --to web', { skip: withoutChromium }, () => 
     const first = watched.page.locator('#own-list ol li:first-child');
     await first.waitFor();
     assert.match(String(await first.textContent()), /^green/);
-    await watched.page.fill('#query', 'green');
-    await watched.page.locator('#results .caption', { hasText: 'dropped.png' }).waitFor();
+    await search('green');
     const best = (await captions()).slice(0, 5);
     assert.ok(best.includes('dropped.png'), best.join());
     assert.ok(best.every((caption) => caption === 'dropped.png' || caption.includes('green')));
@@ -141,7 +147,11 @@ describe('WebClip', { skip: withoutChromium }, () => {
     `${name}.jpg`,
     `${name}-64-shortest-bicubic.png`,
   ]);
-  const texts = ['a photo of a red.', 'Blue!', 'two  YELLOW caf\u00c3\u00a9s &amp; a dog \u{1f436}'];
+  const texts = [
+    'a photo of a red.',
+    'Blue!',
+    'two  YELLOW caf\u00c3\u00a9s &amp; a dog \u{1f436}',
+  ];
 
   it('gives the features of Bantam for photographs and texts', async () => {
     const server = await serveLibrary({

@@ -1,7 +1,7 @@
 import { BantamError } from 'bantam/portable';
 import { decodeImage } from './decode.js';
 import { fetchBytes, type OnDownload } from './fetch-files.js';
-import { graphFiles, type GraphFiles } from './manifest.js';
+import { chooseDtype, graphFiles, type GraphFiles } from './manifest.js';
 import { readModelFiles, type ModelFiles } from './model-files.js';
 import { prepareImage } from './prepare.js';
 import { openRuntime, type OpenRuntime } from './runtime.js';
@@ -9,8 +9,11 @@ import type { Logits, ModelDtype, RgbImage, RuntimeInfo, RuntimeOptions } from '
 import { normalized } from './vectors.js';
 
 export interface LoadClipOptions extends RuntimeOptions {
-  /** Number format of the weights. Default `q8`, the smallest download. */
-  readonly dtype?: ModelDtype;
+  /**
+   * Number format of the weights. `auto`, the default, takes the one that suits the backend of those
+   * that were exported: on a GPU fp16 if it has it, else fp32; in WebAssembly q8.
+   */
+  readonly dtype?: ModelDtype | 'auto';
   /** Called as the weights arrive. */
   readonly onDownload?: OnDownload;
 }
@@ -46,8 +49,16 @@ export class WebClip {
   static async load(url: string | URL, options: LoadClipOptions = {}): Promise<WebClip> {
     const base = new URL(String(url).replace(/\/?$/, '/'), globalThis.location.href);
     const [files, runtime] = await Promise.all([readModelFiles(base), openRuntime(options)]);
-    const { dtype = 'q8', onDownload } = options;
-    return new WebClip({ base, files, runtime, dtype, graphs: graphFiles(files.manifest, dtype), onDownload });
+    const { dtype: wanted = 'auto', onDownload } = options;
+    const dtype = wanted === 'auto' ? chooseDtype(files.manifest, runtime) : wanted;
+    return new WebClip({
+      base,
+      files,
+      runtime,
+      dtype,
+      graphs: graphFiles(files.manifest, dtype),
+      onDownload,
+    });
   }
 
   /** Dimensions of the features. */
@@ -63,6 +74,11 @@ export class WebClip {
   /** How cosines become logits, and those probabilities. */
   get logits(): Logits {
     return this.#parts.files.manifest.logits;
+  }
+
+  /** Number format of the weights. */
+  get dtype(): ModelDtype {
+    return this.#parts.dtype;
   }
 
   /** `wasm` or `webgpu`, with how many threads, and whether the page may use several. */

@@ -18,7 +18,9 @@ describe('readIndex', () => {
   function write(rows: number[][], keys: unknown): Uint8Array {
     const path = join(folder, 'index.safetensors');
     using image = tensor(rows);
-    saveSafetensors(path, new Map([['image', image]]), { metadata: { keys: JSON.stringify(keys) } });
+    saveSafetensors(path, new Map([['image', image]]), {
+      metadata: { keys: JSON.stringify(keys) },
+    });
     return readFileSync(path);
   }
 

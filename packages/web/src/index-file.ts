@@ -44,8 +44,9 @@ export function readIndex(bytes: Uint8Array, name: string): SearchIndex {
       `${name} does not hold embedded images with their keys; make it with "bantam embed".`,
     );
   }
-  const data = bytes.slice(start + begin, start + end);
-  const features = new Float32Array(data.buffer, 0, rows * width);
+  // A copy: the header may leave the numbers at an offset that Float32Array does not take.
+  const features = new Float32Array(rows * width);
+  new Uint8Array(features.buffer).set(bytes.subarray(start + begin, start + end));
   if (!features.every(Number.isFinite)) {
     throw new BantamError(`${name} holds numbers that are not finite; embed the images anew.`);
   }

@@ -1,6 +1,6 @@
 import { BantamError } from 'bantam/portable';
 import * as v from 'valibot';
-import type { ModelDtype } from './types.js';
+import type { Backend, ModelDtype } from './types.js';
 
 const triple = v.pipe(v.tuple([v.number(), v.number(), v.number()]), v.readonly());
 
@@ -62,6 +62,21 @@ export function parseManifest(document: unknown, url: string): Manifest {
   throw new BantamError(
     `${url} has the format version ${parsed.output.version}, which is newer than this program; update @bantam/web.`,
   );
+}
+
+/**
+ * The number format for a backend, of those that there are: on a GPU fp16 if it has it, else fp32; in
+ * WebAssembly q8, the smallest download; else any.
+ */
+export function chooseDtype(
+  { precisions }: Manifest,
+  { backend, half }: { readonly backend: Backend; readonly half: boolean },
+): ModelDtype {
+  const gpu: ModelDtype[] = half ? ['fp16', 'fp32', 'q8'] : ['fp32', 'q8', 'fp16'];
+  const order: ModelDtype[] = backend === 'webgpu' ? gpu : ['q8', 'fp32', 'fp16'];
+  const found = order.find((dtype) => precisions[dtype] !== undefined);
+  if (found !== undefined) return found;
+  throw new BantamError('The model has no graphs; export it again.');
 }
 
 /**

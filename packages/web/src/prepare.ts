@@ -15,7 +15,11 @@ export function prepareImage(image: RgbImage, preprocess: ImagePreprocess): Floa
 }
 
 /** RGB, channels innermost, as numbers around zero, channel after channel. */
-function normalizePixels(data: Uint8Array, { mean, std }: ImagePreprocess, plane: number): Float32Array {
+function normalizePixels(
+  data: Uint8Array,
+  { mean, std }: ImagePreprocess,
+  plane: number,
+): Float32Array {
   const result = new Float32Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {
     const levels = levelsOf(at(mean, channel), at(std, channel));

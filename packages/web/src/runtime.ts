@@ -6,20 +6,24 @@ type Runtime = typeof Ort;
 /** ONNX Runtime, ready to make sessions. */
 export interface OpenRuntime extends RuntimeInfo {
   readonly ort: Runtime;
+  /** True if the GPU computes in fp16. */
+  readonly half: boolean;
 }
 
 const mostThreads = 8;
 
 /** A browser's WebGPU, as far as it is asked here. */
 interface GpuNavigator {
-  readonly gpu?: { requestAdapter(): Promise<object | null> };
+  readonly gpu?: {
+    requestAdapter(): Promise<{ readonly features: ReadonlySet<string> } | null>;
+  };
 }
 
-/** True if the browser has a GPU for WebGPU; a software adapter counts, too. */
-async function hasWebGpu(): Promise<boolean> {
+/** Features of the browser's adapter for WebGPU; undefined if there is none. */
+async function gpuFeatures(): Promise<ReadonlySet<string> | undefined> {
   const { gpu }: GpuNavigator = navigator;
   const adapter = await gpu?.requestAdapter().catch(() => null);
-  return adapter !== null && adapter !== undefined;
+  return adapter?.features;
 }
 
 /** Loads ONNX Runtime for the best backend of the browser, or for the one that is asked for. */
@@ -28,7 +32,9 @@ export async function openRuntime({
   threads,
   wasmPaths,
 }: RuntimeOptions = {}): Promise<OpenRuntime> {
-  const chosen = backend === 'auto' ? ((await hasWebGpu()) ? 'webgpu' : 'wasm') : backend;
+  const features = backend === 'wasm' ? undefined : await gpuFeatures();
+  const automatic = features === undefined ? 'wasm' : 'webgpu';
+  const chosen = backend === 'auto' ? automatic : backend;
   const ort: Runtime =
     chosen === 'webgpu'
       ? await import('onnxruntime-web/webgpu')
@@ -38,5 +44,11 @@ export async function openRuntime({
   const used = isolated && chosen === 'wasm' ? Math.max(1, wanted) : 1;
   ort.env.wasm.numThreads = used;
   if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
-  return { ort, backend: chosen, threads: used, isolated };
+  return {
+    ort,
+    backend: chosen,
+    threads: used,
+    isolated,
+    half: features?.has('shader-f16') === true,
+  };
 }

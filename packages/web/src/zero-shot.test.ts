@@ -9,7 +9,11 @@ import { dot, normalized } from './vectors.js';
 const encode = (texts: readonly string[]): Promise<Float32Array[]> =>
   Promise.resolve(
     texts.map((text) =>
-      normalized(Array.from({ length: 6 }, (_, i) => Math.sin(text.length + text.charCodeAt(i)))),
+      normalized(
+        Array.from({ length: 6 }, (_, i) =>
+          Math.sin(text.length + text.charCodeAt(i % text.length)),
+        ),
+      ),
     ),
   );
 

@@ -5,6 +5,7 @@ import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     addEval,
     addEmbed,
     addSearch,
+    addExport,
   ])
     add(program);
   return program;

@@ -39,6 +39,10 @@ export {
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
+export { toHubConfig } from './io/formats/hugging-face-config.js';
+export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
+export { writeFolder, writeJson } from './io/files.js';
+export { tokenizerFiles } from './io/tokenizer-files.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {
   inheritModel,
@@ -78,7 +82,6 @@ export type { MobileClipConfig } from './towers/image/mobileclip-config.js';
 export { MobileClipTower } from './towers/image/mobileclip.js';
 export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
-export { writeFolder } from './io/files.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
 export { readModelConfig } from './io/directory.js';

@@ -41,13 +41,14 @@ function showDownload({ file, received, total }: DownloadProgress): void {
   if (!isDone) say(`Loading ${file}: ${(received / 1e6).toFixed(1)} MB …`);
 }
 
-function describeRuntime({ backend, threads, isolated }: Opened): string {
-  if (backend === 'webgpu') return 'Computed on this device by ONNX Runtime on its GPU (WebGPU).';
+function describeRuntime({ backend, threads, isolated, dtype }: Opened): string {
+  if (backend === 'webgpu')
+    return `Computed on this device by ONNX Runtime on its GPU (WebGPU, ${dtype}).`;
   const many = threads === 1 ? 'one thread' : `${threads} threads`;
   const reason = isolated
     ? ''
     : ' More threads need a cross-origin isolated page: serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
-  return `Computed on this device by ONNX Runtime (WebAssembly, ${many}).${reason}`;
+  return `Computed on this device by ONNX Runtime (WebAssembly, ${many}, ${dtype}).${reason}`;
 }
 
 function showLicences(licences: PageConfig['licences']): void {
@@ -87,7 +88,7 @@ async function start(): Promise<void> {
     });
     // An answer to what was typed before is not shown any more.
     if (number !== searches) return;
-    results.show(found);
+    results.show(found, text);
     progress.hidden = true;
     say(`Found in ${Math.round(performance.now() - begun)} ms`);
   };

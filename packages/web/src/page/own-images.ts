@@ -31,7 +31,10 @@ export class OwnImages {
   }
 
   /** Shows an image that is being embedded; the result tells how that ended. */
-  add({ name, image: src }: Shown): { done(image: number): Promise<void>; failed(why: string): void } {
+  add({ name, image: src }: Shown): {
+    done(image: number): Promise<void>;
+    failed(why: string): void;
+  } {
     this.#section.hidden = false;
     const state = element('p', { className: 'score', textContent: 'Computing …' });
     const images = src === null ? [] : [thumbnail(src)];

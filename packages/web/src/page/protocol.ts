@@ -7,7 +7,6 @@ export interface PageConfig {
   readonly title: string;
   /** Folder of the exported model, with a slash at its end. */
   readonly model: string;
-  readonly dtype: ModelDtype;
   /** Folder of ONNX Runtime's files. */
   readonly runtime: string;
   /** Embedded images and their descriptions, if there are any. */
@@ -34,6 +33,7 @@ export interface IndexItem {
 
 /** How the model runs. */
 export interface Opened extends RuntimeInfo {
+  readonly dtype: ModelDtype;
   /** Images in the index. */
   readonly size: number;
 }

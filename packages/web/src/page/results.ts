@@ -27,8 +27,9 @@ export class Results {
     this.#options = options;
   }
 
-  /** Shows images with their scores, best first. */
-  show(found: readonly Found[]): void {
+  /** Shows images with their scores, best first, and notes the text that they answer. */
+  show(found: readonly Found[], query: string): void {
+    this.#list.dataset.query = query;
     this.#fill(
       found.length === 0 ? 'No images to search' : `The ${found.length} best images`,
       found,

@@ -28,9 +28,9 @@ async function openAll(config: PageConfig, base: string): Promise<Open> {
   const onDownload = (download: Extract<Reply, { download: object }>['download']): void => {
     post({ download });
   };
-  const { model, dtype, runtime, index } = config;
+  const { model, runtime, index } = config;
   const wasmPaths = new URL(runtime, base).href;
-  const clip = await WebClip.load(new URL(model, base), { dtype, wasmPaths, onDownload });
+  const clip = await WebClip.load(new URL(model, base), { wasmPaths, onDownload });
   if (index === null) return { clip, config, collection: new Collection() };
   const found = await loadIndex(new URL(index.embeddings, base), onDownload);
   if (found.width !== clip.embedDim) {
@@ -48,7 +48,7 @@ const handlers: Handlers = {
   async open({ config, base }) {
     opening = openAll(config, base);
     const { clip, collection } = await opening;
-    return { ...clip.runtime, size: collection.indexed };
+    return { ...clip.runtime, dtype: clip.dtype, size: collection.indexed };
   },
 
   async search({ text, like, k }) {

@@ -52,7 +52,7 @@ export async function openPage(browser: Browser, url: string): Promise<WatchedPa
   page.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
   });
-  await page.goto(url, { waitUntil: "domcontentloaded" });
+  await page.goto(url, { waitUntil: 'domcontentloaded' });
   return { page, errors, foreign };
 }
 

@@ -1,6 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { modelConfig, openSource, embedSource, disposeEmbeddings, loadForInference, saveEmbeddings, train } from 'bantam';
+import {
+  modelConfig,
+  openSource,
+  embedSource,
+  disposeEmbeddings,
+  loadForInference,
+  saveEmbeddings,
+  train,
+} from 'bantam';
 import sharp from 'sharp';
 
 /** A class of images for each, by a plain color: its red, green and blue. */
@@ -20,7 +28,9 @@ export const colorNames: readonly string[] = Object.keys(colors);
 export function colorImage(color: Color, shade: number): Promise<Buffer> {
   const [r, g, b] = colors[color].map((level) => Math.max(0, Math.min(255, level + shade)));
   const background = { r: r ?? 0, g: g ?? 0, b: b ?? 0 };
-  return sharp({ create: { width: 61, height: 45, channels: 3, background } }).png().toBuffer();
+  return sharp({ create: { width: 61, height: 45, channels: 3, background } })
+    .png()
+    .toBuffer();
 }
 
 /** Files of a model that knows six colors, in a folder. */
@@ -52,7 +62,7 @@ export async function makeColorModel(folder: string): Promise<ColorModel> {
     }),
     data,
     out: run,
-    budget: '3000samples',
+    budget: '1200samples',
     train: { batchSize: 12, workers: 0, precision: 'fp32', lr: 3e-3 },
     tokenizer: { vocabSize: 600, contextLength: 16 },
   });

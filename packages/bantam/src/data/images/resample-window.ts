@@ -56,7 +56,11 @@ export function resampleWindow(
 // The sums fit into 32 bits: 8 of a pixel, 22 of a weight, and the weights' sizes add up to less
 // than twice their sum.
 
-function resampleRow(from: Uint8Array, { first, count, weights, most }: Taps, to: Uint8Array): void {
+function resampleRow(
+  from: Uint8Array,
+  { first, count, weights, most }: Taps,
+  to: Uint8Array,
+): void {
   for (let x = 0; x < first.length; x++) {
     let red = half;
     let green = half;

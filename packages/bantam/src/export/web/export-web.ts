@@ -1,30 +1,42 @@
 import { copyFile, cp, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fromTypedArray, saveSafetensors, scope } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { genericTemplates, openEmbeddings, type EmbeddingFile } from '../../eval/index.js';
 import { writeFolder } from '../../models/index.js';
-import { describeIndex, type DescribedIndex, type DescribeIndexOptions } from './index-items.js';
+import { requireFree } from '../export-onnx.js';
+import type { ExportPrecision } from '../model-graph.js';
+import { describeIndex, type DescribedIndex } from './index-items.js';
 import { loadPagePackage, type PagePackage } from './page-package.js';
+import { writeWebModel } from './web-model.js';
 
-/** Number formats of an exported model, by transformers.js's names. */
+/** State of an export for the web. */
+export interface WebProgress {
+  readonly stage: 'model' | 'thumbnails';
+  readonly detail: string;
+}
 
-
-export type WebDtype = 'fp32' | 'fp16' | 'q8';
-
-export interface ExportWebOptions extends DescribeIndexOptions {
-  /** Writes the model, in the format that `bantam export --to onnx` has, to a folder. */
-  readonly writeModel: (folder: string) => Promise<void>;
-  /** Dimensions of the model's features. */
-  readonly embedDim: number;
-  /** Number format that the page loads. */
-  readonly dtype: WebDtype;
+export interface ExportWebOptions {
+  /** Number formats that the page may load, see `@bantam/web`. Default: `q8`, the smallest download. */
+  readonly precisions?: readonly ExportPrecision[];
+  /** Compare the graphs with the model by ONNX Runtime. Default true. */
+  readonly check?: boolean;
+  /** Data on which the check compares features. */
+  readonly data?: string;
+  /** OpenAI's vocabulary, for directories without a tokenizer. */
+  readonly merges?: string;
+  /** Replace an earlier export. Default false. */
+  readonly force?: boolean;
   /** File that `bantam embed` wrote, of the images to search. Default: only images that users add. */
   readonly index?: string;
-  /** Labels that the page begins with. Default: the classes of the index's source, if it has any. */
+  /** Folder of the index's images, if the source that was embedded is gone. */
+  readonly images?: string;
+  /** Labels that the page begins with. Default: classes of the index's source, if it has any. */
   readonly labels?: readonly string[];
   /** Title of the page. Default: `Image search`. */
   readonly title?: string;
+  readonly onProgress?: (progress: WebProgress) => void;
 }
 
 /** Classes of a source that are labels to begin with: more take long to encode, and to read. */
@@ -32,6 +44,8 @@ const mostLabels = 100;
 
 /** Result of {@link exportWeb}. */
 export interface WebExport {
+  readonly description: string;
+  readonly precisions: readonly string[];
   /** Images of the index. */
   readonly images: number;
   /** Images without a thumbnail. */
@@ -40,7 +54,7 @@ export interface WebExport {
   readonly bytes: number;
 }
 
-/** What {@link exportWeb} writes, which a later export replaces. */
+/** Files that {@link exportWeb} writes, which a later export replaces. */
 const own =
   /^(index\.html|page\.(css|js|json)|worker\.js|chunk-.*|.*\.LEGAL\.txt|_headers|model|runtime|index|thumbnails)$/;
 
@@ -49,41 +63,67 @@ const own =
  * Runtime, and the page itself. It needs a server of files and nothing else; nothing is fetched from
  * another host. The folder appears whole or not at all.
  *
- * @throws BantamError if `@bantam/web` is not installed, the index is of another model, or the
- * folder holds other files.
+ * @param model a model directory, or what `bantam export --to onnx` made of one
+ * @throws BantamError if `@bantam/web` is not installed, the model cannot be exported, the index is
+ * of another model, or the folder holds other files.
  */
-export async function exportWeb(out: string, options: ExportWebOptions): Promise<WebExport> {
+export async function exportWeb(
+  model: string,
+  out: string,
+  options: ExportWebOptions = {},
+): Promise<WebExport> {
+  const { precisions = ['q8'], force = false, onProgress } = options;
+  await requireFree(out, force);
   const page = await loadPagePackage();
   const file = options.index === undefined ? undefined : openEmbeddings(options.index);
-  if (file !== undefined && file.index.width !== options.embedDim) {
-    throw new BantamError(
-      `${String(options.index)} has ${file.index.width} dimensions and the model ${options.embedDim}; embed the images with this model.`,
-    );
-  }
-  let described: DescribedIndex | undefined;
-  let written = { files: 0, bytes: 0 };
+  const results: WebExport[] = [];
   await writeFolder(
     out,
     (name) => own.test(name),
     async (draft) => {
-      await options.writeModel(join(draft, 'model'));
-      if (file !== undefined) described = await writeIndex(file, draft, options);
+      const { embedDim, ...manifest } = await writeWebModel(model, join(draft, 'model'), {
+        ...options,
+        precisions,
+        onProgress: ({ detail }) => onProgress?.({ stage: 'model', detail }),
+      });
+      requireSameWidth(file, embedDim, options);
+      const described = file === undefined ? null : await writeIndex(file, draft, options);
       await copyPage(page, draft);
       await writeFile(join(draft, 'page.json'), pageJson(options, described));
-      written = await measure(draft);
+      results.push({
+        description: manifest.description,
+        precisions: Object.keys(manifest.precisions),
+        images: described?.items.length ?? 0,
+        missing: described?.missing ?? [],
+        ...(await measure(draft)),
+      });
     },
   );
-  const { items = [], missing = [] } = described ?? {};
-  return { images: items.length, missing, ...written };
+  return at(results, 0);
+}
+
+function requireSameWidth(
+  file: EmbeddingFile | undefined,
+  embedDim: number,
+  { index = '' }: ExportWebOptions,
+): void {
+  if (file === undefined || file.index.width === embedDim) return;
+  throw new BantamError(
+    `${index} has ${file.index.width} dimensions and the model ${embedDim}; embed the images with this model.`,
+  );
 }
 
 async function writeIndex(
   file: EmbeddingFile,
   folder: string,
-  options: DescribeIndexOptions,
+  { images, onProgress }: ExportWebOptions,
 ): Promise<DescribedIndex> {
   await mkdir(join(folder, 'index'));
-  const described = await describeIndex(file, folder, options);
+  const described = await describeIndex(file, folder, {
+    ...(images !== undefined && { images }),
+    onProgress: (done, total) =>
+      onProgress?.({ stage: 'thumbnails', detail: `${done} of ${total}` }),
+  });
   await writeFile(join(folder, 'index', 'items.json'), JSON.stringify(described.items));
   const { index } = file;
   scope(() => {
@@ -108,25 +148,22 @@ async function copyPage(
 }
 
 function pageJson(
-  { title = 'Image search', dtype, labels }: ExportWebOptions,
-  described: DescribedIndex | undefined,
+  { title = 'Image search', labels }: ExportWebOptions,
+  described: DescribedIndex | null,
 ): string {
-  const licences = described?.licences.map(({ part, licence, attribution }) => {
-    return { part, licence, attribution };
-  });
+  const { labelSet = null, licences = [] } = described ?? {};
   const config = {
     formatVersion: 1,
     title,
     model: 'model/',
-    dtype,
     runtime: 'runtime/',
     index:
-      described === undefined
+      described === null
         ? null
         : { embeddings: 'index/embeddings.safetensors', items: 'index/items.json' },
-    labels: labels ?? described?.labelSet?.classes.slice(0, mostLabels) ?? [],
-    templates: described?.labelSet?.templates ?? genericTemplates,
-    licences: licences ?? [],
+    labels: labels ?? labelSet?.classes.slice(0, mostLabels) ?? [],
+    templates: labelSet?.templates ?? genericTemplates,
+    licences: licences.map(({ part, licence, attribution }) => ({ part, licence, attribution })),
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }

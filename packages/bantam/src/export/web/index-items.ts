@@ -2,7 +2,13 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { BantamError } from '../../base/errors.js';
-import { decodeLocation, openSource, type LabelSet, type LicenceNotice, type Source } from '../../data/index.js';
+import {
+  decodeLocation,
+  openSource,
+  type LabelSet,
+  type LicenceNotice,
+  type Source,
+} from '../../data/index.js';
 import type { EmbeddingFile } from '../../eval/index.js';
 
 /** An image of the index as the page shows it; `@bantam/web` reads a list of these. */
