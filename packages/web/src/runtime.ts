@@ -12,17 +12,11 @@ export interface OpenRuntime extends RuntimeInfo {
 
 const mostThreads = 8;
 
-/** A browser's WebGPU, as far as it is asked here. */
-interface GpuNavigator {
-  readonly gpu?: {
-    requestAdapter(): Promise<{ readonly features: ReadonlySet<string> } | null>;
-  };
-}
-
 /** Features of the browser's adapter for WebGPU; undefined if there is none. */
 async function gpuFeatures(): Promise<ReadonlySet<string> | undefined> {
-  const { gpu }: GpuNavigator = navigator;
-  const adapter = await gpu?.requestAdapter().catch(() => null);
+  // Not there in every browser, nor in pages without a secure context, whatever the types say.
+  if (!('gpu' in navigator)) return undefined;
+  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
   return adapter?.features;
 }
 

@@ -11,7 +11,7 @@ export interface PagePackage {
 }
 
 /** Not known to the compiler: `@bantam/web` is made of parts of this package, not the other way round. */
-const packageName: string = '@bantam/web';
+const packageName = '@bantam/web';
 
 /** @throws BantamError if `@bantam/web` is not installed. */
 export async function loadPagePackage(): Promise<PagePackage> {
