@@ -6,10 +6,15 @@ export {
   type ExportCheck,
   type PrecisionCheck,
 } from './check/check.js';
-export type { Agreement } from './check/agreement.js';
-export { loadOnnxRuntime, type OnnxRuntime, type RuntimeSession } from './check/runtime.js';
+export { agreementOf, type Agreement } from './check/agreement.js';
+export {
+  loadOnnxRuntime,
+  type OnnxRuntime,
+  type RuntimeSession,
+  type RuntimeTensor,
+} from './check/runtime.js';
 export { taskScores, type Encoder, type TaskScores } from './check/evaluate-onnx.js';
-export { OnnxEncoder } from './check/onnx-encoder.js';
+export { OnnxEncoder, unitRows } from './check/onnx-encoder.js';
 export {
   modelHash,
   type ExportedFiles,

@@ -85,7 +85,11 @@ export function clipFiles(
   config: TokenizerFiles['config'] = {},
   splitting = clipSplitting(),
 ): TokenizerFiles {
-  const idOf = (token: string): number => vocab[token] ?? -1;
+  const idOf = (token: string): number => {
+    const id = vocab[token];
+    if (id === undefined) throw new BantamError(`The vocabulary lacks the token ${token}.`);
+    return id;
+  };
   const specials = [...(padToken === undefined ? [] : [padToken]), startToken, endToken];
   const tokenizer = {
     version: '1.0',

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 
 /** Most files that a pattern may stand for: more is a mistake in its numbers. */
@@ -31,7 +32,7 @@ export function expandBraces(pattern: string): string[] {
   if (match === null) return [pattern];
   const before = pattern.slice(0, match.index);
   const rests = expandBraces(pattern.slice(match.index + match[0].length));
-  const choices = choicesOf(match[1] ?? '');
+  const choices = choicesOf(at(match, 1));
   if (choices.length * rests.length > mostFiles) {
     throw new BantamError(
       `"${pattern}" stands for more than ${mostFiles} files; check its braces.`,

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { didYouMean } from '../../base/did-you-mean.js';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { commonCaptionNames } from './captions.js';
 import { parseRow, type CsvRow } from './csv.js';
@@ -218,7 +219,7 @@ class CsvTable implements RowTable {
     const [, ...following] = text.split('\n');
     const isRow = (line: string): boolean => {
       const cells = line.split(separator);
-      return cells.length === header.length && /\.\w{3,4}"?\s*$/.test(cells[image] ?? '');
+      return cells.length === header.length && /\.\w{3,4}"?\s*$/.test(at(cells, image));
     };
     if (!following.some(isRow)) return;
     throw new BantamError(
@@ -243,7 +244,7 @@ class CsvTable implements RowTable {
       changed = 'shorter than the header';
     }
     if (text.includes('\0')) return { leftOut: 'with NUL characters' };
-    const cell = (column: number): string => (column < cells.length ? (cells[column] ?? '') : '');
+    const cell = (column: number): string => (column < cells.length ? at(cells, column) : '');
     if (cell(image) === '') return { leftOut: 'without an image' };
     const captions = captionsOf(cell(caption));
     if (captions.length === 0) return { leftOut: 'without a caption' };

@@ -30,8 +30,10 @@ const INSTALL = 'npm install onnxruntime-node --onnxruntime-node-install=skip';
  *
  * @throws BantamError with the command that installs it.
  */
-export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
-  const { InferenceSession, Tensor } = await import('onnxruntime-node').catch((error: unknown) => {
+export async function loadOnnxRuntime(
+  load = () => import('onnxruntime-node'),
+): Promise<OnnxRuntime> {
+  const { InferenceSession, Tensor } = await load().catch((error: unknown) => {
     throw new BantamError(
       `The check of exported graphs needs onnxruntime-node (${reason(error)}); install it with "${INSTALL}", or export with --no-check.`,
     );

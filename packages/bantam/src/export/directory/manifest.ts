@@ -50,7 +50,7 @@ export interface ManifestTokenizer {
 export interface ExportManifest {
   readonly format: typeof MANIFEST_FORMAT;
   readonly version: typeof MANIFEST_VERSION;
-  /** {@link modelHash}: equal for all precisions and places of one model. */
+  /** {@link modelHash}: equal for all precisions of one model. */
   readonly modelHash: string;
   readonly description: string;
   /** Length of the features. */

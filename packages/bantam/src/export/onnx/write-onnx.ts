@@ -38,14 +38,14 @@ export interface WrittenOnnx {
   readonly external: boolean;
 }
 
-/** Where a constant's bytes are, if not in the model's own file. */
+/** Location of a constant's bytes outside of the model's own file. */
 interface External {
   readonly location: string;
   readonly offset: number;
 }
 
 /**
- * Writes a graph to a `.onnx` file, piece by piece, so that no copy of the weights is made. Constants
+ * Writes a graph to a `.onnx` file, constant by constant, so that no copy of the weights is made. Constants
  * of more than protobuf can hold go to `FILE_data` beside it, as ONNX and transformers.js name it.
  */
 export async function writeOnnx(
@@ -79,13 +79,13 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<number> 
 }
 
 async function writeExternal(file: string, graph: Graph): Promise<Map<string, External>> {
-  const places = new Map<string, External>();
+  const locations = new Map<string, External>();
   const handle = await open(file, 'w');
   try {
     let offset = 0;
     for (const [name, { bytes }] of graph.constants) {
       if (bytes.length < SMALLEST_EXTERNAL) continue;
-      places.set(name, { location: basename(file), offset });
+      locations.set(name, { location: basename(file), offset });
       const rest = (ALIGNMENT - (bytes.length % ALIGNMENT)) % ALIGNMENT;
       offset += await writeAll(handle, bytes);
       offset += await writeAll(handle, new Uint8Array(rest));
@@ -93,7 +93,7 @@ async function writeExternal(file: string, graph: Graph): Promise<Map<string, Ex
   } finally {
     await handle.close();
   }
-  return places;
+  return locations;
 }
 
 /** The model's bytes: `ModelProto`. */

@@ -52,7 +52,7 @@ export interface Program {
   readonly output: number;
 }
 
-/** What {@link recordProgram} records. */
+/** A computation for {@link recordProgram}. */
 export interface Recordable {
   /** Parameters and buffers by name; they have no elements, being on the device `meta`. */
   readonly weights: ReadonlyMap<string, Tensor>;

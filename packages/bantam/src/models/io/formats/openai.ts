@@ -35,7 +35,7 @@ export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelCo
   };
   /** Number of different matches of the pattern's group. */
   const countOf = (pattern: RegExp): number =>
-    new Set([...weights.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+    new Set([...weights.keys()].flatMap((name) => pattern.exec(name)?.slice(1, 2) ?? [])).size;
   const width = dim('ln_final.weight', 0);
   return parseModelConfig({
     embedDim: dim('text_projection', 1),
