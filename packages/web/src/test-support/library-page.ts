@@ -12,6 +12,7 @@ export const libraryHtml = `<!doctype html>
   }
 </script>
 <script type="module">
+  globalThis.state = {};
   globalThis.bantam = await import('@bantam/web');
 </script>
 `;
@@ -19,4 +20,6 @@ export const libraryHtml = `<!doctype html>
 /** Functions of the page's window, which tests run there. */
 export interface LibraryWindow {
   readonly bantam: typeof Library;
+  /** Kept from one function to the next. */
+  readonly state: { clip?: Library.WebClip };
 }
