@@ -21,7 +21,7 @@ export const layers = [
   },
   { folder: 'data', holds: 'sources, decoding, augmentation, batches' },
   { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding files, search' },
-  { folder: 'export', holds: 'models as graphs of ONNX' },
+  { folder: 'export', holds: 'models as graphs of ONNX, and web pages of them' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
     folder: 'train',

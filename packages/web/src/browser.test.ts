@@ -194,6 +194,26 @@ describe('WebClip', { skip: withoutChromium }, () => {
   });
 });
 
+describe("the README's example", { skip: withoutChromium }, () => {
+  it('labels the image that is chosen', async () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+    const [, html = ''] = /```html\n(.*?)```/s.exec(readme) ?? [];
+    const server = await serveLibrary({ html, folders: { model: join(out, 'model') } });
+    const { page, foreign, errors } = await openPage(browser, server.url);
+    const buffer = await colorImage('blue', 3);
+    const answer = page.locator('pre', { hasText: 'probability' });
+    // The example listens once it has encoded its labels.
+    for (let tries = 0; tries < 100 && (await answer.count()) === 0; tries++) {
+      await page.setInputFiles('input', { name: 'blue.png', mimeType: 'image/png', buffer });
+      await answer.waitFor({ timeout: 500 }).catch(() => undefined);
+    }
+    const [first] = JSON.parse(String(await answer.textContent())) as { label: string }[];
+    assert.equal(first?.label, 'blue');
+    assert.deepEqual({ foreign, errors }, { foreign: [], errors: [] });
+    await server.close();
+  });
+});
+
 function largestGap(rows: readonly (readonly number[])[], expected: Float32Array): number {
   const values = rows.flat();
   assert.equal(values.length, expected.length);

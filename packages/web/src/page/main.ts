@@ -135,6 +135,8 @@ async function start(): Promise<void> {
     }
   });
 
+  // Somebody may have typed while the page was loading.
+  if (query.value.trim() !== '') search().catch(fail);
   const opened = await opening;
   byId('runtime', HTMLParagraphElement).textContent = describeRuntime(opened);
   if (searches === 0) say('Ready');
