@@ -63,7 +63,7 @@ const indexingExempt = [
   'packages/bantam/src/data/augment/{affine,blur,color,operations,tone}.ts',
   'packages/bantam/src/data/images/{decode,resample-window}.ts',
   'packages/web/src/{decode,prepare,vectors}.ts',
-  'packages/bantam/src/data/sources/tar.ts',
+  'packages/bantam/src/data/sources/shards/tar.ts',
   'packages/bantam/src/eval/{image-index,ranks}.ts',
   'packages/bantam/src/losses/assignment.ts',
   'packages/bantam/{src,test}/**/*.test.ts',

@@ -1,17 +1,9 @@
 /** Tensors in safetensors files. */
 import { writeFileAtomic } from './atomic-file.js';
-import { dtypeBytes, dtypeCode } from './dtype.js';
 import { TorchError } from './errors.js';
+import { mapFile, viewRegion } from './mapped-file.js';
 import { native } from './native.js';
-import { Operator } from './operator.js';
-import { zeros } from './ops/create.js';
-import { clone, narrow, reshape, viewAs } from './ops/shape.js';
-import {
-  encodeHeader,
-  inFileOrder,
-  readSafetensorsHeader,
-  type SafetensorsEntry,
-} from './safetensors-header.js';
+import { encodeHeader, inFileOrder, readSafetensorsHeader } from './safetensors-header.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
 
@@ -28,15 +20,6 @@ export interface LoadedSafetensors {
   metadata: Readonly<Record<string, string>>;
 }
 
-const fromFile = new Operator('aten::from_file');
-
-function view(file: Tensor, { dtype, shape, start, bytes }: SafetensorsEntry): Tensor {
-  if (bytes === 0) return zeros(shape, { dtype });
-  const raw = narrow(file, 0, start, bytes);
-  const aligned = start % dtypeBytes(dtype) === 0 ? raw : clone(raw);
-  return reshape(viewAs(aligned, dtype), shape);
-}
-
 /**
  * Opens a safetensors file. The tensors are views of the mapped file: nothing is read until it is
  * used, and writing to a tensor changes memory only, never the file.
@@ -46,8 +29,8 @@ function view(file: Tensor, { dtype, shape, start, bytes }: SafetensorsEntry): T
 export function loadSafetensors(path: string): LoadedSafetensors {
   const { entries, metadata, fileBytes } = readSafetensorsHeader(path);
   const tensors = scope(() => {
-    const file = fromFile.tensor(path, false, fileBytes, dtypeCode('uint8'));
-    return new Map([...entries].map(([name, entry]) => [name, view(file, entry)]));
+    const file = mapFile(path, fileBytes);
+    return new Map([...entries].map(([name, entry]) => [name, viewRegion(file, entry)]));
   });
   return { tensors, metadata };
 }

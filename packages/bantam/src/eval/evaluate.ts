@@ -1,6 +1,12 @@
 import { at } from '../base/at.js';
-import { reshape, scope, type Tensor } from '@bantam/torch';
-import { openSource, type LabelSet, type OpenSourceOptions, type Source } from '../data/index.js';
+import { cat, reshape, scope, split, type Tensor } from '@bantam/torch';
+import {
+  openSource,
+  type LabelSet,
+  type OpenSourceOptions,
+  type Prompts,
+  type Source,
+} from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
 import { didYouMean } from '../base/did-you-mean.js';
@@ -17,7 +23,7 @@ import { encodeTexts, type EncodeOptions } from './encode.js';
 import { answersAll, queryHits, type AnsweredQuery, type QueryRank } from './query-hits.js';
 import type { Scores } from './scores.js';
 import { retrieval } from './retrieval.js';
-import { fillTemplate, resolveTemplates } from './templates.js';
+import { classPrompts, withClasses } from './own-prompts.js';
 import { classifierWeights, zeroShot } from './zero-shot.js';
 
 export const evalTasks = ['zero-shot', 'retrieval'] as const;
@@ -61,8 +67,13 @@ export interface EvaluateOptions
   extends Omit<EmbedSourceOptions, 'onProgress' | 'quarantine'>, OpenSourceOptions {
   /** All by default; zero-shot only where a source has classes. */
   readonly tasks?: readonly EvalTask[];
-  /** Prompts or the name of a list, see {@link resolveTemplates}; the source's own by default. */
-  readonly templates?: string | readonly string[];
+  /**
+   * Prompts for all classes or for each, or the name of a list, see {@link classPrompts}; the source's
+   * own by default.
+   */
+  readonly templates?: string | Prompts;
+  /** Classes in place of the data's own, see {@link withClasses}. */
+  readonly classes?: readonly string[];
   /** Searches to judge on every data set that holds an answer to each of them. None by default. */
   readonly queries?: readonly AnsweredQuery[];
   readonly onProgress?: (progress: EmbedProgress & { dataset: string }) => void;
@@ -133,7 +144,8 @@ async function classify(
 ): Promise<EvaluationResult[]> {
   const { image, keys, records, quarantined } = embeddings;
   const results: EvaluationResult[] = [];
-  for (const [name, labelSet] of Object.entries(source.labelSets)) {
+  for (const [name, own] of Object.entries(source.labelSets)) {
+    const labelSet = classifiers.classified(own);
     const { classes } = labelSet;
     const labels = records.map((record) => at(labelSet.labels, record));
     const weights = await classifiers.weights(labelSet);
@@ -216,21 +228,35 @@ class ClassifierCache {
     readonly options: EvaluateOptions,
   ) {}
 
+  /** A classification with the classes of the options, if they have some. */
+  classified(labelSet: LabelSet): LabelSet {
+    const { classes } = this.options;
+    return classes === undefined ? labelSet : withClasses(labelSet, classes);
+  }
+
   async weights({ classes, templates: own }: LabelSet): Promise<Tensor> {
-    const templates = resolveTemplates(this.options.templates ?? own);
-    const name = JSON.stringify([classes, templates]);
-    const weights = this.#made.get(name) ?? (await this.#make(classes, templates));
+    const prompts = classPrompts(classes, this.options.templates ?? own);
+    const name = JSON.stringify([classes, prompts]);
+    const weights = this.#made.get(name) ?? (await this.#make(prompts));
     this.#made.set(name, weights);
     return weights;
   }
 
-  async #make(classes: readonly string[], templates: readonly string[]): Promise<Tensor> {
-    const prompts = classes.flatMap((name) =>
-      templates.map((template) => fillTemplate(template, name)),
+  async #make(prompts: readonly (readonly string[])[]): Promise<Tensor> {
+    const features = await encodeTexts(this.loaded, prompts.flat(), encodeOptions(this.options));
+    const counts = prompts.map(({ length }) => length);
+    const isEven = counts.every((count) => count === counts[0]);
+    const { embedDim } = this.loaded.config;
+    // Classes may have different numbers of prompts.
+    const weights = scope(() =>
+      isEven
+        ? classifierWeights(reshape(features, [counts.length, at(counts, 0), embedDim]))
+        : cat(
+            split(features, counts).map((own) =>
+              classifierWeights(reshape(own, [1, -1, embedDim])),
+            ),
+          ),
     );
-    const features = await encodeTexts(this.loaded, prompts, encodeOptions(this.options));
-    const shape = [classes.length, templates.length, this.loaded.config.embedDim];
-    const weights = scope(() => classifierWeights(reshape(features, shape)));
     features.dispose();
     return weights;
   }

@@ -29,10 +29,10 @@ export interface InferenceModel {
  * @throws BantamError as {@link loadModel}.
  */
 export async function loadForInference(
-  directory: string,
+  name: string,
   { precision = 'fp32', ...options }: LoadModelOptions & { precision?: InferencePrecision } = {},
 ): Promise<InferenceModel> {
-  const loaded = await loadModel(directory, { fused: true, ...options });
+  const loaded = await loadModel(name, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
   prepackModel(loaded.model, dtype);

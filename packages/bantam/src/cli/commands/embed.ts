@@ -1,8 +1,8 @@
-import { dirname, relative } from 'node:path';
 import type { Command } from 'commander';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES, storedName } from '../model-names.js';
 import { Progress } from '../progress.js';
 
 interface EmbedFlags extends PrecisionFlags {
@@ -16,7 +16,7 @@ export function addEmbed(program: Command): void {
   const command = program
     .command('embed')
     .description('write the image and text embeddings of a data set to a file')
-    .requiredOption('--model <dir>', 'model directory')
+    .requiredOption('--model <name>', MODEL_NAMES)
     .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
     .addOption(precisionOption());
@@ -35,8 +35,7 @@ export function addEmbed(program: Command): void {
         precision,
         onProgress: showEmbedding(progress),
       });
-      // Relative to the file, so that both can move together.
-      saveEmbeddings(out, embedded, { spec: data, model: relative(dirname(out), model) });
+      saveEmbeddings(out, embedded, { spec: data, model: await storedName(model, out) });
       const { keys, quarantined } = embedded;
       disposeEmbeddings(embedded);
       const { embedDim } = loaded.config;

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { DataRecord } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
+import { fetchModel, MODEL_NAMES, namedModel } from '../model-names.js';
+import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 
 interface SearchFlags {
@@ -23,7 +25,7 @@ export function addSearch(program: Command): void {
     .description('find the images that match a text best')
     .argument('<query...>', 'text to search for')
     .option('--index <file.safetensors>', 'embeddings written by bantam embed', defaultIndex)
-    .option('--model <dir>', 'model directory (default: the model of the index)')
+    .option('--model <name>', `${MODEL_NAMES} (default: the model of the index)`)
     .option('--top <n>', 'number of images to find', positiveInteger, 8);
   examples(command, [
     'bantam search "happy cat"',
@@ -40,8 +42,9 @@ export function addSearch(program: Command): void {
     if (model === undefined && embedder === undefined) {
       throw new BantamError(`${path} does not say which model made it; name it with --model.`);
     }
-    const directory = model ?? resolve(dirname(path), embedder ?? '');
-    const { loaded } = await loadForInference(directory);
+    const name = model ?? (await namedModel(embedder ?? '', path));
+    await fetchModel(name, new Progress());
+    const { loaded } = await loadForInference(name);
     const query = words.join(' ');
     const [hits = []] = await search(loaded, index, [query], { k: top });
     const records = await recordsOf(spec, new Set(hits.map(({ key }) => key)));
