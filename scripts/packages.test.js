@@ -123,7 +123,7 @@ describe('the packages, packed and installed in an empty project', () => {
   it('have a browser library that needs neither Bantam nor Node', async () => {
     const compiler = join(root, 'node_modules/typescript/bin/tsc');
     writeFileSync(join(project, 'web.ts'), `export * from '@bantam/web';\n`);
-    const options = ['--strict', '--module', 'nodenext', '--target', 'es2022',];
+    const options = ['--strict', '--module', 'nodenext', '--target', 'es2022'];
     const { code, stdout } = await node([compiler, ...options, '--listFilesOnly', 'web.ts']);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /@bantam\/web\/dist\/index\.d\.ts/);

@@ -49,7 +49,7 @@ export interface Logits {
 /** Number formats of an exported model. */
 export type ModelDtype = 'fp32' | 'fp16' | 'q8';
 
-/** Where a model computes. */
+/** The runtime of a model. */
 export type Backend = 'wasm' | 'webgpu';
 
 export interface RuntimeOptions {

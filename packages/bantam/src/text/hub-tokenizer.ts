@@ -131,7 +131,7 @@ const DEFAULT_CONTEXT = 77;
 /** Hugging Face writes 1e30 for "no limit"; no text tower has a context beyond this. */
 const LONGEST_CONTEXT = 1 << 20;
 
-/** What the files say, or an option in its place. */
+/** Context length and cleaning of the files, or those given in their place. */
 export function settingsOf(
   { tokenizer, config }: TokenizerFiles,
   given: Partial<HubTokenizerOptions> = {},

@@ -64,7 +64,7 @@ function checkIds(file: string, { added_tokens: added = [], model }: Partial<Tok
   }
 }
 
-/** What a tokenizer's files hold, as parsed; undefined for those that are not there. */
+/** Parsed contents of a tokenizer's files; undefined for those that are not there. */
 export interface TokenizerDocuments {
   /** Name of the `tokenizer.json`, for errors. */
   readonly file: string;
