@@ -1,14 +1,19 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  createModel,
+  disposeEmbeddings,
+  embedSource,
+  loadForInference,
   modelConfig,
   openSource,
-  embedSource,
-  disposeEmbeddings,
-  loadForInference,
   saveEmbeddings,
+  saveModel,
   train,
+  trainTokenizer,
 } from 'bantam';
+import { preprocessFor, withChanges } from 'bantam/experimental';
+import { RandomStreams } from '@bantam/torch';
 import sharp from 'sharp';
 
 /** A class of images for each, by a plain color: its red, green and blue. */
@@ -22,7 +27,7 @@ const colors = {
 } as const;
 
 export type Color = keyof typeof colors;
-export const colorNames: readonly string[] = Object.keys(colors);
+const colorNames: readonly string[] = Object.keys(colors);
 
 /** A file of an image of nearly that color, larger than the model's and not square. */
 export function colorImage(color: Color, shade: number): Promise<Buffer> {
@@ -43,8 +48,14 @@ export interface ColorModel {
   readonly data: string;
 }
 
-/** Trains a model on images of six colors in a few seconds, and embeds the images. */
-export async function makeColorModel(folder: string): Promise<ColorModel> {
+const config = modelConfig('ViT-Pico-8-64', {
+  embedDim: 16,
+  vision: { imageSize: 16, patchSize: 8, width: 32, headWidth: 8, layers: 2 },
+  text: { width: 32, heads: 2, layers: 1 },
+});
+const vocabulary = { vocabSize: 600, contextLength: 16 };
+
+async function writeImages(folder: string): Promise<string> {
   const images = join(folder, 'images');
   for (const color of Object.keys(colors) as Color[]) {
     mkdirSync(join(images, color), { recursive: true });
@@ -52,25 +63,43 @@ export async function makeColorModel(folder: string): Promise<ColorModel> {
       writeFileSync(join(images, color, `${shade + 50}.png`), await colorImage(color, shade));
     }
   }
-  const data = `folder:${images}`;
-  const run = join(folder, 'run');
-  await train({
-    model: modelConfig('ViT-Pico-8-64', {
-      embedDim: 16,
-      vision: { imageSize: 16, patchSize: 8, width: 32, headWidth: 8, layers: 2 },
-      text: { width: 32, heads: 2, layers: 1 },
-    }),
-    data,
-    out: run,
-    budget: '1200samples',
-    train: { batchSize: 12, workers: 0, precision: 'fp32', lr: 3e-3 },
-    tokenizer: { vocabSize: 600, contextLength: 16 },
-  });
-  const model = join(run, 'model');
+  return `folder:${images}`;
+}
+
+async function embedImages(folder: string, model: string, data: string): Promise<ColorModel> {
   const index = join(folder, 'index.safetensors');
   const { loaded } = await loadForInference(model);
   const embedded = await embedSource(loaded, await openSource(data));
   saveEmbeddings(index, embedded, { spec: data, model });
   disposeEmbeddings(embedded);
   return { model, index, data };
+}
+
+/** Trains a model on images of six colors in a few seconds, and embeds the images. */
+export async function makeColorModel(folder: string): Promise<ColorModel> {
+  const data = await writeImages(folder);
+  const run = join(folder, 'run');
+  await train({
+    model: config,
+    data,
+    out: run,
+    budget: '1200samples',
+    train: { batchSize: 12, workers: 0, precision: 'fp32', lr: 3e-3 },
+    tokenizer: vocabulary,
+  });
+  return embedImages(folder, join(run, 'model'), data);
+}
+
+/** The same with random weights, for tests in which the model's answers do not matter. */
+export async function makeUntrainedModel(folder: string): Promise<ColorModel> {
+  const data = await writeImages(folder);
+  const tokenizer = trainTokenizer(colorNames, vocabulary);
+  const { vocabSize, contextLength } = tokenizer;
+  const sized = withChanges(config, { text: { vocabSize, contextLength } });
+  const generator = new RandomStreams({ seed: 5 }).get('init');
+  using model = createModel(sized, { generator });
+  const directory = join(folder, 'model');
+  const preprocess = preprocessFor(sized.vision.imageSize);
+  await saveModel(directory, { config: sized, model, tokenizer, preprocess });
+  return embedImages(folder, directory, data);
 }

@@ -4,7 +4,12 @@ import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
 import { isObject } from '../../base/schema.js';
 import { writeJson } from '../../models/index.js';
-import { MANIFEST, MANIFEST_FORMAT, type ExportManifest } from '../directory/manifest.js';
+import {
+  MANIFEST,
+  MANIFEST_FORMAT,
+  type ExportedFiles,
+  type ExportManifest,
+} from '../directory/manifest.js';
 import { exportOnnx, type ExportOnnxOptions } from '../export-onnx.js';
 import type { ExportPrecision } from '../model-graph.js';
 
@@ -65,14 +70,21 @@ async function copyExported(
   await writeJson(join(folder, MANIFEST), { ...manifest, precisions: Object.fromEntries(kept) });
 }
 
+/** Files of a precision, of which a page has all but `both`. */
+type WebFiles = Omit<ExportedFiles, 'both'> & Partial<Pick<ExportedFiles, 'both'>>;
+
 /** Removes the graphs of both towers in one, and their mention in the manifest. */
 async function dropJoint(folder: string): Promise<WebManifest> {
   const path = join(folder, MANIFEST);
   const manifest = (await readJson(path, 'model')) as ExportManifest;
   const { image, text } = manifest.graphs;
   const precisions: Record<string, unknown> = {};
-  for (const [name, { both, bytes, ...files }] of Object.entries(manifest.precisions)) {
-    for (const file of [both, `${both}_data`]) await rm(join(folder, file), { force: true });
+  for (const [name, exported] of Object.entries(manifest.precisions)) {
+    // A page's model, which may be exported again, has no such graph.
+    const { both, bytes, ...files }: WebFiles = exported;
+    if (both !== undefined) {
+      for (const file of [both, `${both}_data`]) await rm(join(folder, file), { force: true });
+    }
     precisions[name] = { ...files, bytes: { image: bytes.image, text: bytes.text } };
   }
   await writeJson(path, { ...manifest, graphs: { image, text }, precisions });
