@@ -20,9 +20,17 @@ export const layers = [
       'functions of features: contrastive, sigmoid, self-supervised, global, distillation, matching',
   },
   { folder: 'data', holds: 'sources, decoding, augmentation, batches' },
-  { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding files, search' },
+  { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding' },
+  {
+    folder: 'search',
+    holds: 'collections of vectors on disk, exact and approximate search, queries, duplicates',
+  },
   { folder: 'export', holds: 'models as graphs of ONNX, and web pages of them' },
   { folder: 'captioning', holds: 'captions written by models' },
+  {
+    folder: 'scoring',
+    holds: 'scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates',
+  },
   {
     folder: 'train',
     holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
@@ -30,5 +38,6 @@ export const layers = [
   { folder: 'machine', holds: 'what this computer is and how fast it multiplies matrices' },
   { folder: 'report', holds: 'HTML reports' },
   { folder: 'quickstart', holds: 'data, training, evaluation and report in one call' },
+  { folder: 'serve', holds: 'the HTTP server: embeddings, classification, search' },
   { folder: 'cli', holds: 'commands: they parse, call the library, print' },
 ];

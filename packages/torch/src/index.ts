@@ -8,7 +8,7 @@ export { TorchError } from './errors.js';
 export { at, dims } from './at.js';
 export * from './dtype.js';
 export * from './machine.js';
-export { mapFile, viewRegion, type FileRegion } from './mapped-file.js';
+export { mapFile, mapTensor, viewRegion, type FileRegion } from './mapped-file.js';
 export * from './profiling.js';
 export { nearest } from './nearest.js';
 export * from './nn/index.js';

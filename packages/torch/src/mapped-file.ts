@@ -3,6 +3,7 @@ import { dtypeBytes, dtypeCode, type DType } from './dtype.js';
 import { Operator } from './operator.js';
 import { zeros } from './ops/create.js';
 import { clone, narrow, reshape, viewAs } from './ops/shape.js';
+import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
 
 /** Elements that are in a file one after the other, in row-major order. */
@@ -32,4 +33,19 @@ export function viewRegion(file: Tensor, { dtype, shape, start, bytes }: FileReg
   const raw = narrow(file, 0, start, bytes);
   const aligned = start % dtypeBytes(dtype) === 0 ? raw : clone(raw);
   return reshape(viewAs(aligned, dtype), shape);
+}
+
+/**
+ * A tensor whose elements are those of a file, from its start: a view of the mapped file, of which the
+ * system may drop what was read when memory is short.
+ *
+ * @throws libtorch's error if the file is missing or too short.
+ */
+export function mapTensor(
+  path: string,
+  { dtype, shape }: Pick<FileRegion, 'dtype' | 'shape'>,
+): Tensor {
+  const bytes = shape.reduce((product, length) => product * length, dtypeBytes(dtype));
+  if (bytes === 0) return zeros(shape, { dtype });
+  return scope(() => viewRegion(mapFile(path, bytes), { dtype, shape, start: 0, bytes }));
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { saveSafetensors, tensor } from '@bantam/torch';
-import { openEmbeddings } from 'bantam';
+import { openIndex } from 'bantam';
 import { readIndex } from './index-file.js';
 import { normalized } from './vectors.js';
 
@@ -24,7 +24,7 @@ describe('readIndex', () => {
     return readFileSync(path);
   }
 
-  it('finds what Bantam finds, with the same scores', () => {
+  it('finds what Bantam finds, with the same scores', async () => {
     const rows = Array.from({ length: 40 }, (_, i) => [
       ...normalized([Math.sin(i), Math.cos(2 * i), Math.sin(3 * i + 1), i / 40]),
     ]);
@@ -33,9 +33,18 @@ describe('readIndex', () => {
       rows.map((_, i) => `image-${i}`),
     );
     const query = normalized([0.3, -0.2, 0.9, 0.1]);
-    const own = openEmbeddings(join(folder, 'index.safetensors')).index;
+    const own = await openIndex(join(folder, 'index.safetensors'));
     const index = readIndex(bytes, 'index.safetensors');
-    assert.deepEqual(index.nearest(query, 7), own.nearest(query, 7));
+    const queries = [[{ kind: 'text', vector: query }]] as const;
+    const [wanted = []] = await own.search({ queries, k: 7 });
+    const found = index.nearest(query, 7);
+    assert.deepEqual(
+      found.map(({ key, row }) => [key, row]),
+      wanted.map(({ key, row }) => [key, row]),
+    );
+    for (const [rank, { score }] of found.entries()) {
+      assert.ok(Math.abs(score - Number(wanted[rank]?.score)) < 1e-6);
+    }
     assert.deepEqual([index.size, index.width], [40, 4]);
   });
 

@@ -1,5 +1,6 @@
-import { BantamError, ImageIndex } from 'bantam/portable';
+import { BantamError } from 'bantam/portable';
 import { fetchBytes, type OnDownload } from './fetch-files.js';
+import { ImageIndex } from './image-index.js';
 import type { SearchIndex } from './types.js';
 
 interface Described {

@@ -3,12 +3,15 @@ import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
+import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
+import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
@@ -37,7 +40,10 @@ export function createProgram(): Command {
     addTrain,
     addEval,
     addEmbed,
+    addIndex,
     addSearch,
+    addServe,
+    addDuplicates,
     addExport,
   ])
     add(program);

@@ -1,4 +1,3 @@
-import { dirname, relative, resolve } from 'node:path';
 import type { ModelLocation, PullEvent } from '../models/index.js';
 import { formatBytes } from './output.js';
 import { formatFraction, type Progress } from './progress.js';
@@ -46,16 +45,4 @@ function showPull(progress: Progress): (event: PullEvent) => void {
       progress.note(`${event.reason}; another attempt in ${Math.ceil(event.seconds)} s.`);
     }
   };
-}
-
-/** A model's name as a file stores it: paths relative to the file, so that both can move together. */
-export async function storedName(name: string, file: string): Promise<string> {
-  const { isModelPath } = await import('../models/index.js');
-  return isModelPath(name) ? relative(dirname(file), name) : name;
-}
-
-/** The model that {@link storedName} stored. */
-export async function namedModel(stored: string, file: string): Promise<string> {
-  const { isModelPath } = await import('../models/index.js');
-  return isModelPath(stored) ? resolve(dirname(file), stored) : stored;
 }

@@ -45,6 +45,15 @@ export function atLeastZero(text: string): number {
   return value;
 }
 
+/** Reads an option's value as any number. */
+export function finiteNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('It must be a number');
+  }
+  return value;
+}
+
 /** Adds the `name=value` of a repeatable option to those before it. */
 export function namedValues(
   pair: string,

@@ -49,7 +49,7 @@ export async function embedSource(
   options: EmbedSourceOptions = {},
 ): Promise<Embeddings> {
   const { captions: which = 'first', onProgress } = options;
-  const images = await embedImages(loaded, source, options);
+  const images = await embedAllImages(loaded, source, options);
   const rowOf = new Map<string, number>();
   const captionsOf = Array.from(images.records, (index) => {
     const { captions } = source.record(index);
@@ -74,33 +74,71 @@ export function disposeEmbeddings({ image, text }: Embeddings): void {
   text.dispose();
 }
 
-async function embedImages(
+/** Features of consecutive images. */
+export interface ImageFeatures {
+  /** Records of the source, in order; broken images are left out. */
+  readonly indices: Int32Array;
+  /** A row of length 1 for each of them. */
+  readonly features: Float32Array;
+}
+
+export interface EmbedImagesOptions extends EncodeOptions {
+  /** The records to embed; all by default. */
+  readonly indices?: ArrayLike<number>;
+  /** Counts broken images. */
+  readonly quarantine: Quarantine;
+}
+
+/** Embeds images of a source batch by batch; the next batch is being read meanwhile. */
+export async function* embedImages(
+  loaded: Pick<LoadedModel, 'model' | 'preprocess'>,
+  source: Source,
+  { indices, quarantine, batchSize = 64, ...options }: EmbedImagesOptions,
+): AsyncGenerator<ImageFeatures, void, undefined> {
+  const { preprocess } = loaded;
+  const chosen = indices === undefined ? {} : { indices };
+  const batches = evalBatches(source, { preprocess, batchSize, quarantine, ...chosen });
+  let next = batches.next();
+  for (;;) {
+    const { done, value: batch } = await next;
+    if (done === true) return;
+    next = batches.next();
+    // A failure of the next batch is thrown where it is awaited.
+    next.catch(() => undefined);
+    const { images, size, height, width } = batch;
+    const features = encodePixels(
+      loaded,
+      { pixels: images, shape: [size, height, width, 3] },
+      options,
+    );
+    yield { indices: batch.indices, features };
+  }
+}
+
+async function embedAllImages(
   loaded: LoadedModel,
   source: Source,
   options: EmbedSourceOptions,
 ): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
-  const { batchSize = 64, quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
-  const { preprocess } = loaded;
+  const { quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
   const width = loaded.config.embedDim;
   const records = new Int32Array(source.size);
   const features = new Float32Array(source.size * width);
-  const keys: string[] = [];
-  for await (const batch of evalBatches(source, { preprocess, batchSize, quarantine })) {
-    const { images, size, height, width: columns } = batch;
-    const rows = { pixels: images, shape: [size, height, columns, 3] } as const;
-    records.set(batch.indices, keys.length);
-    features.set(encodePixels(loaded, rows, options), keys.length * width);
-    keys.push(...batch.records.map(({ key }) => key));
-    onProgress?.({ stage: 'images', done: keys.length, total: source.size });
+  let count = 0;
+  for await (const batch of embedImages(loaded, source, { ...options, quarantine })) {
+    records.set(batch.indices, count);
+    features.set(batch.features, count * width);
+    count += batch.indices.length;
+    onProgress?.({ stage: 'images', done: count, total: source.size });
     await setImmediate();
   }
-  const count = keys.length;
   if (count === 0) {
     throw new BantamError(`No image of "${source.spec}" can be read; check the files.`);
   }
+  const read = records.slice(0, count);
   return {
-    records: records.slice(0, count),
-    keys,
+    records: read,
+    keys: Array.from(read, (index) => source.record(index).key),
     image: fromTypedArray(features.subarray(0, count * width), { shape: [count, width] }),
     quarantined: quarantine.samples,
   };

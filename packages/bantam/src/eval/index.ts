@@ -1,20 +1,17 @@
-/** Evaluation: zero-shot classification, retrieval, embedding, search. */
+/** Evaluation: zero-shot classification, retrieval, embedding. */
 export { confusions, type Confusion, type ConfusionsInput } from './confusions.js';
 export { retrievalChance, type RetrievalChance } from './chance.js';
 export { evalDatasets, type DatasetKind, type EvalDataset } from './datasets.js';
 export {
   disposeEmbeddings,
+  embedImages,
   embedSource,
+  type EmbedImagesOptions,
   type Embeddings,
   type EmbedProgress,
   type EmbedSourceOptions,
+  type ImageFeatures,
 } from './embed.js';
-export {
-  openEmbeddings,
-  saveEmbeddings,
-  type EmbeddingFile,
-  type SaveEmbeddingsOptions,
-} from './embedding-file.js';
 export {
   encodePixels,
   encodeTexts,
@@ -35,7 +32,6 @@ export {
   type InferenceModel,
   type InferencePrecision,
 } from './load-for-inference.js';
-export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
 export {
   answersAll,
   queryHits,
@@ -46,7 +42,6 @@ export {
 export type { Scores } from './scores.js';
 export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
 export { retrieval, type RetrievalInput } from './retrieval.js';
-export { search, type SearchOptions } from './search.js';
 export {
   formatMetric,
   formatTable,

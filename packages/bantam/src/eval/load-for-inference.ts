@@ -18,6 +18,8 @@ export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
 
 /** A model, and the `precision` that `EncodeOptions` is to have with it. */
 export interface InferenceModel {
+  /** The name that it was loaded by. */
+  readonly name: string;
   readonly loaded: LoadedModel;
   readonly precision: FloatDType;
 }
@@ -37,5 +39,5 @@ export async function loadForInference(
   if (precision === 'int8') quantizeModel(loaded.model);
   prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
-  return { loaded, precision: dtype };
+  return { name, loaded, precision: dtype };
 }

@@ -2,12 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   createModel,
-  disposeEmbeddings,
-  embedSource,
+  embedToFile,
   loadForInference,
   modelConfig,
   openSource,
-  saveEmbeddings,
   saveModel,
   train,
   trainTokenizer,
@@ -68,10 +66,7 @@ async function writeImages(folder: string): Promise<string> {
 
 async function embedImages(folder: string, model: string, data: string): Promise<ColorModel> {
   const index = join(folder, 'index.safetensors');
-  const { loaded } = await loadForInference(model);
-  const embedded = await embedSource(loaded, await openSource(data));
-  saveEmbeddings(index, embedded, { spec: data, model });
-  disposeEmbeddings(embedded);
+  await embedToFile(await loadForInference(model), await openSource(data), index);
   return { model, index, data };
 }
 

@@ -1,15 +1,16 @@
 import { copyFile, cp, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { fromTypedArray, saveSafetensors, scope } from '@bantam/torch';
+import { fromTypedArray, indexSelect, saveSafetensors, scope } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
-import { genericTemplates, openEmbeddings, type EmbeddingFile } from '../../eval/index.js';
-import { writeFolder } from '../../models/index.js';
+import { genericTemplates } from '../../eval/index.js';
+import { loadModel, writeFolder } from '../../models/index.js';
+import { identifyModel, openStore, type VectorStore } from '../../search/index.js';
 import { requireFree } from '../export-onnx.js';
 import type { ExportPrecision } from '../model-graph.js';
 import { describeIndex, type DescribedIndex } from './index-items.js';
 import { loadPagePackage, type PagePackage } from './page-package.js';
-import { writeWebModel } from './web-model.js';
+import { isExported, writeWebModel } from './web-model.js';
 
 /** State of an export for the web. */
 export interface WebProgress {
@@ -28,7 +29,7 @@ export interface ExportWebOptions {
   readonly merges?: string;
   /** Replace an earlier export. Default false. */
   readonly force?: boolean;
-  /** File that `bantam embed` wrote, of the images to search. Default: only images that users add. */
+  /** Index of `bantam index` or file of `bantam embed`, of the images to search. Default: only images that users add. */
   readonly index?: string;
   /** Folder of the index's images, if the source that was embedded is gone. */
   readonly images?: string;
@@ -72,10 +73,29 @@ export async function exportWeb(
   out: string,
   options: ExportWebOptions = {},
 ): Promise<WebExport> {
-  const { precisions = ['q8'], force = false, onProgress } = options;
+  const { precisions = ['q8'], force = false } = options;
   await requireFree(out, force);
   const page = await loadPagePackage();
-  const file = options.index === undefined ? undefined : openEmbeddings(options.index);
+  const store = options.index === undefined ? undefined : await openStore(options.index);
+  try {
+    return await writePage({ model, out, page, store, options: { ...options, precisions } });
+  } finally {
+    store?.close();
+  }
+}
+
+interface PageParts {
+  readonly model: string;
+  readonly out: string;
+  readonly page: PagePackage;
+  /** Images to search. */
+  readonly store: VectorStore | undefined;
+  readonly options: ExportWebOptions & { readonly precisions: readonly ExportPrecision[] };
+}
+
+async function writePage({ model, out, page, store, options }: PageParts): Promise<WebExport> {
+  const { precisions, onProgress } = options;
+  await requireSameModel(model, store, options);
   const results: WebExport[] = [];
   await writeFolder(
     out,
@@ -86,8 +106,8 @@ export async function exportWeb(
         precisions,
         onProgress: ({ detail }) => onProgress?.({ stage: 'model', detail }),
       });
-      requireSameWidth(file, embedDim, options);
-      const described = file === undefined ? null : await writeIndex(file, draft, options);
+      requireSameWidth(store, embedDim, options);
+      const described = store === undefined ? null : await writeIndex(store, draft, options);
       await copyPage(page, draft);
       await writeFile(join(draft, 'page.json'), pageJson(options, described));
       results.push({
@@ -102,34 +122,52 @@ export async function exportWeb(
   return at(results, 0);
 }
 
+/** @throws BantamError if the index knows its model, and it is another than the directory's. */
+async function requireSameModel(
+  name: string,
+  store: VectorStore | undefined,
+  { index = '', merges }: ExportWebOptions,
+): Promise<void> {
+  const { hash, path } = store?.model ?? {};
+  // An exported directory has no weights by which a model is known.
+  if (hash === undefined || (await isExported(name))) return;
+  const loaded = await loadModel(name, merges === undefined ? {} : { merges });
+  using model = loaded.model;
+  const own = await identifyModel({ name, loaded: { ...loaded, model }, precision: 'float32' });
+  if (own.hash === hash) return;
+  throw new BantamError(
+    `${index} was embedded with another model${path === undefined ? '' : ` (${path})`} than ${name}; export that model, or embed the images with this one.`,
+  );
+}
+
 function requireSameWidth(
-  file: EmbeddingFile | undefined,
+  store: VectorStore | undefined,
   embedDim: number,
   { index = '' }: ExportWebOptions,
 ): void {
-  if (file === undefined || file.index.width === embedDim) return;
+  if (store === undefined || store.images.dim(1) === embedDim) return;
   throw new BantamError(
-    `${index} has ${file.index.width} dimensions and the model ${embedDim}; embed the images with this model.`,
+    `${index} has ${store.images.dim(1)} dimensions and the model ${embedDim}; embed the images with this model.`,
   );
 }
 
 async function writeIndex(
-  file: EmbeddingFile,
+  store: VectorStore,
   folder: string,
   { images, onProgress }: ExportWebOptions,
 ): Promise<DescribedIndex> {
   await mkdir(join(folder, 'index'));
-  const described = await describeIndex(file, folder, {
+  const described = await describeIndex(store, folder, {
     ...(images !== undefined && { images }),
     onProgress: (done, total) =>
       onProgress?.({ stage: 'thumbnails', detail: `${done} of ${total}` }),
   });
   await writeFile(join(folder, 'index', 'items.json'), JSON.stringify(described.items));
-  const { index } = file;
+  const rows = BigInt64Array.from(store.records(), ([row]) => BigInt(row));
   scope(() => {
-    const image = fromTypedArray(index.features, { shape: [index.size, index.width] });
+    const image = indexSelect(store.images, 0, fromTypedArray(rows));
     saveSafetensors(join(folder, 'index', 'embeddings.safetensors'), new Map([['image', image]]), {
-      metadata: { keys: JSON.stringify(index.keys) },
+      metadata: { keys: JSON.stringify(described.items.map(({ key }) => key)) },
     });
   });
   return described;

@@ -9,7 +9,7 @@ import {
   type LicenceNotice,
   type Source,
 } from '../../data/index.js';
-import type { EmbeddingFile } from '../../eval/index.js';
+import type { IndexRecord, VectorStore } from '../../search/index.js';
 
 /** An image of the index as the page shows it; `@bantam/web` reads a list of these. */
 export interface IndexItem {
@@ -43,29 +43,31 @@ const atOnce = 4;
 
 /** Writes a thumbnail of each image of an index, and says what the page shows beside it. */
 export async function describeIndex(
-  { index, spec }: EmbeddingFile,
+  { spec, ...store }: VectorStore,
   folder: string,
   { images, onProgress }: DescribeIndexOptions = {},
 ): Promise<DescribedIndex> {
   const source = await openImages(spec, images);
-  const records = recordsByKey(source, new Set(index.keys));
-  const items: IndexItem[] = new Array<IndexItem>(index.size);
+  const rows = Array.from(store.records(), ([, record]) => record);
+  const records = recordsByKey(source, new Set(rows.map(({ key }) => key)));
+  const items: IndexItem[] = new Array<IndexItem>(rows.length);
   const missing: string[] = [];
-  const rows = index.keys.entries();
+  const queue = rows.entries();
   let done = 0;
   const worker = async (): Promise<void> => {
-    for (const [row, key] of rows) {
+    for (const [row, indexed] of queue) {
+      const { key } = indexed;
       const record = records.get(key);
-      const caption = record === undefined ? key : captionOf(source, record, key);
+      const caption = captionOf(indexed, source, record);
       const path = `thumbnails/${Math.floor(row / perFolder)}/${row % perFolder}.webp`;
       const isWritten =
         record !== undefined && (await writeThumbnail(source, record, join(folder, path)));
       if (!isWritten) missing.push(key);
       items[row] = { key, caption, image: isWritten ? path : null };
-      onProgress?.(++done, index.size);
+      onProgress?.(++done, rows.length);
     }
   };
-  for (let first = 0; first < index.size; first += perFolder) {
+  for (let first = 0; first < rows.length; first += perFolder) {
     await mkdir(join(folder, `thumbnails/${first / perFolder}`), { recursive: true });
   }
   await Promise.all(Array.from({ length: atOnce }, worker));
@@ -99,9 +101,15 @@ function recordsByKey(source: Source, wanted: ReadonlySet<string>): Map<string, 
   return found;
 }
 
-function captionOf(source: Source, record: number, key: string): string {
-  const [caption] = source.record(record).captions;
-  return caption ?? key;
+/** The caption of the index, else that of the source, else the key. */
+function captionOf(
+  { caption, key }: IndexRecord,
+  source: Source,
+  record: number | undefined,
+): string {
+  if (caption !== undefined) return caption;
+  const [first] = record === undefined ? [] : source.record(record).captions;
+  return first ?? key;
 }
 
 /** @returns whether the image could be read. */

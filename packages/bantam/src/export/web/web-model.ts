@@ -36,7 +36,8 @@ export async function writeWebModel(
   return dropJoint(folder);
 }
 
-async function isExported(source: string): Promise<boolean> {
+/** True if a directory is what `bantam export --to onnx` makes of a model. */
+export async function isExported(source: string): Promise<boolean> {
   const manifest = await readJson(join(source, MANIFEST), 'model').catch(() => undefined);
   return isObject(manifest) && manifest.format === MANIFEST_FORMAT;
 }

@@ -1,14 +1,5 @@
-import { at } from '../base/at.js';
-import { BantamError } from '../base/errors.js';
-
-/** An image that a search found. */
-export interface Hit {
-  readonly key: string;
-  /** Cosine of the angle between query and image. */
-  readonly score: number;
-  /** Row of the image in the index. */
-  readonly row: number;
-}
+import { at, BantamError } from 'bantam/portable';
+import type { SearchHit, SearchIndex } from './types.js';
 
 export interface ImageIndexOptions {
   readonly keys: readonly string[];
@@ -21,7 +12,7 @@ export interface ImageIndexOptions {
  * Embedded images that can be searched. It compares the query with every image: for a hundred
  * thousand images that is still a matter of milliseconds.
  */
-export class ImageIndex {
+export class ImageIndex implements SearchIndex {
   readonly keys: readonly string[];
   readonly width: number;
   /** One row for each key, {@link width} values of which have length 1. */
@@ -50,7 +41,7 @@ export class ImageIndex {
   }
 
   /** The k images closest to a vector of length 1, best first; of equals the first in the index. */
-  nearest(vector: Float32Array, k: number): Hit[] {
+  nearest(vector: Float32Array, k: number): SearchHit[] {
     if (vector.length !== this.width) {
       throw new BantamError(
         `The query has ${vector.length} dimensions and the images ${this.width}; search with the model that embedded them.`,
