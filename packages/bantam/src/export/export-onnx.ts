@@ -118,7 +118,7 @@ async function writeExport(
 }
 
 /** @throws BantamError if there is a folder with files, and it is not to be replaced. */
-async function requireFree(directory: string, force: boolean): Promise<void> {
+export async function requireFree(directory: string, force: boolean): Promise<void> {
   if (force) return;
   const files = await readdir(directory).catch(() => []);
   if (files.length === 0) return;

@@ -37,3 +37,9 @@ export {
 } from './model-graph.js';
 export { writeOnnx, type WriteOnnxOptions, type WrittenOnnx } from './onnx/write-onnx.js';
 export { recordTowers, type TowerPrograms } from './towers/tower-graph.js';
+export {
+  exportWeb,
+  type ExportWebOptions,
+  type WebExport,
+  type WebProgress,
+} from './web/export-web.js';
