@@ -59,7 +59,7 @@ const indexingExempt = [
   'packages/bantam/src/data/augment/{affine,blur,color,operations,tone}.ts',
   'packages/bantam/src/data/images/decode.ts',
   'packages/bantam/src/data/sources/tar.ts',
-  'packages/bantam/src/eval/{image-index,ranks}.ts',
+  'packages/bantam/src/eval/{image-index,metrics/ranks,probes/lbfgs}.ts',
   'packages/bantam/src/losses/assignment.ts',
   'packages/bantam/src/captioning/post-json.ts',
   'packages/bantam/src/data/sources/{shard-index,shard-names,table-source}.ts',

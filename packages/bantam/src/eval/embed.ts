@@ -1,9 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
-import { evalBatches, Quarantine, type QuarantinedSample, type Source } from '../data/index.js';
+import {
+  evalBatches,
+  Quarantine,
+  type Geometry,
+  type QuarantinedSample,
+  type Source,
+} from '../data/index.js';
 import { BantamError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
-import { encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
+import { encodeImages, encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
 
 /** How far an embedding pass has come. */
 export interface EmbedProgress {
@@ -15,6 +21,12 @@ export interface EmbedProgress {
 export interface EmbedSourceOptions extends EncodeOptions {
   /** Embeds only the first caption of each image, or all. `first` by default. */
   readonly captions?: 'first' | 'all';
+  /** Changes to how the model resizes images; none by default. */
+  readonly geometry?: Partial<Geometry>;
+  /** Cuts captions to this many tokens; the model's context by default. */
+  readonly maxTokens?: number;
+  /** Keeps the vectors before the projection as well. False by default. */
+  readonly representations?: boolean;
   /** Counts broken images; by default a new one, which never stops: what can be read is embedded. */
   readonly quarantine?: Quarantine;
   readonly onProgress?: (progress: EmbedProgress) => void;
@@ -28,6 +40,8 @@ export interface Embeddings {
   readonly keys: readonly string[];
   /** Image features [N, D], float32, each row of length 1. */
   readonly image: Tensor;
+  /** Vectors before the projection [N, W], float32, if asked for. */
+  readonly representation?: Tensor;
   /** The distinct captions, in the order in which they first come. */
   readonly captions: readonly string[];
   /** Features of `captions` [M, D], float32, each row of length 1. */
@@ -69,8 +83,9 @@ export async function embedSource(
 }
 
 /** Frees the features. */
-export function disposeEmbeddings({ image, text }: Embeddings): void {
+export function disposeEmbeddings({ image, representation, text }: Embeddings): void {
   image.dispose();
+  representation?.dispose();
   text.dispose();
 }
 
@@ -78,18 +93,24 @@ async function embedImages(
   loaded: LoadedModel,
   source: Source,
   options: EmbedSourceOptions,
-): Promise<Pick<Embeddings, 'records' | 'keys' | 'image' | 'quarantined'>> {
+): Promise<Omit<Embeddings, 'captions' | 'text' | 'captionsOf'>> {
   const { batchSize = 64, quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
-  const { preprocess } = loaded;
-  const width = loaded.config.embedDim;
+  const preprocess = { ...loaded.preprocess, ...options.geometry };
   const records = new Int32Array(source.size);
-  const features = new Float32Array(source.size * width);
+  const features = new Rows(source.size);
+  const representations = new Rows(source.size);
   const keys: string[] = [];
   for await (const batch of evalBatches(source, { preprocess, batchSize, quarantine })) {
     const { images, size, height, width: columns } = batch;
     const rows = { pixels: images, shape: [size, height, columns, 3] } as const;
     records.set(batch.indices, keys.length);
-    features.set(encodePixels(loaded, rows, options), keys.length * width);
+    if (options.representations === true) {
+      const { embedding, representation } = encodeImages(loaded, rows, options);
+      features.add(embedding, size);
+      representations.add(representation, size);
+    } else {
+      features.add(encodePixels(loaded, rows, options), size);
+    }
     keys.push(...batch.records.map(({ key }) => key));
     onProgress?.({ stage: 'images', done: keys.length, total: source.size });
     await setImmediate();
@@ -101,7 +122,32 @@ async function embedImages(
   return {
     records: records.slice(0, count),
     keys,
-    image: fromTypedArray(features.subarray(0, count * width), { shape: [count, width] }),
+    image: features.tensor(),
+    ...(options.representations === true && { representation: representations.tensor() }),
     quarantined: quarantine.samples,
   };
+}
+
+/** Vectors of equal width, which the first batch decides. */
+class Rows {
+  #values = new Float32Array(0);
+  #count = 0;
+  #width = 0;
+
+  constructor(readonly most: number) {}
+
+  add(values: Float32Array, count: number): void {
+    if (this.#count === 0) {
+      this.#width = values.length / count;
+      this.#values = new Float32Array(this.most * this.#width);
+    }
+    this.#values.set(values, this.#count * this.#width);
+    this.#count += count;
+  }
+
+  /** [N, W] */
+  tensor(): Tensor {
+    const shape = [this.#count, this.#width];
+    return fromTypedArray(this.#values.subarray(0, this.#count * this.#width), { shape });
+  }
 }

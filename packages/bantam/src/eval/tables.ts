@@ -1,5 +1,5 @@
 import { at } from '../base/at.js';
-import type { EvaluationResult } from './evaluate.js';
+import type { EvaluationResult } from './tasks/result.js';
 
 /** A value of a table beside what it would be by chance; null where a metric does not apply. */
 export interface MetricCell {

@@ -7,7 +7,13 @@ import { resampleWindow } from './resample-window.js';
 const mostAspect = 8;
 
 /** The members of a {@link Preprocess} that decide about geometry. */
-export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' | 'resizeMode'>;
+export interface Geometry extends Pick<
+  Preprocess,
+  'size' | 'interpolation' | 'antialias' | 'resizeMode'
+> {
+  /** Resizes to size / cropFraction before the centre crop; 1 by default. */
+  readonly cropFraction?: number;
+}
 
 /**
  * OpenCLIP's evaluation transform up to the uint8 image, size × size: resize (shortest side, or
@@ -15,12 +21,13 @@ export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' |
  * PIL's arithmetic.
  */
 export function evalTransform(pixels: Pixels, geometry: Geometry): Pixels {
-  const { size, interpolation, antialias, resizeMode } = geometry;
-  let width = size;
-  let height = size;
+  const { size, interpolation, antialias, resizeMode, cropFraction = 1 } = geometry;
+  const resized = Math.trunc(size / cropFraction);
+  let width = resized;
+  let height = resized;
   if (resizeMode === 'shortest') {
     const longest = Math.trunc(
-      (size * Math.max(pixels.width, pixels.height)) / Math.min(pixels.width, pixels.height),
+      (resized * Math.max(pixels.width, pixels.height)) / Math.min(pixels.width, pixels.height),
     );
     if (pixels.width <= pixels.height) height = longest;
     else width = longest;
@@ -34,7 +41,7 @@ export function evalTransform(pixels: Pixels, geometry: Geometry): Pixels {
   const target = { width, height, interpolation, antialias };
   if (width === pixels.width && height === pixels.height) return crop(pixels, window);
   // The whole of a long and thin image would be enlarged to gigabytes.
-  if (Math.max(width, height) > mostAspect * size) return resampleWindow(pixels, target, window);
+  if (Math.max(width, height) > mostAspect * resized) return resampleWindow(pixels, target, window);
   return crop(resample(pixels, target), window);
 }
 

@@ -1,5 +1,6 @@
-import { BantamError } from '../base/errors.js';
-import { didYouMean } from '../base/did-you-mean.js';
+import { BantamError } from '../../base/errors.js';
+import { didYouMean } from '../../base/did-you-mean.js';
+import { readPromptLists } from './label-data.js';
 
 /**
  * The 80 prompts of CLIP for ImageNet: Radford et al., "Learning transferable visual models from
@@ -135,16 +136,17 @@ export function fillTemplate(template: string, className: string): string {
 }
 
 /**
- * The prompts of a list's name, or the given prompts themselves.
+ * The prompts of a list's name, or the given prompts themselves. Names are those of
+ * {@link templateLists} and of CLIP_benchmark's data sets, such as `dtd`.
  *
  * @throws BantamError for an unknown name, for no prompts, and for a prompt without `{}`.
  */
 export function resolveTemplates(templates: string | readonly string[]): readonly string[] {
   if (typeof templates === 'string') {
-    const known = Object.entries(templateLists);
-    const found = known.find(([name]) => name === templates)?.[1];
+    const own = Object.entries<readonly string[]>(templateLists);
+    const found = own.find(([name]) => name === templates)?.[1] ?? readPromptLists()[templates];
     if (found !== undefined) return found;
-    const names = known.map(([name]) => name);
+    const names = [...own.map(([name]) => name), ...Object.keys(readPromptLists())];
     throw new BantamError(
       `There are no prompt templates "${templates}"${didYouMean(templates, names)}; choose from ${names.join(', ')}.`,
     );
