@@ -45,6 +45,11 @@ export function atLeastZero(text: string): number {
   return value;
 }
 
+/** Reads an option's value as numbers above 0 with commas: `1,5,10`. */
+export function numberList(text: string): readonly number[] {
+  return text.split(',').map(positiveInteger);
+}
+
 /** Adds the `name=value` of a repeatable option to those before it. */
 export function namedValues(
   pair: string,

@@ -45,7 +45,7 @@ export interface EvaluateOptions
   readonly queries?: readonly AnsweredQuery[];
   readonly onProgress?: (progress: EmbedProgress & { dataset: string }) => void;
   /** Receives what a task without batches is at. */
-  readonly onStep?: (message: string) => void;
+  readonly onStep?: (dataset: string, message: string) => void;
   /** Receives right and wrong answers, item by item. */
   readonly onHits?: (hits: Hits) => void;
   /** Called with each data set before its embeddings are freed. */
@@ -133,7 +133,7 @@ async function probes({ context, opener, tasks, options }: MeasureInput) {
       options: options.probe ?? {},
       ...(train && { train }),
       ...(validation && { validation }),
-      onProgress: (message) => options.onStep?.(`${dataset.name}: ${message}`),
+      onProgress: (message) => options.onStep?.(dataset.name, message),
     });
   } finally {
     for (const { embeddings } of opened) disposeEmbeddings(embeddings);

@@ -128,7 +128,9 @@ export { rankPositives, type RankOptions, type Ranks } from './metrics/ranks.js'
 export { retrieval, type RetrievalInput } from './metrics/retrieval.js';
 export { search, type SearchOptions } from './search.js';
 export {
+  formatInterval,
   formatMetric,
+  formatMetricTable,
   formatTable,
   metricTables,
   type MetricCell,
@@ -159,3 +161,18 @@ export {
   type OpenValidator,
   type Validator,
 } from './validator.js';
+export { builtInSuites, type BuiltInSuite } from './suite/built-in.js';
+export { mainScore } from './suite/averages.js';
+export { suiteCsv } from './suite/csv.js';
+export { runSuite, type RunSuiteOptions } from './suite/run-suite.js';
+export type {
+  MissingDataset,
+  RefusedTask,
+  SuiteAverage,
+  SuiteEntry,
+  SuiteModel,
+  SuiteReport,
+} from './suite/suite-result.js';
+export type { Suite, SuiteDataset } from './suite/suite-schema.js';
+export { openSuite, type OpenedSuite, type OpenSuiteOptions } from './suite/suite.js';
+export { formatSuite } from './suite/format.js';

@@ -8,7 +8,8 @@ const mostFiles = 1_000_000;
 /**
  * The files that a pattern stands for, in its order: `{000..099}` counts with the width of its
  * numbers, `{train,extra}` lists, `*` in the last part takes what there is, sorted, and a folder
- * stands for the `.tar` files in it. Throws a {@link BantamError} where a pattern with `*` or a
+ * stands for the `.tar` files in it, or in its folder `test` if it has none (clip_benchmark's
+ * layout). Throws a {@link BantamError} where a pattern with `*` or a
  * folder has none.
  */
 export async function expandShards(pattern: string): Promise<string[]> {
@@ -17,7 +18,7 @@ export async function expandShards(pattern: string): Promise<string[]> {
     if (basename(path).includes('*')) {
       files.push(...(await matching(dirname(path), basename(path))));
     } else if (await isFolder(path)) {
-      files.push(...(await matching(path, '*.tar')));
+      files.push(...(await matching(await shardFolder(path), '*.tar')));
     } else {
       files.push(path);
     }
@@ -58,6 +59,14 @@ async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
+}
+
+/** The folder itself, or the test split of a data set in clip_benchmark's layout. */
+async function shardFolder(path: string): Promise<string> {
+  const test = join(path, 'test');
+  const names = await readdir(path);
+  const own = names.some((name) => name.endsWith('.tar'));
+  return !own && (await isFolder(test)) ? test : path;
 }
 
 async function matching(folder: string, pattern: string): Promise<string[]> {

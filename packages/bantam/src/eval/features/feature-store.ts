@@ -16,6 +16,8 @@ const format = 1;
 export interface FeatureStoreOptions {
   /** `features` in Bantam's cache folder by default. */
   readonly folder?: string;
+  /** Form that the model is loaded in, if features depend on it: `int8`. */
+  readonly variant?: string;
 }
 
 /** {@link Embeddings} with the vectors before the projection. */
@@ -48,10 +50,11 @@ export class FeatureStore {
    */
   static async open(
     directory: string,
-    { folder = join(cacheDirectory(), 'features') }: FeatureStoreOptions = {},
+    { folder = join(cacheDirectory(), 'features'), variant }: FeatureStoreOptions = {},
   ): Promise<FeatureStore> {
     const hash = await hashModel(directory);
-    return new FeatureStore(join(folder, hash.slice(0, 16)), hash);
+    const name = [hash.slice(0, 16), ...(variant === undefined ? [] : [variant])].join('-');
+    return new FeatureStore(join(folder, name), hash);
   }
 
   /** {@link embedSource} with both layers, or what it gave before. */

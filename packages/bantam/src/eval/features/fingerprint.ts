@@ -49,3 +49,16 @@ export async function hashSource(source: Source): Promise<string> {
   }
   return digest.digest('hex');
 }
+
+/** SHA-256 of the classes, labels and metadata of a source: what scores depend on besides features. */
+export function hashLabels(source: Source): string {
+  const { size, labelSets } = source;
+  const digest = createHash('sha256');
+  for (const [name, { classes, templates, labels }] of Object.entries(labelSets)) {
+    digest.update(JSON.stringify([name, classes, templates]));
+    digest.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
+  }
+  for (let index = 0; index < size; index++)
+    digest.update(JSON.stringify(source.record(index).meta));
+  return digest.digest('hex');
+}

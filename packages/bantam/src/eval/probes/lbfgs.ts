@@ -13,8 +13,8 @@ export interface MinimizeOptions {
   readonly memory?: number;
   /** 1000 by default. */
   readonly maxIterations?: number;
-  /** Ends where no component of the gradient is above this. 1e-6 by default. */
-  readonly tolerance?: number;
+  /** Ends where no component of the gradient is above this. */
+  readonly tolerance: (value: number) => number;
 }
 
 /** A point that {@link minimize} ended at. */
@@ -42,13 +42,13 @@ export function minimize({
   evaluate,
   memory = 10,
   maxIterations = 1000,
-  tolerance = 1e-6,
+  tolerance,
 }: MinimizeOptions): Minimum {
   let point = start;
   let { value, gradient } = evaluate(point);
   const pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
   for (let iterations = 0; ; iterations++) {
-    const converged = largest(gradient) <= tolerance;
+    const converged = largest(gradient) <= tolerance(value);
     if (converged || iterations === maxIterations) {
       return { point, value, gradient, iterations, converged };
     }

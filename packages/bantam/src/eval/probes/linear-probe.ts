@@ -18,10 +18,6 @@ export interface LinearProbeInput {
   readonly classes: number;
   /** Skips the search. */
   readonly c?: number;
-  /** 1000 by default. */
-  readonly maxIterations?: number;
-  /** See {@link LogisticData.fit}. */
-  readonly tolerance?: number;
   /** Receives each C that was tried. */
   readonly onTried?: (tried: TriedC) => void;
 }
@@ -36,9 +32,12 @@ export interface LinearProbe extends LogisticModel {
 
 /** C = 10^(i/8 − 6) for i = 0 … 96: 1e-6 … 1e6 in steps of an eighth of a decade. */
 function gridC(i: number): number {
-  return 10 ** (i / 8 - 6);
+  return Number((10 ** (i / 8 - 6)).toPrecision(12));
 }
 const gridEnd = 96;
+
+/** Tolerance of the search: the order of validation accuracies is settled long before the optimum. */
+const searchTolerance = 1e-3;
 
 /**
  * The linear probe of CLIP (Radford et al. 2021, appendix A.3): multinomial logistic regression by
@@ -49,12 +48,8 @@ const gridEnd = 96;
  * @throws BantamError for fewer than two classes, or no validation images.
  */
 export function linearProbe(input: LinearProbeInput): LinearProbe {
-  const { train, validation, classes, maxIterations, tolerance } = input;
-  const options = {
-    ...(maxIterations !== undefined && { maxIterations }),
-    ...(tolerance !== undefined && { tolerance }),
-  };
-  const tried = input.c === undefined ? searchC(input, options) : [];
+  const { train, validation, classes } = input;
+  const tried = input.c === undefined ? searchC(input) : [];
   const best = tried.reduce<TriedC | undefined>(
     (kept, one) => (kept === undefined || one.accuracy > kept.accuracy ? one : kept),
     undefined,
@@ -64,16 +59,13 @@ export function linearProbe(input: LinearProbeInput): LinearProbe {
   const features = scope(() => cat([train.features, validation.features], 0));
   const labels = Int32Array.from([...train.labels, ...validation.labels]);
   const both = new LogisticData(features, labels, classes);
-  const model = both.fit({ c, ...options });
+  const model = both.fit({ c });
   both.dispose();
   features.dispose();
   return { ...model, c, tried };
 }
 
-function searchC(
-  { train, validation, classes, onTried }: LinearProbeInput,
-  options: { maxIterations?: number; tolerance?: number },
-): TriedC[] {
+function searchC({ train, validation, classes, onTried }: LinearProbeInput): TriedC[] {
   if (validation.labels.length === 0) {
     throw new BantamError(
       'There are no validation images to choose C on; give some, or a value of C.',
@@ -86,7 +78,11 @@ function searchC(
     // The optimum of a neighbouring C is near: fewer iterations to the same optimum.
     const [near] = [...fitted.keys()].sort((a, b) => Math.abs(a - i) - Math.abs(b - i));
     const start = near === undefined ? undefined : fitted.get(near)?.model.weights;
-    const model = data.fit({ c: gridC(i), ...options, ...(start !== undefined && { start }) });
+    const model = data.fit({
+      c: gridC(i),
+      tolerance: searchTolerance,
+      ...(start !== undefined && { start }),
+    });
     const accuracy = accuracyOf(model, validation);
     fitted.set(i, { model, accuracy });
     onTried?.({ c: gridC(i), accuracy });

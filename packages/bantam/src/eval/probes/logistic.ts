@@ -1,7 +1,10 @@
 import {
+  add,
   cat,
+  contiguous,
   div,
   exp,
+  eye,
   fromTypedArray,
   gather,
   indexAdd,
@@ -12,6 +15,7 @@ import {
   narrow,
   noGrad,
   ones,
+  Operator,
   scope,
   sub,
   sum,
@@ -20,7 +24,6 @@ import {
   zeros,
   type Tensor,
 } from '@bantam/torch';
-import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { minimize } from './lbfgs.js';
 
@@ -29,7 +32,10 @@ export interface LogisticOptions {
   readonly c: number;
   /** 1000 by default. */
   readonly maxIterations?: number;
-  /** Largest component of the gradient to end at. 1e-5 by default. */
+  /**
+   * Largest component of the gradient to end at, relative to the objective; 1e-5 by default, with
+   * which the objective is within about 1e-8 of its minimum.
+   */
   readonly tolerance?: number;
   /** Weights to start from: those of a neighbouring C save iterations. Zero by default. */
   readonly start?: Float64Array;
@@ -53,8 +59,8 @@ export class LogisticData {
   readonly #x: Tensor;
   /** [N, 1] */
   readonly #labels: Tensor;
-  /** Sum of the features of each class, [D + 1, C] row after row. */
-  readonly #classSums: Float64Array;
+  /** Sum of the features of each class, [D + 1, C]. */
+  readonly #classSums: Tensor;
 
   /**
    * @param features [N, D].
@@ -81,51 +87,88 @@ export class LogisticData {
       const ids = fromTypedArray(BigInt64Array.from(labels, BigInt));
       const empty = zeros([classes, width + 1], { dtype: 'float64' });
       const sums = indexAdd(empty, 0, ids, this.#x);
-      return transpose(sums, 0, 1).toTypedArray() as Float64Array;
+      return contiguous(transpose(sums, 0, 1));
     });
   }
 
   /**
    * Minimises mean cross-entropy + ‖W‖²/(2·C·N), the bias unregularised: scikit-learn's
-   * LogisticRegression divided by C·N. By L-BFGS in float64.
+   * LogisticRegression divided by C·N. By L-BFGS in float64, over V = LᵀW in place of W, where LLᵀ is
+   * an upper bound of the Hessian of each class (Böhning 1992): features of very different scales
+   * then take tens of iterations, not thousands, to the same optimum.
    */
   fit({ c, maxIterations = 1000, tolerance = 1e-5, start }: LogisticOptions): LogisticModel {
     const { samples, width, classes } = this;
+    const penalty = 1 / (c * samples);
+    const { lower, unscale } = noGrad(() => scope(() => this.#precondition(penalty)));
+    const shape = [width + 1, classes];
     const found = minimize({
-      start: start ?? new Float64Array((width + 1) * classes),
+      start:
+        start === undefined
+          ? new Float64Array((width + 1) * classes)
+          : scope(() => product(transpose(lower, 0, 1), start, shape)),
       maxIterations,
-      tolerance,
-      evaluate: (weights) => noGrad(() => scope(() => this.#evaluate(weights, 1 / (c * samples)))),
+      tolerance: (value) => tolerance * value,
+      evaluate: (point) =>
+        noGrad(() =>
+          scope(() => {
+            const weights = matmul(unscale, fromTypedArray(point, { shape }));
+            const { value, gradient } = this.#evaluate(weights, penalty);
+            const scaled = matmul(transpose(unscale, 0, 1), gradient);
+            return { value, gradient: scaled.toTypedArray() as Float64Array };
+          }),
+        ),
     });
-    const { point, value, iterations, converged } = found;
-    return { weights: point, objective: value, iterations, converged };
+    const weights = product(unscale, found.point, shape);
+    lower.dispose();
+    unscale.dispose();
+    const { value, iterations, converged } = found;
+    return { weights, objective: value, iterations, converged };
   }
 
-  #evaluate(values: Float64Array, penalty: number) {
+  /** L of LLᵀ = XᵀX/(2N) + penalty·I, and (Lᵀ)⁻¹. */
+  #precondition(penalty: number): { lower: Tensor; unscale: Tensor } {
+    const { samples, width } = this;
+    const gram = div(matmul(transpose(this.#x, 0, 1), this.#x), 2 * samples);
+    const identity = eye(width + 1, { dtype: 'float64' });
+    // Features that depend on each other would leave nothing to divide by.
+    const floor = (1e-9 * sum(mul(gram, identity)).item()) / (width + 1);
+    const bound = add(gram, mul(identity, penalty + floor));
+    const lower = choleskyOp.tensor(bound, false);
+    const unscale = solveTriangularOp.tensor(transpose(lower, 0, 1), identity, true, true, false);
+    return { lower, unscale };
+  }
+
+  /** The objective at weights [D + 1, C], and its gradient. */
+  #evaluate(weights: Tensor, penalty: number): { value: number; gradient: Tensor } {
     const { samples, width, classes } = this;
-    const weights = fromTypedArray(values, { shape: [width + 1, classes] });
     const logits = matmul(this.#x, weights);
     const total = logsumexp(logits, { dim: 1, keepdim: true });
-    const own = gather(logits, 1, this.#labels);
-    const loss = mean(sub(total, own));
+    const loss = mean(sub(total, gather(logits, 1, this.#labels)));
     const probabilities = exp(sub(logits, total));
-    const gradient = div(matmul(transpose(this.#x, 0, 1), probabilities), samples);
+    const expected = matmul(transpose(this.#x, 0, 1), probabilities);
     const regular = narrow(weights, 0, 0, width);
-    const gradients = gradient.toTypedArray() as Float64Array;
-    const regularised = width * classes;
-    for (let i = 0; i < gradients.length; i++) {
-      const decay = i < regularised ? penalty * at(values, i) : 0;
-      gradients[i] = at(gradients, i) - at(this.#classSums, i) / samples + decay;
-    }
-    const value = loss.item() + (penalty / 2) * sum(mul(regular, regular)).item();
-    return { value, gradient: gradients };
+    const decay = cat([mul(regular, penalty), zeros([1, classes], { dtype: 'float64' })], 0);
+    const gradient = add(div(sub(expected, this.#classSums), samples), decay);
+    return { value: loss.item() + (penalty / 2) * sum(mul(regular, regular)).item(), gradient };
   }
 
   /** Frees the features. */
   dispose(): void {
     this.#x.dispose();
     this.#labels.dispose();
+    this.#classSums.dispose();
   }
+}
+
+const choleskyOp = new Operator('aten::linalg_cholesky');
+const solveTriangularOp = new Operator('aten::linalg_solve_triangular');
+
+/** A·B of a table given row after row. */
+function product(a: Tensor, b: Float64Array, shape: readonly number[]): Float64Array {
+  return noGrad(() =>
+    scope(() => matmul(a, fromTypedArray(b, { shape })).toTypedArray() as Float64Array),
+  );
 }
 
 function withOnes(features: Tensor): Tensor {
