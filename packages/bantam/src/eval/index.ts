@@ -176,3 +176,12 @@ export type {
 export type { Suite, SuiteDataset } from './suite/suite-schema.js';
 export { openSuite, type OpenedSuite, type OpenSuiteOptions } from './suite/suite.js';
 export { formatSuite } from './suite/format.js';
+export {
+  compareHits,
+  type CompareHitsOptions,
+  type Disagreement,
+  type HitsComparison,
+} from './compare/compare-hits.js';
+export { answersOf, compareAnswers } from './compare/compare-models.js';
+export { formatComparisons, verdictOf } from './compare/format.js';
+export { readAnswers, writeAnswers, type AnswersFile } from './compare/hits-file.js';

@@ -128,7 +128,8 @@ function thumbnailsOf(source: Source, records: readonly number[]): Promise<Thumb
   return Promise.all(records.map((record) => thumbnailOf(source, record)));
 }
 
-async function thumbnailOf(source: Source, record: number): Promise<Thumbnail> {
+/** A record's image, small enough to be inlined. */
+export async function thumbnailOf(source: Source, record: number): Promise<Thumbnail> {
   const image = sharp(await source.image(record), { pages: 1 })
     .autoOrient()
     .resize(thumbnailSize, thumbnailSize, { fit: 'inside', withoutEnlargement: true })

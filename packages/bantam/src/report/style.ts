@@ -52,6 +52,9 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .faint { stroke: var(--accent-soft); stroke-width: 1; fill: none; opacity: 0.75; }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 
+.disagreements { flex-wrap: wrap; }
+.disagreements li { max-width: 150px; }
+.disagreements small { display: block; color: var(--soft); font-size: 12.5px; }
 details.card { margin-top: 12px; }
 details summary { cursor: pointer; }
 .reliability { display: block; margin: 8px 0 16px; border: 1px solid var(--line); overflow: visible; }

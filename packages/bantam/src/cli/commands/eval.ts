@@ -5,6 +5,7 @@ import type {
   EvalDataset,
   EvaluateOptions,
   EvaluationResult,
+  Hits,
   ProbeOptions,
 } from '../../eval/index.js';
 import { action, examples } from '../command.js';
@@ -32,6 +33,7 @@ interface EvalFlags extends PrecisionFlags {
   readonly fewShotMethod?: 'ridge' | 'logistic';
   readonly neighbours?: readonly number[];
   readonly details?: true;
+  readonly answers?: string;
   readonly suite?: string;
   readonly root?: string;
   readonly out?: string;
@@ -85,6 +87,7 @@ export function addEval(program: Command): void {
     )
     .option('--neighbours <list>', 'knn: numbers (default: 10,20,100,200)', numberList)
     .option('--details', 'add classes, calibration and confusions')
+    .option('--answers <file>', 'write right and wrong answers, for bantam compare')
     .option('--suite <name>', 'datacomp, vtab, imagenet-shifts, or a JSON file of data sets')
     .option('--root <dir>', "suite: folder of the data (default: the file's)")
     .option('--out <dir>', 'suite: folder for results and the report (default: eval/SUITE)')
@@ -117,8 +120,9 @@ async function evaluateData(flags: EvalFlags) {
       throw new UsageError(`--${name} belongs to a suite; add --suite, or leave it out.`);
     }
   }
-  const { evalDatasets, evaluate, FeatureStore, formatTable, parseImageNetSet } =
+  const { evalDatasets, evaluate, FeatureStore, formatTable, parseImageNetSet, writeAnswers } =
     await import('../../eval/index.js');
+  const answers: Hits[] = [];
   const classes = flags.classes === undefined ? undefined : parseImageNetSet(flags.classes);
   const datasets = data.flatMap(evalDatasets).map((dataset): EvalDataset => {
     const { train, validation, groups, associations } = flags;
@@ -143,6 +147,7 @@ async function evaluateData(flags: EvalFlags) {
     ...(flags.details !== undefined && { details: true }),
     ...(cache && { store: await FeatureStore.open(model, variant) }),
     probe: probeOptions(flags),
+    onHits: (hits) => answers.push(hits),
     onProgress: showEmbedding(progress),
     onStep: (dataset, message) => {
       progress.update(dataset, message);
@@ -150,6 +155,7 @@ async function evaluateData(flags: EvalFlags) {
   };
   try {
     const results = await evaluate(loaded, datasets, options);
+    if (flags.answers !== undefined) writeAnswers(flags.answers, { model, answers });
     return { text: [formatTable(results), ...broken(results)].join('\n\n'), json: results };
   } finally {
     progress.done();

@@ -10,15 +10,15 @@ export interface ZeroShotProtocol {
   /** One sentence for people. */
   readonly description: string;
   /** The text of a class name. */
-  className(name: string): string;
+  readonly className: (name: string) => string;
   /** The templates for data whose own are given. */
-  templates(own: readonly string[]): readonly string[];
+  readonly templates: (own: readonly string[]) => readonly string[];
   /** Texts of templates that a user chose. */
-  template(text: string): string;
+  readonly template: (text: string) => string;
   /** Class vectors [C, D] of prompt embeddings [C, T, D]. */
-  weights(prompts: Tensor): Tensor;
+  readonly weights: (prompts: Tensor) => Tensor;
   /** Changes to how the model resizes images; `imagenet`: the classes are ImageNet's. */
-  geometry(data: { readonly imagenet: boolean }): Partial<Geometry>;
+  readonly geometry: (data: { readonly imagenet: boolean }) => Partial<Geometry>;
   /** Most tokens of a prompt; absent: the model's context. */
   readonly maxTokens?: number;
 }

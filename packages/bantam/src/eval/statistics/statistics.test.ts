@@ -48,7 +48,9 @@ describe('intervals', () => {
   it('count clusters whose trials agree once, and independent trials each', () => {
     const together = Array.from({ length: 40 }, (_, i) => ({ hits: i < 10 ? 5 : 0, trials: 5 }));
     const [low, high] = clusteredWilson(together);
-    wilson(10, 40).forEach((bound, i) => assertNear(at([low, high], i), bound, 1e-12));
+    wilson(10, 40).forEach((bound, i) => {
+      assertNear(at([low, high], i), bound, 1e-12);
+    });
     const apart = Array.from({ length: 200 }, (_, i) => ({ hits: i < 50 ? 1 : 0, trials: 1 }));
     clusteredWilson(apart).forEach((bound, i) => {
       assertNear(bound, at(wilson(50, 200), i), 1e-12);
@@ -92,7 +94,7 @@ describe('pairedBootstrap', () => {
 });
 
 describe('effective robustness', () => {
-  it('is what lies above the line of the baselines on logit axes', () => {
+  it('is accuracy above the line of the baselines on logit axes', () => {
     const expit = (x: number): number => 1 / (1 + Math.exp(-x));
     const points = [0.3, 0.5, 0.8].map((reference) => ({
       reference,

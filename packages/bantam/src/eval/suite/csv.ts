@@ -36,7 +36,10 @@ export function suiteCsv({ results, models }: Pick<SuiteReport, 'results' | 'mod
   const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
   const head = [...metrics, 'dataset', 'model', 'pretrained', 'task', 'language', 'model_fullname'];
   const lines = rows.map(({ metrics: values, dataset, model, pretrained, task, language }) => [
-    ...metrics.map((metric) => values[metric] ?? ''),
+    ...metrics.map((metric) => {
+      const value = values[metric];
+      return value === undefined || value === null ? '' : value;
+    }),
     dataset,
     model,
     pretrained,
