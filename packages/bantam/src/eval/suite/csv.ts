@@ -38,7 +38,7 @@ export function suiteCsv({ results, models }: Pick<SuiteReport, 'results' | 'mod
   const lines = rows.map(({ metrics: values, dataset, model, pretrained, task, language }) => [
     ...metrics.map((metric) => {
       const value = values[metric];
-      return value === undefined || value === null ? '' : value;
+      return value ?? '';
     }),
     dataset,
     model,
