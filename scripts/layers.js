@@ -20,7 +20,12 @@ export const layers = [
       'functions of features: contrastive, sigmoid, self-supervised, global, distillation, matching',
   },
   { folder: 'data', holds: 'sources, decoding, augmentation, batches' },
-  { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding files, search' },
+  { folder: 'eval', holds: 'zero-shot classification, retrieval, embedding' },
+  {
+    folder: 'search',
+    holds: 'collections of vectors on disk, exact and approximate search, queries, duplicates',
+  },
+  { folder: 'export', holds: 'models as graphs of ONNX' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
     folder: 'train',

@@ -100,12 +100,7 @@ async function training(
   batches: readonly ReadyBatch[],
 ): Promise<OpenWorkload> {
   if (precision === 'int8') throw new RangeError('Nothing is trained in int8.');
-  const {
-    config: model,
-    tokenizer,
-    preprocess,
-    model: unused,
-  } = await loadModel(join(folder, 'model'));
+  const { config: model, tokenizer, model: unused } = await loadModel(join(folder, 'model'));
   unused.dispose();
   const config = resolveConfig({
     model,
@@ -121,7 +116,6 @@ async function training(
       clipNorm: 0,
       precision,
     },
-    preprocess,
   });
   const strategy = createStrategy(config, { samples: config.train.batchSize });
   const trainer = new Trainer({ config, strategy, tokenizer }, readyLoader(batches));

@@ -84,19 +84,27 @@ export {
   encodeTexts,
   evaluate,
   formatTable,
-  ImageIndex,
   loadForInference,
-  openEmbeddings,
   retrieval,
-  saveEmbeddings,
-  search,
   zeroShot,
   type Embeddings,
   type EvaluateOptions,
   type EvaluationResult,
-  type Hit,
   type InferenceModel,
 } from './eval/index.js';
+
+export {
+  buildIndex,
+  embedToFile,
+  openIndex,
+  search,
+  SearchIndex,
+  type Hit,
+  type Query,
+} from './search/index.js';
+
+// Export
+export { exportOnnx, type ExportOnnxOptions, type OnnxExport } from './export/index.js';
 
 // Reports, and this machine
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';

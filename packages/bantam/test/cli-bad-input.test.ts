@@ -68,7 +68,7 @@ describe('bad training options', () => {
       ),
       fails(
         [...training({}), '--strategy', 'distill', '--teacher', 'run/model', '--teacher', 'gone'],
-        /The strategy 'distill' cannot use the model in gone\. There is no folder gone/,
+        /The strategy 'distill' cannot use the model in gone\. There is no folder or file gone/,
       ),
       fails(
         [...training({}), '--set', 'init.modle=run'],
@@ -128,7 +128,7 @@ describe('bad models', () => {
   it('are named in one sentence', async () => {
     await rm(at(join('hollow', weights)));
     await Promise.all([
-      fails(evaluate('nowhere'), /no folder nowhere/),
+      fails(evaluate('nowhere'), /no folder or file nowhere/),
       fails(evaluate('shapes'), /shapes has no open_clip_config\.json/),
       fails(evaluate('hollow'), /hollow has no open_clip_model\.safetensors/),
       fails(evaluate('short'), /short\/open_clip_model\.safetensors/),

@@ -104,8 +104,9 @@ describe('a training run', () => {
       ['embed', '--model', 'run/model', '--data', 'folder:test', '--out', 'test.safetensors'],
       options,
     );
-    const expected = { out: 'test.safetensors', size: 36, dimensions: 64, quarantined: [] };
-    assert.deepEqual(embedded, expected);
+    const nothing = { changed: 0, relabelled: 0, unchanged: 0, dropped: 0, duplicates: 0 };
+    const file = { out: 'test.safetensors', size: 36, dimensions: 64, captions: true };
+    assert.deepEqual(embedded, { ...file, ...nothing, added: 36, quarantined: [] });
     const search = ['search', '--index', 'test.safetensors', '--top', '3', 'a', 'red', 'circle'];
     const { query, results } = (await bantamJson(search, options)) as {
       query: string;

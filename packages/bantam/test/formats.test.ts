@@ -335,7 +335,9 @@ describe('loadModel and exportModel', () => {
   it('name a folder that is no model, and the formats', async () => {
     const directory = await mkdtemp(join(root, 'nothing-'));
     saveSafetensors(join(directory, 'model.safetensors'), new Map());
-    await assert.rejects(loadModel(directory), { message: /no other directory of a CLIP model/ });
+    await assert.rejects(loadModel(directory), {
+      message: /no configuration beside model\.safetensors; name its architecture/,
+    });
     await assert.rejects(convertModel(path('clip'), join(root, 'x'), { format: 'huggingface' }), {
       message: /no model format "huggingface" \(did you mean "hugging-face"\?\)/,
     });

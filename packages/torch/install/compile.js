@@ -52,7 +52,7 @@ export async function compile({ native, build, libtorch, toolchain, headers, cud
       run(toolchain.cmake, ['--build', work, '--parallel', String(toolchain.jobs)], {
         env,
         onOutput: (text) => {
-          last = /\[[^\]]+\]/.exec(text.trim().split('\n').at(-1) ?? '')?.[0] ?? last;
+          last = /\[[^\]]+\](?=[^\n]*$)/.exec(text.trim())?.[0] ?? last;
         },
       }),
   );

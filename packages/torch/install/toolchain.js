@@ -53,7 +53,7 @@ export async function findToolchain(env) {
       `There is neither Ninja nor make to run the compiler: install one with "${mac ? 'brew install ninja' : 'apt-get install make'}".`,
     );
   }
-  const compilerVersion = cxx.output.split('\n')[0] ?? '';
+  const [compilerVersion = ''] = cxx.output.split('\n');
   checkVersions(cmake.output, compilerVersion);
   return {
     cmake: 'cmake',

@@ -8,13 +8,23 @@ export { TorchError } from './errors.js';
 export { at, dims } from './at.js';
 export * from './dtype.js';
 export * from './machine.js';
+export { mapFile, mapTensor, viewRegion, type FileRegion } from './mapped-file.js';
 export * from './profiling.js';
 export { nearest } from './nearest.js';
 export * from './nn/index.js';
-export { Operator, type Argument } from './operator.js';
+export type { Argument } from './argument.js';
+export { Operator } from './operator.js';
 export * from './ops/index.js';
 export * from './optim/index.js';
 export * from './random.js';
+export {
+  isRecording,
+  record,
+  Recording,
+  type RecordedArgument,
+  type RecordedCall,
+  type RecordedTensor,
+} from './record.js';
 export * from './safetensors.js';
 export { keep, scope } from './scope.js';
 export * from './tensor.js';

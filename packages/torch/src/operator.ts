@@ -1,10 +1,9 @@
+import type { Argument } from './argument.js';
+import { TorchError } from './errors.js';
 import type { Generator } from './random.js';
 import { native, type NativeArgument, type NativeResult, type TensorHandle } from './native.js';
+import { openRecording } from './record.js';
 import { Tensor } from './tensor.js';
-
-/** Argument of a typed operator; `undefined` takes the schema's default, `null` is none. */
-export type Argument =
-  Tensor | Generator | number | bigint | boolean | string | null | undefined | readonly Argument[];
 
 function toNative(argument: Argument): NativeArgument {
   if (typeof argument !== 'object' || argument === null) return argument;
@@ -37,14 +36,23 @@ export class Operator {
     return native.call(this.#resolved, args.map(toNative));
   }
 
+  /** Name and overload: `aten::add.Tensor`. */
+  get name(): string {
+    return this.#overload === '' ? this.#name : `${this.#name}.${this.#overload}`;
+  }
+
   /** Calls an operator with one tensor as its result. */
   tensor(...args: readonly Argument[]): Tensor {
-    return new Tensor(this.#call(args) as TensorHandle);
+    const result = new Tensor(this.#call(args) as TensorHandle);
+    openRecording()?.add(this.name, args, result);
+    return result;
   }
 
   /** Calls an operator with several tensors, or a list of tensors, as its result. */
   tensors(...args: readonly Argument[]): Tensor[] {
-    return (this.#call(args) as TensorHandle[]).map((handle) => new Tensor(handle));
+    const results = (this.#call(args) as TensorHandle[]).map((handle) => new Tensor(handle));
+    openRecording()?.add(this.name, args, results);
+    return results;
   }
 
   /** Calls an operator whose result is a boolean. */
@@ -54,6 +62,9 @@ export class Operator {
 
   /** Calls an operator that changes its arguments. */
   inPlace(...args: readonly Argument[]): void {
+    if (openRecording() !== null) {
+      throw new TorchError(`${this.#name} changes its arguments, which cannot be recorded.`);
+    }
     native.callInPlace(this.#resolved, args.map(toNative));
   }
 }

@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { dtypeBytes, type DType } from './dtype.js';
 import { TorchError } from './errors.js';
+import type { FileRegion } from './mapped-file.js';
 
 /** The format's names of element types, in the order in which writers put them into a file. */
 const storageTypes: readonly (readonly [string, DType])[] = [
@@ -24,13 +25,7 @@ const rank = new Map(storageTypes.map(([, dtype], index) => [dtype, index]));
 const largestHeader = 100_000_000;
 
 /** One tensor of a file. */
-export interface SafetensorsEntry {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  /** Offset of its bytes from the start of the file. */
-  readonly start: number;
-  readonly bytes: number;
-}
+export type SafetensorsEntry = FileRegion;
 
 /** Contents of a file. */
 export interface SafetensorsHeader {

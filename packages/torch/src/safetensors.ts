@@ -1,19 +1,12 @@
 /** Tensors in safetensors files. */
 import { writeFileAtomic } from './atomic-file.js';
-import { dtypeBytes, dtypeCode } from './dtype.js';
+import { dtypeBytes, type DType } from './dtype.js';
 import { TorchError } from './errors.js';
+import { mapFile, viewRegion } from './mapped-file.js';
 import { native } from './native.js';
-import { Operator } from './operator.js';
-import { zeros } from './ops/create.js';
-import { clone, narrow, reshape, viewAs } from './ops/shape.js';
-import {
-  encodeHeader,
-  inFileOrder,
-  readSafetensorsHeader,
-  type SafetensorsEntry,
-} from './safetensors-header.js';
+import { encodeHeader, inFileOrder, readSafetensorsHeader } from './safetensors-header.js';
 import { scope } from './scope.js';
-import type { Tensor } from './tensor.js';
+import { Tensor } from './tensor.js';
 
 export {
   readSafetensorsHeader,
@@ -28,15 +21,6 @@ export interface LoadedSafetensors {
   metadata: Readonly<Record<string, string>>;
 }
 
-const fromFile = new Operator('aten::from_file');
-
-function view(file: Tensor, { dtype, shape, start, bytes }: SafetensorsEntry): Tensor {
-  if (bytes === 0) return zeros(shape, { dtype });
-  const raw = narrow(file, 0, start, bytes);
-  const aligned = start % dtypeBytes(dtype) === 0 ? raw : clone(raw);
-  return reshape(viewAs(aligned, dtype), shape);
-}
-
 /**
  * Opens a safetensors file. The tensors are views of the mapped file: nothing is read until it is
  * used, and writing to a tensor changes memory only, never the file.
@@ -46,8 +30,8 @@ function view(file: Tensor, { dtype, shape, start, bytes }: SafetensorsEntry): T
 export function loadSafetensors(path: string): LoadedSafetensors {
   const { entries, metadata, fileBytes } = readSafetensorsHeader(path);
   const tensors = scope(() => {
-    const file = fromFile.tensor(path, false, fileBytes, dtypeCode('uint8'));
-    return new Map([...entries].map(([name, entry]) => [name, view(file, entry)]));
+    const file = mapFile(path, fileBytes);
+    return new Map([...entries].map(([name, entry]) => [name, viewRegion(file, entry)]));
   });
   return { tensors, metadata };
 }
@@ -57,15 +41,24 @@ export interface SaveSafetensorsOptions {
   metadata?: Readonly<Record<string, string>>;
 }
 
+/** A tensor that is made part by part while it is written, so that it never has to be in memory whole. */
+export interface TensorParts {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The elements in row-major order, in tensors of this type. */
+  readonly parts: () => Iterable<Tensor>;
+}
+
 /**
  * Writes tensors to a safetensors file, whole or not at all (see {@link writeFileAtomic}), one
  * after the other, in the order and alignment of the format's reference implementation.
  *
- * @throws TorchError when the file cannot be written, or a tensor is named `__metadata__`.
+ * @throws TorchError when the file cannot be written, a tensor is named `__metadata__`, or its parts have
+ * not as many elements as its shape.
  */
 export function saveSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | TensorParts>,
   { metadata = {} }: SaveSafetensorsOptions = {},
 ): void {
   if (tensors.has('__metadata__')) {
@@ -81,7 +74,18 @@ export function saveSafetensors(
   );
   function* chunks(): Iterable<Uint8Array> {
     yield encodeHeader(ordered, metadata);
-    for (const { tensor } of ordered) yield new Uint8Array(native.copyToBuffer(tensor.handle));
+    for (const { name, tensor, dtype, shape } of ordered) {
+      let left = shape.reduce((product, length) => product * length, dtypeBytes(dtype));
+      for (const part of tensor instanceof Tensor ? [tensor] : tensor.parts()) {
+        const bytes = new Uint8Array(native.copyToBuffer(part.handle));
+        left -= bytes.length;
+        yield bytes;
+      }
+      if (left === 0) continue;
+      throw new TorchError(
+        `The parts of '${name}' do not make up its shape; ${path} was not written.`,
+      );
+    }
   }
   writeFileAtomic(path, chunks());
 }

@@ -7,7 +7,9 @@ import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, Generator, scope, to } from '@bantam/torch';
 import {
   generateCaptions,
+  isWeightsName,
   loadModel,
+  locateModel,
   normalizePixels,
   type GenerateOptions,
   type LoadedModel,
@@ -172,14 +174,14 @@ function nameOf(directory: string): string {
   return basename(basename(path) === 'model' ? dirname(path) : path);
 }
 
-/** The start of the SHA-256 of a directory's weights, so that other weights are not taken for them. */
-async function weightsDigest(directory: string): Promise<string> {
+/** The start of the SHA-256 of a model's weights, so that other weights are not taken for them. */
+async function weightsDigest(name: string): Promise<string> {
+  const { directory, weights } = await locateModel(name);
   const digest = createHash('sha256');
-  for (const file of (await readdir(directory)).sort()) {
-    if (!/\.(safetensors|bin|pt|pth)$/.test(file)) continue;
-    for await (const chunk of createReadStream(join(directory, file))) {
-      digest.update(chunk as Buffer);
-    }
+  const inside = directory === null ? [] : (await readdir(directory)).sort();
+  const files = inside.filter(isWeightsName).map((file) => join(directory ?? '', file));
+  for (const file of weights === null ? files : [weights]) {
+    for await (const chunk of createReadStream(file)) digest.update(chunk as Buffer);
   }
   return digest.digest('hex').slice(0, 16);
 }

@@ -82,7 +82,7 @@ async function readBody(response: IncomingMessage): Promise<string> {
 
 function said({ headers }: IncomingMessage): Pick<HttpAnswer, 'retryAfter' | 'location'> {
   const { location } = headers;
-  const retryAfter = Number(headers['retry-after'] ?? NaN);
+  const retryAfter = Number(headers['retry-after']);
   return {
     ...(Number.isFinite(retryAfter) && { retryAfter }),
     ...(location !== undefined && { location }),

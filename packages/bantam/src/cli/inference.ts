@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import type { InferenceModel, InferencePrecision } from '../eval/index.js';
+import { fetchModel } from './model-names.js';
 import type { Progress } from './progress.js';
 
 /** Value of {@link precisionOption}. */
@@ -14,12 +15,13 @@ export function precisionOption(): Option {
     .default('fp32');
 }
 
-/** Loads a model for inference in a precision; a note warns if the CPU is slow in it. */
+/** Fetches and loads a model for inference in a precision; a note warns if the CPU is slow in it. */
 export async function loadToRun(
-  directory: string,
+  model: string,
   { precision }: PrecisionFlags,
   progress: Progress,
 ): Promise<InferenceModel> {
+  await fetchModel(model, progress);
   const { loadForInference } = await import('../eval/index.js');
   const { hasInt8Products } = await import('@bantam/torch');
   if (precision === 'int8' && !hasInt8Products()) {
@@ -27,5 +29,5 @@ export async function loadToRun(
       'This CPU has no instructions for products of int8 (AVX512-VNNI or AMX): int8 then shows its loss of accuracy, but is slower than fp32.',
     );
   }
-  return loadForInference(directory, { precision });
+  return loadForInference(model, { precision });
 }

@@ -4,8 +4,11 @@ import type { GlobalOptions } from './command.js';
 import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDuplicates } from './commands/duplicates.js';
 import { addEmbed } from './commands/embed.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
+import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
@@ -38,7 +41,10 @@ export function createProgram(): Command {
     addEval,
     addCompare,
     addEmbed,
+    addIndex,
     addSearch,
+    addDuplicates,
+    addExport,
   ])
     add(program);
   return program;

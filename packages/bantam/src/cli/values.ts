@@ -50,6 +50,15 @@ export function numberList(text: string): readonly number[] {
   return text.split(',').map(positiveInteger);
 }
 
+/** Reads an option's value as any number. */
+export function finiteNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('It must be a number');
+  }
+  return value;
+}
+
 /** Adds the `name=value` of a repeatable option to those before it. */
 export function namedValues(
   pair: string,

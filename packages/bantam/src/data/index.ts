@@ -16,8 +16,10 @@ export {
   type ResolvedAugment,
   type ResolvedOp,
 } from './augment/schema.js';
-export { checkCaptionTemplates, sampleCaption } from './sources/captions.js';
+export { checkCaptionTemplates, folderTemplates, sampleCaption } from './sources/captions.js';
+export { readClassNames, readPrompts, type Prompts } from './sources/class-files.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
+export { DistinctCounter } from './distinct.js';
 export { decodeImage, decodeLocation, type DecodeOptions } from './images/decode.js';
 export {
   emojiEvaluations,
@@ -35,7 +37,6 @@ export {
 export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
 export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
 export { evalTransform, type Geometry } from './images/eval-transform.js';
-export { folderTemplates } from './sources/folder-source.js';
 export {
   inspectSource,
   type InspectOptions,
@@ -46,11 +47,17 @@ export {
 } from './inspect.js';
 export { Loader, type Batch, type LoaderOptions } from './loader/loader.js';
 export { defaultDecodeSide, pixelCacheBytes } from './loader/pixel-cache.js';
+export {
+  formatSpec,
+  resolveSpec,
+  type MixPart,
+  type SourceDescription,
+} from './sources/describe.js';
 export { openSource, type OpenSourceOptions } from './sources/open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
 export { writeShards, type WriteShardsOptions, type ShardsSummary } from './write-shards.js';
 export type { ImageLocation } from './images/location.js';
-export { describeNote, type SourceNote } from './sources/notes.js';
+export { describeNote, NoteBook, type SourceNote } from './sources/notes.js';
 export type { Box, Pixels } from './images/pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
 export { CounterRng, hashText, type RngKey } from './counter-rng.js';
@@ -65,6 +72,7 @@ export {
 export { resample, type ResampleOptions } from './images/resample.js';
 export {
   plainCaptions,
+  templatesOf,
   type CaptionTemplate,
   type CaptionTemplates,
   type DataRecord,

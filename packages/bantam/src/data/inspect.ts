@@ -1,5 +1,7 @@
 import { at } from '../base/at.js';
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { DistinctCounter } from './distinct.js';
 import { syntheticFraction } from './sources/captions.js';
 import { evenlySpaced } from './contact-sheet.js';
 import { decodeLocation } from './images/decode.js';
@@ -48,6 +50,8 @@ export interface SourceSummary {
     readonly words: Spread;
     /** Captions that repeat an earlier one. */
     readonly duplicates: number;
+    /** Set where there are too many distinct captions to count: the number is an estimate. */
+    readonly estimated?: true;
   };
   /** Absent where there are no synthetic captions. */
   readonly synthetic?: SyntheticSummary;
@@ -79,19 +83,11 @@ export async function inspectSource(
   source: Source,
   { decode = 500, compare = 30_000 }: InspectOptions = {},
 ): Promise<SourceSummary> {
-  const records = Array.from({ length: source.size }, (_, i) => source.record(i));
-  const captions = records.flatMap((record) => record.captions);
   return {
     spec: source.spec,
     records: source.size,
     samplesPerEpoch: samplesPerEpoch(source),
-    captions: {
-      count: captions.length,
-      characters: spread(captions.map((caption) => caption.length)),
-      words: spread(captions.map((caption) => caption.split(/\s+/).filter(Boolean).length)),
-      duplicates: captions.length - new Set(captions).size,
-    },
-    ...summariseSynthetic(source, records),
+    ...(await summariseTexts(source)),
     images: {
       ...(await decodeSome(source, evenlySpaced(source.size, decode))),
       ...(await compareSome(source, evenlySpaced(source.size, compare))),
@@ -102,23 +98,78 @@ export async function inspectSource(
   };
 }
 
-function summariseSynthetic(
-  { captionTemplates }: Source,
-  records: readonly DataRecord[],
-): Pick<SourceSummary, 'synthetic'> {
-  const captioned = records.filter(({ synthetic }) => synthetic !== undefined);
-  if (captioned.length === 0) return {};
-  const written = captioned.flatMap(({ synthetic = [] }) => synthetic);
-  const examples = evenlySpaced(captioned.length, 3).map((index) => at(captioned, index));
+/** Numbers of captions and their lengths, in memory that does not grow with the records. */
+async function summariseTexts(
+  source: Source,
+): Promise<Pick<SourceSummary, 'captions' | 'synthetic'>> {
+  const { captionTemplates, size } = source;
+  const characters = new Histogram();
+  const words = new Histogram();
+  const distinct = new DistinctCounter();
+  const sources = new Set<string>();
+  let captioned = 0;
+  let written = 0;
+  const examples = new Set(evenlySpaced(size, 200));
+  const shown: DataRecord[] = [];
+  for (let index = 0; index < size; index++) {
+    // Reading blocks: signals get their turn.
+    if (index % 20_000 === 0) await setImmediate();
+    const record = source.record(index);
+    for (const caption of record.captions) {
+      characters.add(caption.length);
+      words.add(caption.split(/\s+/).filter(Boolean).length);
+      distinct.add(caption);
+    }
+    const { synthetic } = record;
+    if (synthetic === undefined) continue;
+    captioned++;
+    written += synthetic.length;
+    for (const caption of synthetic) sources.add(caption.source);
+    if (shown.length < 3 || examples.has(index)) shown.push(record);
+  }
+  const { count } = characters;
   return {
-    synthetic: {
-      records: captioned.length,
-      captions: written.length,
-      sources: [...new Set(written.map(({ source }) => source))],
-      fraction: captionTemplates.synthetic ?? syntheticFraction,
-      examples: examples.map(({ key, captions, synthetic = [] }) => ({ key, captions, synthetic })),
+    captions: {
+      count,
+      characters: characters.spread,
+      words: words.spread,
+      duplicates: Math.max(0, count - distinct.count),
+      ...(!distinct.isExact && { estimated: true }),
     },
+    ...(captioned > 0 && {
+      synthetic: {
+        records: captioned,
+        captions: written,
+        sources: [...sources],
+        fraction: captionTemplates.synthetic ?? syntheticFraction,
+        examples: evenlySpaced(shown.length, 3).map((i) => {
+          const { key, captions, synthetic = [] } = at(shown, i);
+          return { key, captions, synthetic };
+        }),
+      },
+    }),
   };
+}
+
+/** Counts of small whole numbers. */
+class Histogram {
+  readonly #counts = new Map<number, number>();
+  count = 0;
+
+  add(value: number): void {
+    this.count++;
+    this.#counts.set(value, (this.#counts.get(value) ?? 0) + 1);
+  }
+
+  get spread(): Spread {
+    if (this.count === 0) return { min: 0, median: 0, max: 0 };
+    const sorted = [...this.#counts].sort(([a], [b]) => a - b);
+    const [first = [0, 0]] = sorted;
+    const [max] = sorted.at(-1) ?? first;
+    let left = Math.floor((this.count - 1) / 2);
+    const middle = sorted.find(([, count]) => (left -= count) < 0) ?? first;
+    return { min: first[0], median: middle[0], max };
+  }
 }
 
 async function decodeSome(source: Source, indices: readonly number[]) {

@@ -8,7 +8,7 @@ import { makeFolder } from '../base/make-folder.js';
 import type { QuarantinedSample } from './loader/quarantine.js';
 import { decodeImage } from './images/decode.js';
 import type { DataRecord, Source } from './sources/source.js';
-import { tarEnd, tarHeader, tarPadding } from './sources/tar.js';
+import { tarEnd, tarHeader, tarPadding } from './sources/shards/tar.js';
 
 export interface WriteShardsOptions {
   /** Folder for the shards; made where it is missing. */

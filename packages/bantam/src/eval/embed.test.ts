@@ -4,13 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { liveTensors, loadSafetensors, narrow, type Tensor } from '@bantam/torch';
+import { liveTensors, narrow, type Tensor } from '@bantam/torch';
 import { openSource, type Source } from '../data/index.js';
 import { disposeEmbeddings, embedSource } from './embed.js';
-import { openEmbeddings, saveEmbeddings } from './embedding-file.js';
 import { encodeTexts } from './encode.js';
-import { ImageIndex } from './image-index.js';
-import { search } from './search.js';
 import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-embed-'));
@@ -132,73 +129,5 @@ describe('embedSource', () => {
     assert.equal(liveTensors(), start + 2);
     disposeEmbeddings(embeddings);
     assert.equal(liveTensors(), start);
-  });
-});
-
-describe('an embedding file', () => {
-  it('holds image and text [N, D] in the order of the source, and the keys', async () => {
-    const embeddings = await embedSource(loaded, source, { captions: 'all' });
-    const path = join(directory, 'all.safetensors');
-    saveEmbeddings(path, embeddings, { spec: source.spec, model: 'somewhere' });
-    const { tensors, metadata } = loadSafetensors(path);
-    assert.deepEqual([...tensors.keys()].sort(), ['image', 'text']);
-    assert.deepEqual(tensors.get('image')?.toArray(), embeddings.image.toArray());
-    const texts = embeddings.captionsOf.map(([row = 0]) => embeddings.captions[row] ?? '');
-    assert.ok(tensors.get('text'));
-    assertNear(tensors.get('text') ?? embeddings.image, await encodeTexts(loaded, texts));
-    assert.deepEqual(JSON.parse(metadata.keys ?? ''), embeddings.keys);
-    const opened = openEmbeddings(path);
-    assert.equal(opened.spec, source.spec);
-    assert.equal(opened.model, 'somewhere');
-    assert.deepEqual(opened.index.keys, embeddings.keys);
-  });
-
-  it('that is none is refused in one sentence', () => {
-    const path = join(directory, 'damaged.safetensors');
-    writeFileSync(path, 'nothing');
-    assert.throws(() => openEmbeddings(path), { name: 'BantamError' });
-    assert.throws(() => openEmbeddings(join(directory, 'none')), { name: 'BantamError' });
-  });
-});
-
-describe('search', () => {
-  const features = Float32Array.of(1, 0, 0, 1, 0.6, 0.8, 0, 1);
-  const index = new ImageIndex({ keys: ['a', 'b', 'c', 'd'], features, width: 2 });
-
-  it('orders images by their cosine, equals by their place', () => {
-    const hits = index.nearest(Float32Array.of(0, 1), 3);
-    assert.deepEqual(
-      hits.map(({ key, row }) => [key, row]),
-      [
-        ['b', 1],
-        ['d', 3],
-        ['c', 2],
-      ],
-    );
-    assert.deepEqual(
-      hits.map(({ score }) => score),
-      [1, 1, Math.fround(0.8)],
-    );
-    assert.equal(index.nearest(Float32Array.of(1, 0), 9).length, 4);
-    assert.deepEqual(index.nearest(Float32Array.of(1, 0), 1)[0]?.key, 'a');
-  });
-
-  it('finds for a text the images whose features are closest to its own', async () => {
-    const vectors = await encodeTexts(loaded, ['cat', 'horse']);
-    const own = new ImageIndex({
-      keys: ['cat', 'horse'],
-      features: vectors.toTypedArray() as Float32Array,
-      width: 8,
-    });
-    const found = await search(loaded, own, ['horse', 'cat'], { k: 1 });
-    assert.deepEqual(
-      found.map((hits) => hits.map(({ key }) => key)),
-      [['horse'], ['cat']],
-    );
-  });
-
-  it('refuses what does not fit together', () => {
-    assert.throws(() => index.nearest(new Float32Array(3), 1), /3 dimensions and the images 2/);
-    assert.throws(() => new ImageIndex({ keys: ['a'], features, width: 2 }), /1 keys for 4/);
   });
 });

@@ -63,7 +63,7 @@ export async function embedSource(
   options: EmbedSourceOptions = {},
 ): Promise<Embeddings> {
   const { captions: which = 'first', onProgress } = options;
-  const images = await embedImages(loaded, source, options);
+  const images = await embedAllImages(loaded, source, options);
   const rowOf = new Map<string, number>();
   const captionsOf = Array.from(images.records, (index) => {
     const { captions } = source.record(index);
@@ -89,39 +89,85 @@ export function disposeEmbeddings({ image, representation, text }: Embeddings): 
   text.dispose();
 }
 
-async function embedImages(
+/** Features of consecutive images. */
+export interface ImageFeatures {
+  /** Records of the source, in order; broken images are left out. */
+  readonly indices: Int32Array;
+  /** A row of length 1 for each of them. */
+  readonly features: Float32Array;
+  /** Their vectors before the projection, if asked for. */
+  readonly representations?: Float32Array;
+}
+
+export interface EmbedImagesOptions
+  extends EncodeOptions, Pick<EmbedSourceOptions, 'geometry' | 'representations'> {
+  /** The records to embed; all by default. */
+  readonly indices?: ArrayLike<number>;
+  /** Counts broken images. */
+  readonly quarantine: Quarantine;
+}
+
+/** Embeds images of a source batch by batch; the next batch is being read meanwhile. */
+export async function* embedImages(
+  loaded: Pick<LoadedModel, 'model' | 'preprocess'>,
+  source: Source,
+  {
+    indices,
+    quarantine,
+    batchSize = 64,
+    geometry,
+    representations = false,
+    ...options
+  }: EmbedImagesOptions,
+): AsyncGenerator<ImageFeatures, void, undefined> {
+  const preprocess = { ...loaded.preprocess, ...geometry };
+  const chosen = indices === undefined ? {} : { indices };
+  const batches = evalBatches(source, { preprocess, batchSize, quarantine, ...chosen });
+  let next = batches.next();
+  for (;;) {
+    const { done, value: batch } = await next;
+    if (done === true) return;
+    next = batches.next();
+    // A failure of the next batch is thrown where it is awaited.
+    next.catch(() => undefined);
+    const { images, size, height, width } = batch;
+    const { indices: read } = batch;
+    const rows = { pixels: images, shape: [size, height, width, 3] } as const;
+    if (representations) {
+      const { embedding, representation } = encodeImages(loaded, rows, options);
+      yield { indices: read, features: embedding, representations: representation };
+    } else {
+      yield { indices: read, features: encodePixels(loaded, rows, options) };
+    }
+  }
+}
+
+async function embedAllImages(
   loaded: LoadedModel,
   source: Source,
   options: EmbedSourceOptions,
 ): Promise<Omit<Embeddings, 'captions' | 'text' | 'captionsOf'>> {
-  const { batchSize = 64, quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
-  const preprocess = { ...loaded.preprocess, ...options.geometry };
+  const { quarantine = new Quarantine({ maxFraction: 1 }), onProgress } = options;
   const records = new Int32Array(source.size);
   const features = new Rows(source.size);
   const representations = new Rows(source.size);
-  const keys: string[] = [];
-  for await (const batch of evalBatches(source, { preprocess, batchSize, quarantine })) {
-    const { images, size, height, width: columns } = batch;
-    const rows = { pixels: images, shape: [size, height, columns, 3] } as const;
-    records.set(batch.indices, keys.length);
-    if (options.representations === true) {
-      const { embedding, representation } = encodeImages(loaded, rows, options);
-      features.add(embedding, size);
-      representations.add(representation, size);
-    } else {
-      features.add(encodePixels(loaded, rows, options), size);
-    }
-    keys.push(...batch.records.map(({ key }) => key));
-    onProgress?.({ stage: 'images', done: keys.length, total: source.size });
+  let count = 0;
+  for await (const batch of embedImages(loaded, source, { ...options, quarantine })) {
+    const { length } = batch.indices;
+    records.set(batch.indices, count);
+    features.add(batch.features, length);
+    if (batch.representations !== undefined) representations.add(batch.representations, length);
+    count += length;
+    onProgress?.({ stage: 'images', done: count, total: source.size });
     await setImmediate();
   }
-  const count = keys.length;
   if (count === 0) {
     throw new BantamError(`No image of "${source.spec}" can be read; check the files.`);
   }
+  const read = records.slice(0, count);
   return {
-    records: records.slice(0, count),
-    keys,
+    records: read,
+    keys: Array.from(read, (index) => source.record(index).key),
     image: features.tensor(),
     ...(options.representations === true && { representation: representations.tensor() }),
     quarantined: quarantine.samples,

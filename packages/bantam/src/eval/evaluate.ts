@@ -1,4 +1,4 @@
-import { openSource, type OpenSourceOptions, type Source } from '../data/index.js';
+import { openSource, type OpenSourceOptions, type Prompts, type Source } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
 import { evalDatasets, type EvalDataset } from './datasets.js';
@@ -10,6 +10,7 @@ import {
 } from './embed.js';
 import type { FeatureStore } from './features/feature-store.js';
 import type { AnsweredQuery } from './metrics/query-hits.js';
+import { withClasses } from './own-prompts.js';
 import { imagenetLabels } from './protocols/imagenet.js';
 import { resolveProtocols, zeroShotProtocols, type Protocols } from './protocols/protocols.js';
 import { associate } from './tasks/associate.js';
@@ -31,8 +32,13 @@ export interface EvaluateOptions
   extends Omit<EmbedSourceOptions, 'onProgress' | 'quarantine' | 'geometry'>, OpenSourceOptions {
   /** Zero-shot, where a source has classes, and retrieval by default. */
   readonly tasks?: readonly EvalTask[];
-  /** Prompts or the name of a list, see `resolveTemplates`; the source's own by default. */
-  readonly templates?: string | readonly string[];
+  /**
+   * Prompts for all classes or for each, or the name of a list, see `classPrompts`; the source's own by
+   * default.
+   */
+  readonly templates?: string | Prompts;
+  /** Classes in place of the data's own, see {@link withClasses}. */
+  readonly classes?: readonly string[];
   /** Names of protocols, see {@link resolveProtocols}; `openclip` and `bantam` by default. */
   readonly protocols?: readonly string[];
   /** Settings of linear probes, few-shot classifiers and nearest neighbours. */
@@ -161,12 +167,14 @@ class ContextOpener {
     const labelSets = Object.fromEntries(
       Object.entries(source.labelSets).map(([name, labelSet]) => [
         name,
-        imagenetLabels(labelSet, dataset.classes),
+        options.classes === undefined
+          ? imagenetLabels(labelSet, dataset.classes)
+          : withClasses(labelSet, options.classes),
       ]),
     );
-    const imagenet = Object.entries(labelSets).some(
-      ([name, set]) => set !== source.labelSets[name],
-    );
+    const imagenet =
+      options.classes === undefined &&
+      Object.entries(labelSets).some(([name, set]) => set !== source.labelSets[name]);
     const protocol = zeroShotProtocols[protocols.zeroShot];
     const { maxTokens } = protocol;
     const embedOptions: EmbedSourceOptions = {

@@ -1,20 +1,17 @@
-/** Evaluation: zero-shot classification, retrieval, embedding, search. */
+/** Evaluation: zero-shot classification, retrieval, probes, suites, embedding. */
 export { confusions, type Confusion, type ConfusionsInput } from './metrics/confusions.js';
 export { retrievalChance, type RetrievalChance } from './metrics/chance.js';
 export { evalDatasets, type DatasetKind, type EvalDataset } from './datasets.js';
 export {
   disposeEmbeddings,
+  embedImages,
   embedSource,
+  type EmbedImagesOptions,
   type Embeddings,
   type EmbedProgress,
   type EmbedSourceOptions,
+  type ImageFeatures,
 } from './embed.js';
-export {
-  openEmbeddings,
-  saveEmbeddings,
-  type EmbeddingFile,
-  type SaveEmbeddingsOptions,
-} from './embedding-file.js';
 export {
   encodePixels,
   encodeTexts,
@@ -115,7 +112,6 @@ export {
   type InferenceModel,
   type InferencePrecision,
 } from './load-for-inference.js';
-export { ImageIndex, type Hit, type ImageIndexOptions } from './image-index.js';
 export {
   answersAll,
   queryHits,
@@ -126,7 +122,6 @@ export {
 export type { Scores } from './metrics/scores.js';
 export { rankPositives, type RankOptions, type Ranks } from './metrics/ranks.js';
 export { retrieval, type RetrievalInput } from './metrics/retrieval.js';
-export { search, type SearchOptions } from './search.js';
 export {
   formatInterval,
   formatMetric,
@@ -185,3 +180,4 @@ export {
 export { answersOf, compareAnswers } from './compare/compare-models.js';
 export { formatComparisons, verdictOf } from './compare/format.js';
 export { readAnswers, writeAnswers, type AnswersFile } from './compare/hits-file.js';
+export { hashModelFiles } from './features/fingerprint.js';

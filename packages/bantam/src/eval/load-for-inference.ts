@@ -18,6 +18,8 @@ export type InferencePrecision = 'fp32' | 'bf16' | 'int8' | 'auto';
 
 /** A model, and the `precision` that `EncodeOptions` is to have with it. */
 export interface InferenceModel {
+  /** The name that it was loaded by. */
+  readonly name: string;
   readonly loaded: LoadedModel;
   readonly precision: FloatDType;
 }
@@ -29,13 +31,13 @@ export interface InferenceModel {
  * @throws BantamError as {@link loadModel}.
  */
 export async function loadForInference(
-  directory: string,
+  name: string,
   { precision = 'fp32', ...options }: LoadModelOptions & { precision?: InferencePrecision } = {},
 ): Promise<InferenceModel> {
-  const loaded = await loadModel(directory, { fused: true, ...options });
+  const loaded = await loadModel(name, { fused: true, ...options });
   const dtype = resolvePrecision(precision === 'int8' ? 'auto' : precision);
   if (precision === 'int8') quantizeModel(loaded.model);
   prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
-  return { loaded, precision: dtype };
+  return { name, loaded, precision: dtype };
 }

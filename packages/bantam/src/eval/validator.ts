@@ -63,7 +63,9 @@ export const openValidator: OpenValidator = async ({ data, metric }) => {
           onProgress(`${dataset}: ${done} of ${total} ${stage}`);
         },
       });
-      const values = results.flatMap(({ metrics }) => metrics[metric] ?? []);
+      const values = results
+        .map(({ metrics }) => metrics[metric])
+        .filter((value) => typeof value === 'number');
       return values.reduce((sum, value) => sum + value, 0) / values.length;
     },
   };

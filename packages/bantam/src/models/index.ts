@@ -39,6 +39,10 @@ export {
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
+export { toHubConfig } from './io/formats/hugging-face-config.js';
+export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
+export { writeFolder, writeJson } from './io/files.js';
+export { tokenizerFiles } from './io/tokenizer-files.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {
   inheritModel,
@@ -80,7 +84,11 @@ export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
-export { readModelConfig } from './io/directory.js';
+export { readModelConfig } from './io/open-model.js';
+export { isModelPath, locateModel, type LocateOptions, type ModelLocation } from './hub/locate.js';
+export type { HubOptions, PullEvent } from './hub/settings.js';
+export { pretrainedModels, type PretrainedEntry } from './hub/pretrained.js';
+export { isWeightsName, openWeights, type WeightsFile } from './io/tensor-files.js';
 export { formatModelStructure, summarizeModel, type ModelSummary } from './cost/dry-run.js';
 export type { MobileClipTextConfig } from './towers/text/mobileclip-text.js';
 export { MobileClipText } from './towers/text/mobileclip-text.js';

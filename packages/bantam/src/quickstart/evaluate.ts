@@ -3,16 +3,10 @@ import { totalmem } from 'node:os';
 import { at } from '../base/at.js';
 import { resolvePrecision } from '../base/precision.js';
 import { openSource } from '../data/index.js';
-import {
-  disposeEmbeddings,
-  embedSource,
-  loadForInference,
-  saveEmbeddings,
-  type EmbedProgress,
-  type EvaluationResult,
-} from '../eval/index.js';
+import { loadForInference, type EmbedProgress, type EvaluationResult } from '../eval/index.js';
 import { inspectCpu } from '../machine/index.js';
 import { parameterCount } from '../models/index.js';
+import { embedToFile } from '../search/index.js';
 import { gatherEvaluation, renderReport, type RunFacts } from '../report/index.js';
 import { readMetrics, readRunConfig, readValidations } from '../train/index.js';
 import { quickstartPaths } from './files.js';
@@ -35,19 +29,15 @@ export async function evaluateQuickstart({
   onProgress,
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
-  const { loaded, precision } = await loadForInference(paths.model, { precision: 'auto' });
+  const model = await loadForInference(paths.model, { precision: 'auto' });
   const { queries, answered, evaluation, index } = preset;
-  const options = { queries, answered, precision, onProgress };
-  const gathered = await gatherEvaluation(loaded, [evaluation], options);
-  const embedded = await embedSource(loaded, await openSource(index), {
-    precision,
+  const options = { queries, answered, precision: model.precision, onProgress };
+  const gathered = await gatherEvaluation(model.loaded, [evaluation], options);
+  await embedToFile(model, await openSource(index), paths.index, {
     onProgress: (progress) => {
       onProgress({ ...progress, dataset: 'the search index' });
     },
   });
-  // Relative to the index, so that the folder can be moved.
-  saveEmbeddings(paths.index, embedded, { spec: index, model: 'model' });
-  disposeEmbeddings(embedded);
   await writeFile(paths.evaluation, `${JSON.stringify(gathered.results, null, 2)}\n`);
   const report = renderReport({
     title: 'Bantam quickstart: a CLIP of the emoji',

@@ -19,6 +19,8 @@ export interface QuickstartOptions {
   readonly out?: string;
   /** Training budget. Default five minutes. A resumed run keeps its own. */
   readonly budget?: string;
+  /** Seed of weights, order and augmentation. Default 0. A resumed run keeps its own. */
+  readonly seed?: number;
   /** Replace a quickstart in the folder, finished or not. */
   readonly force?: boolean;
   readonly preset?: QuickstartPreset;
@@ -46,6 +48,7 @@ export interface QuickstartResult {
 export async function quickstart({
   out = defaultOut,
   budget = '5m',
+  seed = 0,
   force = false,
   preset = quickstartPreset,
   signal = new AbortController().signal,
@@ -79,7 +82,16 @@ export async function quickstart({
   const stage = quickstartStage(out);
   if (stage === 'train') {
     const { model: modelName, data, train: settings, tokenizer } = preset;
-    await train({ model: modelName, data, train: settings, tokenizer, out, budget, ...control });
+    await train({
+      model: modelName,
+      data,
+      train: settings,
+      tokenizer,
+      seed,
+      out,
+      budget,
+      ...control,
+    });
   }
   if (stage === 'resume') await resumeTraining(out, control);
   checkAborted(signal);

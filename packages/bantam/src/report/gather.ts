@@ -4,14 +4,13 @@ import type { LicenceNotice, Source } from '../data/index.js';
 import {
   encodeTexts,
   evaluate,
-  ImageIndex,
   type AnsweredQuery,
   type EmbeddedDataset,
-  type EncodeOptions,
   type EvalDataset,
   type EvaluateOptions,
 } from '../eval/index.js';
 import type { LoadedModel } from '../models/index.js';
+import { ExactSearch } from '../search/index.js';
 import type { ConfusionExample, ReportData, SearchStrip, Thumbnail } from './report-data.js';
 
 export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks' | 'queries'> {
@@ -46,7 +45,8 @@ export async function gatherEvaluation(
   specs: readonly (string | EvalDataset)[],
   { queries, answered = [], hits = 8, confusions = 4, ...options }: GatherOptions,
 ): Promise<GatheredEvaluation> {
-  const vectors = await queryVectors(loaded, queries, options);
+  const { precision = 'float32' } = options;
+  using vectors = await encodeTexts(loaded, queries, { precision });
   const searches = queries.map((query) => ({ query, strips: [] as SearchStrip[] }));
   const shown: { source: Source; dataset: EvalDataset; rowOf: Map<string, number> }[] = [];
   const onEmbedded = async ({ dataset, source, embeddings }: EmbeddedDataset): Promise<void> => {
@@ -54,10 +54,9 @@ export async function gatherEvaluation(
     const { keys, records, image } = embeddings;
     const rowOf = new Map(keys.map((key, row) => [key, at(records, row)]));
     shown.push({ source, dataset, rowOf });
-    const features = image.toTypedArray() as Float32Array;
-    const index = new ImageIndex({ keys, features, width: image.dim(1) });
-    for (const [query, vector] of vectors.entries()) {
-      const found = index.nearest(vector, hits).map(async ({ row, score }) => {
+    using exact = new ExactSearch(image);
+    for (const [query, rows] of (await exact.nearest(vectors, { k: hits })).entries()) {
+      const found = rows.map(async ({ row, score }) => {
         return { ...(await thumbnailOf(source, at(records, row))), score };
       });
       at(searches, query).strips.push({
@@ -99,18 +98,6 @@ function isShown(
 ): boolean {
   if (kind === 'held-out classes') return false;
   return kind !== 'in-distribution' || shown.every(({ dataset }) => dataset.kind !== kind);
-}
-
-async function queryVectors(
-  loaded: LoadedModel,
-  queries: readonly string[],
-  { precision = 'float32' }: EncodeOptions,
-): Promise<Float32Array[]> {
-  const features = await encodeTexts(loaded, queries, { precision });
-  const values = features.toTypedArray() as Float32Array;
-  const width = features.dim(1);
-  features.dispose();
-  return queries.map((_, row) => values.subarray(row * width, (row + 1) * width));
 }
 
 /** The first few records of a class. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
 import { HubTokenizer } from './hub-tokenizer.js';
@@ -85,7 +86,11 @@ export function clipFiles(
   config: TokenizerFiles['config'] = {},
   splitting = clipSplitting(),
 ): TokenizerFiles {
-  const idOf = (token: string): number => vocab[token] ?? -1;
+  const idOf = (token: string): number => {
+    const id = vocab[token];
+    if (id === undefined) throw new BantamError(`The vocabulary lacks the token ${token}.`);
+    return id;
+  };
   const specials = [...(padToken === undefined ? [] : [padToken]), startToken, endToken];
   const tokenizer = {
     version: '1.0',
@@ -143,12 +148,18 @@ export function clipFiles(
 }
 
 export interface ClipTokenizerOptions {
-  /** `bpe_simple_vocab_16e6.txt.gz`, the same unpacked, or Hugging Face's `merges.txt`. */
-  readonly mergesFile: string;
+  /**
+   * `bpe_simple_vocab_16e6.txt.gz`, the same unpacked, or Hugging Face's `merges.txt`. Default: CLIP's own
+   * merges, which Bantam carries.
+   */
+  readonly mergesFile?: string;
   /** `vocab.json` for ids of its own; without it, ids follow from the order of the merges. */
   readonly vocabFile?: string;
   readonly contextLength?: number;
 }
+
+/** CLIP's merges, as `fixtures/generate_clip_vocabulary.py` takes them from OpenCLIP. */
+const OWN_MERGES = fileURLToPath(new URL('../../assets/clip-merges.txt.gz', import.meta.url));
 
 /** CLIP uses this many of the 262 144 merges that its file holds: 49152 ids without bytes and specials. */
 const CLIP_MERGES = 49152 - 256 - 2;
@@ -201,7 +212,7 @@ async function readVocabulary(file: string): Promise<Record<string, number>> {
 }
 
 /**
- * OpenAI CLIP's tokenizer (Radford et al., 2021), from its vocabulary files, with the cleaning of
+ * OpenAI CLIP's tokenizer (Radford et al., 2021), from its vocabulary, with the cleaning of
  * OpenCLIP 3.3 ({@link cleanText} with `lower`): ids equal those of `open_clip.SimpleTokenizer`
  * wherever {@link fixText} equals ftfy. Rows are padded with id 0, which also means `!`: masks must
  * go by the position of the end token (49407), never by the id.
@@ -210,10 +221,10 @@ async function readVocabulary(file: string): Promise<Record<string, number>> {
  * @throws BantamError if a file is missing or of another kind
  */
 export async function clipTokenizer({
-  mergesFile,
+  mergesFile = OWN_MERGES,
   vocabFile,
   contextLength = 77,
-}: ClipTokenizerOptions): Promise<Tokenizer> {
+}: ClipTokenizerOptions = {}): Promise<Tokenizer> {
   const merges = await readMerges(mergesFile);
   const vocab = vocabFile === undefined ? numberTokens(merges) : await readVocabulary(vocabFile);
   if (vocab[START] === undefined || vocab[END] === undefined) {

@@ -7,6 +7,7 @@ import { runTraining } from './loop/run-training.js';
 import type { TrainResult } from './monitor/events.js';
 import { planTraining, requireMemory, requireTime, type TrainingPlan } from './planning/index.js';
 import { readCheckpointState } from './run-dir/checkpoint.js';
+import { dataChange, keepDataFingerprint } from './run-dir/data-fingerprint.js';
 import { createRun, runPaths, writeRunConfig } from './run-dir/paths.js';
 
 /** Options of {@link train}. */
@@ -35,6 +36,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   createRun(out);
   await context.tokenizer.save(runPaths(out).tokenizer);
   writeRunConfig(out, context.config);
+  await keepDataFingerprint(out, context.source);
   return await runTraining(context, out);
 }
 
@@ -58,6 +60,8 @@ export async function resumeTraining(
   const resumed = { spent: spentBy(context), settingsIn: runPaths(run).config };
   await requireMemory(context, resumed);
   await requireTime(context, resumed);
+  const message = await dataChange(run, context.source);
+  if (message !== undefined) context.emit({ kind: 'note', message });
   return await runTraining(context, run);
 }
 

@@ -211,3 +211,21 @@ export const mutateSafetensors: Mutation = (bytes, random, others) => {
   size.writeBigUInt64LE(BigInt(mutated.length));
   return Buffer.concat([size, mutated, bytes.subarray(8 + length)]);
 };
+
+/**
+ * Mutates an archive, mostly in place and before its list of files, so that the list leads to what was
+ * changed.
+ */
+export const mutateArchive: Mutation = (bytes, random, others) => {
+  if (random.chance(3)) return mutateBytes(bytes, random, others);
+  const list = bytes.indexOf('PK\u0001\u0002', 0, 'latin1');
+  const room = list > 0 ? list : bytes.length;
+  for (let count = 1 + random.below(6); count > 0; count--) {
+    const at = random.below(room);
+    const source = random.below(room);
+    if (random.chance(2))
+      bytes[at] = random.chance(2) ? random.pick(bytesOfInterest) : random.below(256);
+    else bytes.copyWithin(at, source, Math.min(room, source + random.below(40)));
+  }
+  return bytes;
+};

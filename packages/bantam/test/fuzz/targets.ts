@@ -10,9 +10,17 @@ import { fromTypedArray, loadSafetensors, saveSafetensors, scope, TorchError } f
 import { decodeJpeg, resampleForms, resampleRgb } from '@bantam/torch/image';
 import { decodeImage, openSource } from '../../dist/data/index.js';
 import { BantamError } from '../../dist/base/errors.js';
+import { openWeights } from '../../dist/models/index.js';
 import { loadTokenizer } from '../../dist/text/index.js';
 import { callOperator } from './operators.js';
-import { mutateBytes, mutateJson, mutateSafetensors, mutateTar, type Mutation } from './mutate.js';
+import {
+  mutateArchive,
+  mutateBytes,
+  mutateJson,
+  mutateSafetensors,
+  mutateTar,
+  type Mutation,
+} from './mutate.js';
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 
@@ -161,6 +169,28 @@ export const targets: readonly FuzzTarget[] = [
       });
     },
     allowed: [TorchError],
+  },
+  {
+    name: 'pickle',
+    seeds: () =>
+      fixtures(
+        'pickles/zip.pt',
+        'pickles/legacy.pt',
+        'pickles/script.pt',
+        'pickles/deflated.pt',
+        'pickles/checkpoint.ckpt',
+        'pickles/averaged.pt',
+        'pickles/code.pt',
+      ),
+    mutate: mutateArchive,
+    run: async (input, folder) => {
+      const path = join(folder, 'weights.pt');
+      await writeFile(path, input);
+      scope(() => {
+        for (const tensor of openWeights([path]).read().values()) tensor.toTypedArray();
+      });
+    },
+    allowed: [BantamError],
   },
   {
     name: 'tokenizer',

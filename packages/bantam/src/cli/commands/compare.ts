@@ -6,6 +6,7 @@ import type { EvaluateOptions, Hits } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 
 interface CompareFlags extends PrecisionFlags {
@@ -23,8 +24,8 @@ export function addCompare(program: Command): void {
   const command = program
     .command('compare')
     .description('say whether two models differ on the same images, and show where')
-    .argument('<first>', 'model directory, or a file of bantam eval --answers')
-    .argument('<second>', 'the same of another model')
+    .argument('<first>', `${MODEL_NAMES}; or a file of bantam eval --answers`)
+    .argument('<second>', 'another one')
     .option('--data <spec...>', 'data sets, where a model directory is given')
     .option('--tasks <names>', 'zero-shot, retrieval, linear-probe (default: the first two)')
     .option('--protocol <names>', 'protocols, as of bantam eval')
@@ -75,7 +76,7 @@ async function answersFrom(
     (found) => found.isFile(),
     () => false,
   );
-  if (isFile) return (await readAnswers(model)).answers;
+  if (isFile && model.endsWith('.json')) return (await readAnswers(model)).answers;
   const { data, train, tasks, protocol, templates, cache } = flags;
   if (data === undefined) {
     throw new UsageError('Name the data to compare the models on with --data.');

@@ -8,6 +8,7 @@ import type {
 } from '../../captioning/index.js';
 import { BantamError, UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
@@ -75,6 +76,7 @@ export function addCaption(data: Command): void {
     const progress = new Progress();
     try {
       const source = await openSource(flags.data, { onOpen: showOpening(progress) });
+      if (flags.model !== undefined) await fetchModel(flags.model, progress);
       const captioner = await createCaptioner(flags);
       const { out, count, seed, limit } = flags;
       const summary = await captionSource(source, captioner, {
@@ -97,7 +99,7 @@ export function addCaption(data: Command): void {
 
 function cocaOptions(): Option[] {
   return [
-    new Option('--model <dir>', 'CoCa model directory that writes the captions'),
+    new Option('--model <name>', `CoCa model that writes the captions: ${MODEL_NAMES}`),
     new Option('--method <name>', 'decoding method of CoCa (default: sample)').choices([
       'sample',
       'beam',

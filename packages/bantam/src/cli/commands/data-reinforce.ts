@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import type { ReinforceProgress, ReinforceSummary } from '../../train/index.js';
 import { BantamError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
@@ -33,7 +34,7 @@ export function addReinforce(data: Command): void {
       '--data <spec>',
       'the data set: csv:FILE, folder:DIRECTORY, wds:SHARDS or emoji',
     )
-    .requiredOption('--teacher <dir>', "a teacher's model directory; repeatable", listed)
+    .requiredOption('--teacher <name>', `a teacher: ${MODEL_NAMES}; repeatable`, listed)
     .requiredOption(
       '--out <folder>',
       'folder of the reinforced data set; a set that was begun is resumed',
@@ -76,6 +77,7 @@ export function addReinforce(data: Command): void {
       try {
         const source = await openSource(spec, { onOpen: showOpening(progress) });
         for (const note of source.notes ?? []) progress.note(describeNote(note));
+        for (const name of teacher) await fetchModel(name, progress);
         progress.update('loading', teacher.join(', '));
         const summary = await reinforceSource(source, {
           ...flags,

@@ -1,49 +1,67 @@
-import { dirname, relative } from 'node:path';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
+import { describeUpdate } from '../update-summary.js';
 
 interface EmbedFlags extends PrecisionFlags {
   readonly model: string;
   readonly data: string;
   readonly out: string;
+  readonly unchanged: Comparison;
+  readonly fresh?: true;
+}
+
+/** `--unchanged` of commands that bring vectors up to date. */
+export function unchangedOption(): Option {
+  return new Option(
+    '--unchanged <how>',
+    'what an image keeps its vector by: time and size of its file, size alone, hash of its bytes, or key alone',
+  )
+    .choices(['time', 'size', 'hash', 'key'])
+    .default('time');
 }
 
 /** `bantam embed` */
 export function addEmbed(program: Command): void {
   const command = program
     .command('embed')
-    .description('write the image and text embeddings of a data set to a file')
-    .requiredOption('--model <dir>', 'model directory')
-    .requiredOption('--data <spec>', 'data set: csv:FILE, folder:DIRECTORY or emoji')
+    .description(
+      'write the image and text embeddings of a data set to a file, or bring them up to date',
+    )
+    .requiredOption('--model <name>', MODEL_NAMES)
+    .requiredOption(
+      '--data <spec>',
+      'data set: csv:FILE, images:DIRECTORY, folder:DIRECTORY, emoji …',
+    )
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
+    .addOption(unchangedOption())
+    .option('--fresh', 'embed everything anew')
     .addOption(precisionOption());
   examples(command, [
-    'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors',
+    'bantam embed --model runs/first/model --data images:photos --out photos.safetensors',
     'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors --precision int8',
   ]);
-  action(command, async ({ model, data, out, ...flags }: EmbedFlags) => {
+  action(command, async ({ model, data, out, unchanged, fresh, ...flags }: EmbedFlags) => {
     const { openSource } = await import('../../data/index.js');
     const source = await openSource(data);
-    const { disposeEmbeddings, embedSource, saveEmbeddings } = await import('../../eval/index.js');
+    const { embedToFile } = await import('../../search/index.js');
     const progress = new Progress();
-    const { loaded, precision } = await loadToRun(model, flags, progress);
+    const loaded = await loadToRun(model, flags, progress);
     try {
-      const embedded = await embedSource(loaded, source, {
-        precision,
+      const summary = await embedToFile(loaded, source, out, {
+        unchanged,
+        ...(fresh && { fresh }),
         onProgress: showEmbedding(progress),
       });
-      // Relative to the file, so that both can move together.
-      saveEmbeddings(out, embedded, { spec: data, model: relative(dirname(out), model) });
-      const { keys, quarantined } = embedded;
-      disposeEmbeddings(embedded);
-      const { embedDim } = loaded.config;
-      const broken = quarantined.map(({ key, reason }) => `\nBroken: ${key}: ${reason}`);
+      const dimensions = loaded.loaded.config.embedDim;
+      const { size, hasCaptions, ...changes } = summary;
       return {
-        text: `Embedded ${keys.length} images in ${embedDim} dimensions: ${out}${broken.join('')}`,
-        json: { out, size: keys.length, dimensions: embedDim, quarantined },
+        text: `Embedded ${size} images in ${dimensions} dimensions: ${out}\n${describeUpdate(changes)}`,
+        json: { out, size, dimensions, captions: hasCaptions, ...changes },
       };
     } finally {
       progress.done();

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { join } from 'node:path';
 import { BantamError, UsageError } from '../../base/errors.js';
@@ -6,11 +7,13 @@ import type {
   EvaluateOptions,
   EvaluationResult,
   Hits,
+  ImageNetSet,
   ProbeOptions,
 } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { numberList, positiveNumber } from '../values.js';
@@ -45,11 +48,11 @@ export function addEval(program: Command): void {
   const command = program
     .command('eval')
     .description('evaluate a model: zero-shot classification, retrieval, probes, suites')
-    .requiredOption(
-      '--model <dir...>',
-      'model directory, of Bantam or OpenCLIP; several for a suite',
+    .requiredOption('--model <name...>', `${MODEL_NAMES}; several for a suite`)
+    .option(
+      '--data <spec...>',
+      'data sets, such as csv:FILE, folder:DIRECTORY, wds:FOLDER or emoji',
     )
-    .option('--data <spec...>', 'data sets: csv:FILE, folder:DIRECTORY, wds:FOLDER, emoji …')
     .option(
       '--tasks <names>',
       'zero-shot, retrieval, linear-probe, few-shot, knn, with commas (default: zero-shot and retrieval, as the data allow)',
@@ -60,11 +63,11 @@ export function addEval(program: Command): void {
     )
     .option(
       '--templates <list>',
-      'prompt templates: imagenet, cifar, dtd, … (default: those of the data)',
+      'prompt templates: imagenet, cifar, dtd, …, or a file: a prompt with {} in each line, a JSON list, or a JSON object with the prompts of each class (default: those of the data)',
     )
     .option(
-      '--classes <set>',
-      "ImageNet's classes to choose among: imagenet, imagenet-a, imagenet-r (default: by the labels)",
+      '--classes <name>',
+      'classes in place of those of the data: imagenet, imagenet-a, imagenet-r, or a file with a name in each line or a JSON list',
     )
     .option('--groups <fields>', 'fields of the metadata to group accuracy by, with commas')
     .option('--associations <file>', 'WinoGAViL: cues, candidates and associations (JSON lines)')
@@ -96,6 +99,8 @@ export function addEval(program: Command): void {
   examples(command, [
     'bantam eval --model quickstart/model --data emoji',
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
+    'bantam eval --model runs/first/model --data folder:test --classes names.txt --templates cupl.json',
+    'bantam eval --model ViT-B-32/openai --data folder:test --templates imagenet',
     'bantam eval --model runs/first/model --train folder:train --data folder:test --tasks linear-probe,few-shot',
     'bantam eval --model runs/a/model runs/b/model --suite datacomp --root evalsets',
   ]);
@@ -120,29 +125,32 @@ async function evaluateData(flags: EvalFlags) {
       throw new UsageError(`--${name} belongs to a suite; add --suite, or leave it out.`);
     }
   }
-  const { evalDatasets, evaluate, FeatureStore, formatTable, parseImageNetSet, writeAnswers } =
+  const { evalDatasets, evaluate, FeatureStore, formatTable, writeAnswers } =
     await import('../../eval/index.js');
   const answers: Hits[] = [];
-  const classes = flags.classes === undefined ? undefined : parseImageNetSet(flags.classes);
+  const progress = new Progress();
+  const classes = await readClassesOption(flags.classes, progress);
+  const prompts =
+    flags.templates === undefined ? undefined : await readTemplateOption(flags.templates);
   const datasets = data.flatMap(evalDatasets).map((dataset): EvalDataset => {
     const { train, validation, groups, associations } = flags;
     return {
       ...dataset,
       ...(train !== undefined && { train }),
       ...(validation !== undefined && { validation }),
-      ...(classes !== undefined && { classes }),
+      ...(classes.set !== undefined && { classes: classes.set }),
       ...(groups !== undefined && { groups: groups.split(',') }),
       ...(associations !== undefined && { associations }),
     };
   });
-  const progress = new Progress();
   const { loaded, precision } = await loadToRun(model, flags, progress);
   const variant = flags.precision === 'int8' ? { variant: 'int8' } : {};
   const options: EvaluateOptions = {
     precision,
     // The library reports an unknown task.
     ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
-    ...(flags.templates !== undefined && { templates: flags.templates }),
+    ...(prompts !== undefined && { templates: prompts }),
+    ...(classes.names !== undefined && { classes: classes.names }),
     ...(flags.protocol !== undefined && { protocols: flags.protocol.split(',') }),
     ...(flags.details !== undefined && { details: true }),
     ...(cache && { store: await FeatureStore.open(model, variant) }),
@@ -160,6 +168,32 @@ async function evaluateData(flags: EvalFlags) {
   } finally {
     progress.done();
   }
+}
+
+/** Classes by the name of a set of ImageNet's, or from a file. */
+async function readClassesOption(
+  value: string | undefined,
+  progress: Progress,
+): Promise<{ readonly set?: ImageNetSet; readonly names?: readonly string[] }> {
+  if (value === undefined) return {};
+  const { imagenetSets, parseImageNetSet } = await import('../../eval/index.js');
+  const isName = imagenetSets.some((set) => set === value) || !/[./\\]/.test(value);
+  if (isName && !existsSync(value)) return { set: parseImageNetSet(value) };
+  const { NoteBook, readClassNames } = await import('../../data/index.js');
+  const notes = new NoteBook();
+  const names = await readClassNames(value, notes);
+  for (const { message } of notes.notes) progress.note(message);
+  return { names };
+}
+
+/** Prompts by the name of a list or of a file. */
+async function readTemplateOption(
+  value: string,
+): Promise<NonNullable<EvaluateOptions['templates']>> {
+  const { templateLists } = await import('../../eval/index.js');
+  if (Object.hasOwn(templateLists, value) || !existsSync(value)) return value;
+  const { readPrompts } = await import('../../data/index.js');
+  return readPrompts(value);
 }
 
 function probeOptions(flags: EvalFlags): ProbeOptions {
@@ -185,6 +219,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
   const opened = await openSuite(name, root === undefined ? {} : { root });
   const out = flags.out ?? join('eval', opened.suite.name);
   const progress = new Progress();
+  for (const model of flags.model) await fetchModel(model, progress);
   try {
     const report = await runSuite(opened, {
       models: flags.model,

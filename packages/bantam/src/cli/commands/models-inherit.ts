@@ -1,6 +1,8 @@
 import { Option, type Command } from 'commander';
 import type { InheritedModel, InheritMethod, InheritedPart } from '../../models/index.js';
 import { action, examples } from '../command.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
+import { Progress } from '../progress.js';
 import { formatTable } from '../output.js';
 import { namedValues, wholeNumber } from '../values.js';
 
@@ -19,7 +21,7 @@ export function addInherit(models: Command): void {
     .description(
       'initialise a smaller model, or one of other blocks, with weights of a trained one',
     )
-    .argument('<teacher>', 'model directory of the trained model')
+    .argument('<teacher>', `trained model: ${MODEL_NAMES}`)
     .requiredOption(
       '--model <name>',
       'the student: a preset, a model directory whose configuration it takes, or a .json file',
@@ -48,6 +50,7 @@ export function addInherit(models: Command): void {
     const { Generator } = await import('@bantam/torch');
     const { inheritedParts, inheritModel, readModelConfig } = await import('../../models/index.js');
     const { changeModel } = await import('../settings.js');
+    await fetchModel(teacher, new Progress());
     const result = await inheritModel({
       teacher,
       model: await readModelConfig(model),

@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander';
 import { action, examples } from '../command.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
+import { Progress } from '../progress.js';
 import { positiveInteger, wholeNumber } from '../values.js';
 
 interface UpcycleFlags {
@@ -16,7 +18,7 @@ export function addUpcycle(models: Command): void {
   const command = models
     .command('upcycle')
     .description('turn a dense model into a mixture of experts with the same features (CLIP-UP)')
-    .argument('<model>', 'model directory of the dense model')
+    .argument('<model>', `dense model: ${MODEL_NAMES}`)
     .requiredOption('--out <dir>', 'model directory to write')
     .addOption(
       new Option('--towers <which>', 'towers with mixtures of experts')
@@ -33,6 +35,7 @@ export function addUpcycle(models: Command): void {
   ]);
   action(command, async ({ out, towers, seed, ...sizes }: UpcycleFlags, model: string) => {
     const { Generator } = await import('@bantam/torch');
+    await fetchModel(model, new Progress());
     const { parameterCount, upcycleModel } = await import('../../models/index.js');
     const { experts, topK, every } = sizes;
     const moe = { experts, topK, every };

@@ -3,30 +3,37 @@ import type { ModelRate } from '../../machine/index.js';
 import type { ModelConfig, ModelSummary } from '../../models/index.js';
 import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
+import { fetchModel } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addConvert } from './models-convert.js';
 import { addInherit } from './models-inherit.js';
+import { addPull, listPretrained } from './models-pull.js';
 import { addUpcycle } from './models-upcycle.js';
 
 /** `bantam models` and its subcommands */
 export function addModels(program: Command): void {
   const models = program
     .command('models')
-    .description('list the model presets, show, convert, inherit or upcycle models');
+    .description(
+      'list presets and published models, show, convert, inherit, upcycle or pull models',
+    );
   examples(models, [
     'bantam models',
     'bantam models list RN50 Mixer',
     'bantam models show ViT-B-32',
+    'bantam models pull ViT-B-32/laion2b_s34b_b79k',
   ]);
   addList(models);
   addShow(models);
   addUpcycle(models);
   addInherit(models);
   addConvert(models);
+  addPull(models);
 }
 
 interface ListFlags {
+  readonly pretrained?: true;
   readonly tokens: number;
   readonly measure?: true;
   readonly batch: number;
@@ -39,11 +46,17 @@ function addList(models: Command): void {
     .command('list', { isDefault: true })
     .description('presets with their parameters, FLOPs, and memory per training sample')
     .argument('[words...]', 'only presets whose names contain one of these')
+    .option('--pretrained', 'published weights that can be named and pulled, instead of presets')
     .option('--tokens <n>', 'caption length for the FLOPs', positiveInteger, 16)
     .option('--measure', 'measure samples/s on this machine, a few seconds per preset')
     .option('--batch <n>', 'batch size of the measurement', positiveInteger, 32);
-  examples(list, ['bantam models list convnext swin --json', 'bantam models list Nano --measure']);
-  action(list, async ({ tokens, measure, batch }: ListFlags, words: string[]) => {
+  examples(list, [
+    'bantam models list convnext swin --json',
+    'bantam models list Nano --measure',
+    'bantam models list --pretrained ViT-B-32',
+  ]);
+  action(list, async ({ pretrained, tokens, measure, batch }: ListFlags, words: string[]) => {
+    if (pretrained) return listPretrained(words);
     const { presets, summarizeModel } = await import('../../models/index.js');
     const { UsageError } = await import('../../base/errors.js');
     const wanted = (name: string) =>
@@ -127,7 +140,10 @@ function addShow(models: Command): void {
   const show = models
     .command('show')
     .description("print a model's configuration and module tree, and measure its speed")
-    .argument('<model>', 'a preset, a model directory, or a .json file of a configuration')
+    .argument(
+      '<model>',
+      'a preset, a model by any of its names, or a .json file of a configuration',
+    )
     .option('--depth <n>', 'levels of the module tree to show', positiveInteger, 4)
     .option('--tokens <n>', 'caption length for the FLOPs', positiveInteger, 16)
     .option('--measure', 'measure samples/s on this machine, a few seconds')
@@ -138,8 +154,9 @@ function addShow(models: Command): void {
     'bantam models show runs/first/model --measure',
   ]);
   action(show, async ({ depth, tokens, measure, batch }: ShowFlags, name: string) => {
-    const { describeModel, formatModelStructure, readModelConfig, summarizeModel } =
+    const { describeModel, formatModelStructure, presets, readModelConfig, summarizeModel } =
       await import('../../models/index.js');
+    if (!presets.has(name)) await fetchModel(name, new Progress());
     const config = await readModelConfig(name);
     const structure = formatModelStructure(config, { depth });
     const summary = summarizeModel(config, { captionTokens: tokens });

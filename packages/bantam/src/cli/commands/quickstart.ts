@@ -5,10 +5,12 @@ import { showEmbedding } from '../embed-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
+import { wholeNumber } from '../values.js';
 
 interface QuickstartFlags {
   readonly out: string;
   readonly budget: string;
+  readonly seed: number;
   readonly force?: true;
 }
 
@@ -19,6 +21,7 @@ export function addQuickstart(program: Command): void {
     .description('download data, train for five minutes, evaluate and write a report')
     .option('--out <folder>', 'folder for the model, the index and the report', 'quickstart')
     .option('--budget <amount>', 'training budget: 1m, 50ksamples', '5m')
+    .option('--seed <n>', 'seed of weights, order and augmentation', wholeNumber, 0)
     .option('--force', 'replace a quickstart in the folder');
   examples(command, ['bantam quickstart', 'bantam quickstart --budget 1m --out /tmp/quick']);
   action(command, async (flags: QuickstartFlags) => {

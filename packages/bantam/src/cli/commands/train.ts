@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
@@ -46,8 +47,8 @@ export function addTrain(program: Command): void {
       '--strategy <name>',
       'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill, siclip or coca (default: clip)',
     )
-    .option('--init <dir>', 'initialise with the weights and tokenizer of this model directory')
-    .option('--init-image <dir>', "initialise with this model directory's image tower")
+    .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
+    .option('--init-image <name>', "initialise with a model's image tower")
     .option(
       '--freeze-inherited',
       'freeze the parameters that --init inherited (bantam models inherit)',
@@ -78,6 +79,7 @@ export function addTrain(program: Command): void {
     'bantam train --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
     'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
     'bantam train --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
+    'bantam train --init ViT-B-32/openai --data csv:products.csv --out runs/tuned --budget 2h --set train.lr=1e-5',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --plan',
@@ -144,6 +146,10 @@ async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
     throw new UsageError(
       `bantam train needs ${missing.join(', ')}, or --resume RUN; see bantam train --help.`,
     );
+  }
+  const progress = new Progress();
+  for (const name of [named['init.model'], named['init.image'], ...(teacher ?? [])]) {
+    if (name !== undefined) await fetchModel(name, progress);
   }
   const { readModelConfig } = await import('../../models/index.js');
   const { nameOf, strategies } = await import('../../train/index.js');

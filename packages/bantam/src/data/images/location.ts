@@ -1,5 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import { join, parse } from 'node:path';
+import type { PageLocation } from './parquet-page.js';
 
 /** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
 export interface ImageLocation {
@@ -8,11 +10,23 @@ export interface ImageLocation {
   readonly range?: { readonly offset: number; readonly length: number };
   /** Set where the bytes are not an image file but RGB pixels (HWC, uint8) of this size. */
   readonly raw?: { readonly width: number; readonly height: number };
+  /** Set where the range is a page of a Parquet file, and the image file a value in it. */
+  readonly page?: PageLocation;
 }
 
 /** Reads the bytes at a location: an image file's, or raw pixels. */
-export async function readLocation({ path, range }: ImageLocation): Promise<Uint8Array> {
-  if (range === undefined) return readFile(existingForm(path));
+export async function readLocation(location: ImageLocation): Promise<Uint8Array> {
+  const { path, range, page } = location;
+  if (range === undefined) {
+    return readFile(path).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      return readFile(existingForm(path));
+    });
+  }
+  if (page !== undefined) {
+    const { readPageValue } = await import('./parquet-page.js');
+    return readPageValue(path, range, page);
+  }
   const file = await open(path);
   try {
     const bytes = new Uint8Array(range.length);
@@ -26,12 +40,34 @@ export async function readLocation({ path, range }: ImageLocation): Promise<Uint
 
 /**
  * The form of a path under which there is a file: names with accents are composed on some systems
- * and decomposed on others, and tables move between them.
+ * and decomposed on others, labelling tools percent-encode paths, and extensions differ in case.
  */
 function existingForm(path: string): string {
-  if (/^[\0-\x7f]*$/.test(path) || existsSync(path)) return path;
-  const forms = [path.normalize('NFC'), path.normalize('NFD')];
+  if (existsSync(path)) return path;
+  const { dir, name, ext } = parse(path);
+  const forms = [path, percentDecoded(path)].flatMap((form) => [
+    ...[form, form.normalize('NFC'), form.normalize('NFD')],
+  ]);
+  forms.push(join(dir, `${name}${ext.toLowerCase()}`), join(dir, `${name}${ext.toUpperCase()}`));
   return forms.find((form) => existsSync(form)) ?? path;
+}
+
+function percentDecoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+/** Runs a reader on a path, or where there is no file on another form of it. */
+function onExisting<T>(path: string, read: (path: string) => T): T {
+  try {
+    return read(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return read(existingForm(path));
+  }
 }
 
 /** Memory that files are read to; it grows with them, up to a limit. */
@@ -49,8 +85,8 @@ function memoryFor(length: number): Uint8Array {
  * {@link readLocation} for threads that have nothing else to do: it takes a tenth of the time where
  * the file is in memory. **The bytes lie in memory that the next call uses again.**
  */
-export function readLocationSync({ path, range }: ImageLocation): Uint8Array {
-  const file = openSync(existingForm(path), 'r');
+export function readLocationSync({ path, range }: Omit<ImageLocation, 'page'>): Uint8Array {
+  const file = onExisting(path, (form) => openSync(form, 'r'));
   try {
     const { offset = 0, length = fstatSync(file).size } = range ?? {};
     const bytes = memoryFor(length);

@@ -2,7 +2,7 @@ import { at } from '../../base/at.js';
 import { augmentImage } from '../augment/augment.js';
 import type { ResolvedAugment } from '../augment/schema.js';
 import { decodeAny, decodeOrdinary } from '../images/decode.js';
-import { readLocationSync, type ImageLocation } from '../images/location.js';
+import { readLocation, readLocationSync, type ImageLocation } from '../images/location.js';
 import { PixelCache, type PixelCacheMemory } from './pixel-cache.js';
 import type { Pixels } from '../images/pixels.js';
 import { CounterRng } from '../counter-rng.js';
@@ -104,7 +104,8 @@ export class ImageDecoder {
     try {
       pixels = this.#cache?.get(index);
       if (pixels === undefined) {
-        const file = readLocationSync(location);
+        const file =
+          location.page === undefined ? readLocationSync(location) : await readLocation(location);
         // Files are read, and ordinary ones decoded, to memory that the next one uses again: from
         // here on nothing may be awaited for them.
         pixels = this.#decodeAtOnce(file, location) ?? (await this.#decodeAny(file.slice()));

@@ -9,7 +9,7 @@ import { ImageDecoder, type DecodedImages, type DecoderSettings } from './image-
 import { Quarantine, type QuarantineOptions } from './quarantine.js';
 import { CounterRng } from '../counter-rng.js';
 import { sampleReplay, type Replay, type Replayed } from './replay.js';
-import type { CaptionTemplates, Source } from '../sources/source.js';
+import { templatesOf, type CaptionTemplates, type Source } from '../sources/source.js';
 import { WorkerPool } from './worker-pool.js';
 
 export interface LoaderOptions {
@@ -75,7 +75,6 @@ export class Loader {
   readonly quarantine: Quarantine;
   readonly #source: Source;
   readonly #options: LoaderOptions;
-  readonly #captionTemplates: CaptionTemplates;
   readonly #dropLast: boolean;
   readonly #prefetch: number;
   readonly #pool: WorkerPool | undefined;
@@ -123,7 +122,6 @@ export class Loader {
     }
     this.#source = source;
     this.#options = options;
-    this.#captionTemplates = captionTemplates;
     this.#dropLast = dropLast;
     this.quarantine = new Quarantine(options.quarantine);
     const { seed, cacheBytes } = options;
@@ -238,7 +236,8 @@ export class Loader {
         epoch: replayed === undefined ? epoch : at(replayed.captions, i),
         index: at(indices, i),
       });
-      return sampleCaption(record, this.#captionTemplates, rng);
+      const templates = this.#options.captionTemplates ?? templatesOf(this.#source, record);
+      return sampleCaption(record, templates, rng);
     });
     return {
       images,

@@ -1,7 +1,7 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { CounterRng } from '../counter-rng.js';
-import type { Grouping, Source } from '../sources/source.js';
+import type { Grouping, MixtureShare, Source } from '../sources/source.js';
 
 /** A position in the endless stream of samples. */
 export interface Position {
@@ -10,25 +10,66 @@ export interface Position {
   readonly position: number;
 }
 
-/** Samples that an epoch visits: all, or one of each group. */
-export function samplesPerEpoch({ size, grouping }: Pick<Source, 'size' | 'grouping'>): number {
+/** What the order of a source depends on. */
+type Ordered = Pick<Source, 'size' | 'grouping' | 'mixture'>;
+
+/** Samples that an epoch visits: all, one of each group, or what a mix takes of its sources. */
+export function samplesPerEpoch({ size, grouping, mixture }: Ordered): number {
+  if (mixture !== undefined) return mixture.reduce((sum, { samples }) => sum + samples, 0);
   return grouping?.count ?? size;
 }
 
 /**
  * The records that an epoch visits, in order: one sampled from each group if the source has
- * groups, shuffled. A pure function of (seed, epoch).
+ * groups, so many of each source of a mix, shuffled. A pure function of (seed, epoch).
+ *
+ * @param stream Names an independent order of the same seed.
  */
 export function epochOrder(
-  { size, grouping }: Pick<Source, 'size' | 'grouping'>,
+  { size, grouping, mixture }: Ordered,
   seed: number,
   epoch: number,
+  stream = '',
 ): Int32Array {
   const order =
-    grouping === undefined
-      ? Int32Array.from({ length: size }, (_, index) => index)
-      : sampleMembers(grouping, new CounterRng({ seed, purpose: 'group member', epoch }));
-  return new CounterRng({ seed, purpose: 'order', epoch }).shuffle(order);
+    mixture !== undefined
+      ? mixtureMembers(mixture, { seed, epoch, stream })
+      : grouping === undefined
+        ? Int32Array.from({ length: size }, (_, index) => index)
+        : sampleMembers(
+            grouping,
+            new CounterRng({ seed, purpose: `group member${stream}`, epoch }),
+          );
+  return new CounterRng({ seed, purpose: `order${stream}`, epoch }).shuffle(order);
+}
+
+/**
+ * What an epoch takes of each source of a mix: the next samples of the source's own endless passes, so
+ * that each of its samples comes once before any comes again.
+ */
+function mixtureMembers(
+  mixture: readonly MixtureShare[],
+  { seed, epoch, stream }: { seed: number; epoch: number; stream: string },
+): Int32Array {
+  const members = new Int32Array(samplesPerEpoch({ size: 0, mixture }));
+  let filled = 0;
+  for (const [i, share] of mixture.entries()) {
+    const perPass = samplesPerEpoch(share);
+    let pass = Math.floor((epoch * share.samples) / perPass);
+    let position = epoch * share.samples - pass * perPass;
+    for (let left = share.samples; left > 0;) {
+      const order = epochOrder(share, seed, pass, `${stream}/${i}`);
+      const taken = order.subarray(position, position + left);
+      members.set(
+        taken.map((record) => share.start + record),
+        filled,
+      );
+      filled += taken.length;
+      left -= taken.length;
+      [pass, position] = [pass + 1, 0];
+    }
+  }
+  return members;
 }
 
 /**

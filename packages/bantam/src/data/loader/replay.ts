@@ -3,7 +3,7 @@ import { resolveAugment, type ImageAugment } from '../augment/schema.js';
 import { ImageDecoder } from './image-decoder.js';
 import type { Quarantine } from './quarantine.js';
 import { CounterRng } from '../counter-rng.js';
-import type { Source } from '../sources/source.js';
+import { templatesOf, type Source } from '../sources/source.js';
 import { WorkerPool } from './worker-pool.js';
 
 /**
@@ -49,7 +49,7 @@ export function replayCaptions(
   const record = source.record(index);
   return Array.from({ length: captions }, (_, epoch) => {
     const rng = new CounterRng({ seed, purpose: 'caption', epoch, index });
-    return sampleCaption(record, source.captionTemplates, rng);
+    return sampleCaption(record, templatesOf(source, record), rng);
   });
 }
 

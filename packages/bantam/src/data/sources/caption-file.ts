@@ -74,6 +74,12 @@ export async function readCaptionFile(path: string): Promise<CaptionFile> {
   return { headers, captions, wholeBytes: start, cutOff: bytes.subarray(start), unterminated };
 }
 
+/** A line of a caption file; undefined if it is none. */
+export function parseCaptionLine(text: string): CaptionHeader | CaptionEntry | undefined {
+  const line = parse(text);
+  return isHeader(line) || isEntry(line) ? line : undefined;
+}
+
 function parse(line: string): unknown {
   try {
     return JSON.parse(line) as unknown;

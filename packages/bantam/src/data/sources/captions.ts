@@ -6,6 +6,24 @@ import type { CaptionTemplates, DataRecord } from './source.js';
 /** Common names of columns and fields with captions. */
 export const commonCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
 
+/** Prompts for photographs of a class, plainest first. */
+export const folderTemplates: readonly string[] = [
+  'a photo of a {}.',
+  'a picture of a {}.',
+  'an image of a {}.',
+  '{}',
+];
+
+/** The class that a folder is named by: `_` and `-` are read as spaces. */
+export function className(folder: string): string {
+  return folder.normalize('NFC').replaceAll(/[_-]+/g, ' ').trim();
+}
+
+/** {@link folderTemplates} of a class, as captions of its images. */
+export function promptsOf(label: string): string[] {
+  return folderTemplates.map((template) => template.replaceAll('{}', () => label));
+}
+
 /** Members of a comma-separated metadata field. */
 export function members(field: string | undefined): string[] {
   return (field ?? '')
@@ -30,7 +48,7 @@ export function sampleCaption(
   const { synthetic = [] } = record;
   // No random number is used for records without synthetic captions.
   if (synthetic.length > 0 && rng.chance(captionTemplates.synthetic ?? syntheticFraction)) {
-    return at(synthetic, rng.integer(synthetic.length)).text;
+    return withoutTokens(at(synthetic, rng.integer(synthetic.length)).text);
   }
   const { templates } = captionTemplates;
   // A single template needs no random number.
@@ -44,7 +62,19 @@ export function sampleCaption(
     .replaceAll(/\s+/g, ' ')
     .replaceAll(/( ?,)+ ?(?=,|$)|^[ ,]+/g, '')
     .trim();
-  return caption === '' ? at(record.captions, 0) : caption;
+  return withoutTokens(caption === '' ? at(record.captions, 0) : caption);
+}
+
+/** The start of what tokenizers take for a special token: `<|endoftext|>`, `</s>`, `[SEP]` and the like. */
+const tokenStart =
+  /<\|?\/?(?=(?:startoftext|endoftext|start_of_text|end_of_text|im_start|im_end|s|bos|eos|pad|unk|mask)\|?>)|\[(?=(?:CLS|SEP|PAD|UNK|MASK)\])/gi;
+
+/**
+ * A caption in which no special token is: tokenizers find them within texts, and what follows an end
+ * token would be lost to the text tower.
+ */
+function withoutTokens(caption: string): string {
+  return caption.replaceAll(tokenStart, (start) => `${start} `);
 }
 
 /**
@@ -90,6 +120,11 @@ export function textsOf(value: unknown): string[] {
   const list: unknown[] = Array.isArray(value) ? value : [value];
   return list
     .flatMap((text) => (typeof text === 'string' || typeof text === 'number' ? [String(text)] : []))
-    .map((text) => text.trim())
+    .map((text) => trimText(text))
     .filter((text) => text !== '');
+}
+
+/** A text without white space and invisible characters at its ends. */
+export function trimText(text: string): string {
+  return text.replaceAll(/^[\s\u200b-\u200d\u2060\ufeff]+|[\s\u200b-\u200d\u2060\ufeff]+$/g, '');
 }

@@ -1,14 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../base/errors.js';
+import { isObject } from '../../base/schema.js';
+import { textsOf } from './captions.js';
 import type { NoteBook } from './notes.js';
+import { decodeFile } from './tables/text-bytes.js';
 
 /**
- * Reads a file with a class's name in each line; the first line is class 0.
+ * Reads a file of class names: one in each line, or a JSON list; the first one is class 0.
  *
  * @throws BantamError for a file that cannot be read, and for an empty line between names.
  */
 export async function readClassNames(path: string, notes: NoteBook): Promise<string[]> {
-  const names = await readLines(path, 'file of class names', 'classes=');
+  const names = await readList(path, 'file of class names', 'classes=');
   const empty = names.indexOf('');
   if (empty >= 0) {
     throw new BantamError(
@@ -24,15 +27,23 @@ export async function readClassNames(path: string, notes: NoteBook): Promise<str
   return names;
 }
 
+/** Prompts for all classes, with `{}` for the class name, or the prompts of each class. */
+export type Prompts = readonly string[] | ReadonlyMap<string, readonly string[]>;
+
 /**
- * Reads a file with a prompt in each line, the class name as `{c}`, as clip_benchmark writes them, or
- * as `{}`.
+ * Reads a file of prompts: one in each line or a JSON list, the class name as `{}`, or as `{c}` as
+ * clip_benchmark writes it; or a JSON object with the prompts of each class, as CuPL has them:
+ * `{"tench": ["A tench is a freshwater fish.", …], …}`.
  *
- * @throws BantamError for a file that cannot be read, without prompts, or with a prompt without a
- * place for the class name.
+ * @throws BantamError for a file that cannot be read, without prompts, or with a prompt for all
+ * classes without a place for the class name.
  */
-export async function readTemplates(path: string): Promise<string[]> {
-  const lines = (await readLines(path, 'file of prompts', 'templates=')).filter(Boolean);
+export async function readPrompts(path: string): Promise<Prompts> {
+  const text = await readFileText(path, 'file of prompts', 'templates=');
+  if (text.trimStart().startsWith('{') && path.toLowerCase().endsWith('.json')) {
+    return promptsByClass(path, text);
+  }
+  const lines = parseList(path, text).filter(Boolean);
   const templates = lines.map((line) => line.replaceAll('{c}', '{}'));
   const wrong = templates.find((template) => !template.includes('{}'));
   if (wrong !== undefined || templates.length === 0) {
@@ -43,15 +54,65 @@ export async function readTemplates(path: string): Promise<string[]> {
   return templates;
 }
 
-async function readLines(path: string, what: string, option: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+/** {@link readPrompts} of a file with prompts for all classes. */
+export async function readTemplates(path: string): Promise<readonly string[]> {
+  const prompts = await readPrompts(path);
+  if (prompts instanceof Map) {
+    throw new BantamError(`The prompts "${path}" are of single classes; use eval --templates.`);
+  }
+  return prompts as readonly string[];
+}
+
+function promptsByClass(path: string, text: string): Map<string, readonly string[]> {
+  const value = parseJson(path, text);
+  const entries = isObject(value) ? Object.entries(value) : [];
+  return new Map(
+    entries.map(([name, prompts]) => {
+      const texts = textsOf(prompts);
+      if (texts.length > 0) return [name, texts];
+      throw new BantamError(
+        `The class "${name}" of the prompts "${path}" has no prompts; add some.`,
+      );
+    }),
+  );
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new BantamError(
+      `"${path}" is not JSON (${error instanceof Error ? error.message : String(error)}).`,
+    );
+  }
+}
+
+/** The members of a JSON list of texts, else the lines. */
+function parseList(path: string, text: string): string[] {
+  if (path.toLowerCase().endsWith('.json')) {
+    const value = parseJson(path, text);
+    if (Array.isArray(value) && value.every((member) => typeof member === 'string')) {
+      return value.map((member) => member.trim());
+    }
+    throw new BantamError(`"${path}" is not a JSON list of texts.`);
+  }
+  return text
+    .trimEnd()
+    .split(/\r?\n/)
+    .map((line) => line.trim());
+}
+
+async function readList(path: string, what: string, option: string): Promise<string[]> {
+  return parseList(path, await readFileText(path, what, option));
+}
+
+async function readFileText(path: string, what: string, option: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
       `The ${what} "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${option}".`,
     );
   });
-  return text
-    .replace(/^\ufeff/, '')
-    .trimEnd()
-    .split(/\r?\n/)
-    .map((line) => line.trim());
+  const text = decodeFile(bytes);
+  if (text !== undefined) return text;
+  throw new BantamError(`The ${what} "${path}" is no text; save it as UTF-8.`);
 }

@@ -12,6 +12,8 @@ export interface DataRecord {
   readonly synthetic?: readonly SyntheticCaption[];
   /** Name of the sample's class, where the source has classes. */
   readonly label?: string;
+  /** Its own caption templates, where they are not those of the source. */
+  readonly captionTemplates?: CaptionTemplates;
   /** Further named facts, such as the art style of an emoji or the other columns of a table. */
   readonly meta: Readonly<Record<string, string>>;
 }
@@ -40,6 +42,17 @@ export interface Grouping {
   readonly count: number;
   /** Chance of each record within its group, up to a factor; equal chances if absent. */
   readonly weights?: Float32Array;
+}
+
+/** A source within a mix, and how many of its samples an epoch has. */
+export interface MixtureShare {
+  /** Its first record within the mix. */
+  readonly start: number;
+  readonly size: number;
+  /** Samples of an epoch of the mix. */
+  readonly samples: number;
+  readonly grouping?: Grouping;
+  readonly mixture?: readonly MixtureShare[];
 }
 
 /** How a training caption is made of a record; see {@link sampleCaption}. */
@@ -82,6 +95,8 @@ export interface Source {
   /** The augmentation that suits its images. */
   readonly augment: ImageAugment;
   readonly grouping?: Grouping;
+  /** The sources of a mix, and what an epoch takes of each; all records equally if absent. */
+  readonly mixture?: readonly MixtureShare[];
   readonly licences: readonly LicenceNotice[];
   /** Report of what was left out, changed or noticed on opening. */
   readonly notes?: readonly SourceNote[];
@@ -97,6 +112,14 @@ export type OpenProgress = (progress: {
   readonly done: number;
   readonly total: number;
 }) => void;
+
+/** The caption templates of a record of a source. */
+export function templatesOf(
+  { captionTemplates }: Pick<Source, 'captionTemplates'>,
+  record: DataRecord,
+): CaptionTemplates {
+  return record.captionTemplates ?? captionTemplates;
+}
 
 /** Caption templates of sources that have nothing but captions: one of them, all equally likely. */
 export const plainCaptions: CaptionTemplates = {

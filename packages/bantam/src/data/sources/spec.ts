@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { BantamError } from '../../base/errors.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 
@@ -16,13 +17,19 @@ export interface SourceSpec {
 const commonOptions = ['captions', 'synthetic'];
 
 /**
- * Parses a source specification. A path may hold any character but `?`; values of the query are
- * percent-decoded.
+ * Parses a source specification. Values of the query are percent-decoded, the path is not. A path may
+ * hold question marks if there is a file or folder of that name: the query starts at the last `?`
+ * before which the path exists, else at the first.
  */
 export function parseSpec(text: string): SourceSpec {
-  const mark = text.indexOf('?');
+  const colon = text.indexOf(':');
+  const first = text.indexOf('?');
+  // A mix may be given in place, as JSON.
+  if (text.startsWith('mix:{')) {
+    return { text, kind: 'mix', path: text.slice(4), query: new Map(), synthetic: { files: [] } };
+  }
+  const mark = colon < 0 || colon > first ? first : queryStart(text, colon + 1);
   const head = mark < 0 ? text : text.slice(0, mark);
-  const colon = head.indexOf(':');
   const query = new Map<string, string>();
   const files: string[] = [];
   for (const pair of mark < 0 ? [] : text.slice(mark + 1).split('&')) {
@@ -32,19 +39,35 @@ export function parseSpec(text: string): SourceSpec {
       throw new BantamError(`"${pair}" in the data specification "${text}" is not KEY=VALUE.`);
     }
     const name = pair.slice(0, equals);
-    const value = decode(pair.slice(equals + 1), text);
+    const value = decode(pair.slice(equals + 1));
     if (name === 'captions') files.push(value);
-    else query.set(name, value);
+    else if (!query.has(name)) query.set(name, value);
+    else {
+      throw new BantamError(
+        `The data specification "${text}" has "${name}" twice; keep one of them.`,
+      );
+    }
   }
   const fraction = query.get('synthetic');
   query.delete('synthetic');
+  const hasKind = colon >= 0 && colon < head.length;
   return {
     text,
-    kind: colon < 0 ? head : head.slice(0, colon),
-    path: colon < 0 ? '' : head.slice(colon + 1),
+    kind: hasKind ? head.slice(0, colon) : head,
+    path: hasKind ? head.slice(colon + 1) : '',
     query,
     synthetic: { files, ...(fraction !== undefined && { fraction }) },
   };
+}
+
+/** The `?` that starts the query; −1 if there is none. */
+function queryStart(text: string, path: number): number {
+  const first = text.indexOf('?', path);
+  if (first < 0 || existsSync(text.slice(path))) return -1;
+  for (let mark = text.lastIndexOf('?'); mark > first; mark = text.lastIndexOf('?', mark - 1)) {
+    if (existsSync(text.slice(path, mark))) return mark;
+  }
+  return first;
 }
 
 /** Throws unless every key of the specification's query is one of the kind's `own`. */
@@ -59,10 +82,13 @@ export function checkQuery(spec: SourceSpec, own: readonly string[]): void {
   }
 }
 
-function decode(value: string, text: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    throw new BantamError(`"${value}" in the data specification "${text}" is not percent-encoded.`);
-  }
+/** Percent-decoded; a percent sign that encodes nothing stays. */
+function decode(value: string): string {
+  return value.replaceAll(/(?:%[0-9a-f]{2})+/gi, (encoded) => {
+    try {
+      return decodeURIComponent(encoded);
+    } catch {
+      return encoded;
+    }
+  });
 }

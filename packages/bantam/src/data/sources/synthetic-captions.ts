@@ -1,9 +1,10 @@
+import { setImmediate } from 'node:timers/promises';
 import { BantamError } from '../../base/errors.js';
 import { syntheticFraction } from './captions.js';
 import { NoteBook } from './notes.js';
 import type { SourceSpec } from './spec.js';
-import type { DataRecord, Source, SyntheticCaption } from './source.js';
-import { readCaptionFile, type CaptionFile } from './caption-file.js';
+import type { DataRecord, Source } from './source.js';
+import { CaptionLookup } from './caption-lookup.js';
 
 /**
  * Lays synthetic captions over a source's records by their keys, as the options of its specification
@@ -18,39 +19,44 @@ export async function addSyntheticCaptions(
   { text, synthetic: { files, fraction } }: SourceSpec,
 ): Promise<Source> {
   if (files.length === 0 && fraction === undefined) return source;
-  const captionTemplates =
-    fraction === undefined
-      ? source.captionTemplates
-      : { ...source.captionTemplates, synthetic: readFraction(fraction, text) };
-  const records = Array.from({ length: source.size }, (_, index) => source.record(index));
-  const keys = new Set(records.map(({ key }) => key));
-  const added = new Map<string, SyntheticCaption[]>();
+  const sampled = fraction === undefined ? {} : { synthetic: readFraction(fraction, text) };
+  const captionTemplates = { ...source.captionTemplates, ...sampled };
   const notes = new NoteBook();
-  for (const path of files) {
-    const file = await readCaptionFile(path);
-    refuseOther(path, file, { text, keys });
-    for (const [key, captions] of file.captions) {
-      if (keys.has(key)) added.set(key, [...(added.get(key) ?? []), ...captions]);
-    }
-    if (file.cutOff.length > 0) {
+  const lookups = files.map((path) => new CaptionLookup(path));
+  for (const lookup of lookups) {
+    if (lookup.isCutOff) {
       notes.info(
-        `The last line of "${path}" is cut off; the ${file.captions.size} images before it are used.`,
+        `The last line of "${lookup.path}" is cut off; the ${lookup.size} images before it are used.`,
       );
     }
   }
   const withAdded = (record: DataRecord): DataRecord => {
-    const captions = added.get(record.key);
-    return captions === undefined
-      ? record
-      : { ...record, synthetic: [...(record.synthetic ?? []), ...captions] };
+    const added = lookups.flatMap((lookup) => lookup.get(record.key) ?? []);
+    const templates =
+      fraction === undefined || record.captionTemplates === undefined
+        ? {}
+        : { captionTemplates: { ...record.captionTemplates, ...sampled } };
+    return added.length === 0
+      ? { ...record, ...templates }
+      : { ...record, ...templates, synthetic: [...(record.synthetic ?? []), ...added] };
   };
-  const count = records.filter((record) => withAdded(record).synthetic !== undefined).length;
+  const unmatched = new Set(lookups);
+  let count = 0;
+  for (let index = 0; index < source.size; index++) {
+    // Reading blocks: signals get their turn.
+    if (index % 20_000 === 0) await setImmediate();
+    const { key, synthetic } = source.record(index);
+    const found = lookups.filter((lookup) => lookup.has(key));
+    for (const lookup of found) unmatched.delete(lookup);
+    if (found.length > 0 || synthetic !== undefined) count++;
+  }
+  for (const lookup of unmatched) refuseOther(lookup, { text, own: source.record(0).key });
   if (count === 0) {
     throw new BantamError(
       `"${text}" says how often synthetic captions are sampled, but its records have none; name a file with captions=FILE.jsonl.`,
     );
   }
-  const { spec, size, labelSets, augment, grouping, licences } = source;
+  const { spec, size, labelSets, augment, grouping, mixture, licences } = source;
   notes.info(
     `${count} of ${size} records have synthetic captions; where a record has some, training samples one with probability ${captionTemplates.synthetic ?? syntheticFraction}.`,
   );
@@ -61,6 +67,7 @@ export async function addSyntheticCaptions(
     captionTemplates,
     augment,
     ...(grouping && { grouping }),
+    ...(mixture && { mixture }),
     licences,
     notes: [...(source.notes ?? []), ...notes.notes],
     record: (index) => withAdded(source.record(index)),
@@ -79,20 +86,16 @@ function readFraction(fraction: string, text: string): number {
 
 /** Throws for a file without captions, or whose images are none of the source's. */
 function refuseOther(
-  path: string,
-  { captions, headers }: CaptionFile,
-  { text, keys }: { text: string; keys: ReadonlySet<string> },
-): void {
-  const [first] = captions.keys();
-  if (first === undefined) {
+  { path, header, firstKey }: CaptionLookup,
+  { text, own }: { text: string; own: string },
+): never {
+  if (firstKey === undefined) {
     throw new BantamError(
       `The caption file "${path}" holds no captions yet; resume the "bantam data caption" that began it.`,
     );
   }
-  for (const key of captions.keys()) if (keys.has(key)) return;
-  const [own = ''] = keys;
-  const made = headers[0] === undefined ? '' : `, made for "${headers[0].data}",`;
+  const made = header === undefined ? '' : `, made for "${header.data}",`;
   throw new BantamError(
-    `The caption file "${path}"${made} has captions of other data than "${text}": its images are called as "${first}", those of the data as "${own}"; name the file of these data.`,
+    `The caption file "${path}"${made} has captions of other data than "${text}": its images are called as "${firstKey}", those of the data as "${own}"; name the file of these data.`,
   );
 }

@@ -8,7 +8,7 @@ import type { QuarantinedSample, Source } from '../../data/index.js';
 import type { LoadedModel } from '../../models/index.js';
 import { embedSource, type Embeddings, type EmbedSourceOptions } from '../embed.js';
 import { encodeTexts, type EncodeTextsOptions } from '../encode.js';
-import { hashModel, hashSource } from './fingerprint.js';
+import { hashModelFiles, hashSource } from './fingerprint.js';
 
 /** Changes with the layout of the files, so that older ones are computed anew. */
 const format = 1;
@@ -45,16 +45,16 @@ export class FeatureStore {
   ) {}
 
   /**
-   * @param directory The model directory.
-   * @throws BantamError if it cannot be read.
+   * @param name The model, as `loadModel` takes it.
+   * @throws BantamError if its files cannot be read.
    */
   static async open(
-    directory: string,
+    name: string,
     { folder = join(cacheDirectory(), 'features'), variant }: FeatureStoreOptions = {},
   ): Promise<FeatureStore> {
-    const hash = await hashModel(directory);
-    const name = [hash.slice(0, 16), ...(variant === undefined ? [] : [variant])].join('-');
-    return new FeatureStore(join(folder, name), hash);
+    const hash = await hashModelFiles(name);
+    const file = [hash.slice(0, 16), ...(variant === undefined ? [] : [variant])].join('-');
+    return new FeatureStore(join(folder, file), hash);
   }
 
   /** {@link embedSource} with both layers, or what it gave before. */

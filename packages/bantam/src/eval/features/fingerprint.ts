@@ -1,29 +1,41 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { BantamError } from '../../base/errors.js';
 import type { Source } from '../../data/index.js';
+import { locateModel } from '../../models/index.js';
+
+/** Files of a model directory that decide its features. */
+const modelFiles =
+  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
 
 /**
- * SHA-256 of a model directory's files and their names: what a feature depends on besides the data.
+ * SHA-256 over the files that decide a model's features, by name and content, and over the name of its
+ * architecture where one is given.
  *
- * @throws BantamError if the folder cannot be read.
+ * @param name A model, as `locateModel` takes it.
+ * @throws BantamError if the files are gone.
  */
-export async function hashModel(directory: string): Promise<string> {
+export async function hashModelFiles(name: string): Promise<string> {
+  const { directory, weights, architecture } = await locateModel(name);
+  const inFolder =
+    directory === null
+      ? []
+      : (await readdir(directory))
+          .filter((file) => modelFiles.test(file))
+          .sort()
+          .map((file) => join(directory, file));
+  const files = [...new Set([...inFolder, ...(weights === null ? [] : [weights])])];
+  if (files.length === 0) throw new BantamError(`${name} holds no files of a model.`);
   const digest = createHash('sha256');
-  const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
-    throw new BantamError(
-      `The model directory ${directory} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one.`,
-    );
-  });
-  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
-  for (const name of files.sort()) {
-    digest.update(`${name}\n`);
-    for await (const bytes of createReadStream(join(directory, name))) {
-      digest.update(bytes as Uint8Array);
-    }
+  for (const path of files) {
+    const file = createHash('sha256');
+    await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), file);
+    digest.update(`${basename(path)} ${file.digest('hex')}\n`);
   }
+  digest.update(JSON.stringify(architecture));
   return digest.digest('hex');
 }
 
@@ -36,7 +48,7 @@ export async function hashSource(source: Source): Promise<string> {
   const files = new Map<string, string>();
   for (let index = 0; index < source.size; index++) {
     const { key, captions } = source.record(index);
-    const { path, range } = source.location(index);
+    const { path, range, page } = source.location(index);
     let state = files.get(path);
     if (state === undefined) {
       state = await stat(path).then(
@@ -45,7 +57,7 @@ export async function hashSource(source: Source): Promise<string> {
       );
       files.set(path, state);
     }
-    digest.update(JSON.stringify([key, captions, path, range, state]));
+    digest.update(JSON.stringify([key, captions, path, range, page, state]));
   }
   return digest.digest('hex');
 }

@@ -36,7 +36,7 @@ export function parseImageNetSet(name: string): ImageNetSet {
   const found = imagenetSets.find((set) => set === name);
   if (found !== undefined) return found;
   throw new UsageError(
-    `There are no classes "${name}"${didYouMean(name, imagenetSets)}; choose from ${imagenetSets.join(', ')}, or leave the classes to the data.`,
+    `There are no classes "${name}"${didYouMean(name, imagenetSets)}; choose from ${imagenetSets.join(', ')}, or name an existing file.`,
   );
 }
 

@@ -28,7 +28,7 @@ import type { Suite, SuiteDataset } from './suite-schema.js';
 import type { OpenedSuite } from './suite.js';
 
 export interface RunSuiteOptions extends OpenSourceOptions {
-  /** Model directories. */
+  /** Models, as `loadModel` takes them. */
   readonly models: readonly string[];
   /** Folder for `results.json`, `results.csv`, and `runs/`, from which a later run resumes. */
   readonly out: string;

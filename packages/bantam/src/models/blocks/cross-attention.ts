@@ -1,4 +1,5 @@
 import {
+  at,
   expand,
   LayerNorm,
   linear,
@@ -98,7 +99,7 @@ export class CrossAttention extends Module {
   /** The query (0), key (1) or value (2) of each vector. */
   #project(x: Tensor, part: 0 | 1 | 2): Tensor {
     const { width } = this;
-    const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight][part] ?? null;
+    const own = at([this.qProjWeight, this.kProjWeight, this.vProjWeight], part);
     const rows = (all: Tensor) => narrow(all, 0, part * width, width);
     const weight = this.inProjWeight === null ? own : rows(this.inProjWeight);
     return weight === null ? x : linear(x, weight, rows(this.inProjBias));

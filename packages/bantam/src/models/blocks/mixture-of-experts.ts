@@ -1,14 +1,17 @@
 import {
+  add,
   at,
   autocast,
   cat,
   indexAdd,
   indexSelect,
+  isRecording,
   linear,
   Linear,
   Mlp,
   Module,
   mul,
+  narrow,
   normalInit,
   reshape,
   split,
@@ -131,7 +134,19 @@ export class MixtureOfExperts extends Module {
       const rows = x.dim(0);
       auxiliary?.push(routingLoss(logits, wanted, { rows, balanceWeight, zLossWeight }));
     }
-    return reshape(this.#mix(tokens, gatesOf(logits, taken), taken), x.shape);
+    const gates = gatesOf(logits, taken);
+    const mixed = isRecording() ? this.#mixAll(tokens, gates) : this.#mix(tokens, gates, taken);
+    return reshape(mixed, x.shape);
+  }
+
+  /**
+   * {@link #mix} by all experts for all tokens, with gates of 0 where an expert does not take the
+   * token: the operators then do not depend on where tokens go, so that they can be recorded.
+   */
+  #mixAll(x: Tensor, gates: Tensor): Tensor {
+    return this.experts
+      .map((expert, i) => mul(expert.forward(x), narrow(gates, 1, i, 1)))
+      .reduce(add);
   }
 
   /** Σ_e g_e·MLP_e(x) over the experts that take the token: [N, W] → [N, W]. */

@@ -1,17 +1,17 @@
 import { scope } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
-import { readJson } from '../../base/json-file.js';
 import type { Tokenizer } from '../../text/index.js';
 import { createModel, type Clip } from '../clip.js';
-import { parseModelConfig, withChanges, type ModelConfig } from '../config.js';
+import { withChanges, type ModelConfig } from '../config.js';
+import type { HubOptions } from '../hub/settings.js';
 import { fuseModel, hasBranches } from '../inference/inference.js';
 import { resizePositions } from '../positions.js';
 import type { Preprocess } from '../preprocess.js';
-import { modelConfig, presets } from '../presets/presets.js';
 import { isTextTransformer, readsPadding } from '../towers/text/text-transformer.js';
-import { isFolder, writeFolder } from './files.js';
+import { writeFolder } from './files.js';
 import type { ModelFiles, SaveModelOptions } from './formats/format.js';
-import { formatOf, modelFormat } from './formats/formats.js';
+import { modelFormat } from './formats/formats.js';
+import { openModel } from './open-model.js';
 import { findTokenizer } from './tokenizer-files.js';
 import { loadWeights } from './weights.js';
 
@@ -40,6 +40,8 @@ export interface LoadModelOptions {
   contextLength?: number;
   /** Merge branches and batch norms if there are any, see {@link fuseModel}. Default false. */
   fused?: boolean;
+  /** How models of the Hub are fetched. */
+  hub?: HubOptions;
 }
 
 /** Options of {@link exportModel}. */
@@ -81,22 +83,17 @@ export async function exportModel(
 }
 
 /**
- * Reads a model directory of any format that Bantam knows; the weights come as float32.
+ * Reads a model: a directory of any format that Bantam knows, a file of weights, a model of the Hub, or
+ * weights that OpenCLIP lists, see {@link locateModel}; the weights come as float32.
  *
- * @throws BantamError if the folder or a file is missing or damaged, the configuration asks for
- * what Bantam does not have, or weights and configuration are of different models.
+ * @throws BantamError if the model or a file is missing or damaged, the configuration asks for what
+ * Bantam does not have, or weights and configuration are of different models.
  */
 export async function loadModel(
-  directory: string,
+  name: string,
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
-  if (!(await isFolder(directory))) {
-    throw new BantamError(
-      `There is no folder ${directory}; name a model directory, which holds a configuration and weights.`,
-    );
-  }
-  const format = await formatOf(directory);
-  const { clean, ...files } = await format.load(directory);
+  const { clean, directory, ...files } = await openModel(name, options.hub);
   const wanted = resized(files.config, options);
   const tokenizer = await findTokenizer(directory, wanted.text, { ...options, clean });
   const own = attempt(tokenizer);
@@ -196,23 +193,4 @@ export function paddedAs(config: ModelConfig, tokenizer: Tokenizer): ModelConfig
   const { text } = config;
   if (!isTextTransformer(text) || !readsPadding(text)) return config;
   return withChanges(config, { text: { padId: tokenizer.padId } });
-}
-
-/**
- * The configuration of a preset, of a model directory of any format (its weights are not read), or of
- * a `.json` file as `bantam models show --json` prints it under `config`.
- *
- * @throws BantamError naming the nearest preset, or what is wrong with the directory or the file.
- */
-export async function readModelConfig(name: string): Promise<ModelConfig> {
-  if (name.endsWith('.json')) {
-    const found = await readJson(name, 'model');
-    if (found !== undefined) return parseModelConfig(found);
-    throw new BantamError(
-      `There is no file ${name}; name a preset, a model directory, or a model's configuration.`,
-    );
-  }
-  if (presets.has(name) || !(await isFolder(name))) return modelConfig(name);
-  const format = await formatOf(name);
-  return (await format.load(name)).config;
 }

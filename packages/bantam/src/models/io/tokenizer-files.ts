@@ -15,6 +15,8 @@ export const tokenizerFiles = [
 ];
 
 const vocabularies = ['bpe_simple_vocab_16e6.txt.gz', 'bpe_simple_vocab_16e6.txt', 'merges.txt'];
+/** Ids of CLIP's vocabulary. */
+const CLIP_VOCABULARY = 49408;
 const cleanings = oneOf('whitespace', 'lower', 'canonicalize', 'none');
 
 /**
@@ -63,18 +65,21 @@ export interface FindTokenizerOptions {
 }
 
 /**
- * The tokenizer of a model directory: its `tokenizer.json`, else OpenAI's BPE from vocabulary files
- * in it or from `merges`. If there is none, or it does not fit, the returned function throws: an
- * image tower can be used without.
+ * The tokenizer of a model: `tokenizer.json` in its directory, else OpenAI's BPE from vocabulary files there,
+ * from `merges`, or as Bantam carries it. If it does not fit, or the model names another one, the
+ * returned function throws: an image tower can be used without.
+ *
+ * @param directory - Null: weights without a directory
  */
 export async function findTokenizer(
-  directory: string,
+  directory: string | null,
   config: TextConfig,
   options: FindTokenizerOptions,
 ): Promise<() => Tokenizer> {
   try {
     const tokenizer = await readTokenizer(directory, config, options);
-    requireFit(tokenizer, config, `The tokenizer of ${directory}`);
+    const name = directory === null ? "CLIP's tokenizer" : `The tokenizer of ${directory}`;
+    requireFit(tokenizer, config, name);
     return () => tokenizer;
   } catch (error) {
     if (!(error instanceof BantamError)) throw error;
@@ -85,33 +90,34 @@ export async function findTokenizer(
 }
 
 async function readTokenizer(
-  directory: string,
+  directory: string | null,
   config: TextConfig,
   { merges, clean = cleaningOf(config) }: FindTokenizerOptions,
 ): Promise<Tokenizer> {
   const { contextLength, hfTokenizerName } = config;
-  const files = await readdir(directory);
-  const inside = (file: string | undefined) => (file === undefined ? file : join(directory, file));
-  if (files.includes('tokenizer.json')) {
+  const files = directory === null ? [] : await readdir(directory);
+  const inside = (file: string | undefined) =>
+    file === undefined || directory === null ? undefined : join(directory, file);
+  if (directory !== null && files.includes('tokenizer.json')) {
     return loadTokenizer(directory, { contextLength, clean });
   }
   if (hfTokenizerName !== null) {
     throw new BantamError(
-      `${directory} has no tokenizer.json; put that of "${hfTokenizerName}" there to encode texts.`,
+      `${directory ?? 'The model'} has no tokenizer.json; put that of "${hfTokenizerName}" ${directory === null ? 'into a directory with the model' : 'there'} to encode texts.`,
     );
   }
   const mergesFile = merges ?? inside(vocabularies.find((name) => files.includes(name)));
-  if (mergesFile === undefined) {
+  if (mergesFile === undefined && config.vocabSize < CLIP_VOCABULARY) {
     throw new BantamError(
-      `${directory} has no tokenizer; put tokenizer.json or OpenAI's bpe_simple_vocab_16e6.txt.gz there to encode texts.`,
+      `${directory ?? 'The model'} has no tokenizer, and vectors for ${config.vocabSize} ids only, fewer than CLIP's ${CLIP_VOCABULARY}; put the tokenizer.json that it was trained with ${directory === null ? 'into a directory with the model' : 'there'}.`,
     );
   }
   const vocabFile =
     merges === undefined ? inside(files.find((name) => name === 'vocab.json')) : undefined;
   return clipTokenizer({
-    mergesFile,
     contextLength,
-    ...(vocabFile !== undefined && { vocabFile }),
+    ...(mergesFile !== undefined && { mergesFile }),
+    ...(vocabFile !== undefined && mergesFile !== undefined && { vocabFile }),
   });
 }
 

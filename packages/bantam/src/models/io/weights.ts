@@ -1,26 +1,73 @@
 import { readdir } from 'node:fs/promises';
-import { loadSafetensors, reshape, TorchError, type Tensor } from '@bantam/torch';
+import { join } from 'node:path';
+import { at, reshape, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
+import { isObject } from '../../base/schema.js';
 import type { Clip } from '../clip.js';
 import { fromMobileClip, isMobileClip } from './formats/mobileclip-weights.js';
+import { isWeightsName } from './tensor-files.js';
+
+/** Weights of a model directory. */
+export interface FoundWeights {
+  /** One file, or the several that an index names. */
+  readonly files: readonly string[];
+  /** The file, or the index, for messages. */
+  readonly name: string;
+}
 
 /**
- * The weights file of a folder: that of the given name, else the only safetensors file there.
+ * The weights in a folder: the first of the preferred names that is there, whole or in the parts that
+ * an index (`NAME.index.json`) lists; else the only file with weights, a safetensors file rather
+ * than a pickle.
  *
- * @throws BantamError if there is none, or it is a Python pickle.
+ * @throws BantamError if there is none, several are possible, or a part is missing.
  */
-export async function findWeights(directory: string, name: string): Promise<string> {
+export async function findWeights(
+  directory: string,
+  preferred: readonly string[],
+): Promise<FoundWeights> {
   const files = await readdir(directory);
-  const candidates = files.filter((file) => file.endsWith('.safetensors'));
-  const [only, another] = candidates;
-  if (candidates.includes(name)) return name;
-  if (only !== undefined && another === undefined) return only;
-  const pickled = files.find((file) => /\.(bin|pt|pth)$/.test(file));
+  for (const name of preferred) {
+    const index = `${name}.index.json`;
+    if (files.includes(name))
+      return { files: [join(directory, name)], name: join(directory, name) };
+    if (files.includes(index)) return partsOf(directory, index, files);
+  }
+  const candidates = files.filter(isWeightsName);
+  const safe = candidates.filter((file) => file.endsWith('.safetensors'));
+  const [only, another] = safe.length > 0 ? safe : candidates;
+  if (only !== undefined && another === undefined) {
+    return { files: [join(directory, only)], name: join(directory, only) };
+  }
   throw new BantamError(
-    another === undefined && pickled !== undefined
-      ? `${directory} has its weights only as a Python pickle (${pickled}); save them as ${name} with the Python package safetensors.`
-      : `${directory} has no ${name}; name a complete model directory.`,
+    another === undefined
+      ? `${directory} has no ${at(preferred, 0)}; name a complete model directory.`
+      : `${directory} has several files of weights (${candidates.slice(0, 3).join(', ')}) and none is called ${at(preferred, 0)}; name the file itself, or call it so.`,
   );
+}
+
+/** The files that an index of Hugging Face's libraries names. */
+async function partsOf(
+  directory: string,
+  index: string,
+  files: readonly string[],
+): Promise<FoundWeights> {
+  const document = await readJson(join(directory, index), 'model');
+  const map = isObject(document) && isObject(document.weight_map) ? document.weight_map : {};
+  const named = [...new Set(Object.values(map).map(String))];
+  if (named.length === 0) {
+    throw new BantamError(
+      `${join(directory, index)} names no files; fetch or save the model again.`,
+    );
+  }
+  const missing = named.find((file) => !files.includes(file));
+  if (missing !== undefined) {
+    throw new BantamError(
+      `${directory} lacks ${missing}, which its ${index} names; fetch the whole model.`,
+    );
+  }
+  return { files: named.map((file) => join(directory, file)), name: join(directory, index) };
 }
 
 /**
@@ -47,20 +94,6 @@ export function loadWeights(
     `${source} holds another model than the configuration beside it describes ` +
       `(${summarizeDifferences(differences)}); put configuration and weights of one model together.`,
   );
-}
-
-/**
- * The tensors of a safetensors file.
- *
- * @throws BantamError if it is damaged.
- */
-export function readTensors(file: string): ReadonlyMap<string, Tensor> {
-  try {
-    return loadSafetensors(file).tensors;
-  } catch (error) {
-    if (!(error instanceof TorchError)) throw error;
-    throw new BantamError(error.message);
-  }
 }
 
 /** The logit scale and bias are written both as scalars and as lists of one. */

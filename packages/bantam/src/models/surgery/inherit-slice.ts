@@ -45,16 +45,16 @@ export function describeSlice({ parts, lengths }: Slice): string {
 }
 
 /** Members of attentions that hold the matrices of several of q, k and v, and how many. */
-const stacked: Readonly<Record<string, number>> = {
-  in_proj_weight: 3,
-  in_proj_bias: 3,
-  qkv: 3,
-  kv: 2,
-};
+const stacked: ReadonlyMap<string, number> = new Map([
+  ['in_proj_weight', 3],
+  ['in_proj_bias', 3],
+  ['qkv', 3],
+  ['kv', 2],
+]);
 
 /** Number of matrices that are stacked in a member of a module. */
 export function stackedParts(owner: Module, member: string): number {
-  const parts = 'heads' in owner ? (stacked[member] ?? 1) : 1;
+  const parts = 'heads' in owner ? (stacked.get(member) ?? 1) : 1;
   return parts === 3 && owner instanceof ShapedAttention ? 2 : parts;
 }
 

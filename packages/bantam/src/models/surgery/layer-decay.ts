@@ -1,4 +1,4 @@
-import type { Module, Parameter } from '@bantam/torch';
+import { at, type Module, type Parameter } from '@bantam/torch';
 import type { Clip } from '../clip.js';
 import { imageTowerKind, textTowerKind } from '../towers.js';
 import { decoderLayers } from '../towers/decoder/multimodal-decoder.js';
@@ -22,7 +22,7 @@ function towerDepths(tower: Module, blocks: RegExp): Map<Parameter, LayerDepth> 
   const last = order.length + 1;
   return new Map(
     named.map(([, parameter], index) => {
-      const key = keys[index] ?? null;
+      const key = at(keys, index);
       const depth = key === null ? (index < head ? 0 : last) : order.indexOf(key) + 1;
       return [parameter, { depth, last }];
     }),

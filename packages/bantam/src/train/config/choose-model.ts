@@ -1,4 +1,4 @@
-import type { Source } from '../../data/index.js';
+import { DistinctCounter, type Source } from '../../data/index.js';
 
 /** A preset for a run that names none, and the reason in a sentence. */
 export interface ModelChoice {
@@ -14,14 +14,21 @@ export interface ModelChoice {
  */
 export const vitFrom = 100_000_000;
 
-/** Images of a source that have different locations; every copy of a file counts. */
+/**
+ * Images of a source that have different locations; every copy of a file counts. Above 8 million it is
+ * an estimate, so that it takes little memory.
+ */
 export function distinctImages(source: Pick<Source, 'size' | 'location'>): number {
-  const locations = new Set<string>();
+  const locations = new DistinctCounter();
   for (let index = 0; index < source.size; index++) {
-    const { path, range } = source.location(index);
-    locations.add(range === undefined ? path : `${path}\0${range.offset}`);
+    const { path, range, page } = source.location(index);
+    locations.add(
+      range === undefined
+        ? path
+        : `${path}\0${range.offset}\0${page === undefined ? '' : page.row}`,
+    );
   }
-  return locations.size;
+  return locations.count;
 }
 
 /**

@@ -1,7 +1,13 @@
 /** From the options of a run to its whole configuration. */
 import { BantamError, UsageError } from '../../base/errors.js';
 import { frozenCopy } from '../../base/readonly.js';
-import { parseAugment, resolveAugment, type ImageAugment, type Source } from '../../data/index.js';
+import {
+  parseAugment,
+  resolveAugment,
+  samplesPerEpoch,
+  type ImageAugment,
+  type Source,
+} from '../../data/index.js';
 import {
   inheritedPatterns,
   modelConfig,
@@ -109,7 +115,12 @@ function fitBatch(
   { batchSize, microBatch }: TrainSettings,
   source: Source,
 ): Pick<TrainSettings, 'batchSize' | 'microBatch'> {
-  const samples = source.grouping?.count ?? source.size;
+  const samples = samplesPerEpoch(source);
+  if (batchSize < 2) {
+    throw new BantamError(
+      'A batch of 1 has no other captions to tell an image from, so its loss is 0 and nothing is learned; set train.batchSize to 2 or more (train.microBatch may be 1).',
+    );
+  }
   if (samples >= batchSize) return { batchSize, microBatch };
   const fitting = microBatch > samples ? 0 : microBatch;
   const available = fitting === 0 ? samples : samples - (samples % fitting);

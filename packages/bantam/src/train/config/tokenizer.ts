@@ -1,4 +1,4 @@
-import { CounterRng, sampleCaption, type Source } from '../../data/index.js';
+import { CounterRng, sampleCaption, templatesOf, type Source } from '../../data/index.js';
 import { loadTokenizer, trainTokenizer, type Tokenizer } from '../../text/index.js';
 import type { TrainConfig } from './config.js';
 
@@ -12,7 +12,7 @@ function* captionTexts(source: Source, seed: number): Generator<string> {
     yield* record.captions;
     for (const { text } of record.synthetic ?? []) yield text;
     const rng = new CounterRng({ seed, purpose: 'tokenizer', epoch: 0, index });
-    yield sampleCaption(record, source.captionTemplates, rng);
+    yield sampleCaption(record, templatesOf(source, record), rng);
   }
   for (const { classes, templates } of Object.values(source.labelSets)) {
     for (const name of classes) {
@@ -42,21 +42,26 @@ export interface CountedCaption {
   readonly tokens: number;
 }
 
-/** The longest caption of a source; of a large one, among evenly spaced records. */
-export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
+/** The captions of a source with one by its templates; of a large one, among evenly spaced records. */
+export function* evenCaptions(source: Source): Generator<string, void, undefined> {
   const step = Math.max(1, source.size / READ_RECORDS);
-  let longest: CountedCaption = { text: '', tokens: 1 };
   for (let position = 0; position < source.size; position += step) {
     const index = Math.floor(position);
     const record = source.record(index);
+    yield* record.captions;
+    if (record.captions.length === 0) continue;
     const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
-    for (const caption of [
-      ...record.captions,
-      sampleCaption(record, source.captionTemplates, rng),
-    ]) {
-      const tokens = tokenizer.encode(caption).length;
-      if (tokens > longest.tokens) longest = { text: caption, tokens };
-    }
+    const sampled = sampleCaption(record, templatesOf(source, record), rng);
+    if (!record.captions.includes(sampled)) yield sampled;
+  }
+}
+
+/** The longest caption of a source; of a large one, among evenly spaced records. */
+export function longestCaption(source: Source, tokenizer: Tokenizer): CountedCaption {
+  let longest: CountedCaption = { text: '', tokens: 1 };
+  for (const caption of evenCaptions(source)) {
+    const tokens = tokenizer.encode(caption).length;
+    if (tokens > longest.tokens) longest = { text: caption, tokens };
   }
   return longest;
 }

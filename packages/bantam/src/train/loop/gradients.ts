@@ -71,9 +71,14 @@ function targetsOf(batch: StepBatch, { strategy, step }: GradientOptions): Featu
 
 /** The rows of all micro-batches, by name. */
 function joined(parts: readonly Features[]): Features {
+  const rowsOf = (part: Features, name: string): Tensor => {
+    const rows = part[name];
+    if (rows === undefined) throw new RangeError(`A micro-batch has no features "${name}".`);
+    return rows;
+  };
   const names = Object.keys(at(parts, 0));
   return Object.fromEntries(
-    names.map((name) => [name, cat(parts.flatMap((part) => part[name] ?? []))]),
+    names.map((name) => [name, cat(parts.map((part) => rowsOf(part, name)))]),
   );
 }
 

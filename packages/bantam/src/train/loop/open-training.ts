@@ -1,5 +1,5 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { openSource, type Source } from '../../data/index.js';
+import { openSource, samplesPerEpoch, type Source } from '../../data/index.js';
 import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
 import type { RunOptions } from '../config/config.js';
@@ -49,7 +49,7 @@ export function openTraining(
     checkInitialWeights(initial, config);
     const { batchSize } = config.train;
     if (batchSize !== wanted.train.batchSize) {
-      const message = `The batch is ${batchSize} of the ${source.grouping?.count ?? source.size} samples of ${source.spec} instead of ${wanted.train.batchSize}.`;
+      const message = `The batch is ${batchSize} of the ${samplesPerEpoch(source)} samples of ${source.spec} instead of ${wanted.train.batchSize}.`;
       control.onEvent?.({ kind: 'note', message });
     }
     const parts = { config, source, tokenizer, validator, initial, checkpoint: null };

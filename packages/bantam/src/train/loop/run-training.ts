@@ -3,6 +3,7 @@ import { resolvePrecision } from '../../base/precision.js';
 import { describeNote, Loader } from '../../data/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
+import { cutCaptions, passesAdvice } from '../monitor/data-advice.js';
 import type { TrainResult } from '../monitor/events.js';
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
@@ -28,6 +29,8 @@ export async function runTraining(context: TrainingContext, run: string): Promis
   source.notes?.forEach((note) => {
     emit({ kind: 'note', message: describeNote(note) });
   });
+  const cut = cutCaptions(source, context.tokenizer);
+  if (cut !== undefined) emit({ kind: 'note', message: cut });
   const loader = new Loader(source, {
     batchSize: microBatchSize(config.train),
     unitSize: config.train.batchSize,
@@ -63,6 +66,7 @@ class TrainingRun {
   readonly #history: ValidationHistory | null;
   readonly #collapse = new CollapseDetector();
   #savedAt = performance.now();
+  #advised = false;
 
   /** Restores the checkpoint of the context, if there is one. */
   constructor(context: TrainingContext, { run, loader, trainer }: RunParts) {
@@ -237,6 +241,17 @@ class TrainingRun {
     const collapsed = strategy.collapsed(config.train.batchSize, this.#trainer.model);
     const diagnosis = this.#collapse.observe({ ...row, progress, collapsed });
     if (diagnosis !== null) this.#note(diagnosis);
+    this.#advise(row.epoch);
+  }
+
+  /** Says once that only a validation would show overfitting. */
+  #advise(epoch: number): void {
+    const { validator, source } = this.#context;
+    if (this.#advised || validator !== null) return;
+    const message = passesAdvice(source, epoch);
+    if (message === undefined) return;
+    this.#advised = true;
+    this.#note(message);
   }
 
   /** Saves a checkpoint. If the weights are not finite, those of the last one are restored first. */

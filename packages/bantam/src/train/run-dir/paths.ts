@@ -8,6 +8,7 @@ import { parseTrainConfig, type TrainConfig } from '../config/config.js';
 /** Files and folders of a run. */
 export const runPaths = (run: string) => ({
   config: join(run, 'config.json'),
+  data: join(run, 'data.json'),
   tokenizer: join(run, 'tokenizer'),
   model: join(run, 'model'),
   best: join(run, 'best'),

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BantamError } from '../../../base/errors.js';
 
 /** An emoji, or one skin-tone variant of it. */
 export interface EmojiEntry {
@@ -74,6 +75,12 @@ async function readJson(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, 'utf8'));
 }
 
+function keyOf(groups: Readonly<Record<string, string>>, id: number): string {
+  const key = groups[id];
+  if (key === undefined) throw new BantamError(`The emoji data have no group ${id}.`);
+  return key;
+}
+
 /**
  * Reads the names from an installed emojibase-data package. Components (bare skin tones and hair
  * styles) and lone regional indicators are left out: they are parts of emoji.
@@ -83,11 +90,11 @@ export async function readEmojibase(directory: string): Promise<EmojiNames> {
   const meta = (await readJson(join(directory, 'meta/groups.json'))) as EmojibaseGroups;
   const messages = (await readJson(join(directory, 'en/messages.json'))) as EmojibaseMessages;
   const groupName = (id: number): string => {
-    const key = meta.groups[id] ?? '';
+    const key = keyOf(meta.groups, id);
     return messages.groups.find((group) => group.key === key)?.message ?? key;
   };
   const subgroupName = (id: number): string => {
-    const key = meta.subgroups[id] ?? '';
+    const key = keyOf(meta.subgroups, id);
     return subgroupWords[key] ?? key.replace(/^(face)-(.*)/, '$2 $1').replaceAll('-', ' ');
   };
   const entries: EmojiEntry[] = [];

@@ -41,8 +41,11 @@ export interface ModelFormat {
   owns(file: string): boolean;
   /** True if the directory, which holds `files`, is of this format. */
   recognises(directory: string, files: readonly string[]): Promise<boolean>;
-  /** @throws BantamError if the directory asks for what Bantam does not have. */
-  load(directory: string): Promise<ModelFiles>;
+  /**
+   * @param weights - Path of a file with the weights; default: that of the directory
+   * @throws BantamError if the directory asks for what Bantam does not have.
+   */
+  load(directory: string, weights?: string): Promise<ModelFiles>;
   /**
    * Writes a model's files into an empty folder.
    *

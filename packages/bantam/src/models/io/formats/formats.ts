@@ -1,6 +1,8 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { BantamError } from '../../../base/errors.js';
 import { didYouMean } from '../../../base/did-you-mean.js';
+import { isWeightsName } from '../tensor-files.js';
 import type { ModelFormat } from './format.js';
 import { huggingFaceFormat } from './hugging-face.js';
 import { openAiFormat } from './openai.js';
@@ -33,7 +35,10 @@ export async function formatOf(directory: string): Promise<ModelFormat> {
   for (const format of modelFormats) {
     if (await format.recognises(directory, files)) return format;
   }
+  const weights = files.find(isWeightsName);
   throw new BantamError(
-    `${directory} has no open_clip_config.json, and is no other directory of a CLIP model that Bantam can read; name a model directory.`,
+    weights === undefined
+      ? `${directory} has no open_clip_config.json, and is no other directory of a CLIP model that Bantam can read; name a model directory.`
+      : `${directory} has no configuration beside ${weights}; name its architecture: "${join(directory, weights)}?model=PRESET".`,
   );
 }

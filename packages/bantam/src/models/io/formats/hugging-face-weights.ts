@@ -24,6 +24,11 @@ interface Pairing {
   readonly form?: 'transposed' | 'list';
 }
 
+/** True if weights have the names of `transformers`. */
+export function isHubNamed(weights: ReadonlyMap<string, unknown>): boolean {
+  return weights.has('vision_model.embeddings.patch_embedding.weight');
+}
+
 /** Both parameters of a layer. */
 function layer(ours: string, theirs: string): Pairing[] {
   return ['weight', 'bias'].map((name) => ({

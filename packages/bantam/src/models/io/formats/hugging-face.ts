@@ -1,13 +1,13 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { at, saveSafetensors, scope, type Tensor } from '@bantam/torch';
+import { saveSafetensors, scope } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { readJson } from '../../../base/json-file.js';
 import type { Cleaning, Tokenizer } from '../../../text/index.js';
 import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
-import { findWeights, readTensors } from '../weights.js';
+import { openWeights } from '../tensor-files.js';
+import { findWeights } from '../weights.js';
 import type { ModelFormat } from './format.js';
 import {
   fromHubConfig,
@@ -21,7 +21,6 @@ import { fromHubWeights, toHubWeights } from './hugging-face-weights.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
 const PROCESSOR = 'preprocessor_config.json';
 const own = [CONFIG, WEIGHTS, PROCESSOR, ...tokenizerFiles];
 
@@ -33,21 +32,21 @@ export const huggingFaceFormat: ModelFormat = {
   async recognises(directory, files) {
     return files.includes(CONFIG) && modelType(await readConfig(directory)) !== null;
   },
-  async load(directory) {
+  async load(directory, given) {
     const document = await readConfig(directory);
     const type = modelType(document) ?? 'clip';
-    const files = await weightFiles(directory);
+    const { files, name } =
+      given === undefined
+        ? await findWeights(directory, [WEIGHTS, 'pytorch_model.bin'])
+        : { files: [given], name: given };
     const processor = await readProcessor(directory);
     try {
       const config = fromHubConfig(document, type);
       return {
         config,
         preprocess: fromHubPreprocess(processor, type, config.vision.imageSize),
-        weightsName: files.length === 1 ? at(files, 0) : join(directory, INDEX),
-        readWeights: () => {
-          const tensors = files.flatMap((file): [string, Tensor][] => [...readTensors(file)]);
-          return fromHubWeights(new Map(tensors), config);
-        },
+        weightsName: name,
+        readWeights: () => fromHubWeights(openWeights(files, name).read(), config),
         clean: await cleaning(directory),
         info: {},
       };
@@ -86,21 +85,6 @@ function modelType({ model_type: type }: HubConfig): HubModelType | null {
   return type === 'clip' || type === 'siglip' ? type : null;
 }
 
-/** The weights' files: one, or the several that an index names. */
-async function weightFiles(directory: string): Promise<string[]> {
-  const index = await readJson(join(directory, INDEX), 'model');
-  if (!isObject(index) || !isObject(index.weight_map)) {
-    return [join(directory, await findWeights(directory, WEIGHTS))];
-  }
-  const named = [...new Set(Object.values(index.weight_map).map(String))];
-  const files = await readdir(directory);
-  const missing = named.find((file) => !files.includes(file));
-  if (missing === undefined) return named.map((file) => join(directory, file));
-  throw new BantamError(
-    `${directory} lacks ${missing}, which its ${INDEX} names; fetch the whole model.`,
-  );
-}
-
 /** The image's part of the preprocessor, which newer files have inside the whole one. */
 async function readProcessor(directory: string): Promise<HubConfig> {
   const alone = await readJson(join(directory, PROCESSOR), 'model');
@@ -111,12 +95,20 @@ async function readProcessor(directory: string): Promise<HubConfig> {
 
 /**
  * Cleaning of texts by `transformers`: none, but for SigLIP's tokenizer, which removes punctuation and
- * capitals. Directories that Bantam wrote name it.
+ * capitals, and SigLIP 2's (its own class, or Gemma's with `do_lower_case`), which lowers letters.
+ * Directories that Bantam wrote name it.
  */
 async function cleaning(directory: string): Promise<Cleaning> {
   const document = await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer');
-  const { bantam, tokenizer_class: name } = isObject(document) ? document : {};
+  const {
+    bantam,
+    tokenizer_class: name,
+    do_lower_case: lower,
+  } = isObject(document) ? document : {};
   const written = isObject(bantam) ? bantam.clean : undefined;
   if (written !== undefined) return written as Cleaning;
-  return String(name).startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
+  const kind = String(name);
+  if (kind.startsWith('Siglip2Tokenizer')) return 'lower';
+  if (kind.startsWith('GemmaTokenizer') && lower === true) return 'lower';
+  return kind.startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
 }

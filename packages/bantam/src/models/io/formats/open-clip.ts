@@ -6,12 +6,25 @@ import { readJson } from '../../../base/json-file.js';
 import { fromOpenClipPreprocess, toOpenClipPreprocess } from '../../preprocess.js';
 import { writeJson } from '../files.js';
 import { saveTokenizer, tokenizerFiles } from '../tokenizer-files.js';
-import { findWeights, readTensors } from '../weights.js';
+import { openWeights } from '../tensor-files.js';
+import { findWeights } from '../weights.js';
+import { isHubNamed } from './hugging-face-weights.js';
 import type { ModelFormat } from './format.js';
 import { fromOpenClip, toOpenClip } from './open-clip-config.js';
 
 const CONFIG = 'open_clip_config.json';
 const WEIGHTS = 'open_clip_model.safetensors';
+/** Names that OpenCLIP looks for, in its order. */
+const names = [
+  WEIGHTS,
+  'open_clip_pytorch_model.safetensors',
+  'open_clip_pytorch_model.bin',
+  'open_clip_pytorch_model.pth',
+  'model.safetensors',
+  'pytorch_model.bin',
+  'pytorch_model.pth',
+  'model.pth',
+];
 const INFO = 'bantam.json';
 const own = [CONFIG, WEIGHTS, INFO, ...tokenizerFiles];
 
@@ -20,14 +33,18 @@ export const openClipFormat: ModelFormat = {
   name: 'open-clip',
   owner: "OpenCLIP's",
   owns: (file) => own.includes(file),
-  recognises: (_directory, files) => Promise.resolve(files.includes(CONFIG)),
-  async load(directory) {
+  async recognises(directory, files) {
+    if (!files.includes(CONFIG)) return false;
+    // A directory may have both configurations: that of the weights' names counts.
+    return !files.includes('config.json') || !(await hasHubWeights(directory));
+  },
+  async load(directory, given) {
     const file = join(directory, CONFIG);
     const document = await readJson(file, 'model');
     const { model_cfg, preprocess_cfg } = isObject(document) ? document : {};
     const info = await readJson(join(directory, INFO), 'model');
-    const weights = await findWeights(directory, WEIGHTS);
-    const weightsName = join(directory, weights);
+    const { files, name } =
+      given === undefined ? await findWeights(directory, names) : { files: [given], name: given };
     try {
       const config = fromOpenClip(model_cfg);
       const { imageSize } = config.vision;
@@ -35,8 +52,8 @@ export const openClipFormat: ModelFormat = {
         config,
         // As in OpenCLIP, the model's own size counts.
         preprocess: { ...fromOpenClipPreprocess(preprocess_cfg, imageSize), size: imageSize },
-        weightsName,
-        readWeights: () => readTensors(weightsName),
+        weightsName: name,
+        readWeights: () => openWeights(files, name).read(),
         info: isObject(info) ? info : {},
       };
     } catch (error) {
@@ -57,3 +74,14 @@ export const openClipFormat: ModelFormat = {
     saveSafetensors(join(directory, WEIGHTS), model.stateDict(), { metadata: { format: 'pt' } });
   },
 };
+
+/** True if the weights of a directory have the names of `transformers`. */
+async function hasHubWeights(directory: string): Promise<boolean> {
+  try {
+    const { files, name } = await findWeights(directory, names);
+    return isHubNamed(openWeights(files, name).shapes);
+  } catch (error) {
+    if (!(error instanceof BantamError)) throw error;
+    return false;
+  }
+}

@@ -1,21 +1,12 @@
 import { join } from 'node:path';
-import {
-  at,
-  isFloating,
-  readSafetensorsHeader,
-  saveSafetensors,
-  scope,
-  tensor,
-  to,
-  TorchError,
-  type Tensor,
-} from '@bantam/torch';
+import { at, isFloating, saveSafetensors, scope, tensor, to, type Tensor } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { parseModelConfig, type ModelConfig } from '../../config.js';
 import { channelStatistics, preprocessFor, type Preprocess } from '../../preprocess.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
-import { findWeights, readTensors } from '../weights.js';
-import { configDifference, type ModelFormat } from './format.js';
+import { isWeightsName, openWeights, type WeightsFile } from '../tensor-files.js';
+import { findWeights } from '../weights.js';
+import { configDifference, type ModelFiles, type ModelFormat } from './format.js';
 
 /** Width of an attention head, in all of OpenAI's models. */
 const HEAD = 64;
@@ -26,21 +17,21 @@ const HEAD = 64;
  *
  * @throws BantamError if weights are missing.
  */
-export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelConfig {
+export function fromOpenAiWeights(shapes: Shapes): ModelConfig {
   const dim = (name: string, dimension: number): number => {
-    const size = weights.get(name)?.shape[dimension];
+    const size = shapes.get(name)?.[dimension];
     if (size === undefined)
       throw new BantamError(`The weights lack ${name}; they are no model of OpenAI's.`);
     return size;
   };
   /** Number of different matches of the pattern's group. */
   const countOf = (pattern: RegExp): number =>
-    new Set([...weights.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+    new Set([...shapes.keys()].flatMap((name) => pattern.exec(name)?.slice(1, 2) ?? [])).size;
   const width = dim('ln_final.weight', 0);
   return parseModelConfig({
     embedDim: dim('text_projection', 1),
     quickGelu: true,
-    vision: weights.has('visual.proj') ? vit(dim, countOf) : resNet(dim, countOf),
+    vision: shapes.has('visual.proj') ? vit(dim, countOf) : resNet(dim, countOf),
     text: {
       contextLength: dim('positional_embedding', 0),
       vocabSize: dim('token_embedding.weight', 0),
@@ -51,6 +42,7 @@ export function fromOpenAiWeights(weights: ReadonlyMap<string, Tensor>): ModelCo
   });
 }
 
+type Shapes = ReadonlyMap<string, readonly number[]>;
 type Dim = (name: string, dimension: number) => number;
 type CountOf = (pattern: RegExp) => number;
 
@@ -80,14 +72,14 @@ function resNet(dim: Dim, countOf: CountOf): object {
  *
  * @throws BantamError naming the first member that is not.
  */
-export function requireOpenAi(config: ModelConfig, weights: ReadonlyMap<string, Tensor>): void {
+export function requireOpenAi(config: ModelConfig, shapes: Shapes): void {
   const { vision } = config;
   if (vision.type !== 'vit' && vision.type !== 'modified-resnet') {
     throw new BantamError(
       `OpenAI's format has no image tower of the kind "${vision.type}"; save the model in OpenCLIP's format.`,
     );
   }
-  const member = configDifference(config, fromOpenAiWeights(weights));
+  const member = configDifference(config, fromOpenAiWeights(shapes));
   if (member === undefined) return;
   throw new BantamError(
     `OpenAI's format, which tells a model by its weights' shapes alone, has no place for ${member}; save the model in OpenCLIP's format.`,
@@ -101,7 +93,22 @@ const own = [WEIGHTS, ...tokenizerFiles];
 const notes = ['input_resolution', 'context_length', 'vocab_size'];
 
 /**
- * OpenAI's state dicts (those of its `.pt` files, as safetensors): no configuration, and float16 but
+ * True for weights of one of OpenAI's own files, which describe themselves: archives of TorchScript, or
+ * with its notes. Equal names alone do not tell: OpenCLIP's weights have them too, with other activations.
+ */
+export function isOpenAi({ shapes, scripted }: Pick<WeightsFile, 'shapes' | 'scripted'>): boolean {
+  const image = ['visual.proj', 'visual.attnpool.positional_embedding'];
+  const named = shapes.has('text_projection') && image.some((name) => shapes.has(name));
+  return named && (scripted || notes.every((name) => shapes.has(name)));
+}
+
+/** The weights without OpenAI's notes. */
+export function withoutNotes<T>(weights: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map([...weights].filter(([name]) => !notes.includes(name)));
+}
+
+/**
+ * OpenAI's state dicts (those of its `.pt` files, or the same as safetensors): no configuration, and float16 but
  * for norms, embeddings and scale.
  */
 export const openAiFormat: ModelFormat = {
@@ -109,21 +116,17 @@ export const openAiFormat: ModelFormat = {
   owner: "OpenAI's",
   owns: (file) => own.includes(file),
   recognises(directory, files) {
-    const [only, another] = files.filter((file) => file.endsWith('.safetensors'));
+    const weights = files.filter(isWeightsName);
+    const [only, another] = weights;
     const alone = only !== undefined && another === undefined;
-    return Promise.resolve(alone && hasOpenAiNames(join(directory, only)));
+    return Promise.resolve(alone && holdsOpenAi(join(directory, only)));
   },
-  async load(directory) {
-    const weightsName = join(directory, await findWeights(directory, WEIGHTS));
-    const config = scope(() => fromOpenAiWeights(readTensors(weightsName)));
-    return {
-      config,
-      preprocess: preprocessFor(config.vision.imageSize),
-      weightsName,
-      readWeights: () =>
-        new Map([...readTensors(weightsName)].filter(([name]) => !notes.includes(name))),
-      info: {},
-    };
+  async load(directory, given) {
+    const { files, name } =
+      given === undefined
+        ? await findWeights(directory, [WEIGHTS])
+        : { files: [given], name: given };
+    return openAiFiles(openWeights(files, name), name);
   },
   async save(directory, { config, model, tokenizer, preprocess }) {
     requireOpenAiPreprocess(preprocess);
@@ -132,7 +135,7 @@ export const openAiFormat: ModelFormat = {
       const state = new Map(
         [...model.stateDict()].map(([name, value]) => [name.replace(/^text\./, ''), value]),
       );
-      requireOpenAi(config, state);
+      requireOpenAi(config, new Map([...state].map(([name, { shape }]) => [name, shape])));
       const { vision, text } = config;
       const numbers = [vision.imageSize, text.contextLength, text.vocabSize];
       const weights = new Map([
@@ -147,14 +150,23 @@ export const openAiFormat: ModelFormat = {
   },
 };
 
-/** True if the header has the names of OpenAI's models, image tower included. */
-function hasOpenAiNames(file: string): boolean {
+/** The contents of a file for which {@link isOpenAi} is true. */
+export function openAiFiles(weights: WeightsFile, name: string): ModelFiles {
+  const config = fromOpenAiWeights(weights.shapes);
+  return {
+    config,
+    preprocess: preprocessFor(config.vision.imageSize),
+    weightsName: name,
+    readWeights: () => withoutNotes(weights.read()),
+    info: {},
+  };
+}
+
+function holdsOpenAi(file: string): boolean {
   try {
-    const { entries } = readSafetensorsHeader(file);
-    const image = ['visual.proj', 'visual.attnpool.positional_embedding'];
-    return entries.has('text_projection') && image.some((name) => entries.has(name));
+    return isOpenAi(openWeights([file]));
   } catch (error) {
-    if (!(error instanceof TorchError)) throw error;
+    if (!(error instanceof BantamError)) throw error;
     return false;
   }
 }

@@ -1,0 +1,130 @@
+import { Option, type Command } from 'commander';
+import { UsageError } from '../../base/errors.js';
+import type { Comparison } from '../../search/image-stamp.js';
+import { action, examples } from '../command.js';
+import { showEmbedding } from '../embed-progress.js';
+import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { MODEL_NAMES } from '../model-names.js';
+import { formatTable } from '../output.js';
+import { formatCount, Progress } from '../progress.js';
+import { describeUpdate } from '../update-summary.js';
+import { positiveFraction, positiveInteger } from '../values.js';
+import { unchangedOption } from './embed.js';
+import type { GraphInfo, GraphProgress, GrowProgress } from '../../search/index.js';
+
+interface IndexFlags extends PrecisionFlags {
+  readonly model?: string;
+  readonly data?: string;
+  readonly kind: 'auto' | 'graph' | 'exact';
+  readonly connectivity?: number;
+  readonly recall?: number;
+  readonly unchanged: Comparison;
+  readonly keepGone?: true;
+  readonly compact?: true;
+}
+
+/** `bantam index` */
+export function addIndex(program: Command): void {
+  const command = program
+    .command('index')
+    .description('make an index of images for searching in a folder, or bring it up to date')
+    .argument('<folder>', 'folder of the index')
+    .option('--model <name>', `${MODEL_NAMES} (default: the model of the index)`)
+    .option('--data <spec>', 'data set (default: the data set of the index)')
+    .addOption(
+      new Option('--kind <kind>', 'graph: approximate search; auto: from 200,000 images on')
+        .choices(['auto', 'graph', 'exact'])
+        .default('auto'),
+    )
+    .option(
+      '--recall <fraction>',
+      'recall@10 that approximate search shall have (0.95)',
+      positiveFraction,
+    )
+    .option('--connectivity <n>', 'neighbours of an image in the graph (16)', positiveInteger)
+    .addOption(unchangedOption())
+    .option('--keep-gone', 'keep images that the data set does not have any more')
+    .option('--compact', 'write the files anew without what was removed')
+    .addOption(precisionOption());
+  examples(command, [
+    'bantam index shop --model runs/first/model --data "csv:products.csv?image=photo&caption=title"',
+    'bantam index shop',
+    'bantam index shop --kind graph --recall 0.98',
+  ]);
+  action(command, async (flags: IndexFlags, folder: string) => {
+    const { buildIndex, holdsCollection, namedModel, readManifest } =
+      await import('../../search/index.js');
+    const known = holdsCollection(folder) ? await readManifest(folder) : undefined;
+    const path = known?.model?.path;
+    const directory = flags.model ?? (path === undefined ? undefined : namedModel(path, folder));
+    const spec = flags.data ?? known?.spec;
+    if (directory === undefined || spec === undefined) {
+      throw new UsageError(
+        `The index ${folder} is new: name the model and the data set with --model DIR --data SPEC.`,
+      );
+    }
+    const { openSource } = await import('../../data/index.js');
+    const source = await openSource(spec);
+    const progress = new Progress();
+    try {
+      const model = await loadToRun(directory, flags, progress);
+      const { kind, connectivity, recall, unchanged, keepGone, compact } = flags;
+      const summary = await buildIndex(folder, {
+        model,
+        source,
+        kind,
+        unchanged,
+        ...(connectivity !== undefined && { connectivity }),
+        ...(recall !== undefined && { recall }),
+        ...(keepGone && { keepGone }),
+        ...(compact && { compact }),
+        onProgress: showBuilding(progress),
+      });
+      const { size, dimensions, graph, compacted, ...changes } = summary;
+      const lines = [
+        `Indexed ${size} images in ${dimensions} dimensions: ${folder}`,
+        describeUpdate(changes),
+        ...(compacted ? ['The files were written anew without what was removed.'] : []),
+        ...(graph === undefined ? [] : [describeGraph(graph)]),
+      ];
+      return { text: lines.join('\n'), json: { index: folder, ...summary } };
+    } finally {
+      progress.done();
+    }
+  });
+}
+
+/** Shows the progress of embedding and of the graph. */
+function showBuilding(progress: Progress): (state: GrowProgress | GraphProgress) => void {
+  const embedding = showEmbedding(progress);
+  let stage = '';
+  let start = 0;
+  return (state) => {
+    if (state.stage === 'images') {
+      embedding(state);
+      return;
+    }
+    if (state.stage !== stage) [stage, start] = [state.stage, Date.now()];
+    const task = stage === 'graph' ? 'building the graph' : 'measuring recall';
+    progress.update(task, formatCount(state.done, state.total, start));
+  };
+}
+
+/** The recall of a graph, and what a search takes from it. */
+function describeGraph({ rows, measuredRows, recall, candidates }: GraphInfo): string {
+  const percent = (value: number | undefined) =>
+    value === undefined ? '-' : `${(100 * value).toFixed(1)} %`;
+  const table = formatTable(
+    [
+      ['candidates', 'image queries', 'text queries', 'ms a query'],
+      ...recall.map((row) => [
+        `${row.candidates}${row.candidates === candidates ? ' *' : '  '}`,
+        percent(row.image),
+        percent(row.text),
+        row.milliseconds.toFixed(2),
+      ]),
+    ],
+    { right: [0, 1, 2, 3] },
+  );
+  return `Approximate search over ${rows} vectors. Recall@10, measured at ${measuredRows}, by candidates (*: in use):\n${table}`;
+}

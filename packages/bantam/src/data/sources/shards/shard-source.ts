@@ -1,0 +1,356 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { at } from '../../../base/at.js';
+import { BantamError } from '../../../base/errors.js';
+import { isObject } from '../../../base/schema.js';
+import { photoAugment } from '../../augment/presets.js';
+import { cacheDirectory } from '../../../base/cache-dir.js';
+import { isSyntheticCaption } from '../caption-file.js';
+import { commonCaptionNames, folderTemplates, textsOf } from '../captions.js';
+import { readClassNames, readTemplates } from '../class-files.js';
+import { readLocation, type ImageLocation } from '../../images/location.js';
+import { NoteBook, type SourceNote } from '../notes.js';
+import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
+import { expandFiles } from './shard-names.js';
+import { checkQuery, type SourceSpec } from '../spec.js';
+import {
+  plainCaptions,
+  type DataRecord,
+  type LabelSet,
+  type OpenProgress,
+  type Source,
+} from '../source.js';
+
+/** Meaning of a sample's texts. */
+interface Fields {
+  /** Extension of the member that is the caption. */
+  readonly text: string;
+  /** Field of the JSON member that is the caption, where one was named. */
+  readonly caption: string | undefined;
+  /** Field of the JSON member that is the label, where one was named. */
+  readonly label: string | undefined;
+  /** Names of the classes that `.cls` members count from 0, from a file of names. */
+  readonly classes: readonly string[] | undefined;
+  /** Each line of the text is a caption, as in clip_benchmark's retrieval sets. */
+  readonly lines: boolean;
+  /** Prompts for the classes. */
+  readonly templates: readonly string[];
+}
+
+/**
+ * Opens tar shards in webdataset's layout: `wds:shards/{000..099}.tar`; see {@link expandFiles}
+ * for patterns. The image is the member `.jpg`, `.jpeg`, `.png` or `.webp`. Query, all optional:
+ * `text` is the extension of the caption's member (`txt`), `caption` a field of `.json` instead, a
+ * text or a list of texts, `label` a field of `.json` that is the class instead of `.cls`, and
+ * `classes` a file with a class's name in each line, which `.cls` counts from 0. By default that is
+ * `classnames.txt` beside the shards or in the folder above, as clip_benchmark lays it out, and its
+ * `zeroshot_classification_templates.txt` holds the prompts. A list `synthetic` of `.json` holds
+ * synthetic captions, as {@link writeShards} writes them.
+ */
+export async function openShards(
+  spec: SourceSpec,
+  { cacheDir = cacheDirectory(), onOpen }: { cacheDir?: string; onOpen?: OpenProgress },
+): Promise<Source> {
+  checkQuery(spec, ['text', 'caption', 'label', 'classes']);
+  const { query } = spec;
+  const notes = new NoteBook();
+  const paths = await expandFiles(spec.path, { kind: spec.kind, extension: 'tar' });
+  const missing = paths.filter((path) => !existsSync(path));
+  if (missing.length > 0) throw new BantamError(missingMessage(missing, paths.length));
+  const named = query.get('classes');
+  const found = named ?? beside(paths, 'classnames.txt');
+  const templates = beside(paths, 'zeroshot_classification_templates.txt');
+  const kind = beside(paths, 'dataset_type.txt');
+  const fields: Fields = {
+    lines: kind !== undefined && (await readFile(kind, 'utf8')).trim() === 'retrieval',
+    text: (query.get('text') ?? 'txt').replace(/^\./, '').toLowerCase(),
+    caption: query.get('caption'),
+    label: query.get('label'),
+    classes: found === undefined ? undefined : await readClassNames(found, notes),
+    templates: templates === undefined ? folderTemplates : await readTemplates(templates),
+  };
+  for (const file of [named === undefined ? found : undefined, templates]) {
+    if (file !== undefined) notes.info(`"${file}" is used.`);
+  }
+  if (query.has('text') && fields.caption !== undefined) {
+    throw new BantamError(`"${spec.text}" names both a text and a caption; name one of them.`);
+  }
+  const shards: Shard[] = [];
+  for (const [i, path] of paths.entries()) {
+    const index = openShardIndex(path, cacheDir);
+    shards.push({ path, index, samples: usable(index, fields) });
+    onOpen?.({ what: path, done: i + 1, total: paths.length });
+    // Scans block: signals and progress get their turn.
+    await setImmediate();
+  }
+  for (const shard of shards) noteShard(shard, notes);
+  if (shards.every(({ samples }) => samples.length === 0)) {
+    throw new BantamError(emptyMessage(spec, shards, fields));
+  }
+  return new ShardSource(spec.text, shards, { fields, notes });
+}
+
+interface Shard {
+  readonly path: string;
+  readonly index: ShardIndex;
+  /** The samples of the index that have a caption or a label. */
+  readonly samples: { readonly length: number; at(place: number): number };
+}
+
+class ShardSource implements Source {
+  readonly captionTemplates = plainCaptions;
+  readonly augment = photoAugment;
+  readonly licences = [];
+  readonly notes: readonly SourceNote[];
+  readonly size: number;
+  readonly labelSets: Readonly<Record<string, LabelSet>>;
+  readonly #fields: Fields;
+  readonly #shards: readonly Shard[];
+  /** For each shard the number of its first record, and the number of all. */
+  readonly #starts: readonly number[];
+
+  constructor(
+    readonly spec: string,
+    shards: readonly Shard[],
+    { fields, notes }: { fields: Fields; notes: NoteBook },
+  ) {
+    this.#fields = fields;
+    this.#shards = shards;
+    const starts = [0];
+    for (const { samples } of shards) starts.push(at(starts, -1) + samples.length);
+    this.#starts = starts;
+    this.size = at(starts, -1);
+    const labelled =
+      fields.label !== undefined || shards.some(({ index }) => (index.header.texts.cls ?? 0) > 0);
+    this.labelSets = labelled ? { label: this.#labelSet(notes) } : {};
+    this.notes = notes.notes;
+  }
+
+  record(index: number): DataRecord {
+    const { shard, sample } = this.#find(index);
+    const { key, ...said } = readSample(shard.index, sample, this.#fields);
+    return { key: `${shard.path.replace(/\.tar$/, '')}/${key}`, ...said };
+  }
+
+  location(index: number): ImageLocation {
+    const { shard, sample } = this.#find(index);
+    return { path: shard.path, range: shard.index.image(sample) };
+  }
+
+  image(index: number): Promise<Uint8Array> {
+    return readLocation(this.location(index));
+  }
+
+  #find(index: number): { shard: Shard; sample: number } {
+    // The last shard that starts at or before the record.
+    let low = 0;
+    let high = this.#shards.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (at(this.#starts, middle) <= index) low = middle;
+      else high = middle;
+    }
+    const shard = this.#shards[low];
+    const place = index - at(this.#starts, low);
+    if (shard === undefined || !(index >= 0) || place >= shard.samples.length) {
+      throw new RangeError(`${this.spec} has no record ${index}`);
+    }
+    return { shard, sample: shard.samples.at(place) };
+  }
+
+  #labelSet(notes: NoteBook): LabelSet {
+    const { classes: listed, templates } = this.#fields;
+    const names = Array.from({ length: this.size }, (_, index) => {
+      const { shard, sample } = this.#find(index);
+      return rawLabel(shard.index, sample, this.#fields);
+    });
+    if (listed === undefined) {
+      const classes = [...new Set(names.filter((name) => name !== undefined))].sort();
+      if (classes.length > 0 && classes.every((name) => /^\d+$/.test(name))) {
+        notes.info(
+          'The labels are numbers without names, so prompts hold numbers; name a file with classes=FILE.',
+        );
+      }
+      const ids = new Map(classes.map((name, id) => [name, id]));
+      const labels = Int32Array.from(names, (name) =>
+        name === undefined ? -1 : (ids.get(name) ?? -1),
+      );
+      return { classes, templates, labels };
+    }
+    const ids = new Map(listed.map((name, id) => [name, id] as const).reverse());
+    const labels = Int32Array.from(names, (name, index) => {
+      if (name === undefined) return -1;
+      // By number, not by name: lists may hold a name twice.
+      const id = /^\d+$/.test(name) ? Number(name) : ids.get(name);
+      if (id !== undefined && id < listed.length) return id;
+      notes.changed(
+        'label',
+        'that the list of classes lacks: read as none',
+        this.record(index).key,
+      );
+      return -1;
+    });
+    return { classes: listed, templates, labels };
+  }
+}
+
+/** A sample's label in its written form: a name, or a number in a list of classes. */
+function rawLabel(
+  index: ShardIndex,
+  sample: number,
+  fields: Pick<Fields, 'label'>,
+): string | undefined {
+  const { members } = index.texts(sample);
+  const label =
+    fields.label === undefined
+      ? members.cls?.trim()
+      : textsOf(parseObject(members.json)[fields.label])[0];
+  return label === '' ? undefined : label;
+}
+
+/** A sample's texts; no captions if there is neither a caption nor a label. */
+function readSample(index: ShardIndex, sample: number, fields: Fields): DataRecord {
+  const { key, members } = index.texts(sample);
+  const json = parseObject(members.json);
+  const label = rawLabel(index, sample, fields);
+  const named = label === undefined ? undefined : className(label, fields);
+  const captions = captionsOf(members, json, fields);
+  const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
+  const synthetic = listed.filter(isSyntheticCaption);
+  return {
+    key,
+    captions:
+      captions.length > 0 || named === undefined
+        ? captions
+        : fields.templates.map((template) => template.replaceAll('{}', () => named)),
+    ...(synthetic.length > 0 && { synthetic }),
+    ...(named !== undefined && { label: named }),
+    // Packed shards keep the metadata apart, whatever its names.
+    meta: isObject(json.meta)
+      ? { ...metaOf({ key: json.key }, []), ...metaOf(json.meta, []) }
+      : metaOf(json, [
+          ...commonCaptionNames,
+          fields.caption,
+          json.label === label ? 'label' : fields.label,
+        ]),
+  };
+}
+
+/** The fields that are one value, but for those that are known as something else. */
+function metaOf(json: JsonObject, known: readonly (string | undefined)[]): DataRecord['meta'] {
+  const facts = Object.entries(json).filter(
+    ([name, value]) =>
+      ['string', 'number', 'boolean'].includes(typeof value) && !known.includes(name),
+  );
+  return Object.fromEntries(facts.map(([name, value]) => [name, String(value)]));
+}
+
+/** The field or member that was asked for; else a list in `captions`, the text, a usual field. */
+function captionsOf(members: ShardTexts['members'], json: JsonObject, fields: Fields): string[] {
+  if (fields.caption !== undefined) return textsOf(json[fields.caption]);
+  const listed = Array.isArray(json.captions) ? textsOf(json.captions) : [];
+  if (listed.length > 0) return listed;
+  const written = members[fields.text];
+  const text = textsOf(fields.lines ? written?.split(/\r?\n/) : written);
+  if (text.length > 0) return text;
+  return (
+    commonCaptionNames.map((name) => textsOf(json[name])).find(({ length }) => length > 0) ?? []
+  );
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** The object that a member holds; an empty one where it holds none. */
+function parseObject(text: string | undefined): JsonObject {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    return typeof value === 'object' && value !== null ? (value as JsonObject) : {};
+  } catch {
+    return {};
+  }
+}
+
+function className(label: string, { classes }: Fields): string {
+  return (/^\d+$/.test(label) ? classes?.[Number(label)] : undefined) ?? label;
+}
+
+/** A file beside the shards, or in the folder above. */
+function beside(paths: readonly string[], name: string): string | undefined {
+  const [first] = paths;
+  if (first === undefined) return undefined;
+  const folder = dirname(first);
+  return [join(folder, name), join(folder, '..', name)].find((path) => existsSync(path));
+}
+
+function missingMessage(missing: readonly string[], all: number): string {
+  const [first = ''] = missing;
+  if (all === 1) {
+    return `The shard "${first}" cannot be read (ENOENT); name existing files after "wds:".`;
+  }
+  const some = missing.slice(0, 10).map((path) => `"${path}"`);
+  const more = missing.length > some.length ? ', …' : '';
+  return `${missing.length} of ${all} shards are missing: ${some.join(', ')}${more}; get them, or name existing files after "wds:".`;
+}
+
+function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
+  const { [fields.text]: texts, cls } = index.header.texts;
+  const { samples: length } = index;
+  const all = fields.caption === undefined && (texts === length || cls === length);
+  if (all) return { length, at: (place) => place };
+  const chosen = Array.from({ length }, (_, sample) => sample).filter(
+    (sample) => readSample(index, sample, fields).captions.length > 0,
+  );
+  return { length: chosen.length, at: (place) => at(chosen, place) };
+}
+
+/** Notes what is left out or unusual in a shard. */
+function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
+  const { damage, withoutImage, joined, duplicates, apart, skipped } = index.header;
+  const repeat = (count: number, note: () => void): void => {
+    for (let i = 0; i < count; i++) note();
+  };
+  if (damage !== undefined) {
+    notes.info(
+      `The shard "${path}" is damaged (${damage}): ${index.samples === 1 ? 'its first whole sample is' : `its first ${index.samples} whole samples are`} used; write it anew to have the others.`,
+    );
+  }
+  if (joined > 0) {
+    notes.info(
+      `The shard "${path}" is ${joined + 1} archives joined end to end; all of them are read.`,
+    );
+  }
+  const thing = `sample of the shard "${path}"`;
+  repeat(withoutImage, () => {
+    notes.leftOut(thing, 'without an image');
+  });
+  repeat(index.samples - samples.length, () => {
+    notes.leftOut(thing, 'without a caption');
+  });
+  repeat(skipped, () => {
+    notes.leftOut(`member of the shard "${path}"`, 'that is neither a file nor a link to one');
+  });
+  repeat(duplicates, () => {
+    notes.changed(thing, 'with the name of an earlier one: its key has a number');
+  });
+  repeat(apart, () => {
+    notes.changed(thing, 'of which the files do not follow each other: put together by name');
+  });
+}
+
+function emptyMessage(spec: SourceSpec, shards: readonly Shard[], fields: Fields): string {
+  const damaged = shards.find(({ index }) => index.header.damage !== undefined);
+  const images = shards.reduce((sum, { index }) => sum + index.samples, 0);
+  if (images === 0 && damaged !== undefined) {
+    return `The shard "${damaged.path}" holds no whole sample: ${damaged.index.header.damage ?? ''}.`;
+  }
+  if (images === 0) {
+    return `"${spec.text}" holds no images (members .jpg, .jpeg, .png or .webp); name shards in webdataset's layout.`;
+  }
+  const wanted = fields.caption === undefined ? `.${fields.text}` : `"${fields.caption}" in .json`;
+  const found = [...new Set(shards.flatMap(({ index }) => Object.keys(index.header.texts)))];
+  const members =
+    found.length === 0 ? 'no texts at all' : found.map((name) => `.${name}`).join(', ');
+  return `None of the ${images} samples of "${spec.text}" has a caption (${wanted}); they have ${members}: choose with ?text=EXTENSION or ?caption=FIELD.`;
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { writeFileSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { join } from 'node:path';
+import { BantamError } from '../base/errors.js';
+import { TinyRuns } from '../test-support/tiny-runs.js';
+import type { TrainEvent } from './monitor/events.js';
+import { resumeTraining, train, type TrainOptions } from './train.js';
+
+const runs = new TinyRuns();
+let table = '';
+
+/** A table of the twenty images. */
+function writeTable(caption: (name: string) => string): string {
+  const rows = readdirSync(runs.path('images')).flatMap((folder) =>
+    readdirSync(runs.path('images', folder)).map((file) => join('images', folder, file)),
+  );
+  const lines = rows.map((image) => `${image},"${caption(image)}"`);
+  writeFileSync(runs.path('pairs.csv'), `image,caption\n${lines.join('\n')}\n`);
+  return `csv:${runs.path('pairs.csv')}`;
+}
+
+before(async () => {
+  await runs.make();
+  table = writeTable((name) => `a ${name}`);
+});
+
+after(() => {
+  runs.remove();
+});
+
+/** The notes of a run, which ends after some steps. */
+async function notesOf(
+  start: (control: Pick<TrainOptions, 'onEvent' | 'signal'>) => Promise<unknown>,
+  stop = Infinity,
+): Promise<string[]> {
+  const notes: string[] = [];
+  const controller = new AbortController();
+  await start({
+    signal: controller.signal,
+    onEvent: (event: TrainEvent) => {
+      if (event.kind === 'note') notes.push(event.message);
+      if (event.kind === 'step' && event.step >= stop) controller.abort();
+    },
+  });
+  return notes;
+}
+
+describe('a run on data', () => {
+  it('says once that it has passed over them often without validation', async () => {
+    const options = runs.options('often', { data: table });
+    const notes = await notesOf((control) => train({ ...options, ...control }));
+    const often = notes.filter((note) => note.includes('learn them by heart'));
+    assert.equal(often.length, 1);
+    assert.match(often.join(), /has passed over the 20 samples 4 times/);
+  });
+
+  it('says that captions are cut to the context, with the longest', async () => {
+    const data = writeTable((name) => `a ${name} with very very many words that go on and on`);
+    const options = runs.options('cut', { data, budget: '8samples' });
+    const notes = await notesOf((control) => train({ ...options, ...control }));
+    assert.match(
+      notes.join('\n'),
+      /20 of 20 captions \(100 %\) fill the context of \d+ tokens, .*such as "a images\/\w+\/\d.png with very/,
+    );
+    table = writeTable((name) => `a ${name}`);
+  });
+
+  it('notices on resuming that they have changed, and only then', async () => {
+    const out = runs.path('changed');
+    const options = runs.options('changed', { data: table });
+    await notesOf((control) => train({ ...options, ...control }), 3);
+    const same = await notesOf((control) => resumeTraining(out, control), 5);
+    assert.ok(
+      same.every((note) => !note.includes('have changed')),
+      same.join('\n'),
+    );
+    writeTable((name) => (name.includes('red') ? `one ${name}` : `a ${name}`));
+    const other = await notesOf((control) => resumeTraining(out, control), 7);
+    assert.match(other.join('\n'), /have changed since this run began \(still 20 records/);
+    rmSync(runs.path('images', 'red', '0.png'));
+    const smaller = await notesOf((control) => resumeTraining(out, control), 9);
+    assert.match(smaller.join('\n'), /have changed since this run began/);
+  });
+
+  it('refuses a batch of one sample', async () => {
+    const options = runs.options('one', { data: table, train: { batchSize: 1 } });
+    await assert.rejects(
+      train(options),
+      (error: unknown) =>
+        error instanceof BantamError && /A batch of 1 has no other captions/.test(error.message),
+    );
+  });
+});

@@ -1,0 +1,33 @@
+import { samplesPerEpoch, type Source } from '../../data/index.js';
+import type { Tokenizer } from '../../text/index.js';
+import { evenCaptions } from '../config/tokenizer.js';
+
+/**
+ * Passes over the data from which on a run without validation is warned: about four cost nothing, and
+ * eight begin to (Li, Xie and Cubuk 2024, arXiv 2404.08197, section 4; Muennighoff et al. 2023, arXiv
+ * 2305.16264).
+ */
+export const passesWithoutLoss = 4;
+
+/** A sentence if captions fill the context, so that what is longer is cut; undefined if none does. */
+export function cutCaptions(source: Source, tokenizer: Tokenizer): string | undefined {
+  let count = 0;
+  let full = 0;
+  let example = '';
+  for (const caption of evenCaptions(source)) {
+    count++;
+    if (tokenizer.encode(caption).length < tokenizer.contextLength) continue;
+    full++;
+    if (caption.length > example.length) example = caption;
+  }
+  if (full === 0) return undefined;
+  const percent = ((100 * full) / count).toFixed(full / count < 0.01 ? 2 : 0);
+  const shown = example.length > 60 ? `${example.slice(0, 60)}…` : example;
+  return `${full} of ${count} captions (${percent} %) fill the context of ${tokenizer.contextLength} tokens, and what is longer is cut, such as "${shown}" (${example.length} characters); a longer context is set by tokenizer.contextLength.`;
+}
+
+/** The advice of a run without validation that has passed over its data often; else undefined. */
+export function passesAdvice(source: Source, passes: number): string | undefined {
+  if (passes < passesWithoutLoss) return undefined;
+  return `The run has passed over the ${samplesPerEpoch(source)} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: hold some data out, and name them with --validate.`;
+}

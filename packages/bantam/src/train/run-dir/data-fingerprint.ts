@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { writeFileAtomic } from '@bantam/torch';
+import { isObject } from '../../base/schema.js';
+import { samplesPerEpoch, type Source } from '../../data/index.js';
+import { runPaths } from './paths.js';
+
+/** Records that are compared, evenly spaced; all of smaller sources. */
+const mostRecords = 100_000;
+/** Image files whose sizes are compared. */
+const mostFiles = 1000;
+
+/** What a run's order of samples depends on, to notice data that changed before it resumes. */
+export interface DataFingerprint {
+  readonly records: number;
+  readonly samplesPerEpoch: number;
+  /** SHA-256 of keys, captions and labels, and of the sizes of some image files. */
+  readonly digest: string;
+}
+
+/** The fingerprint of a source. */
+export async function dataFingerprint(source: Source): Promise<DataFingerprint> {
+  const { size } = source;
+  const digest = createHash('sha256');
+  const step = Math.max(1, size / mostRecords);
+  const fileStep = Math.max(1, size / mostFiles);
+  for (let position = 0; position < size; position += step) {
+    const index = Math.floor(position);
+    // Reading blocks: signals get their turn.
+    if (index % 20_000 < step) await setImmediate();
+    const { key, captions, synthetic, label } = source.record(index);
+    digest.update(JSON.stringify([key, captions, synthetic, label]));
+  }
+  for (let position = 0; position < size; position += fileStep) {
+    const { path, range, page } = source.location(Math.floor(position));
+    const bytes = range?.length ?? statSync(path, { throwIfNoEntry: false })?.size ?? -1;
+    digest.update(JSON.stringify([range?.offset, bytes, page?.row]));
+  }
+  return {
+    records: size,
+    samplesPerEpoch: samplesPerEpoch(source),
+    digest: digest.digest('hex'),
+  };
+}
+
+/** Keeps the fingerprint of a new run's data. */
+export async function keepDataFingerprint(run: string, source: Source): Promise<void> {
+  const text = `${JSON.stringify(await dataFingerprint(source), null, 2)}\n`;
+  writeFileAtomic(runPaths(run).data, [Buffer.from(text)]);
+}
+
+/** A sentence if the data of a run are not those that it began with; runs may have no fingerprint. */
+export async function dataChange(run: string, source: Source): Promise<string | undefined> {
+  let kept: unknown;
+  try {
+    kept = JSON.parse(readFileSync(runPaths(run).data, 'utf8'));
+  } catch {
+    return undefined;
+  }
+  const { records, digest } = await dataFingerprint(source);
+  if (!isObject(kept) || kept.digest === digest) return undefined;
+  const counts =
+    kept.records === records
+      ? `still ${records} records, but others or with other captions, labels or files`
+      : `${String(kept.records)} records then, ${records} now`;
+  return `The data "${source.spec}" have changed since this run began (${counts}): from here on it sees other samples than it would have, and its result differs from that of an uninterrupted run.`;
+}
