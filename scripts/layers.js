@@ -28,11 +28,16 @@ export const layers = [
   { folder: 'export', holds: 'models as graphs of ONNX' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
+    folder: 'scoring',
+    holds: 'scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates',
+  },
+  {
     folder: 'train',
     holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
   },
   { folder: 'machine', holds: 'what this computer is and how fast it multiplies matrices' },
   { folder: 'report', holds: 'HTML reports' },
   { folder: 'quickstart', holds: 'data, training, evaluation and report in one call' },
+  { folder: 'serve', holds: 'the HTTP server: embeddings, classification, search' },
   { folder: 'cli', holds: 'commands: they parse, call the library, print' },
 ];

@@ -9,11 +9,25 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
-import { configJsonSchema, settingsTables } from '../packages/bantam/dist/train/index.js';
+import { entriesOf, group } from '../packages/bantam/dist/base/schema.js';
+import { batchSchema, limitsSchema, serveSchema } from '../packages/bantam/dist/serve/index.js';
+import {
+  configJsonSchema,
+  settingsTable,
+  settingsTables,
+} from '../packages/bantam/dist/train/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const schemaFile = join(root, 'packages/bantam/schema/train.schema.json');
-const tables = settingsTables();
+const plain = Object.fromEntries(
+  Object.entries(entriesOf(serveSchema)).filter(([name]) => !['batch', 'limits'].includes(name)),
+);
+const tables = new Map([
+  ...settingsTables(),
+  ['serve', settingsTable(group(plain))],
+  ['serveBatch', settingsTable(batchSchema, 'batch.')],
+  ['serveLimits', settingsTable(limitsSchema, 'limits.')],
+]);
 
 /** A file of the docs with the tables of the settings in place of those that it has. */
 function withTables(text, path) {

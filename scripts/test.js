@@ -17,6 +17,7 @@ const FOLDERS = [
   { compiled: 'scripts', source: 'scripts' },
   { compiled: 'packages/torch/install', source: 'packages/torch/install' },
   { compiled: 'packages/torch/dist', source: 'packages/torch/src' },
+  { compiled: 'packages/create-bantam', source: 'packages/create-bantam' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
   { compiled: 'bench/dist', source: 'bench/src' },

@@ -18,5 +18,7 @@ export * from './models/index.js';
 export * from './quickstart/index.js';
 export * from './report/index.js';
 export * from './search/index.js';
+export * from './serve/index.js';
+export * from './scoring/index.js';
 export * from './text/index.js';
 export * from './train/index.js';

@@ -104,9 +104,12 @@ export {
 } from './search/index.js';
 
 // Export
-export { exportOnnx, type ExportOnnxOptions, type OnnxExport } from './export/index.js';
+export { exportOnnx } from './export/index.js';
 
 // Reports, and this machine
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
 export { renderReport, type ReportData } from './report/index.js';
 export { quickstart, type QuickstartOptions, type QuickstartResult } from './quickstart/index.js';
+
+// Serving
+export { serve, type ServeOptions } from './serve/index.js';

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BantamError } from '../base/errors.js';
+import { describeDifference } from '../base/describe-difference.js';
 import { makeFolder } from '../base/make-folder.js';
 import {
   readCaptionFile,
@@ -115,20 +116,13 @@ function writeError(path: string, error: unknown): BantamError {
 }
 
 function refuseOther(path: string, found: CaptionHeader, wanted: CaptionHeader): void {
-  const before = facts(found);
-  const now = facts(wanted);
-  const differing = [...new Set([...before.keys(), ...now.keys()])].filter(
-    (name) => before.get(name) !== now.get(name),
-  );
-  if (differing.length === 0) return;
-  const list = (values: ReadonlyMap<string, string>): string =>
-    differing.map((name) => `${name} ${values.get(name) ?? 'not set'}`).join(', ');
+  const difference = describeDifference(facts(found), facts(wanted));
+  if (difference === undefined) return;
   throw new BantamError(
-    `"${path}" was made with ${list(before)}, but now ${list(now)} is asked for; give the same settings, or name another file.`,
+    `"${path}" was made with ${difference}; give the same settings, or name another file.`,
   );
 }
 
-function facts({ data, captioner, settings }: CaptionHeader): Map<string, string> {
-  const all = Object.entries({ data, captioner, ...settings });
-  return new Map(all.map(([name, value]) => [name, JSON.stringify(value)]));
+function facts({ data, captioner, settings }: CaptionHeader): Readonly<Record<string, unknown>> {
+  return { data, captioner, ...settings };
 }

@@ -1,16 +1,12 @@
 import { at } from '../base/at.js';
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, Generator, scope, to } from '@bantam/torch';
 import {
   generateCaptions,
-  isWeightsName,
   loadModel,
-  locateModel,
   normalizePixels,
+  weightsDigest,
   type GenerateOptions,
   type LoadedModel,
 } from '../models/index.js';
@@ -172,16 +168,4 @@ export class CocaCaptioner implements Captioner {
 function nameOf(directory: string): string {
   const path = resolve(directory);
   return basename(basename(path) === 'model' ? dirname(path) : path);
-}
-
-/** The start of the SHA-256 of a model's weights, so that other weights are not taken for them. */
-async function weightsDigest(name: string): Promise<string> {
-  const { directory, weights } = await locateModel(name);
-  const digest = createHash('sha256');
-  const inside = directory === null ? [] : (await readdir(directory)).sort();
-  const files = inside.filter(isWeightsName).map((file) => join(directory ?? '', file));
-  for (const file of weights === null ? files : [weights]) {
-    for await (const chunk of createReadStream(file)) digest.update(chunk as Buffer);
-  }
-  return digest.digest('hex').slice(0, 16);
 }

@@ -12,6 +12,7 @@ import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
+import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
@@ -43,6 +44,7 @@ export function createProgram(): Command {
     addEmbed,
     addIndex,
     addSearch,
+    addServe,
     addDuplicates,
     addExport,
   ])

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { UsageError } from '../base/errors.js';
 import { modelConfig } from '../models/index.js';
-import { changeModel, runSettings, type NamedValues } from './settings.js';
+import type { NamedValues } from './named-settings.js';
+import { changeModel, runSettings } from './settings.js';
 
 const preset = () => Promise.resolve(modelConfig('ViT-S-32'));
 const settings = (values: NamedValues) => runSettings(values, preset);

@@ -52,6 +52,7 @@ export {
   resolveSpec,
   type MixPart,
   type SourceDescription,
+  withSubset,
 } from './sources/describe.js';
 export { openSource, type OpenSourceOptions } from './sources/open-source.js';
 export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
@@ -83,3 +84,5 @@ export {
   type Source,
   type SyntheticCaption,
 } from './sources/source.js';
+export * from './select/index.js';
+export { subsetOf, type SubsetOptions } from './sources/subset-source.js';

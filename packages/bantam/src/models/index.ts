@@ -39,7 +39,7 @@ export {
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
-export { toHubConfig } from './io/formats/hugging-face-config.js';
+export { toHubConfig, type HubConfig } from './io/formats/hugging-face-config.js';
 export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
 export { writeFolder, writeJson } from './io/files.js';
 export { tokenizerFiles } from './io/tokenizer-files.js';
@@ -85,6 +85,7 @@ export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
 export { readModelConfig } from './io/open-model.js';
+export { weightsDigest } from './io/weights-digest.js';
 export { isModelPath, locateModel, type LocateOptions, type ModelLocation } from './hub/locate.js';
 export type { HubOptions, PullEvent } from './hub/settings.js';
 export { pretrainedModels, type PretrainedEntry } from './hub/pretrained.js';

@@ -2,7 +2,7 @@
 export { budgetProgress, parseBudget, type Budget, type Spent } from './config/budget.js';
 export { chooseModel, distinctImages, vitFrom, type ModelChoice } from './config/choose-model.js';
 export { configFormat, runSchema, type RunOptions, type TrainConfig } from './config/config.js';
-export { configJsonSchema, settingsTables } from './config/describe.js';
+export { configJsonSchema, settingsTable, settingsTables } from './config/describe.js';
 export { resolveConfig } from './config/resolve.js';
 export type {
   InitSettings,

@@ -51,7 +51,7 @@ export function addEval(program: Command): void {
     .requiredOption('--model <name...>', `${MODEL_NAMES}; several for a suite`)
     .option(
       '--data <spec...>',
-      'data sets, such as csv:FILE, folder:DIRECTORY, wds:FOLDER or emoji',
+      'data sets: csv:FILE, coco:FILE, folder:DIRECTORY, wds:FOLDER, emoji, …',
     )
     .option(
       '--tasks <names>',

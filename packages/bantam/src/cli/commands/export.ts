@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Agreement, ExportPrecision, OnnxExport, TaskScores } from '../../export/index.js';
 import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
+import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 
 interface ExportFlags {
@@ -30,7 +31,7 @@ export function addExport(program: Command): void {
   const command = program
     .command('export')
     .description('write a model as graphs of ONNX, for Node, browsers and phones')
-    .argument('<model-dir>', 'model directory')
+    .argument('<model>', MODEL_NAMES)
     .addOption(new Option('--to <format>', 'format').choices(['onnx']).makeOptionMandatory())
     .requiredOption('--out <dir>', 'new directory, laid out as transformers.js loads it')
     .addOption(
@@ -44,7 +45,7 @@ export function addExport(program: Command): void {
       "do not compare the graphs with the model (ONNX Runtime isn't needed then)",
     )
     .option('--force', 'replace an earlier export')
-    .option('--merges <file>', "OpenAI's vocabulary, if the directory has no tokenizer");
+    .option('--merges <file>', "vocabulary of CLIP's kind, if the model has no tokenizer and its own is not CLIP's");
   examples(command, [
     'bantam export runs/first/model --to onnx --out first-onnx',
     'bantam export runs/first/model --to onnx --out first-onnx --precision q8 --data folder:photos',
@@ -55,6 +56,7 @@ export function addExport(program: Command): void {
     const progress = new Progress();
     const stages = { record: 'Reading', write: 'Writing', check: 'Checking' };
     try {
+      await fetchModel(source, progress);
       const result = await exportOnnx(source, out, {
         precisions: precision,
         check,

@@ -9,8 +9,8 @@ interface CommonDescription {
   readonly captions?: string | readonly string[];
   /** Probability of a synthetic caption where a record has some. */
   readonly synthetic?: number;
-  /** File with the keys of the records to use, where the build has subsets. */
-  readonly subset?: string;
+  /** Files with the keys of the records to use, see {@link limitToSubsets}. */
+  readonly subset?: string | readonly string[];
 }
 
 /** Options of every table: names of columns or fields, and the folder of the images. */
@@ -71,6 +71,7 @@ export type SourceDescription =
 export interface MixDescription {
   readonly type: 'mix';
   readonly sources: readonly MixPart[];
+  readonly subset?: string | readonly string[];
 }
 
 /** A source of a mix. */
@@ -83,7 +84,7 @@ export interface MixPart {
 }
 
 /** Options that name files or folders. */
-const pathOptions = ['captions', 'images', 'classes', 'subset'];
+const pathOptions = ['images', 'classes'];
 
 /**
  * The specification of a source that is described as an object, to be opened again from a
@@ -97,14 +98,18 @@ export function formatSpec(description: SourceDescription): string {
       data: typeof data === 'string' ? data : formatSpec(data),
       ...rest,
     }));
-    return `mix:${JSON.stringify({ sources })}`;
+    const { subset } = description;
+    return `mix:${JSON.stringify({ sources, ...(subset !== undefined && { subset }) })}`;
   }
   const { type, ...options } = description;
   const path = 'path' in options ? `:${options.path}` : '';
-  const pairs = Object.entries(options).flatMap(([name, value]): [string, unknown][] => {
+  // Optional members may be undefined.
+  const pairs = Object.entries<unknown>(options).flatMap(([name, value]): [string, unknown][] => {
     if (name === 'path' || value === undefined) return [];
     if (!Array.isArray(value)) return [[name, value]];
-    return name === 'captions' ? value.map((file) => [name, file]) : [[name, value.join(',')]];
+    const list: readonly unknown[] = value;
+    const isRepeated = name === 'captions' || name === 'subset';
+    return isRepeated ? list.map((file) => [name, file]) : [[name, list.join(',')]];
   });
   return `${type}${path}${queryOf(pairs)}`;
 }
@@ -121,6 +126,7 @@ function queryOf(pairs: readonly (readonly [string, unknown])[]): string {
 
 /** A specification whose relative paths start from a folder. */
 export function resolveSpec(text: string, folder: string): string {
+  const from = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
   if (text.startsWith('mix:{')) {
     const parsed: unknown = JSON.parse(text.slice(4));
     const sources = isObject(parsed) && Array.isArray(parsed.sources) ? parsed.sources : [];
@@ -128,17 +134,29 @@ export function resolveSpec(text: string, folder: string): string {
       const data = typeof part.data === 'string' ? part.data : formatSpec(part.data);
       return { ...part, data: resolveSpec(data, folder) };
     });
-    return formatSpec({ type: 'mix', sources: resolved });
+    const subset = parseSpec(text).subsets.map(from);
+    return formatSpec({ type: 'mix', sources: resolved, ...(subset.length > 0 && { subset }) });
   }
-  const from = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
   // The path that exists, if it holds question marks, is the one from the folder.
   const colon = text.indexOf(':');
   const moved = colon < 0 ? text : `${text.slice(0, colon + 1)}${from(text.slice(colon + 1))}`;
-  const { kind, path, query, synthetic } = parseSpec(moved);
+  const { kind, path, query, synthetic, subsets } = parseSpec(moved);
   const pairs = [
     ...[...query].map(([name, value]) => [name, pathOptions.includes(name) ? from(value) : value]),
     ...synthetic.files.map((file) => ['captions', from(file)]),
+    ...subsets.map((file) => ['subset', from(file)]),
     ...(synthetic.fraction === undefined ? [] : [['synthetic', synthetic.fraction]]),
   ] as [string, string][];
   return `${kind}${path === '' ? '' : `:${path}`}${queryOf(pairs)}`;
+}
+
+/** A specification limited to a subset as well. */
+export function withSubset(text: string, file: string): string {
+  if (text.startsWith('mix:{')) {
+    const { sources } = JSON.parse(text.slice(4)) as MixDescription;
+    return formatSpec({ type: 'mix', sources, subset: [...parseSpec(text).subsets, file] });
+  }
+  const { path } = parseSpec(text);
+  const isQueried = text.includes('?', text.indexOf(':') + 1 + path.length);
+  return `${text}${isQueried ? '&' : '?'}subset=${file.replaceAll(/[%&?]/g, encodeURIComponent)}`;
 }

@@ -13,6 +13,7 @@ import { openParquet } from './parquet/parquet-source.js';
 import { openShards } from './shards/shard-source.js';
 import type { OpenProgress, Source } from './source.js';
 import { parseSpec, type SourceSpec } from './spec.js';
+import { limitToSubsets } from './subset-source.js';
 import { addSyntheticCaptions } from './synthetic-captions.js';
 import { openJsonl } from './tables/jsonl-source.js';
 import { openTable } from './tables/table-source.js';
@@ -46,7 +47,7 @@ const openers: ReadonlyMap<string, Opener> = new Map<string, Opener>([
  * ({@link openParquet}), `coco:` ({@link openCoco}), `hf:` ({@link openHuggingFace}), `folder:`
  * ({@link openFolder}), `images:` ({@link openImages}), `wds:` ({@link openShards}), `mix:`
  * ({@link openMix}) and `emoji`; each also takes `captions=FILE.jsonl&synthetic=FRACTION`, see
- * {@link addSyntheticCaptions}.
+ * {@link addSyntheticCaptions}, and `subset=FILE`, see {@link limitToSubsets}.
  *
  * @throws BantamError that names what exists where something does not.
  */
@@ -60,7 +61,7 @@ export async function openSource(
   if (open === undefined) throw new BantamError(unknownKind(spec));
   const source = await open(spec, options);
   if (source.size === 0) throw new BantamError(`The data set "${text}" is empty.`);
-  return addSyntheticCaptions(source, spec);
+  return addSyntheticCaptions(await limitToSubsets(source, spec), spec);
 }
 
 const kindsOfFiles: Readonly<Record<string, string>> = {
@@ -83,13 +84,14 @@ function unknownKind({ kind, path: rest, text }: SourceSpec): string {
 
 /** The specification that a path probably stands for. */
 function likelySpec(path: string): string | undefined {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
-    const names = readdirSync(path).filter((name) => !name.startsWith('.'));
-    const table = names.find((name) => kindsOfFiles[extname(name).toLowerCase()] !== undefined);
-    return table === undefined
-      ? `images:${path}, or folder:${path} if it has a folder for each class`
-      : `${kindsOfFiles[extname(table).toLowerCase()] ?? ''}:${join(path, table)}, or images:${path} for its images alone`;
-  }
-  const kind = kindsOfFiles[extname(path).toLowerCase()];
-  return kind === undefined ? undefined : `${kind}:${path}`;
+  const ofFile = (file: string): string | undefined => {
+    const kind = kindsOfFiles[extname(file).toLowerCase()];
+    return kind === undefined ? undefined : `${kind}:${file}`;
+  };
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return ofFile(path);
+  const names = readdirSync(path).filter((name) => !name.startsWith('.'));
+  const [table] = names.flatMap((name) => ofFile(join(path, name)) ?? []);
+  return table === undefined
+    ? `images:${path}, or folder:${path} if it has a folder for each class`
+    : `${table}, or images:${path} for its images alone`;
 }

@@ -11,10 +11,12 @@ export interface SourceSpec {
   readonly query: ReadonlyMap<string, string>;
   /** The options that every kind has; see {@link addSyntheticCaptions}. */
   readonly synthetic: { readonly files: readonly string[]; readonly fraction?: string };
+  /** Files of keys that limit the source; see {@link limitToSubsets}. */
+  readonly subsets: readonly string[];
 }
 
-/** Options of every kind: files with synthetic captions, and how often they are sampled. */
-const commonOptions = ['captions', 'synthetic'];
+/** Options of every kind: synthetic captions, how often they are sampled, and subsets. */
+const commonOptions = ['captions', 'synthetic', 'subset'];
 
 /**
  * Parses a source specification. Values of the query are percent-decoded, the path is not. A path may
@@ -26,12 +28,21 @@ export function parseSpec(text: string): SourceSpec {
   const first = text.indexOf('?');
   // A mix may be given in place, as JSON.
   if (text.startsWith('mix:{')) {
-    return { text, kind: 'mix', path: text.slice(4), query: new Map(), synthetic: { files: [] } };
+    const path = text.slice(4);
+    return {
+      text,
+      kind: 'mix',
+      path,
+      query: new Map(),
+      synthetic: { files: [] },
+      subsets: subsetsOfMix(path),
+    };
   }
   const mark = colon < 0 || colon > first ? first : queryStart(text, colon + 1);
   const head = mark < 0 ? text : text.slice(0, mark);
   const query = new Map<string, string>();
   const files: string[] = [];
+  const subsets: string[] = [];
   for (const pair of mark < 0 ? [] : text.slice(mark + 1).split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
@@ -41,6 +52,7 @@ export function parseSpec(text: string): SourceSpec {
     const name = pair.slice(0, equals);
     const value = decode(pair.slice(equals + 1));
     if (name === 'captions') files.push(value);
+    else if (name === 'subset') subsets.push(value);
     else if (!query.has(name)) query.set(name, value);
     else {
       throw new BantamError(
@@ -57,6 +69,7 @@ export function parseSpec(text: string): SourceSpec {
     path: hasKind ? head.slice(colon + 1) : '',
     query,
     synthetic: { files, ...(fraction !== undefined && { fraction }) },
+    subsets,
   };
 }
 
@@ -91,4 +104,15 @@ function decode(value: string): string {
       return encoded;
     }
   });
+}
+
+/** The files of keys that a mix in place names; none of one that is damaged, which its opener reports. */
+function subsetsOfMix(json: string): readonly string[] {
+  try {
+    const { subset = [] } = JSON.parse(json) as { readonly subset?: unknown };
+    const files: unknown[] = Array.isArray(subset) ? subset : [subset];
+    return files.map(String);
+  } catch {
+    return [];
+  }
 }

@@ -11,7 +11,9 @@ export interface RuntimeTensor {
 export interface RuntimeSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(inputs: Readonly<Record<string, RuntimeTensor>>): Promise<Record<string, RuntimeTensor>>;
+  run(
+    inputs: Readonly<Record<string, RuntimeTensor>>,
+  ): Promise<Readonly<Record<string, RuntimeTensor>>>;
   release(): Promise<void>;
 }
 
@@ -20,6 +22,18 @@ export interface OnnxRuntime {
   open(file: string): Promise<RuntimeSession>;
   floats(values: Float32Array, shape: readonly number[]): RuntimeTensor;
   integers(values: BigInt64Array, shape: readonly number[]): RuntimeTensor;
+}
+
+/** The parts of `onnxruntime-node` in use; its own types would bind those who have it not. */
+export interface RuntimeModule {
+  readonly InferenceSession: {
+    create(file: string, options: { readonly logSeverityLevel: 3 }): Promise<RuntimeSession>;
+  };
+  readonly Tensor: new (
+    type: 'float32' | 'int64',
+    data: Float32Array | BigInt64Array,
+    shape: readonly number[],
+  ) => RuntimeTensor;
 }
 
 /** The command that installs the runtime; its own install script would fetch CUDA's libraries. */
@@ -31,7 +45,7 @@ const INSTALL = 'npm install onnxruntime-node --onnxruntime-node-install=skip';
  * @throws BantamError with the command that installs it.
  */
 export async function loadOnnxRuntime(
-  load = () => import('onnxruntime-node'),
+  load: () => Promise<RuntimeModule> = () => import('onnxruntime-node'),
 ): Promise<OnnxRuntime> {
   const { InferenceSession, Tensor } = await load().catch((error: unknown) => {
     throw new BantamError(
@@ -39,15 +53,7 @@ export async function loadOnnxRuntime(
     );
   });
   return {
-    async open(file) {
-      const session = await InferenceSession.create(file, { logSeverityLevel: 3 });
-      return {
-        inputNames: session.inputNames,
-        outputNames: session.outputNames,
-        run: (inputs) => session.run(inputs as Parameters<typeof session.run>[0]),
-        release: () => session.release(),
-      };
-    },
+    open: (file) => InferenceSession.create(file, { logSeverityLevel: 3 }),
     floats: (values, shape) => new Tensor('float32', values, shape),
     integers: (values, shape) => new Tensor('int64', values, shape),
   };

@@ -3,6 +3,7 @@ import { BantamError } from '../../base/errors.js';
 import {
   toHubConfig,
   toHubPreprocess,
+  type HubConfig,
   type ModelConfig,
   type Preprocess,
 } from '../../models/index.js';
@@ -16,16 +17,25 @@ export interface HubConfigOptions {
 }
 
 /**
+ * The kind of model for transformers.js: one with a bias of the logits is a `siglip`, as only for
+ * those it takes the sigmoid of the logits, whatever the towers are.
+ */
+function hubType({ initLogitBias }: ModelConfig): 'clip' | 'siglip' {
+  return initLogitBias === null ? 'clip' : 'siglip';
+}
+
+/**
  * `config.json` as transformers.js reads it. Models that Hugging Face has no class for, such as
- * those with a ResNet, are of the type `clip` there: the graphs hold all else, and transformers.js
- * reads no more than type and sizes.
+ * those with a ResNet, have a short one: the graphs hold all else, and transformers.js reads no more
+ * than type and sizes.
  */
 export function hubConfig(
   config: ModelConfig,
   { tokenizer, externalData }: HubConfigOptions,
-): Readonly<Record<string, unknown>> {
+): HubConfig {
+  const full = hubDescription(config, tokenizer);
   return {
-    ...(hubDescription(config, tokenizer) ?? plainDescription(config)),
+    ...(full?.model_type === hubType(config) ? full : plainDescription(config)),
     ...(externalData && { 'transformers.js_config': { use_external_data_format: true } }),
   };
 }
@@ -34,7 +44,7 @@ export function hubConfig(
 function hubDescription(
   config: ModelConfig,
   { sotId, eotId, padId }: Tokenizer,
-): Readonly<Record<string, unknown>> | undefined {
+): HubConfig | undefined {
   const known = (id: number) => (id < 0 ? undefined : id);
   try {
     return toHubConfig(config, { start: known(sotId), end: known(eotId), padding: known(padId) });
@@ -44,13 +54,9 @@ function hubDescription(
   }
 }
 
-function plainDescription({
-  vision,
-  text,
-  embedDim,
-  initLogitBias,
-}: ModelConfig): Readonly<Record<string, unknown>> {
-  const type = initLogitBias === null ? 'clip' : 'siglip';
+function plainDescription(config: ModelConfig): HubConfig {
+  const { vision, text, embedDim } = config;
+  const type = hubType(config);
   return {
     model_type: type,
     architectures: [type === 'clip' ? 'CLIPModel' : 'SiglipModel'],
@@ -71,9 +77,6 @@ function plainDescription({
 }
 
 /** `preprocessor_config.json` */
-export function hubPreprocess(
-  config: ModelConfig,
-  preprocess: Preprocess,
-): Readonly<Record<string, unknown>> {
-  return toHubPreprocess(preprocess, config.initLogitBias === null ? 'clip' : 'siglip');
+export function hubPreprocess(config: ModelConfig, preprocess: Preprocess): HubConfig {
+  return toHubPreprocess(preprocess, hubType(config));
 }

@@ -63,7 +63,7 @@ export function settingsTables(): ReadonlyMap<string, string> {
   const plain = ['train', 'tokenizer', 'validation', 'init', 'preprocess'];
   const tables = plain.map((name): [string, string] => {
     const entry = top[name] as AnySchema;
-    return [name, table(rowsOf(groupsOf(entry), `${name}.`))];
+    return [name, settingsTable(entry, `${name}.`)];
   });
   const losses = rowsOf(groupsOf(contrastiveLossSchema), 'strategy.loss.');
   const own = strategies.flatMap((kind) => {
@@ -73,6 +73,11 @@ export function settingsTables(): ReadonlyMap<string, string> {
       .map((row) => ({ ...row, of: nameOf(kind) }));
   });
   return new Map([...tables, ['loss', table(losses)], ['strategy', table(together(own))]]);
+}
+
+/** Markdown table of the settings of a group, their names after a prefix such as `limits.`. */
+export function settingsTable(schema: AnySchema, prefix = ''): string {
+  return table(rowsOf(groupsOf(schema), prefix));
 }
 
 /** A row of a table of settings. */

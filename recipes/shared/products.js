@@ -1,0 +1,113 @@
+/** Tables of product photographs with titles, a stated part of them spoiled. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { openSource } from 'bantam';
+import { uniformOfKey } from 'bantam/experimental';
+
+/**
+ * Kinds of spoiled captions with their fractions of the pool.
+ *
+ * @type {readonly (readonly [kind: string, fraction: number])[]}
+ */
+export const damage = [
+  ['shuffled', 0.2],
+  ['cut', 0.1],
+  ['replaced', 0.1],
+];
+
+/** Captions that say nothing about an image, as shops and cameras write them. */
+const boilerplate = [
+  'Click to enlarge',
+  'Free shipping on all orders',
+  'New arrival, best price online',
+  'Image coming soon',
+  'IMG_0001',
+  'product photo front view',
+  'Buy now and save',
+  'Sold out',
+];
+
+/** @param {readonly (readonly string[])[]} rows */
+function csv(rows) {
+  const quoted = (field) => `"${field.replaceAll('"', '""')}"`;
+  return rows.map((row) => `${row.map(quoted).join(',')}\n`).join('');
+}
+
+/**
+ * @typedef {object} ProductData
+ * @property {string} test specification of the test data, with classes
+ * @property {string} clean specification of a small part with its own captions
+ * @property {string} pool specification of the spoiled pool
+ * @property {string} whole specification of the pool with its own captions
+ * @property {ReadonlyMap<string, string>} kinds kind of each record of the pool: `good`, or one of {@link damage}
+ */
+
+/**
+ * Splits the products by title (no title is in two parts) into test data (15 %), a clean part (15 %) and a pool, and
+ * spoils captions of the pool: shuffled among each other, cut to their first word, or replaced by boilerplate. All choices are
+ * hashes of keys.
+ *
+ * @param {string | undefined} folder with captions.csv and attributes.csv (image, articleType), images relative to them
+ * @param {string} out
+ * @returns {Promise<ProductData>}
+ */
+export async function productData(folder, out) {
+  if (folder === undefined) throw new Error('Name the folder of products with --products DIR.');
+  mkdirSync(out, { recursive: true });
+  const titles = await openSource(`csv:${join(folder, 'captions.csv')}`);
+  const facts = await openSource(
+    `csv:${join(folder, 'attributes.csv')}?caption=articleType&label=articleType`,
+  );
+  const types = new Map(
+    Array.from({ length: facts.size }, (_, i) => [facts.record(i).key, facts.record(i).label]),
+  );
+  const parts = { test: [], clean: [], pool: [] };
+  for (let i = 0; i < titles.size; i++) {
+    const { key, captions } = titles.record(i);
+    const [title] = captions;
+    const u = uniformOfKey(title, { seed: 0, purpose: 'products' });
+    const part = u < 0.15 ? 'test' : u < 0.3 ? 'clean' : 'pool';
+    parts[part].push([resolve(folder, key), title, types.get(key) ?? '']);
+  }
+  const order = parts.pool.toSorted(
+    ([a], [b]) =>
+      uniformOfKey(a, { seed: 0, purpose: 'spoil' }) -
+      uniformOfKey(b, { seed: 0, purpose: 'spoil' }),
+  );
+  const kinds = new Map(order.map(([key]) => [key, 'good']));
+  const spoiled = new Map();
+  let start = 0;
+  for (const [kind, fraction] of damage) {
+    const rows = order.slice(start, (start += Math.round(fraction * order.length)));
+    for (const [i, [key, title]] of rows.entries()) {
+      kinds.set(key, kind);
+      if (kind === 'shuffled') spoiled.set(key, rows[(i + 1) % rows.length][1]);
+      else if (kind === 'cut') spoiled.set(key, title.split(' ')[0]);
+      else spoiled.set(key, boilerplate[i % boilerplate.length]);
+    }
+  }
+  const write = (name, rows) => {
+    const file = join(out, `${name}.csv`);
+    writeFileSync(file, csv([['image', 'caption', 'type'], ...rows]));
+    return `csv:${file}`;
+  };
+  const dirty = parts.pool.map(([key, title, type]) => [key, spoiled.get(key) ?? title, type]);
+  return {
+    test: `${write('test', parts.test)}?label=type`,
+    clean: write('clean', parts.clean),
+    pool: write('pool', dirty),
+    whole: write('whole', parts.pool),
+    kinds,
+  };
+}
+
+/** Zero-shot classification by article type, and retrieval both ways. @param {string} test */
+export function productColumns(test) {
+  return [
+    ['zero-shot', test, 'zero-shot', 'acc1'],
+    ['text → image R@1', test, 'retrieval', 'image_retrieval_recall@1'],
+    ['text → image R@10', test, 'retrieval', 'image_retrieval_recall@10'],
+    ['image → text R@1', test, 'retrieval', 'text_retrieval_recall@1'],
+    ['image → text R@10', test, 'retrieval', 'text_retrieval_recall@10'],
+  ];
+}
