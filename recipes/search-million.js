@@ -11,7 +11,8 @@
  * as with no real data), scaled to length 1. With --from they are the `image` rows of an embedding file,
  * repeated with noise of length 0.1 in all dimensions.
  * Queries are 500 vectors of the same distribution that are not in the index. `fill` may be killed and started
- * again; it resumes. Peaks are those of /proc/self/status: RssAnon is memory, RssFile are pages of the
+ * again; it resumes, and so does `graph`. Rates are given per second and per CPU second of all threads; on a
+ * machine that has other work the second is what counts. Peaks are those of /proc/self/status: RssAnon is memory, RssFile are pages of the
  * mapped files, which the system may drop.
  */
 import { spawnSync } from 'node:child_process';
@@ -97,6 +98,12 @@ function memory() {
   return `peak ${of('VmHWM').toFixed(0)} MB; now RssAnon ${of('RssAnon').toFixed(0)} MB, RssFile ${of('RssFile').toFixed(0)} MB`;
 }
 
+/** CPU seconds of this process. */
+const cpuSeconds = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+
 const seconds = (start) => ((performance.now() - start) / 1000).toFixed(1);
 
 const stages = {
@@ -130,7 +137,8 @@ const stages = {
     const start = performance.now();
     const { graph } = await finishIndex(collection, { kind: 'graph' });
     collection.close();
-    console.log(`graph: from ${begun} to ${graph.rows} rows in ${seconds(start)} s; ${memory()}`);
+    const used = `${seconds(start)} s (${cpuSeconds().toFixed(0)} CPU seconds)`;
+    console.log(`graph: from ${begun} to ${graph.rows} rows in ${used}; ${memory()}`);
     console.table(graph.recall);
   },
 
@@ -153,13 +161,16 @@ async function measure(name, options) {
   const rates = [];
   for (const size of [1, 16, 64]) {
     const from = performance.now();
+    const cpu = cpuSeconds();
     let done = 0;
     while (performance.now() - from < 4000) {
       const at = done % (queryCount - size);
       await index.search({ queries: queries.slice(at, at + size), k: neighbours });
       done += size;
     }
-    rates.push(`${size} at a time: ${(done / Number(seconds(from))).toFixed(0)}/s`);
+    const perSecond = (done / Number(seconds(from))).toFixed(0);
+    const perCpuSecond = (done / (cpuSeconds() - cpu)).toFixed(0);
+    rates.push(`${size} at a time: ${perSecond}/s, ${perCpuSecond} per CPU second`);
   }
   const used = memory();
   // Recall of all but fp32, whose answers are the truth.
@@ -179,7 +190,7 @@ async function measure(name, options) {
     exact.dispose();
     recall = `recall@${neighbours} ${(hits / (queryCount * neighbours)).toFixed(4)}; `;
   }
-  console.log(`${name}: opened in ${opened} s; ${rates.join(', ')}; ${recall}${used}`);
+  console.log(`${name}: opened in ${opened} s; ${rates.join('; ')}; ${recall}${used}`);
 }
 
 if (stage !== undefined) {

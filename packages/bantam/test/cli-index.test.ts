@@ -93,6 +93,21 @@ describe('bantam index', () => {
     assert.equal(groups[0]?.length, total / 4);
   });
 
+  it('says how to get usearch where it is missing, and finds without it', async () => {
+    const hook = `export async function resolve(name, context, next) {
+      if (name === 'usearch') throw new Error('not installed');
+      return next(name, context);
+    }`;
+    const url = `data:text/javascript,${encodeURIComponent(hook)}`;
+    const register = `import { register } from 'node:module'; register(${JSON.stringify(url)});`;
+    writeFileSync(at('hide.mjs'), register);
+    const env = { ...options.env, NODE_OPTIONS: `--import ${at('hide.mjs')}` };
+    const search = ['search', '--index', 'big', '--like', '0001.png'];
+    await expectFailure(search, { status: 1, message: /npm install usearch@/, cwd, env });
+    const { results } = (await bantamJson([...search, '--exact'], { cwd, env })) as Found;
+    assert.equal(results.length, 8);
+  });
+
   it('says what it did', async () => {
     const { stdout, status } = await bantam(['index', 'shop', ...shop], options);
     assert.equal(status, 0);

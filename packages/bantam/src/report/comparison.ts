@@ -1,8 +1,8 @@
 import { openSource, type Source } from '../data/index.js';
 import { formatMetric, verdictOf, type Disagreement, type HitsComparison } from '../eval/index.js';
-import { thumbnailOf } from './gather.js';
-import { markup, Markup, type Content } from './markup.js';
-import { styleSheet } from './style.js';
+import { thumbnailOf } from './thumbnail.js';
+import { markup, type Content } from './markup.js';
+import { renderPage } from './page.js';
 
 export interface ComparisonPageOptions {
   /** Names of the models. */
@@ -20,24 +20,13 @@ export async function renderComparison(
   const find = await imageFinder(specs);
   const sections: Content[] = [];
   for (const comparison of comparisons) sections.push(await section(comparison, names, find));
-  const title = `${names[0]} and ${names[1]}`;
-  return markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
-<style>${new Markup(styleSheet)}</style>
-</head>
-<body>
-<header class="top">
-  <h1>${title}</h1>
-  <p>${date.toLocaleString('en-GB', { dateStyle: 'long', timeStyle: 'short' })}</p>
-</header>
-<main>${sections}</main>
-</body>
-</html>
-`.text;
+  return renderPage({
+    title: `${names[0]} and ${names[1]}`,
+    date,
+    facts: null,
+    main: sections,
+    footer: null,
+  });
 }
 
 type FindImage = (key: string) => { source: Source; index: number } | undefined;

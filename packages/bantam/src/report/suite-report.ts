@@ -7,10 +7,10 @@ import {
   type SuiteEntry,
   type SuiteReport,
 } from '../eval/index.js';
-import { markup, Markup, type Content } from './markup.js';
+import { markup, type Content, type Markup } from './markup.js';
+import { renderPage } from './page.js';
 import { reliabilityChart } from './reliability.js';
 import { tableMarkup } from './results-section.js';
-import { styleSheet } from './style.js';
 
 /** Classes and confusions shown of each classification. */
 const shownClasses = 8;
@@ -18,27 +18,17 @@ const shownClasses = 8;
 /** The results of a suite as one self-contained HTML page. */
 export function renderSuiteReport(report: SuiteReport, date: Date): string {
   const { suite, models, protocols } = report;
-  return markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation: ${suite}</title>
-<style>${new Markup(styleSheet)}</style>
-</head>
-<body>
-<header class="top">
-  <h1>Evaluation: ${suite}</h1>
-  <p>${date.toLocaleString('en-GB', { dateStyle: 'long', timeStyle: 'short' })}; protocols ${protocols.join(', ')}</p>
-</header>
-<main>
-${overview(report)}
-${models.map(({ name }) => modelSection(report, name))}
-${absent(report)}
-</main>
-</body>
-</html>
-`.text;
+  return renderPage({
+    title: `Evaluation: ${suite}`,
+    date,
+    facts: markup`<p>Protocols ${protocols.join(', ')}</p>`,
+    main: [
+      overview(report),
+      ...models.map(({ name }) => modelSection(report, name)),
+      absent(report),
+    ],
+    footer: null,
+  });
 }
 
 /** Main metric of each data set, a model a column. */

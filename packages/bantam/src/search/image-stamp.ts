@@ -6,8 +6,7 @@ import type { Source } from '../data/index.js';
  * How images are compared with those of before: by size and time of their file (`time`), by its size, by a
  * hash of their bytes, or not at all (`key`: an image that has a vector keeps it).
  */
-export const comparisons = ['time', 'size', 'hash', 'key'] as const;
-export type Comparison = (typeof comparisons)[number];
+export type Comparison = 'time' | 'size' | 'hash' | 'key';
 
 /**
  * State of an image's bytes, to be compared with that of another day. Within an archive the place

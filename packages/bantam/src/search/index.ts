@@ -11,7 +11,7 @@ export type { DuplicatePair, Duplicates, DuplicatesOptions } from './duplicates.
 export { embedToFile, type EmbedToFileOptions } from './embedding-file.js';
 export { ExactSearch, type Candidate, type NearestOptions, type SearchPrecision } from './exact.js';
 export { growCollection, type GrowOptions, type GrowProgress, type GrowSummary } from './grow.js';
-export { comparisons, type Comparison } from './image-stamp.js';
+export type { Comparison } from './image-stamp.js';
 export { identifyModel, namedModel, type ModelIdentity } from './model-identity.js';
 export {
   holdsCollection,

@@ -52,6 +52,11 @@ export const limitsSchema = group({
     60,
     "Time of a batch; then the model's process is ended and started anew.",
   ),
+  healthSeconds: setting(
+    positive(),
+    5,
+    'Time for the embeddings of /healthz; longer than a batch of the model takes.',
+  ),
   headerSeconds: setting(positive(), 10, 'Time for a client to send its headers.'),
   bodySeconds: setting(positive(), 20, 'Time for a client to send a whole request.'),
   idleSeconds: setting(positive(), 5, 'Time that a connection is kept open between requests.'),

@@ -8,6 +8,7 @@ import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addCaption } from './data-caption.js';
 import { addReinforce } from './data-reinforce.js';
+import { addReport } from './data-report.js';
 import { addScore } from './data-score.js';
 import { addSelect } from './data-select.js';
 
@@ -23,6 +24,7 @@ export function addData(program: Command): void {
   addPack(data);
   addScore(data);
   addSelect(data);
+  addReport(data);
   addCaption(data);
   addReinforce(data);
 }

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { UsageError } from '../../base/errors.js';
+import { BantamError, UsageError } from '../../base/errors.js';
 import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
@@ -10,7 +10,7 @@ import { formatCount, Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 import { positiveFraction, positiveInteger } from '../values.js';
 import { unchangedOption } from './embed.js';
-import type { GraphInfo, GraphProgress, GrowProgress } from '../../search/index.js';
+import type { GraphInfo, GraphProgress, GrowProgress, SearchIndex } from '../../search/index.js';
 
 interface IndexFlags extends PrecisionFlags {
   readonly model?: string;
@@ -52,7 +52,7 @@ export function addIndex(program: Command): void {
     'bantam index shop --kind graph --recall 0.98',
   ]);
   action(command, async (flags: IndexFlags, folder: string) => {
-    const { buildIndex, holdsCollection, namedModel, readManifest } =
+    const { buildIndex, holdsCollection, namedModel, openIndex, readManifest } =
       await import('../../search/index.js');
     const known = holdsCollection(folder) ? await readManifest(folder) : undefined;
     const path = known?.model?.path;
@@ -81,17 +81,52 @@ export function addIndex(program: Command): void {
         onProgress: showBuilding(progress),
       });
       const { size, dimensions, graph, compacted, ...changes } = summary;
+      using index = await openIndex(folder, { exact: true });
+      const cutoffs = cutoffsOf(index);
       const lines = [
         `Indexed ${size} images in ${dimensions} dimensions: ${folder}`,
         describeUpdate(changes),
         ...(compacted ? ['The files were written anew without what was removed.'] : []),
         ...(graph === undefined ? [] : [describeGraph(graph)]),
+        ...cutoffs.map(describeCutoffs),
       ];
-      return { text: lines.join('\n'), json: { index: folder, ...summary } };
+      return { text: lines.join('\n'), json: { index: folder, ...summary, cutoffs } };
     } finally {
       progress.done();
     }
   });
+}
+
+/** Cut-offs of queries of one text or one image. */
+interface Cutoffs {
+  readonly kind: 'text' | 'image';
+  readonly scores: readonly { readonly rate: number; readonly score: number }[];
+}
+
+const shownRates = [0.01, 0.001, 0.0001];
+
+/** Cut-offs at a few rates, of queries that the index has examples of. */
+function cutoffsOf(index: SearchIndex): Cutoffs[] {
+  // The form of the query decides, not its vector.
+  const vector = new Float32Array(index.width);
+  return (['text', 'image'] as const).flatMap((kind) => {
+    try {
+      const scores = shownRates.map((rate) => ({
+        rate,
+        score: index.cutoff([{ kind, vector }], rate),
+      }));
+      return [{ kind, scores }];
+    } catch (error) {
+      // Too few images, or no captions.
+      if (error instanceof BantamError) return [];
+      throw error;
+    }
+  });
+}
+
+function describeCutoffs({ kind, scores }: Cutoffs): string {
+  const list = scores.map(({ rate, score }) => `${score.toFixed(3)} at ${rate}`).join(', ');
+  return `Cut-offs of ${kind} queries, by false-positive rate: ${list}.`;
 }
 
 /** Shows the progress of embedding and of the graph. */

@@ -41,7 +41,7 @@ export function addSearch(program: Command): void {
     .option('--like <key[@weight]>', 'an image of the index as example; repeatable', listed, [])
     .option(
       '--not <text[@weight]>',
-      'a text that results shall not match (weight 0.5); repeatable',
+      'a text that results shall not match (weight 0.25); repeatable',
       listed,
       [],
     )
@@ -104,7 +104,7 @@ export function addSearch(program: Command): void {
 }
 
 /** Weight of a "not that" unless it is named. */
-const defaultAversion = 0.5;
+const defaultAversion = 0.25;
 
 function queryParts(
   words: string,

@@ -11,8 +11,8 @@ import type { Source } from './source.js';
 
 let folder: string;
 const at = (path: string): string => join(folder, path);
-const keys = ({ size, record }: Source): string[] =>
-  Array.from({ length: size }, (_, i) => record(i).key);
+const keys = (source: Source): string[] =>
+  Array.from({ length: source.size }, (_, i) => source.record(i).key);
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bantam-subset-'));
