@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { evaluate } from './evaluate.js';
+import { evaluate } from '../evaluate.js';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
 import { answersAll, queryHits } from './query-hits.js';
-import { formatTable } from './tables.js';
-import { tinyModel, writeImages } from '../test-support/tiny-model.js';
+import { formatTable } from '../tables.js';
+import { tinyModel, writeImages } from '../../test-support/tiny-model.js';
 
 /** Twelve images on a circle, an hour of the clock each. */
 const hours = Array.from({ length: 12 }, (_, hour) => (2 * Math.PI * hour) / 12);

@@ -1,4 +1,4 @@
-import { at } from '../base/at.js';
+import { at } from '../../base/at.js';
 /** Images of one class that were taken for another; examples are rows, or the keys of records. */
 export interface Confusion<Example = number> {
   readonly truth: string;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fillTemplate, resolveTemplates, templateLists } from './templates.js';
+import { chooseTemplates, fillTemplate, templateLists } from './templates.js';
 
 describe('templates', () => {
   it('are as many and as distinct as in the papers', () => {
@@ -21,7 +21,7 @@ describe('templates', () => {
 
   it('of CIFAR are those that CLIP used', () => {
     assert.deepEqual(
-      resolveTemplates('cifar').filter((template) => template.includes('the')),
+      chooseTemplates('cifar').filter((template) => template.includes('the')),
       [
         'a photo of the {}.',
         'a blurry photo of the {}.',
@@ -37,8 +37,8 @@ describe('templates', () => {
   });
 
   it('that cannot be used are refused', () => {
-    assert.throws(() => resolveTemplates('imagnet'), /no prompt templates "imagnet".*"imagenet"/);
-    assert.throws(() => resolveTemplates(['{} here', 'a cat']), /"a cat" has no \{\}/);
-    assert.throws(() => resolveTemplates([]), /at least one prompt template/);
+    assert.throws(() => chooseTemplates('imagnet'), /no prompt templates "imagnet".*"imagenet"/);
+    assert.throws(() => chooseTemplates(['{} here', 'a cat']), /"a cat" has no \{\}/);
+    assert.throws(() => chooseTemplates([]), /at least one prompt template/);
   });
 });

@@ -1,4 +1,4 @@
-import { at } from '../base/at.js';
+import { at } from '../../base/at.js';
 import { matmul, narrow, noGrad, scope, transpose, type Tensor } from '@bantam/torch';
 
 /** How a gallery was ordered for each query. */

@@ -6,7 +6,7 @@ import { eye, loadSafetensors, normalize, type Tensor } from '@bantam/torch';
 import { classifierWeights, zeroShot } from './zero-shot.js';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../fixtures/eval/${name}`, import.meta.url));
+  fileURLToPath(new URL(`../../../fixtures/eval/${name}`, import.meta.url));
 const { tensors } = loadSafetensors(fixture('zero-shot.safetensors'));
 const expected = JSON.parse(readFileSync(fixture('zero-shot.json'), 'utf8')) as Record<
   string,

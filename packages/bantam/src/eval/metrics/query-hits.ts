@@ -1,6 +1,6 @@
 import type { Tensor } from '@bantam/torch';
-import { BantamError } from '../base/errors.js';
-import { at } from '../base/at.js';
+import { BantamError } from '../../base/errors.js';
+import { at } from '../../base/at.js';
 import { retrievalChance } from './chance.js';
 import type { Scores } from './scores.js';
 import { rankPositives } from './ranks.js';

@@ -12,7 +12,7 @@ interface Case {
 }
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../fixtures/eval/${name}`, import.meta.url));
+  fileURLToPath(new URL(`../../../fixtures/eval/${name}`, import.meta.url));
 const { tensors } = loadSafetensors(fixture('retrieval.safetensors'));
 const expected = JSON.parse(readFileSync(fixture('retrieval.json'), 'utf8')) as Record<
   string,

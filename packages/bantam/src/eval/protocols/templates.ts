@@ -1,5 +1,5 @@
-import { BantamError } from '../base/errors.js';
-import { didYouMean } from '../base/did-you-mean.js';
+import { BantamError } from '../../base/errors.js';
+import { didYouMean } from '../../base/did-you-mean.js';
 
 /**
  * The 80 prompts of CLIP for ImageNet: Radford et al., "Learning transferable visual models from
@@ -135,16 +135,20 @@ export function fillTemplate(template: string, className: string): string {
 }
 
 /**
- * The prompts of a list's name, or the given prompts themselves.
+ * The prompts of a list's name, or the given prompts themselves. Names are those of
+ * {@link templateLists} and of `more`.
  *
  * @throws BantamError for an unknown name, for no prompts, and for a prompt without `{}`.
  */
-export function resolveTemplates(templates: string | readonly string[]): readonly string[] {
+export function chooseTemplates(
+  templates: string | readonly string[],
+  more: Readonly<Record<string, readonly string[]>> = {},
+): readonly string[] {
   if (typeof templates === 'string') {
-    const known = Object.entries(templateLists);
-    const found = known.find(([name]) => name === templates)?.[1];
+    const lists = new Map<string, readonly string[]>(Object.entries({ ...more, ...templateLists }));
+    const found = lists.get(templates);
     if (found !== undefined) return found;
-    const names = known.map(([name]) => name);
+    const names = [...Object.keys(templateLists), ...Object.keys(more)];
     throw new BantamError(
       `There are no prompt templates "${templates}"${didYouMean(templates, names)}; choose from ${names.join(', ')}.`,
     );
