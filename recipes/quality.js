@@ -1,15 +1,16 @@
 /**
- * Is less but better data worth more? Spoils 40 % of the captions of a pool of product photographs, scores the pool by two models, and
- * trains on the best fractions of it, as the first figure on quality of _Scaling (Down) CLIP_ (Li et al. 2024, arXiv 2404.08197) does
- * with web data.
+ * Is less but better data worth more? Spoils 40 % of the captions of a pool of product photographs,
+ * scores the pool by two models, and trains on the best fractions of it, as the first figure on
+ * quality of _Scaling (Down) CLIP_ (Li et al. 2024, arXiv 2404.08197) does with web data.
  *
  *     node recipes/quality.js --products DIR [--seeds 3] [--epochs 2] [--scorer clean] [--out runs/quality]
  *
- * DIR has `captions.csv` (image, caption) and `attributes.csv` (image, articleType) and the images. The scorers: `dirty`
- * is trained on the spoiled pool itself, `clean` on a small part of other products with their own captions, as data filtering
- * networks are (Fang et al. 2023, arXiv 2309.17425). Prints how well each score, and their negCLIPLoss, find the spoiled captions;
- * then the models trained on the top 20 to 100 % by `--scorer`, with the same number of epochs over what is kept, and with the
- * same number of samples. Finished runs are not repeated.
+ * DIR has `captions.csv` (image, caption) and `attributes.csv` (image, articleType) and the images.
+ * The scorers: `dirty` is trained on the spoiled pool itself, `clean` on a small part of other
+ * products with their own captions, as data filtering networks are (Fang et al. 2023, arXiv
+ * 2309.17425). Prints how well each score, and their negCLIPLoss, find the spoiled captions; then
+ * the models trained on the top 20 to 100 % by `--scorer`, with the same number of epochs over what
+ * is kept, and with the same number of samples. Finished runs are not repeated.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

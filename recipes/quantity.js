@@ -1,11 +1,12 @@
 /**
- * Are more samples worth more than more epochs? Trains on nested random subsets of product photographs with equal samples seen: the
- * penalty for repeated data of _Scaling (Down) CLIP_ (Li et al. 2024, arXiv 2404.08197, first figure).
+ * Are more samples worth more than more epochs? Trains on nested random subsets of product
+ * photographs with equal samples seen: the penalty for repeated data of _Scaling (Down) CLIP_ (Li
+ * et al. 2024, arXiv 2404.08197, first figure).
  *
  *     node recipes/quantity.js --products DIR [--seeds 3] [--epochs 2] [--out runs/quantity]
  *
- * DIR as in `quality.js`; the captions are the products' own. `--epochs` are those over the whole pool; half of it is seen twice
- * as often, and so on. Finished runs are not repeated.
+ * DIR as in `quality.js`; the captions are the products' own. `--epochs` are those over the whole
+ * pool; half of it is seen twice as often, and so on. Finished runs are not repeated.
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Time and memory of selecting from a million scored records. Writes a table of a million rows and its scores (no images), and selects
- * from them with the command line, each time in a process of its own.
+ * Time and memory of selecting from a million scored records. Writes a table of a million rows and
+ * its scores (no images), and selects from them with the command line, each time in a process of
+ * its own.
  *
  *     node recipes/select-million.js [--records 1000000] [--out runs/select-million]
  *
@@ -9,6 +10,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CounterRng, SourceDigest } from 'bantam/experimental';

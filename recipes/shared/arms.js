@@ -24,7 +24,10 @@ import { mean, runBantam, runParallel, settingArgs, spread, threadsEach } from '
  * @property {number} jobs runs at a time
  */
 
-/** Half of the 95 % interval of a mean of n values is this times s / √n (Student's t, n − 1 degrees of freedom). */
+/**
+ * Half of the 95 % interval of a mean of n values is this times s / √n (Student's t, n − 1 degrees
+ * of freedom).
+ */
 const studentT = new Map([
   [2, 12.71],
   [3, 4.303],
@@ -75,8 +78,8 @@ export async function trainArms(arms, options) {
 }
 
 /**
- * Means of the seeds with their 95 % intervals, in per cent, as a Markdown table; the best of each column in
- * bold.
+ * Means of the seeds with their 95 % intervals, in per cent, as a Markdown table; the best of each
+ * column in bold.
  *
  * @param {readonly Arm[]} arms
  * @param {ArmOptions} options

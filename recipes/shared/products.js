@@ -39,15 +39,17 @@ function csv(rows) {
  * @property {string} clean specification of a small part with its own captions
  * @property {string} pool specification of the spoiled pool
  * @property {string} whole specification of the pool with its own captions
- * @property {ReadonlyMap<string, string>} kinds kind of each record of the pool: `good`, or one of {@link damage}
+ * @property {ReadonlyMap<string, string>} kinds kind of each record of the pool: `good`, or one of
+ * {@link damage}
  */
 
 /**
- * Splits the products by title (no title is in two parts) into test data (15 %), a clean part (15 %) and a pool, and
- * spoils captions of the pool: shuffled among each other, cut to their first word, or replaced by boilerplate. All choices are
- * hashes of keys.
+ * Splits the products by title (no title is in two parts) into test data (15 %), a clean part (15
+ * %) and a pool, and spoils captions of the pool: shuffled among each other, cut to their first
+ * word, or replaced by boilerplate. All choices are hashes of keys.
  *
- * @param {string | undefined} folder with captions.csv and attributes.csv (image, articleType), images relative to them
+ * @param {string | undefined} folder with captions.csv and attributes.csv (image, articleType),
+ * images relative to them
  * @param {string} out
  * @returns {Promise<ProductData>}
  */

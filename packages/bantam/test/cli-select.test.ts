@@ -183,6 +183,20 @@ describe('bantam data select', () => {
     assert.match(stdout, /Use them with "csv:shapes\/pairs.csv\?subset=both.txt"/);
   });
 
+  it('shows scores on a page, also those of two files by name', async () => {
+    const report = ['data', 'report', spec, '--out', 'pages/scores.html', '--scores'];
+    const files = ['a=whole.jsonl', 'b=broken.jsonl'];
+    const shown = (await bantamJson([...report, ...files], { cwd, env })) as {
+      agreements: { a: string; b: string; correlation: number }[];
+      notes: string[];
+    };
+    const pair = shown.agreements.find(({ a, b }) => a === 'a.similarity' && b === 'b.similarity');
+    assert.ok(Math.abs((pair?.correlation ?? NaN) - 1) < 1e-9);
+    assert.deepEqual(shown.notes, ['1 record of "broken.jsonl" is broken and has no scores.']);
+    assert.match(read('pages/scores.html'), /b\.negCLIPLoss/);
+    await fails([...report, 'whole.jsonl', 'broken.jsonl'], /have no name; name them, as in --scores a=whole.jsonl b=broken.jsonl/, 2); // prettier-ignore
+  });
+
   it('refuses options without their criterion, and criteria that leave nothing', async () => {
     await fails(select('x.txt'), /Selecting needs a criterion/, 2);
     await fails(select('x.txt', '--random', '0.5', '--best', 'words'), /--best belongs to --unique or --per-class/, 2); // prettier-ignore

@@ -277,7 +277,7 @@ describe('bantam serve', () => {
       expectFailure(['serve', ...args], { status, message, cwd, env });
     await Promise.all([
       fails([], 2, /missing required argument 'model'/),
-      fails(['nowhere'], 1, /There is no folder nowhere/),
+      fails(['nowhere'], 1, /There is no folder or file nowhere/),
       fails(['model', 'tiny=model', '--set', 'limits.qeue=5'], 2, /no setting 'limits.qeue' \(did you mean "limits.queue"\?\)/), // prettier-ignore
       fails(['a=model', 'a=model'], 1, /Two models have the name "a"/),
       fails(['model', '--host', '0.0.0.0'], 1, /anybody in the network could use the server/),

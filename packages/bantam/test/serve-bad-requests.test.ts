@@ -375,6 +375,34 @@ describe('after all that', () => {
     }
   });
 
+  it('/openapi.json describes every path and every member of a request', async () => {
+    const { body } = await send(`${server.url}/openapi.json`);
+    const { openapi, paths } = body as {
+      openapi: string;
+      paths: Record<string, { post?: { requestBody: { content: Record<string, { schema: { properties: object } }> } } }>; // prettier-ignore
+    };
+    assert.equal(openapi, '3.1.0');
+    assert.deepEqual(Object.keys(paths), [
+      '/v1/embeddings',
+      '/v1/classify',
+      '/v1/search',
+      '/v1/models',
+      '/healthz',
+      '/metrics',
+      '/openapi.json',
+    ]);
+    const members = paths['/v1/embeddings']?.post?.requestBody.content['application/json']?.schema;
+    assert.deepEqual(Object.keys(members?.properties ?? {}), [
+      'input',
+      'model',
+      'modality',
+      'encoding_format',
+      'dimensions',
+      'on_error',
+      'user',
+    ]);
+  });
+
   it('one bad image is left out where that is asked for', async () => {
     const input = [dataUri(png), dataUri(spoilt), dataUri(noise)];
     const { body } = await post(`${server.url}/v1/embeddings`, { input, modality: 'image', on_error: 'skip' }); // prettier-ignore

@@ -17,7 +17,7 @@ export async function send(url: string, init: RequestInit = {}): Promise<Answer>
   return { status: response.status, headers: response.headers, body: JSON.parse(text) as unknown };
 }
 
-/** Sends JSON, or a text as it is. */
+/** Sends JSON, or a text unchanged. */
 export function post(
   url: string,
   body: unknown,

@@ -22,6 +22,7 @@ if (command === 'train') {
     out: 'run',
     budget,
     onEvent: (event) => {
+      if (event.kind === 'note') console.log(event.message);
       if (event.kind === 'step' && event.step % 50 === 0) {
         const percent = (100 * event.progress).toFixed(0);
         console.log(`${percent} %, step ${event.step}, loss ${event.loss.toFixed(3)}`);

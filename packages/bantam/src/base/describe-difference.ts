@@ -1,6 +1,6 @@
 /**
- * Names the settings in which work that was begun differs from work that is asked for, with the values
- * of both: `seed 1, but now seed 2 is asked for`. Undefined if they are equal.
+ * Names the settings in which work that was begun differs from work that is asked for, with the
+ * values of both: `seed 1, but now seed 2 is asked for`. Undefined if they are equal.
  */
 export function describeDifference(
   begun: Readonly<Record<string, unknown>>,

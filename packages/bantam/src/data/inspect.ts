@@ -6,6 +6,7 @@ import { syntheticFraction } from './sources/captions.js';
 import { evenlySpaced } from './contact-sheet.js';
 import { decodeLocation } from './images/decode.js';
 import { readLocation } from './images/location.js';
+import type { Tokenizer } from '../text/index.js';
 import type { SourceNote } from './sources/notes.js';
 import { samplesPerEpoch } from './loader/order.js';
 import type { QuarantinedSample } from './loader/quarantine.js';
@@ -50,6 +51,8 @@ export interface SourceSummary {
     readonly words: Spread;
     /** Captions that repeat an earlier one. */
     readonly duplicates: number;
+    /** Tokens of the captions, and how many captions fill the context: what is longer is cut. */
+    readonly tokens?: Spread & { readonly context: number; readonly full: number };
     /** Set where there are too many distinct captions to count: the number is an estimate. */
     readonly estimated?: true;
   };
@@ -76,18 +79,20 @@ export interface InspectOptions {
   readonly decode?: number;
   /** Images to compare by their bytes, evenly spaced; 30,000 by default. */
   readonly compare?: number;
+  /** Counts the tokens of the captions. */
+  readonly tokenizer?: Pick<Tokenizer, 'encode' | 'contextLength'>;
 }
 
 /** Counts, sizes, caption lengths, duplicates, classes and licences of a source. */
 export async function inspectSource(
   source: Source,
-  { decode = 500, compare = 30_000 }: InspectOptions = {},
+  { decode = 500, compare = 30_000, tokenizer }: InspectOptions = {},
 ): Promise<SourceSummary> {
   return {
     spec: source.spec,
     records: source.size,
     samplesPerEpoch: samplesPerEpoch(source),
-    ...(await summariseTexts(source)),
+    ...(await summariseTexts(source, tokenizer)),
     images: {
       ...(await decodeSome(source, evenlySpaced(source.size, decode))),
       ...(await compareSome(source, evenlySpaced(source.size, compare))),
@@ -101,10 +106,12 @@ export async function inspectSource(
 /** Numbers of captions and their lengths, in memory that does not grow with the records. */
 async function summariseTexts(
   source: Source,
+  tokenizer: InspectOptions['tokenizer'],
 ): Promise<Pick<SourceSummary, 'captions' | 'synthetic'>> {
   const { captionTemplates, size } = source;
   const characters = new Histogram();
   const words = new Histogram();
+  const tokens = new Histogram();
   const distinct = new DistinctCounter();
   const sources = new Set<string>();
   let captioned = 0;
@@ -119,6 +126,7 @@ async function summariseTexts(
       characters.add(caption.length);
       words.add(caption.split(/\s+/).filter(Boolean).length);
       distinct.add(caption);
+      if (tokenizer !== undefined) tokens.add(tokenizer.encode(caption).length);
     }
     const { synthetic } = record;
     if (synthetic === undefined) continue;
@@ -134,6 +142,13 @@ async function summariseTexts(
       characters: characters.spread,
       words: words.spread,
       duplicates: Math.max(0, count - distinct.count),
+      ...(tokenizer && {
+        tokens: {
+          ...tokens.spread,
+          context: tokenizer.contextLength,
+          full: tokens.of(tokenizer.contextLength),
+        },
+      }),
       ...(!distinct.isExact && { estimated: true }),
     },
     ...(captioned > 0 && {
@@ -159,6 +174,11 @@ class Histogram {
   add(value: number): void {
     this.count++;
     this.#counts.set(value, (this.#counts.get(value) ?? 0) + 1);
+  }
+
+  /** How often a value came. */
+  of(value: number): number {
+    return this.#counts.get(value) ?? 0;
   }
 
   get spread(): Spread {

@@ -25,7 +25,7 @@ describe('withClasses', () => {
   });
 
   it('counts in the list where the data have numbers', () => {
-    const found = withClasses(labelSet('0', '10', '2'), [...'abcdefghijk']);
+    const found = withClasses(labelSet('0', '10', '2'), 'a b c d e f g h i j k'.split(' '));
     assert.deepEqual([...found.labels], [0, 10, 2, -1]);
   });
 

@@ -1,4 +1,3 @@
-import sharp from 'sharp';
 import { at } from '../base/at.js';
 import type { LicenceNotice, Source } from '../data/index.js';
 import {
@@ -12,6 +11,7 @@ import {
 import type { LoadedModel } from '../models/index.js';
 import { ExactSearch } from '../search/index.js';
 import type { ConfusionExample, ReportData, SearchStrip, Thumbnail } from './report-data.js';
+import { thumbnailOf } from './thumbnail.js';
 
 export interface GatherOptions extends Omit<EvaluateOptions, 'onEmbedded' | 'tasks' | 'queries'> {
   /** Queries whose hits the report shows. */
@@ -30,8 +30,6 @@ export type GatheredEvaluation = Pick<
   'results' | 'searches' | 'confusions' | 'licences'
 >;
 
-/** Longer side of images on the page, in pixels. */
-const thumbnailSize = 96;
 const mistakenShown = 5;
 const lookalikesShown = 3;
 
@@ -113,19 +111,6 @@ function members({ labelSets }: Source, labels: string, name: string): number[] 
 
 function thumbnailsOf(source: Source, records: readonly number[]): Promise<Thumbnail[]> {
   return Promise.all(records.map((record) => thumbnailOf(source, record)));
-}
-
-async function thumbnailOf(source: Source, record: number): Promise<Thumbnail> {
-  const image = sharp(await source.image(record), { pages: 1 })
-    .autoOrient()
-    .resize(thumbnailSize, thumbnailSize, { fit: 'inside', withoutEnlargement: true })
-    .png({ palette: true, colours: 64, compressionLevel: 9 });
-  const png = await image.toBuffer();
-  const [alt = ''] = source.record(record).captions;
-  return {
-    alt,
-    uri: `data:image/png;base64,${png.toString('base64')}`,
-  };
 }
 
 function uniqueLicences(notices: readonly LicenceNotice[]): LicenceNotice[] {

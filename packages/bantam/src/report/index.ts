@@ -1,4 +1,4 @@
-/** The HTML report of a training run. */
+/** HTML pages: the report of a training run, and the scores of a data set. */
 export { lineChart, type LineChartOptions, type Reference, type Series } from './chart.js';
 export { gatherEvaluation, type GatheredEvaluation, type GatherOptions } from './gather.js';
 export { renderReport } from './render-report.js';
@@ -11,3 +11,10 @@ export type {
   SearchStrip,
   Thumbnail,
 } from './report-data.js';
+export { histogram, type HistogramMark, type HistogramOptions } from './histogram.js';
+export {
+  gatherScores,
+  type GatherScoresOptions,
+  type ScorePageData,
+} from './scores/gather-scores.js';
+export { renderScores } from './scores/render-scores.js';

@@ -1,9 +1,9 @@
-import { markup, Markup, type Content } from './markup.js';
+import { markup, type Content } from './markup.js';
 import { compact, duration } from './numbers.js';
 import { confusionSection, searchSection } from './image-sections.js';
 import type { ReportData } from './report-data.js';
+import { fact, licenceNotes, renderPage } from './page.js';
 import { resultsSection } from './results-section.js';
-import { styleSheet } from './style.js';
 import { trainingSection } from './training-section.js';
 
 /**
@@ -11,32 +11,19 @@ import { trainingSection } from './training-section.js';
  * are inlined, and nothing is fetched. Sections without content are omitted.
  */
 export function renderReport(data: ReportData): string {
-  const page = markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${data.title}</title>
-<style>${new Markup(styleSheet)}</style>
-</head>
-<body>
-<header class="top">
-  <h1>${data.title}</h1>
-  <p>${data.date.toLocaleString('en-GB', { dateStyle: 'long', timeStyle: 'short' })}</p>
-  ${factList(data)}
-</header>
-<main>
-${trainingSection(data)}
-${resultsSection(data)}
-${searchSection(data)}
-${confusionSection(data)}
-${nextSection(data)}
-</main>
-${licenceNotes(data)}
-</body>
-</html>
-`;
-  return page.text;
+  return renderPage({
+    title: data.title,
+    date: data.date,
+    facts: factList(data),
+    main: [
+      trainingSection(data),
+      resultsSection(data),
+      searchSection(data),
+      confusionSection(data),
+      nextSection(data),
+    ],
+    footer: licenceNotes(data.licences),
+  });
 }
 
 function factList({ run }: ReportData): Content {
@@ -57,10 +44,6 @@ function factList({ run }: ReportData): Content {
   </dl>`;
 }
 
-function fact(name: string, value: string, look: string): Markup {
-  return markup`<div class="${look}"><dt>${name}</dt><dd>${value}</dd></div>`;
-}
-
 function nextSection({ next }: ReportData): Content {
   if (next.length === 0) return null;
   return markup`
@@ -70,11 +53,4 @@ function nextSection({ next }: ReportData): Content {
     ({ what, command }) => markup`<li class="card">${what}<code>${command}</code></li>`,
   )}</ol>
 </section>`;
-}
-
-function licenceNotes({ licences }: ReportData): Content {
-  if (licences.length === 0) return null;
-  return markup`<footer>Images on this page:<ul>${licences.map(
-    ({ part, attribution, licence }) => markup`<li>${part}: ${attribution} (${licence})</li>`,
-  )}</ul></footer>`;
 }

@@ -50,6 +50,7 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .axis { stroke: var(--soft); }
 .chart .main { stroke: var(--accent); stroke-width: 2.2; fill: none; stroke-linejoin: round; }
 .chart .faint { stroke: var(--accent-soft); stroke-width: 1; fill: none; opacity: 0.75; }
+.chart .bar-fill { fill: var(--accent-soft); }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 
 table { border-collapse: collapse; width: 100%; }
@@ -78,6 +79,8 @@ td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; }
 .images { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 6px; margin: 0; padding: 0; list-style: none; }
 .images img, .few img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff;
   border: 1px solid var(--line); border-radius: 8px; padding: 3px; }
+
+.images small { display: block; font-size: 11.5px; line-height: 1.3; color: var(--soft); margin-top: 3px; overflow-wrap: anywhere; }
 
 .confusions { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); gap: 16px; }
 .confusions h4 { margin: 0; font-size: 16px; font-weight: 600; }

@@ -22,11 +22,13 @@ export interface EmbeddingDuplicatesOptions {
 }
 
 /**
- * Groups images by their features: in order, each joins the earlier leader with the highest cosine, if that reaches the threshold, or
- * leads a group of its own. The comparison is exact, with every leader: SemDeDup (Abbas et al. 2023, arXiv 2303.09540) compares within
- * clusters only. Cost: up to n² · D FLOPs.
+ * Groups images by their features: in order, each joins the earlier leader with the highest cosine,
+ * if that reaches the threshold, or leads a group of its own. The comparison is exact, with every
+ * leader: SemDeDup (Abbas et al. 2023, arXiv 2303.09540) compares within clusters only. Cost: up to
+ * n² · D FLOPs.
  *
- * @param readRows reads the features of rows `start` to `end`, [end − start, D], float32, rows of length 1.
+ * @param readRows reads the features of rows `start` to `end`, [end − start, D], float32, rows of
+ * length 1.
  * @returns the leader of each row, its own index for leaders.
  */
 export async function groupByEmbedding(

@@ -1,4 +1,7 @@
-/** Scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates, facts of captions and images. */
+/**
+ * Scores of samples: similarity, negCLIPLoss, NormSim, near-duplicates, facts of captions and
+ * images.
+ */
 export { groupByEmbedding, type EmbeddingDuplicatesOptions } from './embedding-duplicates.js';
 export {
   negClipLoss,

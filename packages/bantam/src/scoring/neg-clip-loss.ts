@@ -36,13 +36,14 @@ export type ReadPairs = (indices: Int32Array) => EmbeddedPairs;
 const blockRows = 1024;
 
 /**
- * negCLIPLoss of each pair (Wang et al. 2024, arXiv 2405.19547, section 3.1): its cosine less what the other pairs of a batch explain,
+ * negCLIPLoss of each pair (Wang et al. 2024, arXiv 2405.19547, section 3.1): its cosine less what
+ * the other pairs of a batch explain,
  *
  *     s_ii − τ/2 · (log Σ_j exp(s_ij / τ) + log Σ_j exp(s_ji / τ)),
  *
- * averaged over random divisions of the pairs into batches of nearly equal size: −τ times the pair's part of CLIP's loss. A caption that fits
- * every image, such as "image", has a high cosine and a low negCLIPLoss. At most `batchSize` pairs are one batch, and one division is then
- * enough.
+ * averaged over random divisions of the pairs into batches of nearly equal size: −τ times the
+ * pair's part of CLIP's loss. A caption that fits every image, such as "image", has a high cosine
+ * and a low negCLIPLoss. At most `batchSize` pairs are one batch, and one division is then enough.
  *
  * The divisions are a pure function of the seed. Cost: 4 · repetitions · n · batchSize · D FLOPs.
  */

@@ -41,8 +41,8 @@ export class NormSimTarget {
   }
 
   /**
-   * NormSim (Wang et al. 2024, arXiv 2405.19547, section 3.2) of images: ‖F_target · f(x)‖ₚ, for p = ∞ the highest
-   * absolute cosine with a target image.
+   * NormSim (Wang et al. 2024, arXiv 2405.19547, section 3.2) of images: ‖F_target · f(x)‖ₚ, for p
+   * = ∞ the highest absolute cosine with a target image.
    *
    * @param features image features [n, D], float32, rows of length 1.
    */

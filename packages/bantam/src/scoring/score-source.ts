@@ -45,13 +45,14 @@ export interface ScoreSummary {
 }
 
 /**
- * Writes scores of a source's records to a file, in the order of the source; see `scorers.ts` for the scores. Images
- * are read once, in batches that are always the same. After a run that was ended at any moment, the same call resumes at the last whole
- * batch, and gives the same file byte for byte. A file with the final name is complete.
+ * Writes scores of a source's records to a file, in the order of the source; see `scorers.ts` for
+ * the scores. Images are read once, in batches that are always the same. After a run that was ended
+ * at any moment, the same call resumes at the last whole batch, and gives the same file byte for
+ * byte. A file with the final name is complete.
  *
  * @throws UsageError for scores without the model or target that they need.
- * @throws BantamError when the file was made with other settings or cannot be written, records lack the captions that
- * a score needs, or too many images are broken; what is scored is kept.
+ * @throws BantamError when the file was made with other settings or cannot be written, records lack
+ * the captions that a score needs, or too many images are broken; what is scored is kept.
  */
 export async function scoreSource(
   source: Source,
@@ -126,7 +127,10 @@ function digestOf(source: Source, { groups }: ScoringPlan): string {
   return digest.value;
 }
 
-/** Values kept of each readable image for the scores that compare records: image features, then text features. */
+/**
+ * Values kept of each readable image for the scores that compare records: image features, then text
+ * features.
+ */
 function featureWidthOf({ groups, model }: ScoringPlan): number {
   const kept = groups.has('negCLIPLoss') ? 2 : groups.has('duplicates') ? 1 : 0;
   return kept * (model?.loaded.config.embedDim ?? 0);
@@ -135,7 +139,9 @@ function featureWidthOf({ groups, model }: ScoringPlan): number {
 /** Further scores of a readable row. */
 type Extra = (row: number) => Record<string, number | string>;
 
-/** Scores that compare a record with others, of each readable record; undefined if none is wanted. */
+/**
+ * Scores that compare a record with others, of each readable record; undefined if none is wanted.
+ */
 async function wholeScores(
   writer: ScoreWriter,
   {

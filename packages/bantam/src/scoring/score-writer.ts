@@ -35,8 +35,8 @@ interface Rows {
 }
 
 /**
- * A score file in progress: rows in `OUT.partial` and features in `OUT.partial.features`, both appended batch by batch. Only
- * a complete file gets the name `OUT`.
+ * A score file in progress: rows in `OUT.partial` and features in `OUT.partial.features`, both
+ * appended batch by batch. Only a complete file gets the name `OUT`.
  */
 export class ScoreWriter {
   readonly path: string;
@@ -68,8 +68,8 @@ export class ScoreWriter {
   /**
    * Begins a score file, or resumes one with the same header at the last whole batch.
    *
-   * @throws BantamError when `path` or `path.partial` was made with other settings (the difference is named), is
-   * another file, or cannot be written.
+   * @throws BantamError when `path` or `path.partial` was made with other settings (the difference
+   * is named), is another file, or cannot be written.
    */
   static async open(
     path: string,
@@ -157,8 +157,8 @@ export class ScoreWriter {
   }
 
   /**
-   * Gives the complete file its name, with further scores of each readable row: a temporary file is synced
-   * and renamed, then the partial ones are removed.
+   * Gives the complete file its name, with further scores of each readable row: a temporary file is
+   * synced and renamed, then the partial ones are removed.
    */
   async finish(
     extra?: (readable: number) => Readonly<Record<string, number | string>>,
@@ -212,7 +212,10 @@ export class ScoreWriter {
   }
 }
 
-/** The rows of a finished score file that was made with this header; undefined if there is no such file. */
+/**
+ * The rows of a finished score file that was made with this header; undefined if there is no such
+ * file.
+ */
 export async function finishedScores(path: string, wanted: ScoreHeader): Promise<Rows | undefined> {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
@@ -223,7 +226,7 @@ export async function finishedScores(path: string, wanted: ScoreHeader): Promise
   const { header, rows } = await scanScores(path, (row) => {
     if (row.broken !== undefined) broken++;
   });
-  if (header === undefined || rows !== header.records) {
+  if (header?.records !== rows) {
     throw new BantamError(
       `"${path}" is no complete score file and is left unchanged; name another file, or remove this one.`,
     );

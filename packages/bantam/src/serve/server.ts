@@ -23,7 +23,9 @@ export type ServeEvent =
   | { readonly kind: 'restart'; readonly model: string; readonly reason: string }
   | { readonly kind: 'reloaded'; readonly models: readonly string[] }
   | { readonly kind: 'reload-failed'; readonly reason: string }
-  | { readonly kind: 'stopping'; readonly requests: number };
+  | { readonly kind: 'stopping'; readonly requests: number }
+  /** An error that should not have come to pass; its request is answered with 500. */
+  | { readonly kind: 'fault'; readonly error: Error };
 
 /** Options of {@link serve}. */
 export interface ServeOptions extends ServeSettings {
@@ -111,6 +113,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     pending,
     checkAccess,
     isStopping: () => stopping !== undefined,
+    onFault: (error) => onEvent?.({ kind: 'fault', error }),
     routes: routesOf(context),
   });
   const http = createHttpServer(app, limits);
@@ -159,7 +162,7 @@ type RouteContext = Parameters<typeof embeddings>[0];
 
 function routesOf(context: RouteContext): Route[] {
   const { models, metrics } = context;
-  const health = new Health(models);
+  const health = new Health(models, context.settings.limits.healthSeconds);
   const get = (path: string, run: Route['run']): Route => ({ method: 'GET', path, run });
   const post = (path: string, run: Route['run']): Route => ({ method: 'POST', path, run });
   return [

@@ -21,7 +21,7 @@ export const batchSchema = group({
   size: setting(count(), 32, 'Most images or texts in a batch.'),
   waitMs: setting(
     atLeast(0),
-    5,
+    2,
     'Longest wait of an item for others, in milliseconds, while the model is idle. While it computes, items gather anyway.',
   ),
 });
@@ -51,6 +51,11 @@ export const limitsSchema = group({
     positive(),
     60,
     "Time of a batch; then the model's process is ended and started anew.",
+  ),
+  healthSeconds: setting(
+    positive(),
+    5,
+    'Time for the embeddings of /healthz; longer than a batch of the model takes.',
   ),
   headerSeconds: setting(positive(), 10, 'Time for a client to send its headers.'),
   bodySeconds: setting(positive(), 20, 'Time for a client to send a whole request.'),

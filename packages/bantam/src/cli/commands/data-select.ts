@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { CriterionInput, Subset, TieRule } from '../../data/index.js';
 import { UsageError } from '../../base/errors.js';
-import { comparisons } from '../../data/select/criteria.js';
+import { comparisonOperators } from '../../data/select/criteria.js';
 import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { formatTable } from '../output.js';
@@ -137,7 +137,7 @@ export function addSelect(data: Command): void {
 
 function comparison(text: string, before: readonly Comparison[] = []): readonly Comparison[] {
   const [, score = '', found = '', value = ''] = /^([\w.]+)(>=|<=|!=|=|>|<)(.+)$/.exec(text) ?? [];
-  const is = comparisons.find((known) => known === found);
+  const is = comparisonOperators.find((known) => known === found);
   if (is === undefined) {
     throw new InvalidArgumentError('It must compare a score with a value, as in "words>=3"');
   }

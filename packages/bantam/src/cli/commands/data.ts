@@ -8,6 +8,7 @@ import { formatCount, Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addCaption } from './data-caption.js';
 import { addReinforce } from './data-reinforce.js';
+import { addReport } from './data-report.js';
 import { addScore } from './data-score.js';
 import { addSelect } from './data-select.js';
 
@@ -23,6 +24,7 @@ export function addData(program: Command): void {
   addPack(data);
   addScore(data);
   addSelect(data);
+  addReport(data);
   addCaption(data);
   addReinforce(data);
 }
@@ -64,9 +66,13 @@ function addInspect(data: Command): void {
     .description('summarise a data set: sizes, captions, duplicates, broken images')
     .argument(
       '<spec>',
-      'the data set: csv:FILE, folder:DIRECTORY, images:DIRECTORY, wds:SHARDS or emoji',
+      'the data set: csv:, tsv:, jsonl:, parquet: or coco:FILE, hf:, folder: or images:DIRECTORY, wds:SHARDS, mix:FILE or emoji',
     )
     .option('--sheet <file.png>', 'write a contact sheet of some of its images')
+    .option(
+      '--tokenizer <dir>',
+      'count the tokens of its captions with this tokenizer, or that of a model directory',
+    )
     .option(
       '--augment <augmentation>',
       'apply this augmentation to the images of the contact sheet',
@@ -76,8 +82,15 @@ function addInspect(data: Command): void {
     'bantam data inspect emoji --sheet emoji.png --augment stacked-rand-augment',
     'bantam data inspect "csv:pairs.csv?image=file&caption=title"',
     'bantam data inspect "wds:shards/{00000..00019}.tar"',
+    'bantam data inspect "coco:captions_val2017.json?images=val2017"',
+    'bantam data inspect jsonl:pairs.jsonl --tokenizer runs/first/model',
   ]);
-  action(inspect, async (options: { sheet?: string; augment?: string }, spec: string) => {
+  interface InspectFlags {
+    readonly sheet?: string;
+    readonly augment?: string;
+    readonly tokenizer?: string;
+  }
+  action(inspect, async (options: InspectFlags, spec: string) => {
     const { contactSheet, describeNote, inspectSource, openSource, parseAugment } =
       await import('../../data/index.js');
     const { sheet } = options;
@@ -90,7 +103,9 @@ function addInspect(data: Command): void {
     try {
       const source = await openSource(spec, { onOpen: showOpening(progress) });
       progress.update('inspecting', `${source.size} records`);
-      summary = await inspectSource(source);
+      const tokenizer =
+        options.tokenizer === undefined ? undefined : await openTokenizer(options.tokenizer);
+      summary = await inspectSource(source, { ...(tokenizer && { tokenizer }) });
       if (sheet !== undefined)
         await contactSheet(source, { path: sheet, ...(augment && { augment }) });
     } finally {
@@ -102,6 +117,12 @@ function addInspect(data: Command): void {
       json: sheet === undefined ? summary : { ...summary, sheet },
     };
   });
+}
+
+/** The tokenizer in a folder, or of the model in it. */
+async function openTokenizer(directory: string) {
+  const { loadTokenizer } = await import('../../text/index.js');
+  return loadTokenizer(directory);
 }
 
 function addPack(data: Command): void {
@@ -146,8 +167,26 @@ function describe(
   const range = ({ min, median, max }: Spread): string => `${min} to ${max} (median ${median})`;
   const facts = [
     ['records', `${summary.records}, ${summary.samplesPerEpoch} per epoch`],
-    ['captions', `${captions.count}, ${captions.duplicates} of them repeated`],
-    ['caption length', `${range(captions.words)} words, ${range(captions.characters)} characters`],
+    ...(captions.count === 0
+      ? [['captions', 'none']]
+      : [
+          [
+            'captions',
+            `${captions.count}, ${captions.estimated === true ? 'about ' : ''}${captions.duplicates} of them repeated`,
+          ],
+          [
+            'caption length',
+            `${range(captions.words)} words, ${range(captions.characters)} characters`,
+          ],
+        ]),
+    ...(captions.tokens === undefined
+      ? []
+      : [
+          [
+            'caption tokens',
+            `${range(captions.tokens)}; ${captions.tokens.full} captions fill the context of ${captions.tokens.context}, and what is longer is cut`,
+          ],
+        ]),
     ...(synthetic === undefined
       ? []
       : [

@@ -33,10 +33,7 @@ export function addEmbed(program: Command): void {
       'write the image and text embeddings of a data set to a file, or bring them up to date',
     )
     .requiredOption('--model <name>', MODEL_NAMES)
-    .requiredOption(
-      '--data <spec>',
-      'data set: csv:FILE, images:DIRECTORY, folder:DIRECTORY, emoji …',
-    )
+    .requiredOption('--data <spec>', 'data set: csv:FILE, images:DIRECTORY, wds:SHARDS, …')
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
     .addOption(unchangedOption())
     .option('--fresh', 'embed everything anew')

@@ -21,7 +21,10 @@ export function addEval(program: Command): void {
     .command('eval')
     .description('evaluate a model: zero-shot classification and retrieval')
     .requiredOption('--model <name>', MODEL_NAMES)
-    .requiredOption('--data <spec...>', 'data sets, such as csv:FILE, folder:DIRECTORY or emoji')
+    .requiredOption(
+      '--data <spec...>',
+      'data sets: csv:FILE, coco:FILE, folder:DIRECTORY, emoji, …',
+    )
     .option(
       '--tasks <names>',
       'zero-shot, retrieval, or both with a comma (default: all that the data allow)',

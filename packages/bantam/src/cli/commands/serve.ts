@@ -108,6 +108,8 @@ function describe(event: ServeEvent): string {
       return `Reloaded: ${event.models.join(', ')}`;
     case 'reload-failed':
       return `The models stay as they were: ${event.reason}`;
+    case 'fault':
+      return `Unexpected: ${event.error.stack ?? event.error.message}`;
     case 'stopping':
       return `${event.requests} requests are answered before the end.`;
   }

@@ -40,7 +40,7 @@ export function addTrain(program: Command): void {
       '--model <preset>',
       'model preset, e.g. RN50 or ViT-S-16 (default: by the number of distinct images)',
     )
-    .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY or emoji')
+    .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY, wds:SHARDS, mix:FILE, …')
     .option('--out <run>', 'new folder of the run')
     .option('--budget <amount>', 'training budget: 30m, 2h, 100ksamples, 1e15flops')
     .option(

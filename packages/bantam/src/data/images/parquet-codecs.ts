@@ -2,7 +2,6 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import type { readPage } from 'hyparquet/src/column.js';
 import { DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
 import { compressors as portable, decompressZstd } from 'hyparquet-compressors';
-import type { PageLocation } from './parquet-page.js';
 
 /** Description of a column by which its pages are decoded. */
 export type PageDecoder = Parameters<typeof readPage>[2];
@@ -41,7 +40,10 @@ function uncompress(
 export function byteColumn({
   codec,
   repetition,
-}: Pick<PageLocation, 'codec' | 'repetition'>): PageDecoder {
+}: {
+  readonly codec: string;
+  readonly repetition: readonly string[];
+}): PageDecoder {
   const path = ['', ...repetition];
   const schemaPath = path.map((type, depth) => ({
     children: [],

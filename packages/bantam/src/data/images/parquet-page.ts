@@ -19,7 +19,7 @@ export interface PageLocation {
 const mostKept = 2 ** 26;
 
 interface KeptPage {
-  readonly values: ArrayLike<unknown>;
+  readonly values: ArrayLike<unknown> & Iterable<unknown>;
   readonly bytes: number;
 }
 
@@ -70,7 +70,7 @@ function decodePage(
     const bytes = read(file, { offset, length }, path);
     const values = decodeOne(bytes, { decoder, path, words });
     let size = 0;
-    for (let i = 0; i < values.length; i++) size += sizeOf(values[i]);
+    for (const value of values) size += sizeOf(value);
     return { values, bytes: size };
   } finally {
     closeSync(file);

@@ -1,7 +1,7 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { CounterRng } from '../counter-rng.js';
-import type { Grouping, MixtureShare, Source } from '../sources/source.js';
+import type { Grouping, MixturePart, Source } from '../sources/source.js';
 
 /** A position in the endless stream of samples. */
 export interface Position {
@@ -10,7 +10,7 @@ export interface Position {
   readonly position: number;
 }
 
-/** What the order of a source depends on. */
+/** Parts of a source that its order depends on. */
 type Ordered = Pick<Source, 'size' | 'grouping' | 'mixture'>;
 
 /** Samples that an epoch visits: all, one of each group, or what a mix takes of its sources. */
@@ -48,7 +48,7 @@ export function epochOrder(
  * that each of its samples comes once before any comes again.
  */
 function mixtureMembers(
-  mixture: readonly MixtureShare[],
+  mixture: readonly MixturePart[],
   { seed, epoch, stream }: { seed: number; epoch: number; stream: string },
 ): Int32Array {
   const members = new Int32Array(samplesPerEpoch({ size: 0, mixture }));

@@ -6,7 +6,10 @@ import { percentileRanks, topFraction } from './ranking.js';
 export interface ScoreAgreement {
   /** Spearman's rank correlation over the records that have both scores. */
   readonly correlation: number;
-  /** Jaccard index of the top fractions: of the records that either keeps, the fraction that both keep. */
+  /**
+   * Jaccard index of the top fractions: of the records that either keeps, the fraction that both
+   * keep.
+   */
   readonly overlaps: readonly { readonly fraction: number; readonly overlap: number }[];
 }
 
@@ -22,24 +25,21 @@ export function scoreAgreement(
   const both = Array.from(a.keys()).filter(
     (i) => !Number.isNaN(at(a, i)) && !Number.isNaN(at(b, i)),
   );
-  const [left, right] = [a, b].map((scores) => {
-    return percentileRanks(Float64Array.from(both, (i) => at(scores, i)));
-  });
+  const ranksOf = (scores: Float64Array): Float64Array =>
+    percentileRanks(Float64Array.from(both, (i) => at(scores, i)));
   const overlaps = fractions.map((fraction) => {
-    const [first, second] = [a, b].map((scores) => topFraction(scores, { keys, fraction }));
+    const first = topFraction(a, { keys, fraction });
+    const second = topFraction(b, { keys, fraction });
     let common = 0;
     let either = 0;
     for (let i = 0; i < keys.length; i++) {
-      const sum = (first?.[i] ?? 0) + (second?.[i] ?? 0);
+      const sum = at(first, i) + at(second, i);
       if (sum === 2) common++;
       if (sum > 0) either++;
     }
     return { fraction, overlap: either === 0 ? 1 : common / either };
   });
-  return {
-    correlation: left === undefined || right === undefined ? NaN : pearson(left, right),
-    overlaps,
-  };
+  return { correlation: pearson(ranksOf(a), ranksOf(b)), overlaps };
 }
 
 function pearson(x: Float64Array, y: Float64Array): number {
@@ -57,8 +57,8 @@ function pearson(x: Float64Array, y: Float64Array): number {
 }
 
 /**
- * Area under the ROC curve: the probability that a good record has a higher score than a bad one, ties counting half (Mann and
- * Whitney's U). NaN without records of both kinds.
+ * Area under the ROC curve: the probability that a good record has a higher score than a bad one,
+ * ties counting half (Mann and Whitney's U). NaN without records of both kinds.
  */
 export function rocAuc(scores: Float64Array, isGood: readonly boolean[]): number {
   const ranks = percentileRanks(scores);

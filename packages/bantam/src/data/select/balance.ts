@@ -14,8 +14,9 @@ export interface ClassBalanceOptions {
 }
 
 /**
- * At most `count` records of each class, by score or at random; a smaller count is a subset of a larger one. Records
- * without a class (label −1) or, if there are scores, without a score are not kept.
+ * At most `count` records of each class, by score or at random; a smaller count is a subset of a
+ * larger one. Records without a class (label −1) or, if there are scores, without a score are not
+ * kept.
  */
 export function balanceClasses(
   labels: Int32Array,
@@ -65,9 +66,9 @@ export class EntryMatcher {
   }
 
   /**
-   * Entries that are substrings of a caption between spaces, each once, in the order in which they begin. As in MetaCLIP (Xu et al.
-   * 2023, arXiv 2309.16671, `substr_matching.py`), `, . ; : ? !` and backquotes are set apart by spaces, and tabs and line
-   * breaks are spaces.
+   * Entries that are substrings of a caption between spaces, each once, in the order in which they
+   * begin. As in MetaCLIP (Xu et al. 2023, arXiv 2309.16671, `substr_matching.py`), `, . ; : ? !`
+   * and backquotes are set apart by spaces, and tabs and line breaks are spaces.
    */
   match(caption: string): number[] {
     const text = this.#ignoreCase ? caption.toLowerCase() : caption;
@@ -100,9 +101,10 @@ export interface CaptionBalance {
 }
 
 /**
- * MetaCLIP's balancing (Xu et al. 2023, arXiv 2309.16671, algorithm 1): an entry that matches more than t captions
- * is kept with probability p = t / count, others with 1; a pair is kept if any matched entry is, so with
- * probability 1 − Π (1 − p) over the entries of its captions. Pairs without a match are not kept.
+ * MetaCLIP's balancing (Xu et al. 2023, arXiv 2309.16671, algorithm 1): an entry that matches more
+ * than t captions is kept with probability p = t / count, others with 1; a pair is kept if any
+ * matched entry is, so with probability 1 − Π (1 − p) over the entries of its captions. Pairs
+ * without a match are not kept.
  *
  * @param records captions of each record.
  */
@@ -127,7 +129,8 @@ export function captionProbabilities(
 }
 
 /**
- * Keeps each record with its probability: a pure function of seed and key, so a smaller t is a subset of a larger one.
+ * Keeps each record with its probability: a pure function of seed and key, so a smaller t is a
+ * subset of a larger one.
  */
 export function sampleByProbability(
   keys: readonly string[],

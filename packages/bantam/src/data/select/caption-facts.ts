@@ -12,8 +12,8 @@ export interface CaptionFacts {
 export type LanguageDetector = (text: string) => string | undefined;
 
 /**
- * Loads the detector: eld, 60 languages, n-grams of words. Its medium table takes 2 MB; on captions of a few words the small
- * tables of other libraries are wrong more often than right.
+ * Loads the detector: eld, 60 languages, n-grams of words. Its medium table takes 2 MB; on captions
+ * of a few words the small tables of other libraries are wrong more often than right.
  */
 export async function loadLanguageDetector(): Promise<LanguageDetector> {
   const { eld } = await import('eld/medium');

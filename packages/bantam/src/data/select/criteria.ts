@@ -39,12 +39,12 @@ const top = group({
 });
 
 /** Comparisons of the criterion `where`. */
-export const comparisons = ['>=', '<=', '>', '<', '=', '!='] as const;
+export const comparisonOperators = ['>=', '<=', '>', '<', '=', '!='] as const;
 
 const where = group({
   type: v.literal('where'),
   score: described(text(), 'A score.'),
-  is: described(oneOf(...comparisons), 'Comparison.'),
+  is: described(oneOf(...comparisonOperators), 'Comparison.'),
   value: described(
     v.union([v.number(), v.string()], 'a number or a string'),
     'Value to compare with.',

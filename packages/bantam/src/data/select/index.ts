@@ -17,7 +17,7 @@ export {
   type ImageFacts,
   type LanguageDetector,
 } from './caption-facts.js';
-export { comparisons, type Criterion, type CriterionInput } from './criteria.js';
+export { comparisonOperators, type Criterion, type CriterionInput } from './criteria.js';
 export { uniformOfKey, type KeyHash } from './key-hash.js';
 export { bestOfGroups, groupByHash, groupByLeader, mostHashDistance } from './near-duplicates.js';
 export { perceptualHash } from './perceptual-hash.js';

@@ -10,10 +10,10 @@ const bands = 3;
 const bandValues = 2 ** 22;
 
 /**
- * Groups records by 64-bit hashes: in order, each joins the nearest earlier leader within a Hamming distance, or
- * leads a group of its own. A record without a hash is alone. Hashes are compared only if one of their three
- * bands differs in at most ⌊distance / 3⌋ bits, which by the pigeonhole principle misses none (multi-index
- * hashing, Norouzi et al. 2012).
+ * Groups records by 64-bit hashes: in order, each joins the nearest earlier leader within a Hamming
+ * distance, or leads a group of its own. A record without a hash is alone. Hashes are compared only
+ * if one of their three bands differs in at most ⌊distance / 3⌋ bits, which by the pigeonhole
+ * principle misses none (multi-index hashing, Norouzi et al. 2012).
  *
  * @param hashes 16 hexadecimal digits each.
  * @returns the leader of each record, its own index for leaders.
@@ -96,8 +96,8 @@ function bitCount(value: number): number {
 }
 
 /**
- * Groups records by the key of the one that each duplicates; records without one, or whose leader is not among
- * them, lead a group of their own.
+ * Groups records by the key of the one that each duplicates; records without one, or whose leader
+ * is not among them, lead a group of their own.
  */
 export function groupByLeader(
   keys: readonly string[],
@@ -116,8 +116,8 @@ export function groupByLeader(
 }
 
 /**
- * Keeps one record of each group: that with the highest score, of equals the smallest key; without scores the first.
- * A record without a score comes after those that have one.
+ * Keeps one record of each group: that with the highest score, of equals the smallest key; without
+ * scores the first. A record without a score comes after those that have one.
  */
 export function bestOfGroups(
   leaders: Int32Array,

@@ -12,10 +12,11 @@ const cosines = Array.from({ length: corner }, (_, k) =>
 );
 
 /**
- * Perceptual hash of an image (Zauner 2010, "pHash"): 32 × 32 pixels in gray, the 8 × 8 lowest frequencies of its
- * two-dimensional cosine transform (DCT-II), a bit for each that is above their median. As 16 hexadecimal digits, the first bit for
- * the mean. Images that differ in size, compression or a little in colour have hashes that differ in few bits.
- * Equal to `phash` of the Python package imagehash but for the filter, bicubic in place of Lanczos'.
+ * Perceptual hash of an image (Zauner 2010, "pHash"): 32 × 32 pixels in gray, the 8 × 8 lowest
+ * frequencies of its two-dimensional cosine transform (DCT-II), a bit for each that is above their
+ * median. As 16 hexadecimal digits, the first bit for the mean. Images that differ in size,
+ * compression or a little in colour have hashes that differ in few bits. Equal to `phash` of the
+ * Python package imagehash but for the filter, bicubic in place of Lanczos'.
  */
 export function perceptualHash(pixels: Pixels): string {
   const { data } = resample(toGray(pixels), {

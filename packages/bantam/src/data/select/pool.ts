@@ -11,7 +11,10 @@ export type Column =
   | { readonly kind: 'numbers'; readonly values: Float64Array }
   | { readonly kind: 'texts'; readonly values: readonly (string | undefined)[] };
 
-/** Score files by prefix: the scores of `clean` are `clean.similarity`, …; those of an empty prefix keep their names. */
+/**
+ * Score files by prefix: the scores of `clean` are `clean.similarity`, …; those of an empty prefix
+ * keep their names.
+ */
 export type ScoreTables = Readonly<Record<string, ScoreTable>>;
 
 /** SHA-256 of the keys and captions of a source, in order: scores belong to these. */
@@ -116,7 +119,11 @@ export class Pool {
     const { path, header, broken } = table;
     const unscored = rows === undefined ? 0 : rows.reduce((sum, row) => sum + (row < 0 ? 1 : 0), 0);
     const notes: string[] = [];
-    if (broken > 0) notes.push(`${broken} records of "${path}" are broken and have no scores.`);
+    if (broken > 0) {
+      const have = broken === 1 ? '1 record' : `${broken} records`;
+      const are = broken === 1 ? 'is broken and has' : 'are broken and have';
+      notes.push(`${have} of "${path}" ${are} no scores.`);
+    }
     if (unscored > 0) {
       notes.push(`${unscored} of ${this.size} records have no scores in "${path}".`);
     }

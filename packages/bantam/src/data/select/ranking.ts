@@ -2,8 +2,8 @@
 import { at } from '../../base/at.js';
 
 /**
- * Ties at the cut of {@link topFraction}: `key` keeps exactly the fraction, of equal scores the smaller
- * key first; `keep` keeps all that reach DataComp's threshold, so somewhat more.
+ * Ties at the cut of {@link topFraction}: `key` keeps exactly the fraction, of equal scores the
+ * smaller key first; `keep` keeps all that reach DataComp's threshold, so somewhat more.
  */
 export type TieRule = 'key' | 'keep';
 
@@ -17,7 +17,8 @@ export interface TopOptions {
 }
 
 /**
- * Records with the highest scores: round(fraction · n) of the n records that have a score. NaN is none.
+ * Records with the highest scores: round(fraction · n) of the n records that have a score. NaN is
+ * none.
  */
 export function topFraction(
   scores: Float64Array,
@@ -48,9 +49,10 @@ export function topFraction(
 }
 
 /**
- * DataComp's threshold for a fraction (Gadre et al. 2023, arXiv 2304.14108, `baselines/apply_filter.py`): the score at
- * position ⌊n · fraction⌋, from 0, of all scores in descending order. Records at or above it are kept. A fraction of 1
- * has no such position and keeps all.
+ * DataComp's threshold for a fraction (Gadre et al. 2023, arXiv 2304.14108,
+ * `baselines/apply_filter.py`): the score at position ⌊n · fraction⌋, from 0, of all scores in
+ * descending order. Records at or above it are kept. A fraction of 1 has no such position and keeps
+ * all.
  *
  * @param ascending all scores, in ascending order.
  */
@@ -65,8 +67,8 @@ export function compareKeys(a: string, b: string): number {
 }
 
 /**
- * Rank of each score among all, from 0 (lowest) to 1 (highest), equal scores in the middle of their ranks. NaN
- * stays NaN.
+ * Rank of each score among all, from 0 (lowest) to 1 (highest), equal scores in the middle of their
+ * ranks. NaN stays NaN.
  */
 export function percentileRanks(scores: Float64Array): Float64Array {
   const ascending = scores.filter((score) => !Number.isNaN(score)).sort();
@@ -92,8 +94,8 @@ function lowerBound(ascending: Float64Array, holds: (value: number) => boolean):
 }
 
 /**
- * Several scores as one on which they must agree: the lowest of a record's percentile ranks. NaN where one
- * is missing. One score stays unchanged.
+ * Several scores as one on which they must agree: the lowest of a record's percentile ranks. NaN
+ * where one is missing. One score stays unchanged.
  */
 export function agreedScore(columns: readonly Float64Array[]): Float64Array {
   const [first = new Float64Array()] = columns;

@@ -63,10 +63,11 @@ export interface LinePosition {
 }
 
 /**
- * Reads a score file line by line, in constant memory. A last line without a line break is left out.
+ * Reads a score file line by line, in constant memory. A last line without a line break is left
+ * out.
  *
- * @throws BantamError when the file cannot be read, its first line is no header, or another line is no
- * row of scores.
+ * @throws BantamError when the file cannot be read, its first line is no header, or another line is
+ * no row of scores.
  */
 export async function scanScores(
   path: string,

@@ -34,9 +34,9 @@ async function scoreFile(
   return at(name);
 }
 
-function digestOf({ size, record }: Source): string {
+function digestOf(data: Source): string {
   const digest = new SourceDigest();
-  for (let i = 0; i < size; i++) digest.add(record(i));
+  for (let i = 0; i < data.size; i++) digest.add(data.record(i));
   return digest.value;
 }
 

@@ -44,8 +44,8 @@ export interface Subset {
 }
 
 /**
- * Chooses records of a source. Each criterion is a set over the whole source, so their order does not matter; to
- * choose from what another choice left, select from `SPEC?subset=FILE`.
+ * Chooses records of a source. Each criterion is a set over the whole source, so their order does
+ * not matter; to choose from what another choice left, select from `SPEC?subset=FILE`.
  *
  * @throws BantamError when a criterion is malformed, names a score that is not there, scores are of
  * other data, or no record is left.
@@ -162,9 +162,10 @@ async function simpleMask(
 }
 
 /**
- * DataComp's basic filter (Gadre et al. 2023, arXiv 2304.14108, `baselines/apply_filter.py`): captions of a language with
- * more than 2 words and more than 5 characters, images with a shorter side of at least 200 pixels and an aspect ratio of at
- * most 3. The language is eld's opinion, not fastText's.
+ * DataComp's basic filter (Gadre et al. 2023, arXiv 2304.14108, `baselines/apply_filter.py`):
+ * captions of a language with more than 2 words and more than 5 characters, images with a shorter
+ * side of at least 200 pixels and an aspect ratio of at most 3. The language is eld's opinion, not
+ * fastText's.
  */
 function dataCompBasic(
   pool: Pool,

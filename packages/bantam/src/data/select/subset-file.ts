@@ -44,16 +44,21 @@ function* chunksOf(header: SubsetHeader, keys: Iterable<string>): Generator<Uint
   yield Buffer.from(lines);
 }
 
-/** A key unchanged, or as a JSON string if a line could not hold it or would be read as something else. */
+/**
+ * A key unchanged, or as a JSON string if a line could not hold it or would be read as something
+ * else.
+ */
 function quoteKey(key: string): string {
   // eslint-disable-next-line no-control-regex -- line breaks are among them
   return key === '' || /^["{#\s]|[\0-\x1f\u2028\u2029]|\s$/.test(key) ? JSON.stringify(key) : key;
 }
 
 /**
- * Reads a subset file, or a plain text file with a key per line. Empty lines and lines that begin with `#` are skipped.
+ * Reads a subset file, or a plain text file with a key per line. Empty lines and lines that begin
+ * with `#` are skipped.
  *
- * @throws BantamError when the file cannot be read, is cut off, is another file of Bantam, or holds no keys.
+ * @throws BantamError when the file cannot be read, is cut off, is another file of Bantam, or holds
+ * no keys.
  */
 export async function readSubset(path: string): Promise<SubsetFile> {
   const bytes = await readFile(path).catch((error: unknown) => {

@@ -57,10 +57,9 @@ export function openCoco(spec: SourceSpec): Promise<Source> {
     }
   }
   const splits = [...new Set(annotated.flatMap(({ split }) => split ?? []))];
-  if (wanted === undefined && splits.length > 1) {
-    notes.info(
-      `All splits are read (${splits.join(', ')}): choose with split=${splits.includes('test') ? 'test' : (splits[0] ?? '')}.`,
-    );
+  const example = splits.find((split) => split === 'test') ?? splits.at(0);
+  if (wanted === undefined && example !== undefined && splits.length > 1) {
+    notes.info(`All splits are read (${splits.join(', ')}): choose with split=${example}.`);
   }
   if (items.length === 0) {
     const why = notes.notes.map((note) => ` ${describeNote(note)}`);

@@ -64,7 +64,7 @@ export async function openHuggingFace(
   if (parquet.length > 0) {
     return openParquetFiles(inner, chooseSplit(spec, parquet, split), options);
   }
-  if (found.some(({ path: file }) => /\.arrow$/.test(file))) {
+  if (found.some(({ path: file }) => file.endsWith('.arrow'))) {
     throw new BantamError(
       `The folder "${path}" was written by save_to_disk, in Arrow's format; write the data set with to_parquet, and name its folder.`,
     );
@@ -148,9 +148,10 @@ function chooseSplit(
   const splits = [...new Set(files.map(({ split }) => split ?? 'all'))];
   const wanted =
     splitNames.find(([, names]) => new RegExp(`^(${names})$`, 'i').test(given ?? ''))?.[0] ?? given;
-  if (wanted === undefined && splits.length > 1) {
+  const example = splits.find((split) => split === 'train') ?? splits.at(0);
+  if (wanted === undefined && example !== undefined && splits.length > 1) {
     throw new BantamError(
-      `"${text}" has the splits ${splits.join(', ')}; choose one with ?split=${splits.includes('train') ? 'train' : (splits[0] ?? '')}.`,
+      `"${text}" has the splits ${splits.join(', ')}; choose one with ?split=${example}.`,
     );
   }
   const chosen = files.filter(({ split }) => wanted === undefined || (split ?? 'all') === wanted);

@@ -9,7 +9,7 @@ import { formatSpec, resolveSpec, type MixPart, type SourceDescription } from '.
 import type { SourceNote } from './notes.js';
 import { checkQuery, type SourceSpec } from './spec.js';
 import { decodeFile } from './tables/text-bytes.js';
-import type { DataRecord, LabelSet, MixtureShare, Source } from './source.js';
+import type { DataRecord, LabelSet, MixturePart, Source } from './source.js';
 
 /** A source of a mix, opened. */
 interface OpenPart {
@@ -130,7 +130,7 @@ class MixSource implements Source {
   readonly captionTemplates: Source['captionTemplates'];
   readonly augment: Source['augment'];
   readonly licences: Source['licences'];
-  readonly mixture: readonly MixtureShare[];
+  readonly mixture: readonly MixturePart[];
   readonly notes: readonly SourceNote[];
   readonly #parts: readonly OpenPart[];
   readonly #starts: readonly number[];
@@ -149,8 +149,8 @@ class MixSource implements Source {
     this.augment = first.augment;
     this.licences = parts.flatMap(({ source }) => source.licences);
     this.labelSets = joinLabelSets(parts, this.size);
-    this.mixture = sharesOf(parts, starts);
-    this.notes = [...this.#shareNotes(), ...parts.flatMap((part) => notesOf(part))];
+    this.mixture = mixtureOf(parts, starts);
+    this.notes = [...this.#partNotes(), ...parts.flatMap((part) => notesOf(part))];
   }
 
   record(index: number): DataRecord {
@@ -183,7 +183,7 @@ class MixSource implements Source {
     return { part: at(this.#parts, number), place: index - at(this.#starts, number) };
   }
 
-  #shareNotes(): SourceNote[] {
+  #partNotes(): SourceNote[] {
     const total = this.mixture.reduce((sum, { samples }) => sum + samples, 0);
     return this.#parts.map(({ name, source }, i) => {
       const { samples } = at(this.mixture, i);
@@ -200,7 +200,7 @@ function notesOf({ name, source: { notes = [] } }: OpenPart): SourceNote[] {
 }
 
 /** How many samples of each source an epoch has: in proportion to the weights, rounded to the total. */
-function sharesOf(parts: readonly OpenPart[], starts: readonly number[]): MixtureShare[] {
+function mixtureOf(parts: readonly OpenPart[], starts: readonly number[]): MixturePart[] {
   const perPass = parts.map(({ source }) => samplesPerEpoch(source));
   const total = perPass.reduce((sum, count) => sum + count, 0);
   const given = parts.flatMap(({ weight }) => weight ?? []);

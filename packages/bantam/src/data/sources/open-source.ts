@@ -84,13 +84,14 @@ function unknownKind({ kind, path: rest, text }: SourceSpec): string {
 
 /** The specification that a path probably stands for. */
 function likelySpec(path: string): string | undefined {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
-    const names = readdirSync(path).filter((name) => !name.startsWith('.'));
-    const table = names.find((name) => kindsOfFiles[extname(name).toLowerCase()] !== undefined);
-    return table === undefined
-      ? `images:${path}, or folder:${path} if it has a folder for each class`
-      : `${kindsOfFiles[extname(table).toLowerCase()] ?? ''}:${join(path, table)}, or images:${path} for its images alone`;
-  }
-  const kind = kindsOfFiles[extname(path).toLowerCase()];
-  return kind === undefined ? undefined : `${kind}:${path}`;
+  const ofFile = (file: string): string | undefined => {
+    const kind = kindsOfFiles[extname(file).toLowerCase()];
+    return kind === undefined ? undefined : `${kind}:${file}`;
+  };
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return ofFile(path);
+  const names = readdirSync(path).filter((name) => !name.startsWith('.'));
+  const [table] = names.flatMap((name) => ofFile(join(path, name)) ?? []);
+  return table === undefined
+    ? `images:${path}, or folder:${path} if it has a folder for each class`
+    : `${table}, or images:${path} for its images alone`;
 }

@@ -45,14 +45,14 @@ export interface Grouping {
 }
 
 /** A source within a mix, and how many of its samples an epoch has. */
-export interface MixtureShare {
+export interface MixturePart {
   /** Its first record within the mix. */
   readonly start: number;
   readonly size: number;
   /** Samples of an epoch of the mix. */
   readonly samples: number;
   readonly grouping?: Grouping;
-  readonly mixture?: readonly MixtureShare[];
+  readonly mixture?: readonly MixturePart[];
 }
 
 /** How a training caption is made of a record; see {@link sampleCaption}. */
@@ -96,7 +96,7 @@ export interface Source {
   readonly augment: ImageAugment;
   readonly grouping?: Grouping;
   /** The sources of a mix, and what an epoch takes of each; all records equally if absent. */
-  readonly mixture?: readonly MixtureShare[];
+  readonly mixture?: readonly MixturePart[];
   readonly licences: readonly LicenceNotice[];
   /** Report of what was left out, changed or noticed on opening. */
   readonly notes?: readonly SourceNote[];

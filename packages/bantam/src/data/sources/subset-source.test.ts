@@ -11,8 +11,8 @@ import type { Source } from './source.js';
 
 let folder: string;
 const at = (path: string): string => join(folder, path);
-const keys = ({ size, record }: Source): string[] =>
-  Array.from({ length: size }, (_, i) => record(i).key);
+const keys = (source: Source): string[] =>
+  Array.from({ length: source.size }, (_, i) => source.record(i).key);
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bantam-subset-'));
@@ -74,6 +74,18 @@ describe('a subset of a mix', () => {
     assert.deepEqual(heavy.mixture?.map(({ samples }) => samples), [5, 1]); // prettier-ignore
     const visits = [0, 1, 2, 3].flatMap((epoch) => [...epochOrder(heavy, 1, epoch)]);
     assert.equal(visits.filter((index) => index < 2).length, 20);
+  });
+
+  it('takes a mix whose sources are texts', async () => {
+    const texts = `mix:${JSON.stringify({ sources: [`csv:${at('a.csv')}`, `csv:${at('b.csv')}`] })}`;
+    await writeFile(at('texts.txt'), '1/3.png\n2/4.png\n');
+    const limited = await openSource(withSubset(texts, at('texts.txt')));
+    assert.deepEqual(keys(limited), ['1/3.png', '2/4.png']);
+    const relative = 'mix:{"sources":["csv:a.csv"],"subset":"s.txt"}';
+    assert.equal(
+      resolveSpec(relative, '/d'),
+      'mix:{"sources":[{"data":"csv:/d/a.csv"}],"subset":["/d/s.txt"]}',
+    );
   });
 
   it('leaves out a source without chosen records', async () => {

@@ -3,12 +3,13 @@ import { BantamError } from '../../base/errors.js';
 import { samplesPerEpoch } from '../loader/order.js';
 import { readSubset } from '../select/subset-file.js';
 import { NoteBook } from './notes.js';
-import type { Grouping, LabelSet, MixtureShare, Source } from './source.js';
+import type { Grouping, LabelSet, MixturePart, Source } from './source.js';
 import type { SourceSpec } from './spec.js';
 
 /**
- * Limits a source to the keys of the files that its specification names: `subset=FILE`; several files leave the
- * keys that all of them have. The records keep the source's order, and no data are rewritten.
+ * Limits a source to the keys of the files that its specification names: `subset=FILE`; several
+ * files leave the keys that all of them have. The records keep the source's order, and no data are
+ * rewritten.
  *
  * @throws BantamError as {@link subsetOf} and `readSubset`.
  */
@@ -34,9 +35,9 @@ export interface SubsetOptions {
 }
 
 /**
- * The records of a source with these keys, in the order of the source: a source as any other, with random access and the same
- * classes. Its notes count the records that are left out and the keys that the source does not have. Groups without a member
- * vanish.
+ * The records of a source with these keys, in the order of the source: a source as any other, with
+ * random access and the same classes. Its notes count the records that are left out and the keys
+ * that the source does not have. Groups without a member vanish.
  *
  * @throws BantamError when the source has none of the keys.
  */
@@ -105,15 +106,15 @@ function pickOrder(
 ): Pick<Source, 'grouping' | 'mixture'> {
   return {
     ...(grouping && { grouping: pickGroups(grouping, indices) }),
-    ...(mixture && { mixture: pickShares(mixture, indices) }),
+    ...(mixture && { mixture: pickParts(mixture, indices) }),
   };
 }
 
 /**
- * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so does one of the subset; else
- * the sources keep their proportions.
+ * Sources of a mix that have records left. If an epoch of the mix visited every sample once, so
+ * does one of the subset; else the sources keep their proportions.
  */
-function pickShares(mixture: readonly MixtureShare[], indices: Int32Array): MixtureShare[] {
+function pickParts(mixture: readonly MixturePart[], indices: Int32Array): MixturePart[] {
   let start = 0;
   const parts = mixture.flatMap((whole) => {
     const end = whole.start + whole.size;

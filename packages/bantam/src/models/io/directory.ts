@@ -13,7 +13,7 @@ import type { ModelFiles, SaveModelOptions } from './formats/format.js';
 import { modelFormat } from './formats/formats.js';
 import { openModel } from './open-model.js';
 import { findTokenizer } from './tokenizer-files.js';
-import { loadWeights } from './weights.js';
+import { loadWeights, underOwnNames } from './weights.js';
 
 /** A model with all that is needed to use it. */
 export interface LoadedModel {
@@ -123,8 +123,9 @@ function build(config: ModelConfig, files: Omit<ModelFiles, 'clean'>): Clip {
   const model = createModel(config, { generator: null });
   try {
     scope(() => {
-      const weights = resizePositions(files.readWeights(), { from: files.config, to: config });
-      loadWeights(model, weights, files.weightsName);
+      const weights = underOwnNames(files.readWeights(), files.config);
+      const resized = resizePositions(weights, { from: files.config, to: config });
+      loadWeights(model, resized, files.weightsName);
     });
   } catch (error) {
     model.dispose();

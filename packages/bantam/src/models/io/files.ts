@@ -14,9 +14,9 @@ export async function writeJson(file: string, value: unknown): Promise<void> {
   await writeFile(file, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** Waits until the files of a folder, and its list of files, are on the disk. */
+/** Waits until the files of a folder, of those in it, and their lists of files are on the disk. */
 async function syncFolder(path: string): Promise<void> {
-  const files = (await readdir(path)).map((file) => join(path, file));
+  const files = (await readdir(path, { recursive: true })).map((file) => join(path, file));
   for (const file of [...files, path]) {
     const handle = await open(file);
     await handle.sync().finally(() => handle.close());

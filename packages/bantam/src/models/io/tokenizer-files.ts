@@ -15,7 +15,7 @@ export const tokenizerFiles = [
 ];
 
 const vocabularies = ['bpe_simple_vocab_16e6.txt.gz', 'bpe_simple_vocab_16e6.txt', 'merges.txt'];
-/** Ids of CLIP's vocabulary. */
+/** Ids of CLIP's vocabulary, which models of `transformers` name "clip". */
 const CLIP_VOCABULARY = 49408;
 const cleanings = oneOf('whitespace', 'lower', 'canonicalize', 'none');
 
@@ -101,7 +101,7 @@ async function readTokenizer(
   if (directory !== null && files.includes('tokenizer.json')) {
     return loadTokenizer(directory, { contextLength, clean });
   }
-  if (hfTokenizerName !== null) {
+  if (hfTokenizerName !== null && hfTokenizerName !== 'clip') {
     throw new BantamError(
       `${directory ?? 'The model'} has no tokenizer.json; put that of "${hfTokenizerName}" ${directory === null ? 'into a directory with the model' : 'there'} to encode texts.`,
     );

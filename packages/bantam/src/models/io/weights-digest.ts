@@ -6,8 +6,8 @@ import { locateModel } from '../hub/locate.js';
 import { isWeightsName } from './tensor-files.js';
 
 /**
- * First 16 hexadecimal digits of the SHA-256 of a model's weight files, in the order of their names: work
- * that depends on a model keeps it, so that other weights are not taken for them.
+ * First 16 hexadecimal digits of the SHA-256 of a model's weight files, in the order of their
+ * names: work that depends on a model keeps it, so that other weights are not taken for them.
  */
 export async function weightsDigest(name: string): Promise<string> {
   const { directory, weights } = await locateModel(name);

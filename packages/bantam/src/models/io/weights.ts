@@ -5,6 +5,7 @@ import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
 import { isObject } from '../../base/schema.js';
 import type { Clip } from '../clip.js';
+import type { ModelConfig } from '../config.js';
 import { fromMobileClip, isMobileClip } from './formats/mobileclip-weights.js';
 import { isWeightsName } from './tensor-files.js';
 
@@ -70,9 +71,31 @@ async function partsOf(
   return { files: named.map((file) => join(directory, file)), name: join(directory, index) };
 }
 
+/** Names of a text tower's weights in models whose text tower has no name of its own. */
+const plainText =
+  /^(?:positional_embedding$|cls_emb$|text_projection(?:$|\.)|token_embedding\.|transformer\.|ln_final\.)/;
+
 /**
- * Copies weights into a model, whatever their floating-point type. They have Bantam's names or those
- * of {@link fromMobileClip}.
+ * Weights under the names that a model of the configuration has, from those of Apple's checkpoints
+ * ({@link fromMobileClip}), or with a text tower that is named where the model's is not, or the
+ * other way round (OpenCLIP's `custom_text`).
+ */
+export function underOwnNames(
+  weights: ReadonlyMap<string, Tensor>,
+  config: ModelConfig,
+): ReadonlyMap<string, Tensor> {
+  if (isMobileClip(weights)) return fromMobileClip(weights, config);
+  const isNamed = [...weights.keys()].some((name) => name.startsWith('text.'));
+  if (isNamed === config.customText) return weights;
+  const rename = (name: string): string => {
+    if (!config.customText) return name.replace(/^text\./, '');
+    return plainText.test(name) ? `text.${name}` : name;
+  };
+  return new Map([...weights].map(([name, value]) => [rename(name), value]));
+}
+
+/**
+ * Copies weights into a model, whatever their floating-point type.
  *
  * @param source - Where the weights come from, for messages.
  * @throws BantamError if they are another model's: it names the first tensors that are missing,
@@ -83,8 +106,7 @@ export function loadWeights(
   weights: ReadonlyMap<string, Tensor>,
   source: string,
 ): void {
-  const named = isMobileClip(weights) ? fromMobileClip(weights, model.config) : weights;
-  const scalars = withScalars(named);
+  const scalars = withScalars(weights);
   const differences = differencesOf(model.stateDict(), scalars);
   if (differences.length === 0) {
     model.loadStateDict(scalars);

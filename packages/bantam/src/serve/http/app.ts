@@ -33,6 +33,8 @@ export interface AppOptions {
   readonly checkAccess: (path: string, headers: AccessHeaders) => void;
   /** True once the server is stopping. */
   readonly isStopping: () => boolean;
+  /** Reports an error that is no RequestError. */
+  readonly onFault: (error: Error) => void;
 }
 
 /** Requests to their answers, by Hono. */
@@ -46,7 +48,7 @@ type AppContext = Context<{ Bindings: HttpBindings }>;
  * clients by Node's server.
  */
 export function createApp(options: AppOptions): App {
-  const { settings, routes, pending, checkAccess, isStopping } = options;
+  const { settings, routes, pending, checkAccess, isStopping, onFault } = options;
   const { limits } = settings;
   const app: App = new Hono();
   if (settings.cors.length > 0) {
@@ -79,7 +81,10 @@ export function createApp(options: AppOptions): App {
     c.header('allow', allowed);
     return errorAnswer(c, new RequestError(405, `This path takes ${allowed}.`));
   });
-  app.onError((error, c) => errorAnswer(c, error));
+  app.onError((error, c) => {
+    if (!(error instanceof RequestError)) onFault(error);
+    return errorAnswer(c, error);
+  });
   return app;
 }
 
@@ -109,7 +114,7 @@ function errorAnswer(c: AppContext, error: Error): Response {
   const { retryAfter } = known.details;
   if (retryAfter !== undefined) c.header('retry-after', String(retryAfter));
   if (known.status === 401) c.header('www-authenticate', 'Bearer');
-  // What is left of the body is not read.
+  // The rest of the body is not read.
   if (known.status === 413) c.header('connection', 'close');
   return jsonAnswer(c, known.body, known.status as ContentfulStatusCode);
 }

@@ -32,7 +32,7 @@ export function createHttpServer(app: App, limits: Limits): HttpServer {
 
 const jsonType = { 'content-type': 'application/json; charset=utf-8' };
 
-/** What is not HTTP, or came too slowly: an answer without a request. */
+/** Answers without a request: to bytes that are not HTTP, or came too slowly. */
 const faults = {
   400: { reason: 'Bad Request', message: 'This is no valid HTTP request.' },
   408: { reason: 'Request Timeout', message: 'The request came too slowly.' },

@@ -38,7 +38,7 @@ export class Metrics {
     });
     this.#items = new Counter({
       name: 'bantam_items_total',
-      help: 'Texts and images by what came of them.',
+      help: 'Texts and images by their outcome.',
       labelNames: ['model', 'kind', 'outcome'],
       registers,
     });

@@ -100,7 +100,13 @@ const answers = {
     status: { enum: ['ok', 'failing'] },
     models: {
       type: 'object',
-      additionalProperties: { anyOf: [object({ ms: whole }), object({ error: string })] },
+      additionalProperties: {
+        anyOf: [
+          object({ ms: whole }),
+          object({ busy: { const: true } }),
+          object({ error: string }),
+        ],
+      },
     },
   }),
   Error: object({
@@ -151,6 +157,12 @@ export function openApi(): Readonly<Record<string, unknown>> {
         get: {
           summary: "Metrics in Prometheus' format",
           responses: { 200: { description: 'Metrics', content: { 'text/plain': {} } } },
+        },
+      },
+      '/openapi.json': {
+        get: {
+          summary: 'This document',
+          responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': {} } } },
         },
       },
     },

@@ -1,4 +1,4 @@
-/** What a client has done wrong, or the server cannot do, as an HTTP status and OpenAI's error body. */
+/** Details of an error beside its status and message. */
 export interface ErrorDetails {
   /** Machine-readable reason, such as `model_not_found`. */
   readonly code?: string;

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Geometry } from '../../data/images/eval-transform.js';
+import type { Geometry } from '../../data/images/eval-geometry.js';
 import { BadRequest } from '../http/request-error.js';
 import type { DecodeAnswer, DecodeTask } from './decode-worker.js';
 
@@ -22,7 +22,8 @@ interface Waiting {
 
 /** A thread and the image that it decodes. */
 interface Seat {
-  worker: Worker;
+  /** Undefined until it is needed: a thread that cannot start is not started again and again. */
+  worker: Worker | undefined;
   current: Waiting | undefined;
   timer: NodeJS.Timeout | undefined;
 }
@@ -40,7 +41,11 @@ export class DecodePool {
   constructor(options: DecodePoolOptions) {
     this.#options = options;
     const threads = options.threads > 0 ? options.threads : defaultThreads();
-    this.#seats = Array.from({ length: threads }, () => this.#seat());
+    this.#seats = Array.from({ length: threads }, () => ({
+      worker: undefined,
+      current: undefined,
+      timer: undefined,
+    }));
   }
 
   /** Images that wait for a thread. */
@@ -74,7 +79,7 @@ export class DecodePool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const { reject } of this.#queue.splice(0)) reject(new Error('The server has stopped.'));
-    await Promise.all(this.#seats.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.#seats.flatMap(({ worker }) => worker?.terminate() ?? []));
   }
 
   #next(): void {
@@ -96,30 +101,20 @@ export class DecodePool {
     const { seconds } = this.#options;
     seat.current = waiting;
     seat.timer = setTimeout(() => {
-      this.#replace(seat, `The image takes longer than ${seconds} s to decode.`);
+      this.#abandon(seat, `The image takes longer than ${seconds} s to decode.`);
     }, seconds * 1000);
     const { task } = waiting;
+    seat.worker ??= this.#start(seat);
     seat.worker.postMessage(task, transferable(task.bytes));
   }
 
-  #seat(): Seat {
-    const seat: Seat = { worker: this.#start(), current: undefined, timer: undefined };
-    this.#listen(seat);
-    return seat;
-  }
-
-  #start(): Worker {
+  #start(seat: Seat): Worker {
     const worker = new Worker(new URL('./decode-worker.js', import.meta.url), {
       // Options of the process, such as --input-type, need not make sense for a file.
       execArgv: [],
     });
     // The server keeps the process alive, not its threads.
     worker.unref();
-    return worker;
-  }
-
-  #listen(seat: Seat): void {
-    const { worker } = seat;
     worker.on('message', (answer: DecodeAnswer) => {
       if (seat.worker !== worker) return;
       const { current } = seat;
@@ -131,21 +126,21 @@ export class DecodePool {
     });
     const lost = (): void => {
       if (seat.worker === worker && !this.#closed) {
-        this.#replace(seat, 'The image cannot be decoded (it ended its decoder).');
+        this.#abandon(seat, 'The image cannot be decoded (it ended its decoder).');
       }
     };
     worker.on('error', lost);
     worker.on('exit', lost);
+    return worker;
   }
 
-  /** Fails the image of a seat, and gives the seat a new thread. */
-  #replace(seat: Seat, reason: string): void {
+  /** Ends the thread of a seat and fails its image. */
+  #abandon(seat: Seat, reason: string): void {
     const { current, worker } = seat;
     clearTimeout(seat.timer);
     seat.current = undefined;
-    seat.worker = this.#start();
-    this.#listen(seat);
-    void worker.terminate();
+    seat.worker = undefined;
+    void worker?.terminate();
     current?.reject(new BadRequest(reason, { code: 'invalid_image' }));
     this.#next();
   }

@@ -76,6 +76,18 @@ describe('Batcher', () => {
     assert.deepEqual(started.map(({ items }) => items), [[1], [2, 4], [3]]); // prettier-ignore
   });
 
+  it('puts urgent items before those of the other kind that have waited longer', async () => {
+    const { batcher, started } = batcherOf({ size: 2, waitMs: 0 });
+    const results = [1, 2, 3].map((item) => batcher.submit('image', item));
+    results.push(batcher.submit('text', 9, { urgent: true }));
+    for (let i = 0; i < 3; i++) {
+      started[i]?.finish();
+      await sleep(5);
+    }
+    await Promise.all(results);
+    assert.deepEqual(started.map(({ items }) => items), [[1], [9], [2, 3]]); // prettier-ignore
+  });
+
   it('puts urgent items first', async () => {
     const { batcher, started } = batcherOf({ size: 2, waitMs: 0 });
     const results = [1, 2, 3].map((item) => batcher.submit('text', item));

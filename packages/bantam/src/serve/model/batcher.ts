@@ -31,6 +31,7 @@ export interface SubmitOptions {
 interface Waiting<Item, Result> {
   readonly item: Item;
   readonly since: number;
+  readonly urgent: boolean;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: Error) => void;
 }
@@ -80,8 +81,8 @@ export class Batcher<Item, Result> {
         };
       const waiting: Waiting<Item, Result> = {
         item,
-        // An urgent item counts as having waited.
-        since: performance.now() - (urgent ? this.#options.waitMs : 0),
+        since: performance.now(),
+        urgent,
         resolve: settle(resolve),
         reject: settle(reject),
       };
@@ -103,9 +104,10 @@ export class Batcher<Item, Result> {
       const queue = this.#queues[kind];
       const [oldest] = queue;
       if (oldest === undefined) continue;
-      const ready = queue.length >= size || now - oldest.since >= waitMs;
-      const before = soonest !== undefined && (soonest.ready !== ready ? ready : oldest.since < soonest.since); // prettier-ignore
-      if (soonest === undefined || before) soonest = { kind, since: oldest.since, ready };
+      const ready = oldest.urgent || queue.length >= size || now - oldest.since >= waitMs;
+      const since = oldest.urgent ? -Infinity : oldest.since;
+      const before = soonest !== undefined && (soonest.ready !== ready ? ready : since < soonest.since); // prettier-ignore
+      if (soonest === undefined || before) soonest = { kind, since, ready };
     }
     if (soonest === undefined) return;
     if (soonest.ready) {

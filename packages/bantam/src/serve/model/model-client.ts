@@ -42,7 +42,8 @@ export class ModelClient {
   #next = 0;
   #residentBytes = 0;
   #reason: string | undefined;
-  readonly ended: Promise<void>;
+  /** Resolves with the reason once the process has ended. */
+  readonly ended: Promise<string>;
 
   private constructor(child: ChildProcess, description: ModelDescription, jobSeconds: number) {
     this.#child = child;
@@ -51,10 +52,13 @@ export class ModelClient {
     child.on('message', (message) => {
       this.#receive(message as ProcessMessage);
     });
+    // Of what goes wrong with a process, its end tells.
+    child.on('error', () => undefined);
     this.ended = new Promise((resolve) => {
       child.once('exit', (status, signal) => {
-        this.#fail(this.#reason ?? `it ended with ${signal ?? `status ${status}`}`);
-        resolve();
+        const reason = this.#reason ?? `it ended with ${signal ?? `status ${status}`}`;
+        this.#fail(reason);
+        resolve(reason);
       });
     });
   }

@@ -139,7 +139,7 @@ async function startAll({ directories, indexes, options }: ModelsOptions) {
 
 /**
  * Names for model directories and indexes: each may be written `NAME=DIRECTORY`; else the name is the folder's, or
- * that of the run in which the folder `model` or `best` lies.
+ * that of the run to which the folder `model` or `best` belongs.
  *
  * @throws BantamError where two have one name.
  */

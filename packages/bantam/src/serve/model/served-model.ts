@@ -49,6 +49,7 @@ export class ServedModel {
   #retired = false;
   #stopped = false;
   #whenUnused: (() => void) | undefined;
+  #lastAnswer = 0;
 
   private constructor(options: ServedModelOptions, client: ModelClient) {
     this.#options = options;
@@ -80,6 +81,11 @@ export class ServedModel {
   /** Items that wait for a batch. */
   get waiting(): number {
     return this.#batcher.waiting;
+  }
+
+  /** Time of the last batch that was computed, on the clock of `performance.now()`. */
+  get lastAnswer(): number {
+    return this.#lastAnswer;
   }
 
   /** Memory of the model's process in bytes, as of its last answer. */
@@ -170,6 +176,7 @@ export class ServedModel {
     const { features, tokens, truncated } = await this.#send((client) =>
       client.encode(jobOf(kind, items)),
     );
+    this.#lastAnswer = performance.now();
     const dimensions = features.length / items.length;
     return items.map((_, row) => ({
       value: {
@@ -194,19 +201,19 @@ export class ServedModel {
   /** The client, which is replaced when its process ends. */
   #supervised(client: ModelClient): Promise<ModelClient> {
     this.#running = client;
-    void client.ended.then(() => {
+    void client.ended.then((reason) => {
       this.#running = undefined;
       if (this.#stopped) return;
-      this.#client = this.#restart();
+      this.#client = this.#restart(reason);
       // It fails when the model is stopped, of which nobody need know.
       this.#client.catch(() => undefined);
     });
     return Promise.resolve(client);
   }
 
-  async #restart(): Promise<ModelClient> {
+  async #restart(reason: string): Promise<ModelClient> {
     const { directory, onRestart } = this.#options;
-    onRestart?.('its process ended');
+    onRestart?.(reason);
     for (let pause = 0; ; pause = Math.min(longestPauseMs, 2 * pause + 250)) {
       await sleep(pause);
       if (this.#stopped) throw new ProcessEnded('it was stopped');

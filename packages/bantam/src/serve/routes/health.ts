@@ -1,9 +1,5 @@
-import { RequestError } from '../http/request-error.js';
 import type { Models } from '../model/models.js';
 import type { ServedModel } from '../model/served-model.js';
-
-/** Time for the embeddings of a check. */
-const checkSeconds = 5;
 
 /** A check answers requests for this long: it needs no key, and must not be used to keep the models busy. */
 const validMs = 1000;
@@ -11,18 +7,26 @@ const validMs = 1000;
 /** Answer of `GET /healthz`. */
 export interface HealthAnswer {
   readonly status: 'ok' | 'failing';
-  /** Milliseconds that a text and an image took, by model; or why they were not embedded. */
-  readonly models: Readonly<Record<string, { readonly ms: number } | { readonly error: string }>>;
+  readonly models: Readonly<Record<string, ModelHealth>>;
 }
+
+/**
+ * Milliseconds that a text and an image took; or that they wait, while the model computes other batches; or
+ * why they were not embedded.
+ */
+type ModelHealth = { readonly ms: number } | { readonly busy: true } | { readonly error: string };
 
 /** Checks the models by embedding a text and an image with each, ahead of all that waits. */
 export class Health {
   readonly #models: Models;
+  readonly #seconds: number;
   #last: Promise<HealthAnswer> | undefined;
   #at = 0;
 
-  constructor(models: Models) {
+  /** @param seconds - Time for the embeddings of a check. */
+  constructor(models: Models, seconds: number) {
     this.#models = models;
+    this.#seconds = seconds;
   }
 
   /** The last answer, or a new one if that is old. */
@@ -38,7 +42,7 @@ export class Health {
 
   async #checkAll(): Promise<HealthAnswer> {
     const checks = [...this.#models].map(
-      async (model) => [model.name, await check(model)] as const,
+      async (model) => [model.name, await check(model, this.#seconds)] as const,
     );
     const models = Object.fromEntries(await Promise.all(checks));
     const failing = Object.values(models).some((result) => 'error' in result);
@@ -46,11 +50,11 @@ export class Health {
   }
 }
 
-async function check(model: ServedModel): Promise<{ ms: number } | { error: string }> {
+async function check(model: ServedModel, seconds: number): Promise<ModelHealth> {
   const start = performance.now();
   const done = model.use();
   const { size } = model.description.preprocess;
-  const signal = AbortSignal.timeout(checkSeconds * 1000);
+  const signal = AbortSignal.timeout(seconds * 1000);
   try {
     await Promise.all([
       model.embed('text', 'health', { signal, urgent: true }),
@@ -58,14 +62,10 @@ async function check(model: ServedModel): Promise<{ ms: number } | { error: stri
     ]);
     return { ms: Math.round(performance.now() - start) };
   } catch (error) {
-    if (error instanceof RequestError) return { error: error.message };
-    return {
-      error: signal.aborted
-        ? `No embedding within ${checkSeconds} s.`
-        : error instanceof Error
-          ? error.message
-          : String(error),
-    };
+    if (!signal.aborted) return { error: error instanceof Error ? error.message : String(error) };
+    return model.lastAnswer > start
+      ? { busy: true }
+      : { error: `No embedding within ${seconds} s.` };
   } finally {
     done();
   }

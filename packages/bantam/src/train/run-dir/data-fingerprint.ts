@@ -11,7 +11,7 @@ const mostRecords = 100_000;
 /** Image files whose sizes are compared. */
 const mostFiles = 1000;
 
-/** What a run's order of samples depends on, to notice data that changed before it resumes. */
+/** Digest of the data that a run's order of samples depends on, to notice a change before it resumes. */
 export interface DataFingerprint {
   readonly records: number;
   readonly samplesPerEpoch: number;

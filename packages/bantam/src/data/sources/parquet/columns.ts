@@ -11,7 +11,7 @@ export interface RowColumn {
   readonly leaf?: Leaf;
 }
 
-/** What the rows of a Parquet file hold. */
+/** Contents of the rows of a Parquet file. */
 export interface RowColumns {
   /** Columns of texts, numbers and lists of them. */
   readonly columns: readonly RowColumn[];
@@ -89,8 +89,8 @@ function isBytes(file: ParquetFile, leaf: Leaf): boolean {
   if (element.type !== 'BYTE_ARRAY' || !isUnmarked(element)) return false;
   for (let group = 0; group < file.metadata.row_groups.length; group++) {
     for (const { values } of file.rawValues(group, leaf)) {
-      for (let i = 0; i < values.length; i++) {
-        let value = values[i];
+      for (const listed of values) {
+        let value = listed;
         while (Array.isArray(value)) [value] = value as unknown[];
         if (value instanceof Uint8Array && value.length > 0) return !isText(value);
       }

@@ -10,6 +10,9 @@ type Metadata = ReturnType<typeof parquetMetadata>;
 type Values = NonNullable<ReturnType<typeof readPage>['data']>;
 type PageHeader = ReturnType<typeof parquetHeader>;
 
+/** The values of a page. */
+export type PageValues = ArrayLike<unknown> & Iterable<unknown>;
+
 /** A longer footer belongs to no data set. */
 const mostFooter = 2 ** 29;
 /** A page's header, first tried with so many bytes. */
@@ -92,7 +95,7 @@ export class ParquetFile {
   *rawValues(
     group: number,
     leaf: Leaf,
-  ): Generator<{ values: ArrayLike<unknown>; empty: ReadonlySet<number> }, void, undefined> {
+  ): Generator<{ values: PageValues; empty: ReadonlySet<number> }, void, undefined> {
     for (const values of this.values(group, leaf, { utf8: false })) {
       const empty = new Set<number>();
       for (let row = 0; row < values.length; row++) {
@@ -109,7 +112,7 @@ export class ParquetFile {
     group: number,
     leaf: Leaf,
     { utf8 = true }: { utf8?: boolean } = {},
-  ): Generator<ArrayLike<unknown>, void, undefined> {
+  ): Generator<PageValues, void, undefined> {
     const { codec, type } = this.chunk(group, leaf);
     const { schemaPath, element } = leaf;
     const decoder: PageDecoder = {

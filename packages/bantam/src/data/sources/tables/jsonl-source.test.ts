@@ -135,13 +135,13 @@ describe('A jsonl source', () => {
   });
 
   it('names the fields that there are', async () => {
-    const path = await write([{ picture: { url: 'a.png' }, words: 'x' }]);
+    const path = await write([{ photo: { url: 'a.png' }, words: 'x' }]);
     assert.match(
       await folder.refusal(`jsonl:${path}`),
-      /no field with a usual name for its image; .*it has picture, picture.url, words/,
+      /no field with a usual name for its image; .*it has photo, photo.url, words/,
     );
     assert.match(
-      await folder.refusal(`jsonl:${path}?image=picture.url&caption=word`),
+      await folder.refusal(`jsonl:${path}?image=photo.url&caption=word`),
       /no caption field "word" \(did you mean "words"\?\)/,
     );
     assert.match(
