@@ -42,7 +42,7 @@ export const bertSchema = group({
 /** A text tower of BERT's kind. */
 export type BertConfig = ConfigOf<typeof bertSchema>;
 
-/** What a name of transformers stands for; the rest are RoBERTa's or BERT's constants. */
+/** Sizes of a model that transformers has under a name. */
 type Sizes = Pick<
   BertConfig,
   | 'vocabSize'
