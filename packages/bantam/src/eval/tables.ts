@@ -203,7 +203,7 @@ export function formatInterval(interval: Interval | undefined, kind: MetricColum
   if (interval === undefined) return '';
   return interval
     .map((bound) => (kind === 'fraction' ? (100 * bound).toFixed(1) : String(bound)))
-    .join('–');
+    .join(interval[0] < 0 ? ' to ' : '–');
 }
 
 /**

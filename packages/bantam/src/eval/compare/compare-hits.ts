@@ -31,7 +31,7 @@ export interface HitsComparison extends McNemar, PairedDifference {
   readonly values: readonly [number, number];
   /** True if the p-value is below 0.05 and the interval of the difference excludes 0. */
   readonly differs: boolean;
-  /** Items that only the first, and that only the second model gets right: the first few. */
+  /** Items that only the first, and that only the second model gets right: a few of them. */
   readonly firstRight: readonly Disagreement[];
   readonly secondRight: readonly Disagreement[];
 }
@@ -76,8 +76,13 @@ export function compareHits(
   const paired = pairedBootstrap(differences, bootstrap);
   const [low, high] = paired.interval;
   const rate = ({ hits }: Hits): number => hits.reduce((sum, hit) => sum + hit, 0) / hits.length;
-  const shown = (chosen: readonly number[]): Disagreement[] =>
-    chosen.slice(0, examples).map((row) => disagreement(first, second, row));
+  // Evenly over the data, whose images are often in the order of their classes.
+  const shown = (chosen: readonly number[]): Disagreement[] => {
+    const count = Math.min(examples, chosen.length);
+    return Array.from({ length: count }, (_, i) =>
+      disagreement(first, second, at(chosen, Math.floor((i * chosen.length) / count))),
+    );
+  };
   return {
     dataset,
     task,

@@ -13,7 +13,7 @@ import {
   type InferencePrecision,
 } from '../load-for-inference.js';
 import { resolveProtocols } from '../protocols/protocols.js';
-import { plainTasks, probeTasks, type EvalTask } from '../tasks/result.js';
+import { plainTasks, probeTasks, type EvalTask, type EvaluationResult } from '../tasks/result.js';
 import { averagesOf } from './averages.js';
 import { suiteCsv } from './csv.js';
 import { RunFile } from './run-files.js';
@@ -83,15 +83,7 @@ export async function runSuite(
         try {
           const run = await runner.run(one, task, `${name}-${one.dataset.name}-${task}`);
           if (run.reused) reused += run.results.length;
-          const { metric, tags = [] } = one.dataset;
-          results.push(
-            ...run.results.map((result) => ({
-              ...result,
-              model: name,
-              ...(metric !== undefined && { main: metric }),
-              tags,
-            })),
-          );
+          results.push(...run.results.map((result) => entryOf(result, name, one.dataset)));
         } catch (error) {
           if (!(error instanceof BantamError)) throw error;
           refused.push({ model: name, dataset: one.dataset.name, task, reason: error.message });
@@ -117,6 +109,18 @@ export async function runSuite(
   write('results.json', `${JSON.stringify(report, null, 1)}\n`);
   write('results.csv', suiteCsv(report));
   return report;
+}
+
+/** A result as an entry of the suite, with the published chance level of its main metric. */
+function entryOf(
+  result: EvaluationResult,
+  model: string,
+  { metric, chance, tags = [] }: SuiteDataset,
+): SuiteEntry {
+  const entry = { ...result, model, tags };
+  if (metric === undefined) return entry;
+  if (chance === undefined || !(metric in result.metrics)) return { ...entry, main: metric };
+  return { ...entry, main: metric, chance: { ...result.chance, [metric]: chance } };
 }
 
 interface RunnerSettings {

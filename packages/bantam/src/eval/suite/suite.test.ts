@@ -35,7 +35,7 @@ before(async () => {
     tasks: ['zero-shot', 'linear-probe', 'few-shot', 'knn'],
     probe: { shots: [1, 2], neighbours: [3] },
     datasets: [
-      { name: 'plain', data: 'folder:{root}/plain', tags: ['domain'] },
+      { name: 'plain', data: 'folder:{root}/plain', tags: ['domain'], metric: 'acc1', chance: 0.4 },
       {
         name: 'shifted',
         data: 'folder:{root}/shifted',
@@ -109,6 +109,8 @@ describe('runSuite', () => {
     const [all, domain] = report.averages;
     assert.deepEqual([all?.name, all?.measured, all?.of], ['all', 2, 3]);
     assert.deepEqual([domain?.name, domain?.measured, domain?.of], ['domain', 1, 1]);
+    assert.deepEqual([own[0]?.chance.acc1, own[0]?.main], [0.4, 'acc1']);
+    assert.equal(own[1]?.chance.lp_acc1, 1 / 3);
     assert.equal(report.reused, 0);
   });
 
