@@ -36,7 +36,8 @@ export {
 } from './sources/emoji/store.js';
 export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
 export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
-export { evalTransform, type Geometry } from './images/eval-transform.js';
+export { evalTransform } from './images/eval-transform.js';
+export type { Geometry } from './images/eval-geometry.js';
 export {
   inspectSource,
   type InspectOptions,

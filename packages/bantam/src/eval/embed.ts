@@ -49,6 +49,8 @@ export async function embedSource(
   options: EmbedSourceOptions = {},
 ): Promise<Embeddings> {
   const { captions: which = 'first', onProgress } = options;
+  // Texts come last: a model that cannot encode them is refused before its work.
+  if (hasCaptions(source)) requireTokenizer(loaded);
   const images = await embedAllImages(loaded, source, options);
   const rowOf = new Map<string, number>();
   const captionsOf = Array.from(images.records, (index) => {
@@ -66,6 +68,22 @@ export async function embedSource(
     onProgress: (done, total) => onProgress?.({ stage: 'texts', done, total }),
   });
   return { ...images, captions, text, captionsOf };
+}
+
+/** Records that {@link hasCaptions} looks at. */
+const LOOKED_AT = 1000;
+
+/** True if one of the first records has a caption. */
+function hasCaptions(source: Source): boolean {
+  const count = Math.min(source.size, LOOKED_AT);
+  return Array.from({ length: count }, (_, index) => source.record(index)).some(
+    ({ captions }) => captions.length > 0,
+  );
+}
+
+/** @throws BantamError if the model has no tokenizer: reading it does. */
+function requireTokenizer({ tokenizer }: LoadedModel): unknown {
+  return tokenizer;
 }
 
 /** Frees the features. */

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BantamError } from '../base/errors.js';
 import { fixture } from '../test-support/text-fixture.js';
-import { loadTokenizer } from './hub-tokenizer.js';
+import { loadTokenizer } from './file-tokenizer.js';
 
 const directoryOf = (kind: string): string =>
   fileURLToPath(new URL(`../../fixtures/text/kinds/${kind}`, import.meta.url));
