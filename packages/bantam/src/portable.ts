@@ -7,7 +7,7 @@ export { BantamError } from './base/errors.js';
 export { evalGeometry, type Geometry } from './data/images/eval-geometry.js';
 export type { Pixels } from './data/images/pixels.js';
 export { resampleWindow } from './data/images/resample-window.js';
-export { fillTemplate, resolveTemplates } from './eval/templates.js';
+export { chooseTemplates, fillTemplate } from './eval/protocols/templates.js';
 export type { Preprocess } from './models/preprocess.js';
 export { HubTokenizer } from './text/hub-tokenizer.js';
 export { parseTokenizerFiles } from './text/tokenizer-json.js';

@@ -1,4 +1,4 @@
-import { at, BantamError, fillTemplate, resolveTemplates } from 'bantam/portable';
+import { at, BantamError, chooseTemplates, fillTemplate } from 'bantam/portable';
 import type { Logits } from './types.js';
 import { direction, dot } from './vectors.js';
 
@@ -24,7 +24,7 @@ export async function labelVectors(
   templates: string | readonly string[],
 ): Promise<Float32Array[]> {
   if (labels.length === 0) throw new BantamError('Give at least one label.');
-  const prompts = resolveTemplates(templates);
+  const prompts = chooseTemplates(templates);
   const texts = labels.flatMap((label) => prompts.map((prompt) => fillTemplate(prompt, label)));
   const features = await encode(texts);
   return labels.map((_, row) =>

@@ -62,7 +62,7 @@ export type { ImageLocation } from './images/location.js';
 export { describeNote, NoteBook, type SourceNote } from './sources/notes.js';
 export type { Box, Pixels } from './images/pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
-export { CounterRng, type RngKey } from './counter-rng.js';
+export { CounterRng, hashText, type RngKey } from './counter-rng.js';
 export {
   replayBatches,
   replayCaptions,

@@ -16,7 +16,6 @@ export {
 export { taskScores, type Encoder, type TaskScores } from './check/evaluate-onnx.js';
 export { OnnxEncoder, unitRows } from './check/onnx-encoder.js';
 export {
-  modelHash,
   type ExportedFiles,
   type ExportManifest,
   type GraphNames,

@@ -109,7 +109,7 @@ export class SearchIndex {
     return this.#graph !== undefined;
   }
 
-  /** What the index knows of a hit: its key, caption, label and metadata. */
+  /** The record of a hit: its key, caption, label and metadata. */
   record(row: number): IndexRecord {
     return this.#store.record(row);
   }

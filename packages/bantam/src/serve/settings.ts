@@ -21,7 +21,7 @@ export const batchSchema = group({
   size: setting(count(), 32, 'Most images or texts in a batch.'),
   waitMs: setting(
     atLeast(0),
-    5,
+    2,
     'Longest wait of an item for others, in milliseconds, while the model is idle. While it computes, items gather anyway.',
   ),
 });

@@ -2,7 +2,13 @@ import type { Preprocess } from '../../models/preprocess.js';
 import type { Box } from './pixels.js';
 
 /** The members of a {@link Preprocess} that decide about geometry. */
-export type Geometry = Pick<Preprocess, 'size' | 'interpolation' | 'antialias' | 'resizeMode'>;
+export interface Geometry extends Pick<
+  Preprocess,
+  'size' | 'interpolation' | 'antialias' | 'resizeMode'
+> {
+  /** Resizes to size / cropFraction before the centre crop; 1 by default. */
+  readonly cropFraction?: number;
+}
 
 /** A resize of the whole image, and the part of the result that is kept. */
 export interface ResizeAndCrop {
@@ -17,13 +23,14 @@ export interface ResizeAndCrop {
  */
 export function evalGeometry(
   image: { readonly width: number; readonly height: number },
-  { size, resizeMode }: Pick<Geometry, 'size' | 'resizeMode'>,
+  { size, resizeMode, cropFraction = 1 }: Pick<Geometry, 'size' | 'resizeMode' | 'cropFraction'>,
 ): ResizeAndCrop {
-  let width = size;
-  let height = size;
+  const resized = Math.trunc(size / cropFraction);
+  let width = resized;
+  let height = resized;
   if (resizeMode === 'shortest') {
     const longest = Math.trunc(
-      (size * Math.max(image.width, image.height)) / Math.min(image.width, image.height),
+      (resized * Math.max(image.width, image.height)) / Math.min(image.width, image.height),
     );
     if (image.width <= image.height) height = longest;
     else width = longest;

@@ -129,8 +129,10 @@ export function resolveSpec(text: string, folder: string): string {
   const from = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
   if (text.startsWith('mix:{')) {
     const parsed: unknown = JSON.parse(text.slice(4));
-    const sources = isObject(parsed) && Array.isArray(parsed.sources) ? parsed.sources : [];
-    const resolved = (sources as MixPart[]).map((part) => {
+    const sources = isObject(parsed) ? parsed.sources : parsed;
+    const parts = Array.isArray(sources) ? (sources as (string | MixPart)[]) : [];
+    const resolved = parts.map((given) => {
+      const part = typeof given === 'string' ? { data: given } : given;
       const data = typeof part.data === 'string' ? part.data : formatSpec(part.data);
       return { ...part, data: resolveSpec(data, folder) };
     });
@@ -153,8 +155,9 @@ export function resolveSpec(text: string, folder: string): string {
 /** A specification limited to a subset as well. */
 export function withSubset(text: string, file: string): string {
   if (text.startsWith('mix:{')) {
-    const { sources } = JSON.parse(text.slice(4)) as MixDescription;
-    return formatSpec({ type: 'mix', sources, subset: [...parseSpec(text).subsets, file] });
+    const mix: unknown = JSON.parse(text.slice(4));
+    const subset = [...parseSpec(text).subsets, file];
+    return `mix:${JSON.stringify({ ...(isObject(mix) ? mix : { sources: mix }), subset })}`;
   }
   const { path } = parseSpec(text);
   const isQueried = text.includes('?', text.indexOf(':') + 1 + path.length);

@@ -76,6 +76,18 @@ describe('a subset of a mix', () => {
     assert.equal(visits.filter((index) => index < 2).length, 20);
   });
 
+  it('takes a mix whose sources are texts', async () => {
+    const texts = `mix:${JSON.stringify({ sources: [`csv:${at('a.csv')}`, `csv:${at('b.csv')}`] })}`;
+    await writeFile(at('texts.txt'), '1/3.png\n2/4.png\n');
+    const limited = await openSource(withSubset(texts, at('texts.txt')));
+    assert.deepEqual(keys(limited), ['1/3.png', '2/4.png']);
+    const relative = 'mix:{"sources":["csv:a.csv"],"subset":"s.txt"}';
+    assert.equal(
+      resolveSpec(relative, '/d'),
+      'mix:{"sources":[{"data":"csv:/d/a.csv"}],"subset":["/d/s.txt"]}',
+    );
+  });
+
   it('leaves out a source without chosen records', async () => {
     await writeFile(at('only-b.txt'), 'b/4.png\nb/5.png\n');
     const limited = await openSource(withSubset(mix(), at('only-b.txt')));
