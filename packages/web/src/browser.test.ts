@@ -153,27 +153,56 @@ describe('WebClip', { skip: withoutChromium }, () => {
     'two  YELLOW caf\u00c3\u00a9s &amp; a dog \u{1f436}',
   ];
 
-  it('gives the features of Bantam for photographs and texts', async () => {
-    const server = await serveLibrary({
-      html: libraryHtml,
-      folders: { model: join(out, 'model'), photographs: fileURLToPath(photographs) },
-    });
-    const { page, foreign, errors } = await openPage(browser, server.url);
-    await page.waitForFunction('globalThis.bantam !== undefined');
-    const found = await page.evaluate(
-      async ({ names, texts }) => {
-        const { bantam } = globalThis as unknown as LibraryWindow;
-        const clip = await bantam.WebClip.load('model', { dtype: 'fp32', wasmPaths: '/ort/' });
-        const files = await Promise.all(
-          names.map(async (name) => (await fetch(`photographs/${name}`)).blob()),
+  for (const backend of ['wasm', 'webgpu'] as const) {
+    it(`gives the features of Bantam for photographs and texts, on ${backend}`, async (test) => {
+      // Without a GPU Chromium computes WebGPU by SwiftShader, if it is told to.
+      const software = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+      const own = await openChromium([...software, '--enable-features=Vulkan']);
+      const server = await serveLibrary({
+        html: libraryHtml,
+        folders: { model: join(out, 'model'), photographs: fileURLToPath(photographs) },
+      });
+      try {
+        const { page, foreign, errors } = await openPage(own, server.url);
+        await page.waitForFunction('globalThis.bantam !== undefined');
+        const hasGpu = await page.evaluate(
+          async () => 'gpu' in navigator && (await navigator.gpu.requestAdapter()) !== null,
         );
-        const images = await clip.embedImages(files);
-        const captions = await clip.embedTexts(texts);
-        await clip.dispose();
-        return { images: images.map((row) => [...row]), texts: captions.map((row) => [...row]) };
-      },
-      { names, texts },
-    );
+        if (backend === 'webgpu' && !hasGpu) {
+          test.skip('this Chromium has no WebGPU');
+          return;
+        }
+        const found = await page.evaluate(
+          async ({ names, texts, backend }) => {
+            const { bantam } = globalThis as unknown as LibraryWindow;
+            const options = { dtype: 'fp32', wasmPaths: '/ort/', backend } as const;
+            const clip = await bantam.WebClip.load('model', options);
+            const files = await Promise.all(
+              names.map(async (name) => (await fetch(`photographs/${name}`)).blob()),
+            );
+            const images = await clip.embedImages(files);
+            const captions = await clip.embedTexts(texts);
+            const used = clip.runtime.backend;
+            await clip.dispose();
+            const rows = (list: Float32Array[]) => list.map((row) => [...row]);
+            return { used, images: rows(images), texts: rows(captions) };
+          },
+          { names, texts, backend },
+        );
+        const wanted = await bantamFeatures();
+        assert.equal(found.used, backend);
+        assert.ok(largestGap(found.images, wanted.images) < 1e-4);
+        assert.ok(largestGap(found.texts, wanted.texts) < 1e-4);
+        assert.deepEqual({ foreign, errors }, { foreign: [], errors: [] });
+      } finally {
+        await own.close();
+        await server.close();
+      }
+    });
+  }
+
+  /** Features of the same photographs and texts by Bantam itself. */
+  async function bantamFeatures(): Promise<{ images: Float32Array; texts: Float32Array }> {
     const { loaded } = await loadForInference(made.model);
     const pixels = await Promise.all(
       names.map(async (name) => {
@@ -187,11 +216,8 @@ describe('WebClip', { skip: withoutChromium }, () => {
       shape: [names.length, size, size, 3],
     });
     using features = await encodeTexts(loaded, texts);
-    assert.ok(largestGap(found.images, images) < 1e-4);
-    assert.ok(largestGap(found.texts, features.toTypedArray() as Float32Array) < 1e-4);
-    assert.deepEqual({ foreign, errors }, { foreign: [], errors: [] });
-    await server.close();
-  });
+    return { images, texts: features.toTypedArray() as Float32Array };
+  }
 });
 
 describe("the README's example", { skip: withoutChromium }, () => {

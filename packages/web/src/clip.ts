@@ -173,6 +173,8 @@ export class WebClip {
     return runtime.ort.InferenceSession.create(bytes, {
       executionProviders: runtime.backend === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm'],
       externalData,
+      // Warnings about operators that run on the CPU are of no use to a page's visitors.
+      logSeverityLevel: 3,
     });
   }
 }

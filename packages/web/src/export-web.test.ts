@@ -117,6 +117,13 @@ describe('bantam export --to web', () => {
       exportWeb(join(out, 'model'), target, { precisions: ['fp16'] }),
       /no graphs in fp16, only in fp32, q8/,
     );
+    const others = join(folder, 'others.safetensors');
+    const known = { ...metadata, modelHash: 'another', model: 'elsewhere' };
+    saveSafetensors(others, new Map([['image', image]]), { metadata: known });
+    await assert.rejects(
+      exportWeb(made.model, target, { index: others, check: false }),
+      /others\.safetensors was embedded with another model \(elsewhere\)/,
+    );
     await assert.rejects(exportWeb(made.model, out, {}), /exists already/);
     assert.equal(existsSync(target), false);
   });

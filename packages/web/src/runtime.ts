@@ -12,12 +12,22 @@ export interface OpenRuntime extends RuntimeInfo {
 
 const mostThreads = 8;
 
-/** Features of the browser's adapter for WebGPU; undefined if there is none. */
-async function gpuFeatures(): Promise<ReadonlySet<string> | undefined> {
+/** A GPU of the browser. */
+interface Gpu {
+  readonly half: boolean;
+  /** It is computed by the CPU, and slower than WebAssembly. */
+  readonly software: boolean;
+}
+
+/** The browser's adapter for WebGPU; undefined if there is none. */
+async function findGpu(): Promise<Gpu | undefined> {
   // Not there in every browser, nor in pages without a secure context, whatever the types say.
   if (!('gpu' in navigator)) return undefined;
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
-  return adapter?.features;
+  if (adapter === null) return undefined;
+  const { features, info } = adapter;
+  const software = info.isFallbackAdapter || /swiftshader|llvmpipe/i.test(info.architecture);
+  return { half: features.has('shader-f16'), software };
 }
 
 /** Loads ONNX Runtime for the best backend of the browser, or for the one that is asked for. */
@@ -26,8 +36,8 @@ export async function openRuntime({
   threads,
   wasmPaths,
 }: RuntimeOptions = {}): Promise<OpenRuntime> {
-  const features = backend === 'wasm' ? undefined : await gpuFeatures();
-  const automatic = features === undefined ? 'wasm' : 'webgpu';
+  const gpu = backend === 'wasm' ? undefined : await findGpu();
+  const automatic = gpu === undefined || gpu.software ? 'wasm' : 'webgpu';
   const chosen = backend === 'auto' ? automatic : backend;
   const ort: Runtime =
     chosen === 'webgpu'
@@ -43,6 +53,6 @@ export async function openRuntime({
     backend: chosen,
     threads: used,
     isolated,
-    half: features?.has('shader-f16') === true,
+    half: gpu?.half === true,
   };
 }

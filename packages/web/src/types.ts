@@ -53,7 +53,7 @@ export type ModelDtype = 'fp32' | 'fp16' | 'q8';
 export type Backend = 'wasm' | 'webgpu';
 
 export interface RuntimeOptions {
-  /** `auto`, the default: WebGPU where the browser has it, else WebAssembly. */
+  /** `auto`, the default: WebGPU if the browser has it on a real GPU, else WebAssembly. */
   readonly backend?: Backend | 'auto';
   /**
    * Threads of WebAssembly. By default as many as the computer has cores, at most 8; one where the

@@ -96,5 +96,5 @@ export async function makeUntrainedModel(folder: string): Promise<ColorModel> {
   const directory = join(folder, 'model');
   const preprocess = preprocessFor(sized.vision.imageSize);
   await saveModel(directory, { config: sized, model, tokenizer, preprocess });
-  return embedImages(folder, directory, data);
+  return await embedImages(folder, directory, data);
 }

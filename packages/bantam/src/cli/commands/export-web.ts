@@ -16,7 +16,10 @@ export interface WebFlags {
 /** Adds the options of `bantam export --to web`. */
 export function addWebOptions(command: Command): void {
   command
-    .option('--index <file.safetensors>', 'web: images to search, written by bantam embed')
+    .option(
+      '--index <path>',
+      'web: images to search: folder of bantam index, or file of bantam embed',
+    )
     .option(
       '--images <dir>',
       "web: folder of the index's images (default: where they were embedded)",

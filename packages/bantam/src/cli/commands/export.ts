@@ -58,7 +58,7 @@ export function addExport(program: Command): void {
   examples(command, [
     'bantam export runs/first/model --to onnx --out first-onnx',
     'bantam export runs/first/model --to onnx --out first-onnx --precision q8 --data folder:photos',
-    'bantam export runs/first/model --to web --out page --index photos.safetensors',
+    'bantam export runs/first/model --to web --out page --index photos-index',
   ]);
   action(command, async (flags: ExportFlags, source: string) => {
     const { to, precision, out, data, check, force, merges } = flags;

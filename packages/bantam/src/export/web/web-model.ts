@@ -80,9 +80,9 @@ async function dropJoint(folder: string): Promise<WebManifest> {
   const manifest = (await readJson(path, 'model')) as ExportManifest;
   const { image, text } = manifest.graphs;
   const precisions: Record<string, unknown> = {};
-  for (const [name, exported] of Object.entries(manifest.precisions)) {
+  for (const [name, exported] of Object.entries<WebFiles>(manifest.precisions)) {
     // A page's model, which may be exported again, has no such graph.
-    const { both, bytes, ...files }: WebFiles = exported;
+    const { both, bytes, ...files } = exported;
     if (both !== undefined) {
       for (const file of [both, `${both}_data`]) await rm(join(folder, file), { force: true });
     }
