@@ -61,9 +61,10 @@ const indexRule = {
  */
 const indexingExempt = [
   'packages/bantam/src/data/augment/{affine,blur,color,operations,tone}.ts',
-  'packages/bantam/src/data/images/decode.ts',
+  'packages/bantam/src/data/images/{decode,resample-window}.ts',
+  'packages/web/src/{decode,image-index,prepare,vectors}.ts',
   'packages/bantam/src/data/sources/shards/tar.ts',
-  'packages/bantam/src/eval/ranks.ts',
+  'packages/bantam/src/eval/{metrics/ranks,probes/lbfgs}.ts',
   'packages/bantam/src/losses/assignment.ts',
   'packages/bantam/{src,test}/**/*.test.ts',
   'packages/torch/install/*.test.js',

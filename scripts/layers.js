@@ -25,7 +25,7 @@ export const layers = [
     folder: 'search',
     holds: 'collections of vectors on disk, exact and approximate search, queries, duplicates',
   },
-  { folder: 'export', holds: 'models as graphs of ONNX' },
+  { folder: 'export', holds: 'models as graphs of ONNX, and web pages of them' },
   { folder: 'captioning', holds: 'captions written by models' },
   {
     folder: 'scoring',

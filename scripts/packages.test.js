@@ -56,16 +56,21 @@ describe('the packages, packed and installed in an empty project', () => {
   const project = mkdtempSync(join(tmpdir(), 'bantam-project-'));
   const modules = join(project, 'node_modules');
   const torch = join(modules, '@bantam', 'torch');
+  const web = join(modules, '@bantam', 'web');
+  /** Packages that are linked, as a copy of their WebAssembly would take long. */
+  const large = new Set(['onnxruntime-web']);
 
   before(() => {
     for (const [source, folder] of [
       ['bantam', join(modules, 'bantam')],
       ['torch', torch],
+      ['web', web],
     ]) {
       packInto(join(root, 'packages', source), folder);
       const { dependencies } = readJson(join(folder, 'package.json'));
       for (const name of Object.keys(dependencies)) {
-        if (name !== '@bantam/torch') copyPackage(name, modules);
+        if (large.has(name)) symlinkSync(join(root, 'node_modules', name), join(modules, name));
+        else if (name !== '@bantam/torch') copyPackage(name, modules);
       }
     }
     writeFileSync(join(project, 'package.json'), '{ "type": "module" }\n');
@@ -96,7 +101,7 @@ describe('the packages, packed and installed in an empty project', () => {
       const [, example = ''] =
         /```ts\n(.*?)```/s.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? [];
       assert.match(example, /from 'bantam'/);
-      const imports = ['bantam', '@bantam/torch'].flatMap((name) =>
+      const imports = ['bantam', '@bantam/torch', '@bantam/web'].flatMap((name) =>
         Object.keys(readJson(join(modules, name, 'package.json')).exports)
           .filter((entry) => !entry.endsWith('.json'))
           .map((entry) => join(name, entry)),
@@ -114,6 +119,35 @@ describe('the packages, packed and installed in an empty project', () => {
       assert.deepEqual(result, { code: 0, stdout: '', stderr: '' });
     });
   }
+
+  it('have a browser library that needs neither Bantam nor Node', async () => {
+    const compiler = join(root, 'node_modules/typescript/bin/tsc');
+    writeFileSync(join(project, 'web.ts'), `export * from '@bantam/web';\n`);
+    const options = ['--strict', '--module', 'nodenext', '--target', 'es2022'];
+    const { code, stdout } = await node([compiler, ...options, '--listFilesOnly', 'web.ts']);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /@bantam\/web\/dist\/index\.d\.ts/);
+    assert.doesNotMatch(stdout, /node_modules\/(bantam|@bantam\/torch|@types)\//);
+    const library = readFileSync(join(web, 'build/library/index.js'), 'utf8');
+    const imports = [...library.matchAll(/(?:from |import\()"([^".]+)"/g)].map(([, name]) => name);
+    assert.deepEqual([...new Set(imports)].sort(), [
+      'onnxruntime-web/wasm',
+      'onnxruntime-web/webgpu',
+    ]);
+  });
+
+  it('have the page that bantam export --to web copies', async () => {
+    const script = `
+      const { existsSync, readdirSync } = await import('node:fs');
+      const { pageFolder, runtimeFiles } = await import('@bantam/web/page');
+      console.log(JSON.stringify([readdirSync(pageFolder), runtimeFiles.every(existsSync)]));`;
+    const { stdout, stderr } = await node(['--input-type=module', '-e', script]);
+    const [files, complete] = JSON.parse(stdout === '' ? assert.fail(stderr) : stdout);
+    for (const file of ['index.html', 'page.css', 'page.js', 'worker.js']) {
+      assert.ok(files.includes(file), file);
+    }
+    assert.equal(complete, true);
+  });
 
   it('name "npx bantam setup" where no install script ran', async () => {
     const bantam = join(modules, 'bantam', 'bin', 'bantam.js');

@@ -20,6 +20,7 @@ const FOLDERS = [
   { compiled: 'packages/create-bantam', source: 'packages/create-bantam' },
   { compiled: 'packages/bantam/dist', source: 'packages/bantam/src' },
   { compiled: 'packages/bantam/dist-test', source: 'packages/bantam/test' },
+  { compiled: 'packages/web/dist', source: 'packages/web/src' },
   { compiled: 'bench/dist', source: 'bench/src' },
 ];
 

@@ -93,15 +93,7 @@ export {
   type InferenceModel,
 } from './eval/index.js';
 
-export {
-  buildIndex,
-  embedToFile,
-  openIndex,
-  search,
-  SearchIndex,
-  type Hit,
-  type Query,
-} from './search/index.js';
+export { buildIndex, embedToFile, openIndex, search } from './search/index.js';
 
 // Export
 export { exportOnnx } from './export/index.js';

@@ -133,8 +133,8 @@ describe('bantam search', () => {
     const like = await find('--like', 'shapes/blue bar/2.png@0.5', '--top', '1');
     assert.equal(like[0]?.key, 'shapes/blue bar/2.png');
     const mean = (results: Found['results'], name: string): number => {
-      const places = results.flatMap(({ key }, place) => (key.includes(name) ? [place] : []));
-      return places.reduce((sum, place) => sum + place, 0) / places.length;
+      const positions = results.flatMap(({ key }, place) => (key.includes(name) ? [place] : []));
+      return positions.reduce((sum, place) => sum + place, 0) / positions.length;
     };
     const avoided = await find(
       'a red circle',

@@ -119,7 +119,13 @@ const page = `<!doctype html>
     }));
   }
   const [words, photo] = document.querySelectorAll('input');
-  document.querySelector('form').onsubmit = (event) => { event.preventDefault(); find(words.value); };
+  document.querySelector('form').onsubmit = (event) => {
+    event.preventDefault();
+    history.replaceState(null, '', '?q=' + encodeURIComponent(words.value));
+    find(words.value);
+  };
+  words.value = new URLSearchParams(location.search).get('q') ?? '';
+  if (words.value !== '') find(words.value);
   photo.onchange = () => {
     const reader = new FileReader();
     reader.onload = () => find({ image: reader.result });

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import type { GlobalOptions } from './command.js';
+import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addDuplicates } from './commands/duplicates.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     addModels,
     addTrain,
     addEval,
+    addCompare,
     addEmbed,
     addIndex,
     addSearch,

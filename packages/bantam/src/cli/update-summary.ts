@@ -3,7 +3,7 @@ import type { GrowSummary } from '../search/index.js';
 /** Most broken images that are named. */
 const mostNamed = 20;
 
-/** What an update of vectors did, and the images that could not be read. */
+/** Lines about an update of vectors, and about the images that could not be read. */
 export function describeUpdate(summary: GrowSummary): string {
   const { added, changed, relabelled, unchanged, dropped, duplicates, quarantined } = summary;
   const counts = [

@@ -45,6 +45,11 @@ export function atLeastZero(text: string): number {
   return value;
 }
 
+/** Reads an option's value as numbers above 0 with commas: `1,5,10`. */
+export function numberList(text: string): readonly number[] {
+  return text.split(',').map(positiveInteger);
+}
+
 /** Reads an option's value as any number. */
 export function finiteNumber(text: string): number {
   const value = Number(text);

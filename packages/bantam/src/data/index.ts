@@ -36,7 +36,8 @@ export {
 } from './sources/emoji/store.js';
 export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
 export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
-export { evalTransform, type Geometry } from './images/eval-transform.js';
+export { evalTransform } from './images/eval-transform.js';
+export type { Geometry } from './images/eval-geometry.js';
 export {
   inspectSource,
   type InspectOptions,
@@ -61,7 +62,7 @@ export type { ImageLocation } from './images/location.js';
 export { describeNote, NoteBook, type SourceNote } from './sources/notes.js';
 export type { Box, Pixels } from './images/pixels.js';
 export { Quarantine, type QuarantinedSample, type QuarantineOptions } from './loader/quarantine.js';
-export { CounterRng, type RngKey } from './counter-rng.js';
+export { CounterRng, hashText, type RngKey } from './counter-rng.js';
 export {
   replayBatches,
   replayCaptions,

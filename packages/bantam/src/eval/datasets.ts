@@ -1,4 +1,5 @@
 import { emojiEvaluations, emojiStyles } from '../data/index.js';
+import type { ImageNetSet } from './protocols/imagenet.js';
 
 /** A data set to evaluate on. */
 export interface EvalDataset {
@@ -8,6 +9,16 @@ export interface EvalDataset {
   readonly spec: string;
   /** How it relates to what models are trained on, where that is known. */
   readonly kind?: DatasetKind;
+  /** Probes: specification of the training images; absent: a split of the data themselves. */
+  readonly train?: string;
+  /** Probes: specification of the validation images; absent: a part of the training images. */
+  readonly validation?: string;
+  /** ImageNet's classes to choose among; absent: by the labels, see `imagenetLabels`. */
+  readonly classes?: ImageNetSet;
+  /** Fields of the records' metadata to group accuracies by, such as `region`. */
+  readonly groups?: readonly string[];
+  /** WinoGAViL: file of cues, candidates and associations. */
+  readonly associations?: string;
 }
 
 export type DatasetKind = 'in-distribution' | 'held-out classes' | 'out-of-distribution';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { liveTensors, narrow, type Tensor } from '@bantam/torch';
+import { BantamError } from '../base/errors.js';
 import { openSource, type Source } from '../data/index.js';
 import { disposeEmbeddings, embedSource } from './embed.js';
 import { encodeTexts } from './encode.js';
@@ -88,6 +89,21 @@ describe('encodeTexts', () => {
 });
 
 describe('embedSource', () => {
+  it('refuses a model without a tokenizer before images are embedded', async () => {
+    const wordless = {
+      ...loaded,
+      get tokenizer(): never {
+        throw new BantamError('no tokenizer');
+      },
+    };
+    const seen: string[] = [];
+    const onProgress = ({ stage }: { stage: string }) => void seen.push(stage);
+    await assert.rejects(embedSource(wordless, source, { onProgress }), {
+      message: 'no tokenizer',
+    });
+    assert.deepEqual(seen, []);
+  });
+
   it('has a row for each image that can be read, in the order of the source', async () => {
     const whole = await embedSource(loaded, source);
     assert.deepEqual(whole.keys, ['cat/0.png', 'cat/2.png', 'sea_horse/0.png', 'sea_horse/1.png']);

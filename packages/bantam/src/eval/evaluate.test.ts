@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { liveTensors } from '@bantam/torch';
 import { evalDatasets } from './datasets.js';
-import { evaluate, type EvaluationResult } from './evaluate.js';
+import { evaluate } from './evaluate.js';
+import type { EvaluationResult } from './tasks/result.js';
 import { formatTable, metricTables } from './tables.js';
 import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 

@@ -1,6 +1,6 @@
-/** Evaluation: zero-shot classification, retrieval, embedding. */
-export { confusions, type Confusion, type ConfusionsInput } from './confusions.js';
-export { retrievalChance, type RetrievalChance } from './chance.js';
+/** Evaluation: zero-shot classification, retrieval, probes, suites, embedding. */
+export { confusions, type Confusion, type ConfusionsInput } from './metrics/confusions.js';
+export { retrievalChance, type RetrievalChance } from './metrics/chance.js';
 export { evalDatasets, type DatasetKind, type EvalDataset } from './datasets.js';
 export {
   disposeEmbeddings,
@@ -19,14 +19,94 @@ export {
   type EncodePixelsInput,
   type EncodeTextsOptions,
 } from './encode.js';
+export { evaluate, type EvaluateOptions } from './evaluate.js';
+export { evalTasks, type EvalTask, type EvaluationResult } from './tasks/result.js';
+export type { EmbeddedDataset, Hits } from './tasks/dataset-context.js';
+export type { ProbeFacts, ProbeOptions } from './tasks/probe-facts.js';
 export {
-  evalTasks,
-  evaluate,
-  type EmbeddedDataset,
-  type EvalTask,
-  type EvaluateOptions,
-  type EvaluationResult,
-} from './evaluate.js';
+  FeatureStore,
+  type FeatureStoreOptions,
+  type StoredEmbeddings,
+} from './features/feature-store.js';
+export {
+  wilson,
+  clusteredWilson,
+  meanInterval,
+  medianInterval,
+  type Cluster,
+  type Interval,
+} from './statistics/intervals.js';
+export {
+  mcnemar,
+  pairedBootstrap,
+  type BootstrapOptions,
+  type McNemar,
+  type PairedDifference,
+} from './statistics/paired-tests.js';
+export {
+  effectiveRobustness,
+  robustnessLine,
+  type RobustnessLine,
+  type RobustnessPoint,
+} from './statistics/effective-robustness.js';
+export {
+  calibration,
+  type Calibration,
+  type CalibrationInput,
+  type ReliabilityBin,
+} from './metrics/calibration.js';
+export {
+  classReports,
+  macroF1,
+  type ClassReport,
+  type ClassReportInput,
+  type ClassScore,
+} from './metrics/classification.js';
+export { groupScores, type GroupScores } from './metrics/groups.js';
+export {
+  associationScores,
+  cuePrompt,
+  type Association,
+  type AssociationsInput,
+} from './metrics/associations.js';
+export {
+  fewShot,
+  fewShotMethods,
+  type FewShotInput,
+  type FewShotMethod,
+  type FewShotScore,
+} from './probes/few-shot.js';
+export {
+  nearestNeighbours,
+  type NearestNeighboursInput,
+  type NearestNeighboursScore,
+} from './probes/knn.js';
+export {
+  linearProbe,
+  type LinearProbe,
+  type LinearProbeInput,
+  type TriedC,
+} from './probes/linear-probe.js';
+export type { LogisticModel } from './probes/logistic.js';
+export { probeLayers, splitByKey, type ProbeLayer, type ProbeSet } from './probes/probe-set.js';
+export {
+  imagenetClasses,
+  imagenetLabels,
+  imagenetSets,
+  parseImageNetSet,
+  type ImageNetClass,
+  type ImageNetSet,
+} from './protocols/imagenet.js';
+export {
+  canonicalText,
+  resolveProtocols,
+  retrievalProtocols,
+  zeroShotProtocols,
+  type Protocols,
+  type RetrievalProtocolName,
+  type ZeroShotProtocol,
+  type ZeroShotProtocolName,
+} from './protocols/protocols.js';
 export {
   loadForInference,
   type InferenceModel,
@@ -38,12 +118,14 @@ export {
   type AnsweredQuery,
   type QueryHitsOptions,
   type QueryRank,
-} from './query-hits.js';
-export type { Scores } from './scores.js';
-export { rankPositives, type RankOptions, type Ranks } from './ranks.js';
-export { retrieval, type RetrievalInput } from './retrieval.js';
+} from './metrics/query-hits.js';
+export type { Scores } from './metrics/scores.js';
+export { rankPositives, type RankOptions, type Ranks } from './metrics/ranks.js';
+export { retrieval, type RetrievalInput } from './metrics/retrieval.js';
 export {
+  formatInterval,
   formatMetric,
+  formatMetricTable,
   formatTable,
   metricTables,
   type MetricCell,
@@ -57,16 +139,16 @@ export {
   genericTemplates,
   imagenetSimpleTemplates,
   imagenetTemplates,
-  resolveTemplates,
   templateLists,
   type TemplateList,
-} from './templates.js';
+} from './protocols/templates.js';
+export { resolveTemplates } from './protocols/label-data.js';
 export {
   classifierWeights,
   zeroShot,
   type ZeroShotInput,
   type ZeroShotResult,
-} from './zero-shot.js';
+} from './metrics/zero-shot.js';
 export {
   openValidator,
   taskMetrics,
@@ -74,3 +156,28 @@ export {
   type OpenValidator,
   type Validator,
 } from './validator.js';
+export { builtInSuites, type BuiltInSuite } from './suite/built-in.js';
+export { mainScore } from './suite/averages.js';
+export { suiteCsv } from './suite/csv.js';
+export { runSuite, type RunSuiteOptions } from './suite/run-suite.js';
+export type {
+  MissingDataset,
+  RefusedTask,
+  SuiteAverage,
+  SuiteEntry,
+  SuiteModel,
+  SuiteReport,
+} from './suite/suite-result.js';
+export type { Suite, SuiteDataset } from './suite/suite-schema.js';
+export { openSuite, type OpenedSuite, type OpenSuiteOptions } from './suite/suite.js';
+export { formatSuite } from './suite/format.js';
+export {
+  compareHits,
+  type CompareHitsOptions,
+  type Disagreement,
+  type HitsComparison,
+} from './compare/compare-hits.js';
+export { answersOf, compareAnswers } from './compare/compare-models.js';
+export { formatComparisons, verdictOf } from './compare/format.js';
+export { readAnswers, writeAnswers, type AnswersFile } from './compare/hits-file.js';
+export { hashModelFiles } from './features/fingerprint.js';

@@ -2,7 +2,8 @@ import { at } from '../base/at.js';
 import { didYouMean } from '../base/did-you-mean.js';
 import { BantamError } from '../base/errors.js';
 import type { LabelSet, Prompts } from '../data/index.js';
-import { fillTemplate, resolveTemplates } from './templates.js';
+import { resolveTemplates } from './protocols/label-data.js';
+import { fillTemplate } from './protocols/templates.js';
 
 /** Class names that are written in different ways are compared without case and separators. */
 function plainName(name: string): string {

@@ -1,10 +1,13 @@
 import { at } from '../base/at.js';
-import type { EvaluationResult } from './evaluate.js';
+import type { Interval } from './statistics/intervals.js';
+import type { EvaluationResult } from './tasks/result.js';
 
 /** A value of a table beside what it would be by chance; null where a metric does not apply. */
 export interface MetricCell {
   readonly value: number | null;
   readonly chance: number | null;
+  /** 95 % interval of the value; absent: it has none. */
+  readonly interval?: Interval;
 }
 
 export interface MetricColumn {
@@ -62,12 +65,86 @@ export function metricTables(results: readonly EvaluationResult[]): MetricTable[
   return [
     ...[...new Set(classified.map(titleOf))].map((title) => {
       const rows = classified.filter((result) => titleOf(result) === title);
-      return { ...table(title, classification, rows), note: majorityNote(rows) };
+      const note = [majorityNote(rows), ...domainNote(rows)].join(' ');
+      return { ...table(title, classification, rows), note };
     }),
+    ...probeTables(results),
     table('Retrieval of images by caption', retrievalColumns('image'), retrieved),
     table('Retrieval of captions by image', retrievalColumns('text'), retrieved),
     ...searchTables(results.filter(({ task }) => task === 'queries')),
   ].filter(({ rows }) => rows.length > 0);
+}
+
+const probeTitles: Readonly<Partial<Record<EvaluationResult['task'], string>>> = {
+  'linear-probe': 'Linear probe',
+  'few-shot': 'Few-shot classification',
+  knn: 'Nearest neighbours',
+  associations: 'Associations of words and images',
+};
+
+const probeColumns: Readonly<Record<string, string>> = {
+  lp_acc1: 'top-1',
+  lp_acc5: 'top-5',
+  lp_mean_per_class_recall: 'per class',
+};
+
+/** A table for each probe of each classification, with its features, splits and settings below. */
+function probeTables(results: readonly EvaluationResult[]): MetricTable[] {
+  return Object.entries(probeTitles).flatMap(([task, name]) => {
+    const own = results.filter((result) => result.task === task);
+    const titleOf = ({ labels, classes }: EvaluationResult): string =>
+      labels === undefined ? name : `${name}: ${labels} (${String(classes)} classes)`;
+    return [...new Set(own.map(titleOf))].map((title) => {
+      const rows = own.filter((result) => titleOf(result) === title);
+      const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
+      const shown: Shown = metrics
+        .filter((metric) => task !== 'linear-probe' || metric in probeColumns)
+        .map((metric) => [metric, { name: probeColumns[metric] ?? metric, kind: 'fraction' }]);
+      const facts = rows.flatMap(probeNote);
+      return { ...table(title, shown, rows), ...(facts.length > 0 && { note: facts.join(' ') }) };
+    });
+  });
+}
+
+function probeNote({ dataset, probe }: EvaluationResult): string[] {
+  if (probe === undefined) return [];
+  const { layer, normalized, width, source, train, validation, test, c, tried = [] } = probe;
+  const unit = normalized ? ', scaled to length 1' : '';
+  const parts = [
+    `${train} training`,
+    ...(validation === undefined ? [] : [`${validation} validation`]),
+    `${test} test images (${source})`,
+  ];
+  const near = neighboursOf(tried, c);
+  const chosen = c === undefined ? '' : `; C ${c.toPrecision(3)}${near}`;
+  return [`${dataset}: ${layer} of ${width}${unit}; ${parts.join(', ')}${chosen}.`];
+}
+
+/** Validation accuracies at the chosen C and beside it. */
+function neighboursOf(
+  tried: readonly { readonly c: number; readonly accuracy: number }[],
+  chosen: number | undefined,
+): string {
+  const place = tried.findIndex(({ c }) => c === chosen);
+  if (place < 0) return '';
+  const near = tried
+    .slice(Math.max(0, place - 1), place + 2)
+    .map(({ c, accuracy }) => `${formatMetric(accuracy, 'fraction')} at ${c.toPrecision(3)}`);
+  return ` (validation ${near.join(', ')})`;
+}
+
+/** Data sets of one classification are domains of it: the mean, and the one that is worst. */
+function domainNote(results: readonly EvaluationResult[]): string[] {
+  const scores = results.flatMap(({ dataset, metrics: { acc1 } }) =>
+    typeof acc1 === 'number' ? { dataset, acc1 } : [],
+  );
+  const [first, ...others] = scores;
+  if (first === undefined || others.length === 0) return [];
+  const mean = scores.reduce((sum, { acc1 }) => sum + acc1, 0) / scores.length;
+  const worst = others.reduce((low, score) => (score.acc1 < low.acc1 ? score : low), first);
+  return [
+    `Mean over ${scores.length} data sets ${formatMetric(mean, 'fraction')}, lowest ${formatMetric(worst.acc1, 'fraction')} (${worst.dataset}).`,
+  ];
 }
 
 /** Searches whose right answers are known, and those that none of the first five images answers. */
@@ -102,13 +179,14 @@ function table(title: string, shown: Shown, results: readonly EvaluationResult[]
   return {
     title,
     columns: shown.map(([, column]) => column),
-    rows: results.map(({ dataset, kind, samples, metrics, chance }) => ({
+    rows: results.map(({ dataset, kind, samples, metrics, chance, intervals = {} }) => ({
       dataset,
       ...(kind !== undefined && { kind }),
       samples,
       cells: shown.map(([metric]) => ({
         value: metrics[metric] ?? null,
         chance: chance[metric] ?? null,
+        ...(intervals[metric] !== undefined && { interval: intervals[metric] }),
       })),
     })),
   };
@@ -120,22 +198,49 @@ export function formatMetric(value: number | null, kind: MetricColumn['kind']): 
   return kind === 'fraction' ? `${(100 * value).toFixed(1)} %` : String(value);
 }
 
-/** Results as aligned text for a terminal: each value, and beside it what chance would give. */
+/** `31.2–38.9` of a fraction in percent, `5–9` of a rank; empty where there is none. */
+export function formatInterval(interval: Interval | undefined, kind: MetricColumn['kind']): string {
+  if (interval === undefined) return '';
+  return interval
+    .map((bound) => (kind === 'fraction' ? (100 * bound).toFixed(1) : String(bound)))
+    .join(interval[0] < 0 ? ' to ' : '–');
+}
+
+/**
+ * Results as aligned text for a terminal: each value, its 95 % interval where there is one, and what
+ * chance would give.
+ */
 export function formatTable(results: readonly EvaluationResult[]): string {
-  return metricTables(results)
-    .map(({ title, note, columns, rows }) => {
-      const head = ['', 'images', ...columns.flatMap(({ name }) => [name, 'chance'])];
-      const body = rows.map(({ dataset, samples, cells }) => [
-        dataset,
-        String(samples),
-        ...cells.flatMap(({ value, chance }, column) => {
-          const { kind } = at(columns, column);
-          return [formatMetric(value, kind), formatMetric(chance, kind)];
-        }),
-      ]);
-      return [title, align([head, ...body]), ...(note === undefined ? [] : [note])].join('\n');
-    })
-    .join('\n\n');
+  return metricTables(results).map(formatMetricTable).join('\n\n');
+}
+
+/** One table as aligned text. */
+export function formatMetricTable({ title, note, columns, rows }: MetricTable): string {
+  const uncertain = columns.map((_, column) =>
+    rows.some(({ cells }) => at(cells, column).interval !== undefined),
+  );
+  const head = [
+    '',
+    'images',
+    ...columns.flatMap(({ name }, column) => [
+      name,
+      ...(at(uncertain, column) ? ['95 %'] : []),
+      'chance',
+    ]),
+  ];
+  const body = rows.map(({ dataset, samples, cells }) => [
+    dataset,
+    String(samples),
+    ...cells.flatMap(({ value, chance, interval }, column) => {
+      const { kind } = at(columns, column);
+      return [
+        formatMetric(value, kind),
+        ...(at(uncertain, column) ? [formatInterval(interval, kind)] : []),
+        formatMetric(chance, kind),
+      ];
+    }),
+  ]);
+  return [title, align([head, ...body]), ...(note === undefined ? [] : [note])].join('\n');
 }
 
 /** Pads cells to columns: the first to the left, the others to the right. */

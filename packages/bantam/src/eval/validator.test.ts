@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BantamError, UsageError } from '../base/errors.js';
-import { evaluate, evalTasks } from './evaluate.js';
+import { evaluate } from './evaluate.js';
+import { plainTasks } from './tasks/result.js';
 import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 import { openValidator, taskMetrics } from './validator.js';
 
@@ -33,7 +34,7 @@ describe('openValidator', () => {
     const results = await evaluate(tinyModel(), [data]);
     assert.deepEqual(
       results.map(({ task, metrics }) => [task, Object.keys(metrics)]),
-      evalTasks.map((task) => [task, taskMetrics[task]]),
+      plainTasks.map((task) => [task, taskMetrics[task]]),
     );
   });
 
@@ -63,7 +64,7 @@ describe('openValidator', () => {
       });
     };
     const csv = `csv:${join(folder, 'pairs.csv')}`;
-    await refused('acc2', data, UsageError, /no metric "acc2" \(did you mean "acc1"\?\); validation\.metric is one of acc1, .*text_retrieval_mean_reciprocal_rank\.$/); // prettier-ignore
+    await refused('acc2', data, UsageError, /no metric "acc2" \(did you mean "acc1"\?\); validation\.metric is one of acc1, .*mean_recall@1\.$/); // prettier-ignore
     await refused('acc5', data, BantamError, /has fewer than five classes, so "acc5" cannot/);
     await refused('acc1', csv, BantamError, /has no classes, so "acc1" cannot be measured on it/);
     await refused('acc1', 'folder:nowhere', BantamError, /nowhere/);

@@ -5,7 +5,8 @@ import { BantamError, UsageError } from '../base/errors.js';
 import { didYouMean } from '../base/did-you-mean.js';
 import type { LoadedModel } from '../models/index.js';
 import { evalDatasets } from './datasets.js';
-import { evaluate, type EvalTask } from './evaluate.js';
+import { evaluate } from './evaluate.js';
+import { plainTasks, type PlainTask } from './tasks/result.js';
 
 /** Options of {@link Validator.measure}. */
 export interface MeasureOptions {
@@ -29,13 +30,16 @@ export type OpenValidator = (settings: {
 }) => Promise<Validator>;
 
 /** The metrics of each task, as {@link evaluate} names them. */
-export const taskMetrics: Readonly<Record<EvalTask, readonly string[]>> = {
-  'zero-shot': ['acc1', 'acc5', 'mean_per_class_recall'],
-  retrieval: ['image', 'text'].flatMap((way) =>
-    ['recall@1', 'recall@5', 'recall@10', 'median_rank', 'mean_reciprocal_rank'].map(
-      (metric) => `${way}_retrieval_${metric}`,
+export const taskMetrics: Readonly<Record<PlainTask, readonly string[]>> = {
+  'zero-shot': ['acc1', 'acc5', 'mean_per_class_recall', 'F1-macro_all'],
+  retrieval: [
+    ...['image', 'text'].flatMap((way) =>
+      ['recall@1', 'recall@5', 'recall@10', 'median_rank', 'mean_reciprocal_rank'].map(
+        (metric) => `${way}_retrieval_${metric}`,
+      ),
     ),
-  ),
+    'mean_recall@1',
+  ],
 };
 
 /**
@@ -67,11 +71,10 @@ export const openValidator: OpenValidator = async ({ data, metric }) => {
   };
 };
 
-function taskOf(metric: string): EvalTask {
-  const tasks = Object.keys(taskMetrics) as EvalTask[];
-  const found = tasks.find((task) => taskMetrics[task].includes(metric));
+function taskOf(metric: string): PlainTask {
+  const found = plainTasks.find((task) => taskMetrics[task].includes(metric));
   if (found !== undefined) return found;
-  const known = tasks.flatMap((task) => taskMetrics[task]);
+  const known = plainTasks.flatMap((task) => taskMetrics[task]);
   throw new UsageError(
     `There is no metric "${metric}"${didYouMean(metric, known)}; validation.metric is one of ${known.join(', ')}.`,
   );
@@ -80,7 +83,7 @@ function taskOf(metric: string): EvalTask {
 /** Refuses before training what would fail after a part of it. */
 function checkMetric(
   { spec, labelSets }: Source,
-  { metric, task }: { metric: string; task: EvalTask },
+  { metric, task }: { metric: string; task: PlainTask },
 ): void {
   if (task !== 'zero-shot') return;
   const sizes = Object.values(labelSets).map(({ classes }) => classes.length);

@@ -2,8 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { BantamError } from '../base/errors.js';
 import { openSource } from '../data/index.js';
 import { describeModel, loadModel, writeFolder, type LoadedModel } from '../models/index.js';
+import { identifyModel } from '../search/index.js';
 import { checkExport, type ExportCheck } from './check/check.js';
-import { loadOnnxRuntime } from './check/runtime.js';
+import { loadOnnxRuntime, type OnnxRuntime } from './check/runtime.js';
 import type { ExportManifest } from './directory/manifest.js';
 import {
   isExported,
@@ -72,9 +73,10 @@ export async function exportOnnx(
   const { contextLength } = loaded.tokenizer;
   const detail = `${describeModel(model.config)}, texts of up to ${contextLength} tokens`;
   onProgress?.({ stage: 'record', detail });
+  const { hash: modelHash } = await identifyModel({ name: source, loaded, precision: 'float32' });
   const written: OnnxExport[] = [];
   await writeFolder(directory, isExported, async (draft) => {
-    const result = await writeExport(draft, loaded, { ...options, runtime });
+    const result = await writeExport(draft, loaded, { ...options, modelHash, runtime });
     written.push({ directory, ...result });
   });
   const [result] = written;
@@ -89,9 +91,10 @@ async function writeExport(
     precisions = exportPrecisions,
     externalDataAbove,
     data,
+    modelHash,
     runtime,
     onProgress,
-  }: ExportOnnxOptions & { runtime: Awaited<ReturnType<typeof loadOnnxRuntime>> | null },
+  }: ExportOnnxOptions & { modelHash: string; runtime: OnnxRuntime | null },
 ): Promise<Omit<OnnxExport, 'directory'>> {
   const source = data === undefined || runtime === null ? null : await openSource(data);
   const files = await writeGraphs(draft, loaded, {
@@ -111,11 +114,11 @@ async function writeExport(
       onProgress: (name, done, total) =>
         onProgress?.({ stage: 'check', detail: `${name}, image ${done} of ${total}` }),
     }));
-  return { manifest: await writeManifest(draft, loaded, { files, check }), check };
+  return { manifest: await writeManifest(draft, loaded, { modelHash, files, check }), check };
 }
 
 /** @throws BantamError if there is a folder with files, and it is not to be replaced. */
-async function requireFree(directory: string, force: boolean): Promise<void> {
+export async function requireFree(directory: string, force: boolean): Promise<void> {
   if (force) return;
   const files = await readdir(directory).catch(() => []);
   if (files.length === 0) return;

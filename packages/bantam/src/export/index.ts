@@ -16,7 +16,6 @@ export {
 export { taskScores, type Encoder, type TaskScores } from './check/evaluate-onnx.js';
 export { OnnxEncoder, unitRows } from './check/onnx-encoder.js';
 export {
-  modelHash,
   type ExportedFiles,
   type ExportManifest,
   type GraphNames,
@@ -38,3 +37,9 @@ export {
 } from './model-graph.js';
 export { writeOnnx, type WriteOnnxOptions, type WrittenOnnx } from './onnx/write-onnx.js';
 export { recordTowers, type TowerPrograms } from './towers/tower-graph.js';
+export {
+  exportWeb,
+  type ExportWebOptions,
+  type WebExport,
+  type WebProgress,
+} from './web/export-web.js';

@@ -12,6 +12,7 @@ import { resNet } from './towers/image/resnet.js';
 import { siglipVit } from './towers/image/siglip-vit.js';
 import { swin } from './towers/image/swin.js';
 import { vit } from './towers/image/vit.js';
+import { bertText } from './towers/text/bert.js';
 import { mobileClipText } from './towers/text/mobileclip-text.js';
 import { textTransformer } from './towers/text/text-transformer.js';
 
@@ -28,7 +29,7 @@ const imageTowers = [
 ] as const;
 
 /** The kinds of text towers; the first is the default. */
-const textTowers = [textTransformer, mobileClipText] as const;
+const textTowers = [textTransformer, mobileClipText, bertText] as const;
 
 type ImageSchema = (typeof imageTowers)[number]['schema'];
 type TextSchema = (typeof textTowers)[number]['schema'];

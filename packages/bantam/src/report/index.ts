@@ -2,6 +2,8 @@
 export { lineChart, type LineChartOptions, type Reference, type Series } from './chart.js';
 export { gatherEvaluation, type GatheredEvaluation, type GatherOptions } from './gather.js';
 export { renderReport } from './render-report.js';
+export { renderComparison, type ComparisonPageOptions } from './comparison.js';
+export { renderSuiteReport } from './suite-report.js';
 export type {
   ConfusionExample,
   NextStep,

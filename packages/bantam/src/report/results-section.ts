@@ -1,4 +1,10 @@
-import { formatMetric, metricTables, type MetricCell, type MetricTable } from '../eval/index.js';
+import {
+  formatInterval,
+  formatMetric,
+  metricTables,
+  type MetricCell,
+  type MetricTable,
+} from '../eval/index.js';
 import { markup, type Content, type Markup } from './markup.js';
 import type { ReportData } from './report-data.js';
 
@@ -14,7 +20,8 @@ export function resultsSection({ results }: ReportData): Content {
 </section>`;
 }
 
-function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
+/** A table of metrics: each value, its interval, its chance level and a bar. */
+export function tableMarkup({ title, note, columns, rows }: MetricTable): Markup {
   return markup`
 <div class="card scroll"><table>
   <caption>${title}${note === undefined ? null : markup`<small>${note}</small>`}</caption>
@@ -40,11 +47,13 @@ export function kindTag(kind: string | undefined): Content {
   return markup`<span class="${look}">${kind}</span>`;
 }
 
-function metricCell({ value, chance }: MetricCell, kind: 'fraction' | 'rank'): Markup {
+function metricCell({ value, chance, interval }: MetricCell, kind: 'fraction' | 'rank'): Markup {
   if (value === null) return markup`<td class="metric">–</td>`;
-  const text = markup`<b>${formatMetric(value, kind)}</b><small>${
-    chance === null ? null : `chance ${formatMetric(chance, kind)}`
-  }</small>`;
+  const notes = [
+    formatInterval(interval, kind),
+    chance === null ? '' : `chance ${formatMetric(chance, kind)}`,
+  ].filter(Boolean);
+  const text = markup`<b>${formatMetric(value, kind)}</b><small>${notes.join('; ')}</small>`;
   if (kind === 'rank') return markup`<td class="metric">${text}</td>`;
   const mark =
     chance === null

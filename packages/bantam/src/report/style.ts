@@ -53,6 +53,14 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .bar-fill { fill: var(--accent-soft); }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 
+.disagreements { flex-wrap: wrap; }
+.disagreements li { max-width: 150px; }
+.disagreements small { display: block; color: var(--soft); font-size: 12.5px; }
+details.card { margin-top: 12px; }
+details summary { cursor: pointer; }
+.reliability { display: block; margin: 8px 0 16px; border: 1px solid var(--line); overflow: visible; }
+.reliability .bin { fill: var(--accent-soft); }
+
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; font-weight: 600; padding-bottom: 6px; }
 caption small { display: block; font-weight: 400; color: var(--soft); font-size: 13.5px; }

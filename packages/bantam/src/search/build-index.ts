@@ -19,7 +19,7 @@ export interface BuildIndexOptions
   readonly onProgress?: (progress: GrowProgress | GraphProgress) => void;
 }
 
-/** What {@link buildIndex} did. */
+/** Result of {@link buildIndex}. */
 export interface IndexSummary extends GrowSummary {
   readonly size: number;
   readonly dimensions: number;

@@ -88,7 +88,7 @@ export class Collection {
     }
   }
 
-  /** What was committed last. */
+  /** The last commit. */
   get manifest(): Manifest {
     return this.#manifest;
   }

@@ -97,12 +97,12 @@ function* allPairs(store: VectorStore, above: number): Generator<Batch, void, un
       const width = Math.min(block.columns, rows - from);
       const found = scope(() => {
         const scores = linear(narrow(images, 0, start, height), narrow(images, 0, from, width));
-        const places = nonzero(gt(scores, above - tolerance)).toTypedArray() as BigInt64Array;
-        return { places, values: places.length === 0 ? undefined : scores.toTypedArray() };
+        const positions = nonzero(gt(scores, above - tolerance)).toTypedArray() as BigInt64Array;
+        return { positions, values: positions.length === 0 ? undefined : scores.toTypedArray() };
       });
       const pairs: DuplicatePair[] = [];
-      for (let i = 0; i < found.places.length; i += 2) {
-        const [row, column] = [Number(at(found.places, i)), Number(at(found.places, i + 1))];
+      for (let i = 0; i < found.positions.length; i += 2) {
+        const [row, column] = [Number(at(found.positions, i)), Number(at(found.positions, i + 1))];
         const [a, b] = [start + row, from + column];
         if (a >= b || store.isRemoved(a) || store.isRemoved(b)) continue;
         const score = Number(found.values?.[row * width + column]);

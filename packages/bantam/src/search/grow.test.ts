@@ -141,7 +141,7 @@ describe('buildIndex', () => {
     assert.equal(hit?.key, 'images/cat/1.png');
   });
 
-  it('compares images as it is told to', async () => {
+  it('compares images by time, hash or key', async () => {
     const file = join(folder, 'cat', '0.png');
     await build({ unchanged: 'hash' });
     utimesSync(file, new Date(), new Date(1e12));

@@ -28,7 +28,7 @@ export interface GrowOptions {
   readonly onProgress?: (progress: GrowProgress) => void;
 }
 
-/** What an update did to a collection. */
+/** Changes that an update made to a collection. */
 export interface GrowSummary {
   readonly added: number;
   /** Images whose bytes changed. */

@@ -24,6 +24,7 @@ export { QueryScale, type QueryVector } from './query.js';
 export type { IndexRecord } from './record-log.js';
 export {
   openIndex,
+  openStore,
   SearchIndex,
   type Hit,
   type OpenIndexOptions,

@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync } from 'node:fs';
-import { basename, join, relative, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { BantamError } from '../base/errors.js';
-import type { InferenceModel } from '../eval/index.js';
-import { isModelPath, locateModel, type Preprocess } from '../models/index.js';
+import { relative, resolve } from 'node:path';
+import { hashModelFiles, type InferenceModel } from '../eval/index.js';
+import { isModelPath, type Preprocess } from '../models/index.js';
 
 /** The model of vectors. */
 export interface ModelIdentity {
@@ -13,10 +10,6 @@ export interface ModelIdentity {
   readonly imageSize: number;
   readonly preprocess: Preprocess;
 }
-
-/** Files of a model directory that decide its features. */
-const modelFiles =
-  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
 
 const known = new WeakMap<InferenceModel, Promise<ModelIdentity>>();
 
@@ -35,26 +28,11 @@ export function identifyModel(model: InferenceModel): Promise<ModelIdentity> {
 
 async function identify({ name, loaded }: InferenceModel): Promise<ModelIdentity> {
   const { preprocess, config } = loaded;
-  const { directory, weights, architecture } = await locateModel(name);
-  const inFolder =
-    directory === null
-      ? []
-      : readdirSync(directory)
-          .filter((file) => modelFiles.test(file))
-          .sort()
-          .map((file) => join(directory, file));
-  const files = [...new Set([...inFolder, ...(weights === null ? [] : [weights])])];
-  if (files.length === 0) throw new BantamError(`${name} holds no files of a model.`);
-  const hash = createHash('sha256');
-  for (const path of files) {
-    const file = createHash('sha256');
-    await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), file);
-    hash.update(`${basename(path)} ${file.digest('hex')}\n`);
-  }
+  const hash = createHash('sha256').update(await hashModelFiles(name));
   const { imageSize } = config.vision;
   const { contextLength } = config.text;
   // Both can be changed on loading.
-  hash.update(JSON.stringify([canonical(preprocess), imageSize, contextLength, architecture]));
+  hash.update(JSON.stringify([canonical(preprocess), imageSize, contextLength]));
   return { hash: hash.digest('hex'), imageSize, preprocess };
 }
 

@@ -134,12 +134,12 @@ export class QueryScale {
     const placeOf = new Map(Array.from(rows, (row, place) => [row, place]));
     const chance: number[] = [];
     for (let query = 0; query < count; query++) {
-      const places = sources.map(({ chosen }) => placeOf.get(at(chosen, query)));
-      const own = places.map((place) => (place === undefined ? undefined : captionOf[place]));
+      const positions = sources.map(({ chosen }) => placeOf.get(at(chosen, query)));
+      const own = positions.map((place) => (place === undefined ? undefined : captionOf[place]));
       for (let image = 0; image < rows.length; image++) {
         const score = at(scores, query * rows.length + image);
         const isOwn =
-          places.includes(image) ||
+          positions.includes(image) ||
           own.some((text) => text !== undefined && text === captionOf[image]);
         if (score !== 0 && !isOwn) chance.push(score);
       }

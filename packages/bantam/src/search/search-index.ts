@@ -109,7 +109,7 @@ export class SearchIndex {
     return this.#graph !== undefined;
   }
 
-  /** What the index knows of a hit: its key, caption, label and metadata. */
+  /** The record of a hit: its key, caption, label and metadata. */
   record(row: number): IndexRecord {
     return this.#store.record(row);
   }
@@ -245,6 +245,12 @@ export class SearchIndex {
   }
 }
 
+/** The vectors of an index in a folder, or of an embedding file. */
+export async function openStore(path: string): Promise<VectorStore> {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder ? openFolderStore(path) : openEmbeddingFile(path);
+}
+
 /**
  * Opens an index for searching: a folder that `bantam index` made, or a file of `bantam embed`.
  *
@@ -254,8 +260,7 @@ export async function openIndex(
   path: string,
   options: OpenIndexOptions = {},
 ): Promise<SearchIndex> {
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  const store = isFolder ? await openFolderStore(path) : openEmbeddingFile(path);
+  const store = await openStore(path);
   try {
     const { graph } = store;
     const usesGraph = graph !== undefined && graph.rows > 0 && options.exact !== true;

@@ -21,7 +21,7 @@ export const batchSchema = group({
   size: setting(count(), 32, 'Most images or texts in a batch.'),
   waitMs: setting(
     atLeast(0),
-    5,
+    2,
     'Longest wait of an item for others, in milliseconds, while the model is idle. While it computes, items gather anyway.',
   ),
 });
@@ -104,7 +104,11 @@ export const serveSchema = group({
     'fp32',
     'Precision of the models; int8: of their linear layers.',
   ),
-  threads: setting(index(), 0, 'Threads of each model; 0: one for each core.'),
+  threads: setting(
+    index(),
+    0,
+    'Threads of each model; 0: OMP_NUM_THREADS, else one for each core but one, which the server needs.',
+  ),
   decoders: setting(index(), 0, 'Threads that decode images; 0: half of the cores, at most four.'),
   log: setting(flag(), false, 'Write a JSON line for each request to standard error.'),
   batch: setting(batchSchema, {}, 'Batches.'),

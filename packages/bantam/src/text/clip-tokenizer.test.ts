@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
 import { fixture } from '../test-support/text-fixture.js';
 import { clipTokenizer } from './clip-tokenizer.js';
-import { loadTokenizer } from './hub-tokenizer.js';
+import { loadTokenizer } from './file-tokenizer.js';
 
 const path = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/text/clip/${name}`, import.meta.url));

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
-import { HubTokenizer } from './hub-tokenizer.js';
-import type { TokenizerFiles, TokenizerJson } from './tokenizer-files.js';
+import { FileTokenizer } from './file-tokenizer.js';
+import type { TokenizerFiles, TokenizerJson } from './tokenizer-json.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** Ends the last token of each word. */
@@ -237,5 +237,5 @@ export async function clipTokenizer({
     { bantam: { pad_id: 0 } },
     clipSplitting({ normalize: false }),
   );
-  return new HubTokenizer(files, { contextLength, clean: 'lower' });
+  return new FileTokenizer(files, { contextLength, clean: 'lower' });
 }

@@ -1,15 +1,8 @@
 import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { correctForHub, Hub } from './hub.js';
-import {
-  checkId,
-  readTokenizerFiles,
-  tokenName,
-  writeTokenizerFiles,
-  type SpecialToken,
-  type TokenizerFiles,
-} from './tokenizer-files.js';
-import type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';
+import { checkId, tokenName, type SpecialToken, type TokenizerFiles } from './tokenizer-json.js';
+import type { EncodeBatchOptions, EncodedBatch, TextCodec } from './tokenizer.js';
 
 /** Texts whose ids are kept; beyond, the cache starts afresh. */
 const CACHE_LIMIT = 1 << 18;
@@ -38,7 +31,7 @@ export interface HubTokenizerOptions {
  * A tokenizer of Hugging Face's kinds, computed by their JavaScript library, with OpenCLIP's
  * cleaning before it and CLIP's cutting and padding after it.
  */
-export class HubTokenizer implements Tokenizer {
+export class HubTokenizer implements TextCodec {
   readonly contextLength: number;
   readonly vocabSize: number;
   readonly sotId: number;
@@ -109,13 +102,11 @@ export class HubTokenizer implements Tokenizer {
     return list.length === 0 ? '' : this.#hub.decode(list, { skip_special_tokens: true });
   }
 
-  async save(directory: string): Promise<void> {
+  /** The files that this tokenizer can be read from again, with its own length and cleaning. */
+  get files(): TokenizerFiles {
     const { tokenizer, config } = this.#files;
     const bantam = { ...config.bantam, clean: this.#clean };
-    await writeTokenizerFiles(directory, {
-      tokenizer,
-      config: { ...config, model_max_length: this.contextLength, bantam },
-    });
+    return { tokenizer, config: { ...config, model_max_length: this.contextLength, bantam } };
   }
 
   #encoded(text: string): BigInt64Array {
@@ -135,47 +126,19 @@ export class HubTokenizer implements Tokenizer {
   }
 }
 
-export interface LoadTokenizerOptions {
-  /** Default: what the files say (`truncation.max_length`, then `model_max_length`), else 77. */
-  readonly contextLength?: number;
-  /** Cleaning of texts. Default: that of the files if Bantam wrote them, else none. */
-  readonly clean?: Cleaning;
-}
-
 /** OpenCLIP's default. */
 const DEFAULT_CONTEXT = 77;
 /** Hugging Face writes 1e30 for "no limit"; no text tower has a context beyond this. */
 const LONGEST_CONTEXT = 1 << 20;
 
-/**
- * Loads a Hugging Face tokenizer: a `tokenizer.json`, or a directory that holds one, with the
- * special tokens that `tokenizer_config.json` and `special_tokens_map.json` beside it name.
- *
- * Ids equal those of Python's `tokenizers` for byte-level BPE (CLIP's and GPT-2's kind), WordPiece
- * and BPE over a metaspace; docs/tokenizers.md has the measurements, and the exceptions. For a text
- * tower of OpenCLIP that names an `hf_tokenizer_name`, pass its `clean` (default `'whitespace'`),
- * as OpenCLIP cleans texts before it hands them over.
- *
- * @param path - the file or the directory
- * @throws BantamError if the files are missing, damaged or of a kind that is not known
- */
-export async function loadTokenizer(
-  path: string,
-  options: LoadTokenizerOptions = {},
-): Promise<Tokenizer> {
-  const files = await readTokenizerFiles(path);
-  const { tokenizer, config } = files;
+/** Context length and cleaning of the files, or those given in their place. */
+export function settingsOf(
+  { tokenizer, config }: TokenizerFiles,
+  given: Partial<HubTokenizerOptions> = {},
+): HubTokenizerOptions {
   const stored = tokenizer.truncation?.max_length ?? config.model_max_length ?? DEFAULT_CONTEXT;
-  const contextLength =
-    options.contextLength ?? (stored < LONGEST_CONTEXT ? stored : DEFAULT_CONTEXT);
-  const clean = options.clean ?? config.bantam?.clean ?? 'none';
-  try {
-    return new HubTokenizer(files, { contextLength, clean });
-  } catch (error) {
-    if (error instanceof BantamError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new BantamError(
-      `The tokenizer in ${path} is of a kind that cannot be read (${reason}); save it with a current version of Hugging Face's tokenizers.`,
-    );
-  }
+  return {
+    contextLength: given.contextLength ?? (stored < LONGEST_CONTEXT ? stored : DEFAULT_CONTEXT),
+    clean: given.clean ?? config.bantam?.clean ?? 'none',
+  };
 }

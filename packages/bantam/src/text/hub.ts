@@ -1,5 +1,5 @@
 import * as library from '@huggingface/tokenizers';
-import type { TokenizerJson } from './tokenizer-files.js';
+import type { TokenizerJson } from './tokenizer-json.js';
 
 /** The used part of a tokenizer of Hugging Face's JavaScript library. */
 export interface Hub {

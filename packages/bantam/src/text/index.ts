@@ -1,7 +1,7 @@
 export { cleanText, type Cleaning } from './clean.js';
 export { clipTokenizer, type ClipTokenizerOptions } from './clip-tokenizer.js';
 export { fixText } from './clean.js';
-export { loadTokenizer, type LoadTokenizerOptions } from './hub-tokenizer.js';
+export { loadTokenizer, type LoadTokenizerOptions } from './file-tokenizer.js';
 export {
   reductionMethods,
   TextReducer,
@@ -10,4 +10,4 @@ export {
   type Uniform,
 } from './reduce.js';
 export { trainTokenizer, type TrainTokenizerOptions } from './train-tokenizer.js';
-export type { EncodeBatchOptions, EncodedBatch, Tokenizer } from './tokenizer.js';
+export type { EncodeBatchOptions, EncodedBatch, TextCodec, Tokenizer } from './tokenizer.js';

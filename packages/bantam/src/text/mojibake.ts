@@ -77,7 +77,7 @@ function decodeUtf8(bytes: string): string | undefined {
     .replace(/[\xc2\xc3\xc5\xce\xd0\xd9] /g, (pair) => pair.replace(' ', '\xa0'))
     .replace(LOSSY_CHARACTER, '\xef\xbf\xbd');
   try {
-    return utf8.decode(Buffer.from(repaired, 'latin1'));
+    return utf8.decode(Uint8Array.from(repaired, (byte) => byte.charCodeAt(0)));
   } catch {
     return undefined;
   }

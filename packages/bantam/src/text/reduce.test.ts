@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fixture } from '../test-support/text-fixture.js';
-import { loadTokenizer } from './hub-tokenizer.js';
+import { loadTokenizer } from './file-tokenizer.js';
 import {
   classifyWords,
   indicesBySyntax,

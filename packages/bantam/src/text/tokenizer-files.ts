@@ -3,70 +3,7 @@ import { dirname, join } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import { readJson } from '../base/json-file.js';
 import { makeFolder } from '../base/make-folder.js';
-import type { Cleaning } from './clean.js';
-
-/** The parts of Hugging Face's `tokenizer.json` that are read here; the library reads the rest. */
-export interface TokenizerJson {
-  readonly truncation?: { readonly max_length: number } | null;
-  readonly padding?: { readonly pad_id: number } | null;
-  readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
-  readonly normalizer: object | null;
-  readonly pre_tokenizer: object | null;
-  readonly post_processor: object | null;
-  readonly decoder: object | null;
-  readonly model: object;
-}
-
-type TokenName = string | { readonly content: string } | null;
-
-/** Roles of special tokens. */
-export type SpecialToken = 'bos_token' | 'cls_token' | 'eos_token' | 'sep_token' | 'pad_token';
-
-/** The parts of `tokenizer_config.json` and `special_tokens_map.json` that are read here. */
-export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, TokenName>>> {
-  readonly model_max_length?: number;
-  /** Bantam's own settings; other readers ignore them. */
-  readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
-}
-
-/** A tokenizer's files. */
-export interface TokenizerFiles {
-  readonly tokenizer: TokenizerJson;
-  readonly config: TokenizerConfig;
-}
-
-/** The text of a special token, which the files write in two ways. */
-export function tokenName(token: TokenName | undefined): string | undefined {
-  return typeof token === 'object' ? token?.content : token;
-}
-
-/** Larger ids are no rows of an embedding, but signs of a damaged file; the library makes a list of all. */
-const LARGEST_ID = 2 ** 24 - 1;
-
-/** An id as the files must have it. */
-export function checkId(id: unknown, token: string): number {
-  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= LARGEST_ID) return id;
-  throw new BantamError(
-    `The tokenizer gives ${token} the id ${String(id)}, which is no whole number from 0 to ${LARGEST_ID}; fetch its tokenizer.json again.`,
-  );
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Checks the ids of all tokens, before the library sees them. */
-function checkIds(file: string, { added_tokens: added = [], model }: Partial<TokenizerJson>): void {
-  if (!Array.isArray(added) || !added.every(isRecord)) {
-    throw new BantamError(`The "added_tokens" of ${file} are no list of tokens; fetch it again.`);
-  }
-  for (const { id, content } of added) checkId(id, JSON.stringify(content));
-  // The vocabulary of Unigram is a list, whose order gives the ids.
-  const vocab = isRecord(model) ? model.vocab : undefined;
-  if (isRecord(vocab)) {
-    for (const [token, id] of Object.entries(vocab)) checkId(id, JSON.stringify(token));
-  }
-}
+import { parseTokenizerFiles, type TokenizerFiles } from './tokenizer-json.js';
 
 /**
  * Reads `tokenizer.json` (a file, or the one in a directory) and, beside it,
@@ -78,33 +15,18 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
   const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const file = isDirectory ? join(path, 'tokenizer.json') : path;
   const directory = dirname(file);
-  const tokenizer = (await readJson(file, 'tokenizer')) as Partial<TokenizerJson> | undefined;
+  const tokenizer = await readJson(file, 'tokenizer');
   if (tokenizer === undefined) {
     throw new BantamError(
       `There is no ${file}; name a tokenizer.json or its directory, or read OpenAI's vocabulary files with clipTokenizer.`,
     );
   }
-  if (typeof tokenizer.model !== 'object') {
-    throw new BantamError(`${file} has no "model"; it is not a Hugging Face tokenizer.json.`);
-  }
-  checkIds(file, tokenizer);
-  const specials = (await readJson(
-    join(directory, 'special_tokens_map.json'),
-    'tokenizer',
-  )) as object;
-  const config = (await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer')) as object;
-  return {
-    tokenizer: {
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      decoder: null,
-      ...tokenizer,
-      model: tokenizer.model,
-    },
-    config: { ...specials, ...config },
-  };
+  return parseTokenizerFiles({
+    file,
+    tokenizer,
+    specials: await readJson(join(directory, 'special_tokens_map.json'), 'tokenizer'),
+    config: await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer'),
+  });
 }
 
 /** Writes the files that {@link readTokenizerFiles} reads. */

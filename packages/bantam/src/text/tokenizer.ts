@@ -12,7 +12,7 @@ export interface EncodeBatchOptions {
 }
 
 /** Turns texts into the token ids of a text tower, and back. */
-export interface Tokenizer {
+export interface TextCodec {
   /** Rows of an embedding table that holds every id: the highest id plus one. */
   readonly vocabSize: number;
   /** The most ids that a text is encoded to, special tokens included. */
@@ -32,9 +32,13 @@ export interface Tokenizer {
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): EncodedBatch;
   /** The text that ids stand for, without special tokens. */
   decode(ids: Iterable<number | bigint>): string;
+}
+
+/** A {@link TextCodec} that can be kept in files. */
+export interface Tokenizer extends TextCodec {
   /**
    * Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` for
-   * {@link loadTokenizer}, Hugging Face's AutoTokenizer and OpenCLIP's HFTokenizer.
+   * `loadTokenizer`, Hugging Face's AutoTokenizer and OpenCLIP's HFTokenizer.
    */
   save(directory: string): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BantamError } from '../base/errors.js';
 import { fixture } from '../test-support/text-fixture.js';
-import { loadTokenizer } from './hub-tokenizer.js';
+import { loadTokenizer } from './file-tokenizer.js';
 import { trainTokenizer } from './train-tokenizer.js';
 
 type Cases = [text: string, ids: number[]][];

@@ -2,7 +2,7 @@ import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { BYTE_CHARACTERS, clipFiles, END_OF_WORD } from './clip-tokenizer.js';
-import { HubTokenizer } from './hub-tokenizer.js';
+import { FileTokenizer } from './file-tokenizer.js';
 import { correctForHub, Hub } from './hub.js';
 import { learnMerges, type CountedWord } from './learn-merges.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -102,5 +102,5 @@ export function trainTokenizer(
   });
   const vocab = vocabularyOf(tokens);
   const files = clipFiles({ vocab, merges, startToken: START, endToken: END, padToken: PAD });
-  return new HubTokenizer(files, { contextLength, clean });
+  return new FileTokenizer(files, { contextLength, clean });
 }

@@ -4,11 +4,12 @@ import { action, examples } from '../command.js';
 import { formatBytes, formatTable } from '../output.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
+import { addWebOptions, refuseWebOptions, runWebExport, type WebFlags } from './export-web.js';
 
-interface ExportFlags {
-  readonly to: 'onnx';
+interface ExportFlags extends WebFlags {
+  readonly to: 'onnx' | 'web';
   readonly out: string;
-  readonly precision: readonly ExportPrecision[];
+  readonly precision?: readonly ExportPrecision[];
   readonly data?: string;
   readonly check: boolean;
   readonly force?: true;
@@ -30,14 +31,18 @@ function precisionList(text: string): ExportPrecision[] {
 export function addExport(program: Command): void {
   const command = program
     .command('export')
-    .description('write a model as graphs of ONNX, for Node, browsers and phones')
+    .description('write a model as graphs of ONNX, for Node, browsers and phones, or as a web page')
     .argument('<model>', MODEL_NAMES)
-    .addOption(new Option('--to <format>', 'format').choices(['onnx']).makeOptionMandatory())
-    .requiredOption('--out <dir>', 'new directory, laid out as transformers.js loads it')
+    .addOption(new Option('--to <format>', 'format').choices(['onnx', 'web']).makeOptionMandatory())
+    .requiredOption(
+      '--out <dir>',
+      'new directory: laid out as transformers.js loads it, or a page to serve',
+    )
     .addOption(
-      new Option('--precision <list>', 'number formats: fp32, fp16, q8 (int8 weights)')
-        .argParser(precisionList)
-        .default(precisions, 'fp32,fp16,q8'),
+      new Option(
+        '--precision <list>',
+        'number formats: fp32, fp16, q8 (int8 weights); default: all, for the web q8',
+      ).argParser(precisionList),
     )
     .option('--data <spec>', 'measure zero-shot accuracy and retrieval of the graphs on this data')
     .option(
@@ -45,24 +50,34 @@ export function addExport(program: Command): void {
       "do not compare the graphs with the model (ONNX Runtime isn't needed then)",
     )
     .option('--force', 'replace an earlier export')
-    .option('--merges <file>', "vocabulary of CLIP's kind, if the model has no tokenizer and its own is not CLIP's");
+    .option(
+      '--merges <file>',
+      "vocabulary of CLIP's kind, if the model has no tokenizer and its own is not CLIP's",
+    );
+  addWebOptions(command);
   examples(command, [
     'bantam export runs/first/model --to onnx --out first-onnx',
     'bantam export runs/first/model --to onnx --out first-onnx --precision q8 --data folder:photos',
+    'bantam export runs/first/model --to web --out page --index photos-index',
   ]);
   action(command, async (flags: ExportFlags, source: string) => {
-    const { precision, out, data, check, force, merges } = flags;
-    const { exportOnnx } = await import('../../export/index.js');
+    const { to, precision, out, data, check, force, merges } = flags;
     const progress = new Progress();
+    const common = {
+      check,
+      force: force ?? false,
+      ...(precision !== undefined && { precisions: precision }),
+      ...(data !== undefined && { data }),
+      ...(merges !== undefined && { merges }),
+    };
+    if (to === 'web') return runWebExport({ source, out, flags, common, progress });
+    refuseWebOptions(flags);
+    const { exportOnnx } = await import('../../export/index.js');
     const stages = { record: 'Reading', write: 'Writing', check: 'Checking' };
     try {
       await fetchModel(source, progress);
       const result = await exportOnnx(source, out, {
-        precisions: precision,
-        check,
-        force: force ?? false,
-        ...(data !== undefined && { data }),
-        ...(merges !== undefined && { merges }),
+        ...common,
         onProgress: ({ stage, detail }) => {
           progress.update(stages[stage], detail);
         },

@@ -7,7 +7,8 @@ import { crop, type Pixels } from './pixels.js';
 import { resample, type ResampleOptions } from './resample.js';
 import { resampleWindow } from './resample-window.js';
 import { CounterRng } from '../counter-rng.js';
-import { evalTransform, type Geometry } from './eval-transform.js';
+import { evalTransform } from './eval-transform.js';
+import type { Geometry } from './eval-geometry.js';
 
 /** Values of OpenCLIP, torchvision and PIL; made by `fixtures/generate_data.py`. */
 interface Expected {

@@ -1,5 +1,6 @@
 import { decodeLocation } from '../images/decode.js';
-import { evalTransform, type Geometry } from '../images/eval-transform.js';
+import type { Geometry } from '../images/eval-geometry.js';
+import { evalTransform } from '../images/eval-transform.js';
 import { Quarantine } from './quarantine.js';
 import type { DataRecord, Source } from '../sources/source.js';
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Clip, ModelConfig, Preprocess } from '../../models/index.js';
 import type { ExportPrecision, GraphPart } from '../model-graph.js';
 
@@ -50,7 +49,7 @@ export interface ManifestTokenizer {
 export interface ExportManifest {
   readonly format: typeof MANIFEST_FORMAT;
   readonly version: typeof MANIFEST_VERSION;
-  /** {@link modelHash}: equal for all precisions of one model. */
+  /** Hash of `identifyModel`, equal for all precisions: an index of this model's vectors has it too. */
   readonly modelHash: string;
   readonly description: string;
   /** Length of the features. */
@@ -82,21 +81,6 @@ export function graphNames({ initLogitBias }: ModelConfig): Record<GraphPart, Gr
       outputs: ['logits_per_image', 'logits_per_text', 'text_embeds', 'image_embeds'],
     },
   };
-}
-
-/**
- * `sha256:…` of a model's configuration and weights: of the JSON of `config`, then of each tensor of
- * the state dict by name: name, shape and elements. Features of models of one hash can be compared.
- */
-export function modelHash(config: ModelConfig, model: Clip): string {
-  const hash = createHash('sha256').update(JSON.stringify(config));
-  const state = [...model.stateDict()].sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [name, tensor] of state) {
-    const { buffer, byteOffset, byteLength } = tensor.toTypedArray();
-    hash.update(`\n${name} ${tensor.dtype} ${tensor.shape.join('×')}\n`);
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  return `sha256:${hash.digest('hex')}`;
 }
 
 /** The logits of a model. */

@@ -14,7 +14,6 @@ import {
   MANIFEST_FORMAT,
   MANIFEST_VERSION,
   manifestLogits,
-  modelHash,
   type ExportedFiles,
   type ExportManifest,
   type ManifestTokenizer,
@@ -98,17 +97,24 @@ export async function writeHubFiles(
   await writeJson(join(directory, 'preprocessor_config.json'), hubPreprocess(config, preprocess));
 }
 
+/** Options of {@link writeManifest}. */
+export interface WriteManifestOptions {
+  readonly modelHash: string;
+  readonly files: FilesByPrecision;
+  readonly check: ExportCheck | null;
+}
+
 /** Writes the manifest, beside the files of {@link writeHubFiles}. */
 export async function writeManifest(
   directory: string,
   loaded: LoadedModel,
-  { files, check }: { files: FilesByPrecision; check: ExportCheck | null },
+  { modelHash, files, check }: WriteManifestOptions,
 ): Promise<ExportManifest> {
   const { config, model, preprocess } = loaded;
   const manifest: ExportManifest = {
     format: MANIFEST_FORMAT,
     version: MANIFEST_VERSION,
-    modelHash: modelHash(config, model),
+    modelHash,
     description: describeModel(config),
     embedDim: config.embedDim,
     preprocess,

@@ -28,8 +28,8 @@ const sensitive = /(?:^|\.)router\.weight$/;
  * - matrix products with a weight, except the first product or convolution of pixels, the last
  *   product of each tower (its projection) and routers;
  * - embedding tables and weights of convolutions that join channels: stored in int8, computed with
- *   in float32. So are matrix products of a model with mixtures of experts: rounded activations would
- *   send tokens to other experts.
+ *   in float32. So are products with a matrix for each head, and all of a model with mixtures of
+ *   experts: rounded activations would send tokens to other experts.
  *
  * @param outputs The towers' features in the graph.
  */
@@ -46,11 +46,13 @@ export function quantize(graph: Graph, outputs: readonly string[]): void {
     switch (node.op) {
       case 'MatMul':
         if (!isWeight(graph, second)) return [node];
-        return routes ? storedWeight(graph, node, 1) : integerProduct(graph, node, quantized);
+        return routes || rankOf(graph, second) > 2
+          ? storedWeight(graph, node, 'last')
+          : integerProduct(graph, node, quantized);
       case 'Gather':
         return isTable(graph, node) ? gatherRows(graph, node) : [node];
       case 'Conv':
-        return node.attributes.group === 1 ? storedWeight(graph, node, 0) : [node];
+        return node.attributes.group === 1 ? storedWeight(graph, node, 'first') : [node];
       default:
         return [node];
     }
@@ -81,7 +83,11 @@ function lastProduct({ nodes, constants }: Graph, output: string): Node | undefi
 
 function isWeight({ constants }: Graph, name: string): boolean {
   const weight = constants.get(name);
-  return weight?.type === 'float32' && weight.shape.length === 2 && !sensitive.test(name);
+  return weight?.type === 'float32' && weight.shape.length >= 2 && !sensitive.test(name);
+}
+
+function rankOf({ constants }: Graph, name: string): number {
+  return constants.get(name)?.shape.length ?? 0;
 }
 
 function isTable({ constants }: Graph, { inputs, attributes }: Node): boolean {
@@ -151,15 +157,16 @@ function gatherRows(graph: Graph, node: Node): Node[] {
 }
 
 /**
- * A node whose weight runtimes make from int8 when they load it. Outputs are the weight's dimension
- * `axis`: 0 of a convolution, 1 of a matrix.
+ * A node whose weight runtimes make from int8 when they load it. Outputs are the weight's first
+ * dimension, as of a convolution, or its last one, as of a matrix.
  */
-function storedWeight(graph: Graph, node: Node, axis: 0 | 1): Node[] {
+function storedWeight(graph: Graph, node: Node, outputs: 'first' | 'last'): Node[] {
   const [x, weight, ...bias] = node.inputs;
   if (x === undefined || weight === undefined || !graph.constants.has(weight)) return [node];
   const given = take(graph, weight);
-  const { values, scale } = (axis === 0 ? byRow : byColumn)(given, STORED_RANGE);
+  const { values, scale } = (outputs === 'first' ? byRow : byColumn)(given, STORED_RANGE);
   const q = graph.constant(`${weight}_int8`, { type: 'int8', shape: given.shape, bytes: values });
+  const axis = outputs === 'first' ? 0 : given.shape.length - 1;
   const shape = given.shape.map((length, dim) => (dim === axis ? length : 1));
   const s = graph.constant(`${weight}_scale`, { ...scale, shape });
   const [wide, restored] = [graph.name('weight'), graph.name('weight')];
@@ -198,9 +205,9 @@ function byRow({ shape, bytes }: Constant, range: number): Integers {
   return toIntegers(values, range, { channels: rows, channelOf: (i) => Math.floor(i / length) });
 }
 
-/** W ≈ q·scale, a scale for each column of a matrix. */
+/** W ≈ q·scale, a scale for each column of a matrix: the last dimension of any tensor. */
 function byColumn({ shape, bytes }: Constant, range: number): Integers {
-  const columns = at(shape, 1);
+  const columns = at(shape, -1);
   return toIntegers(floatsOf(bytes), range, {
     channels: columns,
     channelOf: (i) => i % columns,

@@ -70,7 +70,7 @@ export function findPretrained(name: string): PretrainedEntry | null {
   if (found !== undefined) return found;
   const tags = entries.map((entry) => entry.tag);
   throw new BantamError(
-    `${model} has no published weights "${tag}"${didYouMean(tag, tags)}; it has ${tags.join(', ')}.`,
+    `${model} has no published weights "${tag}"${didYouMean(tag, tags)}; "bantam models list --pretrained ${model}/" lists the ${tags.length} that it has.`,
   );
 }
 

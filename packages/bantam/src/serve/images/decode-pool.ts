@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Geometry } from '../../data/images/eval-transform.js';
+import type { Geometry } from '../../data/images/eval-geometry.js';
 import { BadRequest } from '../http/request-error.js';
 import type { DecodeAnswer, DecodeTask } from './decode-worker.js';
 

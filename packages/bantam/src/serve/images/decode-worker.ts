@@ -2,7 +2,8 @@
 import { parentPort } from 'node:worker_threads';
 import { BantamError } from '../../base/errors.js';
 import { decodeImage } from '../../data/images/decode.js';
-import { evalTransform, type Geometry } from '../../data/images/eval-transform.js';
+import type { Geometry } from '../../data/images/eval-geometry.js';
+import { evalTransform } from '../../data/images/eval-transform.js';
 import { loadSharp } from '../../data/images/load-sharp.js';
 import { imageKind } from './image-kind.js';
 

@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { BantamError } from '../../base/errors.js';
 import type { InferencePrecision } from '../../eval/load-for-inference.js';
 import type {
@@ -17,7 +18,7 @@ export interface ModelClientOptions {
   readonly precision: InferencePrecision;
   /** Paths of indexes by name; those of other models are left out. */
   readonly indexes: Readonly<Record<string, string>>;
-  /** Threads of the model; 0: one for each core. */
+  /** Threads of the model; 0: OMP_NUM_THREADS, else one for each core but one. */
   readonly threads: number;
   /** Time of a job; then the process is ended. */
   readonly jobSeconds: number;
@@ -77,7 +78,7 @@ export class ModelClient {
       // Options of this process, such as --test, make no sense there.
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: { ...process.env, ...(threads > 0 && { OMP_NUM_THREADS: String(threads) }) },
+      env: environment(threads),
     });
     child.send({ directory, precision, indexes } satisfies StartMessage);
     const description = await new Promise<ModelDescription>((resolve, reject) => {
@@ -177,4 +178,15 @@ export class ModelClient {
     for (const { reject } of this.#pending.values()) reject(new ProcessEnded(reason));
     this.#pending.clear();
   }
+}
+
+/**
+ * The environment of a model's process. Threads of libtorch wait for each other many times in a batch: with
+ * as many as there are cores, each wait lasts until the server has had its turn.
+ */
+function environment(threads: number): NodeJS.ProcessEnv {
+  const { OMP_NUM_THREADS: given } = process.env;
+  if (threads === 0 && given !== undefined) return process.env;
+  const count = threads > 0 ? threads : Math.max(1, availableParallelism() - 1);
+  return { ...process.env, OMP_NUM_THREADS: String(count) };
 }

@@ -1,6 +1,6 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
-import { fillTemplate, resolveTemplates } from '../../eval/templates.js';
+import { fillTemplate, resolveTemplates } from '../../eval/index.js';
 import { embedItems, type EmbedContext, type ItemError } from '../embed-items.js';
 import { BadRequest } from '../http/request-error.js';
 import { checkLists, checkText, classifySchema, inputItems, readBody } from '../http/requests.js';

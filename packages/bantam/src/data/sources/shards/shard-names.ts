@@ -10,7 +10,8 @@ const mostFiles = 1_000_000;
 /**
  * The files that a pattern stands for, in its order: `{000..099}` counts with the width of its
  * numbers, `{train,extra}` lists, `*` in the last part takes what there is, sorted, and a folder
- * stands for the files in it with an extension. Hidden files are left out.
+ * stands for the files in it with an extension, or in its folder `test` if it has none (the layout of
+ * clip_benchmark). Hidden files are left out.
  *
  * @param kind Kind of the source, for messages.
  * @throws BantamError where a pattern with `*` or a folder has none.
@@ -26,7 +27,7 @@ export async function expandFiles(
     if (!isNamed && basename(path).includes('*')) {
       files.push(...(await matching(dirname(path), basename(path), kind)));
     } else if (await isFolder(path)) {
-      files.push(...(await matching(path, `*.${extension}`, kind)));
+      files.push(...(await matching(await splitOf(path, extension), `*.${extension}`, kind)));
     } else {
       files.push(path);
     }
@@ -67,6 +68,14 @@ async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
+}
+
+/** The folder itself, or the test split of a data set in clip_benchmark's layout. */
+async function splitOf(path: string, extension: string): Promise<string> {
+  const test = join(path, 'test');
+  const names = await readdir(path);
+  const hasOwn = names.some((name) => name.toLowerCase().endsWith(`.${extension}`));
+  return !hasOwn && (await isFolder(test)) ? test : path;
 }
 
 async function matching(folder: string, pattern: string, kind: string): Promise<string[]> {

@@ -210,6 +210,21 @@ describe('wds sources', () => {
     assert.match((source.notes ?? []).map(describeNote).join(), /classnames\.txt" is used/);
   });
 
+  it("take clip_benchmark's folder for its test split, each line of a retrieval set a caption", async () => {
+    await mkdir(join(directory, 'pairs', 'test'), { recursive: true });
+    await mkdir(join(directory, 'pairs', 'train'), { recursive: true });
+    await shard('pairs/test/0.tar', { '0.jpg': '', '0.txt': 'a cat\na pet' });
+    await shard('pairs/train/0.tar', { '1.jpg': '', '1.txt': 'a dog' });
+    await writeFile(join(directory, 'pairs', 'dataset_type.txt'), 'retrieval\n');
+    const source = await openShards(join(directory, 'pairs'));
+    assert.deepEqual(
+      records(source).map(({ captions }) => captions),
+      [['a cat', 'a pet']],
+    );
+    const train = await openShards(join(directory, 'pairs', 'train'));
+    assert.deepEqual(train.record(0).captions, ['a dog']);
+  });
+
   it('put samples together that are not sorted by name', async () => {
     const path = await shard('unsorted.tar', {
       ...{ 'b.jpg': 'B', 'a.jpg': 'A', 'a.txt': 'of a', 'b.txt': 'of b' },

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { at } from '../../../base/at.js';
@@ -32,6 +33,8 @@ interface Fields {
   readonly label: string | undefined;
   /** Names of the classes that `.cls` members count from 0, from a file of names. */
   readonly classes: readonly string[] | undefined;
+  /** Each line of the text is a caption, as in clip_benchmark's retrieval sets. */
+  readonly lines: boolean;
   /** Prompts for the classes. */
   readonly templates: readonly string[];
 }
@@ -59,7 +62,9 @@ export async function openShards(
   const named = query.get('classes');
   const found = named ?? beside(paths, 'classnames.txt');
   const templates = beside(paths, 'zeroshot_classification_templates.txt');
+  const kind = beside(paths, 'dataset_type.txt');
   const fields: Fields = {
+    lines: kind !== undefined && (await readFile(kind, 'utf8')).trim() === 'retrieval',
     text: (query.get('text') ?? 'txt').replace(/^\./, '').toLowerCase(),
     caption: query.get('caption'),
     label: query.get('label'),
@@ -247,7 +252,8 @@ function captionsOf(members: ShardTexts['members'], json: JsonObject, fields: Fi
   if (fields.caption !== undefined) return textsOf(json[fields.caption]);
   const listed = Array.isArray(json.captions) ? textsOf(json.captions) : [];
   if (listed.length > 0) return listed;
-  const text = textsOf(members[fields.text]);
+  const written = members[fields.text];
+  const text = textsOf(fields.lines ? written?.split(/\r?\n/) : written);
   if (text.length > 0) return text;
   return (
     commonCaptionNames.map((name) => textsOf(json[name])).find(({ length }) => length > 0) ?? []

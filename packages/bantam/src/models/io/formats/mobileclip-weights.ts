@@ -96,6 +96,11 @@ export function entriesOf(model: Clip): Entry[] {
       `MobileCLIP's layout holds no image tower of type "${config.vision.type}"; save the model in another format.`,
     );
   }
+  if (config.text.type === 'bert') {
+    throw new BantamError(
+      `MobileCLIP's layout holds no text tower of type "bert"; save the model in another format.`,
+    );
+  }
   if (config.vision.attention === 'sas-p' || config.text.block === 'sas-p') {
     throw new BantamError(
       "MobileCLIP's layout holds no simplified blocks; save the model in another format.",

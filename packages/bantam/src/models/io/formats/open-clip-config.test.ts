@@ -206,9 +206,9 @@ describe('fromOpenClip', () => {
         ...plain,
         multimodal_cfg: { width: 8, context_length: 60 },
         vision_cfg: { qk_norm: true },
-        text_cfg: { hf_model_name: 'roberta-base', act_kwargs: { alpha: 1 } },
+        text_cfg: { hf_model_name: 'google/mt5-base' },
       },
-      /no models with vision_cfg\.qk_norm true, text_cfg\.hf_model_name "roberta-base", text_cfg\.act_kwargs\.alpha, multimodal_cfg\.width 8, multimodal_cfg\.context_length 60;/,
+      /no models with vision_cfg\.qk_norm true, text_cfg\.hf_model_name "google\/mt5-base", multimodal_cfg\.width 8, multimodal_cfg\.context_length 60;/,
     ],
     ['a wrong value', { ...plain, text_cfg: { heads: 'many' } }, /"heads" of .* is "many"/],
   ];

@@ -112,7 +112,9 @@ export function fromOpenClip(modelCfg: unknown): ModelConfig {
       `Bantam has no models with ${missing.join(', ')}; "bantam models" lists the towers that it has.`,
     );
   }
-  return parseModelConfig({ ...top, vision, text, decoder });
+  // As in OpenCLIP, whose class for such towers names them.
+  const named = text?.type === 'bert' ? { customText: true } : {};
+  return parseModelConfig({ ...top, ...named, vision, text, decoder });
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {

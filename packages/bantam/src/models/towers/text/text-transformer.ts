@@ -383,6 +383,7 @@ export const textTransformer: TextTowerKind<typeof textTransformerSchema> = {
     return own || !isPlain(config) ? null : writeTransformer(config, textTransformerSchema.entries);
   },
   fromOpenClip(tower, missing) {
+    if (typeof tower.hf_model_name === 'string' && tower.hf_model_name !== '') return null;
     const { maskPadding, textEnd, ...entries } = textTransformerSchema.entries;
     const read = readTransformer(tower, 'text_cfg', { entries, unsupported, missing });
     return {

@@ -1,5 +1,0 @@
-/** Named values and what they would be by chance. A metric that does not apply is null. */
-export interface Scores {
-  readonly metrics: Record<string, number | null>;
-  readonly chance: Record<string, number | null>;
-}

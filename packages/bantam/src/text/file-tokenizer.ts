@@ -1,0 +1,47 @@
+import { BantamError } from '../base/errors.js';
+import type { Cleaning } from './clean.js';
+import { HubTokenizer, settingsOf } from './hub-tokenizer.js';
+import { readTokenizerFiles, writeTokenizerFiles } from './tokenizer-files.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** A {@link HubTokenizer} that writes its files. */
+export class FileTokenizer extends HubTokenizer implements Tokenizer {
+  save(directory: string): Promise<void> {
+    return writeTokenizerFiles(directory, this.files);
+  }
+}
+
+export interface LoadTokenizerOptions {
+  /** Default: what the files say (`truncation.max_length`, then `model_max_length`), else 77. */
+  readonly contextLength?: number;
+  /** Cleaning of texts. Default: that of the files if Bantam wrote them, else none. */
+  readonly clean?: Cleaning;
+}
+
+/**
+ * Loads a Hugging Face tokenizer: a `tokenizer.json`, or a directory that holds one, with the
+ * special tokens that `tokenizer_config.json` and `special_tokens_map.json` beside it name.
+ *
+ * Ids equal those of Python's `tokenizers` for byte-level BPE (CLIP's and GPT-2's kind), WordPiece
+ * and BPE over a metaspace; docs/tokenizers.md has the measurements, and the exceptions. For a text
+ * tower of OpenCLIP that names an `hf_tokenizer_name`, pass its `clean` (default `'whitespace'`),
+ * as OpenCLIP cleans texts before it hands them over.
+ *
+ * @param path - the file or the directory
+ * @throws BantamError if the files are missing, damaged or of a kind that is not known
+ */
+export async function loadTokenizer(
+  path: string,
+  options: LoadTokenizerOptions = {},
+): Promise<Tokenizer> {
+  const files = await readTokenizerFiles(path);
+  try {
+    return new FileTokenizer(files, settingsOf(files, options));
+  } catch (error) {
+    if (error instanceof BantamError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BantamError(
+      `The tokenizer in ${path} is of a kind that cannot be read (${reason}); save it with a current version of Hugging Face's tokenizers.`,
+    );
+  }
+}

@@ -1,0 +1,39 @@
+import { HubTokenizer, parseTokenizerFiles, type TextCodec } from 'bantam/portable';
+import { fetchJson } from './fetch-files.js';
+import { parseManifest, type Manifest } from './manifest.js';
+
+/** An exported model, without its graphs. */
+export interface ModelFiles {
+  readonly manifest: Manifest;
+  readonly tokenizer: TextCodec;
+}
+
+/** Reads what a model's folder holds beside its graphs. */
+export async function readModelFiles(base: URL): Promise<ModelFiles> {
+  const json = (name: string): Promise<unknown> => fetchJson(new URL(name, base));
+  const [document, tokenizer, config] = await Promise.all([
+    json('bantam.json'),
+    json('tokenizer.json'),
+    json('tokenizer_config.json'),
+  ]);
+  const manifest = parseManifest(document, new URL('bantam.json', base).href);
+  return { manifest, tokenizer: makeTokenizer({ manifest, tokenizer, config }) };
+}
+
+/** The tokenizer as the manifest wants it, whatever its own files say beside. */
+export function makeTokenizer({
+  manifest,
+  tokenizer,
+  config,
+}: {
+  readonly manifest: Pick<Manifest, 'tokenizer'>;
+  readonly tokenizer: unknown;
+  readonly config: unknown;
+}): TextCodec {
+  const files = parseTokenizerFiles({ file: 'tokenizer.json', tokenizer, config });
+  const { clean, contextLength, padId } = manifest.tokenizer;
+  return new HubTokenizer(
+    { ...files, config: { ...files.config, bantam: { clean, pad_id: padId } } },
+    { clean, contextLength },
+  );
+}
