@@ -154,6 +154,16 @@ describe('bantam serve', () => {
     await stopServer(server);
   });
 
+  it('prints no warning of Node for a request of many items', async () => {
+    const server = await startServer();
+    const texts = Array.from({ length: 24 }, (_, i) => `text ${i}`);
+    assert.equal((await embed(server.url, texts)).status, 200);
+    server.process.kill('SIGTERM');
+    const { status, stderr } = await server.ended;
+    assert.equal(status, 0);
+    assert.doesNotMatch(stderr, /Warning/);
+  });
+
   it('loses no request when it is stopped under load', async () => {
     const server = await startServer();
     const traffic = load(server.url, 8);

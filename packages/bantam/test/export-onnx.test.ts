@@ -209,7 +209,7 @@ describe('loadOnnxRuntime', () => {
       {
         name: 'BantamError',
         message:
-          'The check of exported graphs needs onnxruntime-node (it is not installed); install it with "npm install onnxruntime-node --onnxruntime-node-install=skip", or export with --no-check.',
+          'The check of exported graphs needs onnxruntime-node (it is not installed); install it with "ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node", or export with --no-check.',
       },
     );
   });

@@ -14,13 +14,17 @@ function editDistance(a: string, b: string): number {
   return at(row, b.length);
 }
 
-/** The name among `known` that is closest to `word` in edit distance, whatever their case. */
+/**
+ * The name among `known` that is closest to `word` in edit distance, whatever their case;
+ * undefined unless more than 30 % of the longer of the two agrees, as a typing error leaves it.
+ */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Infinity;
   for (const name of known) {
     const distance = editDistance(word.toLowerCase(), name.toLowerCase());
-    if (distance < least) [best, least] = [name, distance];
+    const similar = distance < 0.7 * Math.max(word.length, name.length);
+    if (similar && distance < least) [best, least] = [name, distance];
   }
   return best;
 }

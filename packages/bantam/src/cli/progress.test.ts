@@ -54,5 +54,6 @@ describe('formatCount', () => {
   it('tells the time left at the pace so far', () => {
     assert.equal(formatCount(10, 40, 0, 30_000), '███░░░░░░░░░  25% 10/40 · 1m 30s left');
     assert.equal(formatCount(0, 40, 0, 30_000), '░░░░░░░░░░░░   0% 0/40');
+    assert.equal(formatCount(10, 40, 0, 999), '███░░░░░░░░░  25% 10/40');
   });
 });

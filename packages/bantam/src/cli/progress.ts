@@ -86,9 +86,13 @@ export function formatFraction(fraction: number): string {
   return `${'█'.repeat(full)}${'░'.repeat(barWidth - full)} ${percent}%`;
 }
 
-/** Progress and ETA of counted work that began at `start`, e.g. `12/40 · 3m 20s left`. */
+/** Time in milliseconds that counted work has to take before its pace says when it ends. */
+const paceAfter = 1000;
+
+/** Progress of counted work that began at `start`, with an ETA after a second, e.g. `12/40 · 3m 20s left`. */
 export function formatCount(done: number, total: number, start: number, now = Date.now()): string {
-  const left = done > 0 ? ((now - start) / 1000 / done) * (total - done) : Infinity;
-  const eta = done > 0 && done < total ? ` · ${formatDuration(left)} left` : '';
+  const left = ((now - start) / 1000 / done) * (total - done);
+  const paced = done > 0 && done < total && now - start >= paceAfter;
+  const eta = paced ? ` · ${formatDuration(left)} left` : '';
   return `${formatFraction(total > 0 ? done / total : 0)} ${done}/${total}${eta}`;
 }

@@ -145,7 +145,7 @@ export function problems({
   const found: Problem[] = [];
   if (runtimeError !== undefined) {
     found.push({
-      what: `libtorch does not load: ${runtimeError}`,
+      what: `libtorch does not load: ${runtimeError.replace(/\.$/, '')}`,
       remedy: 'run "npx bantam setup" and read its output',
     });
   }

@@ -102,6 +102,9 @@ describe('embedToFile', () => {
     await assert.rejects(search(model, index, [{ key: 'nothing' }]), /no image "nothing"/);
     const bytes = new TextEncoder().encode('no image');
     await assert.rejects(search(model, index, [{ image: bytes }]), /cannot be read as an image/);
+    await assert.rejects(search(model, index, [{ image: 'absent.jpg' }]), {
+      message: 'There is no file absent.jpg to search with; name an existing image.',
+    });
   });
 
   it('that is no embedding file is refused in one sentence', async () => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { BadRequest, RequestError } from './http/request-error.js';
 import type { InputItem } from './http/requests.js';
 import type { Metrics } from './http/metrics.js';
@@ -51,6 +52,8 @@ export async function embedItems(
   // The first item that fails a request takes the others out of the queue.
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
+  // Every item that waits listens to it, which is no leak: Node would warn of more than ten.
+  setMaxListeners(0, either);
   const embedOne = async ({ kind, value }: InputItem): Promise<Embedding> => {
     if (kind === 'text') return model.embed('text', value, { signal: either });
     const bytes = await imageBytes(value, settings, either);

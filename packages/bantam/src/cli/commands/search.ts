@@ -13,12 +13,12 @@ interface SearchFlags {
   readonly model?: string;
   readonly index: string;
   readonly top: number;
-  readonly text: readonly string[];
-  readonly image: readonly string[];
-  readonly like: readonly string[];
-  readonly not: readonly string[];
-  readonly notImage: readonly string[];
-  readonly where: readonly string[];
+  readonly text?: readonly string[];
+  readonly image?: readonly string[];
+  readonly like?: readonly string[];
+  readonly not?: readonly string[];
+  readonly notImage?: readonly string[];
+  readonly where?: readonly string[];
   readonly minScore?: number;
   readonly falsePositives?: number;
   readonly exact?: true;
@@ -36,26 +36,23 @@ export function addSearch(program: Command): void {
     .option('--index <path>', 'folder of bantam index, or file of bantam embed', defaultIndex)
     .option('--model <name>', `${MODEL_NAMES} (default: the model of the index)`)
     .option('--top <n>', 'number of images to find', positiveInteger, 8)
-    .option('--text <text[@weight]>', 'a further text; repeatable', listed, [])
-    .option('--image <file[@weight]>', 'an image to find similar ones; repeatable', listed, [])
-    .option('--like <key[@weight]>', 'an image of the index as example; repeatable', listed, [])
+    .option('--text <text[@weight]>', 'a further text; repeatable', listed)
+    .option('--image <file[@weight]>', 'an image to find similar ones; repeatable', listed)
+    .option('--like <key[@weight]>', 'an image of the index as example; repeatable', listed)
     .option(
       '--not <text[@weight]>',
       'a text that results shall not match (weight 0.25); repeatable',
       listed,
-      [],
     )
     .option(
       '--not-image <file[@weight]>',
       'an image that results shall not be like; repeatable',
       listed,
-      [],
     )
     .option(
       '--where <condition>',
       'COLUMN=VALUE, or !=, <, <=, >, >=, ~ (contains); repeatable',
       listed,
-      [],
     )
     .option('--min-score <cosine>', 'leave out images below this cosine', finiteNumber)
     .option(
@@ -78,7 +75,7 @@ export function addSearch(program: Command): void {
       );
     }
     const { openIndex, parseCondition, search } = await import('../../search/index.js');
-    const where = flags.where.map(parseCondition);
+    const where = (flags.where ?? []).map(parseCondition);
     using index = await openIndex(path, { ...(exact && { exact }) });
     const { loadForInference } = await import('../../eval/index.js');
     const name = model ?? (await modelOf(index, path));
@@ -108,7 +105,7 @@ const defaultAversion = 0.25;
 
 function queryParts(
   words: string,
-  { text, image, like, not, notImage }: SearchFlags,
+  { text = [], image = [], like = [], not = [], notImage = [] }: SearchFlags,
 ): readonly QueryPart[] {
   const parts: QueryPart[] = [
     ...(words === '' ? [] : [{ text: words }]),

@@ -111,6 +111,7 @@ function describe(event: ServeEvent): string {
     case 'fault':
       return `Unexpected: ${event.error.stack ?? event.error.message}`;
     case 'stopping':
-      return `${event.requests} requests are answered before the end.`;
+      if (event.requests === 0) return 'Stopping.';
+      return `Stopping; requests that are answered first: ${event.requests}`;
   }
 }

@@ -73,6 +73,7 @@ describe('csv sources', () => {
       message,
       /no caption column "captoin" \(did you mean "caption"\?\); it has image, caption/,
     );
+    assert.match(await refusal(`csv:${path}?caption=titel`), /no caption column "titel"; it has/);
     assert.match(
       await refusal(`csv:${await table('d.csv', 'image,words\n')}`),
       /usual name.*caption/,

@@ -53,6 +53,17 @@ describe('compareHits', () => {
     assert.match(text, /80\.png: cat, taken for dog and cat/);
   });
 
+  it('gives the interval of the better less the worse, whichever is first', () => {
+    const found = compareHits(answers(110), answers(80));
+    const [low, high] = found.interval;
+    const points = (fraction: number) => (100 * fraction).toFixed(1);
+    assert.ok(
+      formatComparisons([found], ['a', 'b']).includes(
+        `a is better than b by 15.0 points of acc1: 95 % interval of the difference ${points(-high)}–${points(-low)},`,
+      ),
+    );
+  });
+
   it('does not claim a small one, nor any between equal answers', () => {
     const small = compareHits(answers(80), answers(83));
     assert.equal(small.differs, false);

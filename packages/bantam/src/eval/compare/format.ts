@@ -15,10 +15,15 @@ export function verdictOf(
   names: readonly [string, string],
 ): string {
   const points = (100 * Math.abs(difference)).toFixed(1);
-  const range = `95 % interval of the difference ${formatInterval(interval, 'fraction')}, ${formatPValue(pValue)}`;
-  if (!differs) return `No difference in ${metric} is shown: ${range}.`;
+  const p = formatPValue(pValue);
+  const range = (ends: readonly [number, number]): string =>
+    `95 % interval of the difference ${formatInterval(ends, 'fraction')}, ${p}`;
+  if (!differs) return `No difference in ${metric} is shown: ${range(interval)}.`;
+  const [low, high] = interval;
   const [better, worse] = difference > 0 ? [names[1], names[0]] : names;
-  return `${better} is better than ${worse} by ${points} points of ${metric}: ${range}.`;
+  // Of the better less the worse, like the points.
+  const ends = difference > 0 ? interval : ([-high, -low] as const);
+  return `${better} is better than ${worse} by ${points} points of ${metric}: ${range(ends)}.`;
 }
 
 /** Comparisons as text for a terminal. */

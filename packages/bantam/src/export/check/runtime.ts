@@ -37,7 +37,7 @@ export interface RuntimeModule {
 }
 
 /** The command that installs the runtime; its own install script would fetch CUDA's libraries. */
-const INSTALL = 'npm install onnxruntime-node --onnxruntime-node-install=skip';
+const INSTALL = 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node';
 
 /**
  * Loads `onnxruntime-node`, which Bantam does not install.
