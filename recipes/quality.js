@@ -3,7 +3,7 @@
  * scores the pool by two models, and trains on the best fractions of it, as the first figure on
  * quality of _Scaling (Down) CLIP_ (Li et al. 2024, arXiv 2404.08197) does with web data.
  *
- *     node recipes/quality.js --products DIR [--seeds 3] [--epochs 2] [--scorer clean] [--out runs/quality]
+ *     node recipes/quality.js --products DIR [--seeds 3] [--epochs 1] [--scorer clean] [--out runs/quality]
  *
  * DIR has `captions.csv` (image, caption) and `attributes.csv` (image, articleType) and the images.
  * The scorers: `dirty` is trained on the spoiled pool itself, `clean` on a small part of other
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     products: { type: 'string' },
     model: { type: 'string', default: 'ModifiedResNet-Nano-64' },
     seeds: { type: 'string', default: '3' },
-    epochs: { type: 'string', default: '2' },
+    epochs: { type: 'string', default: '1' },
     scorer: { type: 'string', default: 'clean' },
     fractions: { type: 'string', default: '0.2,0.4,0.6,0.8' },
     out: { type: 'string', default: 'runs/quality' },

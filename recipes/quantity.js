@@ -3,7 +3,7 @@
  * photographs with equal samples seen: the penalty for repeated data of _Scaling (Down) CLIP_ (Li
  * et al. 2024, arXiv 2404.08197, first figure).
  *
- *     node recipes/quantity.js --products DIR [--seeds 3] [--epochs 2] [--out runs/quantity]
+ *     node recipes/quantity.js --products DIR [--seeds 3] [--epochs 1] [--out runs/quantity]
  *
  * DIR as in `quality.js`; the captions are the products' own. `--epochs` are those over the whole
  * pool; half of it is seen twice as often, and so on. Finished runs are not repeated.
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     products: { type: 'string' },
     model: { type: 'string', default: 'ModifiedResNet-Nano-64' },
     seeds: { type: 'string', default: '3' },
-    epochs: { type: 'string', default: '2' },
+    epochs: { type: 'string', default: '1' },
     fractions: { type: 'string', default: '0.5,0.25,0.125' },
     out: { type: 'string', default: 'runs/quantity' },
     jobs: { type: 'string', default: String(availableParallelism()) },

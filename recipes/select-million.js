@@ -3,9 +3,9 @@
  * its scores (no images), and selects from them with the command line, each time in a process of
  * its own.
  *
- *     node recipes/select-million.js [--records 1000000] [--out runs/select-million]
+ *     node recipes/select-million.js [--records 1000000] [--only 'top 40'] [--out DIR]
  *
- * Prints the seconds and the largest resident memory of each command.
+ * Prints the seconds, those of the CPU, and the largest resident memory of each command.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
@@ -19,6 +19,7 @@ const { values } = parseArgs({
   options: {
     records: { type: 'string', default: '1000000' },
     out: { type: 'string', default: 'runs/select-million' },
+    only: { type: 'string', default: '' },
   },
 });
 const records = Number(values.records);
@@ -76,6 +77,9 @@ if (!existsSync(scores)) {
 }
 
 const bin = fileURLToPath(new URL('../packages/bantam/bin/bantam.js', import.meta.url));
+/** Loaded before the command line: writes its memory and CPU time to its descriptor 3. */
+const meter = `data:text/javascript,import { writeSync } from 'node:fs';
+process.on('exit', () => writeSync(3, JSON.stringify(process.resourceUsage())));`;
 const spec = `csv:${table}?label=label`;
 const withScores = ['--scores', scores];
 const commands = {
@@ -92,20 +96,23 @@ const commands = {
   'near-duplicates by hash, 4 bits': [...withScores, '--unique', 'phash'],
   "MetaCLIP's balancing": ['--balance-captions', '5000'],
 };
-console.log('|  | seconds | memory | selected |\n| --- | ---: | ---: | ---: |');
+console.log(
+  '|  | seconds | CPU seconds | memory | selected |\n| --- | ---: | ---: | ---: | ---: |',
+);
 for (const [name, criteria] of Object.entries(commands)) {
-  const script = `
-    const { main } = await import(${JSON.stringify(new URL('../packages/bantam/dist/cli/main.js', import.meta.url).href)});
-    process.exitCode = await main(process.argv.slice(1));
-    process.stderr.write('\\nRSS ' + process.resourceUsage().maxRSS);`;
+  if (!name.includes(values.only)) continue;
   const args = ['data', 'select', spec, '--out', join(out, 'subset.txt'), ...criteria, '--json'];
   const start = performance.now();
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script, ...args], {
+  const run = spawnSync(process.execPath, ['--import', meter, bin, ...args], {
     encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   const seconds = (performance.now() - start) / 1000;
-  if (run.status !== 0) throw new Error(`${name} failed (${bin}): ${run.stderr}`);
-  const memory = Number(/RSS (\d+)/.exec(run.stderr)?.[1]) / 1024;
+  if (run.status !== 0) throw new Error(`${name} failed: ${run.stderr}`);
+  const { maxRSS, userCPUTime } = JSON.parse(run.output[3]);
+  const [memory, cpuSeconds] = [maxRSS / 1024, userCPUTime / 1e6];
   const { selected } = JSON.parse(run.stdout);
-  console.log(`| ${name} | ${seconds.toFixed(1)} | ${memory.toFixed(0)} MB | ${selected} |`);
+  console.log(
+    `| ${name} | ${seconds.toFixed(1)} | ${cpuSeconds.toFixed(1)} | ${memory.toFixed(0)} MB | ${selected} |`,
+  );
 }

@@ -35,6 +35,11 @@ const studentT = new Map([
   [5, 2.776],
 ]);
 
+/** The budget of an arm in whole batches. */
+function wholeBatches({ samples }, batchSize) {
+  return Math.max(1, Math.round(samples / batchSize)) * batchSize;
+}
+
 /**
  * Trains and evaluates an arm with one seed, unless that was done.
  *
@@ -48,7 +53,7 @@ export async function trainArm(arm, seed, { out, model, settings, columns, batch
   const threads = threadsEach(jobs);
   if (!existsSync(join(run, 'model'))) {
     rmSync(run, { recursive: true, force: true });
-    const samples = Math.max(1, Math.round(arm.samples / batchSize)) * batchSize;
+    const samples = wholeBatches(arm, batchSize);
     const args = ['train', '--model', model, '--data', arm.data, '--out', run];
     args.push('--budget', `${samples}samples`, '--seed', String(seed));
     args.push(...settingArgs({ train: { batchSize } }, settings));
@@ -84,7 +89,7 @@ export async function trainArms(arms, options) {
  * @param {readonly Arm[]} arms
  * @param {ArmOptions} options
  */
-export function armTable(arms, { out, columns, seeds }) {
+export function armTable(arms, { out, columns, seeds, batchSize }) {
   const figures = arms.map(({ name }) =>
     columns.map((_, i) =>
       Array.from(
@@ -94,13 +99,14 @@ export function armTable(arms, { out, columns, seeds }) {
     ),
   );
   const best = columns.map((_, i) => Math.max(...figures.map((row) => mean(row[i]))));
-  const rows = arms.map(({ name, samples }, arm) => {
+  const rows = arms.map((one, arm) => {
     const cells = figures[arm].map((values, i) => {
       const half = ((studentT.get(seeds) ?? NaN) * spread(values)) / Math.sqrt(seeds);
       const value = mean(values).toFixed(1);
-      return `${mean(values) === best[i] ? `**${value}**` : value} ± ${half.toFixed(1)}`;
+      const around = seeds > 1 ? ` ± ${half.toFixed(1)}` : '';
+      return `${mean(values) === best[i] ? `**${value}**` : value}${around}`;
     });
-    return `| ${[name, samples, ...cells].join(' | ')} |`;
+    return `| ${[one.name, wholeBatches(one, batchSize), ...cells].join(' | ')} |`;
   });
   const [first] = arms;
   const chance = figuresOf(columns, runOf(out, first.name, 0)).map((one) => one.chance.toFixed(1));

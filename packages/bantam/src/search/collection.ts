@@ -36,7 +36,7 @@ export interface NewRow {
 interface Pending {
   readonly images: Float32Array[];
   readonly captions: Float32Array[];
-  readonly lines: Buffer[];
+  readonly lines: Uint8Array[];
   readonly keys: Map<string, number>;
   readonly removed: Set<number>;
 }
@@ -289,7 +289,7 @@ class AppendedFile {
   }
 
   /** Writes chunks from a position on, cuts off what follows, and waits until the disk has them. */
-  write(chunks: readonly (Float32Array | Buffer)[], position: number): void {
+  write(chunks: readonly (Float32Array | Uint8Array)[], position: number): void {
     if (chunks.length === 0) return;
     const bytes = Buffer.concat(
       chunks.map(

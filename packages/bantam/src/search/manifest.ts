@@ -11,58 +11,58 @@ const formatVersion = 1;
 
 /** The model whose vectors a collection holds. */
 const modelSchema = group({
-  /** SHA-256 of what decides its features, see {@link identifyModel}. */
+  // SHA-256 of what decides its features, see `identifyModel`.
   hash: text(),
-  /** Its directory, relative to the collection; absent if the vectors came from elsewhere. */
+  // Its directory, relative to the collection; absent if the vectors came from elsewhere.
   path: v.optional(text()),
-  /** Side length in pixels of the images that it read. */
+  // Side length in pixels of the images that it read.
   imageSize: v.optional(count()),
-  /** How images were brought to that size, and their channel statistics. */
+  // How images were brought to that size, and their channel statistics.
   preprocess: v.optional(v.record(v.string(), v.unknown())),
 });
 
 /** Recall of a graph's answers at a candidate count. */
 const recallSchema = group({
   candidates: count(),
-  /** Fraction of the ten images with the highest cosines that the graph finds. */
+  // Fraction of the ten images with the highest cosines that the graph finds.
   image: v.optional(finite()),
   text: v.optional(finite()),
-  /** Milliseconds of a query on all threads, queries in a batch. */
+  // Milliseconds of a query on all threads, queries in a batch.
   milliseconds: finite(),
 });
 
 /** A graph for approximate search, and the recall that was measured when it was built. */
 const graphSchema = group({
   file: text(),
-  /** Rows that it holds: the first of the collection. */
+  // Rows that it holds: the first of the collection.
   rows: index(),
   connectivity: count(),
-  /** Candidates that a search takes from the graph and scores exactly. */
+  // Candidates that a search takes from the graph and scores exactly.
   candidates: count(),
   recall: listOf(recallSchema),
-  /** Rows that the graph held when its recall was measured; 0: not yet. */
+  // Rows that the graph held when its recall was measured; 0: not yet.
   measuredRows: index(),
 });
 
 const manifestSchema = group({
   formatVersion: v.literal(formatVersion, String(formatVersion)),
-  /** Values of a vector. */
+  // Values of a vector.
   width: count(),
-  /** Number in the names of the data files: one more each time that they are written anew. */
+  // Number in the names of the data files: one more each time that they are written anew.
   generation: count(),
-  /** Rows that are committed, removed ones included. */
+  // Rows that are committed, removed ones included.
   rows: index(),
-  /** Bytes of the log of records that are committed. */
+  // Bytes of the log of records that are committed.
   recordBytes: index(),
-  /** True if each row has the vector of its caption. */
+  // True if each row has the vector of its caption.
   hasCaptions: flag(),
-  /** Precision of the model that made the vectors. */
+  // Precision of the model that made the vectors.
   precision: v.optional(text()),
-  /** Data specification of the vectors' source. */
+  // Data specification of the vectors' source.
   spec: v.optional(text()),
-  /** Folder that relative paths of the specification belong to, relative to the collection's. */
+  // Folder that relative paths of the specification belong to, relative to the collection's.
   specFolder: v.optional(text()),
-  /** How the source's images are compared with those of before. */
+  // How the source's images are compared with those of before.
   unchanged: v.optional(oneOf('time', 'size', 'hash', 'key')),
   model: v.optional(modelSchema),
   graph: v.optional(graphSchema),

@@ -98,7 +98,7 @@ export class RecordLog {
   }
 
   /** Takes note of a line that was added to the file. */
-  added(line: Buffer): void {
+  added(line: Uint8Array): void {
     if (isRemoval(line)) this.#remove((this.#parse(line) as Removal).remove);
     else this.#add(this.#bytes);
     this.#bytes += line.length;
@@ -163,9 +163,9 @@ export class RecordLog {
     return bytes;
   }
 
-  #parse(line: Buffer): unknown {
+  #parse(line: Uint8Array): unknown {
     try {
-      return JSON.parse(line.toString('utf8')) as unknown;
+      return JSON.parse(new TextDecoder().decode(line)) as unknown;
     } catch {
       throw this.#damaged('a line is not JSON');
     }
@@ -178,12 +178,12 @@ export class RecordLog {
   }
 }
 
-function isRemoval(line: Buffer): boolean {
-  return line.subarray(0, removalStart.length).equals(removalStart);
+function isRemoval(line: Uint8Array): boolean {
+  return removalStart.equals(line.subarray(0, removalStart.length));
 }
 
 /** The line of a record. */
-export function recordLine({ key, stamp, caption, label, meta }: IndexRecord): Buffer {
+export function recordLine({ key, stamp, caption, label, meta }: IndexRecord): Uint8Array {
   const hasMeta = meta !== undefined && Object.keys(meta).length > 0;
   // The key comes first: a removal begins with another word.
   const line = { key, stamp, caption, label, ...(hasMeta && { meta }) };
@@ -191,6 +191,6 @@ export function recordLine({ key, stamp, caption, label, meta }: IndexRecord): B
 }
 
 /** The line that removes rows. */
-export function removalLine(remove: readonly number[]): Buffer {
+export function removalLine(remove: readonly number[]): Uint8Array {
   return Buffer.from(`${JSON.stringify({ remove } satisfies Removal)}\n`);
 }
