@@ -72,6 +72,9 @@ async function readImage(image: string | Uint8Array) {
   try {
     return await decodeImage(typeof image === 'string' ? await readFile(image) : image);
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new BantamError(`There is no image ${name}; check the path.`);
+    }
     const reason = error instanceof Error ? error.message : String(error);
     throw new BantamError(`${name} cannot be read as an image: ${reason.replace(/\.$/, '')}.`);
   }
