@@ -2,17 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describeRecord } from './search.js';
 
-const record = { key: 'a.jpg', captions: ['a red mug'] };
+const record = { key: 'a.jpg', caption: 'a red mug' };
 
 describe('describeRecord', () => {
   it('takes no emoji from a column hexcode that holds colours', () => {
     for (const hexcode of ['ff8800ff', '#ff0000', 'FFFFFF']) {
-      assert.deepEqual(describeRecord({ ...record, meta: { hexcode } }), { caption: 'a red mug' });
+      const meta = { hexcode };
+      assert.deepEqual(describeRecord({ ...record, meta }), { caption: 'a red mug', meta });
     }
   });
 
   it('shows the emoji of a record of the emoji data', () => {
     const meta = { hexcode: '1F44B-1F3FD', concept: '1F44B', skin: 'medium' };
-    assert.deepEqual(describeRecord({ ...record, meta }), { caption: 'a red mug', emoji: '👋🏽' });
+    const shown = { caption: 'a red mug', emoji: '👋🏽', meta };
+    assert.deepEqual(describeRecord({ ...record, meta }), shown);
+  });
+
+  it('leaves out what the index does not know', () => {
+    assert.deepEqual(describeRecord({ key: 'a.jpg' }), {});
+    assert.deepEqual(describeRecord(undefined), {});
   });
 });
