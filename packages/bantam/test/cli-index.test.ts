@@ -114,6 +114,15 @@ describe('bantam index', () => {
     assert.match(stdout, /^Indexed 12 images in 64 dimensions: shop$/m);
     assert.match(stdout, /^12 added, 0 changed, .* 0 dropped, 0 unchanged\.$/m);
   });
+
+  it('finds its data from another folder, where others may have the same name', async () => {
+    mkdirSync(at('elsewhere'));
+    writeFileSync(at('elsewhere/products.csv'), 'image,caption\n../shapes/blue bar/0.png,bar\n');
+    const elsewhere = { ...options, cwd: at('elsewhere') };
+    await bantamJson(['index', 'moved', ...shop], options);
+    const again = (await bantamJson(['index', '../moved'], elsewhere)) as Summary;
+    assert.deepEqual([again.size, again.unchanged, again.dropped], [12, 12, 0]);
+  });
 });
 
 const shop = ['--model', 'run/model', '--data', 'csv:products.csv'];

@@ -291,6 +291,11 @@ describe('bantam serve', () => {
       fails(['model', 'tiny=model', '--set', 'limits.qeue=5'], 2, /no setting 'limits.qeue' \(did you mean "limits.queue"\?\)/), // prettier-ignore
       fails(['a=model', 'a=model'], 1, /Two models have the name "a"/),
       fails(['model', '--host', '0.0.0.0'], 1, /anybody in the network could use the server/),
+      fails(
+        ['model', '--port', '99999'],
+        2,
+        /'99999' is invalid: It must be a port from 0 to 65535/,
+      ),
       fails(['model', '--set', 'limits.queue=1'], 1, /128 items and the queue only 1/),
       fails(['model', '--api-key-file', 'nofile'], 1, /nofile: no such file/),
     ]);

@@ -98,6 +98,8 @@ describe('bantam compare', () => {
 
 describe('wrong use of evaluation', () => {
   it('is one sentence', async () => {
+    const suite = ['eval', '--model', 'a/model', '--suite', 'suite.json'];
+    await expectFailure([...suite, '--out', '/proc/out'], { status: 1, message: /^error: \/proc\/out/m, cwd, env }); // prettier-ignore
     const one = ['eval', '--model', 'a/model'];
     const data = ['--data', 'folder:shapes'];
     const fails = (args: readonly string[], message: RegExp, status: 1 | 2 = 2) =>

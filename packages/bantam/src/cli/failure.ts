@@ -1,25 +1,12 @@
 import { CommanderError } from 'commander';
 import { BantamError } from '../base/errors.js';
+import { systemMeaning } from '../base/system-error.js';
 
 /** Message of a failed command on standard error, and its exit status. */
 export interface Failure {
   readonly message: string;
   readonly exitCode: number;
 }
-
-/** Meanings of system errors. */
-const systemErrors: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EDQUOT: 'the disk quota is used up',
-  EEXIST: 'it exists already',
-  EISDIR: 'it is a folder, not a file',
-  EMFILE: 'too many files are open',
-  ENOENT: 'no such file or folder',
-  ENOSPC: 'the disk is full',
-  ENOTDIR: 'a part of the path is a file, not a folder',
-  EPERM: 'not permitted',
-  EROFS: 'the file system is read-only',
-};
 
 /** Explains an error in one sentence: the messages of BantamError and TorchError are such sentences. */
 export function explain(error: unknown): Failure {
@@ -29,7 +16,7 @@ export function explain(error: unknown): Failure {
   // By name, as to import TorchError would load libtorch.
   if (error.name === 'TorchError') return { message: error.message, exitCode: 1 };
   const { code = '', path, syscall } = error as NodeJS.ErrnoException;
-  const meaning = systemErrors[code];
+  const meaning = systemMeaning(error);
   if (meaning !== undefined && path !== undefined) {
     return { message: `${path}: ${meaning} (${code} in ${String(syscall)}).`, exitCode: 1 };
   }

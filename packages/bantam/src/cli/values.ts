@@ -9,6 +9,13 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
+/** Reads an option's value as a TCP port, 0 to 65535. */
+export function portNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value > 65535) throw new InvalidArgumentError('It must be a port from 0 to 65535');
+  return value;
+}
+
 /** Reads an option's value as 1, 2, 3, … */
 export function positiveInteger(text: string): number {
   const value = Number(text);

@@ -1,4 +1,5 @@
 import { at } from '../base/at.js';
+import { causeOf } from '../base/system-error.js';
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { DistinctCounter } from './distinct.js';
@@ -202,8 +203,7 @@ async function decodeSome(source: Source, indices: readonly number[]) {
       widths.push(width);
       heights.push(height);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      broken.push({ key: source.record(index).key, reason });
+      broken.push({ key: source.record(index).key, reason: causeOf(error) });
     }
   }
   return { decoded: widths.length, width: spread(widths), height: spread(heights), broken };

@@ -4,6 +4,7 @@ import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { BantamError } from '../base/errors.js';
+import { causeOf } from '../base/system-error.js';
 import { makeFolder } from '../base/make-folder.js';
 import type { QuarantinedSample } from './loader/quarantine.js';
 import { decodeImage } from './images/decode.js';
@@ -100,7 +101,7 @@ function makeOut(out: string): void {
     makeFolder(out);
   } catch (error) {
     throw new BantamError(
-      `The folder "${out}" for shards cannot be made (${(error as NodeJS.ErrnoException).code ?? 'error'}); name another one.`,
+      `The folder "${out}" for shards cannot be made (${causeOf(error)}); name another one.`,
     );
   }
 }

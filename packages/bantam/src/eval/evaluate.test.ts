@@ -81,6 +81,13 @@ describe('evaluate', () => {
     const zeroShot = { tasks: ['zero-shot'] as const };
     await assert.rejects(evaluate(loaded, [`csv:${table}`], zeroShot), /has no classes/);
   });
+
+  it('refuses retrieval without captions, and names what is missing', async () => {
+    const spec = `images:${images}?caption=none`;
+    const message = /has no captions for retrieval; give it captions, or labels/;
+    await assert.rejects(evaluate(loaded, [spec]), message);
+    await assert.rejects(evaluate(loaded, [spec], { tasks: ['retrieval'] }), message);
+  });
 });
 
 describe('evalDatasets', () => {

@@ -107,7 +107,10 @@ async function measure(input: MeasureInput): Promise<EvaluationResult[]> {
   const { dataset } = context;
   const results: EvaluationResult[] = [];
   if (tasks.includes('zero-shot')) results.push(...(await classify(context, classifiers)));
-  if (tasks.includes('retrieval')) results.push(retrieve(context));
+  // Captions may be missing beside other tasks only, see checkCaptions.
+  if (tasks.includes('retrieval') && context.embeddings.captions.length > 0) {
+    results.push(retrieve(context));
+  }
   if (tasks.some((task) => probeTasks.includes(task))) results.push(...(await probes(input)));
   if (tasks.includes('associations')) {
     if (dataset.associations === undefined) {
@@ -164,6 +167,7 @@ class ContextOpener {
     const { tasks, protocols, options } = this.settings;
     const source = await openSource(spec, options);
     checkClasses(source, tasks);
+    checkCaptions(source, tasks);
     const labelSets = Object.fromEntries(
       Object.entries(source.labelSets).map(([name, labelSet]) => [
         name,
@@ -209,6 +213,19 @@ function checkClasses({ spec, labelSets }: Source, tasks: readonly EvalTask[]): 
   if (trained === undefined && (needed.length === 0 || tasks.length > needed.length)) return;
   throw new BantamError(
     `"${spec}" has no classes for ${trained ?? 'zero-shot classification'}; give it labels or use the task retrieval.`,
+  );
+}
+
+function checkCaptions(source: Source, tasks: readonly EvalTask[]): void {
+  if (!tasks.includes('retrieval')) return;
+  const { spec, labelSets } = source;
+  // Retrieval beside other tasks is left out where there are no captions.
+  if (tasks.length > 1 && Object.keys(labelSets).length > 0) return;
+  for (let index = 0; index < source.size; index++) {
+    if (source.record(index).captions.length > 0) return;
+  }
+  throw new BantamError(
+    `"${spec}" has no captions for retrieval; give it captions, or labels for the task zero-shot.`,
   );
 }
 

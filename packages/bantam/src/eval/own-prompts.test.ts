@@ -104,6 +104,9 @@ describe('Files of classes and prompts', () => {
     );
     assert.match(await refused('c.json', '{"cat": ', readPrompts), /is not JSON/);
     assert.match(await refused('d.json', '[1]', readPrompts), /not a JSON list of texts/);
-    await assert.rejects(readClassNames('/nowhere.txt', notes), /cannot be read \(ENOENT\)/);
+    await assert.rejects(
+      readClassNames('/nowhere.txt', notes),
+      /cannot be read \(no such file or folder\)/,
+    );
   });
 });

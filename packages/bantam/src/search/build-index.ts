@@ -1,4 +1,5 @@
 import { BantamError } from '../base/errors.js';
+import { storedWorkingFolder } from '../base/working-folder.js';
 import type { Source } from '../data/index.js';
 import type { InferenceModel } from '../eval/index.js';
 import { buildGraph, type BuildGraphOptions, type GraphProgress } from './build-graph.js';
@@ -55,6 +56,7 @@ export async function buildIndex(
   }
   collection.commit({
     spec: source.spec,
+    specFolder: storedWorkingFolder(folder),
     precision: model.precision,
     unchanged,
     model: {

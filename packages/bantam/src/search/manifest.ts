@@ -60,6 +60,8 @@ const manifestSchema = group({
   precision: v.optional(text()),
   // Data specification of the vectors' source.
   spec: v.optional(text()),
+  // Folder that relative paths of the specification belong to, relative to the collection's.
+  specFolder: v.optional(text()),
   // How the source's images are compared with those of before.
   unchanged: v.optional(oneOf('time', 'size', 'hash', 'key')),
   model: v.optional(modelSchema),

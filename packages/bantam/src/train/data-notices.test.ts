@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync, rmSync } from 'node:fs';
+import { realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { readdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { join } from 'node:path';
@@ -82,6 +82,30 @@ describe('a run on data', () => {
     rmSync(runs.path('images', 'red', '0.png'));
     const smaller = await notesOf((control) => resumeTraining(out, control), 9);
     assert.match(smaller.join('\n'), /have changed since this run began/);
+  });
+
+  it('names the folder that it began in if its data are not found from another', async () => {
+    const began = process.cwd();
+    const out = runs.path('elsewhere');
+    const root = runs.path();
+    try {
+      process.chdir(root);
+      const options = runs.options('elsewhere', { data: 'csv:pairs.csv' });
+      await notesOf((control) => train({ ...options, ...control }), 3);
+      process.chdir(runs.path('images'));
+      const message = `The run began in ${realpathSync(root)}, where its relative paths lead: resume it from there.`;
+      await assert.rejects(
+        resumeTraining(out),
+        (error: unknown) =>
+          error instanceof BantamError &&
+          error.message.includes('"pairs.csv" cannot be read') &&
+          error.message.endsWith(message),
+      );
+      process.chdir(root);
+      await notesOf((control) => resumeTraining(out, control), 5);
+    } finally {
+      process.chdir(began);
+    }
   });
 
   it('refuses a batch of one sample', async () => {

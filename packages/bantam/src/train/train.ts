@@ -1,4 +1,5 @@
 /** Training of a model in a run directory, and the plan of one. */
+import { BantamError } from '../base/errors.js';
 import type { RunOptions } from './config/config.js';
 import { unspent, type Spent } from './config/budget.js';
 import type { TrainingContext } from './loop/context.js';
@@ -7,7 +8,7 @@ import { runTraining } from './loop/run-training.js';
 import type { TrainResult } from './monitor/events.js';
 import { planTraining, requireMemory, requireTime, type TrainingPlan } from './planning/index.js';
 import { readCheckpointState } from './run-dir/checkpoint.js';
-import { dataChange, keepDataFingerprint } from './run-dir/data-fingerprint.js';
+import { dataChange, keepDataFingerprint, otherBeginning } from './run-dir/data-fingerprint.js';
 import { createRun, runPaths, writeRunConfig } from './run-dir/paths.js';
 
 /** Options of {@link train}. */
@@ -56,7 +57,7 @@ export async function resumeTraining(
   run: string,
   control: TrainControl = {},
 ): Promise<TrainResult> {
-  using context = await reopenTraining(run, control);
+  using context = await reopenRun(run, control);
   const resumed = { spent: spentBy(context), settingsIn: runPaths(run).config };
   await requireMemory(context, resumed);
   await requireTime(context, resumed);
@@ -67,8 +68,22 @@ export async function resumeTraining(
 
 /** The memory that {@link resumeTraining} would take, and the time of what remains. */
 export async function planResumed(run: string, control: TrainControl = {}): Promise<TrainingPlan> {
-  using context = await reopenTraining(run, control);
+  using context = await reopenRun(run, control);
   return await planTraining(context, spentBy(context));
+}
+
+/** Opens a run's training; a failure names the folder that its relative paths belong to. */
+async function reopenRun(run: string, control: TrainControl): Promise<TrainingContext> {
+  try {
+    return await reopenTraining(run, control);
+  } catch (error) {
+    const began = error instanceof BantamError ? otherBeginning(run) : undefined;
+    if (!(error instanceof BantamError) || began === undefined) throw error;
+    throw new BantamError(
+      `${error.message} The run began in ${began}, where its relative paths lead: resume it from there.`,
+      { cause: error },
+    );
+  }
 }
 
 function spentBy({ checkpoint }: TrainingContext): Spent {

@@ -49,7 +49,7 @@ export function addSelect(data: Command): void {
     .option('--scores <files...>', scoreFilesHelp)
     .option(
       '--top <score=fraction>',
-      'the fraction of all samples with the highest score; a+b=fraction: with the highest rank by both (repeatable)',
+      'the fraction of all scored samples with the highest score; a+b=fraction: with the highest rank by both (repeatable)',
       namedFractions,
     )
     .addOption(

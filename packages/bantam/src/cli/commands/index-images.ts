@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
+import { otherWorkingFolder } from '../../base/working-folder.js';
 import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
@@ -63,8 +64,13 @@ export function addIndex(program: Command): void {
         `The index ${folder} is new: name the model and the data set with --model DIR --data SPEC.`,
       );
     }
-    const { openSource } = await import('../../data/index.js');
-    const source = await openSource(spec);
+    const { openSource, resolveSpec } = await import('../../data/index.js');
+    // Relative paths of the index's data set lead from where it was named.
+    const from =
+      flags.data === undefined && known?.specFolder !== undefined
+        ? otherWorkingFolder(known.specFolder, folder)
+        : undefined;
+    const source = await openSource(from === undefined ? spec : resolveSpec(spec, from));
     const progress = new Progress();
     try {
       const model = await loadToRun(directory, flags, progress);

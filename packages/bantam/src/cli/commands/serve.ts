@@ -8,7 +8,7 @@ import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { precisionOption, type PrecisionFlags } from '../inference.js';
 import { settingsTree } from '../named-settings.js';
-import { listed, namedValues, wholeNumber } from '../values.js';
+import { listed, namedValues, portNumber } from '../values.js';
 
 interface ServeFlags extends PrecisionFlags {
   readonly index?: readonly string[];
@@ -31,7 +31,7 @@ export function addServe(program: Command): void {
     .argument('<model...>', 'model directories, each also as NAME=DIRECTORY')
     .option('--index <path>', 'index of bantam index, also as NAME=PATH (repeatable)', listed)
     .option('--host <address>', 'address to listen at', '127.0.0.1')
-    .option('--port <n>', 'port to listen at; 0: any that is free', wholeNumber, 8000)
+    .option('--port <n>', 'port to listen at; 0: any that is free', portNumber, 8000)
     .option('--api-key-file <file>', 'API keys, one in a line (default: BANTAM_API_KEY, else none)')
     .option('--public', 'listen at other addresses than loopback without an API key')
     .option('--allow-host <name>', 'name of this server beside localhost (repeatable)', listed)

@@ -1,3 +1,4 @@
+import { causeOf } from '../../base/system-error.js';
 import { at } from '../../base/at.js';
 import { augmentImage } from '../augment/augment.js';
 import type { ResolvedAugment } from '../augment/schema.js';
@@ -112,7 +113,7 @@ export class ImageDecoder {
         this.#cache?.put(index, pixels);
       }
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return causeOf(error);
     }
     const bytes = size * size * 3;
     for (const [view, rows] of targets) {

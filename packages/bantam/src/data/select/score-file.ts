@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { anyObject, count, described, group, isObject, listOf, text } from '../../base/schema.js';
 
 const headerSchema = group({
@@ -106,7 +107,7 @@ export async function scanScores(
   } catch (error) {
     if (error instanceof BantamError) throw error;
     throw new BantamError(
-      `The score file "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name a file that "bantam data score" wrote.`,
+      `The score file "${path}" cannot be read (${causeOf(error)}); name a file that "bantam data score" wrote.`,
     );
   }
   return { header, rows, wholeBytes, cutOff: rest.length };

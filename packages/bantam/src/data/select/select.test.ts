@@ -71,7 +71,7 @@ describe('readScores', () => {
   it('refuses other files, damaged lines and missing rows', async () => {
     await writeFile(at('other.json'), '{"bantam":"subset"}\n');
     await assert.rejects(readScores(at('other.json')), /"[^"]+other.json" is no score file/);
-    await assert.rejects(readScores(at('none')), /cannot be read \(ENOENT\)/);
+    await assert.rejects(readScores(at('none')), /cannot be read \(no such file or folder\)/);
     const short = await scoreFile('short.jsonl', [{ key: 'a' }], { records: 2 });
     await assert.rejects(readScores(short), /has 1 whole rows of 2; score the data anew/);
     await writeFile(at('bad.jsonl'), `${JSON.stringify(table.header)}\n{"key":"a"}\nnonsense\n`);
@@ -281,6 +281,6 @@ describe('readSubset', () => {
     await assert.rejects(readSubset(at('scores.jsonl')), /is no subset; name a file/);
     await writeFile(at('empty.txt'), '\n# nothing\n');
     await assert.rejects(readSubset(at('empty.txt')), /holds no keys/);
-    await assert.rejects(readSubset(at('none.txt')), /cannot be read \(ENOENT\)/);
+    await assert.rejects(readSubset(at('none.txt')), /cannot be read \(no such file or folder\)/);
   });
 });

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { at } from '../../base/at.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError, UsageError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { read } from '../../base/schema.js';
 import type { Source } from '../sources/source.js';
 import {
@@ -236,7 +237,7 @@ function* captionsOf(source: Source): Generator<readonly string[]> {
 async function readEntries(path: string): Promise<string[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new BantamError(
-      `The entries "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name a text file with an entry per line.`,
+      `The entries "${path}" cannot be read (${causeOf(error)}); name a text file with an entry per line.`,
     );
   });
   return text.split(/\r?\n/).filter((line) => line.trim() !== '');

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch/atomic-file';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { anyObject, described, group, index, listOf, text } from '../../base/schema.js';
 
@@ -63,7 +64,7 @@ function quoteKey(key: string): string {
 export async function readSubset(path: string): Promise<SubsetFile> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
-      `The subset "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name a file that "bantam data select" wrote, or a list of keys.`,
+      `The subset "${path}" cannot be read (${causeOf(error)}); name a file that "bantam data select" wrote, or a list of keys.`,
     );
   });
   const keys = new Set<string>();

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { isObject } from '../../base/schema.js';
 import type { SyntheticCaption } from './source.js';
 
@@ -44,7 +45,7 @@ export interface CaptionFile {
 export async function readCaptionFile(path: string): Promise<CaptionFile> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
-      `The caption file "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name a file that "bantam data caption" wrote.`,
+      `The caption file "${path}" cannot be read (${causeOf(error)}); name a file that "bantam data caption" wrote.`,
     );
   });
   const headers: CaptionHeader[] = [];

@@ -90,6 +90,7 @@ function openCaptions(path: string): TextBytes {
 }
 
 function reasonOf(error: unknown): string {
-  const [, code] = /\((E[A-Z]+)\)/.exec(error instanceof Error ? error.message : '') ?? [];
-  return code ?? 'it is no text';
+  const message = error instanceof Error ? error.message : '';
+  const [, cause] = /cannot be read \(([^)]*)\)/.exec(message) ?? [];
+  return cause ?? 'it is no text';
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { isObject } from '../../base/schema.js';
 import { textsOf } from './captions.js';
 import type { NoteBook } from './notes.js';
@@ -109,7 +110,7 @@ async function readList(path: string, what: string, option: string): Promise<str
 async function readFileText(path: string, what: string, option: string): Promise<string> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
-      `The ${what} "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${option}".`,
+      `The ${what} "${path}" cannot be read (${causeOf(error)}); name an existing one after "${option}".`,
     );
   });
   const text = decodeFile(bytes);

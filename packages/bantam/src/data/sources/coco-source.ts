@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { isObject } from '../../base/schema.js';
 import { textsOf } from './captions.js';
@@ -89,7 +90,7 @@ function readJson({ path, kind }: SourceSpec): unknown {
   const size = statSync(path, { throwIfNoEntry: false })?.size;
   if (size === undefined) {
     throw new BantamError(
-      `The annotations "${path}" cannot be read (ENOENT); name an existing file after "${kind}:".`,
+      `The annotations "${path}" cannot be read (no such file or folder); name an existing file after "${kind}:".`,
     );
   }
   if (size > mostBytes) {
@@ -100,9 +101,7 @@ function readJson({ path, kind }: SourceSpec): unknown {
   try {
     return JSON.parse(decodeFile(readFileSync(path)) ?? '');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason = code ?? (error instanceof Error ? error.message : String(error));
-    throw new BantamError(`The annotations "${path}" cannot be read (${reason}).`);
+    throw new BantamError(`The annotations "${path}" cannot be read (${causeOf(error)}).`);
   }
 }
 

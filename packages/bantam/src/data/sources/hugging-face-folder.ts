@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { openImages } from './folders/images-source.js';
 import { joinSources } from './mix-source.js';
 import { openParquetFiles } from './parquet/parquet-source.js';
@@ -113,7 +114,7 @@ async function listFiles(root: string): Promise<DatasetFile[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(
     (error: unknown) => {
       throw new BantamError(
-        `The folder "${root}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "hf:".`,
+        `The folder "${root}" cannot be read (${causeOf(error)}); name an existing one after "hf:".`,
       );
     },
   );

@@ -149,6 +149,9 @@ describe('A mix', () => {
       await refused('[{"data": "csv:a.csv", "name": "x"}, {"data": "csv:a.csv", "name": "x"}]'),
       /Two sources of .* are called "x"/,
     );
-    assert.match(await folder.refusal('mix:/nowhere.json'), /cannot be read \(ENOENT\)/);
+    assert.match(
+      await folder.refusal('mix:/nowhere.json'),
+      /cannot be read \(no such file or folder\)/,
+    );
   });
 });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { isObject } from '../../base/schema.js';
 import type { ImageLocation } from '../images/location.js';
 import { samplesPerEpoch } from '../loader/order.js';
@@ -69,7 +70,7 @@ function readParts({ path, kind, text }: SourceSpec): MixPart[] {
       content = decodeFile(readFileSync(path)) ?? '';
     } catch (error) {
       throw new BantamError(
-        `The mix "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
+        `The mix "${path}" cannot be read (${causeOf(error)}); name an existing file after "${kind}:".`,
       );
     }
   }

@@ -82,7 +82,10 @@ describe('csv sources', () => {
 
   it('refuse an empty table and a missing file', async () => {
     assert.match(await refusal(`csv:${await table('e.csv', 'image,caption\n')}`), /is empty/);
-    assert.match(await refusal('csv:/nowhere/pairs.csv'), /cannot be read \(ENOENT\)/);
+    assert.match(
+      await refusal('csv:/nowhere/pairs.csv'),
+      /cannot be read \(no such file or folder\)/,
+    );
   });
 });
 
@@ -102,7 +105,7 @@ describe('folder sources', () => {
   });
 
   it('refuse a missing folder and one without images', async () => {
-    assert.match(await refusal('folder:/nowhere'), /cannot be read \(ENOENT\)/);
+    assert.match(await refusal('folder:/nowhere'), /cannot be read \(no such file or folder\)/);
     await mkdir(join(directory, 'bare'));
     assert.match(await refusal(`folder:${join(directory, 'bare')}`), /holds no folders/);
   });

@@ -150,7 +150,10 @@ describe('captions=FILE', () => {
         `?captions=${await write('blank.jsonl', line('a.png', ' ') + line('c.png', 'x'))}`,
         /Line 1 of "[^"]*blank\.jsonl" is no caption record/,
       ],
-      ['?captions=nowhere.jsonl', /caption file "nowhere\.jsonl" cannot be read \(ENOENT\)/],
+      [
+        '?captions=nowhere.jsonl',
+        /caption file "nowhere\.jsonl" cannot be read \(no such file or folder\)/,
+      ],
       [`?captions=${good}&synthetic=2`, /"2" in .* is not a number from 0 to 1/],
       [`?captions=${good}&synthetic=`, /"" in .* is not a number from 0 to 1/],
       ['?synthetic=0.5', /its records have none; name a file with captions=FILE\.jsonl/],

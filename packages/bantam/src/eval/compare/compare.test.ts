@@ -108,6 +108,6 @@ describe('answers in files', () => {
     const path = join(directory, 'b.json');
     writeFileSync(path, '{}');
     await assert.rejects(readAnswers(path), /holds no answers of a model/);
-    await assert.rejects(readAnswers(join(directory, 'c.json')), /ENOENT/);
+    await assert.rejects(readAnswers(join(directory, 'c.json')), /no such file or folder/);
   });
 });

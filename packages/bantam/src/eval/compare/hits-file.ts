@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import type { Hits } from '../tasks/dataset-context.js';
 
 const text = v.string();
@@ -50,7 +51,7 @@ export function writeAnswers(path: string, { model, answers }: AnswersFile): voi
 export async function readAnswers(path: string): Promise<AnswersFile> {
   const written = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new BantamError(
-      `The answers "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file.`,
+      `The answers "${path}" cannot be read (${causeOf(error)}); name an existing file.`,
     );
   });
   try {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { loadSafetensors, saveSafetensors, type Tensor } from '@bantam/torch';
 import * as v from 'valibot';
 import { cacheDirectory } from '../../base/cache-dir.js';
+import { makeFolder } from '../../base/make-folder.js';
 import type { QuarantinedSample, Source } from '../../data/index.js';
 import type { LoadedModel } from '../../models/index.js';
 import { embedSource, type Embeddings, type EmbedSourceOptions } from '../embed.js';
@@ -72,7 +73,7 @@ export class FeatureStore {
     const embedded = await embedSource(loaded, source, { ...options, representations: true });
     const { image, representation = image, text, quarantined, records, ...facts } = embedded;
     const { keys, captions: texts, captionsOf } = facts;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const metadata = { keys, records: [...records], captions: texts, captionsOf, quarantined };
     saveSafetensors(
       path,
@@ -97,7 +98,7 @@ export class FeatureStore {
     const stored = readTensors(path)?.tensors.get('text');
     if (stored !== undefined) return stored;
     const features = await encodeTexts(loaded, texts, options);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     saveSafetensors(path, new Map([['text', features]]));
     return features;
   }

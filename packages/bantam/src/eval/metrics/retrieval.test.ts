@@ -63,6 +63,19 @@ describe('retrieval', () => {
     assert.equal(metrics.image_retrieval_median_rank, trainer.text_to_image_median_rank);
   });
 
+  it('asks with no image that has no texts, and keeps it among the images', () => {
+    const image = tensor([
+      [1, 0],
+      [0, 1],
+      [1, 0],
+    ]);
+    const { metrics, textRanks } = retrieval({ image, text: eye(2), textsOf: [[], [1], [0]] });
+    assert.deepEqual([...textRanks], [0, 0]);
+    assert.equal(metrics['text_retrieval_recall@1'], 1);
+    // The first image, without texts, is before the third, which is equal.
+    assert.equal(metrics['image_retrieval_recall@1'], 0.5);
+  });
+
   it('counts a text of several images once, and any of them as a hit', () => {
     const image = tensor([
       [1, 0],

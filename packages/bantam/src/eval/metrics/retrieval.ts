@@ -1,5 +1,5 @@
 import { at } from '../../base/at.js';
-import type { Tensor } from '@bantam/torch';
+import { fromTypedArray, indexSelect, scope, type Tensor } from '@bantam/torch';
 import {
   clusteredWilson,
   meanInterval,
@@ -15,7 +15,7 @@ export interface RetrievalInput extends RankOptions {
   readonly image: Tensor;
   /** [M, D] float32, L2-normalised. */
   readonly text: Tensor;
-  /** Texts of each image, as rows of `text`. Every text belongs to at least one image. */
+  /** Texts of each image, as rows of `text`; maybe none. Every text belongs to at least one image. */
   readonly textsOf: readonly ArrayLike<number>[];
 }
 
@@ -26,7 +26,7 @@ export interface RetrievalScores extends Scores {
   readonly intervals: Record<string, Interval>;
   /** Rank of the first right image of each text, from 0. */
   readonly imageRanks: Int32Array;
-  /** Rank of the first right text of each image, from 0. */
+  /** Rank of the first right text of each image that has texts, from 0. */
   readonly textRanks: Int32Array;
 }
 
@@ -46,9 +46,15 @@ export function retrieval({ image, text, textsOf, ...options }: RetrievalInput):
     for (const row of Array.from(texts)) imagesOf[row]?.push(item);
   });
   const forText = oneWay('image_retrieval', text, image, imagesOf, options);
-  const forImage = oneWay('text_retrieval', image, text, textsOf, options);
+  // An image without texts is in the gallery of images, and asks nothing.
+  const images = textsOf.flatMap((texts, row) => (texts.length > 0 ? [row] : []));
+  const asking = scope(() =>
+    indexSelect(image, 0, fromTypedArray(BigInt64Array.from(images, BigInt))),
+  );
+  const textsOfAsking = images.map((row) => at(textsOf, row));
+  const forImage = oneWay('text_retrieval', asking, text, textsOfAsking, options);
+  asking.dispose();
   const owners = imagesOf.map(([owner = -1]) => owner);
-  const images = Array.from({ length: image.dim(0) }, (_, row) => row);
   return {
     metrics: {
       ...forText.metrics,

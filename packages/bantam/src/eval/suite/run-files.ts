@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { isObject } from '../../base/schema.js';
 import { readJson } from '../../base/json-file.js';
+import { makeFolder } from '../../base/make-folder.js';
 import type { EvaluationResult } from '../tasks/result.js';
 
 /** Changes with the meaning of results, so that older ones are measured anew. */
@@ -36,7 +36,7 @@ export class RunFile {
 
   /** Writes results, whole or not at all. */
   write(results: readonly EvaluationResult[]): void {
-    mkdirSync(join(this.#path, '..'), { recursive: true });
+    makeFolder(join(this.#path, '..'));
     const text = JSON.stringify({ key: this.#key, results });
     writeFileAtomic(this.#path, [Buffer.from(text)]);
   }

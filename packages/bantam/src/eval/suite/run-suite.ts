@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { BantamError, UsageError } from '../../base/errors.js';
+import { makeFolder } from '../../base/make-folder.js';
 import { openSource, type OpenSourceOptions } from '../../data/index.js';
 import type { EvalDataset } from '../datasets.js';
 import { evaluate, type EvaluateOptions } from '../evaluate.js';
@@ -102,7 +102,7 @@ export async function runSuite(
     reused,
     seconds: (performance.now() - start) / 1000,
   };
-  mkdirSync(out, { recursive: true });
+  makeFolder(out);
   const write = (file: string, text: string): void => {
     writeFileAtomic(join(out, file), [Buffer.from(text)]);
   };

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { associationScores, cuePrompt, type Association } from '../metrics/associations.js';
 import { textFeatures, type ClassifierOptions } from './classifier-cache.js';
 import { datasetFacts, type DatasetContext } from './dataset-context.js';
@@ -44,7 +45,7 @@ export async function associate(
 async function readItems(path: string, rowOf: ReadonlyMap<string, number>): Promise<Association[]> {
   const lines = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new BantamError(
-      `The associations "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file of JSON lines.`,
+      `The associations "${path}" cannot be read (${causeOf(error)}); name an existing file of JSON lines.`,
     );
   });
   return lines

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomic } from '@bantam/torch';
 import { isObject } from '../../base/schema.js';
+import { otherWorkingFolder, storedWorkingFolder } from '../../base/working-folder.js';
 import { samplesPerEpoch, type Source } from '../../data/index.js';
 import { runPaths } from './paths.js';
 
@@ -44,25 +45,36 @@ export async function dataFingerprint(source: Source): Promise<DataFingerprint> 
   };
 }
 
-/** Keeps the fingerprint of a new run's data. */
+/** Keeps the fingerprint of a new run's data, and the folder that the run begins in. */
 export async function keepDataFingerprint(run: string, source: Source): Promise<void> {
-  const text = `${JSON.stringify(await dataFingerprint(source), null, 2)}\n`;
+  const kept = { ...(await dataFingerprint(source)), began: storedWorkingFolder(run) };
+  const text = `${JSON.stringify(kept, null, 2)}\n`;
   writeFileAtomic(runPaths(run).data, [Buffer.from(text)]);
 }
 
 /** A sentence if the data of a run are not those that it began with; runs may have no fingerprint. */
 export async function dataChange(run: string, source: Source): Promise<string | undefined> {
-  let kept: unknown;
-  try {
-    kept = JSON.parse(readFileSync(runPaths(run).data, 'utf8'));
-  } catch {
-    return undefined;
-  }
+  const kept = readKept(run);
   const { records, digest } = await dataFingerprint(source);
-  if (!isObject(kept) || kept.digest === digest) return undefined;
+  if (kept === undefined || kept.digest === digest) return undefined;
   const counts =
     kept.records === records
       ? `still ${records} records, but others or with other captions, labels or files`
       : `${String(kept.records)} records then, ${records} now`;
   return `The data "${source.spec}" have changed since this run began (${counts}): from here on it sees other samples than it would have, and its result differs from that of an uninterrupted run.`;
+}
+
+/** The folder that a run began in, if it is another than the current one; runs may not have kept it. */
+export function otherBeginning(run: string): string | undefined {
+  const began = readKept(run)?.began;
+  return typeof began === 'string' ? otherWorkingFolder(began, run) : undefined;
+}
+
+function readKept(run: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const kept: unknown = JSON.parse(readFileSync(runPaths(run).data, 'utf8'));
+    return isObject(kept) ? kept : undefined;
+  } catch {
+    return undefined;
+  }
 }

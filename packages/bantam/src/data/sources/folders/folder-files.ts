@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { BantamError } from '../../../base/errors.js';
+import { causeOf } from '../../../base/system-error.js';
 import type { NoteBook } from '../notes.js';
 
 const imageFile = /\.(jpe?g|jfif|jpe|png|webp|gif|tiff?|avif|svg)$/i;
@@ -35,7 +36,7 @@ export async function listFolder(
 ): Promise<FolderEntries> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new BantamError(
-      `The folder "${folder}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${kind}:".`,
+      `The folder "${folder}" cannot be read (${causeOf(error)}); name an existing one after "${kind}:".`,
     );
   });
   const folders: string[] = [];

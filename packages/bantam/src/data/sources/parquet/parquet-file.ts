@@ -4,6 +4,7 @@ import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
+import { causeOf } from '../../../base/system-error.js';
 import { compressors, type PageDecoder } from '../../images/parquet-codecs.js';
 
 type Metadata = ReturnType<typeof parquetMetadata>;
@@ -48,7 +49,7 @@ export class ParquetFile {
       file = openSync(path, 'r');
     } catch (error) {
       throw new BantamError(
-        `The Parquet file "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name existing files after "parquet:".`,
+        `The Parquet file "${path}" cannot be read (${causeOf(error)}); name existing files after "parquet:".`,
       );
     }
     try {

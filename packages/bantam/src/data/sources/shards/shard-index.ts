@@ -4,6 +4,7 @@ import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:
 import { join, resolve } from 'node:path';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
+import { causeOf } from '../../../base/system-error.js';
 import { makeFolder } from '../../../base/make-folder.js';
 import { decodeFile } from '../tables/text-bytes.js';
 import { TarDamage, TarReader, type TarMember } from './tar.js';
@@ -270,7 +271,7 @@ function openTar(path: string): TarReader {
     return new TarReader(path);
   } catch (error) {
     throw new BantamError(
-      `The shard "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name existing files after "wds:".`,
+      `The shard "${path}" cannot be read (${causeOf(error)}); name existing files after "wds:".`,
     );
   }
 }

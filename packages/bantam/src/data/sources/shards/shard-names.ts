@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
+import { causeOf } from '../../../base/system-error.js';
 
 /** Most files that a pattern may stand for: more is a mistake in its numbers. */
 const mostFiles = 1_000_000;
@@ -83,7 +84,7 @@ async function matching(folder: string, pattern: string, kind: string): Promise<
   const expression = new RegExp(`^${parts.join('.*')}$`, 'i');
   const names = await readdir(folder).catch((error: unknown) => {
     throw new BantamError(
-      `The folder "${folder}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing one after "${kind}:".`,
+      `The folder "${folder}" cannot be read (${causeOf(error)}); name an existing one after "${kind}:".`,
     );
   });
   const found = names.filter((name) => expression.test(name) && !name.startsWith('.')).sort();

@@ -287,7 +287,7 @@ function beside(paths: readonly string[], name: string): string | undefined {
 function missingMessage(missing: readonly string[], all: number): string {
   const [first = ''] = missing;
   if (all === 1) {
-    return `The shard "${first}" cannot be read (ENOENT); name existing files after "wds:".`;
+    return `The shard "${first}" cannot be read (no such file or folder); name existing files after "wds:".`;
   }
   const some = missing.slice(0, 10).map((path) => `"${path}"`);
   const more = missing.length > some.length ? ', …' : '';

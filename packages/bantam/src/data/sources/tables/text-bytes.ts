@@ -10,6 +10,7 @@ import {
 import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
 import { BantamError } from '../../../base/errors.js';
+import { causeOf } from '../../../base/system-error.js';
 
 /** Random access to the bytes of a text, which are UTF-8 or of another superset of ASCII. */
 export interface TextBytes {
@@ -117,7 +118,7 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
       throw new BantamError(`"${path}" is a folder, ${found}; name a file in it after "${kind}:".`);
     }
     throw new BantamError(
-      `The table "${path}" cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'}); name an existing file after "${kind}:".`,
+      `The table "${path}" cannot be read (${causeOf(error)}); name an existing file after "${kind}:".`,
     );
   }
   const first = start.toString('latin1', 0, 8);
