@@ -101,7 +101,10 @@ describe('embedToFile', () => {
     assert.equal(vector?.weight, 2);
     await assert.rejects(search(model, index, [{ key: 'nothing' }]), /no image "nothing"/);
     const gone = [{ image: 'gone.png' }];
-    await assert.rejects(search(model, index, gone), /^BantamError: There is no file gone\.png to search with;/);
+    await assert.rejects(
+      search(model, index, gone),
+      /^BantamError: There is no file gone\.png to search with;/,
+    );
     const bytes = new TextEncoder().encode('no image');
     await assert.rejects(search(model, index, [{ image: bytes }]), /cannot be read as an image/);
     await assert.rejects(search(model, index, [{ image: 'absent.jpg' }]), {

@@ -399,7 +399,10 @@ describe('writeShards', () => {
     assert.match(await refusal(writeShards(table, { out, shardSize: 0 })), /choose 1 or more/);
     await writeFile(join(directory, 'file'), '');
     const below = join(directory, 'file', 'x');
-    assert.match(await refusal(writeShards(table, { out: below })), /cannot be made \(a part of the path is a file, not a folder\)/);
+    assert.match(
+      await refusal(writeShards(table, { out: below })),
+      /cannot be made \(a part of the path is a file, not a folder\)/,
+    );
   });
 
   it('keeps the pixels of every format and the columns of every name', async () => {
