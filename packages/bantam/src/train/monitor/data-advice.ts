@@ -26,8 +26,15 @@ export function cutCaptions(source: Source, tokenizer: Tokenizer): string | unde
   return `${full} of ${count} captions (${percent} %) fill the context of ${tokenizer.contextLength} tokens, and what is longer is cut, such as "${shown}" (${example.length} characters); a longer context is set by tokenizer.contextLength.`;
 }
 
-/** The advice of a run without validation that has passed over its data often; else undefined. */
-export function passesAdvice(source: Source, passes: number): string | undefined {
+/**
+ * The advice of a run without validation that has passed over its data often; else undefined. An epoch
+ * of a source with groups takes one record of each, so that a pass over all takes several epochs.
+ */
+export function passesAdvice(
+  source: Pick<Source, 'size' | 'grouping' | 'mixture'>,
+  epochs: number,
+): string | undefined {
+  const passes = Math.floor((epochs * samplesPerEpoch(source)) / source.size);
   if (passes < passesWithoutLoss) return undefined;
-  return `The run has passed over the ${samplesPerEpoch(source)} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: hold some data out, and name them with --validate.`;
+  return `The run has passed over the ${source.size} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: hold some data out, and name them with --validate.`;
 }
