@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { rocAuc, readScores, topFraction } from 'bantam/experimental';
 import { armTable, trainArm, trainArms } from './shared/arms.js';
-import { damage, productColumns, productData } from './shared/products.js';
+import { damage, productData, productTraining } from './shared/products.js';
 import { runBantam } from './shared/runs.js';
 
 const { values } = parseArgs({
@@ -38,18 +38,7 @@ const out = values.out;
 const data = await productData(values.products, out);
 const epochs = Number(values.epochs);
 const size = data.kinds.size;
-const options = {
-  out,
-  model: values.model,
-  settings: {
-    train: { lr: 6e-4, workers: 1, checkpointMinutes: 60 },
-    tokenizer: { contextLength: 16 },
-  },
-  columns: productColumns(data.test),
-  seeds: Number(values.seeds),
-  batchSize: 64,
-  jobs: Number(values.jobs),
-};
+const options = productTraining(values, data.test);
 const whole = { name: 'top 100 %', data: data.pool, samples: epochs * size };
 
 /** Runs a command; returns its JSON. */

@@ -12,7 +12,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { armTable, trainArms } from './shared/arms.js';
-import { productColumns, productData } from './shared/products.js';
+import { productData, productTraining } from './shared/products.js';
 import { runBantam } from './shared/runs.js';
 
 const { values } = parseArgs({
@@ -41,17 +41,6 @@ for (const fraction of values.fractions.split(',').map(Number)) {
     samples,
   });
 }
-const options = {
-  out,
-  model: values.model,
-  settings: {
-    train: { lr: 6e-4, workers: 1, checkpointMinutes: 60 },
-    tokenizer: { contextLength: 16 },
-  },
-  columns: productColumns(data.test),
-  seeds: Number(values.seeds),
-  batchSize: 64,
-  jobs: Number(values.jobs),
-};
+const options = productTraining(values, data.test);
 await trainArms(arms, options);
 console.log(armTable(arms, options));

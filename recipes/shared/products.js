@@ -104,7 +104,7 @@ export async function productData(folder, out) {
 }
 
 /** Zero-shot classification by article type, and retrieval both ways. @param {string} test */
-export function productColumns(test) {
+function productColumns(test) {
   return [
     ['zero-shot', test, 'zero-shot', 'acc1'],
     ['text → image R@1', test, 'retrieval', 'image_retrieval_recall@1'],
@@ -112,4 +112,25 @@ export function productColumns(test) {
     ['image → text R@1', test, 'retrieval', 'text_retrieval_recall@1'],
     ['image → text R@10', test, 'retrieval', 'text_retrieval_recall@10'],
   ];
+}
+
+/**
+ * Options of the trainings on products.
+ *
+ * @param {{ out: string, model: string, seeds: string, jobs: string }} values of the command line
+ * @param {Awaited<ReturnType<typeof productData>>['test']} test
+ */
+export function productTraining({ out, model, seeds, jobs }, test) {
+  return {
+    out,
+    model,
+    settings: {
+      train: { lr: 6e-4, workers: 1, checkpointMinutes: 60 },
+      tokenizer: { contextLength: 16 },
+    },
+    columns: productColumns(test),
+    seeds: Number(seeds),
+    batchSize: 64,
+    jobs: Number(jobs),
+  };
 }
