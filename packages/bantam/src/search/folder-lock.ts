@@ -2,6 +2,7 @@ import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BantamError } from '../base/errors.js';
+import { isProcessAlive } from '../base/process-alive.js';
 
 /** Writes of one process at a time: a file with the process that writes. */
 export class FolderLock {
@@ -49,10 +50,5 @@ function isRunning(holder: string): boolean {
   if (host !== undefined && host !== hostname()) return true;
   if (!Number.isSafeInteger(pid) || pid < 1) return false;
   // A process that opens an index twice for writing would damage it as well as another one.
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  return isProcessAlive(pid);
 }

@@ -1,4 +1,5 @@
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { parseCaptionLine, type CaptionHeader } from './caption-file.js';
 import type { SyntheticCaption } from './source.js';
 import { RowIndex, type RowLocation } from './tables/row-index.js';
@@ -83,14 +84,10 @@ function openCaptions(path: string): TextBytes {
   try {
     return openText(path, 'utf-8', 'captions');
   } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined;
+    const reason = cause === undefined ? 'it is no text' : causeOf(cause);
     throw new BantamError(
-      `The caption file "${path}" cannot be read (${reasonOf(error)}); name a file that "bantam data caption" wrote.`,
+      `The caption file "${path}" cannot be read (${reason}); name a file that "bantam data caption" wrote.`,
     );
   }
-}
-
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : '';
-  const [, cause] = /cannot be read \(([^)]*)\)/.exec(message) ?? [];
-  return cause ?? 'it is no text';
 }

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../../base/make-folder.js';
+import { isProcessAlive } from '../../base/process-alive.js';
 
 /** Milliseconds between signs of life, and without one after which a lock counts as abandoned. */
 const BEAT = 5_000;
@@ -103,17 +104,8 @@ function ownerOf(path: string): Owner | null {
 }
 
 function isAbandoned(path: string, owner: Owner): boolean {
-  if (owner.host === hostname() && !isAlive(owner.process)) return true;
+  if (owner.host === hostname() && !isProcessAlive(owner.process)) return true;
   return isOld(path);
-}
-
-function isAlive(id: number): boolean {
-  try {
-    process.kill(id, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 function isOld(path: string): boolean {

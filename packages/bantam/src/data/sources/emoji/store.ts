@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { BantamError } from '../../../base/errors.js';
 import { makeFolder } from '../../../base/make-folder.js';
+import { isProcessAlive } from '../../../base/process-alive.js';
 import { cacheDirectory } from '../../../base/cache-dir.js';
 import { canonicalHexcode, readEmojibase, type EmojiEntry, type EmojiNames } from './names.js';
 import { installPackages } from './npm.js';
@@ -147,18 +148,9 @@ async function publish(directory: string, name: string, files: Files): Promise<v
 async function removeAbandoned(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const owner = /\.partial-(\d+)$/.exec(name)?.[1];
-    if (owner !== undefined && !isAlive(Number(owner))) {
+    if (owner !== undefined && !isProcessAlive(Number(owner))) {
       await rm(join(directory, name), { recursive: true, force: true });
     }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

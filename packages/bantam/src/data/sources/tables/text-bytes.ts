@@ -119,6 +119,7 @@ function openStart(path: string, kind: string): { file: FileBytes; start: Buffer
     }
     throw new BantamError(
       `The table "${path}" cannot be read (${causeOf(error)}); name an existing file after "${kind}:".`,
+      { cause: error },
     );
   }
   const first = start.toString('latin1', 0, 8);
