@@ -165,7 +165,8 @@ class ContextOpener {
   async open(dataset: EvalDataset, spec: string): Promise<DatasetContext> {
     const { loaded } = this;
     const { tasks, protocols, options } = this.settings;
-    const source = await openSource(spec, options);
+    const opened = spec === dataset.spec ? dataset.source : undefined;
+    const source = opened ?? (await openSource(spec, options));
     checkClasses(source, tasks);
     checkCaptions(source, tasks);
     const labelSets = Object.fromEntries(
