@@ -128,11 +128,11 @@ function measurementOf(results: readonly EvaluationResult[], metric: string): Me
  * @throws UsageError or BantamError as {@link openMetric} does.
  */
 export const openValidator: OpenValidator = async (settings) => {
-  const { lowerIsBetter, samples, measure } = await openMetric(settings);
+  const meter = await openMetric(settings);
   return {
-    lowerIsBetter,
-    samples,
-    measure: async (model, options) => (await measure(model, options)).value,
+    lowerIsBetter: meter.lowerIsBetter,
+    samples: meter.samples,
+    measure: async (model, options) => (await meter.measure(model, options)).value,
   };
 };
 

@@ -9,7 +9,7 @@ import { locateModel } from '../../models/index.js';
 
 /** Files of a model directory that decide its features. */
 const modelFiles =
-  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
+  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|adapter_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
 
 /**
  * SHA-256 over the files that decide a model's features, by name and content, and over the name of its

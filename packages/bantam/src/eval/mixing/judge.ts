@@ -29,8 +29,8 @@ export interface Judge {
 export async function openJudge(spec: string, options: JudgeOptions = {}): Promise<Judge> {
   const { metric: wanted, precision = 'float32', onProgress } = options;
   const metric = wanted ?? (await usualMetric(spec));
-  const { lowerIsBetter, measure } = await openMetric({ data: spec, metric });
-  if (lowerIsBetter) {
+  const meter = await openMetric({ data: spec, metric });
+  if (meter.lowerIsBetter) {
     const others = metricNames.filter((name) => !name.endsWith('median_rank'));
     throw new UsageError(
       `Less is better of "${metric}"; choose among models by one of ${others.join(', ')}.`,
@@ -40,7 +40,7 @@ export async function openJudge(spec: string, options: JudgeOptions = {}): Promi
     spec,
     metric,
     measure: (model) =>
-      measure(model, {
+      meter.measure(model, {
         precision,
         onProgress: (message) => {
           onProgress?.(message);

@@ -12,10 +12,11 @@ import { loadModel, saveModel } from '../io/directory.js';
 import { preprocessFor, type Preprocess } from '../preprocess.js';
 import { averageModels, interpolateInto, interpolateModels, WeightSum } from './average.js';
 
-const tokenizer = trainTokenizer(['a red square', 'a blue circle'], {
-  vocabSize: 520,
-  contextLength: 8,
-});
+/** A tokenizer with five merges of the words of a text. */
+const tokenizerOf = (text: string) =>
+  trainTokenizer(Array.from({ length: 9 }, () => text), { vocabSize: 520, contextLength: 8 }); // prettier-ignore
+
+const tokenizer = tokenizerOf('a red square');
 
 /** Both batch norms and a transformer. */
 const config = parseModelConfig({
@@ -189,10 +190,7 @@ describe('averageModels', () => {
   });
 
   it('names the first difference of models that are not alike', async () => {
-    const other = trainTokenizer(['some other words entirely'], {
-      vocabSize: 520,
-      contextLength: 8,
-    });
+    const other = tokenizerOf('some words');
     const differing: readonly (readonly [SaveOptions, RegExp])[] = [
       [{ changes: { embedDim: 12 } }, /: visual\.attnpool\.c_proj\.weight is \[8, 256\] in the first and \[12, 256\] in the second;/], // prettier-ignore
       [{ changes: { text: { layers: 2 } } }, /: the first has no transformer\.resblocks\.1\./],

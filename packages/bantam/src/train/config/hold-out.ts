@@ -1,9 +1,9 @@
 /** The part of the data that a run holds out to see overfitting: when, and how much. */
-import { hasOwnCaptions, type Source } from '../../data/index.js';
+import { hasOwnCaptions, samplesPerEpoch, type Source } from '../../data/index.js';
 import { UsageError } from '../../base/errors.js';
 import { modelFlops, type ModelConfig } from '../../models/index.js';
 import type { StrategyConfig } from '../strategies/index.js';
-import { parseBudget } from './budget.js';
+import { parseBudget, withoutEpochs } from './budget.js';
 import type { ValidationSettings } from './settings.js';
 
 /** `validation.data` of a run that validates on a part of its training data. */
@@ -63,7 +63,7 @@ export interface HoldOutConfig {
  */
 export function planHoldOut(
   config: HoldOutConfig,
-  source: Pick<Source, 'size' | 'grouping'>,
+  source: Pick<Source, 'size' | 'grouping' | 'mixture'>,
 ): HoldOutPlan | null {
   const { data, holdOut } = config.validation;
   const { strategy } = config;
@@ -75,7 +75,8 @@ export function planHoldOut(
       'Nothing can be held out of reinforced data, whose stored embeddings belong to all records; validate on other data with --validate SPEC.',
     );
   }
-  const passes = plannedSamples(config) / source.size;
+  const budget = withoutEpochs(config.budget, samplesPerEpoch(source));
+  const passes = plannedSamples({ ...config, budget }) / source.size;
   const records = source.grouping?.count ?? source.size;
   if (!isAsked && (records < fewestRecords || passes < passesWithoutLoss)) return null;
   return { fraction: holdOut > 0 ? holdOut : usualFraction(records), passes };
