@@ -86,7 +86,7 @@ export function trainingSection({ metrics, validations = [], run }: ReportData):
 </section>`;
 }
 
-/** Where the best validation was, and what the last is worse by, if there are two or more. */
+/** The best validation and the loss since, in a sentence; none with fewer than two validations. */
 function validationSentence(validations: readonly ValidationRow[]): Content {
   const summary = validations.length < 2 ? null : summaryOf(validations);
   return summary === null ? null : markup`<p class="lead">${describeSummary(summary)}</p>`;

@@ -47,7 +47,7 @@ export class ValidationPace {
 export interface ValidationSummary {
   readonly best: ValidationRow;
   readonly last: ValidationRow;
-  /** What the last is worse by, at least 0. */
+  /** Difference by which the last is worse, at least 0. */
   readonly loss: number;
   /** Half of the 95 % interval of the difference of two fractions over so many images; null: unknown. */
   readonly error: number | null;
