@@ -5,7 +5,7 @@
  * models between the old and the new one (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903) and
  * soups of the new ones (Wortsman et al. 2022, arXiv 2203.05482).
  *
- *     node recipes/fine-tuning.js --tiny DIR --pacs DIR [--seeds 3] [--epochs 8] [--lr 1e-4] [--lora-lr 2e-3] [--out runs/fine-tuning]
+ *     node recipes/fine-tuning.js --tiny DIR --pacs DIR [--seeds 3] [--epochs 8] [--lr 1e-4] [--lora-lr 2e-3] [--factors 0.2,0.4,0.6,0.8] [--out runs/fine-tuning]
  *
  * `--tiny` has one folder of images per class, `--pacs` the folders photo, art-painting, cartoon and
  * sketch with one folder per class each. All splits are hashes of keys: 90 % of Tiny ImageNet train
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '3' },
     epochs: { type: 'string', default: '8' },
     lr: { type: 'string', default: '1e-4' },
+    factors: { type: 'string', default: '0.2,0.4,0.6,0.8' },
     'lora-lr': { type: 'string', default: '2e-3' },
     out: { type: 'string', default: 'runs/fine-tuning' },
     jobs: { type: 'string', default: '1' },
@@ -165,12 +166,12 @@ function interval(numbers) {
 // WiSE-FT between the first model and each seed of an arm: the factor by validation, the values of the tests.
 const tests = ['--own', photo.test.spec, '--other', general.test.spec, ...others];
 const choice = ['--own', photo.validation.spec, '--other', general.validation.spec];
-for (const { name } of arms.slice(0, 2)) {
+for (const { name } of arms.slice(0, 1)) {
   const chosen = [];
   const curves = [];
   for (let seed = 0; seed < seeds; seed++) {
     const run = runOf(out, name, seed);
-    const args = ['models', 'interpolate', base, join(run, 'model')];
+    const args = ['models', 'interpolate', base, join(run, 'model'), '--factors', values.factors];
     const stem = `wise-${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${seed}`;
     const page = seed === 0 ? ['--report', join(out, `${stem}.html`)] : [];
     chosen.push((await once([...args, ...choice, ...page], `${stem}-choice`)).curve.best);
