@@ -53,6 +53,13 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .bar-fill { fill: var(--accent-soft); }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 
+.chart .frame { fill: none; stroke: var(--soft); }
+.chart .point-main { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
+.chart .point-faint { fill: var(--soft); opacity: 0.55; }
+.chart .point-name { fill: var(--ink); }
+.shift { display: grid; grid-template-columns: minmax(0, 380px) minmax(0, 1fr); gap: 20px 28px; margin-top: 16px; }
+.shift td small { color: var(--soft); font-size: 12.5px; }
+
 .disagreements { flex-wrap: wrap; }
 .disagreements li { max-width: 150px; }
 .disagreements small { display: block; color: var(--soft); font-size: 12.5px; }
@@ -111,7 +118,7 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
   .card { padding: 14px; }
   .scroll > .chart { min-width: 640px; }
   .images { grid-template-columns: repeat(4, minmax(0, 1fr)); }
-  .pair { grid-template-columns: 1fr; gap: 10px; }
+  .pair, .shift { grid-template-columns: 1fr; gap: 10px; }
 }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 `;
