@@ -86,7 +86,8 @@ function longest(texts: readonly string[]): number {
 
 /** Cells in columns: the first to the left, all others to the right. */
 export function alignCells(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => longest(rows.map((row) => at(row, column))));
+  const [head = []] = rows;
+  const widths = head.map((_, column) => longest(rows.map((row) => at(row, column))));
   return rows
     .map((row) =>
       row

@@ -30,7 +30,8 @@ describe("DataComp's shards with metadata", () => {
       details: true,
       cacheDir,
     });
-    const [{ groups: regions = [] } = { groups: [] }] = result?.groups ?? [];
+    const [byRegion] = result?.groups ?? [];
+    const regions = byRegion?.groups ?? [];
     assert.deepEqual(
       regions.map((region) => [region.name, region.samples]),
       ['Africa', 'Americas', 'Asia', 'Europe', 'Oceania', 'Other'].map((region) => [region, 2]),

@@ -1,3 +1,4 @@
+import { at } from '../base/at.js';
 import { logit, type RobustnessLine } from '../eval/index.js';
 import { markup, type Content, type Markup } from './markup.js';
 import { project } from './numbers.js';
@@ -89,7 +90,7 @@ function domainOf(values: readonly number[]): readonly [number, number] {
     if (from > 0) from--;
     if (to < marks.length - 1) to++;
   }
-  return [marks[from] ?? 0.001, marks[to] ?? 0.999];
+  return [at(marks, from), at(marks, to)];
 }
 
 function dot(

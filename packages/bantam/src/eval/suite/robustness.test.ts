@@ -87,7 +87,7 @@ describe('suiteRobustness', () => {
     const [two] = suiteRobustness(suite, run({ a: onLine(0.3), b: onLine(0.6) }));
     assert.deepEqual(two?.models, []);
     assert.match(
-      two?.without[0]?.reason ?? '',
+      two.without[0]?.reason ?? '',
       /^One model makes no reference line; give at least two/,
     );
     const [equal] = suiteRobustness(suite, run({ a: [0.5, 0.4], b: [0.5, 0.3], c: [0.5, 0.2] }));

@@ -144,7 +144,8 @@ function measure(
 
 /** The interval of a metric; the value alone where the result has none. */
 function intervalOf({ intervals = {} }: Entry, metric: string, value: number): Interval {
-  return intervals[metric] ?? [value, value];
+  const { [metric]: found = [value, value] } = intervals;
+  return found;
 }
 
 function spreadOf(points: readonly RobustnessPoint[]): number | null {

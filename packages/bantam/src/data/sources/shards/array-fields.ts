@@ -31,7 +31,7 @@ export function parseArrayFields(text: string, spec: string): readonly ArrayFiel
 /** The named values of an array as metadata; values that the array does not have are left out. */
 export function namedValues(
   fields: readonly ArrayField[],
-  values: readonly unknown[],
+  values: readonly (string | number | boolean)[],
 ): Record<string, string> {
   const named: Record<string, string> = {};
   fields.forEach(({ name, values: names }, i) => {

@@ -248,10 +248,9 @@ function presentClasses(
   return arrayOf(npy).flatMap((value, id) => (Number(value) === 0 ? [] : [id]));
 }
 
-/** The values of a `.npy` member. */
-function arrayOf(npy: string | undefined): readonly unknown[] {
-  const value: unknown = npy === undefined ? [] : JSON.parse(npy);
-  return Array.isArray(value) ? (value as unknown[]) : [];
+/** The values of a `.npy` member, as the index of the shard has them. */
+function arrayOf(npy: string | undefined): readonly (string | number | boolean)[] {
+  return npy === undefined ? [] : (JSON.parse(npy) as (string | number | boolean)[]);
 }
 
 /** A sample's texts; no captions if there is neither a caption nor a label. */
@@ -261,7 +260,10 @@ function readSample(index: ShardIndex, sample: number, fields: Fields): DataReco
   const label = rawLabel(index, sample, fields);
   const named = label === undefined ? undefined : className(label, fields);
   const captions = captionsOf(members, json, fields);
-  const present = presentClasses(members, fields).flatMap((id) => fields.classes?.[id] ?? []);
+  const present = presentClasses(members, fields).flatMap((id) => {
+    const name = fields.classes?.[id];
+    return name === undefined ? [] : name;
+  });
   const shown = named === undefined ? present : [named];
   const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
   const synthetic = listed.filter(isSyntheticCaption);
