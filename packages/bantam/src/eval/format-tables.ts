@@ -119,13 +119,18 @@ function align(lines: readonly Line[]): string {
     .join('\n');
 }
 
-/** Breaks a text at spaces into lines of a width; longer words stay whole. */
+/** Breaks each line of a text at spaces into lines of a width; longer words stay whole. */
 export function wrapText(text: string, width = lineWidth): string {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = `${last} ${word}`;
-  }
-  return lines.join('\n');
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const lines: string[] = [];
+      for (const word of line.split(' ')) {
+        const last = lines.at(-1);
+        if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+        else lines[lines.length - 1] = `${last} ${word}`;
+      }
+      return lines;
+    })
+    .join('\n');
 }

@@ -107,7 +107,7 @@ function probeTables(results: readonly EvaluationResult[]): MetricTable[] {
         .filter((metric) => task !== 'linear-probe' || metric in probeColumns)
         .map((metric) => [metric, { name: probeColumns[metric] ?? metric, kind: 'fraction' }]);
       const facts = rows.flatMap(probeNote);
-      return { ...table(title, shown, rows), ...(facts.length > 0 && { note: facts.join(' ') }) };
+      return { ...table(title, shown, rows), ...(facts.length > 0 && { note: facts.join('\n') }) };
     });
   });
 }
@@ -215,5 +215,6 @@ export function formatInterval(interval: Interval | undefined, kind: MetricColum
   if (interval === undefined) return '';
   return interval
     .map((bound) => (kind === 'fraction' ? (100 * bound).toFixed(1) : String(bound)))
+    .map((bound) => bound.replace('-', '−'))
     .join(interval[0] < 0 ? ' to ' : '–');
 }

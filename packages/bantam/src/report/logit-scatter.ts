@@ -31,6 +31,9 @@ const marks = [
   0.998, 0.999,
 ];
 
+/** Distance of two names, one below the other. */
+const nameHeight = 13;
+
 /** Least number of marks on an axis. */
 const fewest = 3;
 
@@ -59,6 +62,11 @@ export function logitScatter(options: LogitScatterOptions): Markup {
     ({ slope, intercept }) =>
       markup`<line class="main" x1="0" y1="${round(toY(slope * ends[0] + intercept))}" x2="${side}" y2="${round(toY(slope * ends[1] + intercept))}"/>`,
   );
+  const placed = points.map((point) => ({
+    point,
+    cx: toX(logit(inside(point.x))),
+    cy: toY(logit(inside(point.y))),
+  }));
   return markup`
 <svg class="chart scatter" viewBox="0 0 ${side + margin.left + margin.right} ${side + margin.top + margin.bottom}" role="img" aria-label="${title}">
   <g transform="translate(${margin.left} ${margin.top})">
@@ -67,11 +75,7 @@ export function logitScatter(options: LogitScatterOptions): Markup {
     <svg width="${side}" height="${side}" overflow="hidden">
       <line class="reference" x1="0" y1="${side}" x2="${side}" y2="0"/>${drawn}
     </svg>
-    ${points
-      .toSorted((a, b) => Number(a.look === 'main') - Number(b.look === 'main'))
-      .map(({ name, x, y, look }) =>
-        dot({ name, look }, [toX(logit(inside(x))), toY(logit(inside(y)))], [x, y]),
-      )}
+    ${dots(placed)}
     <text class="middle name" x="${side / 2}" y="${side + 37}">${xName}</text>
     <text class="middle name" transform="translate(-48 ${side / 2}) rotate(-90)">${yName}</text>
   </g>
@@ -93,18 +97,33 @@ function domainOf(values: readonly number[]): readonly [number, number] {
   return [at(marks, from), at(marks, to)];
 }
 
-function dot(
-  { name, look }: Pick<ScatterPoint, 'name' | 'look'>,
-  [x, y]: readonly [number, number],
-  [reference, shifted]: readonly [number, number],
-): Content {
-  const values = `${name}: ${(100 * reference).toFixed(1)} %, ${(100 * shifted).toFixed(1)} %`;
-  const isRight = x > 0.6 * side;
-  const label =
-    look === 'faint'
-      ? null
-      : markup`<text class="${isRight ? 'end point-name' : 'point-name'}" x="${round(x + (isRight ? -9 : 9))}" y="${round(y)}" dy=".35em">${name}</text>`;
-  return markup`<circle class="point-${look}" cx="${round(x)}" cy="${round(y)}" r="${look === 'main' ? 5 : 3.5}"><title>${values}</title></circle>${label}`;
+/** A point and its place on the chart. */
+interface Placed {
+  readonly point: ScatterPoint;
+  readonly cx: number;
+  readonly cy: number;
+}
+
+/** The points, faint ones behind, and the names of the others, none upon another. */
+function dots(placed: readonly Placed[]): Content {
+  const isNamed = ({ point: { look } }: Placed): boolean => look === 'main';
+  let free = -Infinity;
+  const names = placed
+    .filter(isNamed)
+    .sort((a, b) => a.cy - b.cy)
+    .map(({ point: { name }, cx, cy }) => {
+      const y = Math.max(cy, free);
+      free = y + nameHeight;
+      const isRight = cx > 0.6 * side;
+      return markup`<text class="${isRight ? 'end point-name' : 'point-name'}" x="${round(cx + (isRight ? -9 : 9))}" y="${round(y)}" dy=".35em">${name}</text>`;
+    });
+  const circles = placed
+    .toSorted((a, b) => Number(isNamed(a)) - Number(isNamed(b)))
+    .map(({ point: { name, x, y, look }, cx, cy }) => {
+      const values = `${name}: ${(100 * x).toFixed(1)} %, ${(100 * y).toFixed(1)} %`;
+      return markup`<circle class="point-${look}" cx="${round(cx)}" cy="${round(cy)}" r="${look === 'main' ? 5 : 3.5}"><title>${values}</title></circle>`;
+    });
+  return [circles, names];
 }
 
 function round(value: number): string {

@@ -70,7 +70,23 @@ describe('logitScatter', () => {
     assert.match(chart, />90 %</);
   });
 
-  it('keeps accuracies of 0 and 1 on the edge of the axes', () => {
+  it('puts no name upon another', () => {
+    const alike = ['a', 'b', 'c'].map((name) => ({ name, x: 0.5, y: 0.5, look: 'main' as const }));
+    const names = logitScatter({
+      title: 't',
+      points: alike,
+      lines: [],
+      xName: 'x',
+      yName: 'y',
+    }).text;
+    const heights = [...names.matchAll(/point-name" x="[\d.]+" y="([\d.]+)"/g)].map(([, y]) =>
+      Number(y),
+    );
+    assert.equal(heights.length, 3);
+    assert.ok(heights.every((y, i) => i === 0 || y - (heights[i - 1] ?? NaN) >= 13));
+  });
+
+  it('keeps accuracies of 0 and 1 at the ends of the axes', () => {
     const edges = logitScatter({
       ...{ title: 't', lines: [], xName: 'x', yName: 'y' },
       points: [{ name: 'a', x: 1, y: 0, look: 'main' }],

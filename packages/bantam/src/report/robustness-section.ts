@@ -19,7 +19,7 @@ export function robustnessSection({ robustness }: SuiteReport): Content {
   <h2 id="robustness">Effective robustness</h2>
   <p class="lead">Accuracy on a shifted data set beyond what a line through other models, on logit axes,
     predicts from the accuracy on the reference (Taori et al. 2020). Intervals are of sampling images;
-    the line is taken as it is. The dashed diagonal is equal accuracy on both.</p>
+    the line's own error is left out. The dashed diagonal is equal accuracy on both.</p>
   ${robustness.map(shiftCard)}
 </section>`;
 }

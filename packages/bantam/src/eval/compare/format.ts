@@ -29,7 +29,7 @@ export function verdictOf(
   return `${better} is better than ${worse} by ${points} points of ${title}: ${range(ends)}.`;
 }
 
-/** What is compared: `photos: top-1 accuracy of label (acc1), zero-shot`. */
+/** A comparison's data and metric: `photos: top-1 accuracy of label (acc1), zero-shot`. */
 export function comparisonTitle({ dataset, task, labels, metric }: HitsComparison): string {
   const of = labels === undefined ? '' : ` of ${labels}`;
   return `${dataset}: ${metricTitle(metric)}${of} (${task}, ${metric})`;

@@ -37,18 +37,21 @@ export function measureOf({ task, labels, metric }: ShiftRobustness): string {
 export function describeLine({ baselines, models, spread }: ShiftRobustness): string {
   const [first, ...others] = models;
   if (first === undefined) return 'There is no line; name reports of other models as baselines.';
+  const falls = models.some(({ line }) => line.slope <= 0)
+    ? ' A line that does not rise predicts nothing: these models follow none.'
+    : '';
   if (baselines.length === 0) {
-    return 'Each line is that of the other models of this run; with so few, name reports of others as baselines.';
+    return `Each line is that of the other models of this run; with so few, name reports of others as baselines.${falls}`;
   }
   const isOne = others.every(({ line }) => line.slope === first.line.slope);
   const { slope, intercept } = first.line;
   const sign = intercept < 0 ? '−' : '+';
   const formula = isOne
-    ? `: logit(shift) = ${slope.toFixed(2)}·logit(reference) ${sign} ${Math.abs(intercept).toFixed(2)}`
+    ? `: logit(shift) = ${slope.toFixed(2).replace('-', '−')}·logit(reference) ${sign} ${Math.abs(intercept).toFixed(2)}`
     : '';
   const miss =
     spread === null
       ? ''
       : ` They miss it by ${(100 * spread).toFixed(1)} points (root mean square).`;
-  return `The line is that of ${baselines.length} baselines${formula}.${miss}`;
+  return `The line is that of ${baselines.length} baselines${formula}.${miss}${falls}`;
 }

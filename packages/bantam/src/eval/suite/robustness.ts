@@ -16,7 +16,7 @@ import type {
 } from './suite-result.js';
 import type { Suite } from './suite-schema.js';
 
-/** What effective robustness needs of a {@link SuiteEntry}. */
+/** The members of a {@link SuiteEntry} that effective robustness needs. */
 type Entry = Pick<SuiteEntry, 'model' | 'dataset' | 'labels' | 'main' | 'metrics' | 'intervals'> & {
   readonly task: string;
 };
@@ -144,7 +144,8 @@ function measure(
 
 /** The interval of a metric; the value alone where the result has none. */
 function intervalOf({ intervals = {} }: Entry, metric: string, value: number): Interval {
-  const { [metric]: found = [value, value] } = intervals;
+  const alone: Interval = [value, value];
+  const { [metric]: found = alone } = intervals;
   return found;
 }
 

@@ -70,7 +70,7 @@ export interface ModelRobustness extends RobustnessPoint {
   readonly predicted: number;
   /** {@link effectiveRobustness}. */
   readonly effective: number;
-  /** 95 % interval by the images of both data sets; the line is taken as it is. */
+  /** 95 % interval by the images of both data sets; the line's own error is left out. */
   readonly interval: Interval;
 }
 

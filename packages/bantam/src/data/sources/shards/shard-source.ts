@@ -260,11 +260,9 @@ function readSample(index: ShardIndex, sample: number, fields: Fields): DataReco
   const label = rawLabel(index, sample, fields);
   const named = label === undefined ? undefined : className(label, fields);
   const captions = captionsOf(members, json, fields);
-  const present = presentClasses(members, fields).flatMap((id) => {
-    const name = fields.classes?.[id];
-    return name === undefined ? [] : name;
-  });
-  const shown = named === undefined ? present : [named];
+  const present = new Set(presentClasses(members, fields));
+  const names = fields.classes?.filter((_, id) => present.has(id)) ?? [];
+  const shown = named === undefined ? names : [named];
   const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
   const synthetic = listed.filter(isSyntheticCaption);
   return {
