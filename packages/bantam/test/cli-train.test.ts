@@ -132,6 +132,27 @@ describe('a training run', () => {
     assert.ok(ids.length >= 3 && ids.length <= 16);
   });
 
+  it('takes a unigram tokenizer that was trained on its captions', async () => {
+    const unigram = ['--type', 'unigram', '--normalization', 'identity', '--byte-fallback'];
+    const trained = await bantamJson(
+      ['tokenizer', 'train', '--data', 'folder:train', '--out', 'unigram', ...unigram],
+      options,
+    );
+    const { vocabSize } = trained as { vocabSize: number };
+    assert.ok(vocabSize > 256 + 20 && vocabSize < 400, `${vocabSize}`);
+    const encode = ['tokenizer', 'encode', '--tokenizer', 'unigram', 'a red circle'];
+    const plain = ['--wrapper', 'plain', '--tokenizer', 'unigram/spiece.model'];
+    const idsOf = async (args: string[]): Promise<number[]> =>
+      ((await bantamJson(args, options)) as { ids: number[] }[])[0]?.ids ?? [];
+    const ids = await idsOf(encode);
+    assert.equal(ids.at(-1), vocabSize - 1);
+    assert.deepEqual(await idsOf([...encode, ...plain]), ids.slice(0, -1));
+    const run = ['--data', 'folder:train', '--budget', '48samples', '--tokenizer', 'unigram'];
+    await bantamJson(['train', ...tinyModel, ...run, '--out', 'second'], options);
+    const saved = ['tokenizer', 'encode', '--tokenizer', 'second/model', 'a red circle'];
+    assert.deepEqual(await idsOf(saved), ids);
+  });
+
   it('is not overwritten', async () => {
     const { status, stderr } = await bantam(['train', ...whole, '--out', 'run'], options);
     assert.equal(status, 2);

@@ -64,7 +64,10 @@ export function addTrain(program: Command): void {
     )
     .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
     .option('--seed <n>', 'random seed (default: 0)', wholeNumber)
-    .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
+    .option(
+      '--tokenizer <path>',
+      'tokenizer.json, a .model file of SentencePiece, or a folder of either (default: train on the captions)',
+    )
     .option(
       '--validate <spec>',
       'validate on these data during training, and keep the best weights',

@@ -115,7 +115,7 @@ export const tokenizerSchema = group({
   path: setting(
     text(),
     '',
-    "A tokenizer.json, its folder, or CLIP's vocabulary file; empty: train one on the captions.",
+    "A tokenizer.json, a .model file of SentencePiece, a folder of either, or CLIP's vocabulary file; empty: train one on the captions.",
   ),
   vocabSize: setting(count(), 4096, 'Entries of a trained vocabulary.'),
   contextLength: setting(count(), 32, 'The most tokens of a caption.'),
