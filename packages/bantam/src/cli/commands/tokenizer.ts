@@ -74,7 +74,7 @@ export function addTokenizer(program: Command): void {
     await trained.save(out);
     const { vocabSize, contextLength } = trained;
     return {
-      text: `Tokenizer of ${vocabSize} entries: ${out}`,
+      text: `Tokenizer of ${vocabSize} entries${vocabSize < settings.vocabSize ? ', more than which the captions do not yield' : ''}: ${out}`,
       json: { tokenizer: out, vocabSize, contextLength },
     };
   });

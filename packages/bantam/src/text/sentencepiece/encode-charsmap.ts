@@ -3,7 +3,7 @@ import { at } from '../../base/at.js';
 /** Bit 8 of a unit: a rule ends here. */
 const HAS_LEAF = 0x100;
 
-/** Places before the end that are searched for room: 16 blocks. */
+/** Slots before the end that are searched for room: 16 blocks. */
 const SEARCHED = 16 * 256;
 
 /** A node by the bytes that lead on; 0 leads to the value of the key that ends here. */
@@ -47,7 +47,7 @@ function minimalAutomaton(keys: readonly Uint8Array[], values: readonly number[]
   return nodes;
 }
 
-/** Places nodes in a double array so that no two share their children's origin. */
+/** Puts nodes into a double array so that no two share their children's origin. */
 class DoubleArrayBuilder {
   #units = new Uint32Array(1 << 16);
   #taken = new Uint8Array(1 << 16);
@@ -60,7 +60,7 @@ class DoubleArrayBuilder {
     this.#taken[0] = 1;
   }
 
-  /** Finds an origin for children with these labels, and takes their places. */
+  /** Finds an origin for children with these labels, and takes their slots. */
   place(labels: readonly number[]): number {
     const first = at(labels, 0);
     for (let place = Math.max(this.#firstFree, this.#end - SEARCHED); ; place++) {

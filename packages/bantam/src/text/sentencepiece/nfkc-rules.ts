@@ -111,7 +111,7 @@ let charsmap: Uint8Array | undefined;
 
 /**
  * SentencePiece's default rules `nmt_nfkc`: normal form KC, further spaces, no control characters.
- * Made from the Unicode of this JavaScript engine, once.
+ * Made from the Unicode that Node has, once.
  */
 export function nmtNfkcCharsmap(): Uint8Array {
   if (charsmap === undefined) {

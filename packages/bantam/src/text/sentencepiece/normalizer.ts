@@ -18,7 +18,7 @@ export class Normalizer {
   readonly #settings: Pick<SentencePieceModel, 'normalizer' | 'whitespaceAsSuffix'>;
 
   /**
-   * @param whole - tokens that normalisation leaves as they are
+   * @param whole - tokens that normalisation leaves unchanged
    * @param file - for errors
    */
   constructor(

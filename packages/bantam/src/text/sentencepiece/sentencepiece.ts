@@ -4,7 +4,7 @@ import { Normalizer } from './normalizer.js';
 import { bpeSegmenter } from './segment-bpe.js';
 import { unigramSegmenter, type Segmenter } from './segment-unigram.js';
 
-/** What SentencePiece decodes an unknown token to. */
+/** The text of an unknown token. */
 const UNKNOWN_SURFACE = ' \u2047 ';
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
