@@ -3,11 +3,9 @@ import { cleanText, type Cleaning } from './clean.js';
 import { hubEncoder } from './hub-encoder.js';
 import { sentencePieceEncoder } from './sentencepiece/encoder.js';
 import type { PlainEncoder } from './plain-encoder.js';
+import { TextCache } from './text-cache.js';
 import { checkId, type TokenizerFiles } from './tokenizer-json.js';
 import type { EncodeBatchOptions, EncodedBatch, TextCodec } from './tokenizer.js';
-
-/** Texts whose ids are kept; beyond, the cache starts afresh. */
-const CACHE_LIMIT = 1 << 18;
 
 /** Context length and cleaning of a tokenizer. */
 export interface FrameOptions {
@@ -28,7 +26,7 @@ export class FramedTokenizer implements TextCodec {
   readonly #encoder: PlainEncoder;
   readonly #files: TokenizerFiles;
   readonly #clean: Cleaning;
-  readonly #cache = new Map<string, BigInt64Array>();
+  readonly #cache = new TextCache<BigInt64Array>();
 
   constructor(files: TokenizerFiles, { contextLength, clean }: FrameOptions) {
     this.#files = files;
@@ -93,7 +91,6 @@ export class FramedTokenizer implements TextCodec {
     const ids = BigInt64Array.from([...before, ...own, ...after], (id) =>
       BigInt(checkId(id, 'a part of a text')),
     );
-    if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
     this.#cache.set(text, ids);
     return ids;
   }

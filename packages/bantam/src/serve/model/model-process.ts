@@ -6,6 +6,7 @@
 import { scope } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import {
   encodePixels,
   encodeTexts,
@@ -54,7 +55,7 @@ async function load({ directory, precision, indexes: paths }: StartMessage): Pro
     await warmUp(model);
     loaded = { model, indexes: await openIndexes(model, paths) };
   } catch (error) {
-    send({ refused: messageOf(error) });
+    send({ refused: causeOf(error) });
     return;
   }
   process.on('message', (message) => {
@@ -107,7 +108,7 @@ async function answer(loaded: Loaded, { id, job }: JobMessage): Promise<void> {
       job.kind === 'search' ? await find(loaded.indexes, job) : await encode(loaded.model, job);
     send({ id, result, residentBytes: process.memoryUsage.rss() });
   } catch (error) {
-    send({ id, error: messageOf(error), isRefusal: error instanceof BantamError });
+    send({ id, error: causeOf(error), isRefusal: error instanceof BantamError });
   }
 }
 
@@ -167,10 +168,6 @@ async function encode({ loaded, precision }: InferenceModel, job: EncodeJob): Pr
       return String(tokenizer.encode(shorter)) === String(ids[i]);
     }),
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function send(message: ProcessMessage): void {

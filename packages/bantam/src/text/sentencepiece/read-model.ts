@@ -1,5 +1,6 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { byteToken, tokenTypes, type NormalizerSpec, type Token } from './model.js';
 import type { SentencePieceModel } from './model.js';
 
@@ -143,7 +144,7 @@ export function readSentencePieceModel(bytes: Uint8Array, file: string): Sentenc
       3: [LengthDelimited, (reader) => (normalizer = readNormalizer(reader.bytes()))],
     });
   } catch (error) {
-    throw damaged(file, error instanceof Error ? error.message : String(error));
+    throw damaged(file, causeOf(error));
   }
   if (tokens.length === 0) throw damaged(file, 'it has no tokens');
   const { kind, ...settings } = trainer;
