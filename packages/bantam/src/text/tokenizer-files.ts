@@ -21,14 +21,15 @@ export const sentencePieceFiles = [
   'sentencepiece.model',
 ];
 
-const MISSING = { ENOENT: true, ENOTDIR: true } as Readonly<Record<string, boolean>>;
+/** Errors that say that there is no such file. */
+const absent: readonly unknown[] = ['ENOENT', 'ENOTDIR'];
 
 /** A file's bytes; undefined where there is none. */
 async function readBytes(file: string): Promise<Uint8Array | undefined> {
   try {
     return await readFile(file);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && MISSING[String(error.code)]) return undefined;
+    if (error instanceof Error && 'code' in error && absent.includes(error.code)) return undefined;
     throw error;
   }
 }

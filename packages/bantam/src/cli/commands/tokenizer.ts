@@ -4,6 +4,7 @@ import {
   type SentencePieceWrapper,
 } from '../../text/sentencepiece/wrappers.js';
 import type { TokenizerKind } from '../../train/config/tokenizer.js';
+import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { positiveInteger, wholeNumber } from '../values.js';
 
@@ -19,6 +20,14 @@ interface EncodeFlags {
   readonly tokenizer: string;
   readonly wrapper?: SentencePieceWrapper;
 }
+
+/** Options that only unigram models have, and their settings. */
+const unigramOnly = [
+  ['--character-coverage', 'characterCoverage'],
+  ['--byte-fallback', 'byteFallback'],
+  ['--normalization', 'normalization'],
+  ['--max-captions', 'maxCaptions'],
+] as const;
 
 /** A fraction as SentencePiece's trainer takes it. */
 function coverage(value: string): number {
@@ -46,21 +55,20 @@ export function addTokenizer(program: Command): void {
     .option('--context-length <n>', 'context length in tokens', positiveInteger, 32)
     .option(
       '--character-coverage <fraction>',
-      'unigram: fraction of all characters that get tokens',
+      'unigram: fraction of all characters that get tokens (default: 0.9995)',
       coverage,
-      0.9995,
     )
-    .option('--byte-fallback', 'unigram: characters without a token become bytes', false)
+    .option('--byte-fallback', 'unigram: characters without a token become bytes')
     .addOption(
-      new Option('--normalization <name>', 'unigram: normalisation of texts')
-        .choices(['nmt_nfkc', 'identity'])
-        .default('nmt_nfkc'),
+      new Option(
+        '--normalization <name>',
+        'unigram: normalisation of texts (default: nmt_nfkc)',
+      ).choices(['nmt_nfkc', 'identity']),
     )
     .option(
       '--max-captions <n>',
-      'unigram: captions to learn from at most, sampled from all',
+      'unigram: captions to learn from at most, sampled from all (default: 1000000)',
       positiveInteger,
-      1_000_000,
     )
     .option('--seed <n>', 'seed of the caption templates', wholeNumber, 0);
   examples(train, [
@@ -68,6 +76,10 @@ export function addTokenizer(program: Command): void {
     'bantam tokenizer train --data csv:pairs.csv --out tokenizer --type unigram --vocab-size 32000',
   ]);
   action(train, async ({ data, out, seed, ...settings }: TrainFlags) => {
+    const unused = unigramOnly.find(([, name]) => settings[name] !== undefined);
+    if (settings.type !== 'unigram' && unused !== undefined) {
+      throw new UsageError(`${unused[0]} belongs to --type unigram; give both or neither.`);
+    }
     const { openSource } = await import('../../data/index.js');
     const { trainOnSource } = await import('../../train/config/tokenizer.js');
     const trained = trainOnSource(await openSource(data), { seed, ...settings });

@@ -3,8 +3,8 @@ import { at } from '../../base/at.js';
 /** Bit 8 of a unit: a rule ends here. */
 const HAS_LEAF = 0x100;
 
-/** Slots before the end that are searched for room: 16 blocks. */
-const SEARCHED = 16 * 256;
+/** Slots before the end that are searched for room: 4 blocks. */
+const SEARCHED = 4 * 256;
 
 /** A node by the bytes that lead on; 0 leads to the value of the key that ends here. */
 interface Branch {

@@ -1,4 +1,5 @@
 import { encodeCharsmap } from './encode-charsmap.js';
+import { characterLength } from './segment-unigram.js';
 
 /**
  * Replacements by text, of which a normaliser takes the longest that fits. Insertion order has no
@@ -6,15 +7,20 @@ import { encodeCharsmap } from './encode-charsmap.js';
  */
 type Rules = Map<string, string>;
 
-const LAST_CODE = 0x10ffff;
+/**
+ * Code points among which are all that have another normal form or are part of one, from each first to
+ * before the second. Between them are ideographs, surrogates, private and unassigned ones.
+ */
+const ranges = [
+  [0x1, 0x3400],
+  [0xa000, 0xd800],
+  [0xf900, 0x20000],
+  [0x2f800, 0x2fa20],
+] as const;
 
-/** Code points that are characters, private ones and those of planes without any left out. */
 function* codePoints(): Generator<number, void, undefined> {
-  for (let code = 1; code <= LAST_CODE; code++) {
-    if (code === 0xd800) code = 0xf900;
-    if (code === 0x40000) code = 0xe0000;
-    if (code === 0xf0000) return;
-    yield code;
+  for (const [first, end] of ranges) {
+    for (let code: number = first; code < end; code++) yield code;
   }
 }
 
@@ -28,17 +34,18 @@ function combinations(alternatives: readonly (readonly string[])[]): string[] {
 
 /** Applies rules of up to `longest` characters from the left, the longest that fits first. */
 function apply(rules: Rules, text: string, longest: number): string {
-  const characters = Array.from(text);
   let result = '';
-  for (let i = 0; i < characters.length;) {
-    let length = Math.min(longest, characters.length - i);
-    let found: string | undefined;
-    for (; length > 0 && found === undefined; length--) {
-      found = rules.get(characters.slice(i, i + length).join(''));
-      if (found !== undefined) break;
+  for (let start = 0; start < text.length;) {
+    const first = start + characterLength(text, start);
+    const ends = [first];
+    for (let end = first; ends.length < longest && end < text.length;) {
+      end += characterLength(text, end);
+      ends.push(end);
     }
-    result += found ?? characters[i] ?? '';
-    i += found === undefined ? 1 : length;
+    const end = ends.findLast((last) => rules.has(text.slice(start, last))) ?? first;
+    const own = text.slice(start, end);
+    result += rules.get(own) ?? own;
+    start = end;
   }
   return result;
 }

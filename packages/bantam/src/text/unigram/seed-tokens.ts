@@ -148,15 +148,13 @@ function tokenText({ bytes }: Text, { position, length }: Substring): string | n
 interface Seed {
   readonly text: string;
   readonly score: number;
+  /** Length of the text in bytes. */
+  readonly bytes: number;
 }
 
 /** Higher scores first, of equal ones longer texts, of equally long ones by code point. */
 function compareSeeds(a: Seed, b: Seed): number {
-  return (
-    b.score - a.score ||
-    encoder.encode(b.text).length - encoder.encode(a.text).length ||
-    compareCharacters(a.text, b.text)
-  );
+  return b.score - a.score || b.bytes - a.bytes || compareCharacters(a.text, b.text);
 }
 
 /**
@@ -191,17 +189,18 @@ export function seedTokens(corpus: Corpus, most: number): ScoredTokens {
     found.sort(compareSeeds);
     found = found.slice(0, most);
   };
-  const add = (token: string, count: number): void => {
-    if (count >= 2) found.push({ text: token, score: count * Array.from(token).length });
+  const add = (token: string, count: number, bytes: number): void => {
+    const score = Math.fround(Math.fround(count) * Array.from(token).length);
+    if (count >= 2) found.push({ text: token, score, bytes });
     if (found.length > 4 * most) keepBest();
   };
   for (const node of innerNodes(text)) {
     const token = tokenText(text, node);
     if (token === null) continue;
-    add(token, node.count + (atEnd.get(token) ?? 0));
+    add(token, node.count + (atEnd.get(token) ?? 0), node.length);
     atEnd.delete(token);
   }
-  for (const [token, count] of atEnd) add(token, count);
+  for (const [token, count] of atEnd) add(token, count, encoder.encode(token).length);
   keepBest();
   const characters = [...corpus.characters].sort(
     ([a, x], [b, y]) => y - x || compareCharacters(a, b),

@@ -15,6 +15,7 @@ import {
   text,
   unitInterval,
 } from '../../base/schema.js';
+import { sentencePieceWrappers } from '../../text/index.js';
 
 /**
  * Settings of training itself. The defaults suit small models on small data; the learning rate is that
@@ -116,6 +117,11 @@ export const tokenizerSchema = group({
     text(),
     '',
     "A tokenizer.json, a .model file of SentencePiece, a folder of either, or CLIP's vocabulary file; empty: train one on the captions.",
+  ),
+  wrapper: setting(
+    oneOf('auto', ...sentencePieceWrappers),
+    'auto',
+    'Special ids around those of a .model file; auto: by the files beside it.',
   ),
   vocabSize: setting(count(), 4096, 'Entries of a trained vocabulary.'),
   contextLength: setting(count(), 32, 'The most tokens of a caption.'),

@@ -32,8 +32,10 @@ export async function prepareTokenizer(
   source: Source,
   initial: Tokenizer | undefined,
 ): Promise<Tokenizer> {
-  const { path, vocabSize, contextLength } = settings;
-  if (path !== '') return loadTokenizer(path, { contextLength });
+  const { path, wrapper, vocabSize, contextLength } = settings;
+  if (path !== '') {
+    return loadTokenizer(path, { contextLength, ...(wrapper !== 'auto' && { wrapper }) });
+  }
   if (initial !== undefined) return initial;
   return trainOnSource(source, { seed, vocabSize, contextLength });
 }
