@@ -27,7 +27,7 @@ const lora = group({
   dropout: setting(fraction(), 0, "Fraction of a change's inputs that training drops."),
   targets: setting(
     v.pipe(
-      v.array(text(), 'a list of patterns such as ["*.attn", "*.mlp.*"]'),
+      v.array(text(), 'a list of patterns such as ["visual"]'),
       v.minLength(1, 'a list of one pattern at least, such as ["*"]'),
     ),
     ['*'],
@@ -40,11 +40,13 @@ const lora = group({
   ),
 });
 
+const betweenWanted = 'a number above 0 and below 1';
+
 /** First the head, then all weights (Kumar et al. 2022, arXiv 2202.10054, "LP-FT"). */
 const lpFt = group({
   type: v.literal('lp-ft'),
   headFraction: setting(
-    v.pipe(fraction(), v.gtValue(0, 'a number above 0 and below 1')),
+    v.pipe(v.number(betweenWanted), v.gtValue(0, betweenWanted), v.ltValue(1, betweenWanted)),
     0.2,
     'Fraction of the budget for the head alone: norm and projection after the last block of each tower, and the temperature.',
   ),
