@@ -71,8 +71,7 @@ export const FINE_TUNE_BUDGET = '10epochs';
  * - LoRA: 2e-4, as CLIP-LoRA on all its data sets (Zanella and Ben Ayed 2024, arXiv 2405.18541); weight decay
  *   0.01, AdamW's usual one, as few weights of small size train.
  *
- * Warm-up stays a tenth of the budget: these papers warm up for 500 steps, of 25,000 on ImageNet, and of a
- * few hundred to thousand on small data.
+ * Warm-up stays a tenth of the budget: FLYP's is 500 of 25,000 steps on ImageNet, and none with few shots.
  */
 const fineTuneDefaults: Readonly<Record<FineTune['type'], TrainInput>> = {
   full: { lr: 1e-5, weightDecay: 0.1 },
@@ -156,5 +155,5 @@ export function fineTuneNote(
   const [last, ...others] = named.toReversed();
   if (last === undefined) return undefined;
   const list = others.length === 0 ? last : `${others.toReversed().join(', ')} and ${last}`;
-  return `${init?.model ?? ''} is fine-tuned with ${list}, unless you set them.`;
+  return `${init?.model ?? ''} is fine-tuned with ${list} by default.`;
 }
