@@ -118,7 +118,7 @@ describe('a training run', () => {
     const { status, stdout } = await bantam(args, options);
     assert.equal(status, 0);
     assert.match(stdout, /^Zero-shot classification: label \(12 classes\)$/m);
-    assert.match(stdout, /^ +images +top-1 +95 % +chance/m);
+    assert.match(stdout, /^ +images +top-1 .*\nfolder:test .*\n {2}95 % .*\nchance /m);
   });
 
   it('embeds images that a text then finds', async () => {
