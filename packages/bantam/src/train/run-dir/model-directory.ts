@@ -1,3 +1,4 @@
+import { onDevice } from '@bantam/torch';
 import {
   createModel,
   loadModel,
@@ -17,7 +18,8 @@ export function trainedModel(
   { config, tokenizer }: Pick<TrainingContext, 'config' | 'tokenizer'>,
   { model: trained, ema, step, spent }: Trainer,
 ): LoadedModel {
-  const model: Clip = createModel(config.model, { generator: null });
+  const { device } = trained.logitScale;
+  const model: Clip = onDevice(device, () => createModel(config.model, { generator: null }));
   model.loadStateDict(ema?.state() ?? trained.stateDict());
   return {
     config: config.model,
