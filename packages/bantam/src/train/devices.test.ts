@@ -51,6 +51,7 @@ import { addGradients } from './loop/gradients.js';
 import { Trainer } from './loop/trainer.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './planning/index.js';
 import { readMetrics } from './run-dir/metrics.js';
+import { requireTensor } from './strategies/features.js';
 import { createStrategy, type StrategyInput } from './strategies/index.js';
 import type { Strategy } from './strategies/strategy.js';
 import { ReinforcedSet } from './teachers/reinforced-set.js';
@@ -129,7 +130,7 @@ describe('one step on the emulated device', () => {
       ...strategy,
       encode(batch, step) {
         const features = strategy.encode(batch, step);
-        return { ...features, image: mul(features.image as Tensor, ones([8, 12])) };
+        return { ...features, image: mul(requireTensor(features, 'image'), ones([8, 12])) };
       },
     };
     assert.throws(
@@ -443,7 +444,7 @@ describe('a trainer on the emulated device', () => {
           step += 1;
           const losses = strategy.losses(features, context);
           if (step % 4 !== 3) return losses;
-          return { ...losses, contrastive: mul(losses.contrastive as Tensor, NaN) };
+          return { ...losses, contrastive: mul(requireTensor(losses, 'contrastive'), NaN) };
         },
       };
     };
@@ -475,7 +476,7 @@ describe('a trainer on the emulated device', () => {
       ...strategy,
       losses(features, context) {
         const losses = strategy.losses(features, context);
-        return bad ? { contrastive: add(losses.contrastive as Tensor, NaN) } : losses;
+        return bad ? { contrastive: add(requireTensor(losses, 'contrastive'), NaN) } : losses;
       },
     }));
     const steps = trainer.run();
