@@ -5,6 +5,7 @@ import {
   addMobileClipPresets,
   addResNetPresets,
 } from './convolutional.js';
+import { addHubTextPresets } from './hub-texts.js';
 import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
 import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
@@ -14,6 +15,7 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
+  addHubTextPresets(presets);
   addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);

@@ -114,7 +114,7 @@ export class OptimizerStep {
         const sum = [...all, norm].reduce(add);
         const foundInf = add(neg(to(finiteElements(sum), { dtype: 'float32' })), 1);
         optimizer.step({ lr, foundInf });
-        clamp_(model.logitScale, { min: 0, max: maxLogitScale });
+        limitTemperature(model);
         strategy.afterStep?.();
         ema?.update({ decay: emaDecay(step, train.ema), foundInf });
         buffers.restoreIf(foundInf);
@@ -159,7 +159,7 @@ export class OptimizerStep {
       if (taken) {
         optimizer.step({ lr });
         noGrad(() => {
-          clamp_(model.logitScale, { min: 0, max: maxLogitScale });
+          limitTemperature(model);
           strategy.afterStep?.();
         });
         ema?.update({ decay: emaDecay(step, train.ema) });
@@ -185,6 +185,11 @@ export class OptimizerStep {
     const { scaler, device } = this.#parts;
     return scaler?.current ?? add(zeros([], { device }), 1);
   }
+}
+
+/** Keeps a temperature that learns within CLIP's bound. */
+function limitTemperature({ logitScale }: Clip): void {
+  if (logitScale.requiresGrad) clamp_(logitScale, { min: 0, max: maxLogitScale });
 }
 
 function free(losses: readonly Losses[]): void {

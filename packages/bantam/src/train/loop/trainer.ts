@@ -18,7 +18,7 @@ import {
 } from '@bantam/torch';
 import { resolvePrecision } from '../../base/precision.js';
 import type { Batch, Loader } from '../../data/index.js';
-import { createModel, type Clip } from '../../models/index.js';
+import { createModel, type Clip, type TrainedShares } from '../../models/index.js';
 import {
   budgetProgress,
   parseBudget,
@@ -44,6 +44,7 @@ import {
 } from './micro-batch.js';
 import { createOptimizer, groupParameters, trainedModules } from './optimizer.js';
 import { OptimizerStep, type StepValues } from './optimizer-step.js';
+import { TrainableWeights } from './trainable-weights.js';
 
 /** Source of a {@link Trainer}'s micro-batches: a {@link Loader}, or one of ready batches. */
 export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'> &
@@ -136,11 +137,14 @@ export class Trainer implements Disposable {
   readonly #collator: Collator;
   readonly #scaler: GradScaler | null;
   readonly #optimizerStep: OptimizerStep;
+  readonly #weights: TrainableWeights;
   #pending: PendingStep | null = null;
   #spent: Spent = { ...unspent };
   #step = 0;
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
+  /** Costs of the weights that learn in the present phase. */
+  #shares: TrainedShares | undefined;
 
   /** Initialises the model, or copies the weights of `context.initial`, which is freed. */
   constructor(context: TrainerContext, batches: BatchStream) {
@@ -155,7 +159,8 @@ export class Trainer implements Disposable {
       copyInitialWeights(initial, this.model, config.init);
       initial[Symbol.dispose]();
     }
-    this.model.freeze([...(strategy.frozen ?? []), ...train.freeze]);
+    const parts = { config, strategy, streams: this.#streams };
+    this.#weights = onDevice(device, () => new TrainableWeights(this.model, parts));
     const groups = groupParameters(this.model, strategy, train);
     this.groups = describeGroups(groups, trainedModules(this.model, strategy));
     this.#optimizer = createOptimizer(train, groups);
@@ -289,6 +294,8 @@ export class Trainer implements Disposable {
   async *#runPhase(position: PhasePosition): AsyncGenerator<StepReport> {
     const { config } = this.#context;
     const { phase, end } = position;
+    this.#weights.select(phase.trains);
+    this.#shares = this.#weights.shares(phase.trains);
     const size = phase.imageSize ?? config.preprocess.size;
     const perStep = microBatchesPerStep(config.train);
     let batches: Batch[] = [];
@@ -419,7 +426,8 @@ export class Trainer implements Disposable {
   #collate(batch: Batch, phase: Phase): MicroBatch {
     const { config, strategy } = this.#context;
     const { captionTokens, ...microBatch } = this.#collator.collate(batch, phase);
-    this.#spent.flops += batch.size * flopsPerSample(strategy, config, { captionTokens, phase });
+    const step = { captionTokens, phase, trained: this.#shares };
+    this.#spent.flops += batch.size * flopsPerSample(strategy, config, step);
     return microBatch;
   }
 }
