@@ -89,11 +89,11 @@ export const trainSchema = group({
   ),
   precision: setting(
     v.picklist(
-      ['auto', 'fp32', 'bf16'],
-      '"auto" or "fp32" or "bf16" (int8 is for inference: bantam eval and bantam embed)',
+      ['auto', 'fp32', 'bf16', 'fp16'],
+      '"auto" or "fp32" or "bf16" or "fp16" (int8 is for inference: bantam eval and bantam embed)',
     ),
     'auto',
-    'auto is bf16 if the CPU has instructions for its products, else fp32.',
+    'auto is bf16 on CUDA, and on the CPU if it has instructions for its products, else fp32. fp16 scales the loss so that small gradients are kept.',
   ),
   maxSkips: setting(
     count(),

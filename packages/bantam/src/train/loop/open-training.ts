@@ -1,4 +1,5 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
+import { onDevice, resolveDevice } from '@bantam/torch';
 import { openSource, samplesPerEpoch, type Source } from '../../data/index.js';
 import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
@@ -19,6 +20,11 @@ import { checkTrainableWeights } from './trainable-weights.js';
 
 /** Control of a running training. */
 export interface TrainControl {
+  /**
+   * Where it computes: `cpu`, `cuda`, `cuda:1`, `mps`. Default `auto`: a GPU if there is one. A run may
+   * resume on another device.
+   */
+  readonly device?: string;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   /** Receives the events of the training. */
@@ -37,13 +43,14 @@ export function openTraining(
   control: TrainControl = {},
 ): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
     const opened = needsModel(options) ? await openSource(options.data) : null;
     const chosen = opened === null ? {} : { model: announceChoice(opened, control) };
     const wanted = resolveConfig({ ...options, ...chosen }, initial.model);
     const validator = await validatorOf(wanted, control.openValidator);
-    const strategyModels = owned.add(await loadStrategyModels(wanted.strategy));
+    const strategyModels = owned.add(await loadStrategyModels(wanted.strategy, device));
     const source = opened ?? (await openSource(wanted.data));
     const tokenizer = await prepareTokenizer(wanted, source, initial.model?.tokenizer);
     const reinforcedAugment = strategyModels.reinforced?.augment ?? null;
@@ -57,7 +64,7 @@ export function openTraining(
       control.onEvent?.({ kind: 'note', message });
     }
     const parts = { config, source, tokenizer, validator, initial, checkpoint: null };
-    const context = complete(owned, { ...parts, strategyModels, control });
+    const context = complete(owned, { ...parts, device, strategyModels, control });
     checkTrainableWeights(context);
     return context;
   });
@@ -82,6 +89,7 @@ function announceChoice(source: Source, { onEvent }: TrainControl): string {
  */
 export function reopenTraining(run: string, control: TrainControl = {}): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const config = readRunConfig(run);
     const source = await openSource(config.data);
     const { contextLength } = config.tokenizer;
@@ -89,15 +97,15 @@ export function reopenTraining(run: string, control: TrainControl = {}): Promise
     const validator = await validatorOf(config, control.openValidator);
     const checkpoint = listCheckpoints(run).at(-1) ?? null;
     const initial = checkpoint === null ? owned.add(await loadInitialModels(config.init)) : null;
-    const strategyModels = owned.add(await loadStrategyModels(config.strategy));
+    const strategyModels = owned.add(await loadStrategyModels(config.strategy, device));
     const opened = { config, source, tokenizer, validator, initial, checkpoint };
-    return complete(owned, { ...opened, strategyModels, control });
+    return complete(owned, { ...opened, device, strategyModels, control });
   });
 }
 
 type Opened = Pick<
   TrainingContext,
-  'config' | 'source' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint'
+  'config' | 'source' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint' | 'device'
 > & {
   readonly strategyModels: Awaited<ReturnType<typeof loadStrategyModels>>;
   readonly control: TrainControl;
@@ -108,9 +116,11 @@ function complete(
   owned: Owned,
   { strategyModels: { models, reinforced }, control: { signal, onEvent }, ...opened }: Opened,
 ): Omit<TrainingContext, keyof Disposable> {
-  const { config, source, tokenizer } = opened;
+  const { config, source, tokenizer, device } = opened;
   reinforced?.check(source, config.augment);
-  const strategy = createStrategy(config, { samples: source.size, models, reinforced });
+  const strategy = onDevice(device, () =>
+    createStrategy(config, { samples: source.size, models, reinforced }),
+  );
   owned.add({
     [Symbol.dispose]() {
       strategy.module?.dispose();
