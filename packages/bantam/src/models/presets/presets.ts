@@ -7,19 +7,29 @@ import {
 } from './convolutional.js';
 import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
-import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
+import { addTimmNanoPresets, addTimmPresets } from './timm.js';
+import {
+  addBertPresets,
+  addCoCaPresets,
+  addSiglipPresets,
+  addSwinPresets,
+  addVitPresets,
+} from './transformers.js';
 
 function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
+  addBertPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
   addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);
   addMobileClipPresets(presets);
+  addTimmPresets(presets);
   addSasPPresets(presets);
   addNanoPresets(presets);
+  addTimmNanoPresets(presets);
   addCoCaPresets(presets);
   return presets;
 }
