@@ -109,6 +109,16 @@ const textTowers: Readonly<Record<string, ModelConfig>> = {
     vision: { depths: [1, 1, 1, 1] },
     text: { heads: 2 },
   }),
+  ...Object.fromEntries(
+    (['mean', 'pooler'] as const).map((poolType) => [
+      `text of BERT's kind, ${poolType}`,
+      small('ViT-Nano-16-64', {
+        vision: vit,
+        customText: true,
+        text: { type: 'bert', ...text, poolType, countsTokens: poolType === 'mean' },
+      }),
+    ]),
+  ),
   'text of a context of 4 tokens': small('ViT-Nano-16-64', {
     vision: vit,
     text: { contextLength: 4 },

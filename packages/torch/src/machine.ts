@@ -67,7 +67,7 @@ let cudaLoaded = false;
  * @throws TorchError when libtorch has no CUDA or there is no CUDA device.
  */
 export function prepareDevice(device: Device): void {
-  if (device === 'cpu' || cudaLoaded) return;
+  if (device === 'cpu' || device === 'meta' || cudaLoaded) return;
   const problem = native.loadCuda();
   if (problem !== null) {
     throw new TorchError(
