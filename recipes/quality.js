@@ -38,7 +38,7 @@ const out = values.out;
 const data = await productData(values.products, out);
 const epochs = Number(values.epochs);
 const size = data.kinds.size;
-const options = productTraining(values, data.test);
+const options = productTraining(values, data);
 const whole = { name: 'top 100 %', data: data.pool, samples: epochs * size };
 
 /** Runs a command; returns its JSON. */

@@ -41,6 +41,6 @@ for (const fraction of values.fractions.split(',').map(Number)) {
     samples,
   });
 }
-const options = productTraining(values, data.test);
+const options = productTraining(values, data);
 await trainArms(arms, options);
 console.log(armTable(arms, options));

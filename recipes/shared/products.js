@@ -39,6 +39,8 @@ function csv(rows) {
  * @property {string} clean specification of a small part with its own captions
  * @property {string} pool specification of the spoiled pool
  * @property {string} whole specification of the pool with its own captions
+ * @property {{ train: string, test: string }} shots the clean part and the test data without the
+ * types that have fewer than ten products in the clean part
  * @property {ReadonlyMap<string, string>} kinds kind of each record of the pool: `good`, or one of
  * {@link damage}
  */
@@ -94,23 +96,36 @@ export async function productData(folder, out) {
     return `csv:${file}`;
   };
   const dirty = parts.pool.map(([key, title, type]) => [key, spoiled.get(key) ?? title, type]);
+  const products = new Map();
+  for (const [, , type] of parts.clean) products.set(type, (products.get(type) ?? 0) + 1);
+  const hasShots = ([, , type]) => type !== '' && (products.get(type) ?? 0) >= 10;
   return {
     test: `${write('test', parts.test)}?label=type`,
     clean: write('clean', parts.clean),
     pool: write('pool', dirty),
     whole: write('whole', parts.pool),
+    shots: {
+      train: `${write('shots-train', parts.clean.filter(hasShots))}?label=type`,
+      test: `${write('shots-test', parts.test.filter(hasShots))}?label=type`,
+    },
     kinds,
   };
 }
 
-/** Zero-shot classification by article type, and retrieval both ways. @param {string} test */
-function productColumns(test) {
+/**
+ * Zero-shot classification by article type, retrieval both ways, and big_vision's few-shot probe.
+ *
+ * @param {ProductData} data
+ */
+function productColumns({ test, shots }) {
   return [
     ['zero-shot', test, 'zero-shot', 'acc1'],
     ['text → image R@1', test, 'retrieval', 'image_retrieval_recall@1'],
     ['text → image R@10', test, 'retrieval', 'image_retrieval_recall@10'],
     ['image → text R@1', test, 'retrieval', 'text_retrieval_recall@1'],
     ['image → text R@10', test, 'retrieval', 'text_retrieval_recall@10'],
+    ['5-shot', shots.test, 'few-shot', 'few_shot@5', shots.train],
+    ['10-shot', shots.test, 'few-shot', 'few_shot@10', shots.train],
   ];
 }
 
@@ -118,9 +133,9 @@ function productColumns(test) {
  * Options of the trainings on products.
  *
  * @param {{ out: string, model: string, seeds: string, jobs: string }} values of the command line
- * @param {Awaited<ReturnType<typeof productData>>['test']} test
+ * @param {ProductData} data
  */
-export function productTraining({ out, model, seeds, jobs }, test) {
+export function productTraining({ out, model, seeds, jobs }, data) {
   return {
     out,
     model,
@@ -128,7 +143,7 @@ export function productTraining({ out, model, seeds, jobs }, test) {
       train: { lr: 6e-4, workers: 1, checkpointMinutes: 60 },
       tokenizer: { contextLength: 16 },
     },
-    columns: productColumns(test),
+    columns: productColumns(data),
     seeds: Number(seeds),
     batchSize: 64,
     jobs: Number(jobs),
