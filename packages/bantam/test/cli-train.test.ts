@@ -77,6 +77,28 @@ describe('a training run', () => {
     assert.deepEqual(config.strategy.teachers, ['run/model', 'run/model']);
   });
 
+  it('is fine-tuned by LoRA to an adapter, which evaluates and converts as a model', async () => {
+    const args = ['train', '--init', 'run/model', '--data', 'folder:train', '--out', 'tuned'];
+    args.push('--fine-tune', 'lora', '--set', 'fineTune.save=adapter', '--freeze', 'text');
+    args.push('--budget', '1epochs', '--set', 'fineTune.rank=2', '--set', 'train.batchSize=24');
+    const { samples } = (await bantamJson(args, options)) as { samples: number };
+    assert.equal(samples, 144);
+    const model = ['--model', 'tuned/model', '--data', 'folder:test', '--tasks', 'zero-shot'];
+    const [zeroShot] = (await bantamJson(['eval', ...model], options)) as {
+      metrics: Record<string, number>;
+    }[];
+    assert.ok(Number(zeroShot?.metrics.acc1) >= 0.9, JSON.stringify(zeroShot));
+    await bantamJson(
+      ['models', 'convert', 'tuned/model', '--to', 'open-clip', '--out', 'merged'],
+      options,
+    );
+    const files = readdirSync(join(cwd, 'tuned', 'model'));
+    assert.ok(files.includes('adapter_model.safetensors'));
+    const size = (file: string): number => readFileSync(join(cwd, file)).length;
+    const [adapter, whole] = ['tuned/model/adapter_model.safetensors', 'merged/open_clip_model.safetensors'].map(size); // prettier-ignore
+    assert.ok(adapter !== undefined && whole !== undefined && adapter < 0.2 * whole);
+  });
+
   it('evaluates the tasks and data sets that are asked for', async () => {
     const results = (await bantamJson(
       ['eval', '--model=run/model', '--data', 'folder:test', 'folder:train', '--tasks=retrieval'],
@@ -130,6 +152,27 @@ describe('a training run', () => {
     const ids = encoded?.ids ?? [];
     assert.equal(ids.at(-1), Math.max(...ids));
     assert.ok(ids.length >= 3 && ids.length <= 16);
+  });
+
+  it('takes a unigram tokenizer that was trained on its captions', async () => {
+    const unigram = ['--type', 'unigram', '--normalization', 'identity', '--byte-fallback'];
+    const trained = await bantamJson(
+      ['tokenizer', 'train', '--data', 'folder:train', '--out', 'unigram', ...unigram],
+      options,
+    );
+    const { vocabSize } = trained as { vocabSize: number };
+    assert.ok(vocabSize > 256 + 20 && vocabSize < 400, `${vocabSize}`);
+    const encode = ['tokenizer', 'encode', '--tokenizer', 'unigram', 'a red circle'];
+    const plain = ['--wrapper', 'plain', '--tokenizer', 'unigram/spiece.model'];
+    const idsOf = async (args: string[]): Promise<number[]> =>
+      ((await bantamJson(args, options)) as { ids: number[] }[])[0]?.ids ?? [];
+    const ids = await idsOf(encode);
+    assert.equal(ids.at(-1), vocabSize - 1);
+    assert.deepEqual(await idsOf([...encode, ...plain]), ids.slice(0, -1));
+    const run = ['--data', 'folder:train', '--budget', '48samples', '--tokenizer', 'unigram'];
+    await bantamJson(['train', ...tinyModel, ...run, '--out', 'second'], options);
+    const saved = ['tokenizer', 'encode', '--tokenizer', 'second/model', 'a red circle'];
+    assert.deepEqual(await idsOf(saved), ids);
   });
 
   it('is not overwritten', async () => {

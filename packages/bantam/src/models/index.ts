@@ -42,6 +42,7 @@ export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/
 export { toHubConfig, type HubConfig } from './io/formats/hugging-face-config.js';
 export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
 export { writeFolder, writeJson } from './io/files.js';
+export { fitTokenizer } from './io/fit-tokenizer.js';
 export { tokenizerFiles } from './io/tokenizer-files.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {
@@ -70,7 +71,23 @@ export {
   type GenerateCaptionsOptions,
   type GenerateOptions,
 } from './generate/generate.js';
-export { layerDecay } from './surgery/layer-decay.js';
+export { headNames, layerDecay } from './surgery/layer-decay.js';
+export {
+  adaptableLayers,
+  addLora,
+  loraChanges,
+  mergedWeights,
+  type LoraSettings,
+  type LoraStreams,
+  type NamedChange,
+} from './surgery/lora.js';
+export { saveAdapter, type SaveAdapterOptions } from './io/adapter/adapted-model.js';
+export {
+  trainedShares,
+  wholeTower,
+  type TrainedShare,
+  type TrainedShares,
+} from './cost/trained-shares.js';
 export { modelFormats } from './io/formats/formats.js';
 export { fromMobileClip } from './io/formats/mobileclip-weights.js';
 export {

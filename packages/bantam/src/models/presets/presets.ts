@@ -5,23 +5,18 @@ import {
   addMobileClipPresets,
   addResNetPresets,
 } from './convolutional.js';
+import { addHubTextPresets } from './hub-texts.js';
 import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
 import { addTimmNanoPresets, addTimmPresets } from './timm.js';
-import {
-  addBertPresets,
-  addCoCaPresets,
-  addSiglipPresets,
-  addSwinPresets,
-  addVitPresets,
-} from './transformers.js';
+import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
 
 function buildPresets(): Presets {
   const presets: Presets = new Map();
   addVitPresets(presets);
-  addBertPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
+  addHubTextPresets(presets);
   addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);

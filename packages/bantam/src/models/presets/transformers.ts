@@ -1,7 +1,6 @@
 import { parseModelConfig, type ModelConfigInput } from '../config.js';
 import { siglipVit } from '../towers/image/siglip-vit.js';
 import { swin } from '../towers/image/swin.js';
-import { bertText } from '../towers/text/bert.js';
 import type { VitConfig } from '../towers/image/vit.js';
 import type { TextTransformerConfig } from '../towers/text/text-transformer.js';
 import { derive, findPreset, type Presets } from './preset-map.js';
@@ -166,28 +165,6 @@ export function addVitPresets(presets: Presets): void {
       derive(presets, `${made}-quickgelu`, made, { quickGelu: true });
     }
     if (name !== 'ViT-L-14') derive(presets, `${made}-378`, made, { vision: { imageSize: 378 } });
-  }
-}
-
-/** Vision transformers with text towers of BERT's kind, by transformers' name of these. */
-const berts = [
-  ['roberta-ViT-B-32', 'ViT-B-32-quickgelu', 'roberta-base'],
-  ['xlm-roberta-base-ViT-B-32', 'ViT-B-32', 'xlm-roberta-base'],
-  ['xlm-roberta-large-ViT-H-14', 'ViT-H-14', 'xlm-roberta-large'],
-] as const;
-
-/** Models with text towers of BERT's kind, as OpenCLIP has them. */
-export function addBertPresets(presets: Presets): void {
-  for (const [name, from, text] of berts) {
-    const tower = { hf_model_name: text, hf_tokenizer_name: text };
-    presets.set(
-      name,
-      parseModelConfig({
-        ...findPreset(presets, from),
-        customText: true,
-        text: { type: bertText.type, ...bertText.fromOpenClip(tower, []) },
-      }),
-    );
   }
 }
 
