@@ -8,6 +8,7 @@ import {
 import { addHubTextPresets } from './hub-texts.js';
 import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
+import { addTimmNanoPresets, addTimmPresets } from './timm.js';
 import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
 
 function buildPresets(): Presets {
@@ -20,8 +21,10 @@ function buildPresets(): Presets {
   addSwinPresets(presets);
   addMixerPresets(presets);
   addMobileClipPresets(presets);
+  addTimmPresets(presets);
   addSasPPresets(presets);
   addNanoPresets(presets);
+  addTimmNanoPresets(presets);
   addCoCaPresets(presets);
   return presets;
 }
