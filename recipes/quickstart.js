@@ -85,7 +85,19 @@ await runParallel(tasks, Number(values.jobs), async (task) => {
   if (existsSync(join(run, 'figures.json'))) return;
   const { model = quickstartPreset.model, settings = {} } = arms[task.name] ?? {};
   const args = [
-    ...['train', '--model', model, '--data', data, '--out', run, '--budget', `${samples}samples`],
+    ...[
+      'train',
+      '--model',
+      model,
+      '--data',
+      data,
+      '--out',
+      run,
+      '--budget',
+      `${samples}samples`,
+      '--validate',
+      'none',
+    ],
     ...[
       '--seed',
       String(task.seed),

@@ -11,12 +11,13 @@ import { mean, runBantam, runParallel, settingArgs, spread, threadsEach } from '
  * @property {string} name
  * @property {string} data specification of the training data
  * @property {number} samples budget, which is rounded to whole batches
+ * @property {readonly string[]} [args] more arguments of `bantam train`
  */
 
 /**
  * @typedef {object} ArmOptions
  * @property {string} out folder of the runs; those that are there are not repeated
- * @property {string} model preset
+ * @property {string} [model] preset; left out where the arms start from a model
  * @property {object} settings settings of all runs
  * @property {readonly import('./equal-time.js').Column[]} columns
  * @property {number} seeds
@@ -28,7 +29,7 @@ import { mean, runBantam, runParallel, settingArgs, spread, threadsEach } from '
  * Half of the 95 % interval of a mean of n values is this times s / √n (Student's t, n − 1 degrees
  * of freedom).
  */
-const studentT = new Map([
+export const studentT = new Map([
   [2, 12.71],
   [3, 4.303],
   [4, 3.182],
@@ -54,8 +55,9 @@ export async function trainArm(arm, seed, { out, model, settings, columns, batch
   if (!existsSync(join(run, 'model'))) {
     rmSync(run, { recursive: true, force: true });
     const samples = wholeBatches(arm, batchSize);
-    const args = ['train', '--model', model, '--data', arm.data, '--out', run];
-    args.push('--budget', `${samples}samples`, '--seed', String(seed));
+    const args = ['train', '--data', arm.data, '--out', run, ...(arm.args ?? [])];
+    if (model !== undefined) args.push('--model', model);
+    args.push('--budget', `${samples}samples`, '--seed', String(seed), '--validate', 'none');
     args.push(...settingArgs({ train: { batchSize } }, settings));
     const { status, cpuSeconds } = await runBantam(args, { log: `${run}.log`, threads });
     if (status !== 0) throw new Error(`${arm.name} failed, see ${run}.log`);

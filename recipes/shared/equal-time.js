@@ -93,7 +93,7 @@ async function cpuSeconds({ out, batchSize }, { name, args }, { steps, repetitio
   rmSync(run, { recursive: true, force: true });
   const budget = `${batchSize * steps}samples`;
   const { status, cpuSeconds: seconds } = await runBantam(
-    ['train', ...args(0), '--out', run, '--budget', budget, '--seed', '0'],
+    ['train', ...args(0), '--out', run, '--budget', budget, '--seed', '0', '--validate', 'none'],
     { log: `${run}.log` },
   );
   if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);
@@ -143,7 +143,18 @@ async function trainOne({ out, columns, samples, batchSize, jobs }, { candidate,
     rmSync(run, { recursive: true, force: true });
     const budget = `${Math.round(samples / cost[name] / batchSize) * batchSize}samples`;
     const { status } = await runBantam(
-      ['train', ...args(seed), '--out', run, '--budget', budget, '--seed', String(seed)],
+      [
+        'train',
+        ...args(seed),
+        '--out',
+        run,
+        '--budget',
+        budget,
+        '--seed',
+        String(seed),
+        '--validate',
+        'none',
+      ],
       { log: `${run}.log`, threads },
     );
     if (status !== 0) throw new Error(`${name} failed, see ${run}.log`);

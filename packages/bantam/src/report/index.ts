@@ -3,6 +3,7 @@ export { lineChart, type LineChartOptions, type Reference, type Series } from '.
 export { gatherEvaluation, type GatheredEvaluation, type GatherOptions } from './gather.js';
 export { renderReport } from './render-report.js';
 export { renderComparison, type ComparisonPageOptions } from './comparison.js';
+export { renderMixingCurve } from './mixing-report.js';
 export { renderSuiteReport } from './suite-report.js';
 export type {
   ConfusionExample,

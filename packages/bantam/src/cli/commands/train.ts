@@ -87,7 +87,7 @@ export function addTrain(program: Command): void {
     )
     .option(
       '--validate <spec>',
-      'validate on these data during training, and keep the best weights',
+      'validate on these data during training, and keep the best weights; held-out: on a part of the training data; none: not at all (default: held-out if the run passes over 1,000 or more records 4 times or more)',
     )
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
@@ -133,7 +133,7 @@ export function addTrain(program: Command): void {
         options === undefined
           ? await resumeTraining(resume ?? '', control)
           : await train({ ...options, ...control });
-      return { text: describe(result), json: result };
+      return { text: await describe(result), json: result };
     } finally {
       progress.done();
     }
@@ -214,17 +214,20 @@ function requireStudent(
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainResult): string {
+async function describe(result: TrainResult): Promise<string> {
+  const { run, model, steps, samples, seconds, loss, ...rest } = result;
   if (model === undefined) {
     throw new BantamError(
       `Training was interrupted at step ${steps} and saved; resume it with "bantam train --resume ${run}".`,
     );
   }
+  const { describeSummary } = await import('../../train/index.js');
   const lines = [
     `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
     ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
     ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
     ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),
+    ...(rest.validations === undefined ? [] : [describeSummary(rest.validations)]),
     `Model: ${model}`,
   ];
   return lines.join('\n');

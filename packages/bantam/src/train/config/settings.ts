@@ -135,7 +135,16 @@ const everyWanted = 'a fraction of the budget above 0 and at most 1';
 
 /** Settings of validation while the model trains. */
 export const validationSchema = group({
-  data: setting(text(), '', 'Data to validate on, as --data names them; empty: no validation.'),
+  data: setting(
+    text(),
+    '',
+    'Data to validate on, as --data names them. held-out: a part of the training data; none: no validation; empty: held-out if the run passes over 1,000 or more records 4 times or more, else none.',
+  ),
+  holdOut: setting(
+    fraction(),
+    0,
+    'Fraction of the records to hold out; 0: 5 %, but 100 to 1,000 records, and 10 % of fewer than 1,000.',
+  ),
   metric: setting(text(), 'image_retrieval_recall@1', 'Metric, as evaluation names it.'),
   every: setting(
     v.pipe(v.number(everyWanted), v.gtValue(0, everyWanted), v.maxValue(1, everyWanted)),

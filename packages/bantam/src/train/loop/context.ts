@@ -1,5 +1,5 @@
 import type { Device } from '@bantam/torch';
-import type { Source } from '../../data/index.js';
+import type { HeldOutSplit, Source } from '../../data/index.js';
 import type { Validator } from '../../eval/index.js';
 import type { LoadedModel } from '../../models/index.js';
 import type { Tokenizer } from '../../text/index.js';
@@ -14,7 +14,10 @@ import type { InitialModels } from './initial-weights.js';
 export interface TrainingContext extends Disposable {
   /** Resolved completely, and frozen. */
   readonly config: TrainConfig;
+  /** The training data, without what is held out. */
   readonly source: Source;
+  /** The whole data and what is held out of them; null: nothing. */
+  readonly heldOut: HeldOutSplit | null;
   readonly tokenizer: Tokenizer;
   /** The longest caption of the source, by which memory and time are planned. */
   readonly longest: CountedCaption;

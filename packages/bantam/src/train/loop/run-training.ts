@@ -1,10 +1,17 @@
 /** A run from its start, or its checkpoint, to its model. */
 import { resolvePrecision } from '../../base/precision.js';
+import { parseBudget } from '../config/budget.js';
+import { heldOutData } from '../config/hold-out.js';
 import { describeNote, Loader } from '../../data/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
 import { cutCaptions, passesAdvice } from '../monitor/data-advice.js';
 import type { TrainResult } from '../monitor/events.js';
+import {
+  summarizeValidations,
+  ValidationPace,
+  type ValidationSummary,
+} from '../monitor/overfitting.js';
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
 import {
@@ -65,6 +72,7 @@ class TrainingRun {
   readonly #recovery: Recovery;
   readonly #history: ValidationHistory | null;
   readonly #collapse = new CollapseDetector();
+  readonly #pace = new ValidationPace();
   #savedAt = performance.now();
   #advised = false;
 
@@ -119,7 +127,9 @@ class TrainingRun {
       quarantined: this.#loader.quarantine.count,
       skipped: this.#recovery.count,
     };
+    const summary = this.#summary();
     if (best !== null) result.validation = best;
+    if (summary !== null) result.validations = summary;
     if (!end.interrupted) {
       result.model = await saveTrained(this.#run, this.#context, { trainer, best: best !== null });
     }
@@ -222,10 +232,25 @@ class TrainingRun {
     const trainer = this.#trainer;
     const history = this.#history;
     if (validator === null || history?.due(trainer.progress) !== true) return;
+    const { data, every } = this.#context.config.validation;
+    const isLast = trainer.progress >= 1;
+    const paced =
+      data === heldOutData && parseBudget(this.#context.config.budget).unit === 'seconds';
+    if (paced && !isLast && !this.#pace.allows(trainer.spent.seconds)) return;
     // A run that is resumed later has the validation before or behind it, never other weights.
     await this.#save(metrics);
+    const start = performance.now();
     const row = await validate(this.#context, { run: this.#run, trainer, validator, history });
+    const cost = this.#pace.add((performance.now() - start) / 1000, { every });
+    if (data === heldOutData && cost !== undefined) this.#note(cost);
     metrics.scalar(`validation/${row.metric}`, row.value, row.step);
+  }
+
+  /** The best and the last validation compared; null with fewer than two. */
+  #summary(): ValidationSummary | null {
+    const { validator } = this.#context;
+    const rows = this.#history?.rows ?? [];
+    return validator === null || rows.length < 2 ? null : summarizeValidations(rows, validator);
   }
 
   /** Writes the metrics of a step, or skips it. */
