@@ -87,6 +87,13 @@ export function finiteNumber(text: string): number {
   return value;
 }
 
+/** Reads an option's value as the name of a device; whether there is such a device shows later. */
+export function deviceName(text: string): string {
+  // `emulated` is the device of a checkout's own tests.
+  if (/^(auto|cpu|mps|(cuda|emulated)(:\d+)?)$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be auto, cpu, cuda, cuda:N or mps');
+}
+
 /** Adds the `name=value` of a repeatable option to those before it. */
 export function namedValues(
   pair: string,

@@ -118,6 +118,7 @@ export {
   loadForInference,
   type InferenceModel,
   type InferencePrecision,
+  type LoadForInferenceOptions,
 } from './load-for-inference.js';
 export {
   answersAll,

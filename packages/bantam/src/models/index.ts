@@ -57,6 +57,7 @@ export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/
 export { toHubConfig, type HubConfig } from './io/formats/hugging-face-config.js';
 export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
 export { writeFolder, writeJson } from './io/files.js';
+export { fitTokenizer } from './io/fit-tokenizer.js';
 export { tokenizerFiles } from './io/tokenizer-files.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {

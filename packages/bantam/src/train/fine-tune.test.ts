@@ -186,7 +186,7 @@ describe('fine-tuning', () => {
       [config.train.lr, config.train.weightDecay, config.budget],
       [1e-5, 0.1, '200samples'],
     );
-    assert.ok(notes.some((note) => note.endsWith('is fine-tuned with a learning rate of 0.00001 (train.lr), a weight decay of 0.1 (train.weightDecay) and 10 passes over the data (budget), unless you set them.')), notes.join()); // prettier-ignore
+    assert.ok(notes.some((note) => note.endsWith('is fine-tuned with a learning rate of 0.00001 (train.lr), a weight decay of 0.1 (train.weightDecay) and 10 passes over the data (budget) by default.')), notes.join()); // prettier-ignore
     const adapted = runs.config({ init: init(), fineTune: 'lora' });
     // Nothing is read here: the model in init.model decides.
     assert.equal(adapted.train.lr, 1e-3);

@@ -93,8 +93,9 @@ function spentBy({ checkpoint }: TrainingContext): Spent {
 }
 
 /** The run directory, the run's own options, and those that control it. */
-function split({ out, signal, onEvent, openValidator, ...run }: PlanOptions) {
+function split({ out, device, signal, onEvent, openValidator, ...run }: PlanOptions) {
   const control: TrainControl = {
+    ...(device !== undefined && { device }),
     ...(signal && { signal }),
     ...(onEvent && { onEvent }),
     ...(openValidator && { openValidator }),

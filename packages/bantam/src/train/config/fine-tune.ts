@@ -27,7 +27,7 @@ const lora = group({
   dropout: setting(fraction(), 0, "Fraction of a change's inputs that training drops."),
   targets: setting(
     v.pipe(
-      v.array(text(), 'a list of patterns such as ["*.attn", "*.mlp.*"]'),
+      v.array(text(), 'a list of patterns such as ["visual"]'),
       v.minLength(1, 'a list of one pattern at least, such as ["*"]'),
     ),
     ['*'],
@@ -40,11 +40,13 @@ const lora = group({
   ),
 });
 
+const betweenWanted = 'a number above 0 and below 1';
+
 /** First the head, then all weights (Kumar et al. 2022, arXiv 2202.10054, "LP-FT"). */
 const lpFt = group({
   type: v.literal('lp-ft'),
   headFraction: setting(
-    v.pipe(fraction(), v.gtValue(0, 'a number above 0 and below 1')),
+    v.pipe(v.number(betweenWanted), v.gtValue(0, betweenWanted), v.ltValue(1, betweenWanted)),
     0.2,
     'Fraction of the budget for the head alone: norm and projection after the last block of each tower, and the temperature.',
   ),
@@ -69,8 +71,7 @@ export const FINE_TUNE_BUDGET = '10epochs';
  * - LoRA: 2e-4, as CLIP-LoRA on all its data sets (Zanella and Ben Ayed 2024, arXiv 2405.18541); weight decay
  *   0.01, AdamW's usual one, as few weights of small size train.
  *
- * Warm-up stays a tenth of the budget: these papers warm up for 500 steps, of 25,000 on ImageNet, and of a
- * few hundred to thousand on small data.
+ * Warm-up stays a tenth of the budget: FLYP's is 500 of 25,000 steps on ImageNet, and none with few shots.
  */
 const fineTuneDefaults: Readonly<Record<FineTune['type'], TrainInput>> = {
   full: { lr: 1e-5, weightDecay: 0.1 },
@@ -154,5 +155,5 @@ export function fineTuneNote(
   const [last, ...others] = named.toReversed();
   if (last === undefined) return undefined;
   const list = others.length === 0 ? last : `${others.toReversed().join(', ')} and ${last}`;
-  return `${init?.model ?? ''} is fine-tuned with ${list}, unless you set them.`;
+  return `${init?.model ?? ''} is fine-tuned with ${list} by default.`;
 }

@@ -1,3 +1,4 @@
+import type { Device } from '@bantam/torch';
 import type { HeldOutSplit, Source } from '../../data/index.js';
 import type { Validator } from '../../eval/index.js';
 import type { LoadedModel } from '../../models/index.js';
@@ -30,6 +31,8 @@ export interface TrainingContext extends Disposable {
   readonly validator: Validator | null;
   /** The checkpoint to resume from; null: the run starts. */
   readonly checkpoint: string | null;
+  /** The device of model, optimizer and batches. */
+  readonly device: Device;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal: AbortSignal | undefined;
   readonly emit: (event: TrainEvent) => void;

@@ -1,4 +1,6 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
+import { onDevice, resolveDevice } from '@bantam/torch';
+import { frozenCopy } from '../../base/readonly.js';
 import {
   heldOutKeys,
   openSource,
@@ -7,7 +9,6 @@ import {
   type HeldOutSplit,
   type Source,
 } from '../../data/index.js';
-import { frozenCopy } from '../../base/readonly.js';
 import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
 import type { RunOptions, TrainConfig } from '../config/config.js';
@@ -30,6 +31,11 @@ import { checkTrainableWeights } from './trainable-weights.js';
 
 /** Control of a running training. */
 export interface TrainControl {
+  /**
+   * Where it computes: `cpu`, `cuda`, `cuda:1`, `mps`. Default `auto`: a GPU if there is one. A run may
+   * resume on another device.
+   */
+  readonly device?: string;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   /** Receives the events of the training. */
@@ -48,13 +54,14 @@ export function openTraining(
   control: TrainControl = {},
 ): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
     const opened = needsModel(options) ? await openSource(options.data) : null;
     const chosen = opened === null ? {} : { model: announceChoice(opened, control) };
     const resolved = resolveConfig({ ...options, ...chosen }, initial.model);
     const given = await validatorOf(resolved, control.openValidator);
-    const strategyModels = owned.add(await loadStrategyModels(resolved.strategy));
+    const strategyModels = owned.add(await loadStrategyModels(resolved.strategy, device));
     const whole = opened ?? (await openSource(resolved.data));
     const { config: wanted, heldOut } = await holdOut(resolved, whole, control);
     const source = heldOut?.kept ?? whole;
@@ -71,7 +78,7 @@ export function openTraining(
       control.onEvent?.({ kind: 'note', message });
     }
     const parts = { config, source, heldOut, tokenizer, validator, initial, checkpoint: null };
-    const context = complete(owned, { ...parts, strategyModels, control });
+    const context = complete(owned, { ...parts, device, strategyModels, control });
     checkTrainableWeights(context);
     return context;
   });
@@ -120,6 +127,7 @@ async function holdOut(
  */
 export function reopenTraining(run: string, control: TrainControl = {}): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const config = readRunConfig(run);
     const whole = await openSource(config.data);
     const isSplit = config.validation.data === heldOutData;
@@ -130,15 +138,15 @@ export function reopenTraining(run: string, control: TrainControl = {}): Promise
     const validator = await validatorOf(config, control.openValidator, heldOut);
     const checkpoint = listCheckpoints(run).at(-1) ?? null;
     const initial = checkpoint === null ? owned.add(await loadInitialModels(config.init)) : null;
-    const strategyModels = owned.add(await loadStrategyModels(config.strategy));
+    const strategyModels = owned.add(await loadStrategyModels(config.strategy, device));
     const opened = { config, source, heldOut, tokenizer, validator, initial, checkpoint };
-    return complete(owned, { ...opened, strategyModels, control });
+    return complete(owned, { ...opened, device, strategyModels, control });
   });
 }
 
 type Opened = Pick<
   TrainingContext,
-  'config' | 'source' | 'heldOut' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint'
+  'config' | 'source' | 'heldOut' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint' | 'device'
 > & {
   readonly strategyModels: Awaited<ReturnType<typeof loadStrategyModels>>;
   readonly control: TrainControl;
@@ -149,9 +157,11 @@ function complete(
   owned: Owned,
   { strategyModels: { models, reinforced }, control: { signal, onEvent }, ...opened }: Opened,
 ): Omit<TrainingContext, keyof Disposable> {
-  const { config, source, tokenizer } = opened;
+  const { config, source, tokenizer, device } = opened;
   reinforced?.check(source, config.augment);
-  const strategy = createStrategy(config, { samples: source.size, models, reinforced });
+  const strategy = onDevice(device, () =>
+    createStrategy(config, { samples: source.size, models, reinforced }),
+  );
   owned.add({
     [Symbol.dispose]() {
       strategy.module?.dispose();

@@ -167,7 +167,7 @@ class TrainingRun {
       model: this.#trainer.model,
       source,
       preprocess: config.preprocess,
-      precision: resolvePrecision(config.train.precision),
+      precision: resolvePrecision(config.train.precision, this.#context.device),
       batchSize: preparedAtOnce(config.train),
       quarantine: this.#loader.quarantine,
       exclude: (indices) => {
@@ -181,7 +181,7 @@ class TrainingRun {
   }
 
   #announce(): void {
-    const { config, source, emit } = this.#context;
+    const { config, source, emit, device } = this.#context;
     const { model, groups } = this.#trainer;
     emit({
       kind: 'start',
@@ -189,7 +189,8 @@ class TrainingRun {
       model: describeModel(config.model),
       parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
       samples: source.size,
-      precision: resolvePrecision(config.train.precision),
+      device,
+      precision: resolvePrecision(config.train.precision, device),
       batchSize: config.train.batchSize,
       budget: config.budget,
       groups,
@@ -214,13 +215,13 @@ class TrainingRun {
           await this.#validateIfDue(metrics);
           if (exhausted()) break;
           const minutes = (performance.now() - this.#savedAt) / 60_000;
-          if (minutes > config.train.checkpointMinutes) this.#save();
+          if (minutes > config.train.checkpointMinutes) await this.#save(metrics);
         }
       }
+      await this.#save(metrics);
     } finally {
       metrics.close();
     }
-    this.#save();
     const stoppedEarly = exhausted() && trainer.progress < 1;
     if (stoppedEarly && history !== null) this.#note(history.earlyStopMessage());
     return { stoppedEarly, interrupted: trainer.progress < 1 && !stoppedEarly };
@@ -237,7 +238,7 @@ class TrainingRun {
       data === heldOutData && parseBudget(this.#context.config.budget).unit === 'seconds';
     if (paced && !isLast && !this.#pace.allows(trainer.spent.seconds)) return;
     // A run that is resumed later has the validation before or behind it, never other weights.
-    this.#save();
+    await this.#save(metrics);
     const start = performance.now();
     const row = await validate(this.#context, { run: this.#run, trainer, validator, history });
     const cost = this.#pace.add((performance.now() - start) / 1000, { every });
@@ -254,6 +255,7 @@ class TrainingRun {
 
   /** Writes the metrics of a step, or skips it. */
   #record(report: StepReport, metrics: MetricsWriter): void {
+    if (report.kind === 'overflow') return;
     if (report.kind === 'skip') {
       this.#recovery.skip(report);
       return;
@@ -263,7 +265,7 @@ class TrainingRun {
     this.#recovery.take();
     metrics.write(row);
     emit({ kind: 'step', progress, etaSeconds, ...row });
-    const collapsed = strategy.collapsed(config.train.batchSize, this.#trainer.model);
+    const collapsed = () => strategy.collapsed(config.train.batchSize, this.#trainer.model);
     const diagnosis = this.#collapse.observe({ ...row, progress, collapsed });
     if (diagnosis !== null) this.#note(diagnosis);
     this.#advise(row.epoch);
@@ -279,9 +281,11 @@ class TrainingRun {
     this.#note(message);
   }
 
-  /** Saves a checkpoint. If the weights are not finite, those of the last one are restored first. */
-  #save(): void {
+  /** Saves a checkpoint, after the report of the last step. If the weights are not finite, those of the last one are restored first. */
+  async #save(metrics: MetricsWriter): Promise<void> {
     const trainer = this.#trainer;
+    const last = await trainer.drain();
+    if (last !== null) this.#record(last, metrics);
     if (!trainer.hasFiniteWeights()) {
       this.#recovery.rollBack('the weights are not finite', trainer.step);
     }

@@ -10,6 +10,7 @@ export type TrainEvent =
       parameters: number;
       /** Samples in the source. */
       samples: number;
+      device: string;
       precision: string;
       batchSize: number;
       budget: string;

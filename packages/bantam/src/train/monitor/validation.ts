@@ -118,7 +118,7 @@ export async function validate(
   const trained = trainedModel(context, trainer);
   using model = trained.model;
   const value = await validator.measure(trained, {
-    precision: resolvePrecision(config.train.precision),
+    precision: resolvePrecision(config.train.precision, context.device),
     onProgress: (message) => {
       emit({ kind: 'validating', message });
     },
