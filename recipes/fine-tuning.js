@@ -206,6 +206,8 @@ const soups = [
 console.log(`\n| soup | models | ${columns.map(([title]) => title).join(' | ')} |`);
 console.log(`| --- | ---: |${columns.map(() => ' ---: |').join('')}`);
 for (const [name, ingredients, more] of soups) {
+  // One seed alone makes no soup of seeds.
+  if (ingredients.length < 2) continue;
   const run = runOf(out, name, 'soup');
   const args = ['models', 'soup', ...ingredients, '--out', join(run, 'model'), ...more];
   const { average } = await once(args, `${name.replaceAll(' ', '-')}`);
