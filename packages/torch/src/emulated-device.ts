@@ -1,4 +1,4 @@
-/** What the emulated device counts, for tests; only a checkout has it. */
+/** Counters of the emulated device, for tests; only a checkout has it. */
 import { prepareDevice } from './device.js';
 import { native } from './native.js';
 

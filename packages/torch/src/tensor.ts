@@ -149,8 +149,8 @@ export class Tensor {
   }
 
   /**
-   * {@link toTypedArray} as they are when the device has done what it was given so far, without waiting
-   * for it: other code runs until then.
+   * The elements as {@link toTypedArray} gives them when the device has done what it was given so far,
+   * without waiting for it: other code runs until then.
    */
   async read(): Promise<TypedArray> {
     if (!isAccelerator(this.device)) return this.toTypedArray();
@@ -199,7 +199,7 @@ export interface FromTypedArrayOptions {
    * changes the tensor, so it must stay unchanged while the tensor is used. Default true.
    */
   copy?: boolean;
-  /** Where the elements go; another device than the CPU takes a copy. Default `cpu`. */
+  /** Device of the elements; another one than the CPU takes a copy. Default `cpu`. */
   device?: Device;
 }
 

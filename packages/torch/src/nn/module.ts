@@ -13,7 +13,7 @@ import { matchNames, type NamePattern } from './pattern.js';
 /** Member of a {@link Module}. */
 export type ModuleMember = Parameter | TensorBuffer | Module;
 
-/** What {@link Module.to} makes of a module; what is left out stays. */
+/** Target of {@link Module.to}; members that are left out stay. */
 export interface ModuleTarget {
   readonly dtype?: FloatDType;
   readonly device?: Device;

@@ -81,7 +81,7 @@ export interface OverflowedStep {
 /** Report of one step. */
 export type StepReport = TakenStep | SkippedStep | OverflowedStep;
 
-/** What is known of a step before its numbers. */
+/** Facts of a step that are known before its numbers. */
 interface StepFacts {
   readonly row: Omit<MetricsRow, 'step' | 'loss' | 'losses' | 'logitScale' | 'gradNorm'>;
   /** Keys of its samples. */
@@ -309,7 +309,7 @@ export class Trainer implements Disposable {
       // While the device computes this step's gradients: the numbers of the one before.
       const before = await this.drain();
       const values = this.#optimizerStep.take({ ...gradients, lr, step: this.#step });
-      // Whoever asks for the numbers hears of a failure.
+      // A failure reaches whoever asks for the numbers.
       values.catch(() => undefined);
       if (!this.#optimizerStep.isDeferred) await values;
 
