@@ -3,6 +3,9 @@ export { lineChart, type LineChartOptions, type Reference, type Series } from '.
 export { gatherEvaluation, type GatheredEvaluation, type GatherOptions } from './gather.js';
 export { renderReport } from './render-report.js';
 export { renderComparison, type ComparisonPageOptions } from './comparison.js';
+export { plot, type PlotAxis, type PlotOptions, type PlotPoint, type PlotSeries } from './plot.js';
+export { dotPlot, type Dot, type DotPlotOptions } from './dot-plot.js';
+export { renderStudy, type StudyPageOptions } from './study/render-study.js';
 export { renderSuiteReport } from './suite-report.js';
 export type {
   ConfusionExample,
