@@ -27,6 +27,8 @@ export interface PlotAxis {
   /** Default linear. */
   readonly scale?: 'linear' | 'log' | 'logit';
   readonly format?: (value: number) => string;
+  /** Labelled values. Default: round ones. */
+  readonly ticks?: readonly number[];
 }
 
 export interface PlotOptions {
@@ -74,7 +76,7 @@ export function plot(options: PlotOptions): Markup {
       <line class="grid" x2="${inner.width}" y1="${own}" y2="${own}"/>
       <text class="end" x="-8" y="${own}" dy=".35em">${(y.format ?? compact)(value)}</text>`;
   });
-  const notches = toX.ticks(Math.max(3, inner.width / 60)).map((value) => {
+  const notches = (x.ticks ?? toX.ticks(Math.max(3, inner.width / 60))).map((value) => {
     const own = coordinate(toX.at(value));
     return markup`
       <line class="axis" x1="${own}" x2="${own}" y1="${inner.height}" y2="${inner.height + 5}"/>

@@ -37,8 +37,10 @@ export type {
   ArmResult,
   MetricSummary,
   StudyFailure,
+  StudyFit,
   StudyResult,
   StudyRow,
+  StudySummary,
   TunedRate,
 } from './results.js';
 export {
@@ -50,7 +52,7 @@ export {
   type FittedLaw,
   type Prediction,
 } from './fits/fit.js';
-export { fitStudy, type StudyFit } from './fits/fit-study.js';
+export { fitStudy } from './fits/fit-study.js';
 export {
   additiveLaw,
   effectiveSamples,

@@ -5,6 +5,7 @@ import type { Interval } from '../eval/index.js';
 import type { Arm, AxisName, AxisValue, Grid } from './config/axes.js';
 import type { StudyColumn } from './config/metrics.js';
 import type { StudyOptions } from './config/schema.js';
+import type { Prediction } from './fits/fit.js';
 import {
   holm,
   pairedTest,
@@ -91,8 +92,31 @@ export interface TunedRate {
   readonly tried: readonly { readonly lr: number; readonly value: number | null }[];
 }
 
-/** Everything that a study found. */
-export interface StudyResult {
+/** A law fitted to the errors of a grid's arms by one metric. */
+export interface StudyFit {
+  readonly grid: string;
+  /** The metric, whose error is 1 − value. */
+  readonly column: string;
+  /** Arms that it is fitted to, by the values that they have in common; empty: all of the grid. */
+  readonly series: string;
+  readonly law: string;
+  readonly formula: string;
+  /** With 95 % intervals by the bootstrap over arms and seeds. */
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly value: number;
+    readonly interval: Interval;
+  }[];
+  /** Root mean square of ln(measured) − ln(predicted). */
+  readonly residual: number;
+  /** ln(measured) − ln(predicted) of each run. */
+  readonly residuals: readonly number[];
+  /** Predictions for more than was measured, with 80 % bands of a new run. */
+  readonly beyond: readonly (Prediction & { readonly at: string })[];
+}
+
+/** A study's runs, means and comparisons. */
+export interface StudySummary {
   readonly formatVersion: number;
   readonly study: StudyOptions;
   readonly machine: {
@@ -115,7 +139,13 @@ export interface StudyResult {
   readonly failures: readonly StudyFailure[];
 }
 
-/** Parts of a {@link StudyResult} that are not computed from others. */
+/** Everything that a study found. */
+export interface StudyResult extends StudySummary {
+  /** Laws that its arms suffice for. */
+  readonly fits: readonly StudyFit[];
+}
+
+/** Parts of a {@link StudySummary} that are not computed from others. */
 export interface ResultParts {
   readonly study: StudyOptions;
   readonly grids: readonly Grid[];
@@ -127,8 +157,8 @@ export interface ResultParts {
   readonly threads: number;
 }
 
-/** The result of a study from the rows of its arms. */
-export function summarize(parts: ResultParts): StudyResult {
+/** The summary of a study from the rows of its arms. */
+export function summarize(parts: ResultParts): StudySummary {
   const { study, grids, columns, rows, tuned, failures, processes, threads } = parts;
   const arms = grids.flatMap((grid) =>
     grid.arms.flatMap((arm) => {

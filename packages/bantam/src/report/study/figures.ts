@@ -21,6 +21,8 @@ type Grid = StudyResult['grids'][number];
 interface Across {
   readonly axis: PlotAxis;
   readonly of: (arm: ArmResult) => number;
+  /** True if the arms' own values are labelled, of which there are few. */
+  readonly isListed?: boolean;
 }
 
 const samples: Across = {
@@ -37,7 +39,8 @@ const seconds: Across = {
 };
 const epochs: Across = {
   axis: { name: 'epochs', scale: 'log' },
-  of: (arm) => arm.epochs,
+  of: (arm) => Number(arm.epochs.toPrecision(3)),
+  isListed: true,
 };
 const records: Across = {
   axis: { name: 'different images', scale: 'log' },
@@ -46,6 +49,7 @@ const records: Across = {
 const quality: Across = {
   axis: { name: 'kept fraction of the data', format: (value) => `${compact(100 * value)} %` },
   of: (arm) => arm.values.quality?.number ?? 1,
+  isListed: true,
 };
 const rate: Across = {
   axis: {
@@ -53,7 +57,8 @@ const rate: Across = {
     scale: 'log',
     format: (value) => value.toExponential(0),
   },
-  of: (arm) => arm.values.lr?.number ?? arm.rows[0]?.lr ?? 1,
+  of: (arm) => arm.values.lr?.number ?? 1,
+  isListed: true,
 };
 
 /** Kinds of figures by the axes that vary, the first that fits. */
@@ -153,6 +158,9 @@ function sideBySide(arms: readonly ArmResult[], column: StudyColumn): Markup {
   });
 }
 
+/** Labels of an axis that do not run into each other. */
+const mostListed = 8;
+
 interface LinesOptions {
   readonly grid: Grid;
   readonly column: StudyColumn;
@@ -167,9 +175,13 @@ function lines(arms: readonly ArmResult[], { grid, column, across, along }: Line
     const name = own.flatMap((axis) => arm.values[axis]?.label ?? []).join(', ');
     names.set(name, [...(names.get(name) ?? []), arm]);
   }
+  const ticks = [...new Set(arms.map(across.of))];
   return plot({
     title: `${column.id} by ${across.axis.name}`,
-    x: across.axis,
+    x: {
+      ...across.axis,
+      ...(across.isListed === true && ticks.length <= mostListed && { ticks }),
+    },
     y: column.lowerIsBetter
       ? { name: column.id }
       : { name: `error: ${column.id}`, scale: 'log', format: percent },

@@ -1,11 +1,10 @@
 import { formatMetric } from '../../eval/index.js';
-import {
-  fitStudy,
-  type ArmComparison,
-  type StudyColumn,
-  type MetricSummary,
-  type StudyFit,
-  type StudyResult,
+import type {
+  ArmComparison,
+  StudyColumn,
+  MetricSummary,
+  StudyFit,
+  StudyResult,
 } from '../../study/index.js';
 import { markup, type Content } from '../markup.js';
 import { compact, duration } from '../numbers.js';
@@ -36,7 +35,7 @@ export function renderStudy(result: StudyResult, { command, date }: StudyPageOpt
       section('Classification', figuresOf(result, others), { result, command }),
       section('Retrieval', figuresOf(result, apart), { result, command }),
       robustnessSection(result),
-      fitSection(fitStudy(result)),
+      fitSection(result.fits),
       rateSection(result),
       failureSection(result),
       noteSection(command),

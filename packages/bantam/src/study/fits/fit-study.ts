@@ -1,9 +1,8 @@
 /** Laws fitted to the results of a study, where it has enough different arms for them. */
 import { at } from '../../base/at.js';
-import type { Interval } from '../../eval/index.js';
-import type { ArmResult, StudyResult } from '../results.js';
+import type { ArmResult, StudyFit, StudySummary } from '../results.js';
 import type { AxisName } from '../config/axes.js';
-import { bootstrapFit, type BootstrappedFit, type Prediction } from './fit.js';
+import { bootstrapFit, type BootstrappedFit } from './fit.js';
 import {
   median,
   powerLaw,
@@ -12,29 +11,6 @@ import {
   type FitPoint,
   type RepeatedPoint,
 } from './laws.js';
-
-/** A law fitted to the errors of a grid's arms by one metric. */
-export interface StudyFit {
-  readonly grid: string;
-  /** The metric, whose error is 1 − value. */
-  readonly column: string;
-  /** Arms that it is fitted to, by the values that they have in common; empty: all of the grid. */
-  readonly series: string;
-  readonly law: string;
-  readonly formula: string;
-  /** With 95 % intervals by the bootstrap over arms and seeds. */
-  readonly parameters: readonly {
-    readonly name: string;
-    readonly value: number;
-    readonly interval: Interval;
-  }[];
-  /** Root mean square of ln(measured) − ln(predicted). */
-  readonly residual: number;
-  /** ln(measured) − ln(predicted) of each run. */
-  readonly residuals: readonly number[];
-  /** Predictions for more than was measured, with 80 % bands of a new run. */
-  readonly beyond: readonly (Prediction & { readonly at: string })[];
-}
 
 /** As many arms as a law has parameters can be met exactly, which says nothing about it. */
 function isEnough(groups: number, parameters: number): boolean {
@@ -45,8 +21,7 @@ function isEnough(groups: number, parameters: number): boolean {
  * Fits laws to a study: of grids that vary quantity and epochs or budget, the two laws of repeated data;
  * of others with at least six budgets, a power law of FLOPs for each series.
  */
-export function fitStudy(result: StudyResult): StudyFit[] {
-  const { grids, arms, columns } = result;
+export function fitStudy({ grids, arms, columns }: StudySummary): StudyFit[] {
   return grids.flatMap(({ name, varied }) => {
     const own = arms.filter(({ grid }) => grid === name);
     const isRepeated = varied.includes('quantity') && hasCosts(varied);

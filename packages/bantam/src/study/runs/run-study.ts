@@ -4,6 +4,7 @@ import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
 import type { Arm } from '../config/axes.js';
 import type { StudyOptions } from '../config/schema.js';
+import { fitStudy } from '../fits/fit-study.js';
 import {
   resultsFormat,
   summarize,
@@ -109,7 +110,9 @@ class StudySession {
     }
     const processes = this.#processes;
     const threads = threadsOf(processes);
-    return summarize({ study, grids, columns, rows, tuned, failures, processes, threads });
+    const parts = { study, grids, columns, rows, tuned, failures, processes, threads };
+    const summary = summarize(parts);
+    return { ...summary, fits: fitStudy(summary) };
   }
 
   #run(arm: Arm, seed: number, lr?: number): Promise<StudyRun> {
