@@ -38,7 +38,7 @@ const out = values.out;
 const data = await productData(values.products, out);
 const epochs = Number(values.epochs);
 const size = data.kinds.size;
-const study = productStudy(values, data.test);
+const study = productStudy(values, data);
 
 /** Runs a command; returns its JSON. */
 async function bantam(args, log) {

@@ -28,7 +28,7 @@ const data = await productData(values.products, values.out);
 const samples = Math.round(Number(values.epochs) * data.kinds.size);
 const quantity = [1, ...values.fractions.split(',').map(Number)];
 await carryOut(values, {
-  ...productStudy(values, data.test),
+  ...productStudy(values, data),
   name: 'Quantity against repeats',
   data: data.whole,
   grids: [{ name: 'equal samples', axes: { quantity }, budget: [`${samples}samples`] }],

@@ -4,12 +4,15 @@
  *
  *     node recipes/serve-load.js --model DIR [--kind text] [--image photo.jpg] [--seconds 30] [--set name=value …] [--out result.json]
  *
- * The load comes from the same machine and takes part of its cores. At a given rate the latency is
- * corrected for requests that were sent late (coordinated omission), as autocannon does it.
+ * The load comes from the same machine and takes part of its cores; `taskset -c 1 node recipes/serve-load.js
+ * --cpus 0 …` keeps the server on one core and the load on another (Linux). autocannon sends what a rate allows at
+ * the start of each second; so a rate is shared by 25 of them that start 40 ms apart. Latencies are of
+ * answers with status 200.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
@@ -24,6 +27,7 @@ const { values } = parseArgs({
     overload: { type: 'string', default: '256' },
     precision: { type: 'string', default: 'fp32' },
     set: { type: 'string', multiple: true, default: [] },
+    cpus: { type: 'string' },
     out: { type: 'string' },
   },
 });
@@ -50,7 +54,9 @@ async function startServer(settings) {
   const bin = fileURLToPath(new URL('../packages/bantam/bin/bantam.js', import.meta.url));
   const sets = settings.flatMap((setting) => ['--set', setting]);
   const args = ['serve', `m=${model}`, '--port', '0', '--precision', values.precision, ...sets];
-  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const pinned = values.cpus === undefined ? [] : ['taskset', '-c', values.cpus];
+  const [command, ...rest] = [...pinned, process.execPath, bin, ...args];
+  const child = spawn(command, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
   let text = '';
   child.stderr.setEncoding('utf8');
   const url = await new Promise((resolve, reject) => {
@@ -78,6 +84,9 @@ function residentMegabytes(pid) {
 
 let sent = 0;
 
+/** Instances of autocannon that share a rate. */
+const senders = 25;
+
 /**
  * One phase of load.
  *
@@ -93,35 +102,53 @@ async function load(server, { connections, rate }) {
     await globalThis.fetch(`${server.url}/healthz`).then((response) => response.text());
     slowest.healthMs = Math.max(slowest.healthMs, performance.now() - start);
   }, 2000);
-  const result = await autocannon({
-    url: `${server.url}/v1/embeddings`,
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    connections,
-    duration: seconds,
-    timeout: 60,
-    ...(rate !== undefined && { overallRate: rate }),
-    setupClient: (client) => {
-      const next = () => client.setBody(bodyOf(sent++));
-      next();
-      client.on('response', next);
-    },
-  });
+  const latencies = [];
+  const send = (share) =>
+    autocannon({
+      url: `${server.url}/v1/embeddings`,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      duration: seconds,
+      timeout: 60,
+      ...share,
+      setupClient: (client) => {
+        const next = () => client.setBody(bodyOf(sent++));
+        next();
+        client.on('response', (status, _, milliseconds) => {
+          if (status === 200) latencies.push(milliseconds);
+          next();
+        });
+      },
+    });
+  const results =
+    rate === undefined
+      ? [await send({ connections })]
+      : await Promise.all(
+          Array.from({ length: senders }, async (_, i) => {
+            await sleep((1000 * i) / senders);
+            const share = { connections: Math.ceil(connections / senders) };
+            return send({ ...share, overallRate: Math.max(1, Math.round(rate / senders)) });
+          }),
+        );
   clearInterval(timer);
   clearInterval(health);
-  const statuses = Object.fromEntries(
-    Object.entries(result.statusCodeStats ?? {}).map(([code, { count }]) => [code, count]),
-  );
-  const { p50, p90, p99, max } = result.latency;
+  const statuses = {};
+  for (const { statusCodeStats = {} } of results) {
+    for (const [code, { count }] of Object.entries(statusCodeStats)) {
+      statuses[code] = (statuses[code] ?? 0) + count;
+    }
+  }
+  latencies.sort((a, b) => a - b);
+  const quantile = (q) =>
+    Math.round(latencies[Math.min(latencies.length - 1, Math.floor(q * latencies.length))]);
   const at = (fraction) => memory[Math.floor(fraction * (memory.length - 1))];
   return {
     connections,
     ...(rate !== undefined && { rate }),
-    perSecond: result['2xx'] / result.duration,
-    latency: { p50, p90, p99, max },
+    perSecond: latencies.length / results[0].duration,
+    latency: { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99), max: quantile(1) },
     statuses,
-    errors: result.errors,
-    timeouts: result.timeouts,
+    errors: results.reduce((sum, { errors }) => sum + errors, 0),
     healthMs: Math.round(slowest.healthMs),
     memory: [at(0), at(0.25), at(0.5), at(0.75), at(1)],
   };

@@ -40,6 +40,8 @@ function csv(rows) {
  * @property {string} clean specification of a small part with its own captions
  * @property {string} pool specification of the spoiled pool
  * @property {string} whole specification of the pool with its own captions
+ * @property {{ train: string, test: string }} shots the clean part and the test data without the
+ * types that have fewer than ten products in the clean part
  * @property {ReadonlyMap<string, string>} kinds kind of each record of the pool: `good`, or one of
  * {@link damage}
  */
@@ -95,11 +97,18 @@ export async function productData(folder, out) {
     return `csv:${file}`;
   };
   const dirty = parts.pool.map(([key, title, type]) => [key, spoiled.get(key) ?? title, type]);
+  const products = new Map();
+  for (const [, , type] of parts.clean) products.set(type, (products.get(type) ?? 0) + 1);
+  const hasShots = ([, , type]) => type !== '' && (products.get(type) ?? 0) >= 10;
   return {
     test: `${write('test', parts.test)}?label=type`,
     clean: write('clean', parts.clean),
     pool: write('pool', dirty),
     whole: write('whole', parts.pool),
+    shots: {
+      train: `${write('shots-train', parts.clean.filter(hasShots))}?label=type`,
+      test: `${write('shots-test', parts.test.filter(hasShots))}?label=type`,
+    },
     kinds,
   };
 }
@@ -108,9 +117,9 @@ export async function productData(folder, out) {
  * The parts of a study of products that its recipes have alike.
  *
  * @param {{ model: string, seeds: string }} values of the command line
- * @param {string} test
+ * @param {ProductData} data
  */
-export function productStudy({ model, seeds }, test) {
+export function productStudy({ model, seeds }, { test, shots }) {
   const recalls = ['image', 'text'].flatMap((way) =>
     [1, 10].map((k) => `${way}_retrieval_recall@${k}`),
   );
@@ -121,7 +130,15 @@ export function productStudy({ model, seeds }, test) {
       tokenizer: { contextLength: 16 },
     },
     seeds: Array.from({ length: Number(seeds) }, (_, seed) => seed),
-    measure: [{ name: 'test', data: test, kind: 'in-distribution', metrics: ['acc1', ...recalls] }],
+    measure: [
+      { name: 'test', data: test, kind: 'in-distribution', metrics: ['acc1', ...recalls] },
+      {
+        name: 'few-shot',
+        data: shots.test,
+        train: shots.train,
+        metrics: ['few_shot@5', 'few_shot@10'],
+      },
+    ],
   };
 }
 

@@ -151,7 +151,7 @@ async function readImage(
       .toBuffer();
     return { record, image: { extension: 'png', bytes: png }, reason: '' };
   } catch (error) {
-    return { record, reason: error instanceof Error ? error.message : String(error) };
+    return { record, reason: causeOf(error) };
   }
 }
 

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import type { FloatDType } from '@bantam/torch';
 import { cacheDirectory } from '../base/cache-dir.js';
+import { causeOf } from '../base/system-error.js';
 import { inspectCpu, type Cpu } from './cpu.js';
 import type { Runtime } from './runtime.js';
 
@@ -68,7 +69,7 @@ async function loadRuntime(
     const { inspectRuntime } = await import('./runtime.js');
     return { runtime: await inspectRuntime(cpu, options) };
   } catch (error) {
-    return { runtimeError: error instanceof Error ? error.message : String(error) };
+    return { runtimeError: causeOf(error) };
   }
 }
 

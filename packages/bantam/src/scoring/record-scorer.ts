@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { at } from '../base/at.js';
+import { causeOf } from '../base/system-error.js';
 import { evalBatches, Quarantine, type Pixels, type Source } from '../data/index.js';
 import { decodeLocation } from '../data/images/decode.js';
 import { evalTransform } from '../data/images/eval-transform.js';
@@ -99,7 +100,7 @@ export class RecordScorer {
             ...(model && { pixels: evalTransform(whole, model.loaded.preprocess) }),
           };
         } catch (error) {
-          read[i] = { reason: error instanceof Error ? error.message : String(error) };
+          read[i] = { reason: causeOf(error) };
         }
       }
     };

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { BantamError } from '../base/errors.js';
+import { causeOf } from '../base/system-error.js';
 import { decodeImage, evalTransform } from '../data/index.js';
 import { encodePixels, encodeTexts, type InferenceModel } from '../eval/index.js';
 import { identifyModel } from './model-identity.js';
@@ -75,7 +76,7 @@ async function readImage(image: string | Uint8Array) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new BantamError(`There is no file ${name} to search with; name an existing image.`);
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     throw new BantamError(`${name} cannot be read as an image: ${reason.replace(/\.$/, '')}.`);
   }
 }

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { causeOf } from '../base/system-error.js';
 import { BadRequest, RequestError } from './http/request-error.js';
 import type { InputItem } from './http/requests.js';
 import type { Metrics } from './http/metrics.js';
@@ -115,6 +116,6 @@ function named(
 }
 
 function unexpected(error: unknown): RequestError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = causeOf(error);
   return new RequestError(500, message, { code: 'model_failed' });
 }

@@ -4,6 +4,7 @@ import { Server as NetServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BantamError } from '../base/errors.js';
 import { read } from '../base/schema.js';
+import { causeOf } from '../base/system-error.js';
 import { createAccess } from './http/access.js';
 import { createApp, type Route } from './http/app.js';
 import { createHttpServer } from './http/http-server.js';
@@ -146,7 +147,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
         metrics.reload('failed');
         onEvent?.({
           kind: 'reload-failed',
-          reason: error instanceof Error ? error.message : String(error),
+          reason: causeOf(error),
         });
         throw error;
       }

@@ -1,4 +1,5 @@
 import { BantamError } from '../base/errors.js';
+import { causeOf } from '../base/system-error.js';
 import type { Cleaning } from './clean.js';
 import { HubTokenizer, settingsOf } from './hub-tokenizer.js';
 import { readTokenizerFiles, writeTokenizerFiles } from './tokenizer-files.js';
@@ -39,7 +40,7 @@ export async function loadTokenizer(
     return new FileTokenizer(files, settingsOf(files, options));
   } catch (error) {
     if (error instanceof BantamError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     throw new BantamError(
       `The tokenizer in ${path} is of a kind that cannot be read (${reason}); save it with a current version of Hugging Face's tokenizers.`,
     );

@@ -1,11 +1,9 @@
 import { BantamError } from '../base/errors.js';
 import { cleanText, type Cleaning } from './clean.js';
 import { correctForHub, Hub } from './hub.js';
+import { TextCache } from './text-cache.js';
 import { checkId, tokenName, type SpecialToken, type TokenizerFiles } from './tokenizer-json.js';
 import type { EncodeBatchOptions, EncodedBatch, TextCodec } from './tokenizer.js';
-
-/** Texts whose ids are kept; beyond, the cache starts afresh. */
-const CACHE_LIMIT = 1 << 18;
 
 /** Ids before and after the text's own, as the post-processor adds them. */
 interface Frame {
@@ -41,7 +39,7 @@ export class HubTokenizer implements TextCodec {
   readonly #files: TokenizerFiles;
   readonly #clean: Cleaning;
   readonly #frame: Frame;
-  readonly #cache = new Map<string, BigInt64Array>();
+  readonly #cache = new TextCache<BigInt64Array>();
 
   constructor(files: TokenizerFiles, { contextLength, clean }: HubTokenizerOptions) {
     const { tokenizer, config } = files;
@@ -120,7 +118,6 @@ export class HubTokenizer implements TextCodec {
     const ids = BigInt64Array.from([...before, ...own, ...after], (id) =>
       BigInt(checkId(id, 'a part of a text')),
     );
-    if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear();
     this.#cache.set(text, ids);
     return ids;
   }

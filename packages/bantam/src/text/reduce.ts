@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import type tagger from 'compromise/two';
 import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
+import { TextCache } from './text-cache.js';
 import type { EncodedBatch, Tokenizer } from './tokenizer.js';
 
 /** Class of a word in the syntax reduction of texts. */
@@ -75,9 +76,6 @@ export interface TextReducerOptions {
 
 const ranks: Readonly<Record<WordClass, number>> = { noun: 1, adjective: 2, verb: 3, other: 4 };
 
-/** Texts whose syntax-reduced ids are kept; beyond, the cache starts afresh. */
-const CACHE_LIMIT = 1 << 18;
-
 /**
  * Indices of the `count` words that rank first, noun before adjective before verb before others and
  * the earlier before the later, in the order of the text.
@@ -106,7 +104,7 @@ function sortedSubset<T>(values: readonly T[], count: number, uniform: Uniform):
 export class TextReducer {
   readonly #tokenizer: Tokenizer;
   readonly #reduction: TextReduction;
-  readonly #bySyntax = new Map<string, number[]>();
+  readonly #bySyntax = new TextCache<number[]>();
 
   /** @throws BantamError if the length leaves no room for text. */
   constructor({ tokenizer, reduction }: TextReducerOptions) {
@@ -157,7 +155,6 @@ export class TextReducer {
     const kept = indices.map((index) => at(words, index).text).join(' ');
     const { before, own, after } = this.#frame(this.#tokenizer.encode(kept));
     const ids = [...before, ...own.slice(0, length - special), ...after];
-    if (this.#bySyntax.size >= CACHE_LIMIT) this.#bySyntax.clear();
     this.#bySyntax.set(text, ids);
     return ids;
   }

@@ -1,5 +1,6 @@
 import { decodeJpeg } from '@bantam/torch/image';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { loadSharp } from './load-sharp.js';
 import { readLocation, type ImageLocation } from './location.js';
 import type { Pixels } from './pixels.js';
@@ -53,7 +54,7 @@ export async function decodeAny(bytes: Uint8Array, options: DecodeOptions = {}):
   } catch (error) {
     if (error instanceof BantamError) throw error;
     // libvips writes a line for each thing that it noticed.
-    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+    const [reason] = causeOf(error).split('\n');
     throw new BantamError(`The image cannot be decoded (${reason ?? 'no reason'}).`);
   }
 }

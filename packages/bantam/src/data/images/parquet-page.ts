@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { readPage, parquetHeader } from 'hyparquet/src/column.js';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { byteColumn, type PageDecoder } from './parquet-codecs.js';
 
 /** A value in a page of a Parquet file; plain data, so that it can be sent to worker threads. */
@@ -87,7 +88,7 @@ function decodeOne(
   try {
     return readPage(reader, parquetHeader(reader), decoder, words, undefined, 0).data ?? [];
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     throw new BantamError(`A page of "${path}" cannot be decoded (${reason}).`);
   }
 }

@@ -1,3 +1,4 @@
+import { causeOf } from '../../base/system-error.js';
 import { decodeLocation } from '../images/decode.js';
 import type { Geometry } from '../images/eval-geometry.js';
 import { evalTransform } from '../images/eval-transform.js';
@@ -73,7 +74,7 @@ async function prepare(source: Source, wanted: readonly number[], geometry: Geom
         const pixels = await decodeLocation(source.location(index));
         prepared[row] = evalTransform(pixels, geometry).data;
       } catch (error) {
-        failures.set(index, error instanceof Error ? error.message : String(error));
+        failures.set(index, causeOf(error));
       }
     }
   };

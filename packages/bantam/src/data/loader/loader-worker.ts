@@ -1,5 +1,6 @@
 /** The worker thread of a {@link Loader}: makes the images of the jobs that it is sent. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { causeOf } from '../../base/system-error.js';
 import { ImageDecoder, type DecodeJob, type DecoderSettings } from './image-decoder.js';
 
 export interface WorkerRequest {
@@ -18,7 +19,7 @@ parentPort?.on('message', ({ id, job }: WorkerRequest) => {
     (error: unknown) => {
       parentPort?.postMessage({
         id,
-        error: error instanceof Error ? error.message : String(error),
+        error: causeOf(error),
       });
     },
   );

@@ -82,9 +82,7 @@ function parseJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new BantamError(
-      `"${path}" is not JSON (${error instanceof Error ? error.message : String(error)}).`,
-    );
+    throw new BantamError(`"${path}" is not JSON (${causeOf(error)}).`);
   }
 }
 

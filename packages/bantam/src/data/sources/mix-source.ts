@@ -79,9 +79,7 @@ function readParts({ path, kind, text }: SourceSpec): MixPart[] {
   try {
     parsed = JSON.parse(content);
   } catch (error) {
-    throw new BantamError(
-      `The mix "${name}" is not JSON (${error instanceof Error ? error.message : String(error)}).`,
-    );
+    throw new BantamError(`The mix "${name}" is not JSON (${causeOf(error)}).`);
   }
   const sources = Array.isArray(parsed) ? parsed : isObject(parsed) ? parsed.sources : undefined;
   if (!Array.isArray(sources) || sources.length === 0) {

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { TorchError } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { isProcessAlive } from '../../base/process-alive.js';
 
 /** True if there is a folder of this path. */
 export async function isFolder(path: string): Promise<boolean> {
@@ -25,7 +26,8 @@ async function syncFolder(path: string): Promise<void> {
 
 /**
  * Fills a temporary folder by `write` and renames it when complete, so that neither a reader nor a
- * crash at any moment finds half of it. An earlier folder of that name is replaced.
+ * crash at any moment finds half of it. An earlier folder of that name is replaced, and what killed
+ * processes have left beside it is removed.
  *
  * @throws BantamError if the earlier folder has files whose names `replaceable` does not accept,
  * or the path cannot be written.
@@ -35,6 +37,7 @@ export async function writeFolder(
   replaceable: (file: string) => boolean,
   write: (draft: string) => Promise<void>,
 ): Promise<void> {
+  await clearLeftovers(path);
   const earlier = await readdir(path).catch(() => []);
   const foreign = earlier.filter((file) => !replaceable(file));
   if (foreign.length > 0) {
@@ -51,10 +54,26 @@ export async function writeFolder(
     if (await isFolder(path)) await rename(path, old);
     await rename(draft, path);
   } catch (error) {
-    throw explain(error, path);
+    throw explain(error, { path, draft });
   } finally {
     await rm(draft, { recursive: true, force: true }).catch(() => undefined);
     await rm(old, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/**
+ * Removes drafts of processes that do not run any more. An earlier folder comes back if its process
+ * was killed between the two renames.
+ */
+async function clearLeftovers(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  for (const name of await readdir(dirname(path)).catch(() => [])) {
+    if (!name.startsWith(prefix)) continue;
+    const [, id, kind] = /^(\d+)\.(draft|old)$/.exec(name.slice(prefix.length)) ?? [];
+    if (kind === undefined || isProcessAlive(Number(id))) continue;
+    const leftover = join(dirname(path), name);
+    if (kind === 'old' && !(await isFolder(path))) await rename(leftover, path);
+    else await rm(leftover, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -67,8 +86,12 @@ const causes: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 };
 
-function explain(error: unknown, path: string): unknown {
-  if (error instanceof TorchError) return new BantamError(error.message);
+/** The error in words that name the folder itself, not its draft. */
+function explain(error: unknown, { path, draft }: { path: string; draft: string }): unknown {
+  if (error instanceof BantamError && !error.message.includes(draft)) return error;
+  if (error instanceof TorchError || error instanceof BantamError) {
+    return new BantamError(error.message.replaceAll(draft, path));
+  }
   const { code = '' } = error as NodeJS.ErrnoException;
   const cause = causes[code];
   if (cause === undefined) return error;

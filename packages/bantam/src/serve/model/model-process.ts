@@ -6,6 +6,7 @@
 import { scope } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import {
   encodePixels,
   encodeTexts,
@@ -54,7 +55,7 @@ async function load({ directory, precision, indexes: paths }: StartMessage): Pro
     await warmUp(model);
     loaded = { model, indexes: await openIndexes(model, paths) };
   } catch (error) {
-    send({ refused: messageOf(error) });
+    send({ refused: causeOf(error) });
     return;
   }
   process.on('message', (message) => {
@@ -107,7 +108,7 @@ async function answer(loaded: Loaded, { id, job }: JobMessage): Promise<void> {
       job.kind === 'search' ? await find(loaded.indexes, job) : await encode(loaded.model, job);
     send({ id, result, residentBytes: process.memoryUsage.rss() });
   } catch (error) {
-    send({ id, error: messageOf(error), isRefusal: error instanceof BantamError });
+    send({ id, error: causeOf(error), isRefusal: error instanceof BantamError });
   }
 }
 
@@ -146,19 +147,26 @@ async function find(indexes: Loaded['indexes'], job: SearchJob): Promise<Found> 
 async function encode({ loaded, precision }: InferenceModel, job: EncodeJob): Promise<Encoded> {
   if (job.kind === 'image') {
     const { size } = loaded.preprocess;
-    const input = { pixels: job.pixels, shape: [job.count, size, size, 3] } as const;
+    const rows = paddedRows(job.count);
+    const pixels = new Uint8Array(rows * size * size * 3);
+    pixels.set(job.pixels);
+    const input = { pixels, shape: [rows, size, size, 3] } as const;
     const features = scope(() => encodePixels(loaded, input, { precision }));
-    return { features, tokens: [], truncated: [] };
+    const width = features.length / rows;
+    return { features: features.slice(0, job.count * width), tokens: [], truncated: [] };
   }
   const { texts } = job;
-  const encoded = await encodeTexts(loaded, texts, { precision, batchSize: texts.length });
+  const batchSize = paddedRows(texts.length);
+  const filled = [...texts, ...Array.from({ length: batchSize - texts.length }, () => '')];
+  const encoded = await encodeTexts(loaded, filled, { precision, batchSize });
   const features = encoded.toTypedArray();
   encoded.dispose();
   if (!(features instanceof Float32Array)) throw new BantamError('Embeddings are no float32.');
+  const width = features.length / batchSize;
   const { tokenizer } = loaded;
   const ids = texts.map((text) => tokenizer.encode(text));
   return {
-    features,
+    features: features.slice(0, texts.length * width),
     tokens: ids.map(({ length }) => length),
     truncated: ids.map(({ length }, i) => {
       if (length < tokenizer.contextLength) return false;
@@ -169,8 +177,13 @@ async function encode({ loaded, precision }: InferenceModel, job: EncodeJob): Pr
   };
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/**
+ * Rows of a batch with rows that fill it up: the next 2ⁿ or 3·2ⁿ. The runtime keeps kernels and buffers
+ * for every size that occurs, of which 64 take hundreds of megabytes and twelve do not.
+ */
+function paddedRows(rows: number): number {
+  const power = 2 ** Math.ceil(Math.log2(rows));
+  return rows <= 0.75 * power && power >= 4 ? 0.75 * power : power;
 }
 
 function send(message: ProcessMessage): void {

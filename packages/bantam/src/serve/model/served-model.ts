@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { causeOf } from '../../base/system-error.js';
 import { RequestError } from '../http/request-error.js';
 import { Batcher, type BatcherOptions, type ItemKind, type Settled } from './batcher.js';
 import type { EncodeJob, Found, ModelDescription, SearchJob } from './messages.js';
@@ -222,7 +223,7 @@ export class ServedModel {
         this.#description = client.description;
         return await this.#supervised(client);
       } catch (error) {
-        onRestart?.(error instanceof Error ? error.message : String(error));
+        onRestart?.(causeOf(error));
       }
     }
   }
@@ -250,7 +251,7 @@ function failure(error: unknown): Error {
     );
   }
   if (error instanceof BantamError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = causeOf(error);
   return new RequestError(500, `The model could not embed this item: ${message}`, {
     code: 'model_failed',
   });

@@ -1,3 +1,4 @@
+import { causeOf } from '../../base/system-error.js';
 import type { Models } from '../model/models.js';
 import type { ServedModel } from '../model/served-model.js';
 
@@ -62,7 +63,7 @@ async function check(model: ServedModel, seconds: number): Promise<ModelHealth> 
     ]);
     return { ms: Math.round(performance.now() - start) };
   } catch (error) {
-    if (!signal.aborted) return { error: error instanceof Error ? error.message : String(error) };
+    if (!signal.aborted) return { error: causeOf(error) };
     return model.lastAnswer > start
       ? { busy: true }
       : { error: `No embedding within ${seconds} s.` };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { gridsOf } from './axes.js';
-import { columnsOf } from './metrics.js';
+import { columnsOf, probeNumbers } from './metrics.js';
 import { checkStudy, readStudy } from './read-study.js';
 import type { GridOptions, StudyOptions } from './schema.js';
 
@@ -107,6 +107,14 @@ describe('checkStudy', () => {
 });
 
 describe('columnsOf', () => {
+  it('takes the numbers of shots and neighbours from the names of metrics', () => {
+    assert.deepEqual(probeNumbers({ metrics: ['acc1', 'few_shot@5', 'few_shot@3', 'knn@7'] }), {
+      shots: [5, 3],
+      neighbours: [7],
+    });
+    assert.deepEqual(probeNumbers({ metrics: ['acc1'] }), {});
+  });
+
   it('knows the task of each metric, and refuses unknown ones', () => {
     assert.deepEqual(
       columnsOf(study).map(({ id, task, lowerIsBetter }) => [id, task, lowerIsBetter]),

@@ -1,7 +1,7 @@
 /** Metrics by name: the task that measures each, and the columns of a study's tables. */
 import { didYouMean } from '../../base/did-you-mean.js';
 import { UsageError } from '../../base/errors.js';
-import { taskMetrics, type EvalTask } from '../../eval/index.js';
+import { taskMetrics, type EvalTask, type ProbeOptions } from '../../eval/index.js';
 import type { MeasureKind, MeasureEntry, StudyOptions } from './schema.js';
 
 /** A metric on a data set: a column of a study's tables. */
@@ -19,8 +19,8 @@ export interface StudyColumn {
 /** Metrics of probes, whose names hold numbers. */
 const probeMetrics: readonly (readonly [pattern: RegExp, task: EvalTask])[] = [
   [/^lp_(acc1|acc5|mean_per_class_recall|F1-macro_all)$/, 'linear-probe'],
-  [/^few_shot@(1|5|10|25)$/, 'few-shot'],
-  [/^knn@(10|20|100|200)$/, 'knn'],
+  [/^few_shot@[1-9]\d*$/, 'few-shot'],
+  [/^knn@[1-9]\d*$/, 'knn'],
 ];
 const probeExamples = ['lp_acc1', 'few_shot@5', 'few_shot@10', 'knn@10'];
 
@@ -49,6 +49,16 @@ export function isLowerBetter(metric: string): boolean {
 /** The tasks that an entry of `measure` needs. */
 export function tasksOf({ metrics }: Pick<MeasureEntry, 'metrics'>): EvalTask[] {
   return [...new Set(metrics.map(taskOfMetric))];
+}
+
+/** Numbers of shots and of neighbours that an entry of `measure` names, such as 5 for `few_shot@5`. */
+export function probeNumbers({ metrics }: Pick<MeasureEntry, 'metrics'>): ProbeOptions {
+  const numbersOf = (start: string): number[] =>
+    metrics
+      .filter((metric) => metric.startsWith(start))
+      .map((metric) => Number(metric.slice(start.length)));
+  const [shots, neighbours] = [numbersOf('few_shot@'), numbersOf('knn@')];
+  return { ...(shots.length > 0 && { shots }), ...(neighbours.length > 0 && { neighbours }) };
 }
 
 /**

@@ -114,7 +114,7 @@ async function measure(
   using model = loaded.model.eval();
   for (const one of missing) {
     if (signal.aborted) return;
-    const { dataset, tasks } = one;
-    writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], { tasks }));
+    const { dataset, tasks, probe } = one;
+    writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], { tasks, probe }));
   }
 }

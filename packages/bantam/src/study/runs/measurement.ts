@@ -6,9 +6,9 @@ import { writeFileAtomic } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { openSource } from '../../data/index.js';
-import type { EvalDataset, EvalTask, EvaluationResult } from '../../eval/index.js';
+import type { EvalDataset, EvalTask, EvaluationResult, ProbeOptions } from '../../eval/index.js';
 import { dataFingerprint } from '../../train/index.js';
-import { tasksOf, type StudyColumn } from '../config/metrics.js';
+import { probeNumbers, tasksOf, type StudyColumn } from '../config/metrics.js';
 import type { MeasureEntry } from '../config/schema.js';
 import { canonicalJson } from './study-run.js';
 
@@ -16,6 +16,7 @@ import { canonicalJson } from './study-run.js';
 export interface Measurement {
   readonly dataset: EvalDataset;
   readonly tasks: readonly EvalTask[];
+  readonly probe: ProbeOptions;
   /** Classification that is reported, if the data have several. */
   readonly labels?: string;
   /** File of the results, within a run directory. */
@@ -40,17 +41,19 @@ export async function measurementOf(entry: MeasureEntry): Promise<Measurement> {
     ...(validation !== undefined && { validation }),
   };
   const tasks = tasksOf(entry);
+  const probe = probeNumbers(entry);
   const digests: string[] = [];
   for (const spec of [data, train, validation]) {
     if (spec === undefined) continue;
     digests.push((await dataFingerprint(await openSource(spec))).digest);
   }
-  const facts = canonicalJson({ format, dataset, tasks, digests });
+  const facts = canonicalJson({ format, dataset, tasks, probe, digests });
   const hash = createHash('sha256').update(facts).digest('hex').slice(0, 12);
   const readable = name.replaceAll(/[^\w.-]+/g, '-');
   return {
     dataset,
     tasks,
+    probe,
     ...(labels !== undefined && { labels }),
     file: join('evaluation', `${readable}-${hash}.json`),
   };

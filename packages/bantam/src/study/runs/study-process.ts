@@ -2,6 +2,7 @@
  * A process that carries out runs of a study, one after the other. It is a process of its own so that
  * several share the cores, and one that the system ends takes no other run with it.
  */
+import { causeOf } from '../../base/system-error.js';
 import { planRun } from '../../train/index.js';
 import { carryOut } from './carry-out.js';
 import type { FromProcess, JobOutcome, StudyJob, ToProcess } from './messages.js';
@@ -37,7 +38,7 @@ async function outcomeOf(job: StudyJob): Promise<JobOutcome> {
       },
     });
   } catch (error) {
-    return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
+    return { kind: 'failed', message: causeOf(error) };
   }
 }
 

@@ -130,7 +130,7 @@ export class ParquetFile {
           readPage(reader, parquetHeader(reader), decoder, dictionary, undefined, 0).data ?? [];
         if (page.isDictionary) dictionary = convert(data, decoder);
       } catch (error) {
-        throw this.#damage(error instanceof Error ? error.message : String(error));
+        throw this.#damage(causeOf(error));
       }
       if (!page.isDictionary) yield data;
     }
@@ -210,7 +210,7 @@ function readFooter(path: string, file: number, size: number): Metadata {
     const { buffer } = readRange(path, file, { offset: size - 8 - length, length: length + 8 });
     return parquetMetadata(buffer, { geoparquet: false });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     throw new BantamError(`The Parquet file "${path}" is damaged (${reason}); ${advice}.`);
   }
 }

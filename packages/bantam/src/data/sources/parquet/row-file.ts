@@ -6,6 +6,7 @@ import { parquetScan } from 'hyparquet';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
 import { makeFolder } from '../../../base/make-folder.js';
+import { causeOf } from '../../../base/system-error.js';
 import { compressors } from '../../images/parquet-codecs.js';
 import type { OpenProgress } from '../source.js';
 import { rowColumns, type RowColumns } from './columns.js';
@@ -166,7 +167,7 @@ async function wholeColumn(
     return await scan.readColumn({ column: name, rowStart, rowEnd });
   } catch (error) {
     if (error instanceof BantamError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     throw new BantamError(
       `The column "${name}" of "${file.path}" cannot be read (${reason}); write the file anew, or without the column.`,
     );

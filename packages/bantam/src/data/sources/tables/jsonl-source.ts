@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
+import { causeOf } from '../../../base/system-error.js';
 import { readClassNames } from '../class-files.js';
 import { NoteBook } from '../notes.js';
 import type { OpenProgress, Source } from '../source.js';
@@ -154,7 +155,7 @@ function listAsLines(bytes: TextBytes, path: string): TextBytes {
     list = JSON.parse(text.replace(/^\ufeff/, ''));
   } catch (error) {
     throw new BantamError(
-      `"${path}" is not JSON (${error instanceof Error ? error.message : String(error)}); repair it, or write an object in each line.`,
+      `"${path}" is not JSON (${causeOf(error)}); repair it, or write an object in each line.`,
     );
   }
   const members: unknown[] = Array.isArray(list) ? list : [];
