@@ -133,7 +133,7 @@ class StudySession {
     const { tune } = this.#prepared.study;
     const [seed] = seeds;
     if (tune === undefined || measurement === undefined || seed === undefined) return [];
-    const trials: RateTrial[] = [];
+    const trials: (RateTrial & Needed)[] = [];
     for (const lr of tune.lr) {
       for (const arm of arms) trials.push({ arm, lr, run: await this.#run(arm, seed, lr) });
     }

@@ -11,7 +11,7 @@ import type { StudyRun } from './study-run.js';
 export interface RateTrial {
   readonly arm: Arm;
   readonly lr: number;
-  readonly run: StudyRun;
+  readonly run: Pick<StudyRun, 'folder'>;
 }
 
 /** The best rate of an arm by the trials that are measured. */
