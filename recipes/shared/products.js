@@ -126,7 +126,7 @@ export function productStudy({ model, seeds }, { test, shots }) {
   return {
     run: {
       model,
-      train: { batchSize: 64, lr: 6e-4, workers: 1, checkpointMinutes: 60 },
+      train: { batchSize: 64, lr: 6e-4, workers: 1 },
       tokenizer: { contextLength: 16 },
     },
     seeds: Array.from({ length: Number(seeds) }, (_, seed) => seed),

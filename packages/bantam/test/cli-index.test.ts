@@ -139,6 +139,12 @@ describe('bantam search', () => {
       cheap.map(({ key }) => key),
       ['shapes/blue bar/0.png'],
     );
+    const printed = async (...args: string[]): Promise<string> =>
+      (await bantam(['search', '--index', 'shop', ...args], options)).stdout;
+    const asked = await printed('a red circle', '--columns', 'price,caption', '--top', '3');
+    assert.match(asked, /^ +price +caption\n0\.\d{3} +shapes\/[a-z ]+\/\d\.png +\d+ +a [a-z ]+\n/);
+    const named = await printed('a red circle', '--where', 'price<11', '--where', 'caption~bar');
+    assert.match(named, /^ +price\n0\.\d{3} +shapes\/blue bar\/0\.png +10 +a blue bar\n/);
     const like = await find('--like', 'shapes/blue bar/2.png@0.5', '--top', '1');
     assert.equal(like[0]?.key, 'shapes/blue bar/2.png');
     const mean = (results: Found['results'], name: string): number => {
@@ -171,6 +177,7 @@ describe('bantam search', () => {
       fails(['index', 'shop', '--model', 'other'], /made with another model/),
       fails([...search, 'a circle', '--where', 'pryce<3'], /did you mean "price"/),
       fails([...search, 'a circle', '--where', 'price'], /COLUMN=VALUE/, 2),
+      fails([...search, 'a circle', '--columns', 'pryce'], /did you mean "price"/),
       fails(search, /Say what to search for/, 2),
       fails([...search, '--not', 'a circle'], /Say what to search for/, 2),
       fails([...search, '--image', 'products.csv'], /products\.csv cannot be read as an image/),

@@ -128,7 +128,10 @@ describe('bantam serve', () => {
       labels,
       templates: ['a photo of a {}.'],
     });
-    const { data } = body as { data: { label: string; scores: { label: string; score: number; similarity: number }[] }[] }; // prettier-ignore
+    const { data, usage } = body as { data: { label: string; scores: { label: string; score: number; similarity: number }[] }[]; usage: { prompt_tokens: number } }; // prettier-ignore
+    // The image has no tokens, the prompts of the labels have.
+    const prompts = labels.map((label) => loaded.tokenizer.encode(`a photo of a ${label}.`));
+    assert.equal(usage.prompt_tokens, prompts.flat().length);
     const scores = data[0]?.scores ?? assert.fail();
     const texts = await encodeTexts(
       loaded,

@@ -123,7 +123,7 @@ describe('bantam study', () => {
     assert.equal(plan.runs.length, 2 * 2 + 2);
     assert.deepEqual(
       plan.runs.map(({ lr }) => lr),
-      [1e-3, 1e-3, 3e-3, 3e-3, null, null],
+      [1e-3, 1e-3, 3e-3, 3e-3, 'tuned', 'tuned'],
     );
     assert.ok(plan.runs.every(({ samples, seconds, bytes }) => samples === 960 && Number(seconds) > 0 && bytes > 1e7)); // prettier-ignore
     assert.ok(plan.seconds > 0 && plan.bytes > plan.runs.reduce((most, { bytes }) => Math.max(most, bytes), 0)); // prettier-ignore

@@ -61,6 +61,37 @@ describe('bantam eval --suite', () => {
   });
 });
 
+describe('bantam eval --suite with a shift', () => {
+  const suite = {
+    name: 'shifted',
+    tasks: ['zero-shot'],
+    datasets: [
+      { name: 'own', data: 'folder:{root}/shapes' },
+      { name: 'again', data: 'folder:{root}/shapes', shiftOf: 'own' },
+    ],
+  };
+
+  it('says in words and on the page why two models have no line, and refuses useless baselines', async () => {
+    writeFileSync(join(cwd, 'shifted.json'), JSON.stringify(suite));
+    const args = ['eval', '--model', ...models, '--suite', 'shifted.json', '--out', 'shifted'];
+    const { status, stdout, stderr } = await bantam(args, options);
+    assert.equal(status, 0, stderr);
+    assert.match(
+      stdout,
+      /Effective robustness on again, a shift of own \(zero-shot of label, acc1\):/,
+    );
+    assert.match(stdout, /\na: One model makes no reference line/);
+    assert.ok(stdout.split('\n').every((line) => line.length <= 100));
+    const page = readFileSync(join(cwd, 'shifted/report.html'), 'utf8');
+    assert.ok(page.includes('Effective robustness'));
+    await expectFailure([...args, '--baselines', 'out/results.json'], {
+      status: 1,
+      message: /The baselines "out\/results\.json" hold no two models .* such as "own" and "again"/,
+      ...options,
+    });
+  });
+});
+
 describe('bantam compare', () => {
   const data = ['--data', 'folder:shapes'];
 
@@ -87,7 +118,10 @@ describe('bantam compare', () => {
     await stored('b/model', 'c.json', ['--tasks', 'retrieval']);
     const { status, stdout, stderr } = await bantam(['compare', 'a.json', 'b.json'], options);
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /folder:shapes: zero-shot of label, acc1\n {2}a\.json: /);
+    assert.match(
+      stdout,
+      /folder:shapes: top-1 accuracy of label \(zero-shot, acc1\)\n +[\d.]+ % {2}a\.json\n/,
+    );
     await expectFailure(['compare', 'a.json', 'c.json'], {
       status: 1,
       message: /The second model has no answers for "folder:shapes" \(zero-shot, acc1\)/,
@@ -108,6 +142,11 @@ describe('wrong use of evaluation', () => {
       fails(one, /--data, or a suite with --suite/),
       fails(['eval', '--model', ...models, ...data], /2 models .* bantam compare/),
       fails([...one, ...data, '--out', 'x'], /--out belongs to a suite/),
+      fails(
+        [...one, '--suite', 'suite.json', '--baselines', 'gone.json'],
+        /no baselines "gone\.json"/,
+        1,
+      ),
       fails([...one, ...data, '--suite', 'vtab'], /A suite names its data/),
       fails([...one, '--suite', 'vtb'], /no suite "vtb" \(did you mean "vtab"\?\)/),
       fails([...one, '--suite', 'vtab', '--root', cwd], /None of the 19 data sets/, 1),
@@ -115,7 +154,7 @@ describe('wrong use of evaluation', () => {
       fails([...one, ...data, '--classes', 'imagnet'], /did you mean "imagenet"/),
       fails(
         [...one, ...data, '--tasks', 'few-shot', '--shots', '1,9'],
-        /has \d+ training images, fewer than 9 shots; ask for fewer/,
+        /has \d+ training images, fewer than 9 shots; ask for at most \d \(--shots 1\)/,
         1,
       ),
       fails(['compare', 'a/model', 'a/model', ...data], /compared with itself/),

@@ -77,6 +77,28 @@ describe('a training run', () => {
     assert.deepEqual(config.strategy.teachers, ['run/model', 'run/model']);
   });
 
+  it('is fine-tuned by LoRA to an adapter, which evaluates and converts as a model', async () => {
+    const args = ['train', '--init', 'run/model', '--data', 'folder:train', '--out', 'tuned'];
+    args.push('--fine-tune', 'lora', '--set', 'fineTune.save=adapter', '--freeze', 'text');
+    args.push('--budget', '1epochs', '--set', 'fineTune.rank=2', '--set', 'train.batchSize=24');
+    const { samples } = (await bantamJson(args, options)) as { samples: number };
+    assert.equal(samples, 144);
+    const model = ['--model', 'tuned/model', '--data', 'folder:test', '--tasks', 'zero-shot'];
+    const [zeroShot] = (await bantamJson(['eval', ...model], options)) as {
+      metrics: Record<string, number>;
+    }[];
+    assert.ok(Number(zeroShot?.metrics.acc1) >= 0.9, JSON.stringify(zeroShot));
+    await bantamJson(
+      ['models', 'convert', 'tuned/model', '--to', 'open-clip', '--out', 'merged'],
+      options,
+    );
+    const files = readdirSync(join(cwd, 'tuned', 'model'));
+    assert.ok(files.includes('adapter_model.safetensors'));
+    const size = (file: string): number => readFileSync(join(cwd, file)).length;
+    const [adapter, whole] = ['tuned/model/adapter_model.safetensors', 'merged/open_clip_model.safetensors'].map(size); // prettier-ignore
+    assert.ok(adapter !== undefined && whole !== undefined && adapter < 0.2 * whole);
+  });
+
   it('evaluates the tasks and data sets that are asked for', async () => {
     const results = (await bantamJson(
       ['eval', '--model=run/model', '--data', 'folder:test', 'folder:train', '--tasks=retrieval'],

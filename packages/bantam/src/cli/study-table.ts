@@ -15,7 +15,7 @@ export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: St
     run.grid,
     run.arm,
     String(run.seed),
-    run.lr === null ? 'tuned' : `${run.lr}${run.isTrial ? ', a try' : ''}`,
+    `${run.lr}${run.isTrial ? ', a try' : ''}`,
     String(run.records),
     run.samples === null ? '–' : String(run.samples),
     run.flops === null ? '–' : run.flops.toExponential(2),

@@ -57,6 +57,13 @@ export function numberList(text: string): readonly number[] {
   return text.split(',').map(positiveInteger);
 }
 
+/** Reads an option's value as names with commas: `price,season`. */
+export function nameList(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) throw new InvalidArgumentError('It must be names with commas');
+  return names;
+}
+
 /** Reads an option's value as any number. */
 export function finiteNumber(text: string): number {
   const value = Number(text);

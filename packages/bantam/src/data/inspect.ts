@@ -222,12 +222,12 @@ async function compareSome(source: Source, indices: readonly number[]) {
 }
 
 function summariseLabels(source: Source): LabelSummary[] {
-  return Object.entries(source.labelSets).map(([name, { classes, labels }]) => {
+  return Object.entries(source.labelSets).map(([name, { classes, labels, several }]) => {
     const counts = new Array<number>(classes.length).fill(0);
     let unlabelled = 0;
-    for (const label of labels) {
-      if (label < 0) unlabelled++;
-      else counts[label] = at(counts, label) + 1;
+    for (const own of several ?? Array.from(labels, (label) => (label < 0 ? [] : [label]))) {
+      if (own.length === 0) unlabelled++;
+      for (const label of own) counts[label] = at(counts, label) + 1;
     }
     const ranked = classes
       .map((className, id) => ({ name: className, records: at(counts, id) }))

@@ -7,7 +7,8 @@ import { liveTensors } from '@bantam/torch';
 import { evalDatasets } from './datasets.js';
 import { evaluate } from './evaluate.js';
 import type { EvaluationResult } from './tasks/result.js';
-import { formatTable, metricTables } from './tables.js';
+import { formatTable } from './format-tables.js';
+import { metricTables } from './tables.js';
 import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-evaluate-'));
@@ -82,6 +83,33 @@ describe('evaluate', () => {
     await assert.rejects(evaluate(loaded, [`csv:${table}`], zeroShot), /has no classes/);
   });
 
+  it('tries the default shots that the smallest class allows, and says which it leaves out', async () => {
+    const shades = (hue: number, count: number): string[] =>
+      Array.from({ length: count }, (_, i) => `hsl(${hue}, 80%, ${20 + 5 * i}%)`);
+    const few = join(directory, 'few');
+    await writeImages(few, { red: shades(0, 12), blue: shades(240, 9) });
+    const results = await evaluate(loaded, [`folder:${few}`], { tasks: ['few-shot'] });
+    assert.deepEqual(Object.keys(results[0]?.metrics ?? {}), ['few_shot@1', 'few_shot@5']);
+    const note = /10 and 25 shots are left out: the class "blue" has 7\straining images\./;
+    assert.match(formatTable(results), note);
+    const stages: string[] = [];
+    const asked = evaluate(loaded, [`folder:${few}`], {
+      tasks: ['few-shot'],
+      probe: { shots: [1, 8] },
+      onProgress: ({ stage }) => stages.push(stage),
+    });
+    const message =
+      /class "blue" has 7 training images, fewer than 8 shots; ask for at most 7 \(--shots 1,5\) or add images/;
+    await assert.rejects(asked, message);
+    const all = evaluate(loaded, [{ name: 'few', spec: `folder:${few}`, train: `folder:${few}` }], {
+      tasks: ['few-shot'],
+      probe: { shots: [10] },
+      onProgress: ({ stage }) => stages.push(stage),
+    });
+    await assert.rejects(all, /"blue" has 9 training images, fewer than 10 shots/);
+    assert.deepEqual(stages, [], 'nothing was embedded');
+  });
+
   it('refuses retrieval without captions, and names what is missing', async () => {
     const spec = `images:${images}?caption=none`;
     const message = /has no captions for retrieval; give it captions, or labels/;
@@ -140,14 +168,47 @@ describe('formatTable', () => {
       zeroShot,
       [
         'Zero-shot classification: group (4 classes)',
-        '      images   top-1  chance  top-5  chance  per class  chance',
-        'noto    1906  50.0 %  25.0 %      –       –      1.2 %  25.0 %',
+        '        images   top-1  top-5  per class',
+        'noto      1906  50.0 %      –      1.2 %',
+        'chance          25.0 %      –     25.0 %',
         'Always answering with the commonest class is right in up to 30.0 % (top-1).',
       ].join('\n'),
     );
     const lines = images.split('\n');
-    assert.match(lines[2] ?? '', /^held-out concepts {6}90 {2}100\.0 % {3}1\.1 % .* 12 {6}45$/);
-    assert.equal(lines[1]?.length, lines[2]?.length);
+    assert.match(lines[2] ?? '', /^held-out concepts {6}90 {2}100\.0 % {4}– {5}– {11}12$/);
+    assert.match(lines[3] ?? '', /^chance {23}1\.1 % {4}– {5}– {11}45$/);
+  });
+
+  it('fits 80 columns with intervals, many columns and long names', () => {
+    const shots = [1, 2, 5, 10, 25, 50, 100].map((count) => [
+      `few_shot@${count}`,
+      0.2 + count / 200,
+    ]);
+    const metrics = Object.fromEntries(shots) as Record<string, number>;
+    const intervals = Object.fromEntries(
+      shots.map(([metric = '', value]) => [metric, [Number(value) - 0.1, Number(value) + 0.1]]),
+    ) as Record<string, readonly [number, number]>;
+    const named = (dataset: string, chance: number): EvaluationResult => ({
+      ...common,
+      ...{ dataset, task: 'few-shot', samples: 12345, labels: 'label', classes: 10 },
+      ...{ metrics, intervals, chance: { 'few_shot@1': chance } },
+    });
+    const long = 'csv:/a/folder/with/a/long/name/pairs.csv?label=category&caption=none';
+    const lines = formatTable([named('photos', 0.1), named(long, 0.2)]).split('\n');
+    assert.ok(
+      lines.every((line) => line.length <= 80),
+      lines.join('\n'),
+    );
+    // Each data set has its own chance level here, and the columns need three parts.
+    assert.equal(lines.filter((line) => line.startsWith('  chance')).length, 6);
+    assert.equal(lines.filter((line) => line === long).length, 3);
+    for (const [metric = ''] of shots) {
+      assert.ok(
+        lines.some((line) => line.includes(String(metric))),
+        String(metric),
+      );
+    }
+    assert.ok(lines.some((line) => line.startsWith('  95 %') && line.includes('10.5–30.5')));
   });
 
   it('leaves out tables without rows', () => {

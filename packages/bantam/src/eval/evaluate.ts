@@ -11,9 +11,11 @@ import {
 import type { FeatureStore } from './features/feature-store.js';
 import type { AnsweredQuery } from './metrics/query-hits.js';
 import { withClasses } from './own-prompts.js';
-import { imagenetLabels } from './protocols/imagenet.js';
+import { imagenetLabels, imagenetSetOf } from './protocols/imagenet.js';
+import { defaultShots } from './probes/few-shot.js';
 import { resolveProtocols, zeroShotProtocols, type Protocols } from './protocols/protocols.js';
 import { associate } from './tasks/associate.js';
+import { checkShotsOf } from './tasks/check-shots.js';
 import { ClassifierCache, type ClassifierOptions } from './tasks/classifier-cache.js';
 import { classify } from './tasks/classify.js';
 import type { DatasetContext, EmbeddedDataset, Hits } from './tasks/dataset-context.js';
@@ -79,6 +81,7 @@ export async function evaluate(
   const results: EvaluationResult[] = [];
   try {
     for (const dataset of datasets) {
+      await opener.checkShots(dataset);
       const context = await opener.open(dataset, dataset.spec);
       try {
         results.push(...(await measure({ context, opener, classifiers, tasks, options })));
@@ -157,15 +160,37 @@ interface OpenerSettings {
 
 /** Opens and embeds data sets, all by the same settings. */
 class ContextOpener {
+  readonly #checked = new Map<string, Source>();
+
   constructor(
     readonly loaded: LoadedModel,
     readonly settings: OpenerSettings,
   ) {}
 
+  /** Refuses shots that a class has too few images for, before anything is embedded. */
+  async checkShots({ spec, train, validation }: EvalDataset): Promise<void> {
+    const { tasks, options } = this.settings;
+    const { shots = defaultShots.slice(0, 1) } = options.probe ?? {};
+    // Validation images count as well, and are not known yet.
+    if (!tasks.includes('few-shot') || validation !== undefined) return;
+    const name = train ?? spec;
+    const source = await openSource(name, options);
+    checkClasses(source, tasks);
+    checkShotsOf(source, { shots, isSplit: train === undefined });
+    this.#checked.set(name, source);
+  }
+
+  /** A source; one that was opened for a check is opened no second time. */
+  async #source(spec: string): Promise<Source> {
+    const checked = this.#checked.get(spec);
+    this.#checked.delete(spec);
+    return checked ?? openSource(spec, this.settings.options);
+  }
+
   async open(dataset: EvalDataset, spec: string): Promise<DatasetContext> {
     const { loaded } = this;
     const { tasks, protocols, options } = this.settings;
-    const source = await openSource(spec, options);
+    const source = await this.#source(spec);
     checkClasses(source, tasks);
     checkCaptions(source, tasks);
     const labelSets = Object.fromEntries(
@@ -176,16 +201,20 @@ class ContextOpener {
           : withClasses(labelSet, options.classes),
       ]),
     );
-    const imagenet =
-      options.classes === undefined &&
-      Object.entries(labelSets).some(([name, set]) => set !== source.labelSets[name]);
+    const [imagenet] = Object.entries(labelSets).flatMap(([name, { classes }]) => {
+      const set = imagenetSetOf(classes);
+      if (set !== undefined) return set;
+      // A part of ImageNet's classes is resized as all of them.
+      const own = source.labelSets[name]?.classes;
+      return options.classes === undefined && classes !== own ? 'imagenet' : [];
+    });
     const protocol = zeroShotProtocols[protocols.zeroShot];
     const { maxTokens } = protocol;
     const embedOptions: EmbedSourceOptions = {
       ...options,
       ...(maxTokens !== undefined && { maxTokens }),
       captions: protocols.retrieval === 'karpathy' ? 'all' : (options.captions ?? 'first'),
-      geometry: protocol.geometry({ imagenet }),
+      geometry: protocol.geometry(imagenet === undefined ? {} : { imagenet }),
       representations: tasks.some((task) => probeTasks.includes(task)),
       onProgress: (progress) => options.onProgress?.({ ...progress, dataset: dataset.name }),
     };
@@ -206,6 +235,12 @@ class ContextOpener {
 }
 
 function checkClasses({ spec, labelSets }: Source, tasks: readonly EvalTask[]): void {
+  const probing = tasks.find((task) => probeTasks.includes(task));
+  if (probing !== undefined && Object.values(labelSets).some(({ several }) => several)) {
+    throw new BantamError(
+      `The images of "${spec}" have several classes each, and ${probing} needs one for each image; use the task zero-shot.`,
+    );
+  }
   if (Object.keys(labelSets).length > 0) return;
   const needed = tasks.filter((task) => task === 'zero-shot' || probeTasks.includes(task));
   const trained = needed.find((task) => task !== 'zero-shot');

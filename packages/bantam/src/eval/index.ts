@@ -1,5 +1,11 @@
 /** Evaluation: zero-shot classification, retrieval, probes, suites, embedding. */
 export { confusions, type Confusion, type ConfusionsInput } from './metrics/confusions.js';
+export {
+  multiLabel,
+  type ClassPrecision,
+  type MultiLabelInput,
+  type MultiLabelResult,
+} from './metrics/average-precision.js';
 export { retrievalChance, type RetrievalChance } from './metrics/chance.js';
 export { evalDatasets, type DatasetKind, type EvalDataset } from './datasets.js';
 export {
@@ -45,6 +51,7 @@ export {
 } from './statistics/paired-tests.js';
 export {
   effectiveRobustness,
+  logit,
   robustnessLine,
   type RobustnessLine,
   type RobustnessPoint,
@@ -122,11 +129,10 @@ export {
 export type { Scores } from './metrics/scores.js';
 export { rankPositives, type RankOptions, type Ranks } from './metrics/ranks.js';
 export { retrieval, type RetrievalInput } from './metrics/retrieval.js';
+export { formatMetricTable, formatTable } from './format-tables.js';
 export {
   formatInterval,
   formatMetric,
-  formatMetricTable,
-  formatTable,
   metricTables,
   type MetricCell,
   type MetricColumn,
@@ -162,7 +168,11 @@ export { suiteCsv } from './suite/csv.js';
 export { runSuite, type RunSuiteOptions } from './suite/run-suite.js';
 export type {
   MissingDataset,
+  ModelRobustness,
+  NamedPoint,
   RefusedTask,
+  ShiftPair,
+  ShiftRobustness,
   SuiteAverage,
   SuiteEntry,
   SuiteModel,
@@ -171,6 +181,7 @@ export type {
 export type { Suite, SuiteDataset } from './suite/suite-schema.js';
 export { openSuite, type OpenedSuite, type OpenSuiteOptions } from './suite/suite.js';
 export { formatSuite } from './suite/format.js';
+export { describeLine, formatPoints, measureOf } from './suite/format-robustness.js';
 export {
   compareHits,
   type CompareHitsOptions,
@@ -178,6 +189,7 @@ export {
   type HitsComparison,
 } from './compare/compare-hits.js';
 export { answersOf, compareAnswers } from './compare/compare-models.js';
-export { formatComparisons, verdictOf } from './compare/format.js';
+export { comparisonTitle, formatComparisons, verdictOf } from './compare/format.js';
+export { itemsOf, metricTitle } from './metric-names.js';
 export { readAnswers, writeAnswers, type AnswersFile } from './compare/hits-file.js';
 export { hashModelFiles } from './features/fingerprint.js';

@@ -22,7 +22,7 @@ function plainName(name: string): string {
  * @throws BantamError if the list fits the data in none of these ways.
  */
 export function withClasses(labelSet: LabelSet, classes: readonly string[]): LabelSet {
-  const { classes: own, labels, templates } = labelSet;
+  const { classes: own, labels, templates, several } = labelSet;
   const ids = new Map(classes.map((name, id) => [plainName(name), id] as const).reverse());
   const areNumbers = own.every((name) => /^\d+$/.test(name));
   let map = own.map((name) => (areNumbers ? Number(name) : ids.get(plainName(name))));
@@ -39,6 +39,7 @@ export function withClasses(labelSet: LabelSet, classes: readonly string[]): Lab
     classes,
     templates,
     labels: labels.map((label) => (label < 0 ? -1 : (at(map, label) ?? -1))),
+    ...(several && { several: several.map((ids) => ids.map((id) => at(map, id) ?? -1)) }),
   };
 }
 

@@ -1,4 +1,3 @@
-import { at } from '../base/at.js';
 import type { Interval } from './statistics/intervals.js';
 import type { EvaluationResult } from './tasks/result.js';
 
@@ -41,6 +40,8 @@ const classification: Shown = [
   ['mean_per_class_recall', { name: 'per class', kind: 'fraction' }],
 ];
 
+const precision: Shown = [['mean_average_precision', { name: 'mAP', kind: 'fraction' }]];
+
 const searches: Shown = [
   ['hit_rate@1', { name: 'first', kind: 'fraction' }],
   ['hit_rate@5', { name: 'first five', kind: 'fraction' }],
@@ -59,12 +60,13 @@ function retrievalColumns(way: 'image' | 'text'): Shown {
 /** Results as tables: one for each classification and each way of retrieval, empty ones left out. */
 export function metricTables(results: readonly EvaluationResult[]): MetricTable[] {
   const classified = results.filter(({ task }) => task === 'zero-shot');
-  const titleOf = ({ labels = '', classes = 0 }: EvaluationResult): string =>
-    `Zero-shot classification: ${labels} (${classes} classes)`;
+  const titleOf = (result: EvaluationResult): string =>
+    `Zero-shot classification: ${result.labels ?? ''} (${result.classes ?? 0} classes${isMultiLabel(result) ? ', several of an image' : ''})`;
   const retrieved = results.filter(({ task }) => task === 'retrieval');
   return [
     ...[...new Set(classified.map(titleOf))].map((title) => {
       const rows = classified.filter((result) => titleOf(result) === title);
+      if (rows.every(isMultiLabel)) return table(title, precision, rows);
       const note = [majorityNote(rows), ...domainNote(rows)].join(' ');
       return { ...table(title, classification, rows), note };
     }),
@@ -73,6 +75,10 @@ export function metricTables(results: readonly EvaluationResult[]): MetricTable[
     table('Retrieval of captions by image', retrievalColumns('text'), retrieved),
     ...searchTables(results.filter(({ task }) => task === 'queries')),
   ].filter(({ rows }) => rows.length > 0);
+}
+
+function isMultiLabel({ metrics }: EvaluationResult): boolean {
+  return 'mean_average_precision' in metrics;
 }
 
 const probeTitles: Readonly<Partial<Record<EvaluationResult['task'], string>>> = {
@@ -101,14 +107,15 @@ function probeTables(results: readonly EvaluationResult[]): MetricTable[] {
         .filter((metric) => task !== 'linear-probe' || metric in probeColumns)
         .map((metric) => [metric, { name: probeColumns[metric] ?? metric, kind: 'fraction' }]);
       const facts = rows.flatMap(probeNote);
-      return { ...table(title, shown, rows), ...(facts.length > 0 && { note: facts.join(' ') }) };
+      return { ...table(title, shown, rows), ...(facts.length > 0 && { note: facts.join('\n') }) };
     });
   });
 }
 
 function probeNote({ dataset, probe }: EvaluationResult): string[] {
   if (probe === undefined) return [];
-  const { layer, normalized, width, source, train, validation, test, c, tried = [] } = probe;
+  const { layer, normalized, width, source, train, validation, test, c } = probe;
+  const { tried = [], leftOut } = probe;
   const unit = normalized ? ', scaled to length 1' : '';
   const parts = [
     `${train} training`,
@@ -117,7 +124,12 @@ function probeNote({ dataset, probe }: EvaluationResult): string[] {
   ];
   const near = neighboursOf(tried, c);
   const chosen = c === undefined ? '' : `; C ${c.toPrecision(3)}${near}`;
-  return [`${dataset}: ${layer} of ${width}${unit}; ${parts.join(', ')}${chosen}.`];
+  const note = `${dataset}: ${layer} of ${width}${unit}; ${parts.join(', ')}${chosen}.`;
+  if (leftOut === undefined) return [note];
+  const { name, images, shots } = leftOut;
+  return [
+    `${note} ${shots.join(' and ')} shots are left out: the class "${name}" has ${images} training images.`,
+  ];
 }
 
 /** Validation accuracies at the chosen C and beside it. */
@@ -203,58 +215,6 @@ export function formatInterval(interval: Interval | undefined, kind: MetricColum
   if (interval === undefined) return '';
   return interval
     .map((bound) => (kind === 'fraction' ? (100 * bound).toFixed(1) : String(bound)))
+    .map((bound) => bound.replace('-', '−'))
     .join(interval[0] < 0 ? ' to ' : '–');
-}
-
-/**
- * Results as aligned text for a terminal: each value, its 95 % interval where there is one, and what
- * chance would give.
- */
-export function formatTable(results: readonly EvaluationResult[]): string {
-  return metricTables(results).map(formatMetricTable).join('\n\n');
-}
-
-/** One table as aligned text. */
-export function formatMetricTable({ title, note, columns, rows }: MetricTable): string {
-  const uncertain = columns.map((_, column) =>
-    rows.some(({ cells }) => at(cells, column).interval !== undefined),
-  );
-  const head = [
-    '',
-    'images',
-    ...columns.flatMap(({ name }, column) => [
-      name,
-      ...(at(uncertain, column) ? ['95 %'] : []),
-      'chance',
-    ]),
-  ];
-  const body = rows.map(({ dataset, samples, cells }) => [
-    dataset,
-    String(samples),
-    ...cells.flatMap(({ value, chance, interval }, column) => {
-      const { kind } = at(columns, column);
-      return [
-        formatMetric(value, kind),
-        ...(at(uncertain, column) ? [formatInterval(interval, kind)] : []),
-        formatMetric(chance, kind),
-      ];
-    }),
-  ]);
-  return [title, align([head, ...body]), ...(note === undefined ? [] : [note])].join('\n');
-}
-
-/** Pads cells to columns: the first to the left, the others to the right. */
-function align(rows: readonly (readonly string[])[]): string {
-  const [head = []] = rows;
-  const widths = head.map((_, column) => Math.max(...rows.map((row) => at(row, column).length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(at(widths, column)) : cell.padStart(at(widths, column)),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

@@ -3,11 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { BantamError, UsageError } from '../base/errors.js';
 import { evaluate } from './evaluate.js';
 import { plainTasks } from './tasks/result.js';
 import { tinyModel, writeImages } from '../test-support/tiny-model.js';
 import { openValidator, taskMetrics } from './validator.js';
+
+const multiLabel = `wds:${fileURLToPath(new URL('../../fixtures/data/wds_voc2007_multilabel', import.meta.url))}`;
 
 let folder = '';
 let data = '';
@@ -32,8 +35,14 @@ const options = { precision: 'float32', onProgress: () => undefined } as const;
 describe('openValidator', () => {
   it('knows the metrics of evaluation, each of them', async () => {
     const results = await evaluate(tinyModel(), [data]);
+    const several = await evaluate(tinyModel(), [multiLabel], { tasks: ['zero-shot'] });
     assert.deepEqual(
-      results.map(({ task, metrics }) => [task, Object.keys(metrics)]),
+      plainTasks.map((task) => [
+        task,
+        [...results, ...several].flatMap((result) =>
+          result.task === task ? Object.keys(result.metrics) : [],
+        ),
+      ]),
       plainTasks.map((task) => [task, taskMetrics[task]]),
     );
   });

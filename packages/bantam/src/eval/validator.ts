@@ -31,7 +31,7 @@ export type OpenValidator = (settings: {
 
 /** The metrics of each task, as {@link evaluate} names them. */
 export const taskMetrics: Readonly<Record<PlainTask, readonly string[]>> = {
-  'zero-shot': ['acc1', 'acc5', 'mean_per_class_recall', 'F1-macro_all'],
+  'zero-shot': ['acc1', 'acc5', 'mean_per_class_recall', 'F1-macro_all', 'mean_average_precision'],
   retrieval: [
     ...['image', 'text'].flatMap((way) =>
       ['recall@1', 'recall@5', 'recall@10', 'median_rank', 'mean_reciprocal_rank'].map(
@@ -86,6 +86,14 @@ function checkMetric(
   { metric, task }: { metric: string; task: PlainTask },
 ): void {
   if (task !== 'zero-shot') return;
+  const isMultiLabel = Object.values(labelSets).some(({ several }) => several !== undefined);
+  if (isMultiLabel !== (metric === 'mean_average_precision')) {
+    throw new BantamError(
+      isMultiLabel
+        ? `The images of "${spec}" have several classes each, so "${metric}" cannot be measured on it; choose mean_average_precision.`
+        : `"mean_average_precision" is of images with several classes, which those of "${spec}" do not have; choose acc1.`,
+    );
+  }
   const sizes = Object.values(labelSets).map(({ classes }) => classes.length);
   if (sizes.length > 0 && (metric !== 'acc5' || Math.max(...sizes) >= 5)) return;
   const lack = sizes.length === 0 ? 'has no classes' : 'has fewer than five classes';

@@ -70,7 +70,23 @@ export {
   type GenerateCaptionsOptions,
   type GenerateOptions,
 } from './generate/generate.js';
-export { layerDecay } from './surgery/layer-decay.js';
+export { headNames, layerDecay } from './surgery/layer-decay.js';
+export {
+  adaptableLayers,
+  addLora,
+  loraChanges,
+  mergedWeights,
+  type LoraSettings,
+  type LoraStreams,
+  type NamedChange,
+} from './surgery/lora.js';
+export { saveAdapter, type SaveAdapterOptions } from './io/adapter/adapted-model.js';
+export {
+  trainedShares,
+  wholeTower,
+  type TrainedShare,
+  type TrainedShares,
+} from './cost/trained-shares.js';
 export { modelFormats } from './io/formats/formats.js';
 export { fromMobileClip } from './io/formats/mobileclip-weights.js';
 export {

@@ -1,5 +1,5 @@
 import { markup, type Content, type Markup } from './markup.js';
-import { compact, extentOf, padded, ticks, union, type Extent } from './numbers.js';
+import { compact, extentOf, padded, project, ticks, union, type Extent } from './numbers.js';
 import { thin, type Point } from './series.js';
 
 /** A curve of a {@link lineChart}. */
@@ -96,12 +96,6 @@ function yExtentOf({ series, reference, fromZero }: LineChartOptions): Extent | 
   if (reference !== undefined) extents.push([reference.y, reference.y]);
   if (fromZero === true) extents.push([0, 0]);
   return union(...extents);
-}
-
-/** The linear map that takes the ends of a range to `from` and `to`. */
-function project([low, high]: Extent, from: number, to: number): (value: number) => number {
-  const length = high - low || 1;
-  return (value) => from + ((value - low) / length) * (to - from);
 }
 
 function coordinate(value: number): string {

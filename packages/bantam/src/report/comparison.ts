@@ -1,5 +1,12 @@
 import { openSource, type Source } from '../data/index.js';
-import { formatMetric, verdictOf, type Disagreement, type HitsComparison } from '../eval/index.js';
+import {
+  comparisonTitle,
+  formatMetric,
+  itemsOf,
+  verdictOf,
+  type Disagreement,
+  type HitsComparison,
+} from '../eval/index.js';
 import { thumbnailOf } from './thumbnail.js';
 import { markup, type Content } from './markup.js';
 import { renderPage } from './page.js';
@@ -48,41 +55,46 @@ async function section(
   names: readonly [string, string],
   find: FindImage,
 ): Promise<Content> {
-  const { dataset, task, labels, metric, values, onlyFirst, onlySecond, items } = comparison;
+  const { metric, values, onlyFirst, onlySecond, items } = comparison;
+  const of = itemsOf(metric, items);
   return markup`
 <section>
-  <h2>${dataset}: ${task}${labels === undefined ? '' : ` of ${labels}`}, ${metric}</h2>
+  <h2>${comparisonTitle(comparison)}</h2>
   <p class="lead">${verdictOf(comparison, names)}</p>
   <dl class="facts">
     <div><dt>${names[0]}</dt><dd>${formatMetric(values[0], 'fraction')}</dd></div>
     <div><dt>${names[1]}</dt><dd>${formatMetric(values[1], 'fraction')}</dd></div>
-    <div><dt>only ${names[0]} is right</dt><dd>${onlyFirst} of ${items}</dd></div>
-    <div><dt>only ${names[1]} is right</dt><dd>${onlySecond} of ${items}</dd></div>
+    <div><dt>only ${names[0]} is right</dt><dd>${onlyFirst} of ${of}</dd></div>
+    <div><dt>only ${names[1]} is right</dt><dd>${onlySecond} of ${of}</dd></div>
   </dl>
-  ${await gallery(`Only ${names[0]} is right`, comparison.firstRight, find)}
-  ${await gallery(`Only ${names[1]} is right`, comparison.secondRight, find)}
+  ${await gallery(names, 0, comparison.firstRight, find)}
+  ${await gallery(names, 1, comparison.secondRight, find)}
 </section>`;
 }
 
 async function gallery(
-  title: string,
+  names: readonly [string, string],
+  right: 0 | 1,
   items: readonly Disagreement[],
   find: FindImage,
 ): Promise<Content> {
   if (items.length === 0) return null;
+  const wrong = right === 0 ? 1 : 0;
   const cards = await Promise.all(
-    items.map(async ({ key, truth, answers }) => {
+    items.map(async ({ key, query, truth, answers }) => {
       const image = find(key);
       const shown =
         image === undefined
           ? key
           : markup`<img src="${(await thumbnailOf(image.source, image.index)).uri}" alt="${key}" title="${key}" loading="lazy">`;
       const words =
-        truth === undefined || answers === undefined
-          ? null
-          : markup`<small>${truth}; taken for ${answers[0]} and ${answers[1]}</small>`;
+        query !== undefined
+          ? markup`<small>“${query}”</small>`
+          : truth === undefined || answers === undefined
+            ? null
+            : markup`<small><b>${truth}</b>; ${names[wrong]} says ${answers[wrong]}</small>`;
       return markup`<li>${shown}${words}</li>`;
     }),
   );
-  return markup`<h3>${title}</h3><ul class="images disagreements">${cards}</ul>`;
+  return markup`<h3>Only ${names[right]} is right</h3><ul class="images disagreements">${cards}</ul>`;
 }

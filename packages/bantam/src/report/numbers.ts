@@ -66,3 +66,9 @@ export function padded([low, high]: Extent, fraction: number): Extent {
 export function union(...extents: readonly Extent[]): Extent {
   return [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))];
 }
+
+/** The linear map that takes the ends of a range to `from` and `to`. */
+export function project([low, high]: Extent, from: number, to: number): (value: number) => number {
+  const length = high - low || 1;
+  return (value) => from + ((value - low) / length) * (to - from);
+}

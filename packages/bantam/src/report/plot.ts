@@ -1,4 +1,4 @@
-/** Plots of measured points with intervals, on linear, logarithmic and logit axes, as SVG. */
+/** Plots of measured points with intervals, on linear and logarithmic axes, as SVG. */
 import { at } from '../base/at.js';
 import { markup, type Content, type Markup } from './markup.js';
 import { compact, padded, ticks, union, type Extent } from './numbers.js';
@@ -10,22 +10,18 @@ export interface PlotPoint {
   /** Ends of its interval. */
   readonly low?: number;
   readonly high?: number;
-  /** Shown beside it. */
-  readonly label?: string;
 }
 
 /** Points of one kind, told from others by the shape of their marks, the dashes of their line and colour. */
 export interface PlotSeries {
   readonly name: string;
   readonly points: readonly PlotPoint[];
-  /** False for points without a line. Default true. */
-  readonly isJoined?: boolean;
 }
 
 export interface PlotAxis {
   readonly name: string;
   /** Default linear. */
-  readonly scale?: 'linear' | 'log' | 'logit';
+  readonly scale?: 'linear' | 'log';
   readonly format?: (value: number) => string;
   /** Labelled values. Default: round ones. */
   readonly ticks?: readonly number[];
@@ -37,8 +33,6 @@ export interface PlotOptions {
   readonly series: readonly PlotSeries[];
   readonly x: PlotAxis;
   readonly y: PlotAxis;
-  /** Lines without marks, such as fits. */
-  readonly curves?: readonly { readonly name: string; readonly points: readonly PlotPoint[] }[];
   /** Size in user units; text is 12 units high. */
   readonly width?: number;
   readonly height?: number;
@@ -54,12 +48,12 @@ const looks = dashes.length;
 
 /** A plot with its legend below. */
 export function plot(options: PlotOptions): Markup {
-  const { title, series, x, y, curves = [], width = 420, height = 290 } = options;
+  const { title, series, x, y, width = 420, height = 290 } = options;
   const inner = {
     width: width - margin.left - margin.right,
     height: height - margin.top - margin.bottom,
   };
-  const all = [...series, ...curves].flatMap(({ points }) => points);
+  const all = series.flatMap(({ points }) => points);
   const toX = scaleOf(
     x,
     all.map((point) => point.x),
@@ -89,12 +83,12 @@ export function plot(options: PlotOptions): Markup {
           `${i === 0 ? 'M' : 'L'}${coordinate(toX.at(point.x))} ${coordinate(toY.at(point.y))}`,
       )
       .join('');
-  const drawn = series.map(({ points, isJoined = true }, i) => {
-    const sorted = isJoined ? points.toSorted((a, b) => a.x - b.x) : points;
+  const drawn = series.map(({ points }, i) => {
+    const sorted = points.toSorted((a, b) => a.x - b.x);
     const look = i % looks;
     return markup`
       <g class="series s${look}">
-        ${isJoined ? markup`<path class="line" stroke-dasharray="${at(dashes, look)}" d="${path(sorted)}"/>` : null}
+        <path class="line" stroke-dasharray="${at(dashes, look)}" d="${path(sorted)}"/>
         ${sorted.map((point) => pointMarkup(point, look, { toX, toY }))}
       </g>`;
   });
@@ -104,13 +98,12 @@ export function plot(options: PlotOptions): Markup {
   <g transform="translate(${margin.left} ${margin.top})">
     ${grid}${notches}
     <line class="axis" x2="${inner.width}" y1="${inner.height}" y2="${inner.height}"/>
-    ${curves.map(({ points }) => markup`<path class="curve" d="${path(points)}"/>`)}
     ${drawn}
     <text class="middle name" x="${inner.width / 2}" y="${inner.height + 38}">${x.name}</text>
     <text class="middle name" transform="translate(-44 ${inner.height / 2}) rotate(-90)">${y.name}</text>
   </g>
 </svg>
-${legend(series, curves)}
+${legend(series)}
 </figure>`;
 }
 
@@ -119,19 +112,13 @@ interface Scale {
   readonly ticks: (count: number) => readonly number[];
 }
 
-const forward = {
-  linear: (value: number) => value,
-  log: Math.log10,
-  logit: (value: number) => Math.log(value / (1 - value)),
-};
-
 /** The map of an axis, with a bit of room beyond the values. */
 function scaleOf(
   { scale = 'linear' }: PlotAxis,
   values: readonly number[],
   [from, to]: readonly [number, number],
 ): Scale {
-  const map = forward[scale];
+  const map = scale === 'log' ? Math.log10 : (value: number): number => value;
   const mapped = values.map(map).filter(Number.isFinite);
   const whole: Extent =
     mapped.length === 0 ? [0, 1] : union(...mapped.map((value): Extent => [value, value]));
@@ -140,21 +127,16 @@ function scaleOf(
     at: (value) => from + ((map(value) - low) / (high - low)) * (to - from),
     ticks: (count) => {
       if (scale === 'linear') return ticks([low, high], count);
-      const round = candidates(scale).filter((value) => map(value) >= low && map(value) <= high);
-      return round.length >= 3 ? thinned(round, count) : inverseTicks(scale, [low, high], count);
+      const round = roundNumbers.filter((value) => map(value) >= low && map(value) <= high);
+      return round.length >= 3 ? thinned(round, count) : ticks([10 ** low, 10 ** high], count);
     },
   };
 }
 
-/** Round values of an axis that is not linear: 1, 2, 5 · 10ⁿ, or percentages. */
-function candidates(scale: 'log' | 'logit'): number[] {
-  if (scale === 'logit') {
-    return [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]; // prettier-ignore
-  }
-  return Array.from({ length: 40 }, (_, i) => i - 14).flatMap((power) =>
-    [1, 2, 5].map((multiple) => Number(`${multiple}e${power}`)),
-  );
-}
+/** Labels of a logarithmic axis: 1, 2, 5 · 10ⁿ. */
+const roundNumbers = Array.from({ length: 40 }, (_, i) => i - 14).flatMap((power) =>
+  [1, 2, 5].map((multiple) => Number(`${multiple}e${power}`)),
+);
 
 /** At most `count` of some values, with even steps between them; powers of ten if there are many. */
 function thinned(values: readonly number[], count: number): readonly number[] {
@@ -164,19 +146,12 @@ function thinned(values: readonly number[], count: number): readonly number[] {
   return chosen.filter((_, i) => i % step === 0);
 }
 
-/** Round values of a narrow range of an axis that is not linear. */
-function inverseTicks(scale: 'log' | 'logit', [low, high]: Extent, count: number): number[] {
-  const back = (value: number): number =>
-    scale === 'log' ? 10 ** value : 1 / (1 + Math.exp(-value));
-  return ticks([back(low), back(high)], count);
-}
-
 function coordinate(value: number): string {
   return String(Number(value.toFixed(1)));
 }
 
 function pointMarkup(
-  { x, y, low, high, label }: PlotPoint,
+  { x, y, low, high }: PlotPoint,
   look: number,
   { toX, toY }: { readonly toX: Scale; readonly toY: Scale },
 ): Content {
@@ -185,11 +160,7 @@ function pointMarkup(
     low === undefined || high === undefined
       ? null
       : markup`<line class="interval" x1="${left}" x2="${left}" y1="${coordinate(toY.at(low))}" y2="${coordinate(toY.at(high))}"/>`;
-  const name =
-    label === undefined
-      ? null
-      : markup`<text x="${left}" y="${top}" dx="7" dy="-5">${label}</text>`;
-  return markup`${interval}<path class="mark" transform="translate(${left} ${top})" d="${markOf(look)}"/>${name}`;
+  return markup`${interval}<path class="mark" transform="translate(${left} ${top})" d="${markOf(look)}"/>`;
 }
 
 /** Outlines of marks about the origin. */
@@ -208,21 +179,13 @@ function markOf(look: number): string {
   return at(marks, look % marks.length);
 }
 
-function legend(
-  series: readonly PlotSeries[],
-  curves: readonly { readonly name: string }[],
-): Content {
-  if (series.length + curves.length < 2) return null;
-  const rows = series.map(({ name, isJoined = true }, i) => {
+function legend(series: readonly PlotSeries[]): Content {
+  if (series.length < 2) return null;
+  const rows = series.map(({ name }, i) => {
     const look = i % looks;
-    const line = isJoined
-      ? markup`<path class="line" stroke-dasharray="${at(dashes, look)}" d="M0 7H34"/>`
-      : null;
-    return markup`<li><svg viewBox="0 0 34 14" class="key series s${look}">${line}<path class="mark" transform="translate(17 7)" d="${markOf(look)}"/></svg>${name}</li>`;
+    return markup`<li><svg viewBox="0 0 34 14" class="key series s${look}">
+      <path class="line" stroke-dasharray="${at(dashes, look)}" d="M0 7H34"/>
+      <path class="mark" transform="translate(17 7)" d="${markOf(look)}"/></svg>${name}</li>`;
   });
-  const lines = curves.map(
-    ({ name }) =>
-      markup`<li><svg viewBox="0 0 34 14" class="key"><path class="curve" d="M0 7H34"/></svg>${name}</li>`,
-  );
-  return markup`<figcaption><ul class="legend">${rows}${lines}</ul></figcaption>`;
+  return markup`<figcaption><ul class="legend">${rows}</ul></figcaption>`;
 }

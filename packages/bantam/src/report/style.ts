@@ -59,7 +59,6 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .plot .line { stroke: currentColor; stroke-width: 1.8; fill: none; stroke-linejoin: round; }
 .plot .mark { fill: currentColor; stroke: var(--card); stroke-width: 1; }
 .plot .interval { stroke: currentColor; stroke-width: 1.4; opacity: 0.75; }
-.plot .curve { stroke: var(--ink); stroke-width: 1.2; fill: none; stroke-dasharray: 4 3; }
 .plot .s0 { color: var(--accent); } .plot .s1 { color: var(--seen); } .plot .s2 { color: var(--new); }
 .plot .s3 { color: var(--third); } .plot .s4 { color: var(--fourth); } .plot .s5 { color: var(--ink); }
 .plot .s6 { color: var(--fifth); } .plot .s7 { color: var(--soft); }
@@ -68,6 +67,13 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .legend .key { width: 34px; height: 14px; flex: none; }
 table.dense { font-size: 14px; margin-top: 12px; }
 table.dense th, table.dense td { padding-top: 4px; padding-bottom: 4px; }
+.chart .frame { fill: none; stroke: var(--soft); }
+.chart .point-main { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
+.chart .point-faint { fill: var(--soft); opacity: 0.55; }
+.chart .point-name { fill: var(--ink); }
+.shift { display: grid; grid-template-columns: minmax(0, 380px) minmax(0, 1fr); gap: 20px 28px; margin-top: 16px; }
+.shift td.number, .shift th.number { padding-right: 0; padding-left: 14px; }
+.shift td small { color: var(--soft); font-size: 12.5px; }
 
 .disagreements { flex-wrap: wrap; }
 .disagreements li { max-width: 150px; }
@@ -79,11 +85,12 @@ details summary { cursor: pointer; }
 
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; font-weight: 600; padding-bottom: 6px; }
-caption small { display: block; font-weight: 400; color: var(--soft); font-size: 13.5px; }
+caption small { display: block; white-space: pre-line; font-weight: 400; color: var(--soft); font-size: 13.5px; }
 th, td { padding: 9px 12px 9px 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { color: var(--soft); font-weight: 500; font-size: 13px; border-top: 0; padding-bottom: 4px; }
 tbody th { font-weight: 500; white-space: nowrap; }
 td.number, th.number { text-align: right; padding-right: 28px; }
+td.number { white-space: nowrap; }
 td.metric { min-width: 140px; white-space: nowrap; }
 td.metric b { font-weight: 600; }
 td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; }
@@ -127,7 +134,7 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
   .card { padding: 14px; }
   .scroll > .chart { min-width: 640px; }
   .images { grid-template-columns: repeat(4, minmax(0, 1fr)); }
-  .pair { grid-template-columns: 1fr; gap: 10px; }
+  .pair, .shift { grid-template-columns: 1fr; gap: 10px; }
 }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }

@@ -4,6 +4,7 @@ import {
   mainScore,
   metricTables,
   type Calibration,
+  type ClassPrecision,
   type SuiteEntry,
   type SuiteReport,
 } from '../eval/index.js';
@@ -11,6 +12,7 @@ import { markup, type Content, type Markup } from './markup.js';
 import { renderPage } from './page.js';
 import { reliabilityChart } from './reliability.js';
 import { tableMarkup } from './results-section.js';
+import { robustnessSection } from './robustness-section.js';
 
 /** Classes and confusions shown of each classification. */
 const shownClasses = 8;
@@ -24,6 +26,7 @@ export function renderSuiteReport(report: SuiteReport, date: Date): string {
     facts: markup`<p>Protocols ${protocols.join(', ')}</p>`,
     main: [
       overview(report),
+      robustnessSection(report),
       ...models.map(({ name }) => modelSection(report, name)),
       absent(report),
     ],
@@ -81,6 +84,7 @@ function modelSection({ results }: SuiteReport, model: string): Content {
 /** Calibration, hardest classes, groups and confusions of one classification. */
 function detailsOf(entry: SuiteEntry): Content {
   const { dataset, labels = '', calibration, perClass = [], groups = [], confusions = [] } = entry;
+  if (entry.classPrecisions !== undefined) return precisionsOf(entry, entry.classPrecisions);
   if (perClass.length === 0) return null;
   const worst = [...perClass].sort((a, b) => a.recall - b.recall).slice(0, shownClasses);
   return markup`
@@ -97,6 +101,23 @@ function detailsOf(entry: SuiteEntry): Content {
       ({ truth, predicted, count, of }) =>
         markup`<tr><th scope="row">${truth}</th><td>as ${predicted}</td><td class="number">${count} of ${of}</td></tr>`,
     )}</tbody></table>
+</details>`;
+}
+
+/** The classes of a multi-label classification with the lowest average precision. */
+function precisionsOf(
+  { dataset, labels = '', task }: SuiteEntry,
+  precisions: readonly ClassPrecision[],
+): Content {
+  const worst = [...precisions]
+    .sort((a, b) => a.averagePrecision - b.averagePrecision)
+    .slice(0, shownClasses);
+  return markup`
+<details class="card"><summary>${dataset}, ${labels}, ${task}: classes</summary>
+  <table><caption>Classes with the lowest average precision</caption><tbody>${worst.map(
+    ({ name, samples, averagePrecision }) =>
+      markup`<tr><th scope="row">${name}</th><td class="number">${samples} images</td><td class="number">${formatMetric(averagePrecision, 'fraction')}</td></tr>`,
+  )}</tbody></table>
 </details>`;
 }
 

@@ -11,6 +11,7 @@ import {
 import { openEmbeddingFile } from './embedding-file.js';
 import { ExactSearch, type Candidate, type SearchPrecision } from './exact.js';
 import { viewGraph, type Graph } from './graph.js';
+import { KeyTable } from './key-table.js';
 import { QueryScale, type QueryVector } from './query.js';
 import type { IndexRecord } from './record-log.js';
 import { openFolderStore, type IndexModel, type VectorStore } from './store.js';
@@ -64,6 +65,7 @@ export class SearchIndex {
   readonly #graph: Graph | undefined;
   readonly #scale: QueryScale;
   readonly #filter: RowFilter;
+  #rowOf: KeyTable | undefined;
 
   /** Takes over the store and the graph; see {@link openIndex}. */
   constructor(store: VectorStore, { precision = 'fp32' }: OpenIndexOptions = {}, graph?: Graph) {
@@ -114,12 +116,29 @@ export class SearchIndex {
     return this.#store.record(row);
   }
 
-  /** The vector of a key, for searches by an image of the index; undefined if there is none. */
+  /**
+   * The vector of a key, for searches by an image of the index; undefined if there is none. The first
+   * call reads all records, later ones that of the key.
+   */
   vectorOf(key: string): Float32Array | undefined {
-    for (const [row, record] of this.#store.records()) {
-      if (record.key === key) return this.#exact.row(row);
-    }
-    return undefined;
+    this.#rowOf ??= this.#keyTable();
+    const row = this.#rowOf.find(key);
+    return row === undefined ? undefined : this.#exact.row(row);
+  }
+
+  #keyTable(): KeyTable {
+    const table = new KeyTable((row) => this.#store.record(row).key);
+    for (const [row, { key }] of this.#store.records()) table.add(key, row);
+    return table;
+  }
+
+  /**
+   * Refuses columns that no record has.
+   *
+   * @throws BantamError naming the columns that there are.
+   */
+  checkColumns(names: readonly string[]): void {
+    this.#filter.checkColumns(names);
   }
 
   /**

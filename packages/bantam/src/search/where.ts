@@ -96,6 +96,11 @@ export class RowFilter {
     return Int32Array.from(rows);
   }
 
+  /** @throws BantamError for a column that no record has. */
+  checkColumns(names: readonly string[]): void {
+    this.#load(names);
+  }
+
   #column(name: string): Column {
     const column = this.#columns.get(name);
     if (column !== undefined) return column;

@@ -86,10 +86,14 @@ struct Mlp : MlpFunction<Mlp> {
   static variable_list gradients(const MlpSaved& s, const at::Tensor& gradient) {
     const auto dy = gradient.contiguous();
     at::Tensor dx, dweight1, dbias1, dweight2, dbias2;
-    std::tie(dweight2, dbias2) = backward_weight(dy, s.pre, s.weight2, s.bias2, s.activation);
+    if (needs_gradient(s.weight2) || needs_gradient(s.bias2)) {
+      std::tie(dweight2, dbias2) = backward_weight(dy, s.pre, s.weight2, s.bias2, s.activation);
+    }
     const auto dpre = backward_input(dy, s.weight2, s.pre.options(), s.activation, s.pre);
     if (s.x.requires_grad()) dx = backward_input(dpre, s.weight1, s.x.options());
-    std::tie(dweight1, dbias1) = backward_weight(dpre, s.x, s.weight1, s.bias1, Activation::none);
+    if (needs_gradient(s.weight1) || needs_gradient(s.bias1)) {
+      std::tie(dweight1, dbias1) = backward_weight(dpre, s.x, s.weight1, s.bias1, Activation::none);
+    }
     return {dx, dweight1, dbias1, dweight2, dbias2};
   }
 };

@@ -23,6 +23,7 @@ import type { Tensor } from '../tensor.js';
 import { xavierUniformInit, zerosInit } from './init.js';
 import { Int8Weight } from './inference-weights.js';
 import { Linear } from './linear.js';
+import type { LowRank } from './low-rank.js';
 import { Module } from './module.js';
 import { PackedWeight } from './inference-weights.js';
 import { Parameter } from './parameter.js';
@@ -102,6 +103,8 @@ export class MultiheadAttention extends Module {
   inProjWeight: Parameter;
   inProjBias: Parameter;
   outProj: Linear;
+  /** Trained change of a frozen {@link inProjWeight}; null: none. */
+  lora: LowRank | null = null;
   readonly heads: number;
 
   constructor({ width, heads, generator }: MultiheadAttentionOptions) {
@@ -120,15 +123,15 @@ export class MultiheadAttention extends Module {
 
   /** q, k and v side by side: [*, W] → [*, 3·W]. */
   project(x: Tensor): Tensor {
-    const { inProjWeight: weight, inProjBias: bias } = this;
-    return weight instanceof PackedWeight
-      ? linearPacked(x, { weight: weight.packed, bias })
-      : linear(x, weight, bias);
+    const { inProjWeight: weight, inProjBias: bias, lora } = this;
+    if (weight instanceof PackedWeight) return linearPacked(x, { weight: weight.packed, bias });
+    const y = linear(x, weight, bias);
+    return lora === null ? y : lora.addTo(y, x);
   }
 
   /** Of q, k, v the ones from `start`, `count` of them: [B, L, count·W]. */
   #projectSome(x: Tensor, start: number, count: number): Tensor {
-    const { inProjWeight: weight, inProjBias: bias } = this;
+    const { inProjWeight: weight, inProjBias: bias, lora } = this;
     const width = x.dim(2);
     // A packed weight is read as a whole.
     if (weight instanceof PackedWeight) {
@@ -136,7 +139,8 @@ export class MultiheadAttention extends Module {
     }
     const rows = (all: Tensor): Tensor => narrow(all, 0, start * width, count * width);
     const some = weight instanceof Int8Weight ? weight.rows(start, count) : rows(weight);
-    return linear(x, some, rows(bias));
+    const y = linear(x, some, rows(bias));
+    return lora === null ? y : lora.addTo(y, x, rows(lora.b));
   }
 
   /** q, k and v of {@link project}, each [B, heads, L, d] as a view. */

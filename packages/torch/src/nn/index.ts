@@ -5,6 +5,7 @@ export * from './embedding.js';
 export * from './init.js';
 export * from './inference-weights.js';
 export * from './linear.js';
+export * from './low-rank.js';
 export * from './mlp.js';
 export * from './module.js';
 export * from './norm.js';

@@ -5,6 +5,7 @@ import { linearPacked } from '../ops/packed.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { fanInInit } from './init.js';
+import type { LowRank } from './low-rank.js';
 import { Module } from './module.js';
 import { PackedWeight } from './inference-weights.js';
 import { Parameter } from './parameter.js';
@@ -23,6 +24,8 @@ export interface LinearOptions {
 export class Linear extends Module {
   weight: Parameter;
   bias: Parameter | null;
+  /** Trained change of a frozen weight; null: none. */
+  lora: LowRank | null = null;
 
   constructor({ inFeatures, outFeatures, bias = true, generator }: LinearOptions) {
     super();
@@ -32,9 +35,17 @@ export class Linear extends Module {
       : null;
   }
 
+  /** The weight that products are made with: its own, plus the change if there is one. */
+  get effectiveWeight(): Tensor {
+    return this.lora === null ? this.weight : add(this.weight, this.lora.product());
+  }
+
   forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
-    const { weight, bias } = this;
-    if (!(weight instanceof PackedWeight)) return linear(x, weight, bias, { residual });
+    const { weight, bias, lora } = this;
+    if (!(weight instanceof PackedWeight)) {
+      const y = linear(x, weight, bias, { residual });
+      return lora === null ? y : lora.addTo(y, x);
+    }
     const y = linearPacked(x, { weight: weight.packed, bias });
     return residual === undefined ? y : add(residual, y);
   }

@@ -4,7 +4,7 @@ import type { LinearOpOptions } from '../ops/matrix.js';
 import { mlpPacked } from '../ops/packed.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
-import { activationCode, type Activation } from './activation.js';
+import { activationCode, activations, type Activation } from './activation.js';
 import { Int8Weight } from './inference-weights.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
@@ -42,13 +42,17 @@ export class Mlp extends Module {
 
 /**
  * W₂·act(W₁·x + b₁) + b₂ (+ residual) of two layers in one operator, so that the hidden activations
- * need not go through memory, and are not kept twice for the gradient.
+ * need not go through memory, and are not kept twice for the gradient; with trained changes of low rank
+ * layer by layer.
  */
 export function mlp(
   x: Tensor,
   [first, second]: readonly [Linear, Linear],
   { activation, residual }: LinearOpOptions & { activation: Activation },
 ): Tensor {
+  if (first.lora !== null || second.lora !== null) {
+    return second.forward(activations[activation](first.forward(x)), { residual });
+  }
   const code = activationCode[activation];
   const [one, other] = [first.weight, second.weight];
   if (one instanceof Int8Weight && other instanceof Int8Weight) {

@@ -39,6 +39,7 @@ interface EvalFlags extends PrecisionFlags {
   readonly answers?: string;
   readonly suite?: string;
   readonly root?: string;
+  readonly baselines?: readonly string[];
   readonly out?: string;
   readonly cache: boolean;
 }
@@ -81,7 +82,11 @@ export function addEval(program: Command): void {
     )
     .option('--normalize', 'probes: scale each vector to length 1')
     .option('--c <number>', "linear probe: scikit-learn's C, instead of the search", positiveNumber)
-    .option('--shots <list>', 'few-shot: images of each class (default: 1,5,10,25)', numberList)
+    .option(
+      '--shots <list>',
+      'few-shot: images of each class (default: those of 1,5,10,25 that the data allow)',
+      numberList,
+    )
     .addOption(
       new Option(
         '--few-shot-method <name>',
@@ -93,6 +98,10 @@ export function addEval(program: Command): void {
     .option('--answers <file>', 'write right and wrong answers, for bantam compare')
     .option('--suite <name>', 'datacomp, vtab, imagenet-shifts, or a JSON file of data sets')
     .option('--root <dir>', "suite: folder of the data (default: the file's)")
+    .option(
+      '--baselines <files...>',
+      'suite: results.json of other models, whose line effective robustness is measured against (default: the other models of the run)',
+    )
     .option('--out <dir>', 'suite: folder for results and the report (default: eval/SUITE)')
     .option('--no-cache', 'compute features anew and keep none')
     .addOption(precisionOption());
@@ -103,6 +112,7 @@ export function addEval(program: Command): void {
     'bantam eval --model ViT-B-32/openai --data folder:test --templates imagenet',
     'bantam eval --model runs/first/model --train folder:train --data folder:test --tasks linear-probe,few-shot',
     'bantam eval --model runs/a/model runs/b/model --suite datacomp --root evalsets',
+    'bantam eval --model runs/c/model --suite domains.json --baselines eval/domains/results.json --out eval/c',
   ]);
   action(command, (flags: EvalFlags) =>
     flags.suite === undefined ? evaluateData(flags) : evaluateSuite(flags, flags.suite),
@@ -120,7 +130,7 @@ async function evaluateData(flags: EvalFlags) {
       `${flags.model.length} models are evaluated together by a suite alone; name one model, or add --suite. Two models on the same data: bantam compare.`,
     );
   }
-  for (const name of ['out', 'root'] as const) {
+  for (const name of ['out', 'root', 'baselines'] as const) {
     if (flags[name] !== undefined) {
       throw new UsageError(`--${name} belongs to a suite; add --suite, or leave it out.`);
     }
@@ -215,7 +225,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
   const { openSuite, runSuite, formatSuite } = await import('../../eval/index.js');
   const { renderSuiteReport } = await import('../../report/index.js');
   const { writeFileAtomic } = await import('@bantam/torch');
-  const { root, tasks, protocol, precision } = flags;
+  const { root, tasks, protocol, precision, baselines } = flags;
   const opened = await openSuite(name, root === undefined ? {} : { root });
   const out = flags.out ?? join('eval', opened.suite.name);
   const progress = new Progress();
@@ -227,6 +237,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
       precision,
       ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
       ...(protocol !== undefined && { protocols: protocol.split(',') }),
+      ...(baselines !== undefined && { baselines }),
       onProgress: (task, detail) => {
         progress.update(task, detail);
       },

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
-import type { Hit, IndexRecord, QueryPart, SearchIndex } from '../../search/index.js';
+import type { Condition, Hit, IndexRecord, QueryPart, SearchIndex } from '../../search/index.js';
 import { action, examples } from '../command.js';
 import { formatTable } from '../output.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { finiteNumber, listed, positiveFraction, positiveInteger } from '../values.js';
+import { finiteNumber, listed, nameList, positiveFraction, positiveInteger } from '../values.js';
 import { Progress } from '../progress.js';
 
 interface SearchFlags {
@@ -19,6 +19,7 @@ interface SearchFlags {
   readonly not?: readonly string[];
   readonly notImage?: readonly string[];
   readonly where?: readonly string[];
+  readonly columns?: readonly string[];
   readonly minScore?: number;
   readonly falsePositives?: number;
   readonly exact?: true;
@@ -54,6 +55,11 @@ export function addSearch(program: Command): void {
       'COLUMN=VALUE, or !=, <, <=, >, >=, ~ (contains); repeatable',
       listed,
     )
+    .option(
+      '--columns <names>',
+      'columns to print, with commas (default: the caption, and those of --where)',
+      nameList,
+    )
     .option('--min-score <cosine>', 'leave out images below this cosine', finiteNumber)
     .option(
       '--false-positives <rate>',
@@ -64,6 +70,7 @@ export function addSearch(program: Command): void {
   examples(command, [
     'bantam search "happy cat"',
     'bantam search --index shop "summer dress" --not red --where "price<50" --where "season=Summer|Spring"',
+    'bantam search --index shop "summer dress" --columns price,season',
     'bantam search --index shop --image photo.jpg --text "in leather@0.5" --false-positives 0.001',
   ]);
   action(command, async (flags: SearchFlags, words: string[]) => {
@@ -77,6 +84,13 @@ export function addSearch(program: Command): void {
     const { openIndex, parseCondition, search } = await import('../../search/index.js');
     const where = (flags.where ?? []).map(parseCondition);
     using index = await openIndex(path, { ...(exact && { exact }) });
+    const columns = flags.columns ?? [];
+    if (columns.length > 0 && !index.hasMetadata) {
+      throw new BantamError(
+        `${path} is a file of embeddings, which has no columns; make an index with "bantam index", or leave out --columns.`,
+      );
+    }
+    index.checkColumns(columns);
     const { loadForInference } = await import('../../eval/index.js');
     const name = model ?? (await modelOf(index, path));
     await fetchModel(name, new Progress());
@@ -89,15 +103,42 @@ export function addSearch(program: Command): void {
     });
     const records = await recordsOf(index, hits);
     const results = hits.map((hit) => ({ ...hit, ...describeRecord(records.get(hit.key)) }));
-    const rows = results.map(({ key, score, caption = '', emoji = '' }) => {
-      return [score.toFixed(3), key, `${emoji} ${caption}`.trim()];
-    });
+    const shown = shownColumns(flags.columns, where);
+    const rows = results.map((result) => [
+      result.score.toFixed(3),
+      result.key,
+      ...shown.map((name) => valueOf(result, name)),
+      ...(flags.columns === undefined
+        ? [`${result.emoji ?? ''} ${result.caption ?? ''}`.trim()]
+        : []),
+    ]);
+    const caption = flags.columns === undefined ? [''] : [];
+    if (shown.length > 0 && rows.length > 0) rows.unshift(['', '', ...shown, ...caption]);
     const none = 'No image is above the cut-off or passes the conditions.';
     return {
       text: rows.length === 0 ? none : formatTable(rows),
       json: { query: words.join(' '), parts, index: path, results },
     };
   });
+}
+
+/** Columns to print: those that were asked for, else those that conditions are on. */
+function shownColumns(
+  asked: readonly string[] | undefined,
+  where: readonly Condition[],
+): readonly string[] {
+  if (asked !== undefined) return asked;
+  const named = where
+    .map(({ column }) => column)
+    .filter((name) => !['key', 'caption'].includes(name));
+  return [...new Set(named)];
+}
+
+/** A result's value in a column; the metadata come first, as in conditions. */
+function valueOf(result: Partial<Omit<IndexRecord, 'stamp'>>, name: string): string {
+  const { meta = {}, key, caption, label } = result;
+  const own: Readonly<Record<string, string | undefined>> = { key, caption, label };
+  return (meta[name] ?? own[name] ?? '').replaceAll(/\s+/g, ' ');
 }
 
 /** Weight of a "not that" unless it is named. */

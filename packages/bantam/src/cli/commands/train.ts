@@ -18,6 +18,8 @@ interface TrainFlags {
   readonly strategy?: string;
   readonly init?: string;
   readonly initImage?: string;
+  readonly fineTune?: string;
+  readonly freeze?: readonly string[];
   readonly freezeInherited?: true;
   readonly teacher?: readonly string[];
   readonly reinforced?: string;
@@ -42,13 +44,25 @@ export function addTrain(program: Command): void {
     )
     .option('--data <spec>', 'training data: csv:FILE, folder:DIRECTORY, wds:SHARDS, mix:FILE, …')
     .option('--out <run>', 'new folder of the run')
-    .option('--budget <amount>', 'training budget: 30m, 2h, 100ksamples, 1e15flops')
+    .option(
+      '--budget <amount>',
+      'training budget: 30m, 2h, 100ksamples, 3epochs, 1e15flops (default with --init: 10epochs)',
+    )
     .option(
       '--strategy <name>',
       'clip, clip-da, slip, flip, clipa, lit, siglip, fastclip, distill, siclip or coca (default: clip)',
     )
     .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
     .option('--init-image <name>', "initialise with a model's image tower")
+    .option(
+      '--fine-tune <way>',
+      'what trains of --init: full (all weights), lora or lp-ft (default: full)',
+    )
+    .option(
+      '--freeze <part>',
+      'freeze image or text, or parameters by a pattern of their names; repeatable',
+      listed,
+    )
     .option(
       '--freeze-inherited',
       'freeze the parameters that --init inherited (bantam models inherit)',
@@ -77,9 +91,10 @@ export function addTrain(program: Command): void {
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
     'bantam train --data csv:pairs.csv --out runs/small --budget 30m --strategy distill --teacher models/ViT-B-32',
-    'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned --budget 10m --set train.lr=1e-4',
+    'bantam train --init runs/first/model --data csv:more.csv --out runs/tuned',
     'bantam train --data csv:pairs.csv --out runs/best --budget 2h --validate csv:val.csv --patience 5',
-    'bantam train --init ViT-B-32/openai --data csv:products.csv --out runs/tuned --budget 2h --set train.lr=1e-5',
+    'bantam train --init ViT-B-32/openai --data csv:products.csv --out runs/tuned --budget 2h --fine-tune lora',
+    'bantam train --init hf:openai/clip-vit-base-patch32 --data csv:products.csv --out runs/tuned --freeze image --set train.layerDecay=0.8',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --plan',
@@ -122,6 +137,7 @@ const flagSettings = {
   strategy: 'strategy.type',
   init: 'init.model',
   initImage: 'init.image',
+  fineTune: 'fineTune.type',
   freezeInherited: 'init.freezeInherited',
   reinforced: 'strategy.reinforced',
   precision: 'train.precision',
@@ -131,16 +147,18 @@ const flagSettings = {
 } as const;
 
 async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
-  const { model, data, out, budget, teacher, seed, set = {} } = flags;
+  const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
   for (const [flag, name] of Object.entries(flagSettings)) {
     const value = flags[flag as keyof typeof flagSettings];
     if (value !== undefined) named[name] = String(value);
   }
   if (teacher !== undefined) named['strategy.teachers'] = JSON.stringify(teacher);
+  if (freeze !== undefined) named['train.freeze'] = JSON.stringify(freeze);
   const started = model ?? named['init.model'];
-  if (data === undefined || out === undefined || budget === undefined) {
-    const missing = Object.entries({ data, out, budget })
+  const isFineTuned = named['init.model'] !== undefined;
+  if (data === undefined || out === undefined || (budget === undefined && !isFineTuned)) {
+    const missing = Object.entries({ data, out, ...(!isFineTuned && { budget }) })
       .filter(([, value]) => value === undefined)
       .map(([name]) => `--${name}`);
     throw new UsageError(
@@ -165,7 +183,7 @@ async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
     ...(model !== undefined && { model }),
     data,
     out,
-    budget,
+    ...(budget !== undefined && { budget }),
     ...(seed !== undefined && { seed }),
     ...settings,
   };

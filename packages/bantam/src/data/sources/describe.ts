@@ -54,6 +54,8 @@ export type SourceDescription =
   | (CommonDescription & {
       readonly type: 'wds';
       readonly path: string;
+      /** Names of the values of `.npy` members, see {@link parseArrayFields}. */
+      readonly npy?: string;
       readonly text?: string;
       readonly caption?: string;
       readonly label?: string;

@@ -237,15 +237,23 @@ function joinLabelSets(parts: readonly OpenPart[], size: number): Record<string,
     const classes = [...new Set(sets.flatMap((set) => set?.classes ?? []))];
     const ids = new Map(classes.map((className, id) => [className, id]));
     const labels = new Int32Array(size).fill(-1);
+    const isMultiLabel = sets.some((set) => set?.several !== undefined);
+    const several = Array.from({ length: isMultiLabel ? size : 0 }, () => new Int32Array());
     let start = 0;
     for (const [i, set] of sets.entries()) {
       for (const [record, label] of (set?.labels ?? new Int32Array()).entries()) {
-        if (label >= 0) labels[start + record] = ids.get(at(set?.classes ?? [], label)) ?? -1;
+        if (label < 0) continue;
+        const id = ids.get(at(set?.classes ?? [], label)) ?? -1;
+        if (isMultiLabel) several[start + record] = Int32Array.of(id);
+        else labels[start + record] = id;
+      }
+      for (const [record, own] of (set?.several ?? []).entries()) {
+        several[start + record] = own.map((id) => ids.get(at(set?.classes ?? [], id)) ?? -1);
       }
       start += at(parts, i).source.size;
     }
     const templates = sets.find((set) => set !== undefined)?.templates ?? [];
-    joined[name] = { classes, templates, labels };
+    joined[name] = { classes, templates, labels, ...(isMultiLabel && { several }) };
   }
   return joined;
 }

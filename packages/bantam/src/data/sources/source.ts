@@ -31,8 +31,13 @@ export interface LabelSet {
   readonly classes: readonly string[];
   /** Prompts with the class name marked `{}`. */
   readonly templates: readonly string[];
-  /** Class of each record, an index into `classes`; -1 where a record has none. */
+  /**
+   * Class of each record, an index into `classes`; -1 where a record has none, or where records have
+   * {@link several}.
+   */
   readonly labels: Int32Array;
+  /** Classes of each record where an image may have several, or none; absent where it has one. */
+  readonly several?: readonly Int32Array[];
 }
 
 /** Groups of records: an epoch visits one member of each group, sampled anew for each epoch. */

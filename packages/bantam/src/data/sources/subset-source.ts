@@ -94,7 +94,10 @@ function pickLabels(
   indices: Int32Array,
 ): Record<string, LabelSet> {
   const picked = Object.entries(labelSets).map(([name, set]) => {
-    return [name, { ...set, labels: indices.map((index) => at(set.labels, index)) }] as const;
+    const labels = indices.map((index) => at(set.labels, index));
+    const { several } = set;
+    const kept = several && Array.from(indices, (index) => at(several, index));
+    return [name, { ...set, labels, ...(kept && { several: kept }) }] as const;
   });
   return Object.fromEntries(picked);
 }

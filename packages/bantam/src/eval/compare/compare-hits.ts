@@ -13,6 +13,8 @@ import type { Hits } from '../tasks/dataset-context.js';
 export interface Disagreement {
   /** Key of its image. */
   readonly key: string;
+  /** The caption that asked, in retrieval of images. */
+  readonly query?: string;
   /** The right answer, and each model's, where these are words. */
   readonly truth?: string;
   readonly answers?: readonly [string, string];
@@ -116,6 +118,8 @@ function checkSame(first: Hits, second: Hits): void {
 
 function disagreement(first: Hits, second: Hits, row: number): Disagreement {
   const key = at(first.keys, row);
+  const { queries } = first;
+  if (queries !== undefined) return { key, query: at(queries, row) };
   if (first.truths.length === 0) return { key };
   return {
     key,

@@ -48,9 +48,9 @@ describe('compareHits', () => {
     const text = formatComparisons([found], ['a', 'b']);
     assert.match(
       text,
-      /b is better than a by 15\.0 points of acc1: 95 % interval of the difference/,
+      /b is better than a by 15\.0 points of top-1 accuracy: 95 % interval of the\n {2}difference/,
     );
-    assert.match(text, /80\.png: cat, taken for dog and cat/);
+    assert.match(text, /right with b alone, such as:\n {4}80\.png: cat; a says dog/);
   });
 
   it('gives the interval of the better less the worse, whichever is first', () => {
@@ -58,16 +58,21 @@ describe('compareHits', () => {
     const [low, high] = found.interval;
     const points = (fraction: number) => (100 * fraction).toFixed(1);
     assert.ok(
-      formatComparisons([found], ['a', 'b']).includes(
-        `a is better than b by 15.0 points of acc1: 95 % interval of the difference ${points(-high)}–${points(-low)},`,
-      ),
+      formatComparisons([found], ['a', 'b'])
+        .replaceAll('\n  ', ' ')
+        .includes(
+          `a is better than b by 15.0 points of top-1 accuracy: 95 % interval of the difference ${points(-high)}–${points(-low)},`,
+        ),
     );
   });
 
   it('does not claim a small one, nor any between equal answers', () => {
     const small = compareHits(answers(80), answers(83));
     assert.equal(small.differs, false);
-    assert.match(formatComparisons([small], ['a', 'b']), /No difference in acc1 is shown/);
+    assert.match(
+      formatComparisons([small], ['a', 'b']),
+      /No difference in top-1 accuracy is shown/,
+    );
     const none = compareHits(answers(80), answers(80));
     assert.deepEqual([none.differs, none.pValue, none.difference], [false, 1, 0]);
   });

@@ -17,6 +17,7 @@ const hitsSchema = v.object({
     v.regex(/^[01]*$/),
     v.transform((bits) => Uint8Array.from(bits, Number)),
   ),
+  queries: v.exactOptional(v.array(text)),
   answers: v.array(text),
   truths: v.array(text),
 });

@@ -9,7 +9,7 @@ import { locateModel } from '../../models/index.js';
 
 /** Files of a model directory that decide its features. */
 const modelFiles =
-  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
+  /\.(safetensors|bin|pt|pth|ckpt|gz|model)$|^(open_clip_config|adapter_config|config|preprocessor_config|bantam|tokenizer|tokenizer_config|vocab|merges|special_tokens_map|added_tokens|.*\.index)\.(json|txt)$/;
 
 /**
  * SHA-256 over the files that decide a model's features, by name and content, and over the name of its
@@ -66,9 +66,10 @@ export async function hashSource(source: Source): Promise<string> {
 export function hashLabels(source: Source): string {
   const { size, labelSets } = source;
   const digest = createHash('sha256');
-  for (const [name, { classes, templates, labels }] of Object.entries(labelSets)) {
+  for (const [name, { classes, templates, labels, several }] of Object.entries(labelSets)) {
     digest.update(JSON.stringify([name, classes, templates]));
     digest.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
+    if (several !== undefined) digest.update(JSON.stringify(several.map((ids) => [...ids])));
   }
   for (let index = 0; index < size; index++)
     digest.update(JSON.stringify(source.record(index).meta));

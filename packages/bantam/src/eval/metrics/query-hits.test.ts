@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { evaluate } from '../evaluate.js';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
 import { answersAll, queryHits } from './query-hits.js';
-import { formatTable } from '../tables.js';
+import { formatTable } from '../format-tables.js';
 import { tinyModel, writeImages } from '../../test-support/tiny-model.js';
 
 /** Twelve images on a circle, an hour of the clock each. */

@@ -29,6 +29,43 @@ import { selectRows, type ProbeSet } from './probe-set.js';
 export const fewShotMethods = ['ridge', 'logistic'] as const;
 export type FewShotMethod = (typeof fewShotMethods)[number];
 
+/** Images of each class that are tried unless others are asked for. */
+export const defaultShots: readonly number[] = [1, 5, 10, 25];
+
+/** The class with the fewest training images. */
+export interface SmallestClass {
+  readonly name: string;
+  readonly images: number;
+}
+
+/** @param sizes Training images of each class. */
+export function smallestClass(
+  classes: readonly string[],
+  sizes: ArrayLike<number>,
+): SmallestClass | undefined {
+  let smallest: SmallestClass | undefined;
+  classes.forEach((name, id) => {
+    const images = at(sizes, id);
+    if (smallest === undefined || images < smallest.images) smallest = { name, images };
+  });
+  return smallest;
+}
+
+/** @throws BantamError naming the class that has fewer training images than the most shots. */
+export function checkShots(smallest: SmallestClass | undefined, shots: readonly number[]): void {
+  const most = Math.max(...shots);
+  if (smallest === undefined || smallest.images >= most) return;
+  const { name, images } = smallest;
+  const usual = defaultShots.filter((count) => count <= images);
+  const remedy =
+    images === 0
+      ? 'add images'
+      : `ask for at most ${images} (--shots ${(usual.length > 0 ? usual : [images]).join(',')}) or add images`;
+  throw new BantamError(
+    `The class "${name}" has ${images} training images, fewer than ${most} shots; ${remedy}.`,
+  );
+}
+
 export interface FewShotInput {
   readonly train: ProbeSet;
   readonly test: ProbeSet;
@@ -70,16 +107,11 @@ const biasFeature = 100;
  */
 export function fewShot(input: FewShotInput): FewShotScore[] {
   const { train, test, classes } = input;
-  const { shots = [1, 5, 10, 25], seeds = [0, 1, 2], method = 'ridge' } = input;
+  const { shots = defaultShots, seeds = [0, 1, 2], method = 'ridge' } = input;
   const members: number[][] = classes.map(() => []);
   train.labels.forEach((label, row) => at(members, label).push(row));
-  const most = Math.max(...shots);
-  members.forEach(({ length }, id) => {
-    if (length >= most) return;
-    throw new BantamError(
-      `The class "${at(classes, id)}" has ${length} training images, fewer than ${most} shots; ask for fewer shots or add images.`,
-    );
-  });
+  const sizes = members.map(({ length }) => length);
+  checkShots(smallestClass(classes, sizes), shots);
   const draws = seeds.map((seed) => {
     const random = new NumpyRandom(seed);
     return members.map((rows) => random.permutation(rows));

@@ -39,6 +39,11 @@ export function selectRows(
   });
 }
 
+/** Images that {@link splitByKey} takes for testing of a class of `images`. */
+export function heldOut(images: number): number {
+  return Math.round(images / 4);
+}
+
 /**
  * Splits the images of each class by a hash of their keys: a quarter, rounded, for testing where
  * `test` asks for it, a quarter of the others for validation. The same keys give the same split,
@@ -64,8 +69,8 @@ export function splitByKey(
       .map((row) => ({ row, key: at(keys, row), hash: hashText(at(keys, row)) }))
       .sort((a, b) => a.hash - b.hash || (a.key < b.key ? -1 : 1))
       .map(({ row }) => row);
-    const tests = wantsTest ? Math.round(order.length / 4) : 0;
-    const validations = Math.round((order.length - tests) / 4);
+    const tests = wantsTest ? heldOut(order.length) : 0;
+    const validations = heldOut(order.length - tests);
     split.test.push(...order.slice(0, tests));
     split.validation.push(...order.slice(tests, tests + validations));
     split.train.push(...order.slice(tests + validations));

@@ -160,7 +160,7 @@ describe('fewShot', () => {
   it('refuses a class with fewer images than shots', () => {
     assert.throws(
       () => fewShot({ train, test, classes, shots: [1, 200] }),
-      /The class "class \d" has \d+ training images, fewer than 200 shots; ask for fewer/,
+      /The class "class \d" has \d+ training images, fewer than 200 shots; ask for at most \d+ \(--shots 1,5,10,25\)/,
     );
   });
 });

@@ -79,6 +79,14 @@ export function imagenetLabels(labelSet: LabelSet, set?: ImageNetSet): LabelSet 
   };
 }
 
+/** The set whose names are exactly these classes, in their order; undefined if they are others. */
+export function imagenetSetOf(classes: readonly string[]): ImageNetSet | undefined {
+  return imagenetSets.find((set) => {
+    const wanted = imagenetClasses(set);
+    return wanted.length === classes.length && wanted.every(({ name }, id) => name === classes[id]);
+  });
+}
+
 function spaced(label: string): string {
   return label.replaceAll(/[_-]+/g, ' ').trim();
 }

@@ -73,13 +73,16 @@ describe('protocols', () => {
     assert.equal(canonicalText("it's  {a} {}!", '{}'), 'its a {}');
     const vectors = weights(tensor([[[3, 0], [0, 5]]])).toArray(); // prettier-ignore
     for (const value of vectors) assert.ok(Math.abs(value - Math.SQRT1_2) < 1e-7);
-    assert.deepEqual(geometry({ imagenet: true }), {
-      resizeMode: 'squash',
-      interpolation: 'bilinear',
-      antialias: false,
-      cropFraction: 0.875,
+    const squashed = { resizeMode: 'squash', tensorflow: 'bilinear' };
+    assert.deepEqual(geometry({}), squashed);
+    for (const imagenet of ['imagenet', 'imagenet-r'] as const) {
+      assert.deepEqual(geometry({ imagenet }), { ...squashed, cropFraction: 0.875 });
+    }
+    assert.deepEqual(geometry({ imagenet: 'imagenet-a' }), {
+      resizeMode: 'shortest',
+      tensorflow: 'area',
+      cropFraction: 0.75,
     });
-    assert.equal(geometry({ imagenet: false }).cropFraction, undefined);
   });
 
   it('are found by name', () => {

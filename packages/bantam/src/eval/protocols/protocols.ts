@@ -3,6 +3,7 @@ import { UsageError } from '../../base/errors.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 import type { Geometry } from '../../data/index.js';
 import { classifierWeights } from '../metrics/zero-shot.js';
+import type { ImageNetSet } from './imagenet.js';
 import { imagenetTemplates } from './templates.js';
 
 /** A published way to measure zero-shot classification. */
@@ -17,8 +18,8 @@ export interface ZeroShotProtocol {
   readonly template: (text: string) => string;
   /** Class vectors [C, D] of prompt embeddings [C, T, D]. */
   readonly weights: (prompts: Tensor) => Tensor;
-  /** Changes to how the model resizes images; `imagenet`: the classes are ImageNet's. */
-  readonly geometry: (data: { readonly imagenet: boolean }) => Partial<Geometry>;
+  /** Changes to how the model resizes images; `imagenet`: the set of ImageNet's that the classes are. */
+  readonly geometry: (data: { readonly imagenet?: ImageNetSet }) => Partial<Geometry>;
   /** Most tokens of a prompt; absent: the model's context. */
   readonly maxTokens?: number;
 }
@@ -39,8 +40,9 @@ const clipPaperTemplates: readonly string[] = [...imagenetTemplates, '{}'];
 /**
  * big_vision's `discriminative_classifier`, by which "Scaling (Down) CLIP" measures: canonical
  * texts, only the first of several names, `clip_paper` prompts of at most 16 tokens, the mean of
- * their embeddings divided by its norm + 1e-8; images squashed to a square without antialias,
- * ImageNet's to size/0.875 and then cropped.
+ * their embeddings divided by its norm + 1e-8. Images are resized by TensorFlow: squashed to a square
+ * (bilinear, no antialias), ImageNet's to size/0.875 and then cropped; those of ImageNet-A have their
+ * shorter side resized to size/0.75 by area before the crop (`configs/proj/image_text/common.py`).
  */
 const bigVision: ZeroShotProtocol = {
   description:
@@ -55,12 +57,13 @@ const bigVision: ZeroShotProtocol = {
         return div(centre, add(norm(centre, { dim: -1, keepdim: true }), 1e-8));
       }),
     ),
-  geometry: ({ imagenet }) => ({
-    resizeMode: 'squash',
-    interpolation: 'bilinear',
-    antialias: false,
-    ...(imagenet && { cropFraction: 0.875 }),
-  }),
+  geometry: ({ imagenet }) => {
+    if (imagenet === 'imagenet-a') {
+      return { resizeMode: 'shortest', tensorflow: 'area', cropFraction: 0.75 };
+    }
+    const whole = { resizeMode: 'squash', tensorflow: 'bilinear' } as const;
+    return imagenet === undefined ? whole : { ...whole, cropFraction: 0.875 };
+  },
   maxTokens: 16,
 };
 

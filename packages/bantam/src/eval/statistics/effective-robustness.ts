@@ -42,12 +42,21 @@ export function robustnessLine(points: readonly RobustnessPoint[]): RobustnessLi
     xy += (value - mx) * (at(y, i) - my);
   });
   if (!(xx > 0)) {
+    const lack =
+      points.length < 2
+        ? `${points.length === 0 ? 'No' : 'One'} model makes`
+        : `${points.length} models with equal accuracies make`;
     throw new BantamError(
-      `${points.length} baseline models with ${points.length < 2 ? 'too few' : 'equal'} accuracies make no reference line; give at least two that differ on the reference domain.`,
+      `${lack} no reference line; give at least two models that differ on the reference domain.`,
     );
   }
   const slope = xy / xx;
   return { slope, intercept: my - slope * mx };
+}
+
+/** β(reference): the accuracy on the shifted domain that a line predicts from the reference. */
+export function predicted(reference: number, { slope, intercept }: RobustnessLine): number {
+  return expit(slope * logit(reference) + intercept);
 }
 
 /**
@@ -56,7 +65,7 @@ export function robustnessLine(points: readonly RobustnessPoint[]): RobustnessLi
  */
 export function effectiveRobustness(
   { reference, shifted }: RobustnessPoint,
-  { slope, intercept }: RobustnessLine,
+  line: RobustnessLine,
 ): number {
-  return shifted - expit(slope * logit(reference) + intercept);
+  return shifted - predicted(reference, line);
 }

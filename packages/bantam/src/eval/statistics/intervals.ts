@@ -100,3 +100,24 @@ export function stratifiedVariance(classes: readonly Cluster[]): number {
   }
   return sum / classes.length ** 2;
 }
+
+/** A value with its 95 % interval. */
+export interface Estimate {
+  readonly value: number;
+  readonly interval: Interval;
+}
+
+/**
+ * Interval of the difference of two independent estimates from their own intervals (Zou and Donner
+ * 2008, MOVER): a − b − √((a − l_a)² + (u_b − b)²) to a − b + √((u_a − a)² + (b − l_b)²). It keeps
+ * what the intervals know of their skew near 0 and 1.
+ */
+export function differenceInterval(first: Estimate, second: Estimate): Interval {
+  const { value: a, interval: firstEnds } = first;
+  const { value: b, interval: secondEnds } = second;
+  const difference = a - b;
+  return [
+    difference - Math.hypot(a - firstEnds[0], secondEnds[1] - b),
+    difference + Math.hypot(firstEnds[1] - a, b - secondEnds[0]),
+  ];
+}

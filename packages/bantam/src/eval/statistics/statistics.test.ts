@@ -105,7 +105,7 @@ describe('effective robustness', () => {
     assertNear(line.intercept, -0.7, 1e-12);
     const robust = { reference: 0.6, shifted: expit(0.9 * logit(0.6) - 0.7) + 0.1 };
     assertNear(effectiveRobustness(robust, line), 0.1, 1e-12);
-    assert.throws(() => robustnessLine(points.slice(0, 1)), /1 baseline models with too few/);
+    assert.throws(() => robustnessLine(points.slice(0, 1)), /One model makes no reference line/);
   });
 });
 

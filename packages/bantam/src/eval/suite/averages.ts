@@ -2,7 +2,13 @@ import type { SuiteAverage, SuiteEntry, SuiteModel } from './suite-result.js';
 import type { Suite } from './suite-schema.js';
 
 /** Main metrics where a suite names none: the first that a data set's results have. */
-const mainMetrics = ['acc1', 'mean_recall@1', 'lp_acc1', 'avg_jaccard_score'];
+const mainMetrics = [
+  'acc1',
+  'mean_average_precision',
+  'mean_recall@1',
+  'lp_acc1',
+  'avg_jaccard_score',
+];
 
 /** A data set's main result of one model: the first with the main metric. */
 export function mainScore(

@@ -12,6 +12,9 @@ interface Entry {
   readonly metric?: string;
   readonly tags?: readonly string[];
   readonly groups?: readonly string[];
+  /** Names of the values of `.npy` members, as those of DataComp's evaluators (`eval_utils`). */
+  readonly npy?: string;
+  readonly shiftOf?: string;
   readonly retrieval?: true;
   readonly associations?: true;
   readonly get?: string;
@@ -56,16 +59,35 @@ const datacomp: readonly Entry[] = [
   { name: 'renderedsst2', chance: 0.500001 },
   { name: 'stl10', chance: 0.1 },
   { name: 'voc2007', chance: 0.154038 },
-  { name: 'wilds/camelyon17', chance: 0.5 },
-  { name: 'wilds/fmow', chance: 0.027193, metric: 'acc_worst_region', groups: ['region'] },
-  { name: 'wilds/iwildcam', chance: 0.143056, metric: 'F1-macro_all' },
+  { name: 'wilds/camelyon17', chance: 0.5, npy: 'hospital,slide,y' },
+  {
+    name: 'wilds/fmow',
+    chance: 0.027193,
+    metric: 'acc_worst_region',
+    groups: ['region'],
+    // The names are WILDS': its metric leaves out the region Other.
+    npy: 'region:Asia|Europe|Africa|Americas|Oceania|Other,year,y',
+  },
+  {
+    name: 'wilds/iwildcam',
+    chance: 0.143056,
+    metric: 'F1-macro_all',
+    npy: 'location,sequence,year,month,day,hour,minute,second,y',
+  },
   {
     name: 'fairness/dollar_street',
     metric: 'acc_top5_worst_income_ds',
     groups: ['income_ds'],
+    npy: 'income_ds,income_meta,region',
     get: 'dollar_street',
   },
-  { name: 'fairness/geode', metric: 'acc_worst_region', groups: ['region'], get: 'geode' },
+  {
+    name: 'fairness/geode',
+    metric: 'acc_worst_region',
+    groups: ['region'],
+    npy: 'region,country',
+    get: 'geode',
+  },
   {
     name: 'retrieval/flickr30k',
     retrieval: true,
@@ -101,9 +123,9 @@ const vtab: readonly Entry[] = [
 ];
 
 /** ImageNet and the shifts of Taori et al. 2020 and Hendrycks et al. that the papers report. */
-const imagenetShifts = datacomp.filter(
-  ({ name }) => name === 'imagenet1k' || /^(?:imagenet[_v-](?!o)|objectnet)/.test(name),
-);
+const imagenetShifts: readonly Entry[] = datacomp
+  .filter(({ name }) => name === 'imagenet1k' || /^(?:imagenet[_v-](?!o)|objectnet)/.test(name))
+  .map((entry) => (entry.name === 'imagenet1k' ? entry : { ...entry, shiftOf: 'imagenet1k' }));
 
 /** The suites by name. */
 export const builtInSuites = {
@@ -122,7 +144,8 @@ function suiteOf(name: string, entries: readonly Entry[]): BuiltInSuite {
 }
 
 function datasetOf(entry: Entry, root: string): SuiteDataset {
-  const { name, retrieval, associations, get, ...facts } = entry;
+  const { name, retrieval, associations, get, npy, ...facts } = entry;
+  const query = npy === undefined ? '' : `?npy=${npy}`;
   const flat = name.replaceAll('/', '-');
   const short = get ?? flat;
   const folder = foldersOf(flat, short).find((candidate) => existsSync(join(root, candidate)));
@@ -130,8 +153,9 @@ function datasetOf(entry: Entry, root: string): SuiteDataset {
   const trainFolder = folder === undefined ? undefined : join(root, folder, 'train');
   return {
     name,
-    data: `wds:${own}`,
-    ...(trainFolder !== undefined && existsSync(trainFolder) && { train: `wds:${own}/train` }),
+    data: `wds:${own}${query}`,
+    ...(trainFolder !== undefined &&
+      existsSync(trainFolder) && { train: `wds:${own}/train${query}` }),
     ...facts,
     tasks: retrieval ? ['retrieval'] : associations ? ['associations'] : ['zero-shot'],
     ...(associations && { associations: join(own, 'associations.jsonl') }),

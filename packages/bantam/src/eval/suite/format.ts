@@ -1,4 +1,6 @@
-import { formatMetric, formatMetricTable, metricTables } from '../tables.js';
+import { formatMetricTable, wrapText } from '../format-tables.js';
+import { formatMetric, metricTables } from '../tables.js';
+import { formatRobustness } from './format-robustness.js';
 import type { SuiteReport } from './suite-result.js';
 
 /** A suite's results as text for a terminal: tables of each model, averages, what is missing. */
@@ -7,9 +9,10 @@ export function formatSuite({
   models,
   results,
   averages,
+  robustness,
   missing,
   refused,
-}: Pick<SuiteReport, 'suite' | 'models' | 'results' | 'averages' | 'missing' | 'refused'>): string {
+}: Omit<SuiteReport, 'protocols' | 'reused' | 'seconds'>): string {
   const tables = models.flatMap(({ name }) => [
     `== ${name} ==`,
     ...metricTables(results.filter(({ model }) => model === name)).map(formatMetricTable),
@@ -25,11 +28,17 @@ export function formatSuite({
     ({ model, dataset, task, reason }) => `${model}, ${dataset}, ${task}: ${reason}`,
   );
   const part = (title: string, lines: readonly string[]): string[] =>
-    lines.length === 0 ? [] : [[title, ...lines.map((line) => `  ${line}`)].join('\n')];
+    lines.length === 0 ? [] : [[title, ...lines.map(indented)].join('\n')];
   return [
     ...tables,
     ...part(`Main metrics of the suite "${suite}":`, means),
+    ...robustness.map(formatRobustness),
     ...part('Missing:', without),
     ...part('Not measured:', not),
   ].join('\n\n');
+}
+
+/** A text that is broken into lines, the first by two spaces, the others by four. */
+function indented(text: string): string {
+  return `  ${wrapText(text, 76).replaceAll('\n', '\n    ')}`;
 }

@@ -15,7 +15,9 @@ import {
 import { resolveProtocols } from '../protocols/protocols.js';
 import { plainTasks, probeTasks, type EvalTask, type EvaluationResult } from '../tasks/result.js';
 import { averagesOf } from './averages.js';
+import { readBaselines } from './baselines.js';
 import { suiteCsv } from './csv.js';
+import { checkBaselines, suiteRobustness } from './robustness.js';
 import { RunFile } from './run-files.js';
 import type {
   MissingDataset,
@@ -40,6 +42,8 @@ export interface RunSuiteOptions extends OpenSourceOptions {
   readonly tasks?: readonly EvalTask[];
   /** Names of protocols, instead of the suite's. */
   readonly protocols?: readonly string[];
+  /** Files `results.json` of baselines for effective robustness. The run's own models by default. */
+  readonly baselines?: readonly string[];
   /** Receives what is being done, and how far it is. */
   readonly onProgress?: (task: string, detail: string) => void;
 }
@@ -67,6 +71,9 @@ export async function runSuite(
   const { out, onProgress } = options;
   const protocols = options.protocols ?? suite.protocols ?? [];
   resolveProtocols(protocols);
+  const files = options.baselines ?? [];
+  const baselines = await Promise.all(files.map(readBaselines));
+  checkBaselines(suite, baselines, files);
   const { found, missing } = await findData(suite, root, options);
   if (found.length === 0) throw nothingThere(suite, root, missing);
   const models: SuiteModel[] = [];
@@ -97,6 +104,7 @@ export async function runSuite(
     models,
     results,
     averages: averagesOf(suite, models, results),
+    robustness: suiteRobustness(suite, { models, results }, baselines),
     missing,
     refused,
     reused,

@@ -40,6 +40,9 @@ const datasetSchema = group({
   ),
   associations: v.exactOptional(described(text(), 'WinoGAViL: file of cues and associations.')),
   metric: v.exactOptional(described(text(), 'Main metric, for averages. Default: by the task.')),
+  shiftOf: v.exactOptional(
+    described(text(), 'Data set of the suite that this one is a shift of: effective robustness.'),
+  ),
   chance: v.exactOptional(
     described(v.number('a number'), 'Published chance level of that metric.'),
   ),

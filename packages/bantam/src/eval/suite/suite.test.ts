@@ -187,6 +187,11 @@ describe('openSuite', () => {
       assert.equal(new Set(suite.datasets.map((one) => one.name)).size, suite.datasets.length);
     }
     assert.deepEqual(sizes, { datacomp: 38, vtab: 19, 'imagenet-shifts': 6 });
+    const { suite } = await openSuite('imagenet-shifts');
+    assert.deepEqual(
+      suite.datasets.map(({ shiftOf }) => shiftOf),
+      [undefined, ...new Array<string>(5).fill('imagenet1k')],
+    );
   });
 
   it('refuses unknown names, settings and tasks in one sentence', async () => {
@@ -200,5 +205,16 @@ describe('openSuite', () => {
     const twice = [{ name: 'a', data: 'folder:a' }, { name: 'a', data: 'folder:b' }]; // prettier-ignore
     writeFileSync(broken, JSON.stringify({ name: 'x', datasets: twice }));
     await assert.rejects(openSuite(broken), /has the data set "a" twice/);
+    const shift = (shiftOf: string) => [{ name: 'photo', data: 'folder:a' }, { name: 'b', data: 'folder:b', shiftOf }]; // prettier-ignore
+    writeFileSync(broken, JSON.stringify({ name: 'x', datasets: shift('foto') }));
+    await assert.rejects(
+      openSuite(broken),
+      /"b" of the suite .* is a shift of "foto" \(did you mean "photo"\?\); name another data set/,
+    );
+    writeFileSync(broken, JSON.stringify({ name: 'x', datasets: shift('b') }));
+    await assert.rejects(
+      openSuite(broken),
+      /"b" of the suite .* is a shift of itself; name another/,
+    );
   });
 });

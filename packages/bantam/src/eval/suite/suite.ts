@@ -45,5 +45,19 @@ export async function openSuite(
       `The suite ${nameOrFile} has the data set "${twice.name}" twice; give each its own name.`,
     );
   }
+  checkReferences(suite, nameOrFile);
   return { suite, root: root ?? dirname(nameOrFile) };
+}
+
+function checkReferences({ datasets }: Suite, file: string): void {
+  const names = datasets.map(({ name }) => name);
+  for (const { name, shiftOf } of datasets) {
+    if (shiftOf === undefined || (shiftOf !== name && names.includes(shiftOf))) continue;
+    const what = shiftOf === name ? 'itself' : `"${shiftOf}"`;
+    const others = names.filter((other) => other !== name);
+    const guess = shiftOf === name ? '' : didYouMean(shiftOf, others);
+    throw new BantamError(
+      `The data set "${name}" of the suite ${file} is a shift of ${what}${guess}; name another data set of the suite.`,
+    );
+  }
 }

@@ -1,8 +1,9 @@
-import { exp, fromTypedArray, indexSelect, scope } from '@bantam/torch';
+import { exp, fromTypedArray, indexSelect, scope, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import type { LabelSet } from '../../data/index.js';
 import { calibration, type Calibration } from '../metrics/calibration.js';
 import { chanceF1, macroF1 } from '../metrics/classification.js';
+import { multiLabel } from '../metrics/average-precision.js';
 import { groupScores, type GroupScores } from '../metrics/groups.js';
 import { zeroShot, type ZeroShotResult } from '../metrics/zero-shot.js';
 import type { ClassifierCache } from './classifier-cache.js';
@@ -20,6 +21,10 @@ export async function classify(
     const { classes } = labelSet;
     const labels = labelsOfRows(labelSet, embeddings);
     const weights = await classifiers.weights(labelSet, protocols.zeroShot);
+    if (labelSet.several !== undefined) {
+      results.push(severalClasses(context, { name, labelSet, weights }));
+      continue;
+    }
     const scores = zeroShot({ image: embeddings.image, weights, classes, labels });
     context.onHits?.({
       ...hitsOf(context, labelSet, { labels, scores }),
@@ -47,6 +52,33 @@ export async function classify(
     });
   }
   return results;
+}
+
+/** Zero-shot classification of images that show several classes. */
+function severalClasses(
+  context: DatasetContext,
+  {
+    name,
+    labelSet: { classes, several = [] },
+    weights,
+  }: { readonly name: string; readonly labelSet: LabelSet; readonly weights: Tensor },
+): EvaluationResult {
+  const { embeddings, protocols, details } = context;
+  const { classPrecisions, ...scores } = multiLabel({
+    image: embeddings.image,
+    weights,
+    classes,
+    several: Array.from(embeddings.records, (record) => at(several, record)),
+  });
+  return {
+    ...datasetFacts(context),
+    task: 'zero-shot',
+    protocol: protocols.zeroShot,
+    labels: name,
+    classes: classes.length,
+    ...scores,
+    ...(details && { classPrecisions }),
+  };
 }
 
 /** Metrics of a classification with everything that explains them, as plain data. */

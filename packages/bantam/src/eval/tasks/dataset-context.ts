@@ -33,6 +33,8 @@ export interface Hits {
   /** Key of each item's image. */
   readonly keys: readonly string[];
   readonly hits: Uint8Array;
+  /** The caption that each item asks with, in retrieval of images. */
+  readonly queries?: readonly string[];
   /** The answers, and the right ones, in words. */
   readonly answers: readonly string[];
   readonly truths: readonly string[];

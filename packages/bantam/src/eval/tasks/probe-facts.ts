@@ -1,4 +1,4 @@
-import type { FewShotMethod } from '../probes/few-shot.js';
+import type { FewShotMethod, SmallestClass } from '../probes/few-shot.js';
 import type { TriedC } from '../probes/linear-probe.js';
 import type { ProbeLayer } from '../probes/probe-set.js';
 
@@ -10,7 +10,7 @@ export interface ProbeOptions {
   readonly normalize?: boolean;
   /** Linear probe: scikit-learn's C, instead of the search. */
   readonly c?: number;
-  /** Few-shot: 1, 5, 10 and 25 by default. */
+  /** Few-shot: those of 1, 5, 10 and 25 that the data allow by default. */
   readonly shots?: readonly number[];
   /** Few-shot: `ridge` by default. */
   readonly method?: FewShotMethod;
@@ -39,4 +39,6 @@ export interface ProbeFacts {
   /** Few-shot: accuracy of each seed, by number of shots. */
   readonly seeds?: readonly { readonly shots: number; readonly accuracies: readonly number[] }[];
   readonly method?: FewShotMethod;
+  /** Few-shot: default numbers of shots that the smallest class has too few images for. */
+  readonly leftOut?: SmallestClass & { readonly shots: readonly number[] };
 }

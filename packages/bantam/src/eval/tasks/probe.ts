@@ -3,7 +3,7 @@ import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import type { LabelSet } from '../../data/index.js';
 import { zeroShot, type ZeroShotResult } from '../metrics/zero-shot.js';
-import { fewShot, type FewShotScore } from '../probes/few-shot.js';
+import { defaultShots, fewShot, smallestClass, type FewShotScore } from '../probes/few-shot.js';
 import { nearestNeighbours } from '../probes/knn.js';
 import { linearProbe, probeWeights } from '../probes/linear-probe.js';
 import {
@@ -204,11 +204,12 @@ function prefixed<T>(values: Readonly<Record<string, T>>): Record<string, T> {
 
 function few(prepared: Prepared, { options, onProgress }: ProbeInput): EvaluationResult {
   const { test, classes, context, name } = prepared;
-  const { shots, method = 'ridge' } = options;
+  const { method = 'ridge' } = options;
   // As published, the training images are all of them: nothing is chosen on a validation set.
   const train = joined(prepared);
+  const { shots, leftOut } = shotsFor(options.shots, train.labels, classes);
   onProgress(`few-shot: ${method} on ${train.labels.length} images`);
-  const found = fewShot({ train, test, classes, method, ...(shots && { shots }) });
+  const found = fewShot({ train, test, classes, method, shots });
   train.features.dispose();
   const metric = method === 'ridge' ? 'few_shot' : 'few_shot_logistic';
   const named = <T>(value: (score: FewShotScore) => T): Record<string, T> =>
@@ -233,8 +234,27 @@ function few(prepared: Prepared, { options, onProgress }: ProbeInput): Evaluatio
       train: train.labels.length,
       seeds: found.map(({ shots: count, accuracies }) => ({ shots: count, accuracies })),
       method,
+      ...(leftOut !== undefined && { leftOut }),
     },
   };
+}
+
+/** The shots that were asked for, or the default ones that every class has images for. */
+function shotsFor(
+  asked: readonly number[] | undefined,
+  labels: Int32Array,
+  classes: readonly string[],
+): { readonly shots: readonly number[] } & Pick<ProbeFacts, 'leftOut'> {
+  if (asked !== undefined) return { shots: asked };
+  const sizes = new Int32Array(classes.length);
+  for (const label of labels) sizes[label] = at(sizes, label) + 1;
+  const smallest = smallestClass(classes, sizes);
+  if (smallest === undefined) return { shots: defaultShots };
+  const shots = defaultShots.filter((count) => count <= smallest.images);
+  // Without any, the classifier itself names the class.
+  if (shots.length === 0) return { shots: defaultShots.slice(0, 1) };
+  if (shots.length === defaultShots.length) return { shots };
+  return { shots, leftOut: { ...smallest, shots: defaultShots.slice(shots.length) } };
 }
 
 function nearest(prepared: Prepared, { options }: ProbeInput): EvaluationResult {

@@ -1,6 +1,7 @@
 import { UsageError } from '../../base/errors.js';
 import { didYouMean } from '../../base/did-you-mean.js';
 import type { EvalDataset } from '../datasets.js';
+import type { ClassPrecision } from '../metrics/average-precision.js';
 import type { Calibration } from '../metrics/calibration.js';
 import type { ClassReport } from '../metrics/classification.js';
 import type { Confusion } from '../metrics/confusions.js';
@@ -49,6 +50,8 @@ export interface EvaluationResult extends Scores {
   readonly confusions?: readonly Confusion<string>[];
   /** Classification: recall, precision and F1 of each class, if details are asked for. */
   readonly perClass?: readonly ClassReport[];
+  /** Zero-shot with several classes of an image: average precision of each, if details are asked for. */
+  readonly classPrecisions?: readonly ClassPrecision[];
   /** Classification: accuracy in groups of images, if fields are named. */
   readonly groups?: readonly GroupScores[];
   /** Zero-shot: calibration of the probabilities, if details are asked for. */

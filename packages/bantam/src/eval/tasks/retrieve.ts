@@ -27,6 +27,7 @@ export function retrieve(context: DatasetContext): EvaluationResult {
     ...answered,
     metric: 'image_retrieval_recall@1',
     keys: queries.owners.map((row) => at(keys, row)),
+    queries: queries.rows.map((row) => at(embeddings.captions, row)),
     hits: Uint8Array.from(imageRanks, first),
   });
   context.onHits?.({

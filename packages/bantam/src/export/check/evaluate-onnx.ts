@@ -3,6 +3,7 @@ import { evalBatches, Quarantine, type LabelSet, type Source } from '../../data/
 import {
   classifierWeights,
   fillTemplate,
+  multiLabel,
   resolveTemplates,
   retrieval,
   zeroShot,
@@ -43,9 +44,13 @@ export async function taskScores(
   const scores: Record<string, number> = {};
   for (const [name, labelSet] of Object.entries(source.labelSets)) {
     const weights = await classifier(encoder, labelSet, embedDim);
-    const labels = Int32Array.from(records, (record) => at(labelSet.labels, record));
-    const { metrics } = zeroShot({ image, weights, classes: labelSet.classes, labels });
-    scores[`zero-shot ${name}`] = Number(metrics.acc1);
+    const { classes, labels, several } = labelSet;
+    const ofRows = <T>(values: ArrayLike<T>): T[] => records.map((record) => at(values, record));
+    const { metrics } =
+      several === undefined
+        ? zeroShot({ image, weights, classes, labels: Int32Array.from(ofRows(labels)) })
+        : multiLabel({ image, weights, classes, several: ofRows(several) });
+    scores[`zero-shot ${name}`] = Number(metrics.acc1 ?? metrics.mean_average_precision);
     weights.dispose();
   }
   Object.assign(scores, await captionScores(encoder, source, { image, records, embedDim }));

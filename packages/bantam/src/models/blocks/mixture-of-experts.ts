@@ -123,7 +123,7 @@ export class MixtureOfExperts extends Module {
     const tokens = reshape(x, [-1, x.dim(-1)]);
     const logits = autocast(
       'float32',
-      () => linear(to(tokens, { dtype: 'float32' }), this.router.weight),
+      () => linear(to(tokens, { dtype: 'float32' }), this.router.effectiveWeight),
       { device: x.device.startsWith('cuda') ? 'cuda' : 'cpu' },
     );
     const limited = this.training && capacityFactor > 0;

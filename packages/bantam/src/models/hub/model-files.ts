@@ -30,6 +30,11 @@ const layouts: readonly Layout[] = [
     others: ['preprocessor_config.json', 'processor_config.json'],
     weights: ['model.safetensors', 'pytorch_model.bin'],
   },
+  {
+    config: 'adapter_config.json',
+    others: ['open_clip_config.json', 'bantam.json'],
+    weights: ['adapter_model.safetensors', 'adapter_model.bin'],
+  },
 ];
 
 const endings = /\.(safetensors|pt|pth|bin)$/;
@@ -45,8 +50,8 @@ export interface ModelFileList {
 }
 
 /**
- * Chooses what to fetch of a repository: OpenCLIP's files if it has them, else Hugging Face's, else a single
- * file of weights such as OpenAI's.
+ * Chooses what to fetch of a repository: OpenCLIP's files if it has them, else Hugging Face's, else PEFT's, else a
+ * single file of weights such as OpenAI's.
  *
  * @param file - The weights' file, if it is known
  * @returns null if there are no weights.

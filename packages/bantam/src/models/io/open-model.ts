@@ -9,19 +9,14 @@ import { locateModel, type ModelLocation } from '../hub/locate.js';
 import { recognisePublished, type PretrainedEntry } from '../hub/pretrained.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { preprocessOf } from '../towers.js';
+import { isAdapter, openAdapted } from './adapter/adapted-model.js';
 import { isFolder } from './files.js';
-import type { ModelFiles } from './formats/format.js';
+import { unchanged, type ModelFiles, type OpenedModel } from './formats/format.js';
 import { formatOf } from './formats/formats.js';
 import { fromHubWeights, isHubNamed } from './formats/hugging-face-weights.js';
 import { isOpenAi, openAiFiles, withoutNotes } from './formats/openai.js';
 import { openWeights, type WeightsFile } from './tensor-files.js';
 import { findWeights } from './weights.js';
-
-/** Contents of a model that was named. */
-export interface OpenedModel extends ModelFiles {
-  /** Folder that may hold its tokenizer. */
-  readonly directory: string | null;
-}
 
 /**
  * Opens the model of a name, see {@link locateModel}.
@@ -32,6 +27,9 @@ export async function openModel(name: string, hub: HubOptions = {}): Promise<Ope
   const location = await locateModel(name, hub);
   const { directory, weights } = location;
   if (weights === null && directory !== null) {
+    if (await isAdapter(directory)) {
+      return openAdapted(directory, (base) => openModel(base, hub));
+    }
     return { ...(await (await formatOf(directory)).load(directory)), directory };
   }
   if (weights === null) throw new RangeError(`${name} is neither a directory nor a file.`);
@@ -97,7 +95,7 @@ function described(weights: WeightsFile, weightsName: string, config: ModelConfi
     config,
     preprocess: preprocessOf(config),
     weightsName,
-    readWeights: () => ownNames(weights.read(), config),
+    readWeights: (edit = unchanged) => ownNames(edit(weights.read()), config),
     info: {},
   };
 }

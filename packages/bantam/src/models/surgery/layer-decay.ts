@@ -61,3 +61,15 @@ export function layerDecay(model: Clip, decay: number): (name: string) => number
     return found === undefined ? 1 : decay ** (found.last - found.depth);
   };
 }
+
+/**
+ * The names of the head's parameters: what follows the last block of each tower and of the decoder, which
+ * are its norm and its projection, and what is in none of them, such as the temperature.
+ */
+export function headNames(model: Clip): string[] {
+  const depths = layerDepths(model);
+  return [...model.namedParameters().keys()].filter((name) => {
+    const found = depths.get(name);
+    return found === undefined || found.depth === found.last;
+  });
+}

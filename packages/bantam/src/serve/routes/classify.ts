@@ -19,7 +19,8 @@ export interface ClassScore {
 
 /**
  * Answer of `POST /v1/classify`. `score` is the softmax over the labels; for a model trained with the
- * sigmoid loss it is the sigmoid, each label's own.
+ * sigmoid loss it is the sigmoid, each label's own. `usage` counts the prompts of the labels and the
+ * texts among the items; images have no tokens.
  */
 export interface ClassifyAnswer {
   readonly object: 'list';
@@ -38,8 +39,14 @@ export interface ClassifyAnswer {
 /** Most lists of labels whose weights are kept for each model. */
 const mostKept = 32;
 
-/** Class weights [C, D] of the label lists that were asked for lately, by model. */
-const kept = new WeakMap<ServedModel, Map<string, Float32Array>>();
+/** Class weights [C, D], and the tokens of the prompts that they are made of. */
+interface Classes {
+  readonly weights: Float32Array;
+  readonly tokens: number;
+}
+
+/** The label lists that were asked for lately, by model. */
+const kept = new WeakMap<ServedModel, Map<string, Classes>>();
 
 /** `POST /v1/classify` */
 export async function classify(
@@ -64,7 +71,7 @@ export async function classify(
   try {
     const onError = request.on_error;
     const prompts = labels.map((label) => templates.map((one) => fillTemplate(one, label)));
-    const weights = await classWeights(context, model, prompts, signal);
+    const { weights, tokens } = await classWeights(context, model, prompts, signal);
     const found = await embedItems(context, model, items, { signal, onError });
     const rows = [...found.embeddings].sort(([a], [b]) => a - b);
     const data = rows.map(([index, { features }]) => {
@@ -82,7 +89,7 @@ export async function classify(
       object: 'list',
       data,
       model: model.name,
-      usage: usageOf(found.embeddings.values()),
+      usage: usageOf(found.embeddings.values(), tokens),
       ...(onError === 'skip' && { errors: found.errors }),
     };
   } finally {
@@ -117,7 +124,7 @@ function checkedTemplates(given: string | readonly string[]): readonly string[] 
 }
 
 /**
- * Weights of classes, [C, D]: the mean of the embeddings of each class's prompts, scaled to length 1
+ * Weights of classes, [C, D], kept for later requests: the mean of the embeddings of each class's prompts, scaled to length 1
  * (Radford et al. 2021, section 3.1.4).
  */
 async function classWeights(
@@ -125,8 +132,8 @@ async function classWeights(
   model: ServedModel,
   prompts: readonly (readonly string[])[],
   signal: AbortSignal,
-): Promise<Float32Array> {
-  const known = kept.get(model) ?? new Map<string, Float32Array>();
+): Promise<Classes> {
+  const known = kept.get(model) ?? new Map<string, Classes>();
   kept.set(model, known);
   const key = JSON.stringify(prompts);
   const before = known.get(key);
@@ -140,11 +147,13 @@ async function classWeights(
   const weights = new Float32Array(prompts.length * dimensions);
   const texts = prompts.flatMap((ofClass, row) => ofClass.map((value) => ({ row, value })));
   const { items: most } = context.settings.limits;
+  let tokens = 0;
   for (let start = 0; start < texts.length; start += most) {
     const some = texts.slice(start, start + most);
     const items = some.map(({ value }) => ({ kind: 'text', value }) as const);
     const { embeddings } = await embedItems(context, model, items, { signal, onError: 'fail' });
-    for (const [index, { features }] of embeddings) {
+    for (const [index, { features, tokens: own }] of embeddings) {
+      tokens += own;
       const { row } = at(some, index);
       features.forEach((value, i) => {
         weights[row * dimensions + i] = at(weights, row * dimensions + i) + value;
@@ -156,10 +165,11 @@ async function classWeights(
     const length = Math.hypot(...weight);
     weight.forEach((value, i) => (weight[i] = value / length));
   }
-  known.set(key, weights);
+  const classes = { weights, tokens };
+  known.set(key, classes);
   const [oldest] = known.keys();
   if (known.size > mostKept && oldest !== undefined) known.delete(oldest);
-  return weights;
+  return classes;
 }
 
 /** The classes of an item, the most probable first. */

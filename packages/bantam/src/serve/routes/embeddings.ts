@@ -67,9 +67,9 @@ export async function embeddings(
   }
 }
 
-/** Tokens of embedded texts. */
-export function usageOf(embedded: Iterable<Embedding>): Usage {
-  let total = 0;
+/** Tokens of embedded texts, added to those of a request's other texts. */
+export function usageOf(embedded: Iterable<Embedding>, others = 0): Usage {
+  let total = others;
   for (const { tokens } of embedded) total += tokens;
   return { prompt_tokens: total, total_tokens: total };
 }

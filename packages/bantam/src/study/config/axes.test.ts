@@ -77,6 +77,7 @@ describe('gridsOf', () => {
     refused(withGrid({}), /needs either "epochs" or "budget"/);
     refused(withGrid({ epochs: [1], budget: ['1m'] }), /needs either "epochs" or "budget"/);
     refused(withGrid({ budget: ['1 lightyear'] }), /no known unit/);
+    refused(withGrid({ budget: ['3epochs'] }), /no equal cost .* in "epochs"/);
     refused(withGrid({ axes: { quality: [0.5] }, epochs: [1] }), /needs "scores"/);
     refused(withGrid({ axes: { model: [] }, epochs: [1] }), /"model" .* has no values/);
     refused(withGrid({ axes: { quantity: [1, 0.5] }, epochs: [1], baseline: '50%' }), /no arm "50%".*its arms are 100 %; 50 %/); // prettier-ignore

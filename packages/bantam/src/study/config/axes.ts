@@ -150,7 +150,13 @@ interface AxisChoices {
   readonly choices: readonly Choice[];
 }
 
-function choicesOf({ axes = {}, epochs, budget }: GridOptions): AxisChoices[] {
+function choicesOf({ name, axes = {}, epochs, budget }: GridOptions): AxisChoices[] {
+  const passes = budget?.find((cost) => /epochs?$/i.test(cost.trim()));
+  if (passes !== undefined) {
+    throw new UsageError(
+      `The budget '${passes}' of the grid "${name}" is no equal cost where data differ; give passes over the data of each arm in "epochs".`,
+    );
+  }
   const lists: AxisChoices[] = [];
   const add = <T>(
     axis: AxisName,
@@ -180,17 +186,17 @@ function choicesOf({ axes = {}, epochs, budget }: GridOptions): AxisChoices[] {
     value: { label: typeof augment === 'string' ? augment : augment.map(labelOf).join(' + ') },
     apply: withOptions({ augment }),
   }));
-  add('variants', axes.variants, ({ name, run }) => ({
-    value: { label: name },
+  add('variants', axes.variants, ({ name: label, run }) => ({
+    value: { label },
     apply: withOptions(run),
   }));
   add('lr', axes.lr, (lr) => ({
     value: { label: `lr ${lr}`, number: lr },
     apply: withOptions({ train: { lr } }),
   }));
-  add('epochs', epochs, (passes) => ({
-    value: { label: `${passes} ${passes === 1 ? 'epoch' : 'epochs'}`, number: passes },
-    apply: (arm) => ({ ...arm, cost: { epochs: passes } }),
+  add('epochs', epochs, (count) => ({
+    value: { label: `${count} ${count === 1 ? 'epoch' : 'epochs'}`, number: count },
+    apply: (arm) => ({ ...arm, cost: { epochs: count } }),
   }));
   add('budget', budget, (cost) => ({
     value: { label: cost, number: parseBudget(cost).amount },

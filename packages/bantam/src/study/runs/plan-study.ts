@@ -20,8 +20,8 @@ export interface PlannedStudyRun {
   readonly grid: string;
   readonly arm: string;
   readonly seed: number;
-  /** Null for a run of the search for the learning rate's choice, which is not known yet. */
-  readonly lr: number | null;
+  /** Peak learning rate; `tuned` if a search will choose it, `default` if the options name none. */
+  readonly lr: number | 'tuned' | 'default';
   /** True for a run that only tries a learning rate. */
   readonly isTrial: boolean;
   /** True if it is finished already. */
@@ -163,7 +163,7 @@ function plannedRun(
     grid: arm.grid,
     arm: arm.name,
     seed: run.seed,
-    lr: isTuned ? null : run.lr,
+    lr: isTuned ? 'tuned' : (run.options.train?.lr ?? 'default'),
     isTrial,
     records: run.data.records,
     samples: own?.samples ?? null,

@@ -2,6 +2,7 @@
 import { writeFileAtomic } from '@bantam/torch';
 import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { readRunConfig } from '../../train/index.js';
 import type { Arm } from '../config/axes.js';
 import type { StudyOptions } from '../config/schema.js';
 import { fitStudy } from '../fits/fit-study.js';
@@ -159,7 +160,7 @@ class StudySession {
   }
 
   /** The row of a run; undefined if it is not finished. */
-  #row({ folder, seed, data, lr }: StudyRun): StudyRow | undefined {
+  #row({ folder, seed, data }: StudyRun): StudyRow | undefined {
     const { columns, measurements } = this.#prepared;
     const record = readRecord(folder);
     if (record === undefined || !isFinished(folder, measurements)) return undefined;
@@ -179,7 +180,7 @@ class StudySession {
       samples,
       flops,
       seconds,
-      lr,
+      lr: readRunConfig(folder).train.lr,
       metrics: Object.fromEntries(metrics),
     };
   }

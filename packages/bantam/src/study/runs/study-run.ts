@@ -14,10 +14,8 @@ export interface StudyRun {
   readonly id: string;
   readonly folder: string;
   readonly seed: number;
-  readonly options: RunOptions;
+  readonly options: RunOptions & { readonly budget: string };
   readonly data: ArmData;
-  /** Peak learning rate. */
-  readonly lr: number;
 }
 
 /** Changes if equal options would train another model. */
@@ -57,7 +55,7 @@ export async function studyRun(
   const own = lr === undefined ? arm.options : mergeOptions(arm.options, { train: { lr } });
   const { model, init = {} } = own;
   const isStarted = (init.model ?? '') !== '' || (init.image ?? '') !== '';
-  const options: RunOptions = {
+  const options: StudyRun['options'] = {
     ...own,
     ...(model === undefined && !isStarted && { model: studyData.defaultModel }),
     data: data.spec,
@@ -66,7 +64,7 @@ export async function studyRun(
   };
   const settings = readRunOptions(options);
   const id = await hashOf(settings, { spec, digest: data.digest });
-  return { id, folder: join(folder, id), seed, options, data, lr: settings.train.lr };
+  return { id, folder: join(folder, id), seed, options, data };
 }
 
 /** The budget of an arm's run, in text; passes over the data as samples. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { UsageError } from '../../base/errors.js';
-import { budgetProgress, parseBudget, schedulePosition, secondsLeft } from './budget.js';
+import {
+  budgetProgress,
+  parseBudget,
+  schedulePosition,
+  secondsLeft,
+  withoutEpochs,
+} from './budget.js';
 
 describe('parseBudget', () => {
   it('reads times, samples and operations', () => {
@@ -18,6 +24,16 @@ describe('parseBudget', () => {
     for (const text of ['', '0', '0m', '0samples', '5', '5 parsecs', '-3m', 'm', 'Infinityh']) {
       assert.throws(() => parseBudget(text), UsageError, text);
     }
+  });
+});
+
+describe('withoutEpochs', () => {
+  it('turns passes over the data into samples, and leaves other budgets', () => {
+    assert.equal(withoutEpochs('10epochs', 1234), '12340samples');
+    assert.equal(withoutEpochs('0.5 epochs', 5), '3samples');
+    assert.equal(withoutEpochs('1epoch', 7), '7samples');
+    assert.equal(withoutEpochs('30m', 7), '30m');
+    assert.throws(() => parseBudget(withoutEpochs('0epochs', 7)), UsageError);
   });
 });
 

@@ -30,7 +30,16 @@ const seconds: Readonly<Record<string, number>> = {
 const multipliers: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9 };
 
 const usage =
-  'write a time such as 5m or 2h, samples such as 100ksamples, or FLOPs such as 1e15flops';
+  'write a time such as 5m or 2h, samples such as 100ksamples, passes over the data such as 3epochs, or FLOPs such as 1e15flops';
+
+/**
+ * A budget with passes over the data (`10epochs`, `0.5epochs`) as the samples that they are; others
+ * unchanged.
+ */
+export function withoutEpochs(text: string, samplesPerEpoch: number): string {
+  const [, number] = /^(\d+(?:\.\d+)?)\s*epochs?$/i.exec(text.trim()) ?? [];
+  return number === undefined ? text : `${Math.ceil(Number(number) * samplesPerEpoch)}samples`;
+}
 
 /**
  * Reads a budget: a wall time (`90s`, `5m`, `2h`, `1d`), samples seen (`76544samples`,

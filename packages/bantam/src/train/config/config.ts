@@ -21,6 +21,7 @@ import {
   type Preprocess,
 } from '../../models/index.js';
 import { nameOf, strategies, strategySchema, type StrategyConfig } from '../strategies/index.js';
+import { FINE_TUNE_BUDGET, fineTuneSchema, type FineTune } from './fine-tune.js';
 import {
   initSchema,
   preprocessSchema,
@@ -39,9 +40,13 @@ const augmentWanted = 'the name of an augmentation or a list of operations';
 /** Members that a run's options and its saved configuration have alike. */
 const shared = {
   data: described(text(), 'Training data, such as emoji or csv:pairs.csv.'),
-  budget: described(text(), 'When to stop, such as 5m, 100ksamples or 1e15flops.'),
   seed: setting(index(), 0, 'Seed of every random choice.'),
   init: setting(initSchema, {}, 'Trained models that the run starts from.'),
+  fineTune: setting(
+    fineTuneSchema,
+    'full',
+    'What trains of the model in init.model: the name of a way, or its settings.',
+  ),
   strategy: setting(strategySchema, 'clip', 'Training strategy: its name, or its settings.'),
   train: setting(trainSchema, {}, 'Settings of training itself.'),
   tokenizer: setting(tokenizerSchema, {}, 'Settings of the tokenizer.'),
@@ -57,6 +62,12 @@ export const runSchema = group({
         "a preset's name or a model's configuration",
       ),
       "A preset's name, or a model's configuration. Default: that of init.model, else the preset for the number of distinct images.",
+    ),
+  ),
+  budget: v.optional(
+    described(
+      text(),
+      `When to stop, such as 5m, 100ksamples, 3epochs or 1e15flops. Default: ${FINE_TUNE_BUDGET} for a model in init.model; otherwise it must be given.`,
     ),
   ),
   ...shared,
@@ -84,6 +95,7 @@ export const configFormat = 1;
 const savedSchema = group({
   formatVersion: count(),
   model: v.custom<Readonly<Record<string, unknown>>>(isObject, "a model's configuration"),
+  budget: text(),
   ...shared,
   preprocess: savedPreprocessSchema,
   augment: v.custom<ImageAugment>(Array.isArray, augmentWanted),
@@ -99,6 +111,7 @@ export interface TrainConfig {
   readonly budget: string;
   readonly seed: number;
   readonly init: InitSettings;
+  readonly fineTune: FineTune;
   readonly strategy: StrategyConfig;
   readonly train: TrainSettings;
   readonly tokenizer: TokenizerSettings;

@@ -15,6 +15,7 @@ import { modelSchema } from '../../models/index.js';
 import { contrastiveLossSchema } from '../strategies/contrastive.js';
 import { nameOf, strategies } from '../strategies/index.js';
 import { runSchema } from './config.js';
+import { fineTuneSchema } from './fine-tune.js';
 
 /** A JSON Schema of the options of `train()`, by which editors complete and check them. */
 export function configJsonSchema(): JsonSchema {
@@ -66,6 +67,7 @@ export function settingsTables(): ReadonlyMap<string, string> {
     const entry = top[name] as AnySchema;
     return [name, settingsTable(entry, `${name}.`)];
   });
+  const fineTune = rowsOf(groupsOf(fineTuneSchema), 'fineTune.');
   const losses = rowsOf(groupsOf(contrastiveLossSchema), 'strategy.loss.');
   const own = strategies.flatMap((kind) => {
     const rows = rowsOf([kind.schema], 'strategy.');
@@ -73,7 +75,12 @@ export function settingsTables(): ReadonlyMap<string, string> {
       .filter(({ name }) => name !== 'strategy.loss')
       .map((row) => ({ ...row, of: nameOf(kind) }));
   });
-  return new Map([...tables, ['loss', table(losses)], ['strategy', table(together(own))]]);
+  return new Map([
+    ...tables,
+    ['fineTune', table(fineTune)],
+    ['loss', table(losses)],
+    ['strategy', table(together(own))],
+  ]);
 }
 
 /** Markdown table of the settings of a group, their names after a prefix such as `limits.`. */

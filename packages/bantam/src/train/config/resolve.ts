@@ -18,7 +18,7 @@ import {
 } from '../../models/index.js';
 import type { Tokenizer } from '../../text/index.js';
 import { strategyKind, withLogits } from '../strategies/index.js';
-import { parseBudget } from './budget.js';
+import { parseBudget, withoutEpochs } from './budget.js';
 import {
   configFormat,
   readRunOptions,
@@ -26,6 +26,7 @@ import {
   type RunSettings,
   type TrainConfig,
 } from './config.js';
+import { withFineTuneDefaults } from './fine-tune.js';
 import type { TrainSettings } from './settings.js';
 
 /** The parts of the initial model that a configuration is resolved from. */
@@ -42,9 +43,14 @@ export function resolveConfig(
   options: RunOptions,
   initial: InitialConfig | null = null,
 ): TrainConfig {
-  const settings = readRunOptions(options);
-  parseBudget(settings.budget);
-  const { model: wanted, strategy, train, init, preprocess, augment, ...rest } = settings;
+  const settings = readRunOptions(withFineTuneDefaults(options, initial?.info ?? null));
+  const { model: wanted, strategy, train, init, preprocess, augment, budget, ...rest } = settings;
+  if (budget === undefined) {
+    throw new UsageError(
+      'A run needs a budget, such as 30m, 100ksamples or 3epochs, unless it fine-tunes a model.',
+    );
+  }
+  parseBudget(withoutEpochs(budget, 1000));
   const named =
     typeof wanted === 'string' ? modelConfig(wanted) : wanted && parseModelConfig(wanted);
   const model = named ?? initial?.config ?? null;
@@ -54,6 +60,7 @@ export function resolveConfig(
   return frozenCopy({
     formatVersion: configFormat,
     ...rest,
+    budget,
     init,
     strategy,
     train: { ...train, freeze: frozenPatterns(settings, initial) },
@@ -103,6 +110,7 @@ export function fitToData(
   const { model, augment } = config;
   return frozenCopy({
     ...config,
+    budget: withoutEpochs(config.budget, samplesPerEpoch(source)),
     train: { ...config.train, ...fitBatch(config.train, source) },
     tokenizer: { ...config.tokenizer, contextLength },
     model: paddedAs({ ...model, text: { ...model.text, vocabSize, contextLength } }, tokenizer),

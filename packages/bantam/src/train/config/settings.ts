@@ -37,7 +37,11 @@ export const trainSchema = group({
     1,
     'Batches whose gradients are averaged before a step of the optimizer.',
   ),
-  lr: setting(atLeast(0), 1e-3, 'Peak learning rate.'),
+  lr: setting(
+    atLeast(0),
+    1e-3,
+    'Peak learning rate. Default for a model in init.model: 1e-5, with LoRA 2e-4.',
+  ),
   beta1: setting(fraction(), 0.9, 'β₁: decay of the first moment.'),
   beta2: setting(fraction(), 0.98, 'β₂: decay of the second moment.'),
   eps: setting(positive(), 1e-6, "ε in the denominator of AdamW's step."),
@@ -45,7 +49,7 @@ export const trainSchema = group({
   weightDecay: setting(
     atLeast(0),
     0.2,
-    'λ of θ ← θ − lr·λ·θ for weight matrices, the same for every optimizer; gains, biases and the temperature do not decay.',
+    'λ of θ ← θ − lr·λ·θ for weight matrices, the same for every optimizer; gains, biases and the temperature do not decay. Default for a model in init.model: 0.1, with LoRA 0.01.',
   ),
   layerDecay: setting(
     v.pipe(
@@ -57,9 +61,9 @@ export const trainSchema = group({
     'Learning rate of each layer, times that of the layer after it; 1: all alike.',
   ),
   freeze: setting(
-    v.array(text(), 'a list of patterns such as ["visual"]'),
+    v.array(text(), 'a list of patterns such as ["image"]'),
     [],
-    'Patterns of the names of frozen parameters.',
+    'Frozen parts: image or text for a tower, or patterns of the names of parameters.',
   ),
   schedule: setting(
     oneOf('cosine', 'linear', 'constant', 'rsqrt'),

@@ -64,9 +64,15 @@ export function copyInitialWeights(
  */
 export function checkInitialWeights(
   initial: InitialModels,
-  { model, init }: Pick<TrainConfig, 'model' | 'init'>,
+  { model, init, fineTune }: Pick<TrainConfig, 'model' | 'init' | 'fineTune'>,
 ): void {
   if (initial.model === null && initial.image === null) return;
+  const isNew = model.initLogitBias !== null && initial.model?.model.logitBias === null;
+  if (fineTune.type === 'lora' && isNew) {
+    throw new BantamError(
+      `The sigmoid loss gives the model a bias of the logits, which ${init.model} has not and LoRA would not train; choose the loss "softmax", or fineTune.type "full".`,
+    );
+  }
   using into = onDevice('meta', () => createModel(model, { generator: null }));
   copyInitialWeights(initial, into, init);
 }

@@ -2,7 +2,7 @@
 import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { CounterRng, type Batch } from '../../data/index.js';
-import { normalizePixels } from '../../models/index.js';
+import { normalizePixels, type TrainedShares } from '../../models/index.js';
 import { TextReducer, type EncodedBatch } from '../../text/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
@@ -34,11 +34,11 @@ export function preparedAtOnce(train: BatchSettings): number {
 export function flopsPerSample(
   strategy: Strategy,
   { model, train }: Pick<TrainConfig, 'model' | 'train'>,
-  { captionTokens, phase }: { captionTokens: number; phase: Phase },
+  step: { captionTokens: number; phase: Phase; trained: TrainedShares | undefined },
 ): number {
   const forwardPasses = microBatchSize(train) < train.batchSize ? 2 : 1;
   const { gradCheckpointing: recomputed } = train;
-  return strategy.flops(model, { captionTokens, phase, forwardPasses, recomputed });
+  return strategy.flops(model, { ...step, forwardPasses, recomputed });
 }
 
 /** The samples of the loader's batches that are contrasted with each other. */

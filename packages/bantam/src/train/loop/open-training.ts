@@ -4,6 +4,7 @@ import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
 import type { RunOptions } from '../config/config.js';
 import { chooseModel, distinctImages } from '../config/choose-model.js';
+import { fineTuneNote, isTrained } from '../config/fine-tune.js';
 import { fitToData, resolveConfig } from '../config/resolve.js';
 import { longestCaption, prepareTokenizer } from '../config/tokenizer.js';
 import type { TrainEvent } from '../monitor/events.js';
@@ -14,6 +15,7 @@ import { createStrategy } from '../strategies/index.js';
 import { loadStrategyModels } from '../teachers/load.js';
 import type { TrainingContext } from './context.js';
 import { checkInitialWeights, loadInitialModels } from './initial-weights.js';
+import { checkTrainableWeights } from './trainable-weights.js';
 
 /** Control of a running training. */
 export interface TrainControl {
@@ -47,13 +49,17 @@ export function openTraining(
     const reinforcedAugment = strategyModels.reinforced?.augment ?? null;
     const config = fitToData(wanted, { source, tokenizer, reinforcedAugment });
     checkInitialWeights(initial, config);
+    const note = isTrained(initial.model?.info ?? null) ? fineTuneNote(options, config) : undefined;
+    if (note !== undefined) control.onEvent?.({ kind: 'note', message: note });
     const { batchSize } = config.train;
     if (batchSize !== wanted.train.batchSize) {
       const message = `The batch is ${batchSize} of the ${samplesPerEpoch(source)} samples of ${source.spec} instead of ${wanted.train.batchSize}.`;
       control.onEvent?.({ kind: 'note', message });
     }
     const parts = { config, source, tokenizer, validator, initial, checkpoint: null };
-    return complete(owned, { ...parts, strategyModels, control });
+    const context = complete(owned, { ...parts, strategyModels, control });
+    checkTrainableWeights(context);
+    return context;
   });
 }
 

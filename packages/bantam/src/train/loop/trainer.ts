@@ -19,7 +19,7 @@ import {
 } from '@bantam/torch';
 import { resolvePrecision } from '../../base/precision.js';
 import type { Batch, Loader } from '../../data/index.js';
-import { createModel, type Clip } from '../../models/index.js';
+import { createModel, type Clip, type TrainedShares } from '../../models/index.js';
 import {
   budgetProgress,
   parseBudget,
@@ -44,6 +44,7 @@ import {
   type MicroBatch,
 } from './micro-batch.js';
 import { createOptimizer, groupParameters, trainedModules } from './optimizer.js';
+import { TrainableWeights } from './trainable-weights.js';
 
 /** Source of a {@link Trainer}'s micro-batches: a {@link Loader}, or one of ready batches. */
 export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'> &
@@ -122,10 +123,13 @@ export class Trainer implements Disposable {
   readonly #budget: Budget;
   readonly #precision: FloatDType;
   readonly #collator: Collator;
+  readonly #weights: TrainableWeights;
   #spent: Spent = { ...unspent };
   #step = 0;
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
+  /** Costs of the weights that learn in the present phase. */
+  #shares: TrainedShares | undefined;
 
   /** Initialises the model, or copies the weights of `context.initial`, which is freed. */
   constructor(context: TrainerContext, batches: BatchStream) {
@@ -139,7 +143,7 @@ export class Trainer implements Disposable {
       copyInitialWeights(initial, this.model, config.init);
       initial[Symbol.dispose]();
     }
-    this.model.freeze([...(strategy.frozen ?? []), ...train.freeze]);
+    this.#weights = new TrainableWeights(this.model, { config, strategy, streams: this.#streams });
     const groups = groupParameters(this.model, strategy, train);
     this.groups = describeGroups(groups, trainedModules(this.model, strategy));
     this.#optimizer = createOptimizer(train, groups);
@@ -244,6 +248,8 @@ export class Trainer implements Disposable {
   async *#runPhase(position: PhasePosition): AsyncGenerator<StepReport> {
     const { config } = this.#context;
     const { phase, end } = position;
+    this.#weights.select(phase.trains);
+    this.#shares = this.#weights.shares(phase.trains);
     const size = phase.imageSize ?? config.preprocess.size;
     const perStep = microBatchesPerStep(config.train);
     let batches: Batch[] = [];
@@ -335,7 +341,8 @@ export class Trainer implements Disposable {
       if (taken) {
         this.#optimizer.step({ lr });
         noGrad(() => {
-          clamp_(this.model.logitScale, { min: 0, max: maxLogitScale });
+          const { logitScale } = this.model;
+          if (logitScale.requiresGrad) clamp_(logitScale, { min: 0, max: maxLogitScale });
           strategy.afterStep?.();
         });
         this.ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
@@ -379,7 +386,8 @@ export class Trainer implements Disposable {
   #collate(batch: Batch, phase: Phase): MicroBatch {
     const { config, strategy } = this.#context;
     const { captionTokens, ...microBatch } = this.#collator.collate(batch, phase);
-    this.#spent.flops += batch.size * flopsPerSample(strategy, config, { captionTokens, phase });
+    const step = { captionTokens, phase, trained: this.#shares };
+    this.#spent.flops += batch.size * flopsPerSample(strategy, config, step);
     return microBatch;
   }
 }

@@ -2,13 +2,12 @@
 import { appendJsonLine, keepJsonLines } from '../../base/json-lines.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { openValidator, type OpenValidator, type Validator } from '../../eval/index.js';
-import { saveModel } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { ValidationSettings } from '../config/settings.js';
 import type { TrainingContext } from '../loop/context.js';
 import type { Trainer } from '../loop/trainer.js';
 import type { ValidationRow } from '../run-dir/metrics.js';
-import { trainedModel } from '../run-dir/model-directory.js';
+import { saveRunModel, trainedModel } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 
 /** The validator that a configuration asks for; null: none. */
@@ -114,7 +113,10 @@ export async function validate(
   const best = history.isBetter(value);
   if (best) {
     const info = { ...trained.info, validation: { data, metric, value } };
-    await saveModel(runPaths(run).best, { ...trained, model, info });
+    await saveRunModel(runPaths(run).best, context, {
+      trainer,
+      trained: { ...trained, model, info },
+    });
   }
   const { step, spent, progress } = trainer;
   const row = { step, samples: spent.samples, progress, metric, value, best };

@@ -1,14 +1,15 @@
 /** Dummy data in place of a run's own, for dry runs and measurements. */
-import { onDevice } from '@bantam/torch';
+import { onDevice, RandomStreams } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { Quarantine, type Batch, type Source } from '../../data/index.js';
-import type { Clip, ModelConfig } from '../../models/index.js';
+import { createModel, type Clip, type ModelConfig } from '../../models/index.js';
 import type { Tokenizer } from '../../text/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { CountedCaption } from '../config/tokenizer.js';
 import type { TrainingContext } from '../loop/context.js';
 import { flopsPerSample } from '../loop/micro-batch.js';
+import { TrainableWeights } from '../loop/trainable-weights.js';
 import type { BatchStream } from '../loop/trainer.js';
 import { createStrategy } from '../strategies/index.js';
 import type { Phase } from '../strategies/phases.js';
@@ -103,9 +104,15 @@ export function strategyFacts(
   const strategy = onDevice('meta', () =>
     createStrategy(config, { samples: source.size, models, reinforced }),
   );
-  const phases = strategy.phases.map((phase) => {
-    const captionTokens = tokensIn(phase, longest);
-    return { phase, flops: flopsPerSample(strategy, config, { captionTokens, phase }) };
+  const phases = onDevice('meta', () => {
+    using model = createModel(config.model, { generator: null });
+    const streams = new RandomStreams({ seed: config.seed });
+    const weights = new TrainableWeights(model, { config, strategy, streams });
+    return strategy.phases.map((phase) => {
+      const captionTokens = tokensIn(phase, longest);
+      const step = { captionTokens, phase, trained: weights.shares(phase.trains) };
+      return { phase, flops: flopsPerSample(strategy, config, step) };
+    });
   });
   strategy.module?.dispose();
   strategy[Symbol.dispose]?.();

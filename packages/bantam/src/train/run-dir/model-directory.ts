@@ -1,7 +1,11 @@
+import { cp, readdir } from 'node:fs/promises';
+import { noGrad, scope } from '@bantam/torch';
 import {
   createModel,
-  loadModel,
+  mergedWeights,
+  saveAdapter,
   saveModel,
+  writeFolder,
   type Clip,
   type LoadedModel,
 } from '../../models/index.js';
@@ -10,15 +14,19 @@ import type { Trainer } from '../loop/trainer.js';
 import { runPaths } from './paths.js';
 
 /**
- * A copy of the trained model in evaluation mode: the moving average of the weights if there is one.
- * The caller disposes it.
+ * A copy of the trained model in evaluation mode: the moving average of the weights if there is one, with
+ * low-rank changes merged in. The caller disposes it.
  */
 export function trainedModel(
   { config, tokenizer }: Pick<TrainingContext, 'config' | 'tokenizer'>,
   { model: trained, ema, step, spent }: Trainer,
 ): LoadedModel {
   const model: Clip = createModel(config.model, { generator: null });
-  model.loadStateDict(ema?.state() ?? trained.stateDict());
+  noGrad(() => {
+    scope(() => {
+      model.loadStateDict(mergedWeights(trained, ema?.state()));
+    });
+  });
   return {
     config: config.model,
     model: model.eval(),
@@ -36,6 +44,26 @@ export function trainedModel(
 }
 
 /**
+ * Saves a {@link trainedModel} as a model directory, or as an adapter directory if the settings ask for
+ * one.
+ */
+export async function saveRunModel(
+  directory: string,
+  { config }: Pick<TrainingContext, 'config'>,
+  { trainer, trained }: { readonly trainer: Trainer; readonly trained: LoadedModel },
+): Promise<void> {
+  const { fineTune, init } = config;
+  if (fineTune.type !== 'lora' || fineTune.save === 'merged') {
+    await saveModel(directory, trained);
+    return;
+  }
+  const { model, ema } = trainer;
+  const changed = { ...trained, tokenizer: trained.tokenizer, model, settings: fineTune };
+  const state = ema === null ? {} : { state: ema.state() };
+  await saveAdapter(directory, { ...changed, ...state, base: init.model });
+}
+
+/**
  * Saves the model directory of a finished run: that of its best validation, else the trained model.
  * Returns its path.
  */
@@ -45,8 +73,17 @@ export async function saveTrained(
   { trainer, best }: { readonly trainer: Trainer; readonly best: boolean },
 ): Promise<string> {
   const paths = runPaths(run);
-  const loaded = best ? await loadModel(paths.best) : trainedModel(context, trainer);
-  using model = loaded.model;
-  await saveModel(paths.model, { ...loaded, model, tokenizer: context.tokenizer });
+  if (best) {
+    const files = await readdir(paths.best);
+    await writeFolder(
+      paths.model,
+      (file) => files.includes(file),
+      (draft) => cp(paths.best, draft, { recursive: true }),
+    );
+    return paths.model;
+  }
+  const trained = trainedModel(context, trainer);
+  using model = trained.model;
+  await saveRunModel(paths.model, context, { trainer, trained: { ...trained, model } });
   return paths.model;
 }

@@ -59,7 +59,8 @@ export const coca = defineStrategy({
         return { ...pair.losses(features, context), caption: mul(caption, settings.captionWeight) };
       },
       flops: (model, cost) =>
-        pair.flops(model, cost) + trainedPasses(cost) * (towerFlops(model, cost).decoder ?? 0),
+        pair.flops(model, cost) +
+        trainedPasses(cost, 'decoder') * (towerFlops(model, cost).decoder ?? 0),
       // The decoder's loss without the features is not fixed.
       collapsed: () => null,
     };

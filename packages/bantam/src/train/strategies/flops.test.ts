@@ -57,6 +57,24 @@ describe('flops', () => {
     assert.equal(costOf(lit, 1, true), image + 4 * text);
   });
 
+  it('counts no gradients of what is frozen, and the products of low-rank changes', () => {
+    const { phase, strategy } = createBench('clip', { config: maskless });
+    const none = { activations: 0, weights: 0, changes: 0 };
+    const trained = {
+      image: none,
+      text: { activations: 1, weights: 0, changes: 0.1 },
+      decoder: none,
+    };
+    const cost = { captionTokens: 4, phase, forwardPasses: 1, recomputed: false, trained };
+    // Text: forward and its activations' gradients with the changes' products, and the changes' own.
+    const close = (given: number, expected: number) => {
+      assert.ok(Math.abs(given / expected - 1) < 1e-12, `${given} instead of ${expected}`);
+    };
+    close(strategy.flops(maskless, cost), image + (2 * 1.1 + 0.1) * text);
+    const again = { ...cost, forwardPasses: 2, recomputed: true };
+    close(strategy.flops(maskless, again), 2 * image + (4 * 1.1 + 0.1) * text);
+  });
+
   it('makes a budget of FLOPs pay for one more forward pass', async () => {
     const budget = '4e8flops';
     const plain = await runs.train('plain', { budget });

@@ -2,8 +2,10 @@
 import { RandomStreams } from '@bantam/torch';
 import type * as v from 'valibot';
 import type { DeepReadonly } from '../../base/readonly.js';
+import { BantamError } from '../../base/errors.js';
 import { tagged } from '../../base/schema.js';
 import type { LoadedModel, ModelConfig, Preprocess } from '../../models/index.js';
+import type { FineTune } from '../config/fine-tune.js';
 import type { ReinforcedSet } from '../teachers/reinforced-set.js';
 import { clip, clipDa, fastclip, siglip } from './clip.js';
 import { clipa } from './clipa.js';
@@ -11,6 +13,7 @@ import { coca } from './coca.js';
 import { distill } from './distill.js';
 import { flip } from './flip.js';
 import { lit } from './lit.js';
+import { headFirst } from './phases.js';
 import { siclip } from './siclip.js';
 import { slip } from './slip.js';
 export { withLogits } from './contrastive.js';
@@ -66,6 +69,8 @@ export function strategyKind({ type }: Pick<StrategyConfig, 'type'>): StrategyKi
 /** The parts of a run's configuration that {@link createStrategy} uses. */
 export interface StrategyParts {
   readonly strategy: StrategyConfig;
+  /** Default: all weights train in every phase. */
+  readonly fineTune?: FineTune;
   readonly model: ModelConfig;
   readonly init: { readonly model: string; readonly image: string };
   readonly seed: number;
@@ -88,10 +93,10 @@ export interface StrategyResources {
  * @throws BantamError if its settings and the model do not fit together.
  */
 export function createStrategy(
-  { strategy, model, init, seed, preprocess }: StrategyParts,
+  { strategy, fineTune, model, init, seed, preprocess }: StrategyParts,
   { samples, models = [], reinforced = null }: StrategyResources,
 ): Strategy {
-  return strategyKind(strategy).create(strategy, {
+  const created = strategyKind(strategy).create(strategy, {
     model,
     samples,
     preprocess,
@@ -100,4 +105,12 @@ export function createStrategy(
     trained: { image: init.model !== '' || init.image !== '' },
     generator: new RandomStreams({ seed }).get('strategy'),
   });
+  if (fineTune?.type !== 'lp-ft') return created;
+  const [training, another] = created.phases;
+  if (training === undefined || another !== undefined) {
+    throw new BantamError(
+      `The setting 'fineTune.type' is "lp-ft", which trains in two phases, but the strategy '${strategy.type}' has phases of its own; choose another of the two.`,
+    );
+  }
+  return { ...created, phases: headFirst(training, fineTune) };
 }

@@ -48,7 +48,7 @@ export const lit = defineStrategy({
       flops(model, cost) {
         const { image, text } = towerFlops(model, cost);
         const locked = settings.storeFeatures ? 0 : cost.forwardPasses * image;
-        return trainedPasses(cost) * text + locked;
+        return trainedPasses(cost, 'text') * text + locked;
       },
     };
     if (!settings.storeFeatures) return strategy;

@@ -2,8 +2,10 @@ import type { Tensor } from '@bantam/torch';
 import {
   modelFlops,
   type ImageEncoded,
+  wholeTower,
   type ModelConfig,
   type PerTower,
+  type TrainedShares,
 } from '../../models/index.js';
 import { createContrastive, type ContrastiveSettings } from './contrastive.js';
 import { auxiliaryFeature, auxiliaryLoss, requireTensor } from './features.js';
@@ -55,14 +57,17 @@ export function towerFlops(
 }
 
 /**
- * Passes of a trained tower: a backward pass costs about two forward passes, and one more if it
- * computes activations again.
+ * Passes of a tower: a backward pass costs about two forward passes, one for the gradients of activations
+ * and one for those of weights, and one more if it computes activations again. Weights that do not learn
+ * cost less; low-rank changes add their products.
  */
-export function trainedPasses({
-  forwardPasses,
-  recomputed,
-}: Pick<CostOptions, 'forwardPasses' | 'recomputed'>): number {
-  return forwardPasses + 2 + Number(recomputed);
+export function trainedPasses(
+  { forwardPasses, recomputed, trained }: Omit<CostOptions, 'captionTokens' | 'phase'>,
+  tower: keyof TrainedShares,
+): number {
+  const { activations, weights, changes } = trained?.[tower] ?? wholeTower;
+  const through = forwardPasses + activations * (1 + Number(recomputed));
+  return through * (1 + changes) + weights + changes;
 }
 
 /**
@@ -90,7 +95,7 @@ export function pairStrategy(
     },
     flops(model, cost) {
       const { image, text } = towerFlops(model, cost);
-      return trainedPasses(cost) * (image + text);
+      return trainedPasses(cost, 'image') * image + trainedPasses(cost, 'text') * text;
     },
   };
 }

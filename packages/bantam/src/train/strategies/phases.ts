@@ -8,6 +8,8 @@ export interface Phase {
   readonly fraction: number;
   /** Multiplier of the learning rate. */
   readonly lr: number;
+  /** Weights that learn, of those that are not frozen: all, or those after the towers' last blocks. */
+  readonly trains: 'all' | 'head';
   /** Size of the images in pixels; null: the model's. */
   readonly imageSize: number | null;
   /** Fraction of the patches that are dropped; null: the model configuration's. */
@@ -21,6 +23,7 @@ export const onePhase: Phase = {
   name: 'training',
   fraction: 1,
   lr: 1,
+  trains: 'all',
   imageSize: null,
   patchDropout: null,
   text: null,
@@ -40,6 +43,17 @@ export function reducedThenFull(
     lr: tuneLr,
   };
   return tuneFraction > 0 ? [first, tuning] : [first];
+}
+
+/** A training of the head alone in front of a training that is the same from beginning to end. */
+export function headFirst(
+  training: Phase,
+  { headFraction, headLr }: { headFraction: number; headLr: number },
+): Phase[] {
+  return [
+    { ...training, name: 'head', trains: 'head', fraction: headFraction, lr: headLr },
+    { ...training, fraction: 1 - headFraction },
+  ];
 }
 
 /** The present phase of a training, and its bounds as fractions of the budget. */

@@ -124,8 +124,8 @@ export const slip = defineStrategy({
       flops(model, cost) {
         const { image } = towerFlops(model, cost);
         // The head works on whole batches: one forward pass, whatever the towers need.
-        const once = trainedPasses({ forwardPasses: 1, recomputed: false });
-        const view = trainedPasses(cost) * image + once * headFlops;
+        const once = trainedPasses({ forwardPasses: 1, recomputed: false }, 'image');
+        const view = trainedPasses(cost, 'image') * image + once * headFlops;
         return pair.flops(model, cost) + 2 * view;
       },
     };

@@ -12,7 +12,13 @@ import type * as v from 'valibot';
 import type { DeepReadonly } from '../../base/readonly.js';
 import type { Entries, Group } from '../../base/schema.js';
 import type { ImageAugment, Quarantine, Replay, Replayed, Source } from '../../data/index.js';
-import type { Clip, LoadedModel, ModelConfig, Preprocess } from '../../models/index.js';
+import type {
+  Clip,
+  LoadedModel,
+  ModelConfig,
+  Preprocess,
+  TrainedShares,
+} from '../../models/index.js';
 import type { ReinforcedSet } from '../teachers/reinforced-set.js';
 import type { Phase } from './phases.js';
 
@@ -131,6 +137,8 @@ export interface CostOptions {
   readonly forwardPasses: number;
   /** True if the backward pass computes the activations of trained towers again. */
   readonly recomputed: boolean;
+  /** Costs of the weights that learn; default: all do. */
+  readonly trained?: TrainedShares | undefined;
 }
 
 /** Everything that a strategy is created from, beside its settings. */

@@ -7,15 +7,20 @@ import { BantamError } from '../../../base/errors.js';
 import { causeOf } from '../../../base/system-error.js';
 import { makeFolder } from '../../../base/make-folder.js';
 import { decodeFile } from '../tables/text-bytes.js';
+import { readNpy } from './npy.js';
 import { TarDamage, TarReader, type TarMember } from './tar.js';
 
 /** Raised whenever the form of an index changes. */
-const indexVersion = 3;
+const indexVersion = 4;
 
 const imageExtensions = new Set(['jpg', 'jpeg', 'png', 'webp']);
 
 /** Members that are longer are no captions. */
 const mostText = 1 << 20;
+
+/** Arrays of numpy with more values, or more bytes, are no metadata. */
+const mostValues = 4096;
+const mostArray = 1 << 16;
 
 /** Numbers of a sample: where its image is, how long it is, and where its texts begin. */
 const numbers = 3;
@@ -23,7 +28,7 @@ const numbers = 3;
 /** One sample's texts. */
 export interface ShardTexts {
   readonly key: string;
-  /** Its members that are text, by extension. */
+  /** Its members that are text, by extension; `npy`, an array of numpy, as a list in JSON. */
   readonly members: Readonly<Record<string, string>>;
 }
 
@@ -45,6 +50,9 @@ interface IndexHeader {
   readonly apart: number;
   /** Members that are neither files nor folders, and links that lead nowhere. */
   readonly skipped: number;
+  /** Members `.npy` that cannot be read, and why the first of them. */
+  readonly brokenArrays: number;
+  readonly arrayFault?: string;
   readonly damage?: string;
 }
 
@@ -154,6 +162,7 @@ function scanShard(path: string): ShardIndex {
   const latest = new Map<string, OpenSample>();
   const uses = new Map<string, number>();
   const apart = new Set<OpenSample>();
+  const arrays = new ArrayReader();
   let duplicates = 0;
   let last: OpenSample | undefined;
   let damage: string | undefined;
@@ -180,7 +189,10 @@ function scanShard(path: string): ShardIndex {
       const [, middle, kind = ''] = /^(.*)\.([^.]*)$/.exec(extension) ?? [];
       if (imageExtensions.has(extension)) sample.image ??= member;
       else if (middle !== undefined && imageExtensions.has(kind)) sample.dotted.set(middle, member);
-      else if (member.length <= mostText) {
+      else if (extension === 'npy') {
+        const array = member.length > mostArray ? undefined : arrays.read(reader.read(member), key);
+        if (array !== undefined) sample.members.npy = array;
+      } else if (member.length <= mostText) {
         const bytes = reader.read(member);
         const text = isText(extension, bytes) ? decodeFile(bytes) : undefined;
         if (text !== undefined && !text.includes('\0')) sample.members[extension] = text;
@@ -200,8 +212,35 @@ function scanShard(path: string): ShardIndex {
   return packSamples(samples, {
     ...{ version: indexVersion, path: resolve(path), size, modified },
     ...{ joined, duplicates, apart: apart.size, skipped: skipped.length },
+    ...{
+      brokenArrays: arrays.broken,
+      ...(arrays.fault !== undefined && { arrayFault: arrays.fault }),
+    },
     ...(damage !== undefined && { damage }),
   });
+}
+
+/** Reads small arrays of numpy, and counts those that cannot be read. */
+class ArrayReader {
+  broken = 0;
+  /** Why the first one cannot be read. */
+  fault: string | undefined;
+
+  /** The values as a JSON list; undefined for an array that is broken, or too large for metadata. */
+  read(bytes: Buffer, key: string): string | undefined {
+    try {
+      const { values } = readNpy(bytes);
+      if (values.length > mostValues) return undefined;
+      return JSON.stringify(
+        values.map((value) => (typeof value === 'bigint' ? `${value}` : value)),
+      );
+    } catch (error) {
+      if (!(error instanceof BantamError)) throw error;
+      this.broken++;
+      this.fault ??= `that of "${key}": ${error.message}`;
+      return undefined;
+    }
+  }
 }
 
 function packSamples(

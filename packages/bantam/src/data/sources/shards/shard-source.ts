@@ -12,6 +12,7 @@ import { commonCaptionNames, folderTemplates, textsOf } from '../captions.js';
 import { readClassNames, readTemplates } from '../class-files.js';
 import { readLocation, type ImageLocation } from '../../images/location.js';
 import { NoteBook, type SourceNote } from '../notes.js';
+import { namedValues, parseArrayFields, type ArrayField } from './array-fields.js';
 import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
 import { expandFiles } from './shard-names.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
@@ -35,6 +36,10 @@ interface Fields {
   readonly classes: readonly string[] | undefined;
   /** Each line of the text is a caption, as in clip_benchmark's retrieval sets. */
   readonly lines: boolean;
+  /** Names of the values of `.npy` members. */
+  readonly arrays: readonly ArrayField[];
+  /** `.npy` members have a value for each class, not 0 for those that the image shows. */
+  readonly multiLabel: boolean;
   /** Prompts for the classes. */
   readonly templates: readonly string[];
 }
@@ -47,13 +52,15 @@ interface Fields {
  * `classes` a file with a class's name in each line, which `.cls` counts from 0. By default that is
  * `classnames.txt` beside the shards or in the folder above, as clip_benchmark lays it out, and its
  * `zeroshot_classification_templates.txt` holds the prompts. A list `synthetic` of `.json` holds
- * synthetic captions, as {@link writeShards} writes them.
+ * synthetic captions, as {@link writeShards} writes them. `npy` names the values of `.npy` members,
+ * which become metadata, see {@link parseArrayFields}; where `dataset_type.txt` is `multilabel`, they
+ * are the classes of the image instead, as clip_benchmark writes them.
  */
 export async function openShards(
   spec: SourceSpec,
   { cacheDir = cacheDirectory(), onOpen }: { cacheDir?: string; onOpen?: OpenProgress },
 ): Promise<Source> {
-  checkQuery(spec, ['text', 'caption', 'label', 'classes']);
+  checkQuery(spec, ['text', 'caption', 'label', 'classes', 'npy']);
   const { query } = spec;
   const notes = new NoteBook();
   const paths = await expandFiles(spec.path, { kind: spec.kind, extension: 'tar' });
@@ -63,8 +70,12 @@ export async function openShards(
   const found = named ?? beside(paths, 'classnames.txt');
   const templates = beside(paths, 'zeroshot_classification_templates.txt');
   const kind = beside(paths, 'dataset_type.txt');
+  const type = kind === undefined ? '' : (await readFile(kind, 'utf8')).trim().toLowerCase();
+  const arrays = query.get('npy');
   const fields: Fields = {
-    lines: kind !== undefined && (await readFile(kind, 'utf8')).trim() === 'retrieval',
+    lines: type === 'retrieval',
+    multiLabel: type === 'multilabel',
+    arrays: arrays === undefined ? [] : parseArrayFields(arrays, spec.text),
     text: (query.get('text') ?? 'txt').replace(/^\./, '').toLowerCase(),
     caption: query.get('caption'),
     label: query.get('label'),
@@ -86,6 +97,7 @@ export async function openShards(
     await setImmediate();
   }
   for (const shard of shards) noteShard(shard, notes);
+  noteArrays(shards, fields, notes);
   if (shards.every(({ samples }) => samples.length === 0)) {
     throw new BantamError(emptyMessage(spec, shards, fields));
   }
@@ -124,7 +136,8 @@ class ShardSource implements Source {
     this.size = at(starts, -1);
     const labelled =
       fields.label !== undefined || shards.some(({ index }) => (index.header.texts.cls ?? 0) > 0);
-    this.labelSets = labelled ? { label: this.#labelSet(notes) } : {};
+    if (fields.multiLabel) this.labelSets = { label: this.#multiLabelSet() };
+    else this.labelSets = labelled ? { label: this.#labelSet(notes) } : {};
     this.notes = notes.notes;
   }
 
@@ -158,6 +171,22 @@ class ShardSource implements Source {
       throw new RangeError(`${this.spec} has no record ${index}`);
     }
     return { shard, sample: shard.samples.at(place) };
+  }
+
+  #multiLabelSet(): LabelSet {
+    const { classes = [], templates } = this.#fields;
+    const several = Array.from({ length: this.size }, (_, index) => {
+      const { shard, sample } = this.#find(index);
+      return presentClasses(shard.index.texts(sample).members, this.#fields);
+    });
+    const most = Math.max(0, ...several.map((ids) => 1 + Math.max(-1, ...ids)));
+    const names = Array.from({ length: Math.max(most, classes.length) }, (_, id) => classes[id]);
+    return {
+      classes: names.map((name, id) => name ?? String(id)),
+      templates,
+      labels: new Int32Array(this.size).fill(-1),
+      several: several.map((ids) => Int32Array.from(ids)),
+    };
   }
 
   #labelSet(notes: NoteBook): LabelSet {
@@ -210,6 +239,20 @@ function rawLabel(
   return label === '' ? undefined : label;
 }
 
+/** The classes of an image with several: those whose value is not 0. */
+function presentClasses(
+  { npy }: ShardTexts['members'],
+  { multiLabel }: Pick<Fields, 'multiLabel'>,
+): number[] {
+  if (!multiLabel) return [];
+  return arrayOf(npy).flatMap((value, id) => (Number(value) === 0 ? [] : [id]));
+}
+
+/** The values of a `.npy` member, as the index of the shard has them. */
+function arrayOf(npy: string | undefined): readonly (string | number | boolean)[] {
+  return npy === undefined ? [] : (JSON.parse(npy) as (string | number | boolean)[]);
+}
+
 /** A sample's texts; no captions if there is neither a caption nor a label. */
 function readSample(index: ShardIndex, sample: number, fields: Fields): DataRecord {
   const { key, members } = index.texts(sample);
@@ -217,24 +260,32 @@ function readSample(index: ShardIndex, sample: number, fields: Fields): DataReco
   const label = rawLabel(index, sample, fields);
   const named = label === undefined ? undefined : className(label, fields);
   const captions = captionsOf(members, json, fields);
+  const present = new Set(presentClasses(members, fields));
+  const names = fields.classes?.filter((_, id) => present.has(id)) ?? [];
+  const shown = named === undefined ? names : [named];
   const listed: unknown[] = Array.isArray(json.synthetic) ? json.synthetic : [];
   const synthetic = listed.filter(isSyntheticCaption);
   return {
     key,
     captions:
-      captions.length > 0 || named === undefined
+      captions.length > 0
         ? captions
-        : fields.templates.map((template) => template.replaceAll('{}', () => named)),
+        : shown.flatMap((name) =>
+            fields.templates.map((template) => template.replaceAll('{}', () => name)),
+          ),
     ...(synthetic.length > 0 && { synthetic }),
     ...(named !== undefined && { label: named }),
-    // Packed shards keep the metadata apart, whatever its names.
-    meta: isObject(json.meta)
-      ? { ...metaOf({ key: json.key }, []), ...metaOf(json.meta, []) }
-      : metaOf(json, [
-          ...commonCaptionNames,
-          fields.caption,
-          json.label === label ? 'label' : fields.label,
-        ]),
+    meta: {
+      ...(fields.arrays.length > 0 && namedValues(fields.arrays, arrayOf(members.npy))),
+      // Packed shards keep the metadata apart, whatever its names.
+      ...(isObject(json.meta)
+        ? { ...metaOf({ key: json.key }, []), ...metaOf(json.meta, []) }
+        : metaOf(json, [
+            ...commonCaptionNames,
+            fields.caption,
+            json.label === label ? 'label' : fields.label,
+          ])),
+    },
   };
 }
 
@@ -297,10 +348,12 @@ function missingMessage(missing: readonly string[], all: number): string {
 function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
   const { [fields.text]: texts, cls } = index.header.texts;
   const { samples: length } = index;
-  const all = fields.caption === undefined && (texts === length || cls === length);
-  if (all) return { length, at: (place) => place };
-  const chosen = Array.from({ length }, (_, sample) => sample).filter(
-    (sample) => readSample(index, sample, fields).captions.length > 0,
+  const named = fields.multiLabel ? index.header.texts.npy === length : texts === length || cls === length; // prettier-ignore
+  if (named && fields.caption === undefined) return { length, at: (place) => place };
+  const chosen = Array.from({ length }, (_, sample) => sample).filter((sample) =>
+    fields.multiLabel
+      ? index.texts(sample).members.npy !== undefined
+      : readSample(index, sample, fields).captions.length > 0,
   );
   return { length: chosen.length, at: (place) => at(chosen, place) };
 }
@@ -337,6 +390,33 @@ function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
   repeat(apart, () => {
     notes.changed(thing, 'of which the files do not follow each other: put together by name');
   });
+}
+
+/** Notes arrays that cannot be read, and those whose values have no names. */
+function noteArrays(shards: readonly Shard[], fields: Fields, notes: NoteBook): void {
+  for (const { path, index } of shards) {
+    const { brokenArrays, arrayFault = '' } = index.header;
+    if (brokenArrays === 0 || (fields.arrays.length === 0 && !fields.multiLabel)) continue;
+    const which =
+      brokenArrays === 1 ? 'A .npy member' : `${brokenArrays} .npy members, the first of them`;
+    notes.info(
+      `${which} of the shard "${path}" cannot be read (${arrayFault}): the metadata are left out.`,
+    );
+  }
+  const hasArrays = shards.some(({ index }) => (index.header.texts.npy ?? 0) > 0);
+  if (fields.multiLabel && !hasArrays) {
+    throw new BantamError(
+      'The data are multi-label by their dataset_type.txt, but no sample has its classes in a .npy member; write the shards anew.',
+    );
+  }
+  if (fields.arrays.length > 0 && !hasArrays) {
+    notes.info('npy= names values of .npy members, but no sample has one that can be read.');
+  }
+  if (hasArrays && fields.arrays.length === 0 && !fields.multiLabel) {
+    notes.info(
+      'The .npy members are not used: name their values, in their order, with npy=NAME,NAME to have them as metadata.',
+    );
+  }
 }
 
 function emptyMessage(spec: SourceSpec, shards: readonly Shard[], fields: Fields): string {

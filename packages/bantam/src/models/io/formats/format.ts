@@ -15,6 +15,9 @@ export interface SaveModelOptions {
   info?: Readonly<Record<string, unknown>>;
 }
 
+/** Weights by name. */
+export type Weights = ReadonlyMap<string, Tensor>;
+
 /** Contents of a directory; the weights are read later. */
 export interface ModelFiles {
   readonly config: ModelConfig;
@@ -23,12 +26,23 @@ export interface ModelFiles {
   readonly weightsName: string;
   /**
    * The weights by the names that {@link Clip.stateDict} has, of any floating-point type. It runs
-   * within a scope.
+   * within a scope. `edit` changes them under the names that the files have.
    */
-  readonly readWeights: () => ReadonlyMap<string, Tensor>;
+  readonly readWeights: (edit?: (stored: Weights) => Weights) => Weights;
   /** Cleaning of texts before the directory's tokenizer; default: OpenCLIP's. */
   readonly clean?: Cleaning;
   readonly info: Readonly<Record<string, unknown>>;
+}
+
+/** Contents of a model that was named. */
+export interface OpenedModel extends ModelFiles {
+  /** Folder that may hold its tokenizer. */
+  readonly directory: string | null;
+}
+
+/** Weights as they are stored. */
+export function unchanged(stored: Weights): Weights {
+  return stored;
 }
 
 /** A format of model directories. A new one is a file here and a line in `formats.ts`. */

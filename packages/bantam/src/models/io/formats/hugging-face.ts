@@ -8,7 +8,7 @@ import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { openWeights } from '../tensor-files.js';
 import { findWeights } from '../weights.js';
-import type { ModelFormat } from './format.js';
+import { unchanged, type ModelFormat } from './format.js';
 import {
   fromHubConfig,
   toHubConfig,
@@ -46,7 +46,8 @@ export const huggingFaceFormat: ModelFormat = {
         config,
         preprocess: fromHubPreprocess(processor, type, config.vision.imageSize),
         weightsName: name,
-        readWeights: () => fromHubWeights(openWeights(files, name).read(), config),
+        readWeights: (edit = unchanged) =>
+          fromHubWeights(edit(openWeights(files, name).read()), config),
         clean: await cleaning(directory),
         info: {},
       };

@@ -9,7 +9,7 @@ import { saveTokenizer, tokenizerFiles } from '../tokenizer-files.js';
 import { openWeights } from '../tensor-files.js';
 import { findWeights } from '../weights.js';
 import { isHubNamed } from './hugging-face-weights.js';
-import type { ModelFormat } from './format.js';
+import { unchanged, type ModelFormat, type SaveModelOptions } from './format.js';
 import { fromOpenClip, toOpenClip } from './open-clip-config.js';
 
 const CONFIG = 'open_clip_config.json';
@@ -53,7 +53,7 @@ export const openClipFormat: ModelFormat = {
         // As in OpenCLIP, the model's own size counts.
         preprocess: { ...fromOpenClipPreprocess(preprocess_cfg, imageSize), size: imageSize },
         weightsName: name,
-        readWeights: () => openWeights(files, name).read(),
+        readWeights: (edit = unchanged) => edit(openWeights(files, name).read()),
         info: isObject(info) ? info : {},
       };
     } catch (error) {
@@ -61,19 +61,27 @@ export const openClipFormat: ModelFormat = {
       throw new BantamError(`${file}: ${error.message}`);
     }
   },
-  async save(directory, { config, model, tokenizer, preprocess, info = {} }) {
-    const text =
-      tokenizer === undefined
-        ? config.text
-        : await saveTokenizer(directory, tokenizer, config.text);
-    await writeJson(join(directory, CONFIG), {
-      model_cfg: toOpenClip({ ...config, text }),
-      preprocess_cfg: toOpenClipPreprocess(preprocess),
+  async save(directory, options) {
+    await writeDescription(directory, options);
+    saveSafetensors(join(directory, WEIGHTS), options.model.stateDict(), {
+      metadata: { format: 'pt' },
     });
-    await writeJson(join(directory, INFO), info);
-    saveSafetensors(join(directory, WEIGHTS), model.stateDict(), { metadata: { format: 'pt' } });
   },
 };
+
+/** Writes all files of a model directory but the weights. */
+export async function writeDescription(
+  directory: string,
+  { config, tokenizer, preprocess, info = {} }: Omit<SaveModelOptions, 'model'>,
+): Promise<void> {
+  const text =
+    tokenizer === undefined ? config.text : await saveTokenizer(directory, tokenizer, config.text);
+  await writeJson(join(directory, CONFIG), {
+    model_cfg: toOpenClip({ ...config, text }),
+    preprocess_cfg: toOpenClipPreprocess(preprocess),
+  });
+  await writeJson(join(directory, INFO), info);
+}
 
 /** True if the weights of a directory have the names of `transformers`. */
 async function hasHubWeights(directory: string): Promise<boolean> {

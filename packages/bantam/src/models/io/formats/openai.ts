@@ -6,7 +6,7 @@ import { channelStatistics, preprocessFor, type Preprocess } from '../../preproc
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { isWeightsName, openWeights, type WeightsFile } from '../tensor-files.js';
 import { findWeights } from '../weights.js';
-import { configDifference, type ModelFiles, type ModelFormat } from './format.js';
+import { configDifference, unchanged, type ModelFiles, type ModelFormat } from './format.js';
 
 /** Width of an attention head, in all of OpenAI's models. */
 const HEAD = 64;
@@ -157,7 +157,7 @@ export function openAiFiles(weights: WeightsFile, name: string): ModelFiles {
     config,
     preprocess: preprocessFor(config.vision.imageSize),
     weightsName: name,
-    readWeights: () => withoutNotes(weights.read()),
+    readWeights: (edit = unchanged) => withoutNotes(edit(weights.read())),
     info: {},
   };
 }

@@ -134,7 +134,7 @@ export class AttentionPool2d extends Module {
     // computed for the gradient of b_k, which is rounding alone.
     const q = mul(this.qProj.forward(narrow(x, 1, 0, 1)), depth ** -0.5);
     const byHead = transpose(reshape(q, [batch, heads, depth]), 0, 1);
-    const asked = bmm(byHead, reshape(this.kProj.weight, [heads, depth, width]));
+    const asked = bmm(byHead, reshape(this.kProj.effectiveWeight, [heads, depth, width]));
     const met = bmm(transpose(asked, 0, 1), transpose(x, 1, 2));
     const { bias } = this.kProj;
     const scores =
@@ -142,7 +142,10 @@ export class AttentionPool2d extends Module {
         ? met
         : add(met, transpose(bmm(byHead, reshape(bias, [heads, depth, 1])), 0, 1));
     const seen = transpose(bmm(softmax(scores, -1), x), 0, 1);
-    const answer = bmm(seen, transpose(reshape(this.vProj.weight, [heads, depth, width]), 1, 2));
+    const answer = bmm(
+      seen,
+      transpose(reshape(this.vProj.effectiveWeight, [heads, depth, width]), 1, 2),
+    );
     const joined = reshape(transpose(answer, 0, 1), [batch, width]);
     return this.vProj.bias === null ? joined : add(joined, this.vProj.bias);
   }
