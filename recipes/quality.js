@@ -10,16 +10,16 @@
  * products with their own captions, as data filtering networks are (Fang et al. 2023, arXiv
  * 2309.17425). Prints how well each score, and their negCLIPLoss, find the spoiled captions; then
  * the models trained on the top 20 to 100 % by `--scorer`, with the same number of epochs over what
- * is kept, and with the same number of samples. Finished runs are not repeated.
+ * is kept, and with the same number of samples: a study (docs/studies.md), whose finished runs are not
+ * repeated.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { rocAuc, readScores, topFraction } from 'bantam/experimental';
-import { armTable, trainArm, trainArms } from './shared/arms.js';
-import { damage, productData, productTraining } from './shared/products.js';
-import { runBantam } from './shared/runs.js';
+import { carryOut, damage, productData, productStudy } from './shared/products.js';
+import { runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -38,8 +38,7 @@ const out = values.out;
 const data = await productData(values.products, out);
 const epochs = Number(values.epochs);
 const size = data.kinds.size;
-const options = productTraining(values, data);
-const whole = { name: 'top 100 %', data: data.pool, samples: epochs * size };
+const study = productStudy(values, data);
 
 /** Runs a command; returns its JSON. */
 async function bantam(args, log) {
@@ -48,16 +47,18 @@ async function bantam(args, log) {
   return JSON.parse(output);
 }
 
-// The scorers: the first seed of the whole pool, and a model of the clean part that saw as many samples.
-const scorers = {
-  dirty: whole,
-  clean: { name: 'clean part', data: data.clean, samples: whole.samples },
-};
+// The scorers: one of the whole pool, and one of the clean part that saw as many samples.
+const scorers = { dirty: data.pool, clean: data.clean };
 const tables = new Map();
-for (const [name, arm] of Object.entries(scorers)) {
+for (const [name, spec] of Object.entries(scorers)) {
   const file = join(out, `${name}.jsonl`);
   if (!existsSync(file)) {
-    const run = await trainArm(arm, 0, options);
+    const run = join(out, `scorer-${name}`);
+    const { model, ...settings } = study.run;
+    const training = ['--model', model, '--data', spec, '--budget', `${epochs * size}samples`];
+    if (!existsSync(join(run, 'model'))) {
+      await bantam(['train', ...training, '--out', run, ...settingArgs(settings)], `train-${name}`);
+    }
     const scores = 'captions,similarity,negCLIPLoss';
     const args = ['data', 'score', data.pool, '--out', file, '--model', join(run, 'model')];
     await bantam([...args, '--scores', scores], `score-${name}`);
@@ -67,30 +68,17 @@ for (const [name, arm] of Object.entries(scorers)) {
 console.log(finding());
 if (values.score) process.exit(0);
 
-const fractions = values.fractions.split(',').map(Number);
-const kept = [];
-for (const fraction of fractions) {
-  const percent = Math.round(100 * fraction);
-  const file = join(out, `top-${values.scorer}-${percent}.txt`);
-  const scores = join(out, `${values.scorer}.jsonl`);
-  const args = ['data', 'select', data.pool, '--scores', scores, '--out', file];
-  const { selected } = await bantam(
-    [...args, '--top', `similarity=${fraction}`],
-    `select-${percent}`,
-  );
-  kept.push({ percent, selected, data: `${data.pool}?subset=${encodeURIComponent(file)}` });
-}
-const same = kept.map(({ percent, selected, data: spec }) => {
-  return { name: `top ${percent} %, ${epochs} epochs`, data: spec, samples: epochs * selected };
+const quality = [1, ...values.fractions.split(',').map(Number)];
+await carryOut(values, {
+  ...study,
+  name: 'Quality',
+  data: data.pool,
+  scores: { file: join(out, `${values.scorer}.jsonl`), score: 'similarity' },
+  grids: [
+    { name: `${epochs} epochs over what is kept`, axes: { quality }, epochs: [epochs] },
+    { name: 'equal samples', axes: { quality }, budget: [`${epochs * size}samples`] },
+  ],
 });
-const equal = kept.map(({ percent, data: spec }) => {
-  return { name: `top ${percent} %, equal samples`, data: spec, samples: whole.samples };
-});
-await trainArms([whole, ...same, ...equal], options);
-console.log(`\nEqual epochs (${epochs}) over what is kept:\n`);
-console.log(armTable([...same, whole], options));
-console.log('\nEqual samples seen:\n');
-console.log(armTable([...equal, whole], options));
 
 /** How well scores find spoiled captions, as a Markdown table. */
 function finding() {

@@ -6,14 +6,12 @@
  *     node recipes/quantity.js --products DIR [--seeds 3] [--epochs 1] [--out runs/quantity]
  *
  * DIR as in `quality.js`; the captions are the products' own. `--epochs` are those over the whole
- * pool; half of it is seen twice as often, and so on. Finished runs are not repeated.
+ * pool; half of it is seen twice as often, and so on. It writes a study and carries it out
+ * (docs/studies.md); finished runs are not repeated.
  */
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { armTable, trainArms } from './shared/arms.js';
-import { productData, productTraining } from './shared/products.js';
-import { runBantam } from './shared/runs.js';
+import { carryOut, productData, productStudy } from './shared/products.js';
 
 const { values } = parseArgs({
   options: {
@@ -26,21 +24,12 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
-const { out } = values;
-const data = await productData(values.products, out);
-const samples = Number(values.epochs) * data.kinds.size;
-const arms = [{ name: `all, ${values.epochs} epochs`, data: data.whole, samples }];
-for (const fraction of values.fractions.split(',').map(Number)) {
-  const file = join(out, `random-${fraction}.txt`);
-  const args = ['data', 'select', data.whole, '--random', String(fraction), '--out', file];
-  const { status } = await runBantam(args, { log: join(out, `random-${fraction}.log`) });
-  if (status !== 0) throw new Error(`Selecting failed, see random-${fraction}.log`);
-  arms.push({
-    name: `${100 * fraction} %, ${Number(values.epochs) / fraction} epochs`,
-    data: `${data.whole}?subset=${encodeURIComponent(file)}`,
-    samples,
-  });
-}
-const options = productTraining(values, data);
-await trainArms(arms, options);
-console.log(armTable(arms, options));
+const data = await productData(values.products, values.out);
+const samples = Math.round(Number(values.epochs) * data.kinds.size);
+const quantity = [1, ...values.fractions.split(',').map(Number)];
+await carryOut(values, {
+  ...productStudy(values, data),
+  name: 'Quantity against repeats',
+  data: data.whole,
+  grids: [{ name: 'equal samples', axes: { quantity }, budget: [`${samples}samples`] }],
+});

@@ -36,6 +36,10 @@ export const layers = [
     holds: 'configuration, strategies, trainer, budgets, plans, checkpoints, run directories',
   },
   { folder: 'machine', holds: 'what this computer is and how fast it multiplies matrices' },
+  {
+    folder: 'study',
+    holds: 'studies: arms at equal cost, their runs, statistics and fits',
+  },
   { folder: 'report', holds: 'HTML reports' },
   { folder: 'quickstart', holds: 'data, training, evaluation and report in one call' },
   { folder: 'serve', holds: 'the HTTP server: embeddings, classification, search' },

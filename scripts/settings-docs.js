@@ -1,6 +1,6 @@
 /**
  * `npm run docs:settings`: writes what the schemas of the settings say into the docs, between
- * `<!-- settings:NAME -->` and `<!-- end -->`, and into `packages/bantam/schema/train.schema.json`.
+ * `<!-- settings:NAME -->` and `<!-- end -->`, and into `packages/bantam/schema/`.
  *
  *     node scripts/settings-docs.js          writes
  *     node scripts/settings-docs.js --check  only compares; exit status 1 names the files to write
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { entriesOf, group } from '../packages/bantam/dist/base/schema.js';
 import { batchSchema, limitsSchema, serveSchema } from '../packages/bantam/dist/serve/index.js';
+import { studyJsonSchema } from '../packages/bantam/dist/study/index.js';
 import {
   configJsonSchema,
   settingsTable,
@@ -18,7 +19,7 @@ import {
 } from '../packages/bantam/dist/train/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const schemaFile = join(root, 'packages/bantam/schema/train.schema.json');
+const schemaFile = (name) => join(root, `packages/bantam/schema/${name}.schema.json`);
 const plain = Object.fromEntries(
   Object.entries(entriesOf(serveSchema)).filter(([name]) => !['batch', 'limits'].includes(name)),
 );
@@ -41,9 +42,15 @@ function withTables(text, path) {
   });
 }
 
-const options = await resolveConfig(schemaFile);
-const schema = JSON.stringify(configJsonSchema());
-const wanted = new Map([[schemaFile, await format(schema, { ...options, parser: 'json' })]]);
+const schemas = { train: configJsonSchema(), study: studyJsonSchema() };
+const options = await resolveConfig(schemaFile('train'));
+const wanted = new Map();
+for (const [name, schema] of Object.entries(schemas)) {
+  wanted.set(
+    schemaFile(name),
+    await format(JSON.stringify(schema), { ...options, parser: 'json' }),
+  );
+}
 for (const name of readdirSync(join(root, 'docs')).filter((file) => file.endsWith('.md'))) {
   const path = join(root, 'docs', name);
   const text = readFileSync(path, 'utf8');

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openSource } from 'bantam';
 import { uniformOfKey } from 'bantam/experimental';
+import { runBantam } from './runs.js';
 
 /**
  * Kinds of spoiled captions with their fractions of the pool.
@@ -113,39 +114,45 @@ export async function productData(folder, out) {
 }
 
 /**
- * Zero-shot classification by article type, retrieval both ways, and big_vision's few-shot probe.
+ * The parts of a study of products that its recipes have alike.
  *
+ * @param {{ model: string, seeds: string }} values of the command line
  * @param {ProductData} data
  */
-function productColumns({ test, shots }) {
-  return [
-    ['zero-shot', test, 'zero-shot', 'acc1'],
-    ['text → image R@1', test, 'retrieval', 'image_retrieval_recall@1'],
-    ['text → image R@10', test, 'retrieval', 'image_retrieval_recall@10'],
-    ['image → text R@1', test, 'retrieval', 'text_retrieval_recall@1'],
-    ['image → text R@10', test, 'retrieval', 'text_retrieval_recall@10'],
-    ['5-shot', shots.test, 'few-shot', 'few_shot@5', shots.train],
-    ['10-shot', shots.test, 'few-shot', 'few_shot@10', shots.train],
-  ];
+export function productStudy({ model, seeds }, { test, shots }) {
+  const recalls = ['image', 'text'].flatMap((way) =>
+    [1, 10].map((k) => `${way}_retrieval_recall@${k}`),
+  );
+  return {
+    run: {
+      model,
+      train: { batchSize: 64, lr: 6e-4, workers: 1 },
+      tokenizer: { contextLength: 16 },
+    },
+    seeds: Array.from({ length: Number(seeds) }, (_, seed) => seed),
+    measure: [
+      { name: 'test', data: test, kind: 'in-distribution', metrics: ['acc1', ...recalls] },
+      {
+        name: 'few-shot',
+        data: shots.test,
+        train: shots.train,
+        metrics: ['few_shot@5', 'few_shot@10'],
+      },
+    ],
+  };
 }
 
 /**
- * Options of the trainings on products.
+ * Writes a study into its folder and carries it out with `bantam study`, whose table it prints.
  *
- * @param {{ out: string, model: string, seeds: string, jobs: string }} values of the command line
- * @param {ProductData} data
+ * @param {{ out: string, jobs: string }} values of the command line
+ * @param {import('bantam').StudyOptions} study
  */
-export function productTraining({ out, model, seeds, jobs }, data) {
-  return {
-    out,
-    model,
-    settings: {
-      train: { lr: 6e-4, workers: 1, checkpointMinutes: 60 },
-      tokenizer: { contextLength: 16 },
-    },
-    columns: productColumns(data),
-    seeds: Number(seeds),
-    batchSize: 64,
-    jobs: Number(jobs),
-  };
+export async function carryOut({ out, jobs }, study) {
+  const file = join(out, 'recipe.json');
+  writeFileSync(file, JSON.stringify(study, null, 2));
+  const args = ['study', file, '--out', out, '--processes', jobs];
+  const { status, output } = await runBantam(args, { log: join(out, 'study.log'), threads: 'all' });
+  console.log(output);
+  if (status !== 0) throw new Error(`The study failed, see ${join(out, 'study.log')}`);
 }

@@ -12,14 +12,14 @@ const meter = new URL('cpu-time.js', import.meta.url).href;
  * the CPU seconds of all of its threads, the system's left out.
  *
  * @param {readonly string[]} args
- * @param {{ log: string, threads?: number }} options
+ * @param {{ log: string, threads?: number | 'all' }} options `all`: as many as there are cores
  * @returns {Promise<{ status: number | null, output: string, cpuSeconds: number }>}
  */
 export async function runBantam(args, { log, threads = 1 }) {
   const file = openSync(log, 'w');
   const child = spawn(process.execPath, ['--import', meter, bin, ...args], {
     stdio: ['ignore', 'pipe', file, 'pipe'],
-    env: { ...process.env, OMP_NUM_THREADS: String(threads) },
+    env: { ...process.env, ...(threads !== 'all' && { OMP_NUM_THREADS: String(threads) }) },
   });
   let output = '';
   let seconds = '';

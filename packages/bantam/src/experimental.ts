@@ -20,5 +20,6 @@ export * from './report/index.js';
 export * from './search/index.js';
 export * from './serve/index.js';
 export * from './scoring/index.js';
+export * from './study/index.js';
 export * from './text/index.js';
 export * from './train/index.js';

@@ -107,5 +107,14 @@ export { inspectMachine, measureModelRate, type Machine, type ModelRate } from '
 export { renderReport, type ReportData } from './report/index.js';
 export { quickstart, type QuickstartOptions, type QuickstartResult } from './quickstart/index.js';
 
+// Studies
+export {
+  planStudy,
+  runStudy,
+  type StudyOptions,
+  type StudyPlan,
+  type StudyResult,
+} from './study/index.js';
+
 // Serving
 export { serve, type ServeOptions } from './serve/index.js';

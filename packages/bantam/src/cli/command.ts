@@ -27,5 +27,8 @@ export function action(
     const { json } = command.optsWithGlobals<GlobalOptions>();
     const outcome = await run(command.opts<never>(), ...(given.slice(0, count) as never[]));
     process.stdout.write(`${json ? JSON.stringify(outcome.json, null, 2) : outcome.text}\n`);
+    if (outcome.failure === undefined) return;
+    process.stderr.write(`error: ${outcome.failure}\n`);
+    process.exitCode = 1;
   });
 }

@@ -14,6 +14,7 @@ import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
 import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
+import { addStudy } from './commands/study.js';
 import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
 import { explain } from './failure.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     addTokenizer,
     addModels,
     addTrain,
+    addStudy,
     addEval,
     addCompare,
     addEmbed,
@@ -63,7 +65,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = createProgram();
   try {
     await program.parseAsync(argv, { from: 'user' });
-    return 0;
+    // A command that did a part of its work has set it.
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     const { json, debug } = program.opts<GlobalOptions>();
     const { message, exitCode } = explain(error);

@@ -5,6 +5,8 @@ export interface Outcome {
   readonly text: string;
   /** The answer for programs: what `--json` prints as one document. */
   readonly json: unknown;
+  /** The part of the work that failed, in a sentence; then the exit status is 1. */
+  readonly failure?: string;
 }
 
 /** Ignores a closed pipe (`bantam … | head`); any other write error is thrown. */

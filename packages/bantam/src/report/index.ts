@@ -4,6 +4,9 @@ export { gatherEvaluation, type GatheredEvaluation, type GatherOptions } from '.
 export { renderReport } from './render-report.js';
 export { renderComparison, type ComparisonPageOptions } from './comparison.js';
 export { renderMixingCurve } from './mixing-report.js';
+export { plot, type PlotAxis, type PlotOptions, type PlotPoint, type PlotSeries } from './plot.js';
+export { dotPlot, type Dot, type DotPlotOptions } from './dot-plot.js';
+export { renderStudy, type StudyPageOptions } from './study/render-study.js';
 export { renderSuiteReport } from './suite-report.js';
 export type {
   ConfusionExample,

@@ -4,13 +4,13 @@ export const styleSheet = `
   color-scheme: light dark;
   --page: #fbfaf7; --card: #fff; --ink: #1d2126; --soft: #626a75; --line: #e3e0d9;
   --accent: #b4451f; --accent-soft: #e8b8a3; --chance: #1d2126; --track: #eeebe4;
-  --seen: #2d6a5e; --new: #7a4b9a;
+  --seen: #2d6a5e; --new: #7a4b9a; --third: #2b5f9e; --fourth: #9a6a00; --fifth: #a03060;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14161a; --card: #1c1f25; --ink: #e9e7e2; --soft: #9aa3af; --line: #30343c;
     --accent: #f0794a; --accent-soft: #b06a4c; --chance: #e9e7e2; --track: #2a2e36;
-    --seen: #6fbfae; --new: #c39be0;
+    --seen: #6fbfae; --new: #c39be0; --third: #7fb0ea; --fourth: #d9ab4a; --fifth: #ea86ae;
   }
 }
 * { box-sizing: border-box; }
@@ -56,6 +56,20 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .bar-fill { fill: var(--accent-soft); }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 16px; }
+.plot { margin: 0; break-inside: avoid; }
+.plot.wide { max-width: 720px; }
+.plot .line { stroke: currentColor; stroke-width: 1.8; fill: none; stroke-linejoin: round; }
+.plot .mark { fill: currentColor; stroke: var(--card); stroke-width: 1; }
+.plot .interval { stroke: currentColor; stroke-width: 1.4; opacity: 0.75; }
+.plot .s0 { color: var(--accent); } .plot .s1 { color: var(--seen); } .plot .s2 { color: var(--new); }
+.plot .s3 { color: var(--third); } .plot .s4 { color: var(--fourth); } .plot .s5 { color: var(--ink); }
+.plot .s6 { color: var(--fifth); } .plot .s7 { color: var(--soft); }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 6px 0 0; padding: 0; list-style: none; font-size: 13.5px; }
+.legend li { display: flex; align-items: center; gap: 7px; }
+.legend .key { width: 34px; height: 14px; flex: none; }
+table.dense { font-size: 14px; margin-top: 12px; }
+table.dense th, table.dense td { padding-top: 4px; padding-bottom: 4px; }
 .chart .frame { fill: none; stroke: var(--soft); }
 .chart .point-main { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
 .chart .point-faint { fill: var(--soft); opacity: 0.55; }
@@ -125,5 +139,11 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
   .images { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .pair, .shift { grid-template-columns: 1fr; gap: 10px; }
 }
-@media print { body { background: #fff; } .card { break-inside: avoid; } }
+@media print {
+  :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
+  body { background: #fff; font-size: 11pt; }
+  .card, .plot, tr { break-inside: avoid; }
+  .scroll { overflow: visible; }
+  h2, h3 { break-after: avoid; }
+}
 `;

@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import { makeFolder } from '../base/make-folder.js';
-import { FolderLock } from './folder-lock.js';
+import { FolderLock } from '../base/folder-lock.js';
 import { KeyTable } from './key-table.js';
 import {
   dataFiles,

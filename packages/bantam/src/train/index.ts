@@ -1,8 +1,20 @@
 /** Training: configuration, strategies, the trainer, run directories, plans. */
-export { budgetProgress, parseBudget, type Budget, type Spent } from './config/budget.js';
+export { budgetProgress, parseBudget, unspent, type Budget, type Spent } from './config/budget.js';
 export { chooseModel, distinctImages, vitFrom, type ModelChoice } from './config/choose-model.js';
-export { configFormat, runSchema, type RunOptions, type TrainConfig } from './config/config.js';
-export { configJsonSchema, settingsTable, settingsTables } from './config/describe.js';
+export {
+  configFormat,
+  readRunOptions,
+  runSchema,
+  type RunOptions,
+  type RunSettings,
+  type TrainConfig,
+} from './config/config.js';
+export {
+  configJsonSchema,
+  jsonSchemaOf,
+  settingsTable,
+  settingsTables,
+} from './config/describe.js';
 export { resolveConfig } from './config/resolve.js';
 export type {
   InitSettings,
@@ -33,6 +45,7 @@ export {
   fixedLengthTokenizer,
   MemoryPlanner,
   noiseBatch,
+  planTime,
   repeated,
   type MemoryPlan,
   type NoiseBatchOptions,
@@ -47,6 +60,7 @@ export {
   type MetricsRow,
   type ValidationRow,
 } from './run-dir/metrics.js';
+export { dataFingerprint, type DataFingerprint } from './run-dir/data-fingerprint.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,

@@ -35,7 +35,8 @@ export function configJsonSchema(): JsonSchema {
   };
 }
 
-function jsonSchemaOf(schema: AnySchema): JsonSchema {
+/** A JSON Schema of what a schema takes; parts that JSON Schema cannot say accept anything. */
+export function jsonSchemaOf(schema: AnySchema): JsonSchema {
   return toJsonSchema(schema, {
     typeMode: 'input',
     errorMode: 'ignore',

@@ -116,11 +116,12 @@ class TrainingRun {
     const end = await this.#takeSteps();
     const best = this.#history?.best ?? null;
     const { step: steps, spent, loss } = trainer;
-    const { samples, seconds } = spent;
+    const { samples, seconds, flops } = spent;
     const result: TrainResult = {
       run: this.#run,
       steps,
       samples,
+      flops,
       seconds,
       loss,
       ...end,

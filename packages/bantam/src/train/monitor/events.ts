@@ -47,6 +47,8 @@ export interface TrainResult {
   model?: string;
   steps: number;
   samples: number;
+  /** FLOPs of the forward and backward passes, as budgets count them. */
+  flops: number;
   /** Training time, set-up and saving left out. */
   seconds: number;
   /** Mean loss of the last steps. */

@@ -1,8 +1,8 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { BantamError } from '../base/errors.js';
-import { isProcessAlive } from '../base/process-alive.js';
+import { BantamError } from './errors.js';
+import { isProcessAlive } from './process-alive.js';
 
 /** Writes of one process at a time: a file with the process that writes. */
 export class FolderLock {
