@@ -10,7 +10,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { evaluate, loadForInference, naturalQueries, quickstartPreset } from 'bantam/experimental';
+import {
+  emojiAugment,
+  evaluate,
+  loadForInference,
+  naturalQueries,
+  quickstartPreset,
+} from 'bantam/experimental';
 import { emojiData } from './shared/emoji.js';
 import { mean, runBantam, runParallel, settingArgs, spread } from './shared/runs.js';
 
@@ -47,6 +53,12 @@ const arms = {
   'decay 0.05': { settings: { train: { weightDecay: 0.05 } } },
   'ema 0.98': { settings: { train: { ema: 0.98 } } },
   'no augmentation': { settings: { augment: 'none' } },
+  'text of 2 layers, no shift': {
+    settings: {
+      model: { text: { layers: 2 } },
+      augment: emojiAugment.filter(({ op }) => op !== 'shift'),
+    },
+  },
   'text of 2 layers, no augmentation': {
     settings: { model: { text: { layers: 2 } }, augment: 'none' },
   },

@@ -161,7 +161,7 @@ export {
   openMetric,
   openValidator,
   taskMetrics,
-  type Measurement,
+  type MeasuredMetric,
   type MeasureOptions,
   type MetricMeter,
   type OpenValidator,

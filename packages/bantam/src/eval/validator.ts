@@ -38,7 +38,7 @@ export interface ValidatorSettings {
 export type OpenValidator = (settings: ValidatorSettings) => Promise<Validator>;
 
 /** A metric's value with its sampling error. */
-export interface Measurement {
+export interface MeasuredMetric {
   readonly value: number;
   /** 95 % interval, for a single data set and metrics that have one. */
   readonly interval?: Interval;
@@ -69,7 +69,7 @@ export interface MetricMeter {
   readonly lowerIsBetter: boolean;
   /** Images of the data. */
   readonly samples: number;
-  measure(model: LoadedModel, options: MeasureOptions): Promise<Measurement>;
+  measure(model: LoadedModel, options: MeasureOptions): Promise<MeasuredMetric>;
 }
 
 /**
@@ -107,7 +107,7 @@ export async function openMetric(settings: ValidatorSettings): Promise<MetricMet
 }
 
 /** The mean over results, with the interval of a single one. */
-function measurementOf(results: readonly EvaluationResult[], metric: string): Measurement {
+function measurementOf(results: readonly EvaluationResult[], metric: string): MeasuredMetric {
   const mean = (values: readonly (number | null | undefined)[]): number => {
     const numbers = values.filter((value) => typeof value === 'number');
     return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;

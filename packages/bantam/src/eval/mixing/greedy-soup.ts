@@ -9,7 +9,7 @@ import {
   type AverageResult,
   type LoadedModel,
 } from '../../models/index.js';
-import type { Measurement } from '../validator.js';
+import type { MeasuredMetric } from '../validator.js';
 import { openJudge, type Judge, type JudgeOptions } from './judge.js';
 
 /** Options of {@link greedySoup}. */
@@ -41,7 +41,7 @@ export interface GreedySoupResult extends AverageResult {
   /** In the order of trial: descending value of the model alone. */
   readonly steps: readonly SoupStep[];
   /** Value of the soup, and its sampling error. */
-  readonly soup: Measurement;
+  readonly soup: MeasuredMetric;
 }
 
 /**
@@ -94,8 +94,8 @@ async function rankModels(
   models: readonly string[],
   judge: Judge,
   onProgress: JudgeOptions['onProgress'],
-): Promise<{ model: string; alone: Measurement }[]> {
-  const ranked: { model: string; alone: Measurement }[] = [];
+): Promise<{ model: string; alone: MeasuredMetric }[]> {
+  const ranked: { model: string; alone: MeasuredMetric }[] = [];
   let first: { name: string; loaded: LoadedModel } | undefined;
   try {
     for (const model of models) {

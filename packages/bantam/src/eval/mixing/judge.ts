@@ -2,7 +2,7 @@ import type { FloatDType } from '@bantam/torch';
 import { UsageError } from '../../base/errors.js';
 import { openSource } from '../../data/index.js';
 import type { LoadedModel } from '../../models/index.js';
-import { metricNames, openMetric, type Measurement } from '../validator.js';
+import { metricNames, openMetric, type MeasuredMetric } from '../validator.js';
 
 /** Options of {@link openJudge}. */
 export interface JudgeOptions {
@@ -17,7 +17,7 @@ export interface JudgeOptions {
 export interface Judge {
   readonly spec: string;
   readonly metric: string;
-  measure(model: LoadedModel): Promise<Measurement>;
+  measure(model: LoadedModel): Promise<MeasuredMetric>;
 }
 
 /**

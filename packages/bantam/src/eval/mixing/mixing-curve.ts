@@ -1,6 +1,6 @@
 import { UsageError } from '../../base/errors.js';
 import { interpolateInto, loadModel, requireAlike } from '../../models/index.js';
-import type { Measurement } from '../validator.js';
+import type { MeasuredMetric } from '../validator.js';
 import { openJudge, type JudgeOptions } from './judge.js';
 
 /** The factors of {@link mixingCurve}: 0, 0.1 … 1. */
@@ -34,7 +34,7 @@ export interface MixingPoint {
   /** Weight of the fine-tuned model. */
   readonly alpha: number;
   /** Its values, in the order of the data. */
-  readonly values: readonly Pick<Measurement, 'value' | 'interval'>[];
+  readonly values: readonly Pick<MeasuredMetric, 'value' | 'interval'>[];
   /** Mean over the own data. */
   readonly own: number;
   /** Mean over the other data; null: there are none. */
@@ -94,7 +94,7 @@ export async function mixingCurve(options: MixingCurveOptions): Promise<MixingCu
   const points: MixingPoint[] = [];
   for (const alpha of factors) {
     interpolateInto(mixed, { from: before.stateDict(), to: after.stateDict(), alpha });
-    const values: Measurement[] = [];
+    const values: MeasuredMetric[] = [];
     for (const [i, judge] of judges.entries()) {
       onProgress?.(`alpha ${alpha}: ${judge.spec}`);
       const measured = await judge.measure(third);
@@ -119,8 +119,8 @@ function checkFactors(factors: readonly number[]): number[] {
   );
 }
 
-function pointOf(alpha: number, values: readonly Measurement[], ownCount: number): MixingPoint {
-  const mean = (some: readonly Measurement[]): number =>
+function pointOf(alpha: number, values: readonly MeasuredMetric[], ownCount: number): MixingPoint {
+  const mean = (some: readonly MeasuredMetric[]): number =>
     some.reduce((sum, { value }) => sum + value, 0) / some.length;
   const own = mean(values.slice(0, ownCount));
   const others = values.length > ownCount ? mean(values.slice(ownCount)) : null;
