@@ -44,7 +44,7 @@ const settings = {
 async function trainTower(name) {
   const run = join(values.out, name);
   if (existsSync(join(run, 'model'))) return;
-  const args = ['train', '--model', name, '--data', 'emoji?split=train'];
+  const args = ['train', '--model', name, '--data', 'emoji?split=train', '--validate', 'none'];
   args.push('--out', run, '--budget', values.budget);
   args.push(...settingArgs(settings));
   const threads = threadsEach(Number(values.jobs));

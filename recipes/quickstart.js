@@ -47,6 +47,9 @@ const arms = {
   'decay 0.05': { settings: { train: { weightDecay: 0.05 } } },
   'ema 0.98': { settings: { train: { ema: 0.98 } } },
   'no augmentation': { settings: { augment: 'none' } },
+  'text of 2 layers, no augmentation': {
+    settings: { model: { text: { layers: 2 } }, augment: 'none' },
+  },
   'equal captions positive': { settings: { strategy: { loss: { duplicates: 'positives' } } } },
 };
 
@@ -82,7 +85,19 @@ await runParallel(tasks, Number(values.jobs), async (task) => {
   if (existsSync(join(run, 'figures.json'))) return;
   const { model = quickstartPreset.model, settings = {} } = arms[task.name] ?? {};
   const args = [
-    ...['train', '--model', model, '--data', data, '--out', run, '--budget', `${samples}samples`],
+    ...[
+      'train',
+      '--model',
+      model,
+      '--data',
+      data,
+      '--out',
+      run,
+      '--budget',
+      `${samples}samples`,
+      '--validate',
+      'none',
+    ],
     ...[
       '--seed',
       String(task.seed),

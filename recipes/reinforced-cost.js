@@ -50,7 +50,19 @@ async function secondsPerSample(way, args) {
   const settings = settingArgs({ train: { batchSize: Number(values.batch) } });
   const budget = `${Number(values.batch) * steps}samples`;
   await bantam(way, [
-    ...['train', '--data', data, '--model', model, '--out', run, '--budget', budget],
+    ...[
+      'train',
+      '--data',
+      data,
+      '--model',
+      model,
+      '--out',
+      run,
+      '--budget',
+      budget,
+      '--validate',
+      'none',
+    ],
     ...['--strategy', 'distill', ...args, ...settings],
   ]);
   const rows = readRows(join(run, 'metrics.jsonl'));

@@ -67,7 +67,17 @@ console.log(`${source.size} products, ${heldOut.length} of them kept out of trai
 
 const [run, index] = [join(out, 'run'), join(out, 'index')];
 const training = `csv:${join(out, 'train.csv')}?image=image&caption=title`;
-await bantam('train', ['train', '--data', training, '--out', run, '--budget', budget]);
+await bantam('train', [
+  'train',
+  '--data',
+  training,
+  '--out',
+  run,
+  '--budget',
+  budget,
+  '--validate',
+  'none',
+]);
 await bantam('index', ['index', index, '--model', join(run, 'model'), '--data', all]);
 
 const began = performance.now();

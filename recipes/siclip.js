@@ -97,7 +97,19 @@ async function bantam(args, log) {
 
 /** Command that trains a model for so many samples. */
 const training = ({ preset, run, args }, samples) => [
-  ...['train', '--model', preset, '--data', data, '--out', run, '--budget', `${samples}samples`],
+  ...[
+    'train',
+    '--model',
+    preset,
+    '--data',
+    data,
+    '--out',
+    run,
+    '--budget',
+    `${samples}samples`,
+    '--validate',
+    'none',
+  ],
   ...settings,
   ...args,
 ];

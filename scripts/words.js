@@ -71,6 +71,8 @@ export const allowedUses = [
   { text: '& engine()', why: "libtorch's class" },
   { text: 'pictures.json', why: 'a file of emoji caches, which must stay readable' },
   { text: 'legacy-peer-deps', why: "npm's option" },
+  { text: 'message.pieces', why: "a member of SentencePiece's files" },
+  { text: 'token.piece', why: "a member of SentencePiece's files" },
   { text: 'shortest edge', why: "a key of Hugging Face's preprocessor" },
   { text: 'peer dependenc', why: "npm's term" },
   { text: 'a picture of', why: 'a caption of data sets and prompt templates' },

@@ -36,12 +36,14 @@ export { loadTokenizer, trainTokenizer, type Tokenizer } from './text/index.js';
 
 // Models
 export {
+  averageModels,
   Clip,
   convertModel,
   createModel,
   describeModel,
   generateCaptions,
   inheritModel,
+  interpolateModels,
   loadModel,
   modelConfig,
   parseModelConfig,
@@ -84,7 +86,9 @@ export {
   encodeTexts,
   evaluate,
   formatTable,
+  greedySoup,
   loadForInference,
+  mixingCurve,
   retrieval,
   zeroShot,
   type Embeddings,

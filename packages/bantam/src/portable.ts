@@ -9,6 +9,6 @@ export type { Pixels } from './data/images/pixels.js';
 export { resampleWindow } from './data/images/resample-window.js';
 export { chooseTemplates, fillTemplate } from './eval/protocols/templates.js';
 export type { Preprocess } from './models/preprocess.js';
-export { HubTokenizer } from './text/hub-tokenizer.js';
-export { parseTokenizerFiles } from './text/tokenizer-json.js';
+export { FramedTokenizer } from './text/framed-tokenizer.js';
+export { parseTokenizerFiles, SENTENCEPIECE_FILE, wrapperOf } from './text/tokenizer-json.js';
 export type { TextCodec } from './text/tokenizer.js';

@@ -5,6 +5,7 @@ import { fromTypedArray, Generator, mul, narrow, noGrad, scope, sum } from '@ban
 import {
   createModel,
   fromOpenClip,
+  modelConfig,
   parameterCount,
   parseModelConfig,
   toOpenClip,
@@ -49,7 +50,7 @@ const cases = {
 
 const presets = JSON.parse(
   readFileSync(new URL('../fixtures/models/bert/presets.json', import.meta.url), 'utf8'),
-) as Record<string, { model_cfg: OpenClipModelConfig; text: number }>;
+) as Record<string, { model_cfg: OpenClipModelConfig; parameters: object }>;
 
 function modelOf({ text, embedDim }: (typeof cases)[keyof typeof cases]) {
   const vision = { imageSize: 16, patchSize: 8, width: 64, layers: 1 };
@@ -95,10 +96,11 @@ describe("text towers of BERT's kind", () => {
     });
   }
 
-  for (const [name, { model_cfg: document, text }] of Object.entries(presets)) {
-    it(`have the sizes of OpenCLIP's ${name}, and its description again`, () => {
-      const config = fromOpenClip(document);
-      assert.equal(parameterCount(config).text, text);
+  for (const [name, { model_cfg: document, parameters }] of Object.entries(presets)) {
+    it(`make the preset ${name} of OpenCLIP's sizes and description`, () => {
+      const config = modelConfig(name);
+      assert.deepEqual(config, fromOpenClip(document));
+      assert.deepEqual(parameterCount(config), parameters);
       assert.deepEqual(fromOpenClip(toOpenClip(config)), config);
       assert.ok(JSON.stringify(toOpenClip(config)).includes('"hf_model_name"'));
     });

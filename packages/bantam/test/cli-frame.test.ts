@@ -61,6 +61,10 @@ describe('bantam', () => {
       usage(['data', 'get'], /missing required argument 'name'/),
       usage(['data', 'get', 'emojis'], /Allowed choices are emoji/),
       usage(['doctor', 'now'], /too many arguments/),
+      usage(
+        ['tokenizer', 'train', '--data', 'emoji', '--out', 'x', '--byte-fallback'],
+        /--byte-fallback belongs to --type unigram; give both or neither/,
+      ),
     ]);
   });
 

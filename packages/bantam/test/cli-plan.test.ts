@@ -39,7 +39,7 @@ describe('the plan of a training', () => {
     const { memory, time } = (await bantamJson([...once, '--plan'], options)) as Plan;
     assert.equal(
       Object.keys(memory).join(),
-      'parameters,gradients,optimizer,average,step,stored,batches,images,process,total',
+      'parameters,gradients,optimizer,average,step,stored,batches,images,process,onDevice,total',
     );
     const { phases, leftOut, ...numbers } = time;
     assert.deepEqual(leftOut, ['data', 'validation', 'saving']);

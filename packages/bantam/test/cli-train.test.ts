@@ -118,7 +118,7 @@ describe('a training run', () => {
     const { status, stdout } = await bantam(args, options);
     assert.equal(status, 0);
     assert.match(stdout, /^Zero-shot classification: label \(12 classes\)$/m);
-    assert.match(stdout, /^ +images +top-1 +95 % +chance/m);
+    assert.match(stdout, /^ +images +top-1 .*\nfolder:test .*\n {2}95 % .*\nchance /m);
   });
 
   it('embeds images that a text then finds', async () => {
@@ -152,6 +152,27 @@ describe('a training run', () => {
     const ids = encoded?.ids ?? [];
     assert.equal(ids.at(-1), Math.max(...ids));
     assert.ok(ids.length >= 3 && ids.length <= 16);
+  });
+
+  it('takes a unigram tokenizer that was trained on its captions', async () => {
+    const unigram = ['--type', 'unigram', '--normalization', 'identity', '--byte-fallback'];
+    const trained = await bantamJson(
+      ['tokenizer', 'train', '--data', 'folder:train', '--out', 'unigram', ...unigram],
+      options,
+    );
+    const { vocabSize } = trained as { vocabSize: number };
+    assert.ok(vocabSize > 256 + 20 && vocabSize < 400, `${vocabSize}`);
+    const encode = ['tokenizer', 'encode', '--tokenizer', 'unigram', 'a red circle'];
+    const plain = ['--wrapper', 'plain', '--tokenizer', 'unigram/spiece.model'];
+    const idsOf = async (args: string[]): Promise<number[]> =>
+      ((await bantamJson(args, options)) as { ids: number[] }[])[0]?.ids ?? [];
+    const ids = await idsOf(encode);
+    assert.equal(ids.at(-1), vocabSize - 1);
+    assert.deepEqual(await idsOf([...encode, ...plain]), ids.slice(0, -1));
+    const run = ['--data', 'folder:train', '--budget', '48samples', '--tokenizer', 'unigram'];
+    await bantamJson(['train', ...tinyModel, ...run, '--out', 'second'], options);
+    const saved = ['tokenizer', 'encode', '--tokenizer', 'second/model', 'a red circle'];
+    assert.deepEqual(await idsOf(saved), ids);
   });
 
   it('is not overwritten', async () => {

@@ -31,6 +31,13 @@ function small(preset: string, { vision = {}, text: own = {}, ...rest }: Changes
 
 const vit = { imageSize: 16, patchSize: 4, width: 16, headWidth: 8, layers: 2 } as const;
 
+const timmVit = { width: 16, heads: 2, layers: 2 } as const;
+const eva = { ...timmVit, imageSize: 40 } as const;
+const perception = {
+  ...{ block: 'pre-norm', keyBias: true, preNorm: true, classToken: false },
+  ...{ poolType: 'map', poolHeads: 2 },
+} as const;
+
 const imageTowers: Readonly<Record<string, ModelConfig>> = {
   ViT: small('ViT-Nano-16-64', { vision: vit }),
   'ViT with mean pooling, layer scale and fixed positions': small('ViT-Nano-16-64', {
@@ -55,6 +62,27 @@ const imageTowers: Readonly<Record<string, ModelConfig>> = {
   SigLIP: small('SigLIP-Nano-64', { vision: { width: 16, heads: 2, layers: 2, imageSize: 24 } }),
   MobileCLIP: small('MobileCLIP-Nano-64', { vision: { depths: [1, 1, 1, 1] }, text: { heads: 2 } }),
   SiCLIP: small('SiCLIP-Nano-64', { vision: { depths: [1, 1, 1, 2] }, text: { heads: 2 } }),
+  'MobileCLIP of five stages': small('MobileCLIP-Nano-64', {
+    vision: { widths: [16, 16, 32, 32, 64], depths: [1, 1, 1, 1, 1] },
+    text: { heads: 2 },
+  }),
+  EVA: small('EVA-Nano-64', { vision: eva }),
+  'EVA with layer norms after its branches': small('EVA-Nano-64', {
+    vision: { ...eva, block: 'post-norm', rotary: null },
+  }),
+  'Perception Encoder': small('EVA-Nano-64', {
+    vision: { ...eva, ...perception, rotary: { grid: 3, offset: 1, order: 'xy' } },
+  }),
+  ViTamin: small('ViTamin-Nano-64', { vision: { imageSize: 40, stemWidth: 8, ...timmVit } }),
+  'ViT with three convolutions': small('ViTamin-Nano-64', {
+    vision: { ...timmVit, stem: 'convolutions', poolType: 'tok', posEmbed: 'patches', proj: 'own' },
+  }),
+  'ViT with global average pooling': small('ViTamin-Nano-64', {
+    vision: {
+      ...{ ...timmVit, stem: 'patches', mlp: 'gelu', finalLnAfterPool: false },
+      ...{ qkvBias: false, lsInitValue: 0.1, preNorm: true },
+    },
+  }),
 };
 
 const textTowers: Readonly<Record<string, ModelConfig>> = {
@@ -81,6 +109,16 @@ const textTowers: Readonly<Record<string, ModelConfig>> = {
     vision: { depths: [1, 1, 1, 1] },
     text: { heads: 2 },
   }),
+  ...Object.fromEntries(
+    (['mean', 'pooler'] as const).map((poolType) => [
+      `text of BERT's kind, ${poolType}`,
+      small('ViT-Nano-16-64', {
+        vision: vit,
+        customText: true,
+        text: { type: 'bert', ...text, poolType, countsTokens: poolType === 'mean' },
+      }),
+    ]),
+  ),
   'text of a context of 4 tokens': small('ViT-Nano-16-64', {
     vision: vit,
     text: { contextLength: 4 },

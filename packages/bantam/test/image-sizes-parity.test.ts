@@ -22,6 +22,13 @@ const towers: Record<string, { vision: object; trunk?: boolean; embedDim?: numbe
     trunk: true,
     embedDim: 12,
   },
+  eva: {
+    vision: {
+      ...{ type: 'eva', imageSize: 32, patchSize: 8, width: 16, layers: 1, heads: 2 },
+      ...{ mlpRatio: 8 / 3, block: 'sub-norm', rotary: { grid: 4, offset: 0, order: 'yx' } },
+    },
+    trunk: true,
+  },
   'modified-resnet': {
     vision: {
       type: 'modified-resnet',

@@ -61,6 +61,7 @@ const tiny = { type: 'mobileclip', headWidth: 4 };
 const cases = {
   even: { ...tiny, imageSize: 64, widths: [2, 4, 8, 16], depths: [1, 2, 1, 1], mlpRatio: 1.5 },
   odd: { ...tiny, imageSize: 40, widths: [4, 4, 4, 8], depths: [1, 1, 1, 2], mlpRatio: 2 },
+  five: { ...tiny, imageSize: 64, widths: [2, 4, 4, 8, 16], depths: [1, 1, 1, 1, 2], mlpRatio: 2 },
 };
 const hybrid = {
   type: 'mobileclip',
@@ -155,7 +156,11 @@ describe("MobileCLIP's image tower", () => {
   });
 
   for (const [what, vision, message] of [
-    ['heads', { headWidth: 3 }, /last of the "widths" of "vision" \(16\) must be a multiple/],
+    [
+      'heads',
+      { headWidth: 3 },
+      /width of a stage of "vision" with attention \(16\) must be a multiple/,
+    ],
     ['groups', { widths: [2, 3, 8, 16] }, /has width 3, which is no multiple of the 2 before it/],
     ['hidden units', { mlpRatio: 0.1 }, /"mlpRatio" of "vision" leaves no hidden unit/],
   ] as const) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   abs,
   equal,
@@ -25,6 +26,7 @@ import {
   preprocessFor,
   preprocessOf,
   saveModel,
+  tokenizerFiles,
 } from '../dist/models/index.js';
 
 const fixture = (name: string): string =>
@@ -48,6 +50,21 @@ function clipLike(text: object = {}) {
   });
   const model = createModel(config, { generator: new Generator({ seed: 8 }) });
   return { config, model, preprocess: preprocessFor(16) };
+}
+
+/** A SentencePiece model with tokens for the words "a" and "b" among `size`. */
+function tinySentencePiece(size: number): Uint8Array {
+  const named = ['<unk>', '<s>', '</s>', '▁a', '▁b'];
+  const types = [2, 3, 3];
+  const writer = new BinaryWriter();
+  for (let id = 0; id < size; id++) {
+    writer.tag(1, WireType.LengthDelimited).fork();
+    writer.tag(1, WireType.LengthDelimited).string(named[id] ?? `token${id}`);
+    writer.tag(2, WireType.Bit32).float(-id);
+    writer.tag(3, WireType.Varint).int32(types[id] ?? 1);
+    writer.join();
+  }
+  return writer.finish();
 }
 
 function assertSameWeights(
@@ -151,6 +168,24 @@ describe("a directory of transformers' files", () => {
         assert.ok(error < 2e-5, String(error));
       });
     });
+  });
+
+  it('takes its tokenizer from a .model file, wrapped as its class says', async () => {
+    const directory = await folder();
+    await cp(fixture('models/hugging-face/siglip'), directory, { recursive: true });
+    for (const name of tokenizerFiles) await rm(join(directory, name), { force: true });
+    const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as {
+      text_config: { vocab_size: number };
+    };
+    const { vocab_size: size } = config.text_config;
+    await writeFile(join(directory, 'spiece.model'), tinySentencePiece(size));
+    await writeFile(
+      join(directory, 'tokenizer_config.json'),
+      JSON.stringify({ tokenizer_class: 'SiglipTokenizer' }),
+    );
+    const { tokenizer } = await loadModel(directory);
+    assert.deepEqual([tokenizer.vocabSize, tokenizer.eotId, tokenizer.padId], [size, 2, 2]);
+    assert.deepEqual(tokenizer.encode('A, b!'), [3, 4, 2]);
   });
 
   it("lowers letters as SigLIP 2's tokenizers do", async () => {

@@ -27,6 +27,7 @@ void init(napi_env env, napi_value exports) {
   init_memory(env, exports);
   init_profile(env, exports);
   init_machine(env, exports);
+  init_device(env, exports);
 }
 
 }  // namespace

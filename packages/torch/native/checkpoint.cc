@@ -4,11 +4,13 @@
 // graph is that of the first run, so that gradients are added up in the same order as without.
 #include "checkpoint.h"
 
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
+#include <algorithm>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -21,15 +23,42 @@ namespace {
 
 using torch::autograd::SavedVariableHooks;
 
+/// Autocast of a kind of device.
 struct Autocast {
-  bool enabled = at::autocast::is_autocast_enabled(at::kCPU);
-  at::ScalarType dtype = at::autocast::get_autocast_dtype(at::kCPU);
+  explicit Autocast(at::DeviceType type)
+      : type(type),
+        enabled(at::autocast::is_autocast_enabled(type)),
+        dtype(at::autocast::get_autocast_dtype(type)) {}
 
   void apply() const {
-    at::autocast::set_autocast_enabled(at::kCPU, enabled);
-    at::autocast::set_autocast_dtype(at::kCPU, dtype);
-    if (!enabled) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(type, enabled);
+    at::autocast::set_autocast_dtype(type, dtype);
   }
+
+  at::DeviceType type;
+  bool enabled;
+  at::ScalarType dtype;
+};
+
+/// Autocast of the CPU, and of the accelerator where there is one.
+class Autocasts {
+ public:
+  Autocasts() {
+    each_.emplace_back(at::kCPU);
+    if (const auto accelerator = at::accelerator::getAccelerator()) each_.emplace_back(*accelerator);
+  }
+
+  bool enabled() const {
+    return std::any_of(each_.begin(), each_.end(), [](const Autocast& one) { return one.enabled; });
+  }
+
+  void apply() const {
+    for (const auto& one : each_) one.apply();
+    if (!enabled()) at::autocast::clear_cache();
+  }
+
+ private:
+  std::vector<Autocast> each_;
 };
 
 struct Draw {
@@ -91,7 +120,7 @@ class Checkpoint {
   std::vector<Draw> draws_;
   std::vector<Dropped> dropped_;
   std::vector<at::Tensor> returned_;
-  const Autocast autocast_;
+  const Autocasts autocast_;
   const bool grad_mode_ = c10::GradMode::is_enabled();
   const std::thread::id thread_ = std::this_thread::get_id();
   bool ended_ = false;
@@ -100,33 +129,35 @@ class Checkpoint {
 /// Everything is as in the first run while this lives, and as before afterwards.
 class Rerun {
  public:
-  Rerun(const std::shared_ptr<Checkpoint>& checkpoint, const Autocast& autocast, bool grad_mode,
+  Rerun(const std::shared_ptr<Checkpoint>& checkpoint, const Autocasts& autocast, bool grad_mode,
         const std::vector<Draw>& draws)
       : grad_mode_(grad_mode) {
     for (auto draw : draws) {
       draws_.push_back({draw.generator, draw.generator.get_state()});
       draw.generator.set_state(draw.state);
     }
-    if (autocast.enabled || before_.enabled) autocast.apply();
+    applies_ = autocast.enabled() || before_.enabled();
+    if (applies_) autocast.apply();
     runs.push_back({checkpoint, true});
   }
 
   ~Rerun() {
     runs.pop_back();
-    if (at::autocast::is_autocast_enabled(at::kCPU) || before_.enabled) before_.apply();
+    if (applies_) before_.apply();
     for (auto& draw : draws_) draw.generator.set_state(draw.state);
   }
 
  private:
   const c10::AutoGradMode grad_mode_;
-  const Autocast before_;
+  const Autocasts before_;
+  bool applies_ = false;
   std::vector<Draw> draws_;
 };
 
 void Checkpoint::run_again(const std::shared_ptr<Checkpoint>& self) {
   TORCH_CHECK(ended_, "a backward pass through a checkpoint ran inside the checkpoint's own function");
   TORCH_CHECK(std::this_thread::get_id() == thread_,
-              "a checkpoint's backward pass ran on another thread than its function; keep its tensors on the CPU");
+              "a checkpoint's backward pass ran on another thread than its function");
   const auto env = again_.Env();
   Napi::HandleScope handles(env);
   auto inputs = Napi::Array::New(env, inputs_.size());
@@ -202,10 +233,6 @@ torch::autograd::Engine& engine() {
 napi_value begin_checkpoint(Call& call) {
   auto inputs = tensors_at(call, 0);
   const auto again = function_at(call, 1);
-  for (const auto& input : inputs) {
-    TORCH_CHECK(input.is_cpu() || input.is_meta(), "the inputs of a checkpoint must be on the CPU, not on ",
-                input.device());
-  }
   runs.push_back({std::make_shared<Checkpoint>(again, std::move(inputs)), false});
   return nullptr;
 }

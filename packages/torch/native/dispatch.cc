@@ -3,6 +3,7 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/core/jit_type.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <vector>
@@ -16,7 +17,12 @@ namespace {
 
 /// Operators are resolved once; JavaScript then names them by their index here. Each worker thread
 /// has JavaScript of its own, and so a list of its own.
-thread_local std::vector<c10::OperatorHandle> operators;
+struct Known {
+  c10::OperatorHandle handle;
+  /// Of Bantam's own kernels, which read memory without asking where it is.
+  bool is_own;
+};
+thread_local std::vector<Known> operators;
 
 /// Fails with the argument's name and type in front.
 [[noreturn]] void fail(const c10::Argument& argument, const std::string& problem) {
@@ -130,16 +136,68 @@ Napi::Value from_ivalue(Napi::Env env, c10::IValue value) {
 }
 
 /// The operator that a call names; from here on the call's errors begin with its name.
-const c10::OperatorHandle& operator_at(Call& call) {
+const Known& operator_at(Call& call) {
   const auto index = integer_at(call, 0, 0, static_cast<int64_t>(operators.size()) - 1);
   const auto& op = operators[static_cast<size_t>(index)];
-  call.name = op.schema().name().c_str();
+  call.name = op.handle.schema().name().c_str();
   return op;
 }
 
+/// A tensor of a call, and the argument that it is or is in.
+struct Given {
+  const c10::Argument& argument;
+  const at::Tensor& tensor;
+};
+
+void tensors_of(const c10::Argument& argument, const Napi::Value& value, std::vector<Given>& found) {
+  if (value.IsArray()) {
+    const auto array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) tensors_of(argument, array.Get(i), found);
+  } else if (value.IsExternal() && argument.type()->str().find("Tensor") != std::string::npos) {
+    found.push_back({argument, unwrap_tensor(value)});
+  }
+}
+
+/// Says of a call whose tensors are on different devices that they are. Numbers of the CPU, which have no
+/// dimensions, go with any device, and shapes without memory with anything.
+void require_one_device(const Call& call, const c10::OperatorHandle& op) {
+  const auto array = array_at(call, 1);
+  const auto& arguments = op.schema().arguments();
+  std::vector<Given> all;
+  for (uint32_t i = 0; i < array.Length(); ++i) tensors_of(arguments[i], array.Get(i), all);
+  const Given* first = nullptr;
+  for (const auto& one : all) {
+    if (one.tensor.is_meta() || (one.tensor.is_cpu() && one.tensor.dim() == 0)) continue;
+    if (first == nullptr) first = &one;
+    if (first->tensor.device() == one.tensor.device()) continue;
+    throw std::runtime_error("its tensors are on different devices, '" + first->argument.name() + "' on " +
+                             first->tensor.device().str() + " and '" + one.argument.name() + "' on " +
+                             one.tensor.device().str() + "; move them to one of them with to(x, { device })");
+  }
+}
+
+/// True if the tensors of a call's arguments are all on one device, shapes without memory aside.
+bool on_one_device(const torch::jit::Stack& stack) {
+  std::optional<c10::Device> found;
+  const auto fits = [&](const at::Tensor& tensor) {
+    if (!tensor.defined() || tensor.is_meta()) return true;
+    if (!found) found = tensor.device();
+    return *found == tensor.device();
+  };
+  return std::all_of(stack.begin(), stack.end(), [&](const c10::IValue& value) {
+    if (value.isTensor()) return fits(value.toTensor());
+    if (!value.isTensorList()) return true;
+    const auto list = value.toTensorList();
+    return std::all_of(list.begin(), list.end(), [&](const at::Tensor& tensor) { return fits(tensor); });
+  });
+}
+
+/// Copies are the calls that may have tensors on two devices.
+bool is_copy(const c10::OperatorHandle& op) { return op.schema().name() == "aten::copy_"; }
+
 /// Converts the arguments (missing and undefined ones take the schema's defaults) and calls.
 torch::jit::Stack run(Call& call) {
-  const auto op = operator_at(call);  // a copy: a getter of the arguments may resolve others
+  const auto [op, is_own] = operator_at(call);  // a copy: a getter of the arguments may resolve others
   const auto given = array_at(call, 1);
   const auto& arguments = op.schema().arguments();
   if (given.Length() > arguments.size()) {
@@ -161,7 +219,13 @@ torch::jit::Stack run(Call& call) {
       fail(argument, "is missing");
     }
   }
-  op.callBoxed(stack);
+  if (is_own && !on_one_device(stack)) require_one_device(call, op);
+  try {
+    op.callBoxed(stack);
+  } catch (const c10::Error&) {
+    if (!is_copy(op)) require_one_device(call, op);
+    throw;
+  }
   return stack;
 }
 
@@ -172,7 +236,7 @@ napi_value resolve(Call& call) {
   if (!found) {
     throw std::runtime_error("libtorch has no operator " + name + (overload.empty() ? "" : "." + overload));
   }
-  operators.push_back(*found);
+  operators.push_back({*found, name.rfind("bantam::", 0) == 0});
   return Napi::Number::New(call.env, static_cast<double>(operators.size() - 1));
 }
 
@@ -194,7 +258,7 @@ napi_value call_in_place(Call& call) {
 
 napi_value schema(Call& call) {
   std::ostringstream text;
-  text << operator_at(call).schema();
+  text << operator_at(call).handle.schema();
   return Napi::String::New(call.env, text.str());
 }
 

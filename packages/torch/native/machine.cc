@@ -2,7 +2,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <dlfcn.h>
 #include <torch/version.h>
 
 #include "arguments.h"
@@ -36,13 +35,6 @@ napi_value set_threads(Call& call) {
   return nullptr;
 }
 
-/// loadCuda(): libtorch's CUDA operators register themselves when their library loads. → error or null
-napi_value load_cuda(Call& call) {
-  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) return Napi::String::New(call.env, dlerror());
-  if (!at::hasCUDA()) return Napi::String::New(call.env, "no CUDA device or driver was found");
-  return Napi::Env(call.env).Null();
-}
-
 }  // namespace
 
 void init_machine(napi_env env, napi_value exports) {
@@ -54,7 +46,6 @@ void init_machine(napi_env env, napi_value exports) {
       {"instructionLimitError", instruction_limit_error},
       {"getThreads", get_threads},
       {"setThreads", set_threads},
-      {"loadCuda", load_cuda},
   };
   add_entries(env, exports, entries);
 }

@@ -13,7 +13,7 @@ napi_value create_generator(Call& call) {
   const c10::Device device(string_at(call, 0));
   const uint64_t seed = bits_at(call, 1);
   if (device.is_cpu()) return wrap_generator(call.env, at::make_generator<at::CPUGeneratorImpl>(seed));
-  auto generator = at::globalContext().defaultGenerator(device).clone();
+  auto generator = at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
   generator.set_current_seed(seed);
   return wrap_generator(call.env, std::move(generator));
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "arguments.h"
+#include "device.h"
 #include "handle.h"
 
 namespace bantam {
@@ -37,11 +38,13 @@ size_t bytes_of(const std::vector<int64_t>& shape, at::ScalarType dtype) {
   return static_cast<size_t>(bytes);
 }
 
-/// fromTypedArray(array, shape, dtype, copy): with copy false the tensor shares the array's memory.
+/// fromTypedArray(array, shape, dtype, copy, device?): with copy false the tensor shares the array's memory.
+/// Copies to an accelerator go through pinned memory, so that nobody waits for them.
 napi_value from_typed_array(Call& call) {
   const auto shape = sizes_at(call, 1);
   const auto dtype = dtype_at(call, 2);
   const bool copy = boolean_at(call, 3);
+  const auto device = value_at(call, 4).IsUndefined() ? c10::Device(c10::kCPU) : c10::Device(string_at(call, 4));
   // Last, as reading the shape may have run JavaScript that changed the array.
   const auto bytes = bytes_at(call, 0);
   const size_t needed = bytes_of(shape, dtype);
@@ -49,9 +52,10 @@ napi_value from_typed_array(Call& call) {
     throw OutOfRange("the array has " + std::to_string(bytes.size) + " bytes, but its shape and dtype need " +
                      std::to_string(needed));
   }
-  if (copy) {
-    auto tensor = at::empty(shape, dtype);
+  if (copy || !device.is_cpu()) {
+    auto tensor = at::empty(shape, at::TensorOptions(dtype).pinned_memory(takes_pinned_memory(device)));
     if (bytes.size > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.data, bytes.size);
+    if (!device.is_cpu()) tensor = tensor.to(device, /*non_blocking=*/takes_pinned_memory(device));
     return wrap_tensor(call.env, std::move(tensor));
   }
   if (reinterpret_cast<uintptr_t>(bytes.data) % c10::elementSize(dtype) != 0) {

@@ -1,3 +1,4 @@
+import { deviceType, isAccelerator, type Device } from './device.js';
 import { dtypeCode, type FloatDType } from './dtype.js';
 import { native } from './native.js';
 import { Tensor } from './tensor.js';
@@ -56,19 +57,21 @@ export function backward(
 }
 
 /**
- * Runs `body` under libtorch's autocast: matrix products and convolutions in `dtype`, with weights
- * cast once and kept until the outermost autocast ends. `float32` turns it off.
+ * Runs `body` under libtorch's autocast: matrix products and convolutions of tensors on `device` (default
+ * `cpu`) in `dtype`, with weights cast once and kept until the outermost autocast ends. `float32` turns
+ * it off. Tensors on other devices are computed as before.
  */
 export function autocast<T>(
   dtype: FloatDType,
   body: () => T,
-  { device = 'cpu' }: { device?: 'cpu' | 'cuda' } = {},
+  { device = 'cpu' }: { device?: Device } = {},
 ): T {
   const code = dtype === 'float32' ? null : dtypeCode(dtype);
-  const before = native.setAutocast(device, code);
+  const type = isAccelerator(device) ? deviceType(device) : 'cpu';
+  const before = native.setAutocast(type, code);
   try {
     return body();
   } finally {
-    native.setAutocast(device, before);
+    native.setAutocast(type, before);
   }
 }

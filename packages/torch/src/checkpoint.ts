@@ -26,7 +26,6 @@ export function isRerunning(): boolean {
  *
  * `fn` must compute the same both times. It may use parameters and whatever else is still there at the
  * backward pass; a tensor that a scope frees before must be one of `inputs`, which may be of any kind.
- * On the CPU only.
  *
  * @throws libtorch's error, in the backward pass, where the second run kept other tensors than the
  * first; what `fn` throws, in either run.

@@ -6,6 +6,7 @@ export * from './autograd.js';
 export { checkpoint, isRerunning } from './checkpoint.js';
 export { TorchError } from './errors.js';
 export { at, dims } from './at.js';
+export * from './device.js';
 export * from './dtype.js';
 export * from './machine.js';
 export { mapFile, mapTensor, viewRegion, type FileRegion } from './mapped-file.js';

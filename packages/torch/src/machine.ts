@@ -1,6 +1,5 @@
 import { TorchError } from './errors.js';
 import { native } from './native.js';
-import type { Device } from './tensor.js';
 
 /** libtorch's version, such as `2.13.0`. */
 export function torchVersion(): string {
@@ -57,22 +56,4 @@ export function threads(): number {
 /** Sets the number of threads that one operator uses. */
 export function setThreads(count: number): void {
   native.setThreads(count);
-}
-
-let cudaLoaded = false;
-
-/**
- * Makes a device usable: for `cuda` this loads libtorch's CUDA library. Not yet run on a GPU.
- *
- * @throws TorchError when libtorch has no CUDA or there is no CUDA device.
- */
-export function prepareDevice(device: Device): void {
-  if (device === 'cpu' || cudaLoaded) return;
-  const problem = native.loadCuda();
-  if (problem !== null) {
-    throw new TorchError(
-      `Device ${device} cannot be used (${problem}); choose 'cpu', or install a CUDA build of libtorch and its driver.`,
-    );
-  }
-  cudaLoaded = true;
 }

@@ -80,6 +80,7 @@ export interface Native {
     shape: readonly number[],
     dtype: number,
     copy: boolean,
+    device: string,
   ): TensorHandle;
   copyToBuffer(tensor: TensorHandle): ArrayBuffer;
 
@@ -106,7 +107,29 @@ export interface Native {
   instructionLimitError(): string;
   getThreads(): number;
   setThreads(threads: number): void;
-  loadCuda(): string | null;
+
+  loadDevice(type: string): string | null;
+  deviceCount(type: string): number;
+  deviceMemory(device: string): {
+    free: number;
+    total: number;
+    allocated: number;
+    peak: number;
+    reserved: number;
+  };
+  resetDevicePeak(device: string): void;
+  emptyDeviceCache(device: string): void;
+  afterDevice(device: string): Promise<void>;
+  readLater(tensor: TensorHandle): Promise<ArrayBuffer>;
+
+  /** Of a checkout alone. */
+  emulatedCounters(reset: boolean): {
+    operators: number;
+    copiesIn: number;
+    copiesOut: number;
+    synchronizations: number;
+  };
+  setEmulatedLatency(milliseconds: number): void;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { deviceMemory, resetDevicePeak, synchronize, type Device } from './device.js';
 import { native } from './native.js';
 
 /** Live tensors and memory of libtorch. */
@@ -50,6 +51,24 @@ export async function traceAllocations(run: () => void | Promise<void>): Promise
     native.stopTrace();
     throw error;
   }
+}
+
+/**
+ * {@link traceAllocations} on a device with memory of its own, which tells only how much it holds: one block
+ * that `run` does not give back, and one that it does.
+ */
+export async function traceDeviceAllocations(
+  device: Device,
+  run: () => void | Promise<void>,
+): Promise<AllocationTrace> {
+  await synchronize(device);
+  resetDevicePeak(device);
+  const before = deviceMemory(device).allocated;
+  await run();
+  await synchronize(device);
+  const { allocated, peak } = deviceMemory(device);
+  const kept = Math.max(0, allocated - before);
+  return Float64Array.of(kept, Math.max(0, peak - before - kept), -2);
 }
 
 /**

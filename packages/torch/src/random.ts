@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
+import { prepareDevice, type Device } from './device.js';
 import { native, type GeneratorHandle } from './native.js';
-import { fromTypedArray, Tensor, type Device } from './tensor.js';
+import { fromTypedArray, Tensor } from './tensor.js';
 
 /** Options of {@link Generator}. */
 export interface GeneratorOptions {
   seed?: number | bigint;
+  /**
+   * The CPU's stream is the same on every machine, and serves tensors of every device, whose numbers are
+   * then sampled on the CPU. Another device's serves its own tensors alone. Default `cpu`.
+   */
   device?: Device;
 }
 
@@ -12,9 +17,12 @@ export interface GeneratorOptions {
 export class Generator {
   /** The addon's handle. */
   readonly handle: GeneratorHandle;
+  /** The device that samples the numbers. */
+  readonly device: Device;
 
   constructor({ seed = 0, device = 'cpu' }: GeneratorOptions = {}) {
-    this.handle = native.createGenerator(device, BigInt.asUintN(64, BigInt(seed)));
+    this.device = prepareDevice(device);
+    this.handle = native.createGenerator(this.device, BigInt.asUintN(64, BigInt(seed)));
   }
 
   /** The position in the stream as bytes: what {@link setState} takes back. */

@@ -7,12 +7,10 @@ import {
   type DType,
   type TypedArray,
 } from './dtype.js';
+import { isAccelerator, prepareDevice, type Device } from './device.js';
 import { TorchError } from './errors.js';
 import { native, type TensorHandle } from './native.js';
 import { track } from './scope.js';
-
-/** Device of a tensor: `cpu`, `cuda`, `cuda:N`, or `meta`, on which tensors have shapes but no data. */
-export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
 
 /** Options of {@link Tensor.backward}. */
 export interface BackwardOptions {
@@ -73,7 +71,7 @@ export class Tensor {
     return this.#dtype;
   }
 
-  /** The device that holds the elements. */
+  /** The device that holds the elements, with its index: `cpu`, `cuda:0`. */
   get device(): Device {
     return native.device(this.handle) as Device;
   }
@@ -150,6 +148,16 @@ export class Tensor {
     return arrayOver(native.copyToBuffer(this.handle), this.dtype);
   }
 
+  /**
+   * {@link toTypedArray} as they are when the device has done what it was given so far, without waiting
+   * for it: other code runs until then.
+   */
+  async read(): Promise<TypedArray> {
+    if (!isAccelerator(this.device)) return this.toTypedArray();
+    const { dtype } = this;
+    return arrayOver(await native.readLater(this.handle), dtype);
+  }
+
   /** The elements in row-major order as numbers. */
   toArray(): number[] {
     const half = this.dtype === 'bfloat16' || this.dtype === 'float16';
@@ -191,6 +199,8 @@ export interface FromTypedArrayOptions {
    * changes the tensor, so it must stay unchanged while the tensor is used. Default true.
    */
   copy?: boolean;
+  /** Where the elements go; another device than the CPU takes a copy. Default `cpu`. */
+  device?: Device;
 }
 
 /**
@@ -200,5 +210,6 @@ export interface FromTypedArrayOptions {
  */
 export function fromTypedArray(array: TypedArray, options: FromTypedArrayOptions = {}): Tensor {
   const { shape = [array.length], dtype = dtypeOfArray(array), copy = true } = options;
-  return new Tensor(native.fromTypedArray(array, shape, dtypeCode(dtype), copy));
+  const device = prepareDevice(options.device ?? 'cpu');
+  return new Tensor(native.fromTypedArray(array, shape, dtypeCode(dtype), copy, device));
 }

@@ -1,5 +1,11 @@
-import { HubTokenizer, parseTokenizerFiles, type TextCodec } from 'bantam/portable';
-import { fetchJson } from './fetch-files.js';
+import {
+  FramedTokenizer,
+  parseTokenizerFiles,
+  SENTENCEPIECE_FILE,
+  wrapperOf,
+  type TextCodec,
+} from 'bantam/portable';
+import { fetchBytes, fetchJson } from './fetch-files.js';
 import { parseManifest, type Manifest } from './manifest.js';
 
 /** An exported model, without its graphs. */
@@ -17,7 +23,11 @@ export async function readModelFiles(base: URL): Promise<ModelFiles> {
     json('tokenizer_config.json'),
   ]);
   const manifest = parseManifest(document, new URL('bantam.json', base).href);
-  return { manifest, tokenizer: makeTokenizer({ manifest, tokenizer, config }) };
+  const sentencepiece =
+    wrapperOf(config) === undefined
+      ? undefined
+      : await fetchBytes(new URL(SENTENCEPIECE_FILE, base));
+  return { manifest, tokenizer: makeTokenizer({ manifest, tokenizer, config, sentencepiece }) };
 }
 
 /** The tokenizer as the manifest wants it, whatever its own files say beside. */
@@ -25,15 +35,19 @@ export function makeTokenizer({
   manifest,
   tokenizer,
   config,
+  sentencepiece,
 }: {
   readonly manifest: Pick<Manifest, 'tokenizer'>;
   readonly tokenizer: unknown;
   readonly config: unknown;
+  /** `spiece.model`, where the configuration says that it is the tokenizer. */
+  readonly sentencepiece?: Uint8Array | undefined;
 }): TextCodec {
-  const files = parseTokenizerFiles({ file: 'tokenizer.json', tokenizer, config });
+  const files = parseTokenizerFiles({ file: 'tokenizer.json', tokenizer, config, sentencepiece });
   const { clean, contextLength, padId } = manifest.tokenizer;
-  return new HubTokenizer(
-    { ...files, config: { ...files.config, bantam: { clean, pad_id: padId } } },
+  const bantam = { ...files.config.bantam, clean, pad_id: padId };
+  return new FramedTokenizer(
+    { ...files, config: { ...files.config, bantam } },
     { clean, contextLength },
   );
 }

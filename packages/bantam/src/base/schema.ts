@@ -82,10 +82,16 @@ export function listOf<const S extends AnySchema>(item: S): ListSchema<S> {
   return v.array(item, 'a list');
 }
 
-/** A list of exactly `length` items, such as the depth of each stage. */
-export function tupleOf<const S extends AnySchema>(item: S, length: number): ListSchema<S> {
-  const wanted = `a list of ${length} items`;
-  return v.pipe(v.array(item, wanted), v.length(length, wanted));
+/** A list of one of a few lengths, such as the depth of each stage. */
+export function tupleOf<const S extends AnySchema>(
+  item: S,
+  ...lengths: readonly [number, ...number[]]
+): ListSchema<S> {
+  const wanted = `a list of ${lengths.join(' or ')} items`;
+  return v.pipe(
+    v.array(item, wanted),
+    v.check((list) => lengths.includes(list.length), wanted),
+  );
 }
 
 /** A JSON object with any members. */

@@ -1,7 +1,7 @@
 import { at } from '../base/at.js';
 import { basename, dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { fromTypedArray, Generator, scope, to } from '@bantam/torch';
+import { fromTypedArray, Generator, resolveDevice, scope } from '@bantam/torch';
 import {
   generateCaptions,
   loadModel,
@@ -36,6 +36,8 @@ export interface CocaCaptionerOptions {
   readonly beams?: number;
   /** Longest caption, with start and end; 30 by default. */
   readonly maxTokens?: number;
+  /** `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, the default: a GPU if there is one. */
+  readonly device?: string;
 }
 
 type Generation = Omit<GenerateOptions, 'count' | 'generator'>;
@@ -71,6 +73,7 @@ export class CocaCaptioner implements Captioner {
    */
   static async load(directory: string, options: CocaCaptionerOptions = {}): Promise<CocaCaptioner> {
     const { method = 'sample', temperature, topK, topP, beams, maxTokens } = options;
+    const device = resolveDevice(options.device ?? 'auto');
     if (method !== 'sample' && (temperature ?? topK ?? topP) !== undefined) {
       throw new UsageError(
         `Temperature, top-k and top-p belong to sampling; leave them out for the method "${method}".`,
@@ -87,6 +90,7 @@ export class CocaCaptioner implements Captioner {
         `The model "${directory}" has no decoder and writes no captions; name a CoCa model.`,
       );
     }
+    loaded.model.to({ device });
     const generation = {
       method,
       ...(method === 'sample' && {
@@ -152,8 +156,9 @@ export class CocaCaptioner implements Captioner {
     }
     const generator = batch.map(({ key }) => new Generator({ seed: imageRng(seed, key).bits() }));
     return scope(() => {
-      const raw = fromTypedArray(bytes, { shape: [batch.length, size, size, 3] });
-      const normalized = normalizePixels(to(raw, { device: model.logitScale.device }), preprocess);
+      const { device } = model.logitScale;
+      const raw = fromTypedArray(bytes, { shape: [batch.length, size, size, 3], device });
+      const normalized = normalizePixels(raw, preprocess);
       return generateCaptions(model, normalized, {
         ...this.#generation,
         tokenizer,

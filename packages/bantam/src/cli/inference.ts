@@ -2,10 +2,20 @@ import { Option } from 'commander';
 import type { InferenceModel, InferencePrecision } from '../eval/index.js';
 import { fetchModel } from './model-names.js';
 import type { Progress } from './progress.js';
+import { deviceName } from './values.js';
 
-/** Value of {@link precisionOption}. */
-export interface PrecisionFlags {
+/** Values of {@link deviceOption} and {@link precisionOption}. */
+export interface InferenceFlags {
   readonly precision: InferencePrecision;
+  readonly device?: string;
+}
+
+/** `--device` of commands that compute. */
+export function deviceOption(): Option {
+  return new Option(
+    '--device <name>',
+    'auto, cpu, cuda, cuda:N or mps (default: auto, a GPU if there is one)',
+  ).argParser(deviceName);
 }
 
 /** `--precision` of commands for inference. */
@@ -15,10 +25,10 @@ export function precisionOption(): Option {
     .default('fp32');
 }
 
-/** Fetches and loads a model for inference in a precision; a note warns if the CPU is slow in it. */
+/** Fetches and loads a model for inference; a note warns if the CPU is slow in the precision. */
 export async function loadToRun(
   model: string,
-  { precision }: PrecisionFlags,
+  { precision, device }: InferenceFlags,
   progress: Progress,
 ): Promise<InferenceModel> {
   await fetchModel(model, progress);
@@ -29,5 +39,5 @@ export async function loadToRun(
       'This CPU has no instructions for products of int8 (AVX512-VNNI or AMX): int8 then shows its loss of accuracy, but is slower than fp32.',
     );
   }
-  return loadForInference(model, { precision });
+  return loadForInference(model, { precision, ...(device !== undefined && { device }) });
 }

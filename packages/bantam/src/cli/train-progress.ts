@@ -9,7 +9,7 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
       case 'start': {
         const millions = (event.parameters / 1e6).toFixed(1);
         progress.note(
-          `Training ${event.model} (${millions}M parameters) on ${event.samples} samples: ${event.precision}, batch ${event.batchSize}, budget ${event.budget}, run ${event.run}`,
+          `Training ${event.model} (${millions}M parameters) on ${event.samples} samples: ${event.device}, ${event.precision}, batch ${event.batchSize}, budget ${event.budget}, run ${event.run}`,
         );
         progress.note(`Groups of parameters:\n${event.groups.replaceAll(/^/gm, '  ')}`);
         break;

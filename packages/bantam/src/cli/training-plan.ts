@@ -12,6 +12,7 @@ const parts: readonly (readonly [keyof MemoryPlan, string])[] = [
   ['batches', 'batches of images'],
   ['images', 'decoded images kept for later epochs, at most'],
   ['process', 'Node.js, libtorch, worker threads, teachers'],
+  ['onDevice', 'on the GPU: parameters, states, a step, teachers'],
   ['total', 'total'],
 ];
 
@@ -29,7 +30,10 @@ export function formatPlan({ memory, time }: TrainingPlan): string {
 function formatMemory(plan: MemoryPlan): string {
   const rows = parts.filter(([part]) => plan[part] > 0);
   return formatTable(
-    rows.map(([part, name]) => [name, formatBytes(plan[part])]),
+    rows.map(([part, name]) => {
+      const isRest = part === 'total' && plan.onDevice > 0;
+      return [isRest ? "total of the machine's own memory" : name, formatBytes(plan[part])];
+    }),
     { right: [1] },
   );
 }

@@ -43,6 +43,20 @@ export function positiveFraction(text: string): number {
   return value;
 }
 
+/** Reads an option's value as a number from 0 to 1. */
+export function unitNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a number from 0 to 1');
+  }
+  return value;
+}
+
+/** Reads an option's value as numbers from 0 to 1 with commas: `0,0.5,1`. */
+export function factorList(text: string): readonly number[] {
+  return text.split(',').map(unitNumber);
+}
+
 /** Reads an option's value as a number of at least 0. */
 export function atLeastZero(text: string): number {
   const value = Number(text);
@@ -71,6 +85,13 @@ export function finiteNumber(text: string): number {
     throw new InvalidArgumentError('It must be a number');
   }
   return value;
+}
+
+/** Reads an option's value as the name of a device; whether there is such a device shows later. */
+export function deviceName(text: string): string {
+  // `emulated` is the device of a checkout's own tests.
+  if (/^(auto|cpu|mps|(cuda|emulated)(:\d+)?)$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be auto, cpu, cuda, cuda:N or mps');
 }
 
 /** Adds the `name=value` of a repeatable option to those before it. */

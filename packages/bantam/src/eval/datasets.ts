@@ -1,4 +1,4 @@
-import { emojiEvaluations, emojiStyles } from '../data/index.js';
+import { emojiEvaluations, emojiStyles, type Source } from '../data/index.js';
 import type { ImageNetSet } from './protocols/imagenet.js';
 
 /** A data set to evaluate on. */
@@ -7,6 +7,8 @@ export interface EvalDataset {
   readonly name: string;
   /** Its source specification. */
   readonly spec: string;
+  /** The source, if it is opened already; default: that of `spec`. */
+  readonly source?: Source;
   /** How it relates to what models are trained on, where that is known. */
   readonly kind?: DatasetKind;
   /** Probes: specification of the training images; absent: a split of the data themselves. */

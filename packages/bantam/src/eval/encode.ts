@@ -6,6 +6,7 @@ import {
   normalize,
   scope,
   to,
+  type Device,
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
@@ -21,18 +22,21 @@ export interface EncodeOptions {
 }
 
 /** Runs a tower without gradients and gives its features, each row scaled to length 1. */
-function towerFeatures(encode: () => Tensor, options: EncodeOptions): Float32Array {
+function towerFeatures(
+  encode: () => Tensor,
+  options: EncodeOptions & { readonly device: Device },
+): Float32Array {
   return towerOutputs(() => [encode()], options)[0];
 }
 
 /** Runs a tower without gradients and gives its features, scaled to length 1, and other outputs. */
 function towerOutputs(
   encode: () => readonly [Tensor, ...Tensor[]],
-  { precision = 'float32' }: EncodeOptions,
+  { precision = 'float32', device }: EncodeOptions & { readonly device: Device },
 ): [Float32Array, ...Float32Array[]] {
   const outputs = noGrad(() =>
     scope(() => {
-      const [pooled, ...others] = autocast(precision, encode).map((output) =>
+      const [pooled, ...others] = autocast(precision, encode, { device }).map((output) =>
         to(output, { dtype: 'float32', device: 'cpu' }),
       ) as [Tensor, ...Tensor[]];
       return [normalize(pooled), ...others].map(
@@ -61,12 +65,10 @@ export function encodePixels(
   { pixels, shape }: EncodePixelsInput,
   options: EncodeOptions = {},
 ): Float32Array {
-  const encode = (): Tensor => {
-    const { device } = model.logitScale;
-    const raw = fromTypedArray(pixels, { shape });
-    return model.encodeImage(normalizePixels(to(raw, { device }), preprocess));
-  };
-  return towerFeatures(encode, options);
+  const { device } = model.logitScale;
+  const encode = (): Tensor =>
+    model.encodeImage(normalizePixels(fromTypedArray(pixels, { shape, device }), preprocess));
+  return towerFeatures(encode, { ...options, device });
 }
 
 /** Both vectors of each image that evaluation can use. */
@@ -83,13 +85,13 @@ export function encodeImages(
   { pixels, shape }: EncodePixelsInput,
   options: EncodeOptions = {},
 ): EncodedImages {
+  const { device } = model.logitScale;
   const encode = (): readonly [Tensor, Tensor] => {
-    const { device } = model.logitScale;
-    const raw = to(fromTypedArray(pixels, { shape }), { device });
+    const raw = fromTypedArray(pixels, { shape, device });
     const { pooled, representation } = model.visual.encode(normalizePixels(raw, preprocess));
     return [pooled, representation];
   };
-  const [embedding, representation = embedding] = towerOutputs(encode, options);
+  const [embedding, representation = embedding] = towerOutputs(encode, { ...options, device });
   return { embedding, representation };
 }
 
@@ -111,17 +113,15 @@ export async function encodeTexts(
   const { batchSize = 64, maxTokens, onProgress } = options;
   const tokenizer = maxTokens === undefined ? whole : shortened(whole, maxTokens);
   const width = config.embedDim;
+  const { device } = model.logitScale;
   const lengths = new Map(texts.map((text) => [text, tokenizer.encode(text).length]));
   const shortestFirst = [...lengths].sort(([, a], [, b]) => a - b).map(([text]) => text);
   const rowOf = new Map<string, Float32Array>();
   for (let start = 0; start < shortestFirst.length; start += batchSize) {
     const batch = shortestFirst.slice(start, start + batchSize);
     const { ids, shape } = tokenizer.encodeBatch(batch, { length: 'longest' });
-    const encode = (): Tensor => {
-      const { device } = model.logitScale;
-      return model.encodeText(to(fromTypedArray(ids, { shape }), { device }));
-    };
-    const features = towerFeatures(encode, options);
+    const encode = (): Tensor => model.encodeText(fromTypedArray(ids, { shape, device }));
+    const features = towerFeatures(encode, { ...options, device });
     batch.forEach((text, row) => {
       rowOf.set(text, features.subarray(row * width, (row + 1) * width));
     });

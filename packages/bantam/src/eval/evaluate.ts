@@ -190,7 +190,8 @@ class ContextOpener {
   async open(dataset: EvalDataset, spec: string): Promise<DatasetContext> {
     const { loaded } = this;
     const { tasks, protocols, options } = this.settings;
-    const source = await this.#source(spec);
+    const given = spec === dataset.spec ? dataset.source : undefined;
+    const source = given ?? (await this.#source(spec));
     checkClasses(source, tasks);
     checkCaptions(source, tasks);
     const labelSets = Object.fromEntries(

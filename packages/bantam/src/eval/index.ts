@@ -118,6 +118,7 @@ export {
   loadForInference,
   type InferenceModel,
   type InferencePrecision,
+  type LoadForInferenceOptions,
 } from './load-for-inference.js';
 export {
   answersAll,
@@ -156,12 +157,31 @@ export {
   type ZeroShotResult,
 } from './metrics/zero-shot.js';
 export {
+  metricNames,
+  openMetric,
   openValidator,
   taskMetrics,
+  type Measurement,
   type MeasureOptions,
+  type MetricMeter,
   type OpenValidator,
   type Validator,
+  type ValidatorSettings,
 } from './validator.js';
+export {
+  greedySoup,
+  type GreedySoupOptions,
+  type GreedySoupResult,
+  type SoupStep,
+} from './mixing/greedy-soup.js';
+export type { JudgeOptions } from './mixing/judge.js';
+export {
+  mixingCurve,
+  type MixingCurve,
+  type MixingCurveOptions,
+  type MixingData,
+  type MixingPoint,
+} from './mixing/mixing-curve.js';
 export { builtInSuites, type BuiltInSuite } from './suite/built-in.js';
 export { mainScore } from './suite/averages.js';
 export { suiteCsv } from './suite/csv.js';

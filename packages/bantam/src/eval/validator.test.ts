@@ -73,7 +73,7 @@ describe('openValidator', () => {
       });
     };
     const csv = `csv:${join(folder, 'pairs.csv')}`;
-    await refused('acc2', data, UsageError, /no metric "acc2" \(did you mean "acc1"\?\); validation\.metric is one of acc1, .*mean_recall@1\.$/); // prettier-ignore
+    await refused('acc2', data, UsageError, /no metric "acc2" \(did you mean "acc1"\?\); the metrics are acc1, .*mean_recall@1\.$/); // prettier-ignore
     await refused('acc5', data, BantamError, /has fewer than five classes, so "acc5" cannot/);
     await refused('acc1', csv, BantamError, /has no classes, so "acc1" cannot be measured on it/);
     await refused('acc1', 'folder:nowhere', BantamError, /nowhere/);

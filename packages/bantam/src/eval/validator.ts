@@ -4,9 +4,10 @@ import { openSource, type Source } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
 import { didYouMean } from '../base/did-you-mean.js';
 import type { LoadedModel } from '../models/index.js';
-import { evalDatasets } from './datasets.js';
+import { evalDatasets, type EvalDataset } from './datasets.js';
 import { evaluate } from './evaluate.js';
-import { plainTasks, type PlainTask } from './tasks/result.js';
+import type { Interval } from './statistics/intervals.js';
+import { plainTasks, type EvaluationResult, type PlainTask } from './tasks/result.js';
 
 /** Options of {@link Validator.measure}. */
 export interface MeasureOptions {
@@ -19,15 +20,33 @@ export interface MeasureOptions {
 export interface Validator {
   /** Less is better, as for ranks. */
   readonly lowerIsBetter: boolean;
+  /** Images that it measures on, if it knows. */
+  readonly samples?: number;
   measure(model: LoadedModel, options: MeasureOptions): Promise<number>;
 }
 
-/** Makes a {@link Validator} before a run begins, as {@link openValidator} does. */
-export type OpenValidator = (settings: {
+/** Data and metric of a {@link Validator}. */
+export interface ValidatorSettings {
   /** Source specification of the data to measure on. */
   readonly data: string;
   readonly metric: string;
-}) => Promise<Validator>;
+  /** The data, if they are opened already; `data` then only names them. */
+  readonly source?: Source;
+}
+
+/** Makes a {@link Validator} before a run begins, as {@link openValidator} does. */
+export type OpenValidator = (settings: ValidatorSettings) => Promise<Validator>;
+
+/** A metric's value with its sampling error. */
+export interface Measurement {
+  readonly value: number;
+  /** 95 % interval, for a single data set and metrics that have one. */
+  readonly interval?: Interval;
+  /** The value of guessing; null where the metric has none. */
+  readonly chance: number | null;
+  /** Images that took part. */
+  readonly samples: number;
+}
 
 /** The metrics of each task, as {@link evaluate} names them. */
 export const taskMetrics: Readonly<Record<PlainTask, readonly string[]>> = {
@@ -42,19 +61,38 @@ export const taskMetrics: Readonly<Record<PlainTask, readonly string[]>> = {
   ],
 };
 
+/** Names of the metrics of {@link openValidator}. */
+export const metricNames: readonly string[] = plainTasks.flatMap((task) => taskMetrics[task]);
+
+/** Measures models by one metric, as a {@link Validator} does, with the sampling error. */
+export interface MetricMeter {
+  readonly lowerIsBetter: boolean;
+  /** Images of the data. */
+  readonly samples: number;
+  measure(model: LoadedModel, options: MeasureOptions): Promise<Measurement>;
+}
+
 /**
- * Makes what measures models while they train, by {@link evaluate}. Where the data are several sets
- * or have several classifications, the value is the mean over them.
+ * Makes what measures models by one metric of {@link evaluate}. Where the data are several sets or
+ * have several classifications, the value is the mean over them.
  *
  * @throws UsageError for an unknown metric; BantamError for data that cannot be read, or do not have
  * the metric.
  */
-export const openValidator: OpenValidator = async ({ data, metric }) => {
+export async function openMetric(settings: ValidatorSettings): Promise<MetricMeter> {
+  const { data, metric, source } = settings;
   const task = taskOf(metric);
-  const datasets = evalDatasets(data);
-  for (const { spec } of datasets) checkMetric(await openSource(spec), { metric, task });
+  const datasets: readonly EvalDataset[] =
+    source === undefined ? evalDatasets(data) : [{ name: data, spec: data, source }];
+  let samples = 0;
+  for (const dataset of datasets) {
+    const opened = dataset.source ?? (await openSource(dataset.spec));
+    checkMetric(opened, { metric, task });
+    samples += opened.size;
+  }
   return {
     lowerIsBetter: metric.endsWith('median_rank'),
+    samples,
     async measure(model, { precision, onProgress }) {
       const results = await evaluate(model, datasets, {
         tasks: [task],
@@ -63,20 +101,46 @@ export const openValidator: OpenValidator = async ({ data, metric }) => {
           onProgress(`${dataset}: ${done} of ${total} ${stage}`);
         },
       });
-      const values = results
-        .map(({ metrics }) => metrics[metric])
-        .filter((value) => typeof value === 'number');
-      return values.reduce((sum, value) => sum + value, 0) / values.length;
+      return measurementOf(results, metric);
     },
+  };
+}
+
+/** The mean over results, with the interval of a single one. */
+function measurementOf(results: readonly EvaluationResult[], metric: string): Measurement {
+  const mean = (values: readonly (number | null | undefined)[]): number => {
+    const numbers = values.filter((value) => typeof value === 'number');
+    return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+  };
+  const chance = mean(results.map((one) => one.chance[metric]));
+  const interval = results.length === 1 ? results[0]?.intervals?.[metric] : undefined;
+  return {
+    value: mean(results.map(({ metrics }) => metrics[metric])),
+    ...(interval !== undefined && { interval }),
+    chance: Number.isNaN(chance) ? null : chance,
+    samples: results.reduce((sum, { samples }) => sum + samples, 0),
+  };
+}
+
+/**
+ * Makes what measures models while they train: {@link openMetric} without the sampling error.
+ *
+ * @throws UsageError or BantamError as {@link openMetric} does.
+ */
+export const openValidator: OpenValidator = async (settings) => {
+  const meter = await openMetric(settings);
+  return {
+    lowerIsBetter: meter.lowerIsBetter,
+    samples: meter.samples,
+    measure: async (model, options) => (await meter.measure(model, options)).value,
   };
 };
 
 function taskOf(metric: string): PlainTask {
   const found = plainTasks.find((task) => taskMetrics[task].includes(metric));
   if (found !== undefined) return found;
-  const known = plainTasks.flatMap((task) => taskMetrics[task]);
   throw new UsageError(
-    `There is no metric "${metric}"${didYouMean(metric, known)}; validation.metric is one of ${known.join(', ')}.`,
+    `There is no metric "${metric}"${didYouMean(metric, metricNames)}; the metrics are ${metricNames.join(', ')}.`,
   );
 }
 

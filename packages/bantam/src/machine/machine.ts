@@ -122,6 +122,7 @@ export function verdicts(machine: Pick<Machine, 'runtime'>): string[] {
   const bf16 = rateOf(machine, 'bfloat16');
   if (runtime === undefined || fp32 === undefined || bf16 === undefined) return [];
   const ratio = bf16 / fp32;
+  const [, gpu] = runtime.devices;
   const [faster, dtype] = ratio > 1 ? ['bf16', 'bfloat16'] : ['fp32', 'float32'];
   return [
     `bf16 multiplies matrices ${ratio.toFixed(1)} times as fast as fp32 here: ${
@@ -129,9 +130,9 @@ export function verdicts(machine: Pick<Machine, 'runtime'>): string[] {
         ? `training takes ${faster} automatically.`
         : `train with --precision ${faster}.`
     }`,
-    runtime.devices.includes('cuda')
-      ? 'A CUDA device is present; Bantam trains on the CPU.'
-      : 'No GPU that libtorch can use: training runs on the CPU.',
+    gpu === undefined
+      ? 'No GPU that libtorch can use: training runs on the CPU.'
+      : `A GPU is present, ${gpu}: training and inference take it automatically; --device cpu chooses the CPU.`,
   ];
 }
 

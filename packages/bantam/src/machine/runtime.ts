@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import {
   at,
+  availableDevices,
   cpuCapability,
   Generator,
   instructionLevel,
   matmul,
-  prepareDevice,
   rand,
   threads,
   torchBuild,
@@ -66,18 +66,9 @@ export async function inspectRuntime(
     ...(limit ? { limit } : {}),
     precision: resolvePrecision('auto'),
     threads: threads(),
-    devices: hasCuda() ? ['cpu', 'cuda'] : ['cpu'],
+    devices: availableDevices(),
     rates,
   };
-}
-
-function hasCuda(): boolean {
-  try {
-    prepareDevice('cuda');
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /**

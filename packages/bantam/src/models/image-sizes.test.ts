@@ -20,15 +20,17 @@ const randomPixels = (size: number, batch = 1) =>
 function at(tower: ImageTower, path: string): unknown {
   return path
     .split('.')
-    .reduce<unknown>((part, field) => (part as Record<string, unknown>)[field], tower);
+    .reduce<unknown>(
+      (part, field) => (part as Record<string, unknown> | undefined)?.[field],
+      tower,
+    );
 }
 
 /** The tower's own projection of a representation. */
 function project(tower: ImageTower, x: Tensor): Tensor {
-  for (const path of ['head', 'attnpool.cProj', 'trunk.head.fc']) {
-    const first = path.split('.')[0] ?? '';
-    if (!(first in tower) || (path.startsWith('trunk') && 'head' in tower)) continue;
-    return (at(tower, path) as { forward(x: Tensor): Tensor }).forward(x);
+  for (const path of ['head', 'attnpool.cProj', 'trunk.head.fc', 'trunk.head']) {
+    const layer = at(tower, path) as { forward?: (x: Tensor) => Tensor } | undefined;
+    if (layer?.forward) return layer.forward(x);
   }
   return matmul(x, at(tower, 'proj') as Tensor);
 }
@@ -103,7 +105,8 @@ describe('ImageTower.encode', () => {
           const { image } = modelFlops(model.config);
           assert.equal(modelFlops(model.config, half).image, image);
           const ratio = modelFlops(model.config, { training: true, ...half }).image / image;
-          assert.ok(ratio > 0.45 && ratio < 0.6, `${ratio}`);
+          // A stem of convolutions reads the whole image.
+          assert.ok(ratio > 0.45 && ratio < 0.7, `${ratio}`);
         });
       });
     });

@@ -38,10 +38,26 @@ export {
   type PerTower,
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
+export {
+  averageModels,
+  averageRecord,
+  interpolateInto,
+  interpolateModels,
+  requireSeveral,
+  saveAverage,
+  WeightSum,
+  type AverageOptions,
+  type AverageRecord,
+  type AverageResult,
+  type InterpolateOptions,
+  type WeightedState,
+} from './surgery/average.js';
+export { requireAlike, type NamedModel } from './surgery/alike.js';
 export { copyWeights, type CopyWeightsOptions, type TowerName } from './surgery/copy-weights.js';
 export { toHubConfig, type HubConfig } from './io/formats/hugging-face-config.js';
 export { toHubPreprocess } from './io/formats/hugging-face-preprocess.js';
 export { writeFolder, writeJson } from './io/files.js';
+export { fitTokenizer } from './io/fit-tokenizer.js';
 export { tokenizerFiles } from './io/tokenizer-files.js';
 export type { ModelFiles, ModelFormat, SaveModelOptions } from './io/formats/format.js';
 export {

@@ -22,8 +22,8 @@ export function resizePositions(
   const sameKind = imageTowerKind(target.vision).type === type;
   const grid = sameKind ? positions?.grid(target.vision) : undefined;
   if (positions !== undefined && grid !== undefined && grid !== positions.grid(from.vision)) {
-    const { name, prefix } = positions;
-    change(`visual.${name}`, (table) => resizeGrid(table, { prefix, grid }));
+    const prefix = positions.prefix(target.vision);
+    change(`visual.${positions.name}`, (table) => resizeGrid(table, { prefix, grid }));
   }
   const tokens = textTowerKind(from.text).positions;
   const { contextLength } = target.text;

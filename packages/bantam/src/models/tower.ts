@@ -134,7 +134,7 @@ export interface PatchPositions<Config> {
   /** Its name in the tower's state dict. */
   readonly name: string;
   /** P: rows before those of the grid, such as the class token's. */
-  readonly prefix: number;
+  prefix(config: Config): number;
   /** G: patches along one side. */
   grid(config: Config): number;
 }

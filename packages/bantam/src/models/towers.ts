@@ -5,12 +5,14 @@ import { BantamError } from '../base/errors.js';
 import { preprocessFor, type Preprocess } from './preprocess.js';
 import type { ConfigOf, ImageTowerKind, TextTowerKind } from './tower.js';
 import { convNext } from './towers/image/convnext.js';
+import { eva } from './towers/image/eva.js';
 import { mixer } from './towers/image/mixer.js';
 import { mobileClip } from './towers/image/mobileclip.js';
 import { modifiedResNet } from './towers/image/modified-resnet.js';
 import { resNet } from './towers/image/resnet.js';
 import { siglipVit } from './towers/image/siglip-vit.js';
 import { swin } from './towers/image/swin.js';
+import { timmVit } from './towers/image/timm-vit.js';
 import { vit } from './towers/image/vit.js';
 import { bertText } from './towers/text/bert.js';
 import { mobileClipText } from './towers/text/mobileclip-text.js';
@@ -26,6 +28,8 @@ const imageTowers = [
   swin,
   mixer,
   mobileClip,
+  timmVit,
+  eva,
 ] as const;
 
 /** The kinds of text towers; the first is the default. */

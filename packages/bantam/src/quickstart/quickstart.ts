@@ -87,6 +87,8 @@ export async function quickstart({
       data,
       train: settings,
       tokenizer,
+      // It is evaluated on data of its own afterwards.
+      validation: { data: 'none' },
       seed,
       out,
       budget,

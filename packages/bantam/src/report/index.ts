@@ -6,6 +6,7 @@ export { renderComparison, type ComparisonPageOptions } from './comparison.js';
 export { plot, type PlotAxis, type PlotOptions, type PlotPoint, type PlotSeries } from './plot.js';
 export { dotPlot, type Dot, type DotPlotOptions } from './dot-plot.js';
 export { renderStudy, type StudyPageOptions } from './study/render-study.js';
+export { renderMixingCurve } from './mixing-report.js';
 export { renderSuiteReport } from './suite-report.js';
 export type {
   ConfusionExample,

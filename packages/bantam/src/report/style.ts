@@ -50,6 +50,9 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .chart .axis { stroke: var(--soft); }
 .chart .main { stroke: var(--accent); stroke-width: 2.2; fill: none; stroke-linejoin: round; }
 .chart .faint { stroke: var(--accent-soft); stroke-width: 1; fill: none; opacity: 0.75; }
+.chart .point { fill: var(--card); stroke: var(--accent); stroke-width: 2; }
+.chart .point.end { fill: var(--accent); }
+.chart .point.best { fill: var(--new); stroke: var(--new); }
 .chart .bar-fill { fill: var(--accent-soft); }
 .chart .reference { stroke: var(--chance); stroke-dasharray: 3 4; opacity: 0.6; }
 

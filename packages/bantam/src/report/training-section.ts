@@ -1,4 +1,9 @@
-import type { MetricsRow, ValidationRow } from '../train/index.js';
+import {
+  describeSummary,
+  summarizeValidations,
+  type MetricsRow,
+  type ValidationRow,
+} from '../train/index.js';
 import { lineChart, type LineChartOptions } from './chart.js';
 import { markup, type Content, type Markup } from './markup.js';
 import { compact } from './numbers.js';
@@ -72,12 +77,24 @@ export function trainingSection({ metrics, validations = [], run }: ReportData):
   <p class="lead">The contrastive loss matches, in every batch of ${run.batchSize}, captions
     to images. Chance is ln ${run.batchSize} = ${chance.toFixed(2)}; training ended at
     ${first === undefined ? '–' : first.y.toFixed(2)}.</p>
+  ${validationSentence(validations)}
   <div class="card scroll">${lossChart(loss, halfLife, chance)}</div>
   <div class="charts">${charts.map(
     ({ heading, ...options }) =>
       markup`<div class="card"><h3>${heading}</h3>${lineChart(options)}</div>`,
   )}</div>
 </section>`;
+}
+
+/** The best validation and the loss since, in a sentence; none with fewer than two validations. */
+function validationSentence(validations: readonly ValidationRow[]): Content {
+  const summary = validations.length < 2 ? null : summaryOf(validations);
+  return summary === null ? null : markup`<p class="lead">${describeSummary(summary)}</p>`;
+}
+
+function summaryOf(validations: readonly ValidationRow[]) {
+  const lowerIsBetter = validations[0]?.metric.endsWith('median_rank') === true;
+  return summarizeValidations(validations, { lowerIsBetter });
 }
 
 /** The curve of validations, if there are two or more. */
@@ -87,12 +104,14 @@ function validationChart(
   const metric = validations[0]?.metric;
   if (metric === undefined || validations.length < 2) return [];
   const points = validations.map(({ samples, value }) => ({ x: samples, y: value }));
+  const best = summaryOf(validations)?.best;
   return [
     {
       ...small,
       heading: 'Validation',
       title: `${metric} of the validations by samples seen`,
       series: [{ name: metric, points }],
+      reference: best === undefined ? undefined : { name: 'best', y: best.value },
     },
   ];
 }

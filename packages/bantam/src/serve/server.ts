@@ -86,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     indexes,
     options: (name) => ({
       precision: settings.precision,
+      device: settings.device,
       threads: settings.threads,
       jobSeconds: limits.batchSeconds,
       size: batch.size,

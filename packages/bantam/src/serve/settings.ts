@@ -104,6 +104,11 @@ export const serveSchema = group({
     'fp32',
     'Precision of the models; int8: of their linear layers.',
   ),
+  device: setting(
+    text(),
+    'auto',
+    'Device of the models: cpu, cuda, cuda:N or mps; auto: a GPU if there is one.',
+  ),
   threads: setting(
     index(),
     0,

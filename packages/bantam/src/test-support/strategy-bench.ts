@@ -6,10 +6,12 @@ import {
   Generator,
   narrow,
   noGrad,
+  onDevice,
   randn,
   RandomStreams,
   scope,
   tensor,
+  type Device,
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
@@ -29,7 +31,7 @@ import type { ReinforcedSet } from '../train/teachers/reinforced-set.js';
 import { createStrategy, withLogits, type StrategyInput } from '../train/strategies/index.js';
 import { strategyOf } from './tiny-runs.js';
 import { requireTensor } from '../train/strategies/features.js';
-import type { Features, StepBatch, Strategy } from '../train/strategies/strategy.js';
+import type { Features, Losses, StepBatch, Strategy } from '../train/strategies/strategy.js';
 
 /** Two small transformers; half of the patches are left out in training. */
 export const masked: ModelConfig = parseModelConfig({
@@ -81,6 +83,8 @@ export interface Bench {
 export interface BenchOptions {
   config?: ModelConfig;
   dtype?: 'float64' | 'float32';
+  /** Of model, strategy and batch; the given models have to be there. */
+  device?: Device;
   /** In place of a new model. */
   model?: Clip;
   /** For strategies that work with some. */
@@ -97,6 +101,7 @@ export function createBench(
   {
     config = masked,
     dtype = 'float64',
+    device = 'cpu',
     model: given,
     models = [],
     reinforced,
@@ -105,23 +110,26 @@ export function createBench(
 ): Bench {
   const parsed = strategyOf(settings);
   const adapted = withLogits(config, parsed.loss);
-  const model = given ?? createModel(adapted, { generator: new Generator({ seed: 1 }) }).to(dtype);
-  const strategy = createStrategy(
-    {
-      strategy: parsed,
-      model: adapted,
-      init: { model: 'trained', image: '' },
-      seed: 0,
-      preprocess: preprocessFor(adapted.vision.imageSize),
-    },
-    { samples: 10, models, ...(reinforced && { reinforced }) },
+  const generator = new Generator({ seed: 1 });
+  const model = given ?? onDevice(device, () => createModel(adapted, { generator })).to(dtype);
+  const strategy = onDevice(device, () =>
+    createStrategy(
+      {
+        strategy: parsed,
+        model: adapted,
+        init: { model: 'trained', image: '' },
+        seed: 0,
+        preprocess: preprocessFor(adapted.vision.imageSize),
+      },
+      { samples: 10, models, ...(reinforced && { reinforced }) },
+    ),
   );
   strategy.module?.to(dtype);
   if (strategy.frozen !== undefined) model.freeze(strategy.frozen);
   const streams = new RandomStreams({ seed: 3 });
   const phase = strategy.phases[0] ?? onePhase;
   const size = phase.imageSize ?? config.vision.imageSize;
-  const batch = createBatch(strategy, { size, dtype, tokenizer });
+  const batch = onDevice(device, () => createBatch(strategy, { size, dtype, tokenizer }));
   return {
     model,
     strategy,
@@ -210,6 +218,13 @@ export function addWithWholeGraph(
     const total = rest.reduce(add, first);
     total.backward({ grad: tensor(weight, { dtype: total.dtype as FloatDType }) });
   });
+}
+
+/** The numbers of losses, by name; frees the losses. */
+export function numbersOf(losses: Losses): Record<string, number> {
+  const numbers = Object.entries(losses).map(([name, loss]) => [name, loss.item()] as const);
+  for (const loss of Object.values(losses)) loss.dispose();
+  return Object.fromEntries(numbers);
 }
 
 /** Gradients by name, of the model's parameters and the strategy's; null: none. */

@@ -1,9 +1,28 @@
 import * as library from '@huggingface/tokenizers';
+import { CharsMap } from './sentencepiece/charsmap.js';
+import { byteToken } from './sentencepiece/model.js';
 import type { TokenizerJson } from './tokenizer-json.js';
+
+/** A normaliser of the library. */
+export interface HubNormalizer {
+  normalize(text: string): string;
+  /** Parts of a sequence. */
+  readonly normalizers?: readonly (HubNormalizer | null)[];
+  /** SentencePiece's rules, in base 64. */
+  readonly charsmap?: unknown;
+}
+
+/** A vocabulary of the library. */
+export interface HubModel {
+  encode(words: readonly string[]): string[];
+  readonly tokens_to_ids: ReadonlyMap<string, number>;
+  readonly config?: { readonly type?: unknown; readonly byte_fallback?: unknown };
+}
 
 /** The used part of a tokenizer of Hugging Face's JavaScript library. */
 export interface Hub {
-  readonly normalizer: { normalize(text: string): string } | null;
+  readonly normalizer: HubNormalizer | null;
+  readonly model: HubModel;
   readonly pre_tokenizer: { pre_tokenize(text: string): string[] } | null;
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] };
   decode(ids: readonly number[], options?: { skip_special_tokens?: boolean }): string;
@@ -73,4 +92,58 @@ export function correctForHub(tokenizer: TokenizerJson): TokenizerJson {
     normalizer: isPart(normalizer) ? correctNormalizer(normalizer) : null,
     pre_tokenizer: isPart(preTokenizer) ? correctPreTokenizer(preTokenizer) : null,
   };
+}
+
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+const encoder = new TextEncoder();
+/** Graphemes of more bytes are replaced character by character. */
+const LONGEST_GRAPHEME = 5;
+
+/**
+ * SentencePiece's rules as Hugging Face's Python library applies them: of a short grapheme the first
+ * rule that its bytes begin with, else of each character.
+ */
+function applyCharsmap(map: CharsMap, text: string): string {
+  const replaced = (part: string): string | undefined =>
+    map.match(encoder.encode(part), 0, 'shortest')?.text;
+  let result = '';
+  for (const { segment } of graphemes.segment(text)) {
+    const whole =
+      encoder.encode(segment).length <= LONGEST_GRAPHEME ? replaced(segment) : undefined;
+    result +=
+      whole ?? Array.from(segment, (character) => replaced(character) ?? character).join('');
+  }
+  return result;
+}
+
+function followCharsmaps(normalizer: Hub['normalizer']): void {
+  if (normalizer === null) return;
+  const { charsmap, normalizers } = normalizer;
+  for (const part of normalizers ?? []) followCharsmaps(part);
+  if (typeof charsmap !== 'string' || charsmap === '') return;
+  const blob = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
+  const map = new CharsMap(blob, 'tokenizer.json');
+  normalizer.normalize = (text) => applyCharsmap(map, text);
+}
+
+function fallBackToBytes(model: HubModel): void {
+  const encode = model.encode.bind(model);
+  const known = model.tokens_to_ids;
+  model.encode = (words) =>
+    encode(words).flatMap((token) => {
+      if (known.has(token)) return [token];
+      const bytes = Array.from(encoder.encode(token), byteToken);
+      return bytes.every((byte) => known.has(byte)) ? bytes : [token];
+    });
+}
+
+/**
+ * Has the library do what it leaves out for SentencePiece's kinds: it takes normal form KC for any
+ * rules of normalisation, and knows no bytes in unigram models.
+ */
+export function completeHub({ normalizer, model }: Hub): void {
+  followCharsmaps(normalizer);
+  if (model.config?.type === 'Unigram' && model.config.byte_fallback === true) {
+    fallBackToBytes(model);
+  }
 }

@@ -10,4 +10,6 @@ export {
   type Uniform,
 } from './reduce.js';
 export { trainTokenizer, type TrainTokenizerOptions } from './train-tokenizer.js';
+export { sentencePieceWrappers, type SentencePieceWrapper } from './sentencepiece/wrappers.js';
+export { sentencePieceFiles } from './tokenizer-files.js';
 export type { EncodeBatchOptions, EncodedBatch, TextCodec, Tokenizer } from './tokenizer.js';

@@ -1,4 +1,5 @@
 import { at } from '../base/at.js';
+import { PriorityQueue } from './priority-queue.js';
 
 /** A pair of neighbouring tokens. */
 interface Pair {
@@ -12,44 +13,6 @@ const STRIDE = 2 ** 26;
 /** Frequent pairs first; of equally frequent ones the pair with the smaller ids. */
 function isBefore(a: Pair, b: Pair): boolean {
   return a.count > b.count || (a.count === b.count && a.key < b.key);
-}
-
-/** A binary heap whose top is the pair to merge next. */
-class PairQueue {
-  readonly #heap: Pair[] = [];
-
-  push(pair: Pair): void {
-    const heap = this.#heap;
-    let i = heap.push(pair) - 1;
-    for (let parent = heap[(i - 1) >> 1]; i > 0 && parent && isBefore(pair, parent);) {
-      heap[i] = parent;
-      i = (i - 1) >> 1;
-      parent = heap[(i - 1) >> 1];
-    }
-    heap[i] = pair;
-  }
-
-  pop(): Pair | undefined {
-    const heap = this.#heap;
-    const top = heap[0];
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return top;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      let next = heap[child];
-      const right = heap[child + 1];
-      if (next && right && isBefore(right, next)) {
-        next = right;
-        child += 1;
-      }
-      if (!next || !isBefore(next, last)) break;
-      heap[i] = next;
-      i = child;
-    }
-    heap[i] = last;
-    return top;
-  }
 }
 
 /** Replaces each `left right` by `merged`, from the left. */
@@ -97,7 +60,7 @@ export function learnMerges(
   const symbols = words.map((word) => word.symbols);
   const counts = new Map<number, number>();
   const wordsWith = new Map<number, Set<number>>();
-  const queue = new PairQueue();
+  const queue = new PriorityQueue(isBefore);
 
   /** Adds `sign` times a word's pairs to the counts, and notes which pairs that touched. */
   const count = (index: number, sign: 1 | -1, touched: Set<number>): void => {

@@ -1,5 +1,6 @@
 import { BantamError } from '../base/errors.js';
 import type { Cleaning } from './clean.js';
+import { sentencePieceWrappers, type SentencePieceWrapper } from './sentencepiece/wrappers.js';
 
 /** The parts of Hugging Face's `tokenizer.json` that are read here; the library reads the rest. */
 export interface TokenizerJson {
@@ -22,13 +23,22 @@ export type SpecialToken = 'bos_token' | 'cls_token' | 'eos_token' | 'sep_token'
 export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, TokenName>>> {
   readonly model_max_length?: number;
   /** Bantam's own settings; other readers ignore them. */
-  readonly bantam?: { readonly clean?: Cleaning; readonly pad_id?: number };
+  readonly bantam?: {
+    readonly clean?: Cleaning;
+    readonly pad_id?: number;
+    /** The tokenizer is the `.model` file beside these files, wrapped so. */
+    readonly sentencepiece?: SentencePieceWrapper;
+  };
+  /** The class that loads the tokenizer in Python. */
+  readonly tokenizer_class?: unknown;
 }
 
 /** A tokenizer's files. */
 export interface TokenizerFiles {
   readonly tokenizer: TokenizerJson;
   readonly config: TokenizerConfig;
+  /** A `.model` file of SentencePiece, from which the tokenizer is computed if there is one. */
+  readonly sentencepiece?: { readonly bytes: Uint8Array; readonly file: string };
 }
 
 /** The text of a special token, which the files write in two ways. */
@@ -51,6 +61,23 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/**
+ * The wrapper of the `.model` file that a `tokenizer_config.json` names as the tokenizer; undefined:
+ * it names none.
+ *
+ * @throws BantamError if there is no such wrapper
+ */
+export function wrapperOf(config: unknown): SentencePieceWrapper | undefined {
+  const bantam = isRecord(config) ? config.bantam : undefined;
+  const name = isRecord(bantam) ? bantam.sentencepiece : undefined;
+  if (name === undefined) return undefined;
+  const wrapper = sentencePieceWrappers.find((known) => known === name);
+  if (wrapper !== undefined) return wrapper;
+  throw new BantamError(
+    `"sentencepiece" of "bantam" in tokenizer_config.json is ${JSON.stringify(name)}, which is none of ${sentencePieceWrappers.join(', ')}.`,
+  );
+}
+
 /** Checks the ids of all tokens, before the library sees them. */
 function checkIds(file: string, { added_tokens: added = [], model }: Partial<TokenizerJson>): void {
   if (!Array.isArray(added) || !added.every(isRecord)) {
@@ -64,6 +91,9 @@ function checkIds(file: string, { added_tokens: added = [], model }: Partial<Tok
   }
 }
 
+/** The `.model` file that is written beside a `tokenizer.json`. */
+export const SENTENCEPIECE_FILE = 'spiece.model';
+
 /** Parsed contents of a tokenizer's files; undefined for those that are not there. */
 export interface TokenizerDocuments {
   /** Name of the `tokenizer.json`, for errors. */
@@ -73,6 +103,8 @@ export interface TokenizerDocuments {
   readonly specials?: unknown;
   /** `tokenizer_config.json`, which wins where both name a token. */
   readonly config?: unknown;
+  /** `spiece.model`, if `tokenizer_config.json` says that it is the tokenizer. */
+  readonly sentencepiece?: Uint8Array | undefined;
 }
 
 /**
@@ -85,6 +117,7 @@ export function parseTokenizerFiles({
   tokenizer,
   specials,
   config,
+  sentencepiece,
 }: TokenizerDocuments): TokenizerFiles {
   const model = isRecord(tokenizer) ? tokenizer.model : undefined;
   if (!isRecord(tokenizer) || !isRecord(model)) {
@@ -102,5 +135,8 @@ export function parseTokenizerFiles({
       model,
     },
     config: { ...(isRecord(specials) && specials), ...(isRecord(config) && config) },
+    ...(sentencepiece !== undefined && {
+      sentencepiece: { bytes: sentencepiece, file: SENTENCEPIECE_FILE },
+    }),
   };
 }

@@ -5,13 +5,19 @@ import { BYTE_CHARACTERS, clipFiles, END_OF_WORD } from './clip-tokenizer.js';
 import { FileTokenizer } from './file-tokenizer.js';
 import { correctForHub, Hub } from './hub.js';
 import { learnMerges, type CountedWord } from './learn-merges.js';
+import { toTokenizerJson } from './sentencepiece/to-tokenizer-json.js';
+import { writeSentencePieceModel } from './sentencepiece/write-model.js';
+import { SENTENCEPIECE_FILE, type TokenizerFiles } from './tokenizer-json.js';
 import type { Tokenizer } from './tokenizer.js';
+import { trainUnigram, type TrainUnigramOptions } from './unigram/train-unigram.js';
 
-export interface TrainTokenizerOptions {
-  /** The most ids, special tokens included; fewer if the captions do not yield as many merges. */
+export interface TrainTokenizerOptions extends Partial<Omit<TrainUnigramOptions, 'vocabSize'>> {
+  /** `bpe` (default): byte pairs, of CLIP's kind. `unigram`: a unigram model of SentencePiece. */
+  readonly type?: 'bpe' | 'unigram';
+  /** The most ids, special tokens included; fewer if the captions do not yield as many. */
   readonly vocabSize?: number;
   readonly contextLength?: number;
-  /** Pairs of tokens that occur less often do not become one token. */
+  /** In `bpe`, pairs of tokens that occur less often do not become one token. */
   readonly minFrequency?: number;
   /** Cleaning before training and encoding; the default is what OpenCLIP's HFTokenizer does. */
   readonly clean?: Cleaning;
@@ -50,26 +56,61 @@ function countWords(captions: Iterable<string>, clean: Cleaning): Map<string, nu
 }
 
 /**
- * Trains a byte-level BPE tokenizer of CLIP's kind on captions (see {@link learnMerges} for the
- * algorithm and its order of ties): normal form C, white space collapsed, lower case, CLIP's
- * pattern of words, tokens of UTF-8 bytes, `</w>` at the end of words. No text is unknown to it.
+ * Trains a tokenizer on captions, by `type`:
  *
- * Ids: 0 is padding and nothing else; 1–256 the bytes; 257–512 bytes that end a word; then the
- * merges; the highest two are the start and the end of text, so that the end token is where
- * `argmax(ids)` is, as CLIP pools.
+ * - `bpe`: byte-level BPE of CLIP's kind (see {@link learnMerges} for the algorithm and its order of
+ *   ties): normal form C, white space collapsed, lower case, CLIP's pattern of words, tokens of
+ *   UTF-8 bytes, `</w>` at the end of words. No text is unknown to it. Ids: 0 is padding and nothing
+ *   else; 1–256 the bytes; 257–512 bytes that end a word; then the merges; the highest two are the
+ *   start and the end of text.
+ * - `unigram`: see {@link trainUnigram}. The end of text is the highest id, there is no start.
+ *
+ * The end token is where `argmax(ids)` is, as CLIP pools.
  *
  * @param captions - texts to learn from; repeated ones count as often as they come
- * @throws BantamError if `vocabSize` leaves no room for the bytes, or there are no captions
+ * @throws BantamError if `vocabSize` is too small, or there are no captions
  */
 export function trainTokenizer(
   captions: Iterable<string>,
   {
+    type = 'bpe',
     vocabSize = 4096,
     contextLength = 32,
     minFrequency = 2,
     clean = 'whitespace',
+    characterCoverage = 0.9995,
+    byteFallback = false,
+    normalization = 'nmt_nfkc',
+    maxCaptions = 1_000_000,
   }: TrainTokenizerOptions = {},
 ): Tokenizer {
+  const settings = { contextLength, clean };
+  if (type === 'bpe') {
+    return new FileTokenizer(trainBpe(captions, { vocabSize, minFrequency, clean }), settings);
+  }
+  const model = trainUnigram(cleaned(captions, clean), {
+    vocabSize,
+    characterCoverage,
+    byteFallback,
+    normalization,
+    maxCaptions,
+  });
+  const sentencepiece = { bytes: writeSentencePieceModel(model), file: SENTENCEPIECE_FILE };
+  return new FileTokenizer({ ...toTokenizerJson(model, 't5'), sentencepiece }, settings);
+}
+
+function* cleaned(captions: Iterable<string>, clean: Cleaning): Generator<string, void, undefined> {
+  for (const caption of captions) yield cleanText(caption, clean);
+}
+
+function trainBpe(
+  captions: Iterable<string>,
+  {
+    vocabSize,
+    minFrequency,
+    clean,
+  }: Required<Pick<TrainTokenizerOptions, 'vocabSize' | 'minFrequency' | 'clean'>>,
+): TokenizerFiles {
   if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST) {
     throw new BantamError(
       `A vocabulary of ${vocabSize} ids cannot hold all bytes and the special tokens; ask for at least ${SMALLEST}.`,
@@ -101,6 +142,5 @@ export function trainTokenizer(
     return pair;
   });
   const vocab = vocabularyOf(tokens);
-  const files = clipFiles({ vocab, merges, startToken: START, endToken: END, padToken: PAD });
-  return new FileTokenizer(files, { contextLength, clean });
+  return clipFiles({ vocab, merges, startToken: START, endToken: END, padToken: PAD });
 }

@@ -37,6 +37,11 @@ export {
 export type { TrainingContext } from './loop/context.js';
 export type { TrainEvent, TrainResult } from './monitor/events.js';
 export {
+  describeSummary,
+  summarizeValidations,
+  type ValidationSummary,
+} from './monitor/overfitting.js';
+export {
   fixedLengthTokenizer,
   MemoryPlanner,
   noiseBatch,

@@ -9,6 +9,7 @@ import type { TrainResult } from './monitor/events.js';
 import { planTraining, requireMemory, requireTime, type TrainingPlan } from './planning/index.js';
 import { readCheckpointState } from './run-dir/checkpoint.js';
 import { dataChange, keepDataFingerprint, otherBeginning } from './run-dir/data-fingerprint.js';
+import { keepHeldOut } from './run-dir/held-out.js';
 import { createRun, runPaths, writeRunConfig } from './run-dir/paths.js';
 
 /** Options of {@link train}. */
@@ -36,6 +37,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   await requireTime(context);
   createRun(out);
   await context.tokenizer.save(runPaths(out).tokenizer);
+  if (context.heldOut !== null) keepHeldOut(out, context.heldOut);
   writeRunConfig(out, context.config);
   await keepDataFingerprint(out, context.source);
   return await runTraining(context, out);
@@ -91,8 +93,9 @@ function spentBy({ checkpoint }: TrainingContext): Spent {
 }
 
 /** The run directory, the run's own options, and those that control it. */
-function split({ out, signal, onEvent, openValidator, ...run }: PlanOptions) {
+function split({ out, device, signal, onEvent, openValidator, ...run }: PlanOptions) {
   const control: TrainControl = {
+    ...(device !== undefined && { device }),
     ...(signal && { signal }),
     ...(onEvent && { onEvent }),
     ...(openValidator && { openValidator }),

@@ -5,6 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { fromTypedArray, loadSafetensors, saveSafetensors, scope, TorchError } from '@bantam/torch';
 import { decodeJpeg, resampleForms, resampleRgb } from '@bantam/torch/image';
@@ -205,6 +206,26 @@ export const targets: readonly FuzzTarget[] = [
     mutate: mutateJson,
     run: async (input, folder) => {
       const path = join(folder, 'tokenizer.json');
+      await writeFile(path, input);
+      const tokenizer = await loadTokenizer(path);
+      const { ids } = tokenizer.encodeBatch(['a photo of a cat', '', "it's 1234 ünïcödé 日本 😀"]);
+      tokenizer.decode(ids);
+    },
+    allowed: [BantamError],
+  },
+  {
+    name: 'sentencepiece',
+    seeds: async () => {
+      const packed = await fixtures(
+        'text/sentencepiece/unigram-bare.model.gz',
+        'text/sentencepiece/bpe-bytes.model.gz',
+        'text/sentencepiece/unigram-cf-bytes.model.gz',
+      );
+      return packed.map((bytes) => gunzipSync(bytes));
+    },
+    mutate: mutateBytes,
+    run: async (input, folder) => {
+      const path = join(folder, 'spiece.model');
       await writeFile(path, input);
       const tokenizer = await loadTokenizer(path);
       const { ids } = tokenizer.encodeBatch(['a photo of a cat', '', "it's 1234 ünïcödé 日本 😀"]);

@@ -68,10 +68,6 @@ TORCH_LIBRARY_FRAGMENT(bantam, library) {
 TORCH_LIBRARY_IMPL(bantam, CPU, library) { library.impl("normalize_pixels", bantam::normalize_pixels::normalize_cpu); }
 
 // Every other device takes the composed operators.
-TORCH_LIBRARY_IMPL(bantam, Meta, library) {
-  library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
-}
-
-TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
+TORCH_LIBRARY_IMPL(bantam, CompositeExplicitAutograd, library) {
   library.impl("normalize_pixels", bantam::normalize_pixels::normalize_plain);
 }

@@ -137,12 +137,7 @@ TORCH_LIBRARY_IMPL(bantam, CPU, library) {
 }
 
 // Every other device takes the composed operators.
-TORCH_LIBRARY_IMPL(bantam, Meta, library) {
-  library.impl("quick_gelu", bantam::quick_gelu::forward_plain);
-  library.impl("quick_gelu_backward", bantam::quick_gelu::backward_plain);
-}
-
-TORCH_LIBRARY_IMPL(bantam, CUDA, library) {
+TORCH_LIBRARY_IMPL(bantam, CompositeExplicitAutograd, library) {
   library.impl("quick_gelu", bantam::quick_gelu::forward_plain);
   library.impl("quick_gelu_backward", bantam::quick_gelu::backward_plain);
 }

@@ -1,4 +1,5 @@
 import { dims } from '../at.js';
+import { isAccelerator } from '../device.js';
 import { TorchError } from '../errors.js';
 import { add } from '../ops/arithmetic.js';
 import { gt, where } from '../ops/compare.js';
@@ -60,7 +61,7 @@ export interface AttentionForwardOptions {
  * to 512 tokens. From there on the memory of the products' L² scores decides.
  */
 function fusedIsFaster({ device, dtype }: Tensor, length: number): boolean {
-  if (device.startsWith('cuda')) return true;
+  if (isAccelerator(device)) return true;
   // libtorch has no shape kernel of the fused one.
   if (device === 'meta') return false;
   return length >= (dtype === 'bfloat16' || dtype === 'float16' ? 2048 : 512);

@@ -30,7 +30,7 @@ export function narrowWeights(
   const narrowed = (weight: Parameter): Parameter =>
     weight instanceof Int8Weight || weight instanceof PackedWeight
       ? weight
-      : converted(weight, dtype);
+      : converted(weight, { dtype });
   for (const [name, layer] of module.namedModules()) {
     if (!included(name)) continue;
     // Convolutions by groups may compute in float32 where that is faster.

@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd.js';
+import type { Device } from '../device.js';
 import { isFloating, type FloatDType } from '../dtype.js';
 import { TorchError } from '../errors.js';
 import { copy_ } from '../ops/in-place.js';
@@ -11,6 +12,12 @@ import { matchNames, type NamePattern } from './pattern.js';
 
 /** Member of a {@link Module}. */
 export type ModuleMember = Parameter | TensorBuffer | Module;
+
+/** What {@link Module.to} makes of a module; what is left out stays. */
+export interface ModuleTarget {
+  readonly dtype?: FloatDType;
+  readonly device?: Device;
+}
 
 /** Differences that {@link Module.loadStateDict} found. */
 export interface StateDictDifference {
@@ -222,13 +229,35 @@ export abstract class Module {
     return { missing, unexpected };
   }
 
-  /** Converts the floating-point parameters and buffers; the fields then hold new objects. */
-  to(dtype: FloatDType): this {
-    for (const { member, set } of this.#members()) {
-      if (member instanceof Module) member.to(dtype);
-      else if (isFloating(member.dtype)) set(converted(member, dtype));
-    }
+  /**
+   * Converts the floating-point parameters and buffers, and moves all of them to a device; the fields then
+   * hold new objects, one that occurs several times the same.
+   *
+   * @throws TorchError for weights in int8 or packed ones, which are for the CPU.
+   */
+  to(target: FloatDType | ModuleTarget): this {
+    this.#convert(typeof target === 'string' ? { dtype: target } : target, new Map());
     return this;
+  }
+
+  #convert({ dtype, device }: ModuleTarget, done: Map<ModuleMember, ModuleMember>): void {
+    for (const { name, member, set } of this.#members()) {
+      if (member instanceof Module) {
+        member.#convert({ ...(dtype && { dtype }), ...(device && { device }) }, done);
+        continue;
+      }
+      const known = done.get(member);
+      if (known !== undefined) {
+        set(known);
+        continue;
+      }
+      const type = dtype !== undefined && isFloating(member.dtype) ? dtype : member.dtype;
+      if (type === member.dtype && device === undefined) continue;
+      if (device !== undefined) requireSavable(name, member);
+      const next = converted(member, { dtype: type, ...(device && { device }) });
+      done.set(member, next);
+      set(next);
+    }
   }
 
   /** True if it has parameters and all of them are frozen. */

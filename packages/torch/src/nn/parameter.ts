@@ -1,3 +1,4 @@
+import { prepareDevice, type Device } from '../device.js';
 import { dtypeCode, type DType } from '../dtype.js';
 import { native, type TensorHandle } from '../native.js';
 import { keep } from '../scope.js';
@@ -45,12 +46,19 @@ export class TensorBuffer extends Tensor {
   }
 }
 
-const toDtype = native.resolve('aten::to', 'dtype');
+const toDevice = native.resolve('aten::to', 'device');
 
-/** The same parameter or buffer with elements of another type; the given one is disposed. */
-export function converted<T extends Parameter | TensorBuffer>(member: T, dtype: DType): T {
+/**
+ * The same parameter or buffer with elements of another type or on another device; the given one is
+ * disposed.
+ */
+export function converted<T extends Parameter | TensorBuffer>(
+  member: T,
+  { dtype, device = member.device }: { dtype: DType; device?: Device },
+): T {
   const { requiresGrad } = member;
-  const wide = new Tensor(native.call(toDtype, [member.handle, dtypeCode(dtype)]) as TensorHandle);
+  const arguments_ = [member.handle, prepareDevice(device), dtypeCode(dtype)] as const;
+  const wide = new Tensor(native.call(toDevice, arguments_) as TensorHandle);
   const result =
     member instanceof Parameter
       ? new Parameter(wide, { requiresGrad })

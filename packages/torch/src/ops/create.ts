@@ -1,8 +1,9 @@
 /** Making tensors. */
+import { prepareDevice, type Device } from '../device.js';
 import { dtypeCode, type DType } from '../dtype.js';
 import { Operator } from '../operator.js';
-import type { Tensor } from '../tensor.js';
-import { fromTypedArray, type Device } from '../tensor.js';
+import { fromTypedArray, type Tensor } from '../tensor.js';
+import { to } from './shape.js';
 
 /** Options of functions that make tensors. */
 export interface CreateOptions {
@@ -17,10 +18,12 @@ let defaultDevice: Device = 'cpu';
 /**
  * Runs `body` with another default device for new tensors. On `meta` they have shapes but no memory,
  * so that a model can be made just to be looked at.
+ *
+ * @throws TorchError if there is no such device.
  */
 export function onDevice<T>(device: Device, body: () => T): T {
   const before = defaultDevice;
-  defaultDevice = device;
+  defaultDevice = prepareDevice(device);
   try {
     return body();
   } finally {
@@ -43,7 +46,7 @@ export function factoryArguments({
   dtype = 'float32',
   device = defaultDevice,
 }: CreateOptions): [number, undefined, string] {
-  return [dtypeCode(dtype), undefined, device];
+  return [dtypeCode(dtype), undefined, prepareDevice(device)];
 }
 
 /** A tensor whose elements are not set. */
@@ -99,8 +102,6 @@ export function emptyLike(x: Tensor): Tensor {
   return emptyLikeOp.tensor(x);
 }
 
-const toOp = new Operator('aten::_to_copy');
-
 /** Nested arrays of numbers. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
@@ -123,8 +124,12 @@ export function tensor(data: NestedNumbers, options: CreateOptions = {}): Tensor
   }
   const flat: number[] = [];
   flattenInto(data, flat);
+  const { dtype = 'float32', device = defaultDevice } = options;
   const made = fromTypedArray(Float64Array.from(flat), { shape });
-  const moved = toOp.tensor(made, ...factoryArguments(options));
+  const typed = to(made, { dtype });
   made.dispose();
+  if (device === 'cpu') return typed;
+  const moved = to(typed, { device, wait: false });
+  typed.dispose();
   return moved;
 }

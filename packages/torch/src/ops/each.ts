@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor.js';
 
 const addScalar = new Operator('aten::_foreach_add_', 'Scalar');
 const addList = new Operator('aten::_foreach_add_', 'List');
+const addTensor = new Operator('aten::_foreach_add_', 'Tensor');
 const clampMin = new Operator('aten::_foreach_clamp_min_', 'Scalar');
 const copyList = new Operator('aten::_foreach_copy_');
 const divList = new Operator('aten::_foreach_div', 'List');
@@ -28,9 +29,17 @@ function areNumbers(list: readonly (Tensor | number)[]): list is readonly number
   return typeof list[0] === 'number';
 }
 
-/** x ← x + value for every tensor of a list; or x ← x + alpha·y for every pair of two */
-export function addEach_(x: Tensors, y: Tensors | number, alpha = 1): void {
+function isTensor(value: Tensor | Tensors | readonly number[]): value is Tensor {
+  return !Array.isArray(value);
+}
+
+/**
+ * x ← x + alpha·value for every tensor of a list, the value a number or a scalar tensor; or x ← x + alpha·y
+ * for every pair of two
+ */
+export function addEach_(x: Tensors, y: Tensors | Tensor | number, alpha = 1): void {
   if (typeof y === 'number') addScalar.inPlace(x, y * alpha);
+  else if (isTensor(y)) addTensor.inPlace(x, y, alpha);
   else addList.inPlace(x, y, alpha);
 }
 
@@ -73,7 +82,7 @@ export function mulEach(x: Tensors, y: Tensors): Tensor[] {
 /** x ← x·factor; one factor, or one for every tensor */
 export function mulEach_(x: Tensors, factor: Tensor | number | Tensors | readonly number[]): void {
   if (typeof factor === 'number') mulScalar.inPlace(x, factor);
-  else if (!Array.isArray(factor)) mulTensor.inPlace(x, factor);
+  else if (isTensor(factor)) mulTensor.inPlace(x, factor);
   else if (areNumbers(factor)) mulScalars.inPlace(x, factor);
   else mulListInPlace.inPlace(x, factor);
 }

@@ -1,12 +1,31 @@
 /** Random tensors; each samples from the given generator. */
+import { deviceType } from '../device.js';
 import { Operator } from '../operator.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { empty, emptyLike, type CreateOptions } from './create.js';
+import { copy_ } from './in-place.js';
+import { to } from './shape.js';
 
 const normalInPlace = new Operator('aten::normal_');
 const uniformInPlace = new Operator('aten::uniform_');
 const bernoulliInPlace = new Operator('aten::bernoulli_', 'float');
+
+/**
+ * Fills x by `sample`. The CPU's generator fills memory of the CPU, whose numbers are copied where x is
+ * elsewhere: what is sampled does not depend on the device.
+ */
+function sampleInto(x: Tensor, generator: Generator, sample: (target: Tensor) => void): Tensor {
+  const onDevice = deviceType(x.device);
+  if (onDevice === 'cpu' || onDevice === 'meta' || generator.device !== 'cpu') {
+    sample(x);
+    return x;
+  }
+  using numbers = empty(x.shape, { dtype: x.dtype, device: 'cpu' });
+  sample(numbers);
+  using moved = to(numbers, { device: x.device, wait: false });
+  return copy_(x, moved);
+}
 
 /** Fills x with N(mean, std²). */
 export function normal_(
@@ -14,8 +33,9 @@ export function normal_(
   generator: Generator,
   { mean = 0, std = 1 }: { mean?: number; std?: number } = {},
 ): Tensor {
-  normalInPlace.inPlace(x, mean, std, generator);
-  return x;
+  return sampleInto(x, generator, (target) => {
+    normalInPlace.inPlace(target, mean, std, generator);
+  });
 }
 
 /** Fills x with U(low, high). */
@@ -24,8 +44,9 @@ export function uniform_(
   generator: Generator,
   { low = 0, high = 1 }: { low?: number; high?: number } = {},
 ): Tensor {
-  uniformInPlace.inPlace(x, low, high, generator);
-  return x;
+  return sampleInto(x, generator, (target) => {
+    uniformInPlace.inPlace(target, low, high, generator);
+  });
 }
 
 /** A tensor of N(0, 1). */
@@ -48,7 +69,7 @@ export function rand(
 
 /** Ones with probability p and zeros, of x's shape and type. */
 export function bernoulli(x: Tensor, p: number, generator: Generator): Tensor {
-  const sample = emptyLike(x);
-  bernoulliInPlace.inPlace(sample, p, generator);
-  return sample;
+  return sampleInto(emptyLike(x), generator, (target) => {
+    bernoulliInPlace.inPlace(target, p, generator);
+  });
 }

@@ -1,8 +1,8 @@
 /** Views, joins, slices and conversions: what changes the arrangement of elements. */
+import { deviceType, prepareDevice, type Device } from '../device.js';
 import { dtypeCode, type DType } from '../dtype.js';
-import { prepareDevice } from '../machine.js';
 import { Operator } from '../operator.js';
-import type { Device, Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 
 const reshapeOp = new Operator('aten::reshape');
 const flattenOp = new Operator('aten::flatten', 'using_ints');
@@ -34,6 +34,7 @@ const cloneOp = new Operator('aten::clone');
 const detachOp = new Operator('aten::detach');
 const toDtypeOp = new Operator('aten::to', 'dtype');
 const toDeviceOp = new Operator('aten::to', 'device');
+const pinMemoryOp = new Operator('aten::pin_memory');
 const viewDtypeOp = new Operator('aten::view', 'dtype');
 const packRowsOp = new Operator('bantam::pack_rows');
 const unpackRowsOp = new Operator('bantam::unpack_rows');
@@ -200,13 +201,39 @@ export function detach(x: Tensor): Tensor {
   return detachOp.tensor(x);
 }
 
-/** x as another element type and on another device; x itself if nothing changes. */
-export function to(x: Tensor, { dtype, device }: { dtype?: DType; device?: Device }): Tensor {
-  if (device !== undefined) {
-    prepareDevice(device);
-    return toDeviceOp.tensor(x, device, dtypeCode(dtype ?? x.dtype));
+/** Options of {@link to}. */
+export interface ToOptions {
+  dtype?: DType;
+  device?: Device;
+  /**
+   * Wait for a copy between CPU and GPU. With false a copy from the CPU goes through pinned memory, and
+   * the device makes it when it comes to it; to read from a device use {@link Tensor.read}. Default true.
+   */
+  wait?: boolean;
+}
+
+/** x as another element type and on another device; the same memory if nothing changes. */
+export function to(x: Tensor, { dtype, device, wait = true }: ToOptions): Tensor {
+  const code = dtypeCode(dtype ?? x.dtype);
+  if (device === undefined) return toDtypeOp.tensor(x, code);
+  const target = prepareDevice(device);
+  if (wait || x.device !== 'cpu' || !takesPinnedMemory(target)) {
+    return toDeviceOp.tensor(x, target, code);
   }
-  return toDtypeOp.tensor(x, dtypeCode(dtype ?? x.dtype));
+  const pinned = pinMemory(x);
+  const moved = toDeviceOp.tensor(pinned, target, code, true);
+  if (pinned !== x) pinned.dispose();
+  return moved;
+}
+
+/** True for devices that copy from pinned memory of the CPU without making it wait. */
+function takesPinnedMemory(device: Device): boolean {
+  return ['cuda', 'emulated'].includes(deviceType(device));
+}
+
+/** x in memory of the CPU that the system never moves, from which GPUs copy without waiting. */
+export function pinMemory(x: Tensor): Tensor {
+  return pinMemoryOp.tensor(x);
 }
 
 /** A view of the same bytes read as another element type. */

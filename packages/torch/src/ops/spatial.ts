@@ -8,7 +8,7 @@ const maxPoolOp = new Operator('aten::max_pool2d');
 const bicubicOp = new Operator('aten::_upsample_bicubic2d_aa');
 const linearOp = new Operator('aten::upsample_linear1d');
 
-/** Options of {@link avgPool2d} and {@link maxPool2d}; a pair is (vertical, horizontal). */
+/** Options of {@link maxPool2d}; a pair is (vertical, horizontal). */
 export interface PoolOptions {
   kernel: PerSide;
   /** Default: the kernel. */
@@ -17,12 +17,18 @@ export interface PoolOptions {
   padding?: PerSide;
 }
 
+/** Options of {@link avgPool2d}. */
+export interface AvgPoolOptions extends PoolOptions {
+  /** Padding counts as elements of the mean. Default true. */
+  countPadding?: boolean;
+}
+
 /** Means over the kernel: [N, C, H, W] → [N, C, H′, W′] */
 export function avgPool2d(
   x: Tensor,
-  { kernel, stride = kernel, padding = 0 }: PoolOptions,
+  { kernel, stride = kernel, padding = 0, countPadding = true }: AvgPoolOptions,
 ): Tensor {
-  return avgPoolOp.tensor(x, sides(kernel), sides(stride), sides(padding));
+  return avgPoolOp.tensor(x, sides(kernel), sides(stride), sides(padding), false, countPadding);
 }
 
 /** Maxima over the kernel: [N, C, H, W] → [N, C, H′, W′] */

@@ -1,6 +1,7 @@
 import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import { Operator } from '../operator.js';
+import { add, neg } from '../ops/arithmetic.js';
 import { zeros, zerosLike } from '../ops/create.js';
 import { addEach_ } from '../ops/each.js';
 import { keep } from '../scope.js';
@@ -35,6 +36,7 @@ interface Moments {
  * kernel: θ ← θ − lr·λ·θ, then θ ← θ − lr·m̂/(√v̂ + eps) with bias-corrected moments m̂ and v̂.
  */
 export class AdamW extends GroupOptimizer<Moments> {
+  override readonly skipsOnDevice = true;
   readonly #betas: readonly [number, number];
   readonly #eps: number;
 
@@ -58,7 +60,8 @@ export class AdamW extends GroupOptimizer<Moments> {
 
   protected override stepGroup(work: readonly Work<Moments>[], group: GroupStep): void {
     const steps = work.map(({ state }) => state.step);
-    addEach_(steps, 1);
+    const { foundInf } = group;
+    addEach_(steps, foundInf === undefined ? 1 : add(neg(foundInf), 1));
     fusedAdamW.inPlace(
       work.map(({ parameter }) => parameter),
       work.map(({ gradient }) => gradient),
@@ -73,6 +76,8 @@ export class AdamW extends GroupOptimizer<Moments> {
       this.#eps,
       false,
       false,
+      null,
+      foundInf ?? null,
     );
   }
 }

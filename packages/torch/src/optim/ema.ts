@@ -2,6 +2,8 @@ import { noGrad } from '../autograd.js';
 import { isFloating } from '../dtype.js';
 import { TorchError } from '../errors.js';
 import type { Module } from '../nn/module.js';
+import { add, mul, neg } from '../ops/arithmetic.js';
+import { gt, where } from '../ops/compare.js';
 import { lerpEach_ } from '../ops/each.js';
 import { copy_ } from '../ops/in-place.js';
 import { clone, detach } from '../ops/shape.js';
@@ -32,8 +34,15 @@ export class Ema {
     );
   }
 
-  /** Takes the module's present weights into the average. */
-  update({ decay }: { decay: number }): void {
+  /**
+   * Takes the module's present weights into the average. With `foundInf`, a float32 scalar on the weights'
+   * device, the device itself decides: where it is 1 the average stays, where it is 0 it is updated.
+   */
+  update({ decay, foundInf }: { decay: number; foundInf?: Tensor | undefined }): void {
+    if (foundInf !== undefined) {
+      this.#updateUnless(foundInf, decay);
+      return;
+    }
     noGrad(() => {
       const pairs = [...this.#average].map(([name, average]) => ({
         average,
@@ -48,6 +57,19 @@ export class Ema {
       for (const { average, present } of pairs) {
         if (!isFloating(average.dtype)) copy_(average, present);
       }
+    });
+  }
+
+  #updateUnless(foundInf: Tensor, decay: number): void {
+    scope(() => {
+      noGrad(() => {
+        const weight = mul(add(neg(foundInf), 1), 1 - decay);
+        for (const [name, average] of this.#average) {
+          const present = this.#source.get(name) ?? average;
+          if (isFloating(average.dtype)) lerpEach_([average], [present], [weight]);
+          else copy_(average, where(gt(foundInf, 0), average, present));
+        }
+      });
     });
   }
 

@@ -8,14 +8,25 @@ import { snakeCase } from '../snake-case.js';
 import type { Tensor } from '../tensor.js';
 import { parameterGroups, type ParameterGroup } from './groups.js';
 
+/** Options of {@link Optimizer.step}. */
+export interface StepOptions {
+  readonly lr?: number;
+  readonly foundInf?: Tensor | undefined;
+}
+
 /** Moves parameters along their gradients. */
 export interface Optimizer extends Disposable {
   readonly groups: readonly ParameterGroup[];
+  /** True if {@link Optimizer.step} takes `foundInf`. */
+  readonly skipsOnDevice: boolean;
   /**
    * Moves the parameters by one step along their gradients; those without a gradient stay
-   * unchanged. The learning rate may be given anew.
+   * unchanged. The learning rate may be given anew. With `foundInf`, a float32 scalar on the parameters'
+   * device, the device itself decides: where it is 1 nothing changes, where it is 0 the step is taken.
+   *
+   * @throws TorchError for `foundInf` where it is not taken.
    */
-  step(options?: { lr?: number }): void;
+  step(options?: StepOptions): void;
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void;
   /**
@@ -50,6 +61,8 @@ export interface GroupStep {
   readonly lr: number;
   readonly lrScale: number;
   readonly weightDecay: number;
+  /** 1: leave everything unchanged; absent: take the step. */
+  readonly foundInf?: Tensor | undefined;
 }
 
 /**
@@ -58,6 +71,7 @@ export interface GroupStep {
  */
 export abstract class GroupOptimizer<State extends object> implements Optimizer {
   readonly groups: readonly ParameterGroup[];
+  readonly skipsOnDevice: boolean = false;
   readonly #options: SharedOptions;
   readonly #states = new Map<string, State>();
 
@@ -92,7 +106,12 @@ export abstract class GroupOptimizer<State extends object> implements Optimizer 
     return state;
   }
 
-  step({ lr = this.#options.lr }: { lr?: number } = {}): void {
+  step({ lr = this.#options.lr, foundInf }: StepOptions = {}): void {
+    if (foundInf !== undefined && !this.skipsOnDevice) {
+      throw new TorchError(
+        'This optimiser cannot leave a step out on the device; read foundInf, and do not step.',
+      );
+    }
     scope(() => {
       noGrad(() => {
         for (const { parameters, weightDecay, lrScale } of this.groups) {
@@ -104,7 +123,7 @@ export abstract class GroupOptimizer<State extends object> implements Optimizer 
           });
           if (work.length === 0) continue;
           const decay = weightDecay ?? this.#options.weightDecay;
-          this.stepGroup(work, { lr, lrScale, weightDecay: decay });
+          this.stepGroup(work, { lr, lrScale, weightDecay: decay, foundInf });
         }
       });
     });

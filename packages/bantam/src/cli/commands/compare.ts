@@ -5,11 +5,11 @@ import { UsageError } from '../../base/errors.js';
 import type { EvaluateOptions, Hits } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
-import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 
-interface CompareFlags extends PrecisionFlags {
+interface CompareFlags extends InferenceFlags {
   readonly data?: readonly string[];
   readonly train?: string;
   readonly tasks?: string;
@@ -33,7 +33,8 @@ export function addCompare(program: Command): void {
     .option('--train <spec>', 'linear probe: training images')
     .option('--out <page.html>', 'write a page with the images on which the models disagree')
     .option('--no-cache', 'compute features anew and keep none')
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(command, [
     'bantam compare runs/a/model runs/b/model --data folder:test',
     'bantam compare runs/a/model runs/b/model --data emoji?style=noto --tasks zero-shot --out differ.html',

@@ -10,6 +10,7 @@ import { BantamError, UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
+import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
 import {
@@ -34,7 +35,7 @@ interface CaptionFlags
 
 /** Options of one kind of captioner only. */
 const ownOptions = {
-  '--model': ['method', 'beams'],
+  '--model': ['method', 'beams', 'device'],
   '--endpoint': ['endpointModel', 'prompt', 'imageSize', 'concurrency', 'timeout', 'retries'],
 } as const;
 
@@ -108,6 +109,7 @@ function cocaOptions(): Option[] {
     new Option('--beams <n>', 'beam width of --method beam (default: 4)').argParser(
       positiveInteger,
     ),
+    deviceOption(),
   ];
 }
 

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import type { ReinforceProgress, ReinforceSummary } from '../../train/index.js';
 import { BantamError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
+import { deviceOption } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -18,7 +19,8 @@ interface ReinforceFlags {
   readonly size?: number;
   readonly seed?: number;
   readonly batch?: number;
-  readonly precision?: 'auto' | 'fp32' | 'bf16';
+  readonly precision?: 'auto' | 'fp32' | 'bf16' | 'fp16';
+  readonly device?: string;
   readonly store?: 'fp32' | 'bf16';
   readonly block?: number;
 }
@@ -54,8 +56,10 @@ export function addReinforce(data: Command): void {
         'auto',
         'fp32',
         'bf16',
+        'fp16',
       ]),
     )
+    .addOption(deviceOption())
     .addOption(
       new Option('--store <name>', 'dtype of the stored embeddings (default: bf16)').choices([
         'bf16',

@@ -3,12 +3,12 @@ import { BantamError } from '../../base/errors.js';
 import type { ScoreSummary, ScoringProgress } from '../../scoring/index.js';
 import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
-import { precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, precisionOption, type InferenceFlags } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveFraction, positiveInteger, wholeNumber } from '../values.js';
 
-interface ScoreFlags extends PrecisionFlags {
+interface ScoreFlags extends InferenceFlags {
   readonly out: string;
   readonly model?: string;
   readonly scores?: string;
@@ -49,7 +49,8 @@ export function addScore(data: Command): void {
       positiveFraction,
     )
     .option('--batch-size <n>', 'samples at a time (default: 256)', positiveInteger)
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(score, [
     'bantam data score csv:pairs.csv --out scores.jsonl',
     'bantam data score csv:pairs.csv --out scores.jsonl --model runs/first/model --scores similarity,negCLIPLoss,duplicates',
@@ -64,12 +65,13 @@ export function addScore(data: Command): void {
       try {
         const source = await openSource(spec, { onOpen: showOpening(progress) });
         const { loadScoringModel, scoreSource } = await import('../../scoring/index.js');
-        const { precision, ...settings } = flags;
+        const { precision, device, ...settings } = flags;
+        const inference = { precision, ...(device !== undefined && { device }) };
         const summary = await scoreSource(source, {
           out,
           ...settings,
           ...(scores !== undefined && { scores: scores.split(',') }),
-          ...(model !== undefined && { model: await loadScoringModel(model, { precision }) }),
+          ...(model !== undefined && { model: await loadScoringModel(model, inference) }),
           ...(target !== undefined && { target: await openSource(target) }),
           ...(norm !== undefined && { norm: norm === '2' ? 2 : norm }),
           signal: stopOnInterrupt('stopping after the batch in progress'),

@@ -2,12 +2,12 @@ import { Option, type Command } from 'commander';
 import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
-import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 
-interface EmbedFlags extends PrecisionFlags {
+interface EmbedFlags extends InferenceFlags {
   readonly model: string;
   readonly data: string;
   readonly out: string;
@@ -37,7 +37,8 @@ export function addEmbed(program: Command): void {
     .requiredOption('--out <file.safetensors>', 'file for the tensors image and text, and the keys')
     .addOption(unchangedOption())
     .option('--fresh', 'embed everything anew')
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(command, [
     'bantam embed --model runs/first/model --data images:photos --out photos.safetensors',
     'bantam embed --model runs/first/model --data folder:photos --out photos.safetensors --precision int8',

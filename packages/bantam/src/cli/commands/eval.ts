@@ -12,13 +12,13 @@ import type {
 } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
-import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { numberList, positiveNumber } from '../values.js';
 
-interface EvalFlags extends PrecisionFlags {
+interface EvalFlags extends InferenceFlags {
   readonly model: readonly string[];
   readonly data?: readonly string[];
   readonly train?: string;
@@ -104,7 +104,8 @@ export function addEval(program: Command): void {
     )
     .option('--out <dir>', 'suite: folder for results and the report (default: eval/SUITE)')
     .option('--no-cache', 'compute features anew and keep none')
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(command, [
     'bantam eval --model quickstart/model --data emoji',
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
@@ -225,7 +226,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
   const { openSuite, runSuite, formatSuite } = await import('../../eval/index.js');
   const { renderSuiteReport } = await import('../../report/index.js');
   const { writeFileAtomic } = await import('@bantam/torch');
-  const { root, tasks, protocol, precision, baselines } = flags;
+  const { root, tasks, protocol, precision, device, baselines } = flags;
   const opened = await openSuite(name, root === undefined ? {} : { root });
   const out = flags.out ?? join('eval', opened.suite.name);
   const progress = new Progress();
@@ -235,6 +236,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
       models: flags.model,
       out,
       precision,
+      ...(device !== undefined && { device }),
       ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
       ...(protocol !== undefined && { protocols: protocol.split(',') }),
       ...(baselines !== undefined && { baselines }),

@@ -4,7 +4,7 @@ import { otherWorkingFolder } from '../../base/working-folder.js';
 import type { Comparison } from '../../search/image-stamp.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
-import { loadToRun, precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
 import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
@@ -13,7 +13,7 @@ import { positiveFraction, positiveInteger } from '../values.js';
 import { unchangedOption } from './embed.js';
 import type { GraphInfo, GraphProgress, GrowProgress, SearchIndex } from '../../search/index.js';
 
-interface IndexFlags extends PrecisionFlags {
+interface IndexFlags extends InferenceFlags {
   readonly model?: string;
   readonly data?: string;
   readonly kind: 'auto' | 'graph' | 'exact';
@@ -46,7 +46,8 @@ export function addIndex(program: Command): void {
     .addOption(unchangedOption())
     .option('--keep-gone', 'keep images that the data set does not have any more')
     .option('--compact', 'write the files anew without what was removed')
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(command, [
     'bantam index shop --model runs/first/model --data "csv:products.csv?image=photo&caption=title"',
     'bantam index shop',

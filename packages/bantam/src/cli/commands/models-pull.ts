@@ -57,7 +57,7 @@ export async function listPretrained(words: readonly string[]) {
     nameOf(entry),
     `hf:${entry.repository}`,
     entry.quickGelu ? 'QuickGELU' : 'GELU',
-    presets.has(entry.model) ? 'yes' : 'if its towers are known',
+    presets.has(entry.model) ? 'yes' : 'no',
   ]);
   return {
     text: `${formatTable([['name', 'repository', 'activation', 'preset'], ...rows])}\n\nPublished weights that OpenCLIP 3.3.0 lists; "bantam models pull NAME" fetches them.`,

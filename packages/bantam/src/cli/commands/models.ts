@@ -8,7 +8,9 @@ import { Progress } from '../progress.js';
 import { positiveInteger } from '../values.js';
 import { addConvert } from './models-convert.js';
 import { addInherit } from './models-inherit.js';
+import { addInterpolate } from './models-interpolate.js';
 import { addPull, listPretrained } from './models-pull.js';
+import { addSoup } from './models-soup.js';
 import { addUpcycle } from './models-upcycle.js';
 
 /** `bantam models` and its subcommands */
@@ -16,7 +18,7 @@ export function addModels(program: Command): void {
   const models = program
     .command('models')
     .description(
-      'list presets and published models, show, convert, inherit, upcycle or pull models',
+      'list presets and published models; show, pull, convert, inherit, upcycle, interpolate or average models',
     );
   examples(models, [
     'bantam models',
@@ -28,6 +30,8 @@ export function addModels(program: Command): void {
   addShow(models);
   addUpcycle(models);
   addInherit(models);
+  addInterpolate(models);
+  addSoup(models);
   addConvert(models);
   addPull(models);
 }

@@ -6,11 +6,11 @@ import type { ServeEvent, ServeSettings } from '../../serve/index.js';
 import { entriesOf, type Entries } from '../../base/schema.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { precisionOption, type PrecisionFlags } from '../inference.js';
+import { deviceOption, precisionOption, type InferenceFlags } from '../inference.js';
 import { settingsTree } from '../named-settings.js';
 import { listed, namedValues, portNumber } from '../values.js';
 
-interface ServeFlags extends PrecisionFlags {
+interface ServeFlags extends InferenceFlags {
   readonly index?: readonly string[];
   readonly host: string;
   readonly port: number;
@@ -39,7 +39,8 @@ export function addServe(program: Command): void {
     .option('--fetch-from <host>', 'host to fetch images from by URL (repeatable)', listed)
     .option('--log', 'write a JSON line for each request to standard error')
     .option('--set <name=value>', 'a setting such as limits.queue=100 (repeatable)', namedValues)
-    .addOption(precisionOption());
+    .addOption(precisionOption())
+    .addOption(deviceOption());
   examples(command, [
     'bantam serve quickstart/model',
     'bantam serve shop=runs/shop/model --index products --port 8080 --precision auto',
@@ -75,11 +76,12 @@ function settable({ batch, limits, threads, decoders }: Entries): Entries {
 
 /** The settings that options of their own name. */
 async function ownSettings(flags: ServeFlags): Promise<ServeSettings> {
-  const { host, port, precision, allowHost, allowOrigin, fetchFrom, log } = flags;
+  const { host, port, precision, device, allowHost, allowOrigin, fetchFrom, log } = flags;
   return {
     host,
     port,
     precision,
+    ...(device !== undefined && { device }),
     apiKeys: await readKeys(flags.apiKeyFile),
     ...(flags.public === true && { public: true }),
     ...(allowHost !== undefined && { hosts: allowHost }),

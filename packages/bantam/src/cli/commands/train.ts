@@ -3,6 +3,7 @@ import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
+import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
@@ -24,6 +25,7 @@ interface TrainFlags {
   readonly teacher?: readonly string[];
   readonly reinforced?: string;
   readonly precision?: string;
+  readonly device?: string;
   readonly seed?: number;
   readonly tokenizer?: string;
   readonly validate?: string;
@@ -76,12 +78,16 @@ export function addTrain(program: Command): void {
       '--reinforced <folder>',
       'distil from the stored teacher embeddings of this reinforced data set (bantam data reinforce), in place of --teacher',
     )
-    .option('--precision <name>', 'auto, fp32 or bf16 (default: auto)')
+    .option('--precision <name>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .addOption(deviceOption())
     .option('--seed <n>', 'random seed (default: 0)', wholeNumber)
-    .option('--tokenizer <path>', 'tokenizer.json or its folder (default: train on the captions)')
+    .option(
+      '--tokenizer <path>',
+      'tokenizer.json, a .model file of SentencePiece, or a folder of either (default: train on the captions)',
+    )
     .option(
       '--validate <spec>',
-      'validate on these data during training, and keep the best weights',
+      'validate on these data during training, and keep the best weights; held-out: on a part of the training data; none: not at all (default: held-out if the run passes over 1,000 or more records 4 times or more)',
     )
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
@@ -97,10 +103,11 @@ export function addTrain(program: Command): void {
     'bantam train --init hf:openai/clip-vit-base-patch32 --data csv:products.csv --out runs/tuned --freeze image --set train.layerDecay=0.8',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
     'bantam train --resume runs/first',
+    'bantam train --resume runs/first --device cuda',
     'bantam train --resume runs/first --plan',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, ...fresh } = flags;
+    const { resume, plan = false, device, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -110,6 +117,7 @@ export function addTrain(program: Command): void {
     const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
+      ...(device !== undefined && { device }),
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress),
     };
@@ -125,7 +133,7 @@ export function addTrain(program: Command): void {
         options === undefined
           ? await resumeTraining(resume ?? '', control)
           : await train({ ...options, ...control });
-      return { text: describe(result), json: result };
+      return { text: await describe(result), json: result };
     } finally {
       progress.done();
     }
@@ -146,7 +154,9 @@ const flagSettings = {
   patience: 'validation.patience',
 } as const;
 
-async function trainOptions(flags: TrainFlags): Promise<TrainOptions> {
+async function trainOptions(
+  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device'>,
+): Promise<TrainOptions> {
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
   for (const [flag, name] of Object.entries(flagSettings)) {
@@ -204,17 +214,20 @@ function requireStudent(
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-function describe({ run, model, steps, samples, seconds, loss, ...rest }: TrainResult): string {
+async function describe(result: TrainResult): Promise<string> {
+  const { run, model, steps, samples, seconds, loss, ...rest } = result;
   if (model === undefined) {
     throw new BantamError(
       `Training was interrupted at step ${steps} and saved; resume it with "bantam train --resume ${run}".`,
     );
   }
+  const { describeSummary } = await import('../../train/index.js');
   const lines = [
     `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
     ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
     ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
     ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),
+    ...(rest.validations === undefined ? [] : [describeSummary(rest.validations)]),
     `Model: ${model}`,
   ];
   return lines.join('\n');

@@ -18,6 +18,13 @@ export {
   type LanguageDetector,
 } from './caption-facts.js';
 export { comparisonOperators, type Criterion, type CriterionInput } from './criteria.js';
+export {
+  hasOwnCaptions,
+  heldOutKeys,
+  splitByKeys,
+  type HeldOutSplit,
+  type HoldOutOptions,
+} from './hold-out.js';
 export { uniformOfKey, type KeyHash } from './key-hash.js';
 export { bestOfGroups, groupByHash, groupByLeader, mostHashDistance } from './near-duplicates.js';
 export { perceptualHash } from './perceptual-hash.js';

@@ -61,19 +61,24 @@ export function subsetOf(
       `None of the ${keys.size} keys of ${name}${made} is in "${source.spec}": they are called as "${first}", those of the data as "${source.record(0).key}"; select from these data anew.`,
     );
   }
-  const indices = Int32Array.from(found);
   const notes = new NoteBook();
   for (const key of keys) {
     if (!present.has(key)) notes.changed('key', `of ${name} without a record in the data`, key);
   }
-  const left = source.size - indices.length;
-  notes.info(`${name} keeps ${indices.length} of ${source.size} records and leaves out ${left}.`);
+  const left = source.size - found.length;
+  notes.info(`${name} keeps ${found.length} of ${source.size} records and leaves out ${left}.`);
+  const picked = pickRecords(source, Int32Array.from(found));
+  return { ...picked, spec, notes: [...(source.notes ?? []), ...notes.notes] };
+}
+
+/** Some records of a source, in their order there, as a source with its notes and specification. */
+export function pickRecords(source: Source, indices: Int32Array): Source {
+  const { spec, notes, captionTemplates, augment, licences } = source;
   const indexOf = (index: number): number => {
     const own = indices[index];
     if (own === undefined) throw new RangeError(`${spec} has no record ${index}`);
     return own;
   };
-  const { captionTemplates, augment, licences } = source;
   return {
     spec,
     size: indices.length,
@@ -82,7 +87,7 @@ export function subsetOf(
     augment,
     ...pickOrder(source, indices),
     licences,
-    notes: [...(source.notes ?? []), ...notes.notes],
+    ...(notes && { notes }),
     record: (index) => source.record(indexOf(index)),
     location: (index) => source.location(indexOf(index)),
     image: (index) => source.image(indexOf(index)),

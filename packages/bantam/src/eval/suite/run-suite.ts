@@ -36,6 +36,8 @@ export interface RunSuiteOptions extends OpenSourceOptions {
   readonly out: string;
   /** `fp32` by default. */
   readonly precision?: InferencePrecision;
+  /** Device of the models, as {@link loadForInference} takes it. */
+  readonly device?: string;
   /** Folder of features; Bantam's cache by default. */
   readonly features?: string;
   /** Tasks, instead of the suite's. */
@@ -185,7 +187,10 @@ class ModelRunner {
     ]);
     const known = await file.read();
     if (known !== undefined) return { results: known, reused: true };
-    this.#model ??= await loadForInference(this.directory, { precision });
+    this.#model ??= await loadForInference(this.directory, {
+      precision,
+      ...(options.device !== undefined && { device: options.device }),
+    });
     const { loaded, precision: dtype } = this.#model;
     const evaluateOptions: EvaluateOptions = {
       tasks: [task],

@@ -147,15 +147,22 @@ function depthwise(call: OperatorCall): string {
   });
 }
 
-function pool(op: string) {
-  return (call: OperatorCall): string => {
-    const padding = call.has(3) ? call.numbers(3) : [0, 0];
-    return call.graph.add(op, [call.input(0)], {
-      kernel_shape: call.numbers(1),
-      strides: call.numbers(2),
-      pads: [...padding, ...padding],
-    });
+function poolAttributes(call: OperatorCall) {
+  const padding = call.has(3) ? call.numbers(3) : [0, 0];
+  return {
+    kernel_shape: call.numbers(1),
+    strides: call.numbers(2),
+    pads: [...padding, ...padding],
   };
+}
+
+/** Zeros around the map count as elements of the mean unless told otherwise. */
+function averagePool(call: OperatorCall): string {
+  const counted = !call.has(5) || call.boolean(5);
+  return call.graph.add('AveragePool', [call.input(0)], {
+    ...poolAttributes(call),
+    count_include_pad: Number(counted),
+  });
 }
 
 /** A reduction over the dimensions that argument `dims` lists, all if it is none. */
@@ -208,8 +215,8 @@ export const layers: Lowerings = {
       groups: call.number(8),
     }),
   'bantam::depthwise_conv2d': depthwise,
-  'aten::avg_pool2d': pool('AveragePool'),
-  'aten::max_pool2d': pool('MaxPool'),
+  'aten::avg_pool2d': averagePool,
+  'aten::max_pool2d': (call) => call.graph.add('MaxPool', [call.input(0)], poolAttributes(call)),
   'aten::embedding': (call) =>
     call.graph.add('Gather', [call.input(0), call.input(1)], { axis: 0 }),
   'aten::softmax.int': (call) =>

@@ -112,6 +112,20 @@ function split(call: OperatorCall): string[] {
   });
 }
 
+/** Each slice along a dimension several times in a row. */
+function repeatInterleave(call: OperatorCall): string {
+  const { graph, result } = call;
+  const { shape } = call.tensor(0);
+  const dim = call.dim(2, shape.length);
+  const repeats = call.number(1);
+  const apart = graph.add('Unsqueeze', [call.input(0), graph.integers([dim + 1])]);
+  const ones = (count: number) => Array.from({ length: count }, () => 1);
+  const times = [...ones(dim + 1), repeats, ...ones(shape.length - dim - 1)];
+  const repeated = graph.add('Expand', [apart, graph.integers(times)]);
+  const from = [...shape.slice(0, dim + 1), repeats, ...shape.slice(dim + 1)];
+  return reshaped(call, repeated, from, result.shape);
+}
+
 /** Moves elements on along some dimensions, those past the end to the start. */
 function roll(call: OperatorCall): string {
   const { shape } = call.result;
@@ -207,6 +221,7 @@ export const shaping: Lowerings = {
   'aten::chunk': split,
   'aten::split.sizes': split,
   'aten::roll': roll,
+  'aten::repeat_interleave.self_int': repeatInterleave,
   'aten::pad': pad,
   'aten::index_select': (call) =>
     call.graph.add('Gather', [call.input(0), call.input(2)], {

@@ -19,6 +19,9 @@ const PROTOBUF_LIMIT = 2 ** 31 - 2 ** 24;
 /** Constants below this stay in the model's own file, as runtimes read shapes from there. */
 const SMALLEST_EXTERNAL = 1024;
 
+/** Bytes of one write; Node.js takes no more than 2 GiB at a time. */
+const LARGEST_WRITE = 2 ** 30;
+
 /** Alignment of a constant in a file of its own, so that runtimes can map it. */
 const ALIGNMENT = 4096;
 
@@ -72,7 +75,8 @@ export async function writeOnnx(
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<number> {
   let done = 0;
   while (done < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
+    const length = Math.min(bytes.length - done, LARGEST_WRITE);
+    const { bytesWritten } = await handle.write(bytes, done, length);
     done += bytesWritten;
   }
   return done;

@@ -124,7 +124,7 @@ export class MixtureOfExperts extends Module {
     const logits = autocast(
       'float32',
       () => linear(to(tokens, { dtype: 'float32' }), this.router.effectiveWeight),
-      { device: x.device.startsWith('cuda') ? 'cuda' : 'cpu' },
+      { device: x.device },
     );
     const limited = this.training && capacityFactor > 0;
     const evenLoad = (tokens.dim(0) * topK) / this.experts.length;

@@ -67,6 +67,8 @@ export interface PatchConvOptions {
   outChannels: number;
   /** Side length of the square patches. */
   size: number;
+  /** Default true. */
+  bias?: boolean;
 }
 
 /**
@@ -76,8 +78,8 @@ export interface PatchConvOptions {
  * initialised.
  */
 export class PatchConv extends Conv2d implements Prepackable {
-  constructor({ inChannels, outChannels, size }: PatchConvOptions) {
-    super({ inChannels, outChannels, kernel: size, stride: size, generator: null });
+  constructor({ inChannels, outChannels, size, bias = true }: PatchConvOptions) {
+    super({ inChannels, outChannels, kernel: size, stride: size, bias, generator: null });
   }
 
   /** [B, H, W, in] → [B, ⌊H/size⌋, ⌊W/size⌋, out] */

@@ -96,7 +96,7 @@ export class ResidualBlock extends Module {
       mask: visible && additiveMask(visible),
       ...(positions !== undefined && {
         queries: gatherTokens(normed, positions),
-        positions: asTensor(positions),
+        positions: asTensor(positions, x),
       }),
     };
     const y = addResidual(kept, this.ls_1, (residual) =>
@@ -141,8 +141,9 @@ export function activationOf(quickGelu: boolean, geluTanh: boolean): Activation 
   return geluTanh ? 'gelu-tanh' : 'gelu';
 }
 
-function asTensor(positions: Positions): Tensor {
-  return typeof positions === 'number' ? tensor([[positions]], { dtype: 'int64' }) : positions;
+function asTensor(positions: Positions, { device }: Tensor): Tensor {
+  if (typeof positions !== 'number') return positions;
+  return tensor([[positions]], { dtype: 'int64', device });
 }
 
 /** x + scale·branch; without a scale, the branch's last product adds x itself. */

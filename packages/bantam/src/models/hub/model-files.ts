@@ -1,11 +1,16 @@
-/** Files of OpenCLIP's and Hugging Face's tokenizers, which are fetched where a repository has them. */
+/** Files of tokenizers, which are fetched where a repository has them. */
 const tokenizers = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
   'vocab.json',
   'merges.txt',
+  // The tokenizer itself, where Bantam wrote the files.
+  'spiece.model',
 ];
+
+/** Files of SentencePiece, which are not needed beside a `tokenizer.json`. */
+const sentencePieceModels = ['sentencepiece.bpe.model', 'tokenizer.model', 'sentencepiece.model'];
 
 interface Layout {
   readonly config: string;
@@ -58,17 +63,18 @@ export interface ModelFileList {
  */
 export function chooseFiles(files: readonly string[], file?: string): ModelFileList | null {
   const has = (name: string): boolean => files.includes(name);
+  const texts = [...tokenizers, ...(has('tokenizer.json') ? [] : sentencePieceModels)].filter(has);
   for (const { config, others, weights } of layouts) {
     const found = weights.flatMap((name) => [name, `${name}.index.json`]).find(has);
     const chosen = file === undefined ? found : has(file) ? safer(file, files) : undefined;
     if (!has(config) || chosen === undefined) continue;
-    const small = [config, ...others, ...tokenizers].filter(has);
+    const small = [...[config, ...others].filter(has), ...texts];
     return { small, weights: chosen, described: true };
   }
   const [only, another] =
     file === undefined ? files.filter((name) => endings.test(name)) : [safer(file, files)];
   if (only === undefined || another !== undefined || !has(only)) return null;
-  return { small: tokenizers.filter(has), weights: only, described: false };
+  return { small: texts, weights: only, described: false };
 }
 
 /** The safetensors file of the same name, if there is one, as in OpenCLIP. */

@@ -81,6 +81,13 @@ describe('chooseFiles', () => {
       weights: 'model.pt',
       described: false,
     });
+    const multilingual = ['config.json', 'model.safetensors', 'sentencepiece.bpe.model'];
+    const smallOf = (names: string[]) => chooseFiles(names)?.small;
+    assert.deepEqual(smallOf(multilingual), ['config.json', 'sentencepiece.bpe.model']);
+    assert.deepEqual(smallOf([...multilingual, 'tokenizer.json']), [
+      'config.json',
+      'tokenizer.json',
+    ]);
     assert.equal(chooseFiles(['a.pt', 'b.pt']), null);
     assert.equal(chooseFiles(['README.md']), null);
     const parts = ['config.json', 'model.safetensors.index.json', 'model-1.safetensors'];

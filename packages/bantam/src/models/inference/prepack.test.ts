@@ -23,7 +23,7 @@ import { modelConfig } from '../presets/presets.js';
 import { narrowModel, prepackModel, quantizeModel } from './inference.js';
 
 const towers = [
-  ...['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin', 'SigLIP'].map(
+  ...['ModifiedResNet', 'ResNet', 'ConvNeXt', 'Mixer', 'Swin', 'SigLIP', 'EVA', 'ViTamin'].map(
     (tower) => `${tower}-Nano-64`,
   ),
   'ViT-Nano-16-64',

@@ -43,6 +43,32 @@ const towers: readonly [string, ModelConfigInput['vision'], number][] = [
     16,
   ],
   ['mixer', { type: 'mixer', imageSize: 32, patchSize: 8, width: 32, layers: 2 }, 8],
+  [
+    'eva',
+    {
+      type: 'eva',
+      ...{ imageSize: 32, patchSize: 8, width: 32, heads: 2, layers: 2 },
+      rotary: { grid: 4, offset: 0, order: 'yx' },
+    },
+    8,
+  ],
+  [
+    'eva-02',
+    {
+      type: 'eva',
+      ...{ imageSize: 32, patchSize: 8, width: 32, heads: 2, layers: 2, block: 'sub-norm' },
+    },
+    14,
+  ],
+  [
+    'vitamin',
+    {
+      type: 'timm-vit',
+      ...{ imageSize: 32, width: 32, heads: 2, layers: 2, stem: 'mbconv', mlp: 'geglu' },
+      ...{ stemWidth: 8, poolType: 'avg' },
+    },
+    10,
+  ],
   ['convnext', { type: 'convnext', imageSize: 64, width: 16, depths: [1, 1, 1, 1] }, 8],
 ];
 

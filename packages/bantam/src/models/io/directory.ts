@@ -170,7 +170,7 @@ export async function convertModel(
   using merged = fused ? fuseModel(own) : null;
   const model = merged ?? own;
   const { config } = model;
-  const tokenizer = attempt(() => loaded.tokenizer);
+  const tokenizer = tokenizerOf(loaded);
   const found = tokenizer instanceof BantamError ? {} : { tokenizer };
   await exportModel(target, { config, model, preprocess, info, ...found }, { format });
   return {
@@ -178,6 +178,11 @@ export async function convertModel(
     preprocess,
     withoutTokenizer: tokenizer instanceof BantamError ? tokenizer.message : null,
   };
+}
+
+/** A model's tokenizer, or why it cannot be read. */
+export function tokenizerOf(loaded: LoadedModel): Tokenizer | BantamError {
+  return attempt(() => loaded.tokenizer);
 }
 
 function attempt(read: () => Tokenizer): Tokenizer | BantamError {

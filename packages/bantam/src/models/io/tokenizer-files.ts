@@ -2,7 +2,14 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
-import { clipTokenizer, loadTokenizer, type Cleaning, type Tokenizer } from '../../text/index.js';
+import {
+  clipTokenizer,
+  loadTokenizer,
+  sentencePieceFiles,
+  type Cleaning,
+  type SentencePieceWrapper,
+  type Tokenizer,
+} from '../../text/index.js';
 import * as v from 'valibot';
 import { isObject, oneOf } from '../../base/schema.js';
 import type { TextConfig } from '../towers.js';
@@ -12,6 +19,7 @@ export const tokenizerFiles = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'spiece.model',
 ];
 
 const vocabularies = ['bpe_simple_vocab_16e6.txt.gz', 'bpe_simple_vocab_16e6.txt', 'merges.txt'];
@@ -65,7 +73,7 @@ export interface FindTokenizerOptions {
 }
 
 /**
- * The tokenizer of a model: `tokenizer.json` in its directory, else OpenAI's BPE from vocabulary files there,
+ * The tokenizer of a model: `tokenizer.json` or a `.model` file in its directory, else OpenAI's BPE from vocabulary files there,
  * from `merges`, or as Bantam carries it. If it does not fit, or the model names another one, the
  * returned function throws: an image tower can be used without.
  *
@@ -98,12 +106,18 @@ async function readTokenizer(
   const files = directory === null ? [] : await readdir(directory);
   const inside = (file: string | undefined) =>
     file === undefined || directory === null ? undefined : join(directory, file);
-  if (directory !== null && files.includes('tokenizer.json')) {
-    return loadTokenizer(directory, { contextLength, clean });
+  const own = ['tokenizer.json', ...sentencePieceFiles];
+  if (directory !== null && own.some((name) => files.includes(name))) {
+    const wrapper = wrapperByName(hfTokenizerName);
+    return loadTokenizer(directory, {
+      contextLength,
+      clean,
+      ...(wrapper !== undefined && { wrapper }),
+    });
   }
   if (hfTokenizerName !== null && hfTokenizerName !== 'clip') {
     throw new BantamError(
-      `${directory ?? 'The model'} has no tokenizer.json; put that of "${hfTokenizerName}" ${directory === null ? 'into a directory with the model' : 'there'} to encode texts.`,
+      `${directory ?? 'The model'} has neither tokenizer.json nor a .model file of SentencePiece; put that of "${hfTokenizerName}" ${directory === null ? 'into a directory with the model' : 'there'} to encode texts.`,
     );
   }
   const mergesFile = merges ?? inside(vocabularies.find((name) => files.includes(name)));
@@ -119,6 +133,14 @@ async function readTokenizer(
     ...(mergesFile !== undefined && { mergesFile }),
     ...(vocabFile !== undefined && mergesFile !== undefined && { vocabFile }),
   });
+}
+
+/** How OpenCLIP and transformers wrap a `.model` file, by the tokenizer that a model names. */
+function wrapperByName(name: string | null): SentencePieceWrapper | undefined {
+  if (name === null) return undefined;
+  if (/siglip2|gemma|t5/i.test(name)) return 't5';
+  if (/siglip/i.test(name)) return 'siglip';
+  return /xlm-roberta/i.test(name) ? 'xlm-roberta' : undefined;
 }
 
 /** How OpenCLIP cleans texts before it hands them to a Hugging Face tokenizer, or to CLIP's. */

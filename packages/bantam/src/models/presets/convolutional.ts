@@ -97,6 +97,8 @@ const inOpenClip = {
   'MobileCLIP-S2': 'fastvit_mci2',
   'MobileCLIP2-S0': 'fastvit_mci0',
   'MobileCLIP2-S2': 'fastvit_mci2',
+  'MobileCLIP2-S3': 'fastvit_mci3',
+  'MobileCLIP2-S4': 'fastvit_mci4',
 };
 
 /**
@@ -107,13 +109,15 @@ const inOpenClip = {
 export function addMobileClipPresets(presets: Presets): void {
   for (const [name, timm_model_name] of Object.entries(inOpenClip)) {
     const tower = { timm_model_name, timm_pool: 'avg', timm_proj: null, image_size: 256 };
+    const vision = { type: mobileClip.type, ...mobileClip.fromOpenClip(tower, []) };
+    const embedDim = /S[34]$/.test(name) ? 768 : 512;
     presets.set(
       name,
       parseModelConfig({
-        embedDim: 512,
+        embedDim,
         customText: true,
-        vision: { type: mobileClip.type, ...mobileClip.fromOpenClip(tower, []) },
-        text: { noCausalMask: true },
+        vision,
+        text: { noCausalMask: true, width: embedDim, heads: embedDim / 64 },
       }),
     );
   }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
 import { parameterCount } from '../cost/flops.js';
 import { fromOpenClip } from '../io/formats/open-clip-config.js';
+import { pretrainedModels } from '../hub/pretrained.js';
 import { modelConfig, presets } from './presets.js';
 
 interface PresetFixture {
@@ -23,6 +24,13 @@ describe('modelConfig', () => {
       assert.deepEqual(parameterCount(modelConfig(name)), { total, image, text });
     });
   }
+
+  it("has every model of OpenCLIP's published weights, but those with NLLB's text tower", () => {
+    const absent = pretrainedModels().filter(({ model }) => !presets.has(model));
+    assert.equal(pretrainedModels().length - absent.length, 190);
+    const others = absent.filter(({ model }) => !model.startsWith('nllb-clip'));
+    assert.deepEqual(others, []);
+  });
 
   it('has sizes Ti, S, B, L with patches of 32, 16, 14 pixels', () => {
     for (const size of ['Ti', 'S', 'B', 'L']) {

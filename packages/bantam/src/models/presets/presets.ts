@@ -5,8 +5,10 @@ import {
   addMobileClipPresets,
   addResNetPresets,
 } from './convolutional.js';
+import { addHubTextPresets } from './hub-texts.js';
 import { addNanoPresets, addSasPPresets } from './nano.js';
 import { findPreset, type Presets } from './preset-map.js';
+import { addTimmNanoPresets, addTimmPresets } from './timm.js';
 import { addCoCaPresets, addSiglipPresets, addSwinPresets, addVitPresets } from './transformers.js';
 
 function buildPresets(): Presets {
@@ -14,12 +16,15 @@ function buildPresets(): Presets {
   addVitPresets(presets);
   addResNetPresets(presets);
   addConvNextPresets(presets);
+  addHubTextPresets(presets);
   addSiglipPresets(presets);
   addSwinPresets(presets);
   addMixerPresets(presets);
   addMobileClipPresets(presets);
+  addTimmPresets(presets);
   addSasPPresets(presets);
   addNanoPresets(presets);
+  addTimmNanoPresets(presets);
   addCoCaPresets(presets);
   return presets;
 }

@@ -104,6 +104,24 @@ const quick = [
   'ViT-bigG-14',
 ];
 
+/** Multilingual text towers (Meta CLIP 2, Chuang et al. 2025). */
+const worldwide = {
+  'ViT-L-14': {
+    vocabSize: 250100,
+    hfTokenizerName: 'google/mt5-base',
+    tokenizerKwargs: { clean: 'canonicalize' },
+    poolType: 'eos',
+    eosId: 1,
+  },
+  'ViT-H-14': xlmV(),
+  'ViT-bigG-14': xlmV(),
+} as const;
+
+function xlmV() {
+  const hfTokenizerName = 'facebook/xlm-v-base';
+  return { vocabSize: 901629, hfTokenizerName, poolType: 'eos', eosId: 2 } as const;
+}
+
 const alternatives: Readonly<Record<string, ModelConfigInput>> = {
   S: { embedDim: 256, text: { width: 256, heads: 4, layers: 10 } },
   M: { embedDim: 384, text: { width: 384, heads: 6 } },
@@ -140,6 +158,14 @@ export function addVitPresets(presets: Presets): void {
     vision: { patchSize: 32, imageSize: 256 },
   });
   for (const name of quick) derive(presets, `${name}-quickgelu`, name, { quickGelu: true });
+  for (const [name, text] of Object.entries(worldwide)) {
+    const made = `${name}-worldwide`;
+    derive(presets, made, name, { text });
+    if (name === 'ViT-L-14' || name === 'ViT-H-14') {
+      derive(presets, `${made}-quickgelu`, made, { quickGelu: true });
+    }
+    if (name !== 'ViT-L-14') derive(presets, `${made}-378`, made, { vision: { imageSize: 378 } });
+  }
 }
 
 /** Text towers by the size of the image tower that they are paired with. */
@@ -217,6 +243,37 @@ export function addSiglipPresets(presets: Presets): void {
         }),
       );
     }
+  }
+  addDerivedSiglips(presets);
+}
+
+/** SigLIP's models that are others with changes, as OpenCLIP has them. */
+function addDerivedSiglips(presets: Presets): void {
+  derive(presets, 'ViT-SO400M-16-SigLIP-i18n-256', 'ViT-SO400M-16-SigLIP2-256', {
+    text: {
+      vocabSize: generations['SigLIP-i18n'].vocabSize,
+      hfTokenizerName: generations['SigLIP-i18n'].tokenizer(),
+      projType: 'none',
+      projBias: false,
+      geluTanh: false,
+    },
+  });
+  for (const image of [256, 384]) {
+    const name = `ViT-gopt-16-SigLIP2-${image}`;
+    const tower = {
+      ...{ timm_model_name: `vit_giantopt_patch16_siglip_${image}`, image_size: image },
+      ...{ timm_pool: 'map', timm_proj: 'none' },
+    };
+    const { text, ...top } = findPreset(presets, `ViT-SO400M-16-SigLIP2-${image}`);
+    presets.set(
+      name,
+      parseModelConfig({
+        ...top,
+        embedDim: 1536,
+        vision: { type: siglipVit.type, ...siglipVit.fromOpenClip(tower, []) },
+        text: { ...text, hfTokenizerName: `timm/${name}` },
+      }),
+    );
   }
 }
 

@@ -7,6 +7,7 @@ import type { IndexRecord, VectorSearch } from '../../search/index.js';
 export interface StartMessage {
   readonly directory: string;
   readonly precision: InferencePrecision;
+  readonly device: string;
   /** Paths of indexes by name; those of other models are left out. */
   readonly indexes: Readonly<Record<string, string>>;
 }

@@ -16,6 +16,7 @@ import type {
 
 export interface ModelClientOptions {
   readonly precision: InferencePrecision;
+  readonly device: string;
   /** Paths of indexes by name; those of other models are left out. */
   readonly indexes: Readonly<Record<string, string>>;
   /** Threads of the model; 0: OMP_NUM_THREADS, else one for each core but one. */
@@ -71,7 +72,7 @@ export class ModelClient {
    */
   static async start(
     directory: string,
-    { precision, indexes, threads, jobSeconds }: ModelClientOptions,
+    { precision, device, indexes, threads, jobSeconds }: ModelClientOptions,
   ): Promise<ModelClient> {
     const child = fork(new URL('./model-process.js', import.meta.url), {
       serialization: 'advanced',
@@ -80,7 +81,7 @@ export class ModelClient {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: environment(threads),
     });
-    child.send({ directory, precision, indexes } satisfies StartMessage);
+    child.send({ directory, precision, device, indexes } satisfies StartMessage);
     const description = await new Promise<ModelDescription>((resolve, reject) => {
       const ended = (status: number | null, signal: string | null): void => {
         const how = signal ?? `status ${status}`;

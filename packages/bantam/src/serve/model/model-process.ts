@@ -48,10 +48,10 @@ interface Loaded {
   readonly indexes: ReadonlyMap<string, SearchIndex>;
 }
 
-async function load({ directory, precision, indexes: paths }: StartMessage): Promise<void> {
+async function load({ directory, precision, device, indexes: paths }: StartMessage): Promise<void> {
   let loaded: Loaded;
   try {
-    const model = await loadForInference(directory, { precision });
+    const model = await loadForInference(directory, { precision, device });
     await warmUp(model);
     loaded = { model, indexes: await openIndexes(model, paths) };
   } catch (error) {

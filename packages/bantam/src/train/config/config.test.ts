@@ -15,7 +15,12 @@ describe('resolveConfig', () => {
       [train.batchSize, train.lr, train.optimizer, train.freeze],
       [256, 1e-3, 'adamw', []],
     );
-    assert.deepEqual(tokenizer, { path: '', vocabSize: 4096, contextLength: 32 });
+    assert.deepEqual(tokenizer, {
+      path: '',
+      wrapper: 'auto',
+      vocabSize: 4096,
+      contextLength: 32,
+    });
     assert.deepEqual([validation.data, validation.every, seed], ['', 0.1, 0]);
     const loss = { type: 'softmax', duplicates: 'negatives', chunk: 0 };
     assert.deepEqual(strategy, { type: 'clip', loss });

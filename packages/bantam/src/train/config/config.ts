@@ -34,6 +34,7 @@ import {
   type TrainSettings,
   type ValidationSettings,
 } from './settings.js';
+import { heldOutData, namesValidation } from './hold-out.js';
 
 const augmentWanted = 'the name of an augmentation or a list of operations';
 
@@ -150,12 +151,17 @@ function checkTogether({ train, validation }: Pick<TrainConfig, 'train' | 'valid
       `The setting 'train.microBatch' is ${microBatch}; it must divide 'train.batchSize', ${batchSize}.`,
     );
   }
-  const { data, metric, patience } = validation;
+  const { data, metric, patience, holdOut } = validation;
   const usual = v.getDefaults(validationSchema).metric;
-  if (data === '' && (patience > 0 || metric !== usual)) {
+  if (!namesValidation(validation) && (patience > 0 || metric !== usual)) {
     const name = patience > 0 ? 'patience' : 'metric';
     throw new UsageError(
-      `The setting 'validation.${name}' has no data to validate on; name them with --validate SPEC.`,
+      `The setting 'validation.${name}' has no data to validate on; name them with --validate SPEC, or hold some out with --validate held-out.`,
+    );
+  }
+  if (holdOut > 0 && data !== '' && data !== heldOutData) {
+    throw new UsageError(
+      `The setting 'validation.holdOut' has no effect beside --validate ${data}; leave one of them out.`,
     );
   }
 }

@@ -9,6 +9,7 @@ import {
   type Source,
 } from '../../data/index.js';
 import {
+  fitTokenizer,
   inheritedPatterns,
   modelConfig,
   paddedAs,
@@ -107,13 +108,14 @@ export function fitToData(
   { source, tokenizer, reinforcedAugment }: DataFacts,
 ): TrainConfig {
   const { vocabSize, contextLength } = tokenizer;
-  const { model, augment } = config;
+  const { model, augment, init } = config;
+  const fitted = { ...model, text: { ...model.text, vocabSize, contextLength } };
   return frozenCopy({
     ...config,
     budget: withoutEpochs(config.budget, samplesPerEpoch(source)),
     train: { ...config.train, ...fitBatch(config.train, source) },
     tokenizer: { ...config.tokenizer, contextLength },
-    model: paddedAs({ ...model, text: { ...model.text, vocabSize, contextLength } }, tokenizer),
+    model: init.model === '' ? fitTokenizer(fitted, tokenizer) : paddedAs(fitted, tokenizer),
     augment: resolveAugment(augment.length > 0 ? augment : (reinforcedAugment ?? source.augment)),
   });
 }

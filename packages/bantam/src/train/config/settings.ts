@@ -15,6 +15,7 @@ import {
   text,
   unitInterval,
 } from '../../base/schema.js';
+import { sentencePieceWrappers } from '../../text/index.js';
 
 /**
  * Settings of training itself. The defaults suit small models on small data; the learning rate is that
@@ -88,11 +89,11 @@ export const trainSchema = group({
   ),
   precision: setting(
     v.picklist(
-      ['auto', 'fp32', 'bf16'],
-      '"auto" or "fp32" or "bf16" (int8 is for inference: bantam eval and bantam embed)',
+      ['auto', 'fp32', 'bf16', 'fp16'],
+      '"auto" or "fp32" or "bf16" or "fp16" (int8 is for inference: bantam eval and bantam embed)',
     ),
     'auto',
-    'auto is bf16 if the CPU has instructions for its products, else fp32.',
+    'auto is bf16 on CUDA, and on the CPU if it has instructions for its products, else fp32. fp16 scales the loss so that small gradients are kept.',
   ),
   maxSkips: setting(
     count(),
@@ -119,7 +120,12 @@ export const tokenizerSchema = group({
   path: setting(
     text(),
     '',
-    "A tokenizer.json, its folder, or CLIP's vocabulary file; empty: train one on the captions.",
+    "A tokenizer.json, a .model file of SentencePiece, a folder of either, or CLIP's vocabulary file; empty: train one on the captions.",
+  ),
+  wrapper: setting(
+    oneOf('auto', ...sentencePieceWrappers),
+    'auto',
+    'Special ids around those of a .model file; auto: by the files beside it.',
   ),
   vocabSize: setting(count(), 4096, 'Entries of a trained vocabulary.'),
   contextLength: setting(count(), 32, 'The most tokens of a caption.'),
@@ -129,7 +135,16 @@ const everyWanted = 'a fraction of the budget above 0 and at most 1';
 
 /** Settings of validation while the model trains. */
 export const validationSchema = group({
-  data: setting(text(), '', 'Data to validate on, as --data names them; empty: no validation.'),
+  data: setting(
+    text(),
+    '',
+    'Data to validate on, as --data names them. held-out: a part of the training data; none: no validation; empty: held-out if the run passes over 1,000 or more records 4 times or more, else none.',
+  ),
+  holdOut: setting(
+    fraction(),
+    0,
+    'Fraction of the records to hold out; 0: 5 %, but 100 to 1,000 records, and 10 % of fewer than 1,000.',
+  ),
   metric: setting(text(), 'image_retrieval_recall@1', 'Metric, as evaluation names it.'),
   every: setting(
     v.pipe(v.number(everyWanted), v.gtValue(0, everyWanted), v.maxValue(1, everyWanted)),

@@ -1,5 +1,10 @@
 import { CounterRng, sampleCaption, templatesOf, type Source } from '../../data/index.js';
-import { loadTokenizer, trainTokenizer, type Tokenizer } from '../../text/index.js';
+import {
+  loadTokenizer,
+  trainTokenizer,
+  type Tokenizer,
+  type TrainTokenizerOptions,
+} from '../../text/index.js';
 import type { TrainConfig } from './config.js';
 
 /**
@@ -27,10 +32,33 @@ export async function prepareTokenizer(
   source: Source,
   initial: Tokenizer | undefined,
 ): Promise<Tokenizer> {
-  const { path, vocabSize, contextLength } = settings;
-  if (path !== '') return loadTokenizer(path, { contextLength });
+  const { path, wrapper, vocabSize, contextLength } = settings;
+  if (path !== '') {
+    return loadTokenizer(path, { contextLength, ...(wrapper !== 'auto' && { wrapper }) });
+  }
   if (initial !== undefined) return initial;
-  return trainTokenizer(captionTexts(source, seed), { vocabSize, contextLength });
+  return trainOnSource(source, { seed, vocabSize, contextLength });
+}
+
+/** Kind of a trained tokenizer, and the settings of a unigram model. */
+export type TokenizerKind = Pick<
+  TrainTokenizerOptions,
+  'type' | 'characterCoverage' | 'byteFallback' | 'normalization' | 'maxCaptions'
+>;
+
+/** A tokenizer trained on the captions of a source. */
+export function trainOnSource(
+  source: Source,
+  {
+    seed,
+    ...options
+  }: TokenizerKind & {
+    readonly seed: number;
+    readonly vocabSize: number;
+    readonly contextLength: number;
+  },
+): Tokenizer {
+  return trainTokenizer(captionTexts(source, seed), options);
 }
 
 /** Records that {@link longestCaption} reads. */

@@ -1,4 +1,5 @@
-import type { Source } from '../../data/index.js';
+import type { Device } from '@bantam/torch';
+import type { HeldOutSplit, Source } from '../../data/index.js';
 import type { Validator } from '../../eval/index.js';
 import type { LoadedModel } from '../../models/index.js';
 import type { Tokenizer } from '../../text/index.js';
@@ -13,7 +14,10 @@ import type { InitialModels } from './initial-weights.js';
 export interface TrainingContext extends Disposable {
   /** Resolved completely, and frozen. */
   readonly config: TrainConfig;
+  /** The training data, without what is held out. */
   readonly source: Source;
+  /** The whole data and what is held out of them; null: nothing. */
+  readonly heldOut: HeldOutSplit | null;
   readonly tokenizer: Tokenizer;
   /** The longest caption of the source, by which memory and time are planned. */
   readonly longest: CountedCaption;
@@ -27,6 +31,8 @@ export interface TrainingContext extends Disposable {
   readonly validator: Validator | null;
   /** The checkpoint to resume from; null: the run starts. */
   readonly checkpoint: string | null;
+  /** The device of model, optimizer and batches. */
+  readonly device: Device;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal: AbortSignal | undefined;
   readonly emit: (event: TrainEvent) => void;

@@ -19,7 +19,7 @@ import {
   type ModelConfig,
 } from '../../models/index.js';
 import { addGradients, BufferSnapshot } from './gradients.js';
-import { createBench, cut, type Bench } from '../../test-support/strategy-bench.js';
+import { type Bench, createBench, cut, numbersOf } from '../../test-support/strategy-bench.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { tiny, TinyRuns } from '../../test-support/tiny-runs.js';
 import { resumeTraining } from '../train.js';
@@ -31,11 +31,13 @@ function stepOf(
 ): Record<string, number> {
   const { gradCheckpointing, precision = 'float32', size = 8 } = options;
   const given = bench.options(1, 0.3);
-  return addGradients(cut(bench.batch, [size]), {
-    ...given,
-    step: { ...given.step, precision },
-    gradCheckpointing,
-  });
+  return numbersOf(
+    addGradients(cut(bench.batch, [size]), {
+      ...given,
+      step: { ...given.step, precision },
+      gradCheckpointing,
+    }),
+  );
 }
 
 /** A model of the zoo that draws in its blocks where it can. */

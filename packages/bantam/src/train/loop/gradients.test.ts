@@ -8,6 +8,7 @@ import type { Strategy } from '../strategies/strategy.js';
 import {
   addWithWholeGraph,
   assertAllClose,
+  type Bench,
   buffers,
   captioning,
   createBench,
@@ -15,8 +16,8 @@ import {
   gradients,
   masked,
   maskless,
+  numbersOf,
   residual,
-  type Bench,
 } from '../../test-support/strategy-bench.js';
 import { createTeacherModel } from '../../test-support/teachers.js';
 
@@ -256,7 +257,7 @@ describe('addGradients', () => {
       createBench({ type: 'slip', headWidth: 10, headDim: 6 }, { config: maskless });
     const [whole, parts] = [[8], [3, 5]].map((sizes) => {
       const bench = make();
-      return addGradients(cut(bench.batch, sizes), bench.options(1, 0));
+      return numbersOf(addGradients(cut(bench.batch, sizes), bench.options(1, 0)));
     });
     assert.deepEqual(Object.keys(whole ?? {}), ['contrastive', 'ssl']);
     for (const [name, value] of Object.entries(whole ?? {})) {

@@ -7,10 +7,14 @@ import {
   clone,
   copy_,
   detach,
+  gt,
+  keep,
   mul,
   narrow,
   noGrad,
   scope,
+  where,
+  type GradScaler,
   type Module,
   type Tensor,
 } from '@bantam/torch';
@@ -27,11 +31,13 @@ export interface GradientOptions {
   readonly weight: number;
   /** Compute activations of the towers' blocks again in the backward pass instead of keeping them. */
   readonly gradCheckpointing: boolean;
+  /** Scales the gradients, for float16. */
+  readonly scaler?: GradScaler | null;
 }
 
 /**
  * Adds the gradients of `weight` times the sum of the losses over all micro-batches to the parameters,
- * and returns the losses by name.
+ * and returns the losses by name, scalars on the model's device.
  *
  * Several micro-batches are one contrastive batch on the memory of one of them (gradient cache, Gao et
  * al. 2021, section 3): features without graph, the losses over all features and their gradients, then
@@ -43,7 +49,7 @@ export interface GradientOptions {
 export function addGradients(
   microBatches: readonly MicroBatch[],
   options: GradientOptions,
-): Record<string, number> {
+): Losses {
   return scope(() => {
     const [first, ...more] = microBatches;
     if (first === undefined) return {};
@@ -52,21 +58,24 @@ export function addGradients(
     const features = { ...encode(batch, options), ...targetsOf(batch, options) };
     const losses = options.strategy.losses(features, options.step);
     total(losses, options).backward();
-    return values(losses);
+    return detached(losses);
   });
 }
 
 function encode(batch: StepBatch, options: GradientOptions): Features {
   const { strategy, step, gradCheckpointing } = options;
   return withGradCheckpointing(gradCheckpointing, () =>
-    autocast(step.precision, () => strategy.encode(batch, step)),
+    autocast(step.precision, () => strategy.encode(batch, step), deviceOf(step)),
   );
 }
 
 function targetsOf(batch: StepBatch, { strategy, step }: GradientOptions): Features {
-  return noGrad(() =>
-    scope(() => autocast(step.precision, () => strategy.targets?.(batch, step) ?? {})),
-  );
+  const targets = (): Features => strategy.targets?.(batch, step) ?? {};
+  return noGrad(() => scope(() => autocast(step.precision, targets, deviceOf(step))));
+}
+
+function deviceOf({ model }: Pick<StepContext, 'model'>): Pick<Tensor, 'device'> {
+  return { device: model.logitScale.device };
 }
 
 /** The rows of all micro-batches, by name. */
@@ -82,21 +91,23 @@ function joined(parts: readonly Features[]): Features {
   );
 }
 
-function total(losses: Losses, { weight }: Pick<GradientOptions, 'weight'>): Tensor {
+function total(
+  losses: Losses,
+  { weight, scaler }: Pick<GradientOptions, 'weight' | 'scaler'>,
+): Tensor {
   const [first, ...rest] = Object.values(losses);
   if (first === undefined) throw new RangeError('The strategy has no loss.');
   const sum = rest.reduce(add, first);
-  return weight === 1 ? sum : mul(sum, weight);
+  const weighted = weight === 1 ? sum : mul(sum, weight);
+  return scaler?.scale(weighted) ?? weighted;
 }
 
-function values(losses: Losses): Record<string, number> {
-  return Object.fromEntries(Object.entries(losses).map(([name, loss]) => [name, loss.item()]));
+/** Losses whose graphs are not needed any more. */
+function detached(losses: Losses): Losses {
+  return Object.fromEntries(Object.entries(losses).map(([name, loss]) => [name, detach(loss)]));
 }
 
-function addWithCache(
-  microBatches: readonly MicroBatch[],
-  options: GradientOptions,
-): Record<string, number> {
+function addWithCache(microBatches: readonly MicroBatch[], options: GradientOptions): Losses {
   const { strategy, step } = options;
   const { model, streams } = step;
   const buffers = new BufferSnapshot([model]);
@@ -111,6 +122,7 @@ function addWithCache(
   );
   // Running statistics see every micro-batch once: in the second pass.
   buffers.restore();
+  buffers[Symbol.dispose]();
   const whole = joined(parts.map(({ features }) => features));
   for (const feature of Object.values(whole)) feature.requiresGrad = true;
   const targets = joined(parts.map(({ targets }) => targets));
@@ -136,14 +148,11 @@ function addWithCache(
       );
     });
   }
-  return values(losses);
+  return detached(losses);
 }
 
-/**
- * A copy of the buffers of modules that a forward pass changes, such as the statistics of batch norms.
- * The scope around frees it.
- */
-export class BufferSnapshot {
+/** A copy of the buffers of modules that a forward pass changes, such as the statistics of batch norms. */
+export class BufferSnapshot implements Disposable {
   readonly #kept: readonly { readonly buffer: Tensor; readonly before: Tensor }[];
 
   constructor(modules: readonly Module[]) {
@@ -151,7 +160,7 @@ export class BufferSnapshot {
       modules
         .flatMap((module) => [...module.namedBuffers().values()])
         .filter(({ persistent }) => persistent)
-        .map((buffer) => ({ buffer, before: clone(detach(buffer)) })),
+        .map((buffer) => ({ buffer, before: keep(scope(() => clone(detach(buffer)))) })),
     );
   }
 
@@ -160,5 +169,19 @@ export class BufferSnapshot {
     noGrad(() => {
       for (const { buffer, before } of this.#kept) copy_(buffer, before);
     });
+  }
+
+  /** {@link restore} where a scalar on the buffers' device is 1; where it is 0 nothing changes. */
+  restoreIf(condition: Tensor): void {
+    noGrad(() => {
+      scope(() => {
+        const wanted = gt(condition, 0);
+        for (const { buffer, before } of this.#kept) copy_(buffer, where(wanted, before, buffer));
+      });
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const { before } of this.#kept) before.dispose();
   }
 }

@@ -1,5 +1,5 @@
 /** Micro-batches: the samples that pass through the towers at once. */
-import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
+import { fromTypedArray, type Device, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { CounterRng, type Batch } from '../../data/index.js';
 import { normalizePixels, type TrainedShares } from '../../models/index.js';
@@ -74,7 +74,8 @@ export class Collator {
   /** Of one phase, as it caches the classes of words. */
   #reduction: { phase: Phase; reducer: TextReducer } | null = null;
 
-  constructor(context: CollatorContext, device: Device = 'cpu') {
+  /** @param device - Where the tensors go, which nobody waits for */
+  constructor(context: CollatorContext, device: Device) {
     this.#context = context;
     this.#device = device;
   }
@@ -86,7 +87,7 @@ export class Collator {
       images: Object.fromEntries(
         Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
       ),
-      ids: to(fromTypedArray(ids, { shape }), { device: this.#device }),
+      ids: fromTypedArray(ids, { shape, device: this.#device }),
       captions: batch.captions,
       indices: batch.indices,
       ...(batch.replayed && { replayed: batch.replayed }),
@@ -115,7 +116,11 @@ export class Collator {
 
   #pixels(pixels: Uint8Array, { size, height, width }: Batch): Tensor {
     // The loader's memory is reused after this step, and normalising copies it before.
-    const raw = fromTypedArray(pixels, { shape: [size, height, width, 3], copy: false });
-    return normalizePixels(to(raw, { device: this.#device }), this.#context.config.preprocess);
+    const raw = fromTypedArray(pixels, {
+      shape: [size, height, width, 3],
+      copy: false,
+      device: this.#device,
+    });
+    return normalizePixels(raw, this.#context.config.preprocess);
   }
 }

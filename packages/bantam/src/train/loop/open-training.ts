@@ -1,15 +1,27 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { openSource, samplesPerEpoch, type Source } from '../../data/index.js';
+import { onDevice, resolveDevice } from '@bantam/torch';
+import { frozenCopy } from '../../base/readonly.js';
+import {
+  heldOutKeys,
+  openSource,
+  samplesPerEpoch,
+  splitByKeys,
+  type HeldOutSplit,
+  type Source,
+} from '../../data/index.js';
 import type { OpenValidator } from '../../eval/index.js';
 import { loadTokenizer } from '../../text/index.js';
-import type { RunOptions } from '../config/config.js';
+import type { RunOptions, TrainConfig } from '../config/config.js';
 import { chooseModel, distinctImages } from '../config/choose-model.js';
 import { fineTuneNote, isTrained } from '../config/fine-tune.js';
+import { heldOutData, heldOutMetric, planHoldOut } from '../config/hold-out.js';
 import { fitToData, resolveConfig } from '../config/resolve.js';
 import { longestCaption, prepareTokenizer } from '../config/tokenizer.js';
 import type { TrainEvent } from '../monitor/events.js';
+import { heldOutNotice } from '../monitor/overfitting.js';
 import { validatorOf } from '../monitor/validation.js';
 import { listCheckpoints } from '../run-dir/checkpoint.js';
+import { readHeldOut } from '../run-dir/held-out.js';
 import { readRunConfig, runPaths } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
 import { loadStrategyModels } from '../teachers/load.js';
@@ -19,6 +31,11 @@ import { checkTrainableWeights } from './trainable-weights.js';
 
 /** Control of a running training. */
 export interface TrainControl {
+  /**
+   * Where it computes: `cpu`, `cuda`, `cuda:1`, `mps`. Default `auto`: a GPU if there is one. A run may
+   * resume on another device.
+   */
+  readonly device?: string;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   /** Receives the events of the training. */
@@ -37,14 +54,18 @@ export function openTraining(
   control: TrainControl = {},
 ): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
     const opened = needsModel(options) ? await openSource(options.data) : null;
     const chosen = opened === null ? {} : { model: announceChoice(opened, control) };
-    const wanted = resolveConfig({ ...options, ...chosen }, initial.model);
-    const validator = await validatorOf(wanted, control.openValidator);
-    const strategyModels = owned.add(await loadStrategyModels(wanted.strategy));
-    const source = opened ?? (await openSource(wanted.data));
+    const resolved = resolveConfig({ ...options, ...chosen }, initial.model);
+    const given = await validatorOf(resolved, control.openValidator);
+    const strategyModels = owned.add(await loadStrategyModels(resolved.strategy, device));
+    const whole = opened ?? (await openSource(resolved.data));
+    const { config: wanted, heldOut } = await holdOut(resolved, whole, control);
+    const source = heldOut?.kept ?? whole;
+    const validator = given ?? (await validatorOf(wanted, control.openValidator, heldOut));
     const tokenizer = await prepareTokenizer(wanted, source, initial.model?.tokenizer);
     const reinforcedAugment = strategyModels.reinforced?.augment ?? null;
     const config = fitToData(wanted, { source, tokenizer, reinforcedAugment });
@@ -56,8 +77,8 @@ export function openTraining(
       const message = `The batch is ${batchSize} of the ${samplesPerEpoch(source)} samples of ${source.spec} instead of ${wanted.train.batchSize}.`;
       control.onEvent?.({ kind: 'note', message });
     }
-    const parts = { config, source, tokenizer, validator, initial, checkpoint: null };
-    const context = complete(owned, { ...parts, strategyModels, control });
+    const parts = { config, source, heldOut, tokenizer, validator, initial, checkpoint: null };
+    const context = complete(owned, { ...parts, device, strategyModels, control });
     checkTrainableWeights(context);
     return context;
   });
@@ -76,28 +97,56 @@ function announceChoice(source: Source, { onEvent }: TrainControl): string {
 }
 
 /**
+ * Holds a part of the data out if that is planned; the configuration then says so, with the fraction and
+ * the metric.
+ *
+ * @throws BantamError if too little can be held out.
+ */
+async function holdOut(
+  config: TrainConfig,
+  source: Source,
+  { onEvent }: TrainControl,
+): Promise<{ readonly config: TrainConfig; readonly heldOut: HeldOutSplit | null }> {
+  const plan = planHoldOut(config, source);
+  if (plan === null) return { config, heldOut: null };
+  const { validation } = config;
+  const keys = await heldOutKeys(source, plan);
+  const isPart = keys.length > 0 && keys.length < source.size;
+  if (!isPart && validation.data !== heldOutData) return { config, heldOut: null };
+  const heldOut = splitByKeys(source, keys);
+  const metric = heldOutMetric(validation, source);
+  const settled = { ...validation, data: heldOutData, holdOut: plan.fraction, metric };
+  onEvent?.({ kind: 'note', message: heldOutNotice(heldOut, plan, settled) });
+  return { config: frozenCopy({ ...config, validation: settled }), heldOut };
+}
+
+/**
  * Opens the training of a run directory, at its last checkpoint or its start.
  *
  * @throws BantamError if there is no run, or something that it works with is missing or has changed.
  */
 export function reopenTraining(run: string, control: TrainControl = {}): Promise<TrainingContext> {
   return owning(async (owned) => {
+    const device = resolveDevice(control.device ?? 'auto');
     const config = readRunConfig(run);
-    const source = await openSource(config.data);
+    const whole = await openSource(config.data);
+    const isSplit = config.validation.data === heldOutData;
+    const heldOut = isSplit ? await readHeldOut(run, whole) : null;
+    const source = heldOut?.kept ?? whole;
     const { contextLength } = config.tokenizer;
     const tokenizer = await loadTokenizer(runPaths(run).tokenizer, { contextLength });
-    const validator = await validatorOf(config, control.openValidator);
+    const validator = await validatorOf(config, control.openValidator, heldOut);
     const checkpoint = listCheckpoints(run).at(-1) ?? null;
     const initial = checkpoint === null ? owned.add(await loadInitialModels(config.init)) : null;
-    const strategyModels = owned.add(await loadStrategyModels(config.strategy));
-    const opened = { config, source, tokenizer, validator, initial, checkpoint };
-    return complete(owned, { ...opened, strategyModels, control });
+    const strategyModels = owned.add(await loadStrategyModels(config.strategy, device));
+    const opened = { config, source, heldOut, tokenizer, validator, initial, checkpoint };
+    return complete(owned, { ...opened, device, strategyModels, control });
   });
 }
 
 type Opened = Pick<
   TrainingContext,
-  'config' | 'source' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint'
+  'config' | 'source' | 'heldOut' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint' | 'device'
 > & {
   readonly strategyModels: Awaited<ReturnType<typeof loadStrategyModels>>;
   readonly control: TrainControl;
@@ -108,9 +157,11 @@ function complete(
   owned: Owned,
   { strategyModels: { models, reinforced }, control: { signal, onEvent }, ...opened }: Opened,
 ): Omit<TrainingContext, keyof Disposable> {
-  const { config, source, tokenizer } = opened;
+  const { config, source, tokenizer, device } = opened;
   reinforced?.check(source, config.augment);
-  const strategy = createStrategy(config, { samples: source.size, models, reinforced });
+  const strategy = onDevice(device, () =>
+    createStrategy(config, { samples: source.size, models, reinforced }),
+  );
   owned.add({
     [Symbol.dispose]() {
       strategy.module?.dispose();

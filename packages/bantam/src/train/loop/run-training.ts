@@ -1,10 +1,17 @@
 /** A run from its start, or its checkpoint, to its model. */
 import { resolvePrecision } from '../../base/precision.js';
+import { parseBudget } from '../config/budget.js';
+import { heldOutData } from '../config/hold-out.js';
 import { describeNote, Loader } from '../../data/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
 import { cutCaptions, passesAdvice } from '../monitor/data-advice.js';
 import type { TrainResult } from '../monitor/events.js';
+import {
+  summarizeValidations,
+  ValidationPace,
+  type ValidationSummary,
+} from '../monitor/overfitting.js';
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
 import {
@@ -65,6 +72,7 @@ class TrainingRun {
   readonly #recovery: Recovery;
   readonly #history: ValidationHistory | null;
   readonly #collapse = new CollapseDetector();
+  readonly #pace = new ValidationPace();
   #savedAt = performance.now();
   #advised = false;
 
@@ -120,7 +128,9 @@ class TrainingRun {
       quarantined: this.#loader.quarantine.count,
       skipped: this.#recovery.count,
     };
+    const summary = this.#summary();
     if (best !== null) result.validation = best;
+    if (summary !== null) result.validations = summary;
     if (!end.interrupted) {
       result.model = await saveTrained(this.#run, this.#context, { trainer, best: best !== null });
     }
@@ -158,7 +168,7 @@ class TrainingRun {
       model: this.#trainer.model,
       source,
       preprocess: config.preprocess,
-      precision: resolvePrecision(config.train.precision),
+      precision: resolvePrecision(config.train.precision, this.#context.device),
       batchSize: preparedAtOnce(config.train),
       quarantine: this.#loader.quarantine,
       exclude: (indices) => {
@@ -172,7 +182,7 @@ class TrainingRun {
   }
 
   #announce(): void {
-    const { config, source, emit } = this.#context;
+    const { config, source, emit, device } = this.#context;
     const { model, groups } = this.#trainer;
     emit({
       kind: 'start',
@@ -180,7 +190,8 @@ class TrainingRun {
       model: describeModel(config.model),
       parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
       samples: source.size,
-      precision: resolvePrecision(config.train.precision),
+      device,
+      precision: resolvePrecision(config.train.precision, device),
       batchSize: config.train.batchSize,
       budget: config.budget,
       groups,
@@ -205,13 +216,13 @@ class TrainingRun {
           await this.#validateIfDue(metrics);
           if (exhausted()) break;
           const minutes = (performance.now() - this.#savedAt) / 60_000;
-          if (minutes > config.train.checkpointMinutes) this.#save();
+          if (minutes > config.train.checkpointMinutes) await this.#save(metrics);
         }
       }
+      await this.#save(metrics);
     } finally {
       metrics.close();
     }
-    this.#save();
     const stoppedEarly = exhausted() && trainer.progress < 1;
     if (stoppedEarly && history !== null) this.#note(history.earlyStopMessage());
     return { stoppedEarly, interrupted: trainer.progress < 1 && !stoppedEarly };
@@ -222,14 +233,30 @@ class TrainingRun {
     const trainer = this.#trainer;
     const history = this.#history;
     if (validator === null || history?.due(trainer.progress) !== true) return;
+    const { data, every } = this.#context.config.validation;
+    const isLast = trainer.progress >= 1;
+    const paced =
+      data === heldOutData && parseBudget(this.#context.config.budget).unit === 'seconds';
+    if (paced && !isLast && !this.#pace.allows(trainer.spent.seconds)) return;
     // A run that is resumed later has the validation before or behind it, never other weights.
-    this.#save();
+    await this.#save(metrics);
+    const start = performance.now();
     const row = await validate(this.#context, { run: this.#run, trainer, validator, history });
+    const cost = this.#pace.add((performance.now() - start) / 1000, { every });
+    if (data === heldOutData && cost !== undefined) this.#note(cost);
     metrics.scalar(`validation/${row.metric}`, row.value, row.step);
+  }
+
+  /** The best and the last validation compared; null with fewer than two. */
+  #summary(): ValidationSummary | null {
+    const { validator } = this.#context;
+    const rows = this.#history?.rows ?? [];
+    return validator === null || rows.length < 2 ? null : summarizeValidations(rows, validator);
   }
 
   /** Writes the metrics of a step, or skips it. */
   #record(report: StepReport, metrics: MetricsWriter): void {
+    if (report.kind === 'overflow') return;
     if (report.kind === 'skip') {
       this.#recovery.skip(report);
       return;
@@ -239,7 +266,7 @@ class TrainingRun {
     this.#recovery.take();
     metrics.write(row);
     emit({ kind: 'step', progress, etaSeconds, ...row });
-    const collapsed = strategy.collapsed(config.train.batchSize, this.#trainer.model);
+    const collapsed = () => strategy.collapsed(config.train.batchSize, this.#trainer.model);
     const diagnosis = this.#collapse.observe({ ...row, progress, collapsed });
     if (diagnosis !== null) this.#note(diagnosis);
     this.#advise(row.epoch);
@@ -255,9 +282,11 @@ class TrainingRun {
     this.#note(message);
   }
 
-  /** Saves a checkpoint. If the weights are not finite, those of the last one are restored first. */
-  #save(): void {
+  /** Saves a checkpoint, after the report of the last step. If the weights are not finite, those of the last one are restored first. */
+  async #save(metrics: MetricsWriter): Promise<void> {
     const trainer = this.#trainer;
+    const last = await trainer.drain();
+    if (last !== null) this.#record(last, metrics);
     if (!trainer.hasFiniteWeights()) {
       this.#recovery.rollBack('the weights are not finite', trainer.step);
     }

@@ -1,14 +1,13 @@
 /** The training loop: micro-batches → losses → gradients → optimizer, until the budget is used. */
 import { setImmediate } from 'node:timers/promises';
 import {
-  clamp_,
-  clipGradNorm,
   describeGroups,
   Ema,
-  emaDecay,
+  GradScaler,
   noGrad,
   norm,
   normEach,
+  onDevice,
   RandomStreams,
   schedule,
   scope,
@@ -32,7 +31,7 @@ import {
 import type { Checkpoint, CheckpointState } from '../run-dir/checkpoint.js';
 import type { MetricsRow } from '../run-dir/metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from '../strategies/phases.js';
-import type { StepContext, Strategy } from '../strategies/strategy.js';
+import type { Losses, StepContext, Strategy } from '../strategies/strategy.js';
 import type { TrainingContext } from './context.js';
 import { addGradients, BufferSnapshot } from './gradients.js';
 import { copyInitialWeights } from './initial-weights.js';
@@ -44,6 +43,7 @@ import {
   type MicroBatch,
 } from './micro-batch.js';
 import { createOptimizer, groupParameters, trainedModules } from './optimizer.js';
+import { OptimizerStep, type StepValues } from './optimizer-step.js';
 import { TrainableWeights } from './trainable-weights.js';
 
 /** Source of a {@link Trainer}'s micro-batches: a {@link Loader}, or one of ready batches. */
@@ -71,20 +71,31 @@ export interface SkippedStep {
   readonly keys: readonly string[];
 }
 
-/** Report of one step. */
-export type StepReport = TakenStep | SkippedStep;
-
-/** Result of one optimizer step. */
-interface StepResult {
-  readonly loss: number;
-  readonly losses: Readonly<Record<string, number>>;
-  readonly gradNorm: number;
-  /** True if the optimizer took the step. */
-  readonly taken: boolean;
+/** A step of float16 that was left out as the scaled gradient overflowed: the scale is smaller now. */
+export interface OverflowedStep {
+  readonly kind: 'overflow';
+  /** Number of the step that it would have been. */
+  readonly step: number;
 }
 
-/** Upper bound of the learned log temperature: the scale stays at most 100 (CLIP, section 2.4). */
-const maxLogitScale = Math.log(100);
+/** Report of one step. */
+export type StepReport = TakenStep | SkippedStep | OverflowedStep;
+
+/** What is known of a step before its numbers. */
+interface StepFacts {
+  readonly row: Omit<MetricsRow, 'step' | 'loss' | 'losses' | 'logitScale' | 'gradNorm'>;
+  /** Keys of its samples. */
+  readonly keys: readonly string[];
+  readonly progress: number;
+  readonly etaSeconds: number;
+}
+
+/** A step whose numbers the device has not given yet. */
+interface PendingStep {
+  readonly values: Promise<StepValues>;
+  /** The report, once the numbers are there. */
+  readonly report: (values: StepValues) => StepReport;
+}
 
 /** The parts of a checkpoint that hold tensors. */
 export const checkpointParts = ({
@@ -102,13 +113,14 @@ export const checkpointParts = ({
 
 /** The parts of a {@link TrainingContext} that a trainer uses. */
 export type TrainerContext = Pick<TrainingContext, 'config' | 'strategy' | 'tokenizer'> &
-  Partial<Pick<TrainingContext, 'initial'>>;
+  Partial<Pick<TrainingContext, 'initial' | 'device'>>;
 
 /**
  * Model, optimizer and random streams of a training, and its steps.
  *
  * The steps are a generator, so that its consumer decides what happens between them (metrics,
- * checkpoints, interruption), and the event loop runs there. Disposing frees all but the strategy.
+ * checkpoints, interruption), and the event loop runs there. On a GPU the report of a step may come after
+ * the next one has begun its work; {@link drain} waits for it. Disposing frees all but the strategy.
  */
 export class Trainer implements Disposable {
   readonly model: Clip;
@@ -123,7 +135,10 @@ export class Trainer implements Disposable {
   readonly #budget: Budget;
   readonly #precision: FloatDType;
   readonly #collator: Collator;
+  readonly #scaler: GradScaler | null;
+  readonly #optimizerStep: OptimizerStep;
   readonly #weights: TrainableWeights;
+  #pending: PendingStep | null = null;
   #spent: Spent = { ...unspent };
   #step = 0;
   #next = { epoch: 0, position: 0 };
@@ -133,27 +148,40 @@ export class Trainer implements Disposable {
 
   /** Initialises the model, or copies the weights of `context.initial`, which is freed. */
   constructor(context: TrainerContext, batches: BatchStream) {
-    const { config, strategy, initial } = context;
+    const { config, strategy, initial, device = 'cpu' } = context;
     const { train } = config;
     this.#context = context;
     this.#batches = batches;
     this.#streams = new RandomStreams({ seed: config.seed });
-    this.model = createModel(config.model, { generator: this.#streams.get('init') });
+    const generator = this.#streams.get('init');
+    this.model = onDevice(device, () => createModel(config.model, { generator }));
     if (initial) {
       copyInitialWeights(initial, this.model, config.init);
       initial[Symbol.dispose]();
     }
-    this.#weights = new TrainableWeights(this.model, { config, strategy, streams: this.#streams });
+    const parts = { config, strategy, streams: this.#streams };
+    this.#weights = onDevice(device, () => new TrainableWeights(this.model, parts));
     const groups = groupParameters(this.model, strategy, train);
     this.groups = describeGroups(groups, trainedModules(this.model, strategy));
     this.#optimizer = createOptimizer(train, groups);
     this.ema = train.ema > 0 ? new Ema(this.model) : null;
     this.#budget = parseBudget(config.budget);
-    this.#precision = resolvePrecision(train.precision);
-    this.#collator = new Collator(context);
+    this.#precision = resolvePrecision(train.precision, device);
+    this.#collator = new Collator(context, device);
+    this.#scaler = this.#precision === 'float16' ? new GradScaler({ device }) : null;
+    this.#optimizerStep = new OptimizerStep({
+      model: this.model,
+      strategy,
+      optimizer: this.#optimizer,
+      ema: this.ema,
+      scaler: this.#scaler,
+      train,
+      device,
+    });
   }
 
   [Symbol.dispose](): void {
+    this.#scaler?.[Symbol.dispose]();
     this.ema?.[Symbol.dispose]();
     this.#optimizer[Symbol.dispose]();
     this.model[Symbol.dispose]();
@@ -183,9 +211,25 @@ export class Trainer implements Disposable {
   async *run(): AsyncGenerator<StepReport, void, undefined> {
     const { phases } = this.#context.strategy;
     while (this.progress < 1) yield* this.#runPhase(phaseAt(phases, this.progress));
+    const last = await this.drain();
+    if (last !== null) yield last;
   }
 
-  /** The state to write, its tensors not copied. */
+  /**
+   * Waits for the numbers of the last step, without holding other code up; the number of steps and the
+   * loss are up to date then.
+   *
+   * @returns its report, if it has not been given
+   */
+  async drain(): Promise<StepReport | null> {
+    const pending = this.#pending;
+    if (pending === null) return null;
+    const values = await pending.values;
+    this.#pending = null;
+    return pending.report(values);
+  }
+
+  /** The state to write, its tensors not copied. After {@link drain}. */
   checkpoint(): Checkpoint {
     const { strategy } = this.#context;
     const states = Object.entries(this.#streams.state());
@@ -197,6 +241,7 @@ export class Trainer implements Disposable {
         states.map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
       ),
       loss: Number.isNaN(this.#loss) ? null : this.#loss,
+      ...(this.#scaler !== null && { scaler: this.#scaler.state() }),
     };
     const tensors = {
       model: this.model.stateDict(),
@@ -219,6 +264,7 @@ export class Trainer implements Disposable {
     this.#spent = { ...state.spent };
     this.#next = { epoch: state.epoch, position: state.position };
     this.#loss = state.loss ?? NaN;
+    if (state.scaler !== undefined) this.#scaler?.loadState(state.scaler);
   }
 
   /**
@@ -259,7 +305,13 @@ export class Trainer implements Disposable {
       batches.push(batch);
       if (batches.length < perStep) continue;
       const lr = this.#learningRate(position);
-      const result = this.#optimize(batches, phase, lr);
+      const gradients = this.#addGradients(batches, phase);
+      // While the device computes this step's gradients: the numbers of the one before.
+      const before = await this.drain();
+      const values = this.#optimizerStep.take({ ...gradients, lr, step: this.#step });
+      // Whoever asks for the numbers hears of a failure.
+      values.catch(() => undefined);
+      if (!this.#optimizerStep.isDeferred) await values;
 
       const samples = batches.reduce((sum, { size }) => sum + size, 0);
       const keys = batches.flatMap((batch) => batch.keys);
@@ -271,28 +323,21 @@ export class Trainer implements Disposable {
       this.#next = batch.next;
       for (const done of batches) this.#batches.recycle?.(done);
       batches = [];
-      const { loss, losses, gradNorm } = result;
-      if (result.taken) {
-        this.#step += 1;
-        this.#loss = Number.isNaN(this.#loss) ? loss : 0.9 * this.#loss + 0.1 * loss;
-        const row = {
-          step: this.#step,
-          samples: this.#spent.samples,
-          epoch: batch.epoch,
-          loss,
-          losses,
-          lr,
-          logitScale: Math.exp(this.model.logitScale.item()),
-          gradNorm,
-          samplesPerSecond: samples / seconds,
-          dataWait: Math.min(1, wait / seconds),
-          seconds: this.#spent.seconds,
-        };
-        const etaSeconds = secondsLeft(this.#budget, this.#spent) ?? 0;
-        yield { kind: 'step', row, progress: this.progress, etaSeconds };
-      } else {
-        const step = this.#step + 1;
-        yield { kind: 'skip', step, samples: this.#spent.samples, loss, gradNorm, keys };
+      const row = {
+        samples: this.#spent.samples,
+        epoch: batch.epoch,
+        lr,
+        samplesPerSecond: samples / seconds,
+        dataWait: Math.min(1, wait / seconds),
+        seconds: this.#spent.seconds,
+      };
+      const etaSeconds = secondsLeft(this.#budget, this.#spent) ?? 0;
+      const about = { row, keys, progress: this.progress, etaSeconds };
+      this.#pending = { values, report: (found) => this.#report(found, about) };
+      if (before !== null) yield before;
+      if (!this.#optimizerStep.isDeferred) {
+        const report = await this.drain();
+        if (report !== null) yield report;
       }
       if (this.progress >= end) return;
       // The consumer's work in between, such as saving, is not training time.
@@ -300,6 +345,34 @@ export class Trainer implements Disposable {
       // Native work is synchronous: timers, signals and the loader's messages run here.
       await setImmediate();
     }
+  }
+
+  /** Counts a step, and reports it. */
+  #report(
+    { losses: perBatch, gradNorm, logitScale, taken, lossScale }: StepValues,
+    { row, keys, progress, etaSeconds }: StepFacts,
+  ): StepReport {
+    const losses: Record<string, number> = {};
+    for (const one of perBatch) {
+      for (const [name, value] of Object.entries(one)) {
+        losses[name] = (losses[name] ?? 0) + value / perBatch.length;
+      }
+    }
+    const loss = Object.values(losses).reduce((sum, value) => sum + value, 0);
+    const step = this.#step + 1;
+    if (!taken) {
+      // A scale of 1 is none: then the gradient itself is not finite.
+      if (Number.isFinite(loss) && lossScale > 1) return { kind: 'overflow', step };
+      return { kind: 'skip', step, samples: row.samples, loss, gradNorm, keys };
+    }
+    this.#step = step;
+    this.#loss = Number.isNaN(this.#loss) ? loss : 0.9 * this.#loss + 0.1 * loss;
+    return {
+      kind: 'step',
+      row: { ...row, step, loss, losses, logitScale, gradNorm },
+      progress,
+      etaSeconds,
+    };
   }
 
   /** The learning rate of the coming step: every phase has a whole schedule of its own. */
@@ -320,50 +393,19 @@ export class Trainer implements Disposable {
     return train.lr * phase.lr * multiplier(step - start * total);
   }
 
-  /**
-   * Gradients of the mean loss over the contrastive batches, then one step of the optimizer. If the
-   * loss or the gradient is not finite no step is taken, and nothing has changed.
-   */
-  #optimize(batches: readonly Batch[], phase: Phase, lr: number): StepResult {
-    const { config, strategy } = this.#context;
-    return scope(() => {
-      const buffers = new BufferSnapshot([
-        this.model,
-        ...(strategy.module === null ? [] : [strategy.module]),
-      ]);
-      const losses = this.#addGradients(batches, phase);
-      const loss = Object.values(losses).reduce((sum, value) => sum + value, 0);
-      const limit = config.train.clipNorm;
-      const groups = this.#optimizer.groups;
-      const parameters = groups.flatMap((group) => [...group.parameters.values()]);
-      const gradNorm = clipGradNorm(parameters, limit === 0 ? Infinity : limit);
-      const taken = Number.isFinite(loss) && Number.isFinite(gradNorm);
-      if (taken) {
-        this.#optimizer.step({ lr });
-        noGrad(() => {
-          const { logitScale } = this.model;
-          if (logitScale.requiresGrad) clamp_(logitScale, { min: 0, max: maxLogitScale });
-          strategy.afterStep?.();
-        });
-        this.ema?.update({ decay: emaDecay(this.#step, config.train.ema) });
-      } else {
-        buffers.restore();
-        strategy.afterSkip?.();
-      }
-      this.#optimizer.zeroGrad();
-      return { loss, losses, gradNorm, taken };
-    });
-  }
-
-  /** Adds the gradients of `accumulate` contrastive batches; returns their mean losses. */
-  #addGradients(batches: readonly Batch[], phase: Phase): Record<string, number> {
+  /** Adds the gradients of `accumulate` contrastive batches, whose losses are averaged. */
+  #addGradients(
+    batches: readonly Batch[],
+    phase: Phase,
+  ): { losses: readonly Losses[]; buffers: BufferSnapshot } {
     const { strategy, config } = this.#context;
     const { accumulate, gradCheckpointing } = config.train;
+    const modules = [this.model, ...(strategy.module === null ? [] : [strategy.module])];
+    const buffers = new BufferSnapshot(modules);
     const progress = this.progress;
     const perBatch = batches.length / accumulate;
     const weight = 1 / accumulate;
-    const means: Record<string, number> = {};
-    for (let i = 0; i < accumulate; i++) {
+    const losses = Array.from({ length: accumulate }, (_, i) => {
       const contrasted = batches.slice(i * perBatch, (i + 1) * perBatch);
       const microBatches = contrasted.map((batch) => this.#collate(batch, phase));
       const step: StepContext = {
@@ -371,16 +413,14 @@ export class Trainer implements Disposable {
         streams: this.#streams,
         phase,
         samples: samplesOf(contrasted),
-        step: this.#step + 1,
+        step: this.#step + (this.#pending === null ? 1 : 2),
         progress,
         precision: this.#precision,
       };
-      const losses = addGradients(microBatches, { strategy, step, weight, gradCheckpointing });
-      for (const [name, value] of Object.entries(losses)) {
-        means[name] = (means[name] ?? 0) + value / accumulate;
-      }
-    }
-    return means;
+      const scaler = this.#scaler;
+      return addGradients(microBatches, { strategy, step, weight, gradCheckpointing, scaler });
+    });
+    return { losses, buffers };
   }
 
   #collate(batch: Batch, phase: Phase): MicroBatch {

@@ -8,7 +8,12 @@ const collapsed = Math.log(128);
 function diagnose(at: (step: number) => { loss: number; gradNorm: number }): string | null {
   const detector = new CollapseDetector();
   for (let step = 1; step <= 60; step++) {
-    const found = detector.observe({ ...at(step), step, progress: step / 60, collapsed });
+    const found = detector.observe({
+      ...at(step),
+      step,
+      progress: step / 60,
+      collapsed: () => collapsed,
+    });
     if (found !== null) return found;
   }
   return null;

@@ -17,8 +17,8 @@ export interface ObservedStep {
   readonly gradNorm: number;
   /** Fraction of the budget used. */
   readonly progress: number;
-  /** The loss if all features are equal; null if that is unknown. */
-  readonly collapsed: number | null;
+  /** The loss if all features are equal; null if that is unknown. Asked only if the rest holds. */
+  readonly collapsed: () => number | null;
 }
 
 /**
@@ -38,17 +38,18 @@ export class CollapseDetector {
     this.#gradients.push(gradNorm);
     this.#largest = Math.max(this.#largest, gradNorm);
     if (this.#losses.length < span) return null;
-    const hasCollapsed =
+    const isSuspect =
       !this.#diagnosed &&
-      collapsed !== null &&
       progress >= gracePeriod &&
-      Math.abs(mean(this.#losses) - collapsed) <= lossTolerance * Math.abs(collapsed) &&
       Math.max(...this.#gradients) < gradTolerance * this.#largest;
+    const found = isSuspect ? collapsed() : null;
+    const hasCollapsed =
+      found !== null && Math.abs(mean(this.#losses) - found) <= lossTolerance * Math.abs(found);
     this.#losses.shift();
     this.#gradients.shift();
     if (!hasCollapsed) return null;
     this.#diagnosed = true;
-    return `The features have collapsed: at step ${step} the loss stays at ${collapsed.toFixed(3)}, its value if all images and all captions have equal features, and the gradient is almost zero. Start again with a lower train.lr, then with a longer train.warmup.`;
+    return `The features have collapsed: at step ${step} the loss stays at ${found.toFixed(3)}, its value if all images and all captions have equal features, and the gradient is almost zero. Start again with a lower train.lr, then with a longer train.warmup.`;
   }
 }
 

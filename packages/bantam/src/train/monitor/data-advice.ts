@@ -1,13 +1,7 @@
 import { samplesPerEpoch, type Source } from '../../data/index.js';
 import type { Tokenizer } from '../../text/index.js';
+import { passesWithoutLoss } from '../config/hold-out.js';
 import { evenCaptions } from '../config/tokenizer.js';
-
-/**
- * Passes over the data from which on a run without validation is warned: about four cost nothing, and
- * eight begin to (Li, Xie and Cubuk 2024, arXiv 2404.08197, section 4; Muennighoff et al. 2023, arXiv
- * 2305.16264).
- */
-export const passesWithoutLoss = 4;
 
 /** A sentence if captions fill the context, so that what is longer is cut; undefined if none does. */
 export function cutCaptions(source: Source, tokenizer: Tokenizer): string | undefined {
@@ -36,5 +30,5 @@ export function passesAdvice(
 ): string | undefined {
   const passes = Math.floor((epochs * samplesPerEpoch(source)) / source.size);
   if (passes < passesWithoutLoss) return undefined;
-  return `The run has passed over the ${source.size} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: hold some data out, and name them with --validate.`;
+  return `The run has passed over the ${source.size} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: name data with --validate SPEC, or hold some of these out with --validate held-out.`;
 }

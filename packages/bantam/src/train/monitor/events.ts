@@ -1,4 +1,5 @@
 import type { ValidationRow } from '../run-dir/metrics.js';
+import type { ValidationSummary } from './overfitting.js';
 
 /** An event of a running training. */
 export type TrainEvent =
@@ -9,6 +10,7 @@ export type TrainEvent =
       parameters: number;
       /** Samples in the source. */
       samples: number;
+      device: string;
       precision: string;
       batchSize: number;
       budget: string;
@@ -54,6 +56,8 @@ export interface TrainResult {
   interrupted: boolean;
   /** The best validation, whose weights {@link model} has; absent if there was none. */
   validation?: ValidationRow;
+  /** The best and the last validation compared; absent with fewer than two. */
+  validations?: ValidationSummary;
   /** True if validations without a better value ended it before its budget was used. */
   stoppedEarly: boolean;
   /** Broken samples that were skipped; `quarantine.jsonl` names them. */

@@ -2,7 +2,9 @@
 import { appendJsonLine, keepJsonLines } from '../../base/json-lines.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { openValidator, type OpenValidator, type Validator } from '../../eval/index.js';
+import type { HeldOutSplit } from '../../data/index.js';
 import type { TrainConfig } from '../config/config.js';
+import { heldOutData, namesValidation } from '../config/hold-out.js';
 import type { ValidationSettings } from '../config/settings.js';
 import type { TrainingContext } from '../loop/context.js';
 import type { Trainer } from '../loop/trainer.js';
@@ -10,12 +12,18 @@ import type { ValidationRow } from '../run-dir/metrics.js';
 import { saveRunModel, trainedModel } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 
-/** The validator that a configuration asks for; null: none. */
+/**
+ * The validator that a configuration asks for; null: none, also where it is of held-out data that are not
+ * there yet.
+ */
 export async function validatorOf(
   { validation }: Pick<TrainConfig, 'validation'>,
   open: OpenValidator = openValidator,
+  split: HeldOutSplit | null = null,
 ): Promise<Validator | null> {
-  return validation.data === '' ? null : open(validation);
+  if (!namesValidation(validation)) return null;
+  if (validation.data !== heldOutData) return open(validation);
+  return split === null ? null : open({ ...validation, source: split.heldOut });
 }
 
 /** Options of {@link ValidationHistory}. */
@@ -38,6 +46,11 @@ export class ValidationHistory {
     this.#options = options;
     this.#path = runPaths(run).validation;
     this.#rows = keepJsonLines<ValidationRow>(this.#path, ({ step }) => step <= resumedAt);
+  }
+
+  /** All of them so far. */
+  get rows(): readonly ValidationRow[] {
+    return this.#rows;
   }
 
   /** The best validation. */
@@ -105,7 +118,7 @@ export async function validate(
   const trained = trainedModel(context, trainer);
   using model = trained.model;
   const value = await validator.measure(trained, {
-    precision: resolvePrecision(config.train.precision),
+    precision: resolvePrecision(config.train.precision, context.device),
     onProgress: (message) => {
       emit({ kind: 'validating', message });
     },

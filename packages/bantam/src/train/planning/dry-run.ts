@@ -6,8 +6,11 @@ import {
   noGrad,
   RandomStreams,
   scope,
+  isAccelerator,
   traceAllocations,
+  traceDeviceAllocations,
   type AllocationTrace,
+  type Device,
   type Module,
 } from '@bantam/torch';
 import { at } from '../../base/at.js';
@@ -62,22 +65,29 @@ export async function dryRun(
   const small = { ...config, train, budget: '1e15samples' };
   using dummy = dummyTraining(small, context, shape);
   const created: Trainer[] = [];
-  const making = await traceAllocations(() => {
+  const { device } = dummy;
+  const making = await trace(device, () => {
     created.push(new Trainer(dummy, dummy.batches));
   });
   const [first] = created;
   if (first === undefined) throw new RangeError('There is no trainer.');
   using trainer = first;
-  const preparing = await traceAllocations(() => dummy.prepare(trainer.model, size));
-  const steps = await traceAllocations(async () => {
+  const preparing = await trace(device, () => dummy.prepare(trainer.model, size));
+  const steps = await trace(device, async () => {
     const running = trainer.run();
     await running.next();
     await running.next();
+    await trainer.drain();
     await running.return();
   });
   const { losses, featureBytes } = await traceLosses(dummy, trainer);
   const kept = keptBytes(trainer, dummy.strategy.module);
   return { making, preparing, steps, losses, featureBytes: featureBytes / size, kept };
+}
+
+/** Memory of the device that work takes. */
+function trace(device: Device, run: () => void | Promise<void>): Promise<AllocationTrace> {
+  return isAccelerator(device) ? traceDeviceAllocations(device, run) : traceAllocations(run);
 }
 
 /** The losses and the gradients of given features, and the bytes of the features. */
@@ -87,7 +97,8 @@ async function traceLosses(
 ): Promise<{ losses: AllocationTrace; featureBytes: number }> {
   const { config, strategy, batch } = dummy;
   const phase = at(strategy.phases, 0);
-  const microBatch = new Collator(dummy).collate(batch, phase);
+  const { device } = dummy;
+  const microBatch = new Collator(dummy, device).collate(batch, phase);
   const step: StepContext = {
     model,
     streams: new RandomStreams({ seed: config.seed }),
@@ -95,19 +106,23 @@ async function traceLosses(
     samples: samplesOf([batch]),
     step: 1,
     progress: 0,
-    precision: resolvePrecision(config.train.precision),
+    precision: resolvePrecision(config.train.precision, device),
   };
   const features = Object.entries(
     scope(() =>
       noGrad(() =>
-        autocast(step.precision, () => {
-          const loaded = microBatch.load();
-          return { ...strategy.encode(loaded, step), ...strategy.targets?.(loaded, step) };
-        }),
+        autocast(
+          step.precision,
+          () => {
+            const loaded = microBatch.load();
+            return { ...strategy.encode(loaded, step), ...strategy.targets?.(loaded, step) };
+          },
+          { device },
+        ),
       ),
     ),
   );
-  const losses = await traceAllocations(() => {
+  const losses = await trace(device, () => {
     scope(() => {
       const leaves = features.map(([name, feature]) => {
         const leaf = detach(clone(feature));

@@ -1,5 +1,5 @@
 /** Dummy data in place of a run's own, for dry runs and measurements. */
-import { onDevice, RandomStreams } from '@bantam/torch';
+import { onDevice, RandomStreams, type Device } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { Quarantine, type Batch, type Source } from '../../data/index.js';
@@ -84,7 +84,7 @@ export function fixedLengthTokenizer({ text }: ModelConfig, length: number): Tok
 
 /** The parts of a {@link TrainingContext} that its plan depends on. */
 export type PlanContext = Pick<TrainingContext, 'source' | 'models' | 'longest'> &
-  Partial<Pick<TrainingContext, 'reinforced' | 'emit'>>;
+  Partial<Pick<TrainingContext, 'reinforced' | 'emit' | 'device'>>;
 
 /** The parts of a strategy that its plan depends on. */
 export interface StrategyFacts {
@@ -125,6 +125,7 @@ export function strategyFacts(
 
 /** A training on dummy data, in one phase of its strategy. */
 export interface DummyTraining extends Disposable {
+  readonly device: Device;
   readonly config: TrainConfig;
   readonly strategy: Strategy;
   readonly batch: Batch;
@@ -145,10 +146,12 @@ export const RECORDS = 8;
  */
 export function dummyTraining(
   config: TrainConfig,
-  { source, models, reinforced = null, longest }: PlanContext,
+  { source, models, reinforced = null, longest, device = 'cpu' }: PlanContext,
   { phaseIndex, size }: { phaseIndex: number; size: number },
 ): DummyTraining {
-  const own = createStrategy(config, { samples: source.size, models, reinforced });
+  const own = onDevice(device, () =>
+    createStrategy(config, { samples: source.size, models, reinforced }),
+  );
   const phase = at(own.phases, phaseIndex);
   const start = own.phases.slice(0, phaseIndex).reduce((sum, { fraction }) => sum + fraction, 0);
   const strategy: Strategy = {
@@ -174,6 +177,7 @@ export function dummyTraining(
     }),
   };
   return {
+    device,
     config,
     strategy,
     batch,
@@ -185,7 +189,7 @@ export function dummyTraining(
         model,
         source: withSize(source, images),
         preprocess: config.preprocess,
-        precision: resolvePrecision(config.train.precision),
+        precision: resolvePrecision(config.train.precision, device),
         batchSize: images,
         quarantine: new Quarantine({ maxFraction: 1 }),
         exclude: () => undefined,

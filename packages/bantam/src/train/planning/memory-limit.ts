@@ -1,10 +1,16 @@
+import { deviceMemory, isAccelerator, type Device } from '@bantam/torch';
 import { pixelCacheBytes } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import { microBatchSize } from '../loop/micro-batch.js';
-import { MemoryPlanner, type MemoryPlanOptions, type DryRuns } from './plan-memory.js';
+import {
+  MemoryPlanner,
+  type MemoryPlan,
+  type MemoryPlanOptions,
+  type DryRuns,
+} from './plan-memory.js';
 import type { TrainingContext } from '../loop/context.js';
 import { bytesOf } from './dry-run.js';
 import { strategyFacts, type PlanContext } from './dummy-data.js';
@@ -16,10 +22,25 @@ export function availableBytes({ memoryLimit }: TrainSettings): number {
   return process.availableMemory() + process.memoryUsage.rss();
 }
 
+/** Memory of a GPU that this process may take: its free memory, or `train.memoryLimit` if that is less. */
+function availableOnDevice(
+  { memoryLimit }: TrainSettings,
+  device: Device = 'cpu',
+): OnDevice | null {
+  if (!isAccelerator(device)) return null;
+  const { free, reserved } = deviceMemory(device);
+  const bytes = free + reserved;
+  return { device, available: memoryLimit > 0 ? Math.min(bytes, memoryLimit * 1e9) : bytes };
+}
+
 /** The dry runs of a training of this configuration before it starts. */
 export function dryRunsOf(config: TrainConfig, options: PlanContext): DryRuns {
+  const available = Math.min(
+    availableBytes(config.train),
+    availableOnDevice(config.train, options.device)?.available ?? Infinity,
+  );
   return {
-    memory: 2 * roughBytes(config, options) >= availableBytes(config.train),
+    memory: 2 * roughBytes(config, options) >= available,
     time: needsTime(config, options),
   };
 }
@@ -37,9 +58,14 @@ export async function requireMemory(
   const { config } = context;
   const dryRuns = dryRunsOf(config, context);
   if (!dryRuns.memory) return;
-  const fit = { available: availableBytes(config.train), dryRuns, settingsIn };
+  const fit = {
+    available: availableBytes(config.train),
+    onDevice: availableOnDevice(config.train, context.device),
+    dryRuns,
+    settingsIn,
+  };
   const planner = await MemoryPlanner.create(config, context);
-  if (planner.plan({ dryRuns }).total <= fit.available) return;
+  if (lack(planner.plan({ dryRuns }), fit) === null) return;
   const train = { ...config.train, gradCheckpointing: true };
   const checkpointed = config.train.gradCheckpointing
     ? null
@@ -53,10 +79,19 @@ export interface Planners {
   readonly checkpointed: MemoryPlanner | null;
 }
 
+/** Memory of a GPU that a training may take. */
+export interface OnDevice {
+  readonly device: Device;
+  /** In bytes. */
+  readonly available: number;
+}
+
 /** Options of {@link requireFit}. */
 export interface FitOptions extends Pick<MemoryPlanOptions, 'dryRuns'> {
-  /** Bytes that the training may take. */
+  /** Bytes of the machine's memory that the training may take. */
   available: number;
+  /** The GPU that it trains on; null or absent: the CPU. */
+  onDevice?: OnDevice | null;
   /** The file that holds the settings of a run that resumes. */
   settingsIn?: string | undefined;
 }
@@ -66,16 +101,37 @@ export interface FitOptions extends Pick<MemoryPlanOptions, 'dryRuns'> {
  * largest `train.microBatch`, or if neither does, both.
  */
 export function requireFit(planners: Planners, train: TrainSettings, options: FitOptions): void {
-  const { available, dryRuns } = options;
-  const { total } = planners.planner.plan({ dryRuns });
-  if (total <= available) return;
+  const { dryRuns } = options;
+  const missing = lack(planners.planner.plan({ dryRuns }), options);
+  if (missing === null) return;
+  const { needed, available, where } = missing;
   const there =
     train.memoryLimit > 0
       ? `train.memoryLimit allows ${gigabytes(available)}`
       : `${gigabytes(available)} are available`;
   throw new BantamError(
-    `This training would take about ${gigabytes(total)} of memory, but ${there}; ${remedy(planners, train, options)}.`,
+    `This training would take about ${gigabytes(needed)} of memory${where}, but ${there}; ${remedy(planners, train, options)}.`,
   );
+}
+
+/** True if a plan needs more than there is, or than `train.memoryLimit` allows. */
+export function lacksMemory(
+  plan: MemoryPlan,
+  { config: { train }, device }: Pick<TrainingContext, 'config' | 'device'>,
+): boolean {
+  const onDevice = availableOnDevice(train, device);
+  return lack(plan, { available: availableBytes(train), onDevice }) !== null;
+}
+
+/** The memory that a plan lacks; null: it fits. */
+function lack(
+  { total, onDevice: needed }: MemoryPlan,
+  { available, onDevice = null }: Pick<FitOptions, 'available' | 'onDevice'>,
+): { needed: number; available: number; where: string } | null {
+  if (onDevice !== null && needed > onDevice.available) {
+    return { needed, available: onDevice.available, where: ` on ${onDevice.device}` };
+  }
+  return total > available ? { needed: total, available, where: '' } : null;
 }
 
 function remedy(
@@ -83,13 +139,13 @@ function remedy(
   train: TrainSettings,
   options: FitOptions,
 ): string {
-  const { available, dryRuns, settingsIn } = options;
+  const { dryRuns, settingsIn } = options;
   const where = settingsIn === undefined ? '' : ` in ${settingsIn}`;
   const checkpoints = 'train.gradCheckpointing=true';
   const microBatch = largestMicroBatch(planner, train, options);
-  const whole = checkpointed?.plan({ dryRuns }).total ?? Infinity;
+  const whole = checkpointed?.plan({ dryRuns });
   const single = [
-    ...(whole <= available ? [checkpoints] : []),
+    ...(whole !== undefined && lack(whole, options) === null ? [checkpoints] : []),
     ...(microBatch === undefined ? [] : [`train.microBatch=${microBatch}`]),
   ];
   if (single.length > 0) {
@@ -105,13 +161,14 @@ function remedy(
 function largestMicroBatch(
   planner: MemoryPlanner,
   train: TrainSettings,
-  { available, dryRuns }: FitOptions,
+  options: FitOptions,
 ): number | undefined {
+  const { dryRuns } = options;
   const present = microBatchSize(train);
   const smaller = Array.from({ length: present - 1 }, (_, i) => present - 1 - i);
   return smaller
     .filter((size) => train.batchSize % size === 0)
-    .find((microBatch) => planner.plan({ dryRuns, microBatch }).total <= available);
+    .find((microBatch) => lack(planner.plan({ dryRuns, microBatch }), options) === null);
 }
 
 /** Weights with their gradients and states, activations of every view in float32, and data. */

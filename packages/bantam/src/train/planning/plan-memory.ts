@@ -1,4 +1,4 @@
-import { emptyCache, memoryStats } from '@bantam/torch';
+import { emptyCache, isAccelerator, memoryStats, type Device } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { pixelCacheBytes, type Source } from '../../data/index.js';
 import type { TrainConfig } from '../config/config.js';
@@ -19,8 +19,11 @@ export interface MemoryPlan extends KeptBytes {
   readonly batches: number;
   /** Decoded images that are kept for later epochs, at most. */
   readonly images: number;
-  /** Node.js, libtorch, the data threads, and the strategy's teachers. */
+  /** Node.js, libtorch, the data threads, and on the CPU the strategy's teachers. */
   readonly process: number;
+  /** All memory of a GPU: tensors and teachers; 0 on the CPU. */
+  readonly onDevice: number;
+  /** All memory of the machine, that of a GPU apart. */
   readonly total: number;
 }
 
@@ -78,6 +81,9 @@ interface ProcessBytes {
 }
 
 interface PlannerParts {
+  readonly device: Device;
+  /** Bytes of the strategy's teachers. */
+  readonly teachers: number;
   readonly config: TrainConfig;
   readonly source: Source;
   readonly facts: StrategyFacts;
@@ -99,7 +105,7 @@ export class MemoryPlanner {
   }
 
   static async create(config: TrainConfig, context: PlanContext): Promise<MemoryPlanner> {
-    const { source, models } = context;
+    const { source, models, device = 'cpu' } = context;
     const facts = strategyFacts(config, context);
     const marks = [bytesBesideTensors()];
     const phases: MeasuredPhase[] = [];
@@ -125,8 +131,8 @@ export class MemoryPlanner {
       0,
     );
     const threads = config.train.workers * WORKER_BYTES;
-    const process = processBytes(marks, teachers + threads);
-    return new MemoryPlanner({ config, source, facts, kept, phases, process });
+    const process = processBytes(marks, isAccelerator(device) ? threads : teachers + threads);
+    return new MemoryPlanner({ device, teachers, config, source, facts, kept, phases, process });
   }
 
   /** The prediction. */
@@ -134,15 +140,16 @@ export class MemoryPlanner {
     dryRuns = { memory: true, time: false },
     ...changes
   }: MemoryPlanOptions = {}): MemoryPlan {
-    const { config, facts, kept, phases, source } = this.#parts;
+    const { config, facts, kept, phases, source, device, teachers } = this.#parts;
     const train = { ...config.train, ...changes };
     const tensors = MARGIN * Math.max(...phases.map((phase) => this.#tensors(phase, train)));
     const stored = facts.storedBytes * source.size;
     const { batches, images } = this.#data(train);
     const process = this.#process(dryRuns);
     const step = tensors - kept.parameters - kept.gradients - kept.optimizer - kept.average;
-    const total = tensors + stored + batches + images + process;
-    return { ...kept, step: Math.max(0, step), stored, batches, images, process, total };
+    const onDevice = isAccelerator(device) ? tensors + teachers : 0;
+    const total = (onDevice > 0 ? 0 : tensors) + stored + batches + images + process;
+    return { ...kept, step: Math.max(0, step), stored, batches, images, process, onDevice, total };
   }
 
   /** Bytes of the tensors of a phase. */

@@ -1,6 +1,6 @@
 import { parseBudget, type Spent } from '../config/budget.js';
 import type { TrainingContext } from '../loop/context.js';
-import { availableBytes, dryRunsOf } from './memory-limit.js';
+import { dryRunsOf, lacksMemory } from './memory-limit.js';
 import { measureTimes } from './measure-time.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
 import { planTime, type TimePlan } from './plan-time.js';
@@ -17,7 +17,7 @@ export async function planTraining(context: TrainingContext, spent?: Spent): Pro
   const { config } = context;
   const planner = await MemoryPlanner.create(config, context);
   const memory = planner.plan({ dryRuns: dryRunsOf(config, context) });
-  if (memory.total > availableBytes(config.train)) return { memory, time: null };
+  if (lacksMemory(memory, context)) return { memory, time: null };
   const costs = await measureTimes(config, context, spent);
   return { memory, time: planTime(parseBudget(config.budget), costs) };
 }

@@ -5,6 +5,7 @@ import {
   saveSafetensors,
   syncFolder,
   writeFileAtomic,
+  type GradScalerState,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
@@ -23,6 +24,8 @@ export interface CheckpointState {
   streams: Record<string, string>;
   /** Mean loss of the latest steps; null before the first. */
   loss: number | null;
+  /** State of the loss scaling of float16. */
+  scaler?: GradScalerState;
 }
 
 /** The parts of a checkpoint; each part is one safetensors file. */

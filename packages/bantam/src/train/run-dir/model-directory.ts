@@ -1,5 +1,5 @@
 import { cp, readdir } from 'node:fs/promises';
-import { noGrad, scope } from '@bantam/torch';
+import { noGrad, onDevice, scope } from '@bantam/torch';
 import {
   createModel,
   mergedWeights,
@@ -21,7 +21,8 @@ export function trainedModel(
   { config, tokenizer }: Pick<TrainingContext, 'config' | 'tokenizer'>,
   { model: trained, ema, step, spent }: Trainer,
 ): LoadedModel {
-  const model: Clip = createModel(config.model, { generator: null });
+  const { device } = trained.logitScale;
+  const model: Clip = onDevice(device, () => createModel(config.model, { generator: null }));
   noGrad(() => {
     scope(() => {
       model.loadStateDict(mergedWeights(trained, ema?.state()));

@@ -13,6 +13,7 @@ export const runPaths = (run: string) => ({
   model: join(run, 'model'),
   best: join(run, 'best'),
   validation: join(run, 'validation.jsonl'),
+  heldOut: join(run, 'held-out.txt'),
   quarantine: join(run, 'quarantine.jsonl'),
   nonFinite: join(run, 'non-finite.jsonl'),
 });

@@ -1,5 +1,5 @@
 /** The contrastive losses that a strategy may take, and their settings. */
-import { exp, type Tensor } from '@bantam/torch';
+import { exp, type Device, type Tensor } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
 import type { DeepReadonly } from '../../base/readonly.js';
@@ -81,7 +81,7 @@ export function createContrastive(
             toUnit(image),
             toUnit(text),
             exp(model.logitScale),
-            pairwiseOptions(loss, samples),
+            pairwiseOptions(loss, samples, model.logitScale.device),
           ),
         collapsed: collapsedClipLoss,
       };
@@ -92,7 +92,7 @@ export function createContrastive(
           sigLipLoss(toUnit(image), toUnit(text), {
             logitScale: exp(model.logitScale),
             logitBias: biasOf(model),
-            ...pairwiseOptions(loss, samples),
+            ...pairwiseOptions(loss, samples, model.logitScale.device),
           }),
         collapsed: (batch, model) =>
           collapsedSigLipLoss(batch, {
@@ -104,10 +104,14 @@ export function createContrastive(
 }
 
 /** The options of pairwise losses that the settings ask for; the global loss has none. */
-export function pairwiseOptions(loss: ContrastiveLoss, samples: Samples): PairwiseOptions {
+export function pairwiseOptions(
+  loss: ContrastiveLoss,
+  samples: Samples,
+  device: Device,
+): PairwiseOptions {
   if (loss.type === 'global') return {};
   return {
-    groups: loss.duplicates === 'positives' ? captionGroups(samples) : undefined,
+    groups: loss.duplicates === 'positives' ? captionGroups(samples, device) : undefined,
     chunk: loss.chunk === 0 ? undefined : loss.chunk,
   };
 }

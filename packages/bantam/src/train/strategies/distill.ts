@@ -207,7 +207,11 @@ export function createDistillation(
         ...(isTaught(weights) &&
           weighted(
             weights,
-            compare(student, comparisons(), pairwiseOptions(settings.loss, step.samples)),
+            compare(
+              student,
+              comparisons(),
+              pairwiseOptions(settings.loss, step.samples, step.model.logitScale.device),
+            ),
           )),
         ...others,
       };

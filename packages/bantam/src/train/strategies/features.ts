@@ -1,5 +1,5 @@
 /** Helpers for the tensors that strategies hand from encoding to losses. */
-import { add, fromTypedArray, mean, normalize, to, type Tensor } from '@bantam/torch';
+import { add, fromTypedArray, mean, normalize, to, type Device, type Tensor } from '@bantam/torch';
 import type { Encoded } from '../../models/index.js';
 import type { Features, Losses, Samples } from './strategy.js';
 
@@ -21,9 +21,10 @@ export function toUnit(features: Tensor): Tensor {
 }
 
 /**
- * Numbers the samples so that equal captions have equal numbers, int64 [B]; undefined if all differ.
+ * Numbers the samples so that equal captions have equal numbers, int64 [B] on a device; undefined if all
+ * differ.
  */
-export function captionGroups({ captions }: Samples): Tensor | undefined {
+export function captionGroups({ captions }: Samples, device: Device): Tensor | undefined {
   const numbers = new Map<string, number>();
   const groups = captions.map((caption) => {
     const number = numbers.get(caption) ?? numbers.size;
@@ -31,12 +32,12 @@ export function captionGroups({ captions }: Samples): Tensor | undefined {
     return BigInt(number);
   });
   if (numbers.size === captions.length) return undefined;
-  return fromTypedArray(BigInt64Array.from(groups));
+  return fromTypedArray(BigInt64Array.from(groups), { device });
 }
 
-/** Index of each sample in the source, int64 [B]. */
-export function indexTensor(indices: Int32Array): Tensor {
-  return fromTypedArray(BigInt64Array.from(indices, BigInt));
+/** Index of each sample in the source, int64 [B] on a device. */
+export function indexTensor(indices: Int32Array, device: Device): Tensor {
+  return fromTypedArray(BigInt64Array.from(indices, BigInt), { device });
 }
 
 /** The towers' auxiliary losses, such as those of routers, one value per sample; {} without any. */

@@ -121,7 +121,7 @@ export function createGlobalContrastive(settings: GlobalSettings, strategy: Stra
     module: estimates,
     rules,
     loss(image: Tensor, text: Tensor, context: StepContext): Tensor {
-      const indices = indexTensor(context.samples.indices);
+      const indices = indexTensor(context.samples.indices, image.device);
       const { logUImage, logUText } = estimates;
       const { loss, logU } = globalContrastiveLoss(toUnit(image), toUnit(text), {
         logU: [indexSelect(logUImage, 0, indices), indexSelect(logUText, 0, indices)],

@@ -16,14 +16,15 @@ import { createModel, modelConfig, upcycle, type ModelConfig } from '../../model
 import { addGradients } from '../loop/gradients.js';
 import {
   assertAllClose,
+  type Bench,
   buffers,
   captioning,
   createBench,
   cut,
   gradients,
   maskless,
+  numbersOf,
   step,
-  type Bench,
 } from '../../test-support/strategy-bench.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { TinyRuns, tiny } from '../../test-support/tiny-runs.js';
@@ -77,7 +78,7 @@ describe('coca', () => {
 
   it('costs what a token of the batch costs, however long the captions are', () => {
     const bench = createBench('coca', { config: captioning(maskless) });
-    const { caption } = addGradients(cut(bench.batch, [8]), bench.options(1, 0));
+    const { caption } = numbersOf(addGradients(cut(bench.batch, [8]), bench.options(1, 0)));
     const parts = [0, 1, 2, 3, 4, 5, 6, 7].map((row) => costOf(bench, row));
     const tokens = parts.reduce((sum, part) => sum + part.tokens, 0);
     const cost = parts.reduce((sum, part) => sum + part.cost, 0);

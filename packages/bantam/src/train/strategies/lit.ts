@@ -63,18 +63,20 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     ...strategy,
     views: () => ({}),
     async prepare({ model, source, preprocess, precision, batchSize, signal, ...run }) {
-      const features = keep(zeros([source.size, model.config.embedDim]));
+      const { device } = model.logitScale;
+      // Of all images: in the machine's memory, of which there is more.
+      const features = keep(zeros([source.size, model.config.embedDim], { device: 'cpu' }));
       const missing = new Set(Array.from({ length: source.size }, (_, index) => index));
       for await (const batch of evalBatches(source, { preprocess, batchSize, ...run })) {
         signal?.throwIfAborted();
         scope(() => {
           noGrad(() => {
             const { size, height, width, images } = batch;
-            const raw = fromTypedArray(images, { shape: [size, height, width, 3] });
+            const raw = fromTypedArray(images, { shape: [size, height, width, 3], device });
             const pixels = normalizePixels(raw, preprocess);
-            const { pooled } = autocast(precision, () => model.visual.encode(pixels));
-            const rows = indexTensor(batch.indices);
-            indexCopy_(features, 0, rows, to(pooled, { dtype: 'float32' }));
+            const { pooled } = autocast(precision, () => model.visual.encode(pixels), { device });
+            const rows = indexTensor(batch.indices, 'cpu');
+            indexCopy_(features, 0, rows, to(pooled, { dtype: 'float32', device: 'cpu' }));
           });
         });
         for (const index of batch.indices) missing.delete(index);
@@ -87,10 +89,10 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     },
     encode({ ids, indices }, { model }) {
       if (stored === undefined) throw new RangeError('LiT was not prepared.');
-      const rows = indexTensor(indices);
+      const rows = indexSelect(stored, 0, indexTensor(indices, 'cpu'));
       const text = model.text.encode(ids);
       return {
-        image: indexSelect(stored, 0, rows),
+        image: to(rows, { device: ids.device, wait: false }),
         text: text.pooled,
         ...auxiliaryFeature([text]),
       };

@@ -67,7 +67,7 @@ export const siclip = defineStrategy({
             {
               match: (image, text) => matcher.forward(image, text),
               choice: negatives,
-              groups: captionGroups(step.samples),
+              groups: captionGroups(step.samples, step.model.logitScale.device),
             },
           );
         return {

@@ -110,7 +110,9 @@ export const slip = defineStrategy({
       losses(features, context) {
         const project = (name: string): Tensor =>
           inFullPrecision(
-            autocast(context.precision, () => head.forward(requireTensor(features, name))),
+            autocast(context.precision, () => head.forward(requireTensor(features, name)), {
+              device: context.model.logitScale.device,
+            }),
           );
         const ssl = simclrLoss(project('first'), project('second'), {
           temperature: sslTemperature,

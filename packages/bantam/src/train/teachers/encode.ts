@@ -7,6 +7,7 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
+import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { normalizePixels, type Preprocess } from '../../models/index.js';
 import { toUnit } from '../strategies/features.js';
@@ -30,7 +31,8 @@ export function encodeViews(
   const { size } = preprocess;
   const shape = [pixels.length / (size * size * 3), size, size, 3];
   return scope(() => {
-    const prepared = normalizePixels(fromTypedArray(pixels, { shape }), preprocess);
+    const { device } = at(teachers, 0);
+    const prepared = normalizePixels(fromTypedArray(pixels, { shape, device }), preprocess);
     return teachers.map((teacher) =>
       unitFeatures(teacher, precision, () => teacher.encodeImages(prepared)),
     );
@@ -71,12 +73,12 @@ export async function encodeCaptions(
 
 /** @throws BantamError if they are not finite. */
 function unitFeatures(
-  { directory }: TeacherModel,
+  { directory, device }: TeacherModel,
   precision: FloatDType,
   encode: () => Tensor,
 ): Float32Array {
   const features = noGrad(() =>
-    scope(() => toUnit(autocast(precision, encode)).toTypedArray() as Float32Array),
+    scope(() => toUnit(autocast(precision, encode, { device })).toTypedArray() as Float32Array),
   );
   if (features.every(Number.isFinite)) return features;
   throw new BantamError(

@@ -1,8 +1,16 @@
 /** Loading of the trained models and reinforced data sets that training learns from. */
+import type { Device } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { loadModel, type LoadedModel } from '../../models/index.js';
 import type { StrategyConfig } from '../strategies/index.js';
 import { ReinforcedSet } from './reinforced-set.js';
+
+/** Options of {@link loadModels}. */
+export interface LoadModelsOptions {
+  readonly device: Device;
+  /** Start of the error if a directory cannot be read. */
+  readonly refusal: (directory: string) => string;
+}
 
 /** Trained models in their form for inference, freed together. */
 export interface LoadedModels extends Disposable {
@@ -12,12 +20,11 @@ export interface LoadedModels extends Disposable {
 /**
  * Reads model directories for inference, all or none.
  *
- * @param refusal - Start of the error if a directory cannot be read
  * @throws BantamError if one of them is missing or damaged.
  */
 export async function loadModels(
   directories: readonly string[],
-  refusal: (directory: string) => string,
+  { device, refusal }: LoadModelsOptions,
 ): Promise<LoadedModels> {
   const models: LoadedModel[] = [];
   const loaded = {
@@ -28,7 +35,9 @@ export async function loadModels(
   };
   for (const directory of directories) {
     try {
-      models.push(await loadModel(directory, { fused: true }));
+      const loaded = await loadModel(directory, { fused: true });
+      models.push(loaded);
+      loaded.model.to({ device });
     } catch (error) {
       loaded[Symbol.dispose]();
       if (!(error instanceof BantamError)) throw error;
@@ -48,13 +57,16 @@ export interface StrategyModels extends LoadedModels {
  *
  * @throws BantamError if one of them is missing or damaged.
  */
-export async function loadStrategyModels(strategy: StrategyConfig): Promise<StrategyModels> {
+export async function loadStrategyModels(
+  strategy: StrategyConfig,
+  device: Device,
+): Promise<StrategyModels> {
   const { teachers, reinforced: folder } =
     'teachers' in strategy ? strategy : { teachers: [], reinforced: '' };
-  const loaded = await loadModels(
-    teachers,
-    (directory) => `The strategy '${strategy.type}' cannot use the model in ${directory}`,
-  );
+  const loaded = await loadModels(teachers, {
+    device,
+    refusal: (directory) => `The strategy '${strategy.type}' cannot use the model in ${directory}`,
+  });
   try {
     const reinforced = folder === '' ? null : await ReinforcedSet.open(folder);
     return {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { resolveDevice } from '@bantam/torch';
 import {
   Quarantine,
   replayBatches,
@@ -51,6 +52,8 @@ export interface ReinforceOptions {
   readonly batchSize?: number;
   /** Precision of the teachers; `auto` by default. */
   readonly precision?: TrainSettings['precision'];
+  /** Device of the teachers: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` by default: a GPU if there is one. */
+  readonly device?: string;
   /** Precision of the stored features; `bf16` by default. */
   readonly store?: 'bf16' | 'fp32';
   /** Records of a file; 256 by default. */
@@ -94,14 +97,15 @@ export async function reinforceSource(
   source: Source,
   options: ReinforceOptions,
 ): Promise<ReinforceSummary> {
-  const { teachers: directories, out, batchSize = 64, workers, signal, onProgress } = options;
+  const { teachers: directories, out, device = 'auto', batchSize = 64, workers } = options;
+  const { signal, onProgress } = options;
   if (directories.length === 0) {
     throw new UsageError('A reinforced set needs a teacher; name its model directory.');
   }
-  using loaded = await loadModels(
-    directories,
-    (directory) => `The model in ${directory} cannot be a teacher`,
-  );
+  using loaded = await loadModels(directories, {
+    device: resolveDevice(device),
+    refusal: (directory) => `The model in ${directory} cannot be a teacher`,
+  });
   const preprocess = sharedPreprocess(loaded.models, options.size);
   const teachers = loaded.models.map((model, i) =>
     createTeacher(model, { directory: at(directories, i), preprocess }),

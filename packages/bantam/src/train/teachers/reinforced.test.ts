@@ -8,7 +8,12 @@ import { writeTextures } from '../../test-support/textures.js';
 import { BantamError } from '../../base/errors.js';
 import { loadModel, modelConfig, type LoadedModel } from '../../models/index.js';
 import { addGradients } from '../loop/gradients.js';
-import { assertAllClose, createBench, gradients } from '../../test-support/strategy-bench.js';
+import {
+  assertAllClose,
+  createBench,
+  gradients,
+  numbersOf,
+} from '../../test-support/strategy-bench.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { onePhase } from '../strategies/phases.js';
 import { Collator } from '../loop/micro-batch.js';
@@ -78,14 +83,16 @@ function step(strategy: StrategyInput, batch: Batch, reinforced?: ReinforcedSet)
     dtype: 'float32',
     ...(reinforced === undefined ? { models } : { reinforced }),
   });
-  const collator = new Collator({ config, tokenizer: student.tokenizer });
+  const collator = new Collator({ config, tokenizer: student.tokenizer }, 'cpu');
   const options = bench.options(1, 0.3);
   const { captions, indices } = batch;
   const samples = { captions, indices, epoch: 0 };
-  const losses = addGradients([collator.collate(batch, onePhase)], {
-    ...options,
-    step: { ...options.step, samples },
-  });
+  const losses = numbersOf(
+    addGradients([collator.collate(batch, onePhase)], {
+      ...options,
+      step: { ...options.step, samples },
+    }),
+  );
   return { losses, gradients: gradients(bench) };
 }
 

@@ -11,6 +11,7 @@ import {
   sub,
   tensor,
   to,
+  type Device,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
@@ -38,6 +39,7 @@ export interface Teacher {
 
 /** A teacher that computes, with its own tokenizer and preprocessing. */
 export interface TeacherModel extends Teacher {
+  readonly device: Device;
   /** Features [B, D] of normalised pixels. */
   encodeImages(pixels: Tensor): Tensor;
   /** Features [B, D] of captions. */
@@ -64,12 +66,13 @@ export function createTeacher(
   const encodeTexts = (captions: readonly string[]): Tensor => {
     const { ids, shape } = tokenizer.encodeBatch(captions);
     const { device } = model.logitScale;
-    return model.encodeText(to(fromTypedArray(ids, { shape }), { device }));
+    return model.encodeText(fromTypedArray(ids, { shape, device }));
   };
   return {
     embedDim: config.embedDim,
     logitScale: Math.exp(model.logitScale.item()),
     directory,
+    device: model.logitScale.device,
     fingerprint: fingerprintOf(model),
     encodeImages,
     encodeTexts,
@@ -154,12 +157,13 @@ export function storedTeachers(set: ReinforcedSet): Teacher[] {
     logitScale,
     directory: folder,
     fingerprint,
-    encode({ indices, replayed }) {
+    encode({ ids, indices, replayed }) {
       if (replayed === undefined) throw new RangeError('The batch is not of a reinforced set.');
       const { views, captions } = replayed;
+      const { device } = ids;
       return {
-        image: set.image({ teacher, indices, which: views }),
-        text: set.text({ teacher, indices, which: captions }),
+        image: to(set.image({ teacher, indices, which: views }), { device, wait: false }),
+        text: to(set.text({ teacher, indices, which: captions }), { device, wait: false }),
       };
     },
     flops: () => 0,

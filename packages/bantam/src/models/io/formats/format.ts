@@ -71,6 +71,7 @@ export interface ModelFormat {
 /** Settings without an effect on what a model with weights computes. */
 const idle = [
   'patchDropout',
+  'dropPath',
   'customText',
   'initLogitScale',
   'hfTokenizerName',

@@ -5,6 +5,7 @@ import {
   Conv2d,
   dims,
   gelu,
+  LayerNorm,
   Module,
   mul,
   noGrad,
@@ -32,6 +33,7 @@ import { splitQkv } from '../../blocks/attention.js';
 import { dropPath, runBlock, runBlocks } from '../../blocks/run-block.js';
 import { SasPBlock } from '../../blocks/sas-p.js';
 import {
+  hasFiveStages,
   largeKernel,
   smallKernel,
   type MobileClipConfig,
@@ -130,9 +132,19 @@ class MapAttention extends Module {
   }
 }
 
-/** y = x + γ₁·attention(norm(x)), then y + γ₂·MLP(y), by batch norm and {@link ConvMlp}. */
+/** Layer norm of each location of a map [B, C, H, W]. */
+class MapLayerNorm extends LayerNorm {
+  override forward(x: Tensor): Tensor {
+    return permute(super.forward(permute(x, [0, 2, 3, 1])), [0, 3, 1, 2]);
+  }
+}
+
+/**
+ * y = x + γ₁·attention(norm(x)), then y + γ₂·MLP(y), by {@link ConvMlp} and batch norm, with five
+ * stages layer norm.
+ */
 class AttentionBlock extends Module implements MobileClipBlock {
-  norm: BatchNorm2d;
+  norm: BatchNorm2d | MapLayerNorm;
   tokenMixer: MapAttention;
   layerScale_1: MapScale;
   mlp: ConvMlp;
@@ -144,7 +156,9 @@ class AttentionBlock extends Module implements MobileClipBlock {
     const { config, stage, generator } = options;
     const { width, hidden } = stage;
     const scale = { width, value: config.layerScale };
-    this.norm = new BatchNorm2d({ channels: width });
+    this.norm = hasFiveStages(config)
+      ? new MapLayerNorm({ width })
+      : new BatchNorm2d({ channels: width });
     this.tokenMixer = new MapAttention(options);
     this.layerScale_1 = new MapScale(scale);
     this.mlp = new ConvMlp({

@@ -17,11 +17,15 @@ import { imageSizeSetting, type ConfigOf } from '../../tower.js';
 export const mobileClipSchema = group({
   type: v.literal('mobileclip'),
   imageSize: imageSizeSetting(256),
-  widths: setting(tupleOf(count(), 4), [64, 128, 256, 512], 'Channels of each stage.'),
+  widths: setting(
+    tupleOf(count(), 4, 5),
+    [64, 128, 256, 512],
+    "Channels of each stage. Five stages are those of MobileCLIP2's larger models: attention in the last two, after layer norms, and no squeeze and excitation between stages.",
+  ),
   depths: setting(
-    tupleOf(count(), 4),
+    tupleOf(count(), 4, 5),
     [2, 6, 10, 2],
-    'Blocks of each stage: RepMixer blocks, and attention blocks in the last stage.',
+    'Blocks of each stage: RepMixer blocks in the first three, then attention blocks.',
   ),
   mlpRatio: setting(positive(), 3, "Hidden units of a block's MLP as a multiple of its width."),
   attention: setting(
@@ -49,7 +53,10 @@ export const mobileClipSchema = group({
   fused: setting(flag(), false, 'Has the merged convolutions of evaluation in place of branches.'),
 });
 
-/** The hybrid image tower of MobileCLIP (Vasu et al. 2024, section 3.2), of the family of FastViT. */
+/**
+ * The hybrid image tower of MobileCLIP (Vasu et al. 2024, section 3.2) and MobileCLIP2 (Faghri et al.
+ * 2025), of the family of FastViT.
+ */
 export type MobileClipConfig = ConfigOf<typeof mobileClipSchema>;
 
 /** Kernel of the convolutions between stages and of those in MLPs. */
@@ -57,6 +64,14 @@ export const largeKernel = 7;
 
 /** Kernel of the stem, the token mixers and the last convolution. */
 export const smallKernel = 3;
+
+/** Stages of convolutions alone, before those with attention. */
+const CONVOLUTIONAL_STAGES = 3;
+
+/** True for the five stages of MobileCLIP2's larger models. */
+export function hasFiveStages({ widths }: MobileClipConfig): boolean {
+  return widths.length === 5;
+}
 
 /** One stage of a MobileCLIP tower. */
 export interface MobileClipStageSizes {
@@ -93,8 +108,8 @@ export function mobileClipStages(config: MobileClipConfig): MobileClipStageSizes
       hidden: Math.floor(width * mlpRatio),
       grid,
       downsample: stage > 0,
-      squeeze: stage >= widths.length - 2 ? quarter(width) : null,
-      attention: stage === widths.length - 1,
+      squeeze: stage >= 2 && !hasFiveStages(config) ? quarter(width) : null,
+      attention: stage >= CONVOLUTIONAL_STAGES,
     };
   });
 }

@@ -24,6 +24,7 @@ import type {
 import { MobileClipStage } from './mobileclip-blocks.js';
 import {
   halved,
+  hasFiveStages,
   largeKernel,
   mobileClipEnd,
   mobileClipSchema,
@@ -37,10 +38,12 @@ import { requirePixels } from './pixels.js';
 import { timmLinear } from './timm.js';
 
 /** Three blocks before the stages: a quarter of the locations along each side. */
-function createStem({ widths, fused }: MobileClipConfig, generator: Generator | null) {
+function createStem(config: MobileClipConfig, generator: Generator | null) {
+  const { widths, fused } = config;
   const outChannels = at(widths, 0);
+  const branches = { conv: true, scale: !hasFiveStages(config) };
   const shared = { outChannels, activation: 'gelu', fused, generator } as const;
-  const spatial = { ...shared, kernel: [smallKernel, smallKernel], stride: 2 } as const;
+  const spatial = { ...shared, kernel: [smallKernel, smallKernel], stride: 2, branches } as const;
   return [
     new MobileOneBlock({ ...spatial, inChannels: 3 }),
     new MobileOneBlock({ ...spatial, inChannels: outChannels, groups: outChannels }),
@@ -181,6 +184,14 @@ const timm: TimmTowers<MobileClipConfig> = {
     fastvit_mci0: mci0,
     fastvit_mci1: { ...mci0, depths: [4, 12, 20, 4] },
     fastvit_mci2: { ...mci0, widths: [80, 160, 320, 640], depths: [4, 12, 24, 4] },
+    fastvit_mci3: {
+      ...{ ...mci0, mlpRatio: 4 },
+      ...{ widths: [96, 192, 384, 768, 1536], depths: [2, 12, 24, 4, 2] },
+    },
+    fastvit_mci4: {
+      ...{ ...mci0, mlpRatio: 4 },
+      ...{ widths: [128, 256, 512, 1024, 2048], depths: [2, 12, 24, 4, 4] },
+    },
   },
   pools: ['avg'],
   dropPath: 0,
@@ -198,6 +209,11 @@ export const mobileClip: ImageTowerKind<typeof mobileClipSchema> = {
         '"sharedAttention" of "vision" needs simplified blocks; set "attention" to "sas-p".',
       );
     }
+    if (config.depths.length !== config.widths.length) {
+      throw new BantamError(
+        `"depths" of "vision" are of ${config.depths.length} stages, "widths" of ${config.widths.length}; give both as many.`,
+      );
+    }
     const stages = mobileClipStages(config);
     for (const { inWidth, width, hidden, attention } of stages) {
       if (width % inWidth !== 0) {
@@ -207,7 +223,7 @@ export const mobileClip: ImageTowerKind<typeof mobileClipSchema> = {
       }
       if (attention && width % config.headWidth !== 0) {
         throw new BantamError(
-          `The last of the "widths" of "vision" (${width}) must be a multiple of "headWidth" (${config.headWidth}).`,
+          `The width of a stage of "vision" with attention (${width}) must be a multiple of "headWidth" (${config.headWidth}).`,
         );
       }
       if (hidden < 1) {
@@ -226,9 +242,10 @@ export const mobileClip: ImageTowerKind<typeof mobileClipSchema> = {
     const quarter = halved(half, smallKernel);
     const spatial = fused ? [smallKernel] : [smallKernel, 1];
     const sizes = { inChannels: width, outChannels: width };
+    const inStem = hasFiveStages(config) ? [smallKernel] : spatial;
     const stem =
-      branchFlops({ inChannels: 3, outChannels: width, out: half }, spatial) +
-      branchFlops({ ...sizes, groups: width, out: quarter }, spatial) +
+      branchFlops({ inChannels: 3, outChannels: width, out: half }, inStem) +
+      branchFlops({ ...sizes, groups: width, out: quarter }, inStem) +
       convFlops({ ...sizes, kernel: 1, out: quarter });
     const stages = mobileClipStages(config);
     const end = mobileClipEnd(config);

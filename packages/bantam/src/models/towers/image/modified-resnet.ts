@@ -289,7 +289,7 @@ export const modifiedResNet: ImageTowerKind<typeof modifiedResNetSchema> = {
     stemFlops(config) + stagesFlops(config) + poolFlops(config, embedDim),
   positions: {
     name: 'attnpool.positional_embedding',
-    prefix: 1,
+    prefix: () => 1,
     grid: ({ imageSize }) => imageSize / SHRINK,
   },
   describe: ({ width, depths, imageSize }) =>

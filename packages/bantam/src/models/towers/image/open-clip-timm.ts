@@ -16,8 +16,13 @@ export interface TimmTowers<Config> {
   readonly projections?: readonly TimmHeadConfig['proj'][];
   /** Stochastic depth where `timm_drop_path` is absent; undefined: the tower has none. */
   readonly dropPath?: number;
-  /** The tower has a projection of its own (`timm_proj` null), not OpenCLIP's head. Default false. */
+  /**
+   * The tower always has a projection of its own (`timm_proj` null), not OpenCLIP's head, and so no
+   * setting of it. Default false.
+   */
   readonly ownHead?: boolean;
+  /** Values of `image_size` in OpenCLIP's own list that contradict the tower that they name. */
+  readonly wrongSizes?: Readonly<Record<string, number>>;
 }
 
 type Timm = Partial<TimmHeadConfig> & { readonly imageSize: number; readonly dropPath?: number };
@@ -39,7 +44,7 @@ export function writeTimmTower<Config extends Timm>(
     timm_model_name: name,
     timm_model_pretrained: false,
     timm_pool: pools[0],
-    timm_proj: ownHead ? null : config.proj,
+    timm_proj: ownHead || config.proj === 'own' ? null : config.proj,
     ...(!ownHead && config.projBias && { timm_proj_bias: true }),
     timm_drop: 0,
     ...(dropPath !== undefined && { timm_drop_path: config.dropPath }),
@@ -58,20 +63,20 @@ function isEqual(a: unknown, b: unknown): boolean {
  */
 export function readTimmTower<Config extends Timm>(
   tower: OpenClipTower,
-  { models, pools, projections = ['linear', 'mlp'], dropPath, ownHead = false }: TimmTowers<Config>,
+  towers: TimmTowers<Config>,
   missing: string[],
 ): Record<string, unknown> | null {
-  const { timm_model_name: name, timm_pool: pool = 'avg', timm_proj: proj = 'linear' } = tower;
+  const { models, pools, projections = ['linear', 'mlp'], dropPath, ownHead = false } = towers;
+  const { timm_model_name: name, timm_pool: pool = 'avg', timm_proj: given = 'linear' } = tower;
+  const proj = given === null || given === '' ? 'own' : given;
   const members = typeof name === 'string' ? models[name] : undefined;
   if (members === undefined) return null;
   const ask = (key: string, value: unknown) => {
     missing.push(`vision_cfg.${key} ${JSON.stringify(value)}`);
   };
   if (!pools.includes(String(pool))) ask('timm_pool', pool);
-  const projects = ownHead
-    ? proj === null || proj === ''
-    : projections.some((known) => known === proj);
-  if (!projects) ask('timm_proj', proj);
+  const projects = ownHead ? proj === 'own' : projections.some((known) => known === proj);
+  if (!projects) ask('timm_proj', given);
   if (tower.timm_drop !== undefined && tower.timm_drop !== 0) ask('timm_drop', tower.timm_drop);
   const known = [
     'timm_model_name',
@@ -89,7 +94,9 @@ export function readTimmTower<Config extends Timm>(
       `"${key}" of vision_cfg is not known for a tower of timm (${String(name)}); take it out, or correct it.`,
     );
   }
-  const imageSize = sideLength(tower.image_size ?? 224);
+  const listed = sideLength(tower.image_size ?? 224);
+  const isWrong = listed === towers.wrongSizes?.[String(name)];
+  const imageSize = isWrong ? (members.imageSize ?? listed) : listed;
   if (members.imageSize !== undefined && imageSize !== members.imageSize)
     ask('image_size', imageSize);
   return {
@@ -98,4 +105,29 @@ export function readTimmTower<Config extends Timm>(
     ...(!ownHead && { proj, projBias: tower.timm_proj_bias ?? false }),
     ...(dropPath !== undefined && { dropPath: tower.timm_drop_path ?? dropPath }),
   };
+}
+
+/** {@link writeTimmTower} by the first of several lists of models that has the tower. */
+export function writeTimmTowerOf<Config extends Timm>(
+  config: Config,
+  lists: readonly TimmTowers<Config>[],
+): OpenClipTower | null {
+  for (const towers of lists) {
+    const written = writeTimmTower(config, towers);
+    if (written !== null) return written;
+  }
+  return null;
+}
+
+/** {@link readTimmTower} by the first of several lists of models that has the tower. */
+export function readTimmTowerOf<Config extends Timm>(
+  tower: OpenClipTower,
+  lists: readonly TimmTowers<Config>[],
+  missing: string[],
+): Record<string, unknown> | null {
+  for (const towers of lists) {
+    const read = readTimmTower(tower, towers, missing);
+    if (read !== null) return read;
+  }
+  return null;
 }

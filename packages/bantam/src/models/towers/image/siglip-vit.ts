@@ -1,26 +1,17 @@
 import {
   add,
-  Conv2d,
-  dims,
-  expand,
   LayerNorm,
   Module,
-  narrow,
-  Parameter,
-  shortAttention,
-  squeeze,
-  truncatedNormalInit,
-  zeros,
+  type Activation,
   type Generator,
-  type Linear,
+  type Parameter,
   type Tensor,
 } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
 import { count, flag, group, oneOf, positive, setting } from '../../../base/schema.js';
-import { attend, attendFlops } from '../../blocks/attention.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
-import { dropPatches, embedPatches, keptPatches } from '../../blocks/patches.js';
+import { dropPatches, keptPatches } from '../../blocks/patches.js';
 import { runBlocks } from '../../blocks/run-block.js';
 import {
   checkTransformer,
@@ -41,14 +32,14 @@ import {
 } from '../../tower.js';
 import { readTimmTower, writeTimmTower, type TimmTowers } from './open-clip-timm.js';
 import { requirePixels } from './pixels.js';
+import { projBiasDescription, projDescription, TimmHead, timmHeadFlops, TimmMlp } from './timm.js';
 import {
-  projBiasDescription,
-  projDescription,
-  TimmHead,
-  timmHeadFlops,
-  timmLinear,
-  TimmMlp,
-} from './timm.js';
+  AttentionPoolLatent,
+  attentionPoolFlops,
+  PatchProjection,
+  TimmBlock,
+  timmParameter,
+} from './timm-vit-blocks.js';
 
 /** Settings of SigLIP's image tower. */
 const siglipVitSchema = group({
@@ -80,145 +71,40 @@ export function siglipGrid({
   return Math.floor(imageSize / patchSize);
 }
 
-/** Options of the tower's parts. */
-interface PartOptions {
+/** Options of the tower's trunk. */
+interface TrunkOptions {
   config: SiglipVitConfig;
   generator: Generator | null;
 }
 
-function mlpOf({ config, generator }: PartOptions): TimmMlp {
-  const { width, geluTanh } = config;
-  const activation = geluTanh ? 'gelu-tanh' : 'gelu';
-  return new TimmMlp({ width, hidden: mlpWidth(config), activation, generator });
-}
-
-/** Multi-head self-attention under timm's names. */
-class SiglipAttention extends Module {
-  qkv: Linear;
-  proj: Linear;
-  readonly heads: number;
-
-  constructor({ config, generator }: PartOptions) {
-    super();
-    const { width, heads } = config;
-    this.qkv = timmLinear({ inFeatures: width, outFeatures: 3 * width, generator });
-    this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.heads = heads;
-  }
-
-  /** [B, L, W] → [B, L, W] */
-  forward(x: Tensor): Tensor {
-    const { heads } = this;
-    const width = x.dim(2);
-    const all = this.qkv.forward(x);
-    const part = (i: number) => narrow(all, 2, i * width, width);
-    const mixed =
-      shortAttention(all, { heads, causal: false }) ?? attend(part(0), part(1), part(2), heads);
-    return this.proj.forward(mixed);
-  }
-}
-
-/** A pre-norm residual block: y = x + attention(LN₁x), then y + MLP(LN₂y). */
-class SiglipBlock extends Module {
-  norm1: LayerNorm;
-  attn: SiglipAttention;
-  norm2: LayerNorm;
-  mlp: TimmMlp;
-
-  constructor(options: PartOptions) {
-    super();
-    const { width, normEps: eps } = options.config;
-    this.norm1 = new LayerNorm({ width, eps });
-    this.attn = new SiglipAttention(options);
-    this.norm2 = new LayerNorm({ width, eps });
-    this.mlp = mlpOf(options);
-  }
-
-  forward(x: Tensor): Tensor {
-    const y = add(x, this.attn.forward(this.norm1.forward(x)));
-    return add(y, this.mlp.forward(this.norm2.forward(y)));
-  }
-}
-
-/**
- * Pooling by a learned query, then a residual MLP (Zhai et al. 2022, "Scaling Vision Transformers",
- * section 3.2; Lee et al. 2019): y = proj(attention(latent, x)), then y + MLP(LN y).
- */
-class AttentionPoolLatent extends Module {
-  latent: Parameter;
-  q: Linear;
-  kv: Linear;
-  proj: Linear;
-  norm: LayerNorm;
-  mlp: TimmMlp;
-  readonly heads: number;
-
-  constructor({ config, generator }: PartOptions) {
-    super();
-    const { width, heads, normEps: eps } = config;
-    const std = width ** -0.5;
-    this.latent = truncatedNormalInit(new Parameter(zeros([1, 1, width])), generator, {
-      std,
-      low: -2 * std,
-      high: 2 * std,
-    });
-    this.q = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.kv = timmLinear({ inFeatures: width, outFeatures: 2 * width, generator });
-    this.proj = timmLinear({ inFeatures: width, outFeatures: width, generator });
-    this.norm = new LayerNorm({ width, eps });
-    this.mlp = mlpOf({ config, generator });
-    this.heads = heads;
-  }
-
-  /** [B, L, W] → [B, W] */
-  forward(x: Tensor): Tensor {
-    const [batch, , width] = dims(x, 3);
-    const both = this.kv.forward(x);
-    const q = expand(this.q.forward(this.latent), [batch, 1, width]);
-    const [k, v] = [narrow(both, 2, 0, width), narrow(both, 2, width, width)];
-    const y = this.proj.forward(attend(q, k, v, this.heads));
-    return squeeze(add(y, this.mlp.forward(this.norm.forward(y))), 1);
-  }
-}
-
-class PatchEmbed extends Module {
-  proj: Conv2d;
-
-  constructor({ config, generator }: PartOptions) {
-    super();
-    const { width, patchSize } = config;
-    this.proj = new Conv2d({
-      inChannels: 3,
-      outChannels: width,
-      kernel: patchSize,
-      stride: patchSize,
-      generator,
-    });
-  }
+/** Sizes of the pooling, whose MLP is as that of the blocks. */
+function poolSizes(config: SiglipVitConfig) {
+  const { width, heads, normEps, geluTanh } = config;
+  const activation: Activation = geluTanh ? 'gelu-tanh' : 'gelu';
+  return { width, heads, normEps, activation, hidden: mlpWidth(config) };
 }
 
 /** Patches with positions, blocks, layer norm and pooling, under timm's names. */
 class SiglipTrunk extends Module {
-  patchEmbed: PatchEmbed;
+  patchEmbed: PatchProjection;
   posEmbed: Parameter;
-  blocks: SiglipBlock[];
+  blocks: TimmBlock[];
   norm: LayerNorm;
   attnPool: AttentionPoolLatent;
   readonly #config: SiglipVitConfig;
 
-  constructor(options: PartOptions) {
+  constructor({ config, generator }: TrunkOptions) {
     super();
-    const { config, generator } = options;
-    const { width, layers, normEps: eps } = config;
-    this.patchEmbed = new PatchEmbed(options);
-    this.posEmbed = truncatedNormalInit(
-      new Parameter(zeros([1, siglipGrid(config) ** 2, width])),
-      generator,
-      { std: 0.02 },
+    const { width, layers, patchSize } = config;
+    const sizes = { ...poolSizes(config), generator };
+    this.patchEmbed = new PatchProjection({ width, patchSize, generator });
+    this.posEmbed = timmParameter([1, siglipGrid(config) ** 2, width], generator);
+    this.blocks = Array.from(
+      { length: layers },
+      () => new TimmBlock({ ...sizes, mlp: () => new TimmMlp(sizes) }),
     );
-    this.blocks = Array.from({ length: layers }, () => new SiglipBlock(options));
-    this.norm = new LayerNorm({ width, eps });
-    this.attnPool = new AttentionPoolLatent(options);
+    this.norm = new LayerNorm({ width, eps: config.normEps });
+    this.attnPool = new AttentionPoolLatent(sizes);
     this.#config = config;
   }
 
@@ -228,7 +114,7 @@ class SiglipTrunk extends Module {
     const imageSize = requirePixels(pixels, { config, rules: siglipVit, options });
     const { patchDropout = 0, generator } = options;
     const { patchSize } = config;
-    const patches = embedPatches(pixels, this.patchEmbed.proj, patchSize);
+    const patches = this.patchEmbed.forward(pixels);
     const grid = siglipGrid({ imageSize, patchSize });
     const placed = add(patches, resizeGrid(this.posEmbed, { prefix: 0, grid }));
     const kept = dropPatches(placed, { fraction: this.training ? patchDropout : 0, generator });
@@ -334,17 +220,12 @@ export const siglipVit: ImageTowerKind<typeof siglipVitSchema> = {
     const patches = siglipGrid(config) ** 2;
     const tokens = training ? keptPatches(patches, patchDropout) : patches;
     const embedding = 2 * patches * width * 3 * patchSize ** 2;
-    // Query and output of the pooling, keys and values of all tokens, the query's MLP.
-    const pooling =
-      4 * width ** 2 +
-      4 * tokens * width ** 2 +
-      attendFlops({ queries: 1, tokens, width }) +
-      4 * width * mlpWidth(config);
+    const pooling = attentionPoolFlops({ width, hidden: mlpWidth(config) }, tokens);
     const head = timmHeadFlops(config, { width, embedDim });
     return embedding + transformerFlops({ ...plainBlocks, ...config }, tokens) + pooling + head;
   },
   preprocess: { ...channelStatistics.inception, resizeMode: 'squash' },
-  positions: { name: 'trunk.pos_embed', prefix: 0, grid: siglipGrid },
+  positions: { name: 'trunk.pos_embed', prefix: () => 0, grid: siglipGrid },
   describe: ({ width, layers, patchSize, imageSize }) =>
     `SigLIP ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
   toOpenClip: (config) => writeTimmTower(config, timm),

@@ -90,9 +90,12 @@ export class TimmMlp extends Module implements Prepackable {
   }
 }
 
-/** Projection from the pooled vector of one of timm's towers to the feature, in OpenCLIP. */
+/**
+ * Projection from the pooled vector of one of timm's towers to the feature, in OpenCLIP; `own`: the
+ * tower ends with timm's classifier, and nothing follows it.
+ */
 export interface TimmHeadConfig {
-  readonly proj: 'linear' | 'mlp' | 'none';
+  readonly proj: 'linear' | 'mlp' | 'none' | 'own';
   readonly projBias: boolean;
 }
 
@@ -150,7 +153,7 @@ export class TimmHead extends Module {
   constructor(options: TimmHeadOptions) {
     super();
     const { config, width, embedDim, generator } = options;
-    if (config.proj === 'none') {
+    if (config.proj === 'none' || config.proj === 'own') {
       this.#last = null;
     } else if (config.proj === 'mlp') {
       this.#last = this.mlp = new HeadMlp(options);
@@ -175,6 +178,6 @@ export function timmHeadFlops(
   { proj }: TimmHeadConfig,
   { width, embedDim }: { width: number; embedDim: number },
 ): number {
-  if (proj === 'none') return 0;
+  if (proj === 'none' || proj === 'own') return 0;
   return proj === 'linear' ? 2 * width * embedDim : 4 * embedDim * (width + embedDim);
 }

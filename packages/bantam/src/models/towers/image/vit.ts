@@ -328,7 +328,7 @@ export const vit: ImageTowerKind<typeof vitSchema> = {
     );
     return pooling.reduce((sum, part) => sum + part, blocks + 2 * embedDim ** 2);
   },
-  positions: { name: 'positional_embedding', prefix: 1, grid: gridSize },
+  positions: { name: 'positional_embedding', prefix: () => 1, grid: gridSize },
   describe: (config) =>
     `ViT ${describeBlocks(config)}, patch ${config.patchSize}, ${config.imageSize} px`,
   toOpenClip: (config) => (isPlain(config) ? writeTransformer(config, vitSchema.entries) : null),
