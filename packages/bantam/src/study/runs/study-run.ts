@@ -60,6 +60,8 @@ export async function studyRun(
     ...(model === undefined && !isStarted && { model: studyData.defaultModel }),
     data: data.spec,
     budget: budgetOf(arm, data),
+    // Arms with many passes would hold out a part of their data, and others would not.
+    validation: { data: 'none', ...own.validation },
     seed,
   };
   const settings = readRunOptions(options);

@@ -31,6 +31,8 @@ const measurement: Measurement = {
   file: join('evaluation', 'tuning.json'),
 };
 
+const rates = [1e-4, 1e-3, 1e-2, 0.1, 1];
+
 /** Trials of learning rates with these values of a metric; null for a run that failed. */
 function trialsOf(metric: string, values: readonly (number | null)[]): RateTrial[] {
   return values.map((value, i) => {
@@ -46,7 +48,7 @@ function trialsOf(metric: string, values: readonly (number | null)[]): RateTrial
     };
     if (value !== null) writeResults(run, measurement, [result]);
     const whole: Pick<StudyRun, 'folder'> = { folder: run };
-    return { arm, lr: 10 ** (i - 4), run: whole };
+    return { arm, lr: at(rates, i), run: whole };
   });
 }
 
