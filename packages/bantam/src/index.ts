@@ -36,14 +36,12 @@ export { loadTokenizer, trainTokenizer, type Tokenizer } from './text/index.js';
 
 // Models
 export {
-  averageModels,
   Clip,
   convertModel,
   createModel,
   describeModel,
   generateCaptions,
   inheritModel,
-  interpolateModels,
   loadModel,
   modelConfig,
   parseModelConfig,
@@ -86,9 +84,7 @@ export {
   encodeTexts,
   evaluate,
   formatTable,
-  greedySoup,
   loadForInference,
-  mixingCurve,
   retrieval,
   zeroShot,
   type Embeddings,
@@ -106,15 +102,6 @@ export { exportOnnx } from './export/index.js';
 export { inspectMachine, measureModelRate, type Machine, type ModelRate } from './machine/index.js';
 export { renderReport, type ReportData } from './report/index.js';
 export { quickstart, type QuickstartOptions, type QuickstartResult } from './quickstart/index.js';
-
-// Studies
-export {
-  planStudy,
-  runStudy,
-  type StudyOptions,
-  type StudyPlan,
-  type StudyResult,
-} from './study/index.js';
 
 // Serving
 export { serve, type ServeOptions } from './serve/index.js';

@@ -98,11 +98,11 @@ export {
 } from './surgery/lora.js';
 export { saveAdapter, type SaveAdapterOptions } from './io/adapter/adapted-model.js';
 export {
-  trainedShares,
+  trainedCosts,
   wholeTower,
-  type TrainedShare,
-  type TrainedShares,
-} from './cost/trained-shares.js';
+  type TrainedCost,
+  type TrainedCosts,
+} from './cost/trained-costs.js';
 export { modelFormats } from './io/formats/formats.js';
 export { fromMobileClip } from './io/formats/mobileclip-weights.js';
 export {

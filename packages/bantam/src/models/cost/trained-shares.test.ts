@@ -5,7 +5,7 @@ import { createModel, type Clip } from '../clip.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { headNames } from '../surgery/layer-decay.js';
 import { addLora } from '../surgery/lora.js';
-import { trainedShares, wholeTower } from './trained-shares.js';
+import { trainedCosts, wholeTower } from './trained-costs.js';
 
 const create = (name: string) =>
   createModel(modelConfig(name), { generator: new Generator({ seed: 1 }) });
@@ -15,15 +15,15 @@ const learning = (model: Clip) =>
 
 const none = { activations: 0, weights: 0, changes: 0 };
 
-describe('trainedShares', () => {
+describe('trainedCosts', () => {
   for (const name of [...presets.keys()].filter((one) => /-(Pico|Nano|Micro)-/.test(one))) {
     it(`are whole if all weights learn, and none of a frozen tower: ${name}`, () => {
       using model = create(name);
-      const whole = trainedShares(model, learning(model));
+      const whole = trainedCosts(model, learning(model));
       assert.deepEqual([whole.image, whole.text], [wholeTower, wholeTower]);
       assert.deepEqual(whole.decoder, model.textDecoder === null ? none : wholeTower);
       model.freeze(['visual']);
-      const frozen = trainedShares(model, learning(model));
+      const frozen = trainedCosts(model, learning(model));
       assert.deepEqual([frozen.image, frozen.text], [none, wholeTower]);
     });
 
@@ -31,7 +31,7 @@ describe('trainedShares', () => {
       using model = create(name);
       const named = model.namedParameters();
       const head = headNames(model).flatMap((one) => named.get(one) ?? []);
-      const { image, text } = trainedShares(model, new Set(head));
+      const { image, text } = trainedCosts(model, new Set(head));
       for (const { activations, weights } of [image, text]) {
         // The attention that pools has many of a small ResNet's weights.
         assert.ok(activations === weights && weights < 0.6, `${weights}`);
@@ -50,7 +50,7 @@ describe('trainedShares', () => {
     };
     const generator = new Generator({ seed: 2 });
     addLora(model, settings, { init: generator, dropout: generator });
-    const { image, text } = trainedShares(model, learning(model));
+    const { image, text } = trainedCosts(model, learning(model));
     assert.deepEqual(text, none);
     const { width: w, layers } = model.config.vision as { width: number; layers: number };
     // Attention: 3w·w and w·w; MLP: 4w·w twice.

@@ -2,7 +2,7 @@
 import { fromTypedArray, type Device, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { CounterRng, type Batch } from '../../data/index.js';
-import { normalizePixels, type TrainedShares } from '../../models/index.js';
+import { normalizePixels, type TrainedCosts } from '../../models/index.js';
 import { TextReducer, type EncodedBatch } from '../../text/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
@@ -34,7 +34,7 @@ export function preparedAtOnce(train: BatchSettings): number {
 export function flopsPerSample(
   strategy: Strategy,
   { model, train }: Pick<TrainConfig, 'model' | 'train'>,
-  step: { captionTokens: number; phase: Phase; trained: TrainedShares | undefined },
+  step: { captionTokens: number; phase: Phase; trained: TrainedCosts | undefined },
 ): number {
   const forwardPasses = microBatchSize(train) < train.batchSize ? 2 : 1;
   const { gradCheckpointing: recomputed } = train;

@@ -4,9 +4,9 @@ import {
   addLora,
   createModel,
   headNames,
-  trainedShares,
+  trainedCosts,
   type Clip,
-  type TrainedShares,
+  type TrainedCosts,
 } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { Phase } from '../strategies/phases.js';
@@ -55,8 +55,8 @@ export class TrainableWeights {
   }
 
   /** The costs of training them. */
-  shares(trains: Phase['trains']): TrainedShares {
-    return trainedShares(this.#model, this.#learning[trains]);
+  costs(trains: Phase['trains']): TrainedCosts {
+    return trainedCosts(this.#model, this.#learning[trains]);
   }
 }
 

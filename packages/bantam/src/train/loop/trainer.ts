@@ -18,7 +18,7 @@ import {
 } from '@bantam/torch';
 import { resolvePrecision } from '../../base/precision.js';
 import type { Batch, Loader } from '../../data/index.js';
-import { createModel, type Clip, type TrainedShares } from '../../models/index.js';
+import { createModel, type Clip, type TrainedCosts } from '../../models/index.js';
 import {
   budgetProgress,
   parseBudget,
@@ -144,7 +144,7 @@ export class Trainer implements Disposable {
   #next = { epoch: 0, position: 0 };
   #loss = NaN;
   /** Costs of the weights that learn in the present phase. */
-  #shares: TrainedShares | undefined;
+  #costs: TrainedCosts | undefined;
 
   /** Initialises the model, or copies the weights of `context.initial`, which is freed. */
   constructor(context: TrainerContext, batches: BatchStream) {
@@ -295,7 +295,7 @@ export class Trainer implements Disposable {
     const { config } = this.#context;
     const { phase, end } = position;
     this.#weights.select(phase.trains);
-    this.#shares = this.#weights.shares(phase.trains);
+    this.#costs = this.#weights.costs(phase.trains);
     const size = phase.imageSize ?? config.preprocess.size;
     const perStep = microBatchesPerStep(config.train);
     let batches: Batch[] = [];
@@ -426,7 +426,7 @@ export class Trainer implements Disposable {
   #collate(batch: Batch, phase: Phase): MicroBatch {
     const { config, strategy } = this.#context;
     const { captionTokens, ...microBatch } = this.#collator.collate(batch, phase);
-    const step = { captionTokens, phase, trained: this.#shares };
+    const step = { captionTokens, phase, trained: this.#costs };
     this.#spent.flops += batch.size * flopsPerSample(strategy, config, step);
     return microBatch;
   }

@@ -110,7 +110,7 @@ export function strategyFacts(
     const weights = new TrainableWeights(model, { config, strategy, streams });
     return strategy.phases.map((phase) => {
       const captionTokens = tokensIn(phase, longest);
-      const step = { captionTokens, phase, trained: weights.shares(phase.trains) };
+      const step = { captionTokens, phase, trained: weights.costs(phase.trains) };
       return { phase, flops: flopsPerSample(strategy, config, step) };
     });
   });

@@ -5,7 +5,7 @@ import {
   wholeTower,
   type ModelConfig,
   type PerTower,
-  type TrainedShares,
+  type TrainedCosts,
 } from '../../models/index.js';
 import { createContrastive, type ContrastiveSettings } from './contrastive.js';
 import { auxiliaryFeature, auxiliaryLoss, requireTensor } from './features.js';
@@ -63,7 +63,7 @@ export function towerFlops(
  */
 export function trainedPasses(
   { forwardPasses, recomputed, trained }: Omit<CostOptions, 'captionTokens' | 'phase'>,
-  tower: keyof TrainedShares,
+  tower: keyof TrainedCosts,
 ): number {
   const { activations, weights, changes } = trained?.[tower] ?? wholeTower;
   const through = forwardPasses + activations * (1 + Number(recomputed));

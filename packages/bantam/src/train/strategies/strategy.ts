@@ -17,7 +17,7 @@ import type {
   LoadedModel,
   ModelConfig,
   Preprocess,
-  TrainedShares,
+  TrainedCosts,
 } from '../../models/index.js';
 import type { ReinforcedSet } from '../teachers/reinforced-set.js';
 import type { Phase } from './phases.js';
@@ -138,7 +138,7 @@ export interface CostOptions {
   /** True if the backward pass computes the activations of trained towers again. */
   readonly recomputed: boolean;
   /** Costs of the weights that learn; default: all do. */
-  readonly trained?: TrainedShares | undefined;
+  readonly trained?: TrainedCosts | undefined;
 }
 
 /** Everything that a strategy is created from, beside its settings. */

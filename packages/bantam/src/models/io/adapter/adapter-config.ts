@@ -18,7 +18,7 @@ export interface AdapterConfig {
   readonly scale: (module: string, rank: number) => number;
 }
 
-/** Initial values of A and B that leave the base model's weights as they are. */
+/** Initial values of A and B that leave the base model's weights unchanged. */
 const plainInits: readonly unknown[] = [
   undefined,
   null,

@@ -40,7 +40,7 @@ export interface OpenedModel extends ModelFiles {
   readonly directory: string | null;
 }
 
-/** Weights as they are stored. */
+/** The stored weights themselves. */
 export function unchanged(stored: Weights): Weights {
   return stored;
 }

@@ -4,7 +4,7 @@ import { layerDepths } from '../surgery/layer-decay.js';
 import { loraChanges } from '../surgery/lora.js';
 
 /** Costs of a tower's training step beside its forward pass, as fractions of that. */
-export interface TrainedShare {
+export interface TrainedCost {
   /** Gradients of activations: of the layers from the first one on that learns. */
   readonly activations: number;
   /** Gradients of weights. */
@@ -13,11 +13,11 @@ export interface TrainedShare {
   readonly changes: number;
 }
 
-/** {@link TrainedShare} of each tower and of the decoder. */
-export type TrainedShares = Readonly<Record<'image' | 'text' | 'decoder', TrainedShare>>;
+/** {@link TrainedCost} of each tower and of the decoder. */
+export type TrainedCosts = Readonly<Record<'image' | 'text' | 'decoder', TrainedCost>>;
 
 /** A tower that learns as a whole. */
-export const wholeTower: TrainedShare = { activations: 1, weights: 1, changes: 0 };
+export const wholeTower: TrainedCost = { activations: 1, weights: 1, changes: 0 };
 
 /** Tables, which take no products. */
 const table = /(?:token|word|position|positional|type)_embedding|pos_embed/;
@@ -26,11 +26,11 @@ const table = /(?:token|word|position|positional|type)_embedding|pos_embed/;
  * The costs of training some of a model's weights. FLOPs of a layer are taken to be proportional to its
  * weights, as all tokens pass through all layers; those between tokens are counted with them.
  */
-export function trainedShares(model: Clip, learning: ReadonlySet<Parameter>): TrainedShares {
+export function trainedCosts(model: Clip, learning: ReadonlySet<Parameter>): TrainedCosts {
   const names = new Map([...model.namedParameters()].map(([name, weight]) => [weight, name]));
   const depths = layerDepths(model);
   const changes = new Set(loraChanges(model).flatMap(({ a, b }) => [a, b]));
-  const shareOf = (tower: Clip['visual'] | Clip['text'] | Clip['textDecoder']): TrainedShare => {
+  const costOf = (tower: Clip['visual'] | Clip['text'] | Clip['textDecoder']): TrainedCost => {
     const parameters = (tower?.parameters() ?? []).map((parameter) => {
       const name = names.get(parameter) ?? '';
       return { name, parameter, depth: depths.get(name)?.depth ?? 0 };
@@ -50,9 +50,9 @@ export function trainedShares(model: Clip, learning: ReadonlySet<Parameter>): Tr
     };
   };
   return {
-    image: shareOf(model.visual),
-    text: shareOf(model.text),
-    decoder: shareOf(model.textDecoder),
+    image: costOf(model.visual),
+    text: costOf(model.text),
+    decoder: costOf(model.textDecoder),
   };
 }
 
