@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { modelConfig } from 'bantam';
-import type { StudyOptions, StudyPlan, StudyResult } from 'bantam';
+import type { StudyOptions, StudyPlan, StudyResult } from 'bantam/experimental';
 import { bantam, bantamJson, expectFailure, start } from './bantam.js';
 import { drawShapes, temporaryFolder } from './shapes.js';
 
