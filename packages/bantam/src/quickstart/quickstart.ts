@@ -1,6 +1,7 @@
 import { getEmoji, type EmojiProgress } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
 import type { EmbedProgress, EvaluationResult } from '../eval/index.js';
+import { modelConfig, withChanges } from '../models/index.js';
 import type { NextStep } from '../report/index.js';
 import { parseBudget, resumeTraining, train, type TrainEvent } from '../train/index.js';
 import { evaluateQuickstart } from './evaluate.js';
@@ -81,10 +82,11 @@ export async function quickstart({
   };
   const stage = quickstartStage(out);
   if (stage === 'train') {
-    const { model: modelName, data, train: settings, tokenizer } = preset;
+    const { data, augment, train: settings, tokenizer } = preset;
     await train({
-      model: modelName,
+      model: withChanges(modelConfig(preset.model), preset.modelChanges),
       data,
+      augment,
       train: settings,
       tokenizer,
       // It is evaluated on data of its own afterwards.
