@@ -116,7 +116,7 @@ const refusals: readonly [string, () => Partial<TrainOptions>, RegExp][] = [
   [
     'a teacher without a tokenizer',
     () => ({ strategy: distill('no tokenizer') }),
-    /^The model in .*no tokenizer cannot be a teacher, which tokenizes captions itself\. .*no tokenizer has no tokenizer\.json/,
+    /^The model in .*no tokenizer cannot be a teacher, which tokenizes captions itself\. .*no tokenizer has neither tokenizer\.json/,
   ],
   [
     'stages that are not the whole training',
