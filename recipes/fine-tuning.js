@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openSource } from 'bantam';
 import { uniformOfKey } from 'bantam/experimental';
-import { armTable, studentT, trainArms } from './shared/arms.js';
+import { armTable, halfInterval, trainArms } from './shared/arms.js';
 import { evaluateOnce, figuresOf, runOf } from './shared/equal-time.js';
-import { mean, runBantam, settingArgs, spread } from './shared/runs.js';
+import { mean, runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -157,9 +157,7 @@ function shown({ value }, i) {
 
 /** Mean of the seeds with its 95 % interval, in per cent. @param {readonly number[]} numbers */
 function interval(numbers) {
-  const half =
-    ((studentT.get(numbers.length) ?? NaN) * spread(numbers)) / Math.sqrt(numbers.length);
-  const around = numbers.length > 1 ? ` ± ${(100 * half).toFixed(1)}` : '';
+  const around = numbers.length > 1 ? ` ± ${(100 * halfInterval(numbers)).toFixed(1)}` : '';
   return `${(100 * mean(numbers)).toFixed(1)}${around}`;
 }
 

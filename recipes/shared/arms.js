@@ -1,8 +1,9 @@
 /** Trains the same small model on several data and budgets, with several seeds, and compares. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { studentInterval } from 'bantam/experimental';
 import { evaluateOnce, figuresOf, runOf } from './equal-time.js';
-import { mean, runBantam, runParallel, settingArgs, spread, threadsEach } from './runs.js';
+import { mean, runBantam, runParallel, settingArgs, threadsEach } from './runs.js';
 
 /**
  * A training of a comparison.
@@ -25,16 +26,11 @@ import { mean, runBantam, runParallel, settingArgs, spread, threadsEach } from '
  * @property {number} jobs runs at a time
  */
 
-/**
- * Half of the 95 % interval of a mean of n values is this times s / √n (Student's t, n − 1 degrees
- * of freedom).
- */
-export const studentT = new Map([
-  [2, 12.71],
-  [3, 4.303],
-  [4, 3.182],
-  [5, 2.776],
-]);
+/** Half of the 95 % interval of a mean of several values. @param {readonly number[]} values */
+export function halfInterval(values) {
+  const [low, high] = studentInterval(values) ?? [NaN, NaN];
+  return (high - low) / 2;
+}
 
 /** The budget of an arm in whole batches. */
 function wholeBatches({ samples }, batchSize) {
@@ -103,9 +99,8 @@ export function armTable(arms, { out, columns, seeds, batchSize }) {
   const best = columns.map((_, i) => Math.max(...figures.map((row) => mean(row[i]))));
   const rows = arms.map((one, arm) => {
     const cells = figures[arm].map((values, i) => {
-      const half = ((studentT.get(seeds) ?? NaN) * spread(values)) / Math.sqrt(seeds);
       const value = mean(values).toFixed(1);
-      const around = seeds > 1 ? ` ± ${half.toFixed(1)}` : '';
+      const around = seeds > 1 ? ` ± ${halfInterval(values).toFixed(1)}` : '';
       return `${mean(values) === best[i] ? `**${value}**` : value}${around}`;
     });
     return `| ${[one.name, wholeBatches(one, batchSize), ...cells].join(' | ')} |`;

@@ -12,10 +12,9 @@ import { runParallel, mean, median, readRows, runBantam, spread, threadsEach } f
  */
 
 /**
- * One figure of a comparison: title, data, task and metric of `bantam eval`, and for few-shot the
- * data that the shots are drawn from.
+ * One figure of a comparison: title, data, task and metric of `bantam eval`.
  *
- * @typedef {readonly [title: string, spec: string, task: string, metric: string, train?: string]} Column
+ * @typedef {readonly [title: string, spec: string, task: string, metric: string]} Column
  */
 
 /**
@@ -173,24 +172,11 @@ async function trainOne({ out, columns, samples, batchSize, jobs }, { candidate,
 export async function evaluateOnce(columns, run, options = {}) {
   if (existsSync(join(run, 'evaluation.json'))) return;
   const log = `${run}.eval.log`;
-  const results = [];
-  for (const train of new Set(columns.map((column) => column[4]))) {
-    const own = columns.filter((column) => column[4] === train);
-    const specs = new Set(own.map(([, spec]) => spec));
-    const shots = own.map(([, , , metric]) => metric.replace('few_shot@', ''));
-    const probe = ['--tasks', 'few-shot', '--train', train, '--shots', shots.join(',')];
-    const { status, output } = await runBantam(
-      [
-        ...['eval', '--model', join(run, 'model'), '--data', ...specs],
-        ...(train === undefined ? [] : probe),
-        '--json',
-      ],
-      { log, ...options },
-    );
-    if (status !== 0) throw new Error(`The evaluation of ${run} failed, see ${log}`);
-    results.push(...JSON.parse(output));
-  }
-  writeFileSync(join(run, 'evaluation.json'), JSON.stringify(results));
+  const specs = [...new Set(columns.map(([, spec]) => spec))];
+  const args = ['eval', '--model', join(run, 'model'), '--data', ...specs, '--json'];
+  const { status, output } = await runBantam(args, { log, ...options });
+  if (status !== 0) throw new Error(`The evaluation of ${run} failed, see ${log}`);
+  writeFileSync(join(run, 'evaluation.json'), output);
 }
 
 /**
