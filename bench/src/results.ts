@@ -72,6 +72,8 @@ export interface MachineFacts {
   readonly libtorch: string;
   readonly baseline: string | null;
   readonly threads: number;
+  /** The GPU of the models and their batches; absent: they are on the CPU. */
+  readonly device?: string;
 }
 
 /** A point of a scaling curve. */

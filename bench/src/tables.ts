@@ -37,8 +37,9 @@ const kinds: Readonly<Record<CaseResult['kind'], string>> = {
 
 /** `2 cores of a Xeon, 25 GB, libtorch 2.13.0` */
 export function machineLine(machine: MachineFacts): string {
-  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads } = machine;
+  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads, device } = machine;
   const parts = [
+    ...(device === undefined ? [] : [device]),
     `${cpu}, ${cores} cores, ${threads} threads used`,
     `${(memoryBytes / 1e9).toFixed(0)} GB of memory`,
     `${platform}, Node.js ${node}, libtorch ${libtorch}`,
