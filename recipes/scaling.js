@@ -46,9 +46,11 @@ function stepOn(devices, { name, batchSize }) {
     : distributedStep({ ...work, microBatch }, { ...cluster, devices });
 }
 
-const megabytes = (bytes) => (bytes / 1e6).toPrecision(3);
+/** Three digits, or all of a whole number. */
+const figure = (value) => (value >= 1000 ? value.toFixed(0) : value.toPrecision(3));
+const megabytes = (bytes) => figure(bytes / 1e6);
 const gigabytes = (bytes) => (bytes / 1e9).toFixed(1);
-const milliseconds = (seconds) => (seconds * 1000).toPrecision(3);
+const milliseconds = (seconds) => figure(seconds * 1000);
 
 /** @param {string[]} header @param {string[][]} rows */
 function print(header, rows) {
@@ -67,8 +69,8 @@ for (const training of trainings) {
       String(devices),
       String(step.samples),
       String(step.microBatch),
-      (flops.towers / 1e12).toPrecision(3),
-      (flops.similarities / 1e12).toPrecision(3),
+      figure(flops.towers / 1e12),
+      figure(flops.similarities / 1e12),
       megabytes(sent.features + sent.featureGradients),
       megabytes(sent.gradients),
       gigabytes(memory.activations),
