@@ -1,11 +1,13 @@
 /** A study's plan and results as text. */
-import type {
-  ArmComparison,
-  ArmResult,
-  StudyColumn,
-  MetricSummary,
-  StudyPlan,
-  StudyResult,
+import {
+  comparisonCells,
+  comparisonHead,
+  summaryCell,
+  type ArmComparison,
+  type ArmResult,
+  type StudyColumn,
+  type StudyPlan,
+  type StudyResult,
 } from '../study/index.js';
 import { formatBytes, formatDuration, formatTable } from './output.js';
 
@@ -44,7 +46,9 @@ export function formatStudy(result: StudyResult): string {
           `${name}\n${armTable(arms, result.columns)}`,
           ...(comparisons.length === 0
             ? []
-            : [`Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons)}`]),
+            : [
+                `Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons, result.columns)}`,
+              ]),
         ];
   });
   const { tuned } = result;
@@ -68,42 +72,22 @@ function armTable(arms: readonly ArmResult[], columns: readonly StudyColumn[]): 
     round(arm.samples),
     arm.flops.toExponential(2),
     arm.seconds.toPrecision(3),
-    ...columns.map(({ id, metric }) => summaryText(arm.metrics[id], metric)),
+    ...columns.map((column) => summaryCell(arm.metrics[column.id], column)),
   ]);
   const right = [1, 2, 3, 4, 5, 6, ...columns.map((_, i) => 7 + i)];
   return formatTable([[...head, ...columns.map(({ id }) => id)], ...rows], { right });
 }
 
-function summaryText(summary: MetricSummary | undefined, metric: string): string {
-  if (summary === undefined) return '–';
-  const { mean, interval, samplingError } = summary;
-  const scale = isFraction(metric) ? 100 : 1;
-  const show = (value: number): string => (scale * value).toFixed(1);
-  const around = interval === null ? '' : ` ± ${show((interval[1] - interval[0]) / 2)}`;
-  return `${show(mean)}${around}${samplingError === null ? '' : ` (${show(samplingError)})`}`;
-}
-
-function isFraction(metric: string): boolean {
-  return !metric.endsWith('median_rank');
-}
-
-function comparisonTable(comparisons: readonly ArmComparison[]): string {
-  const rows = comparisons.map(
-    ({ arm, column, difference, interval, pValue, adjusted, verdict }) => {
-      const scale = isFraction(column) ? 100 : 1;
-      const show = (value: number): string => (scale * value).toFixed(1);
-      return [
-        arm,
-        column,
-        show(difference),
-        interval === null ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
-        pValue?.toPrecision(2) ?? '–',
-        adjusted?.toPrecision(2) ?? '–',
-        verdict,
-      ];
-    },
+function comparisonTable(
+  comparisons: readonly ArmComparison[],
+  columns: readonly StudyColumn[],
+): string {
+  const rows = columns.flatMap((column) =>
+    comparisons
+      .filter((one) => one.column === column.id)
+      .map((one) => [one.arm, column.id, ...comparisonCells(one, column), one.verdict]),
   );
-  const head = ['', 'metric', 'difference', '95 %', 'p', 'adjusted', ''];
+  const head = ['', 'metric', ...comparisonHead, ''];
   return formatTable([head, ...rows], { right: [2, 3, 4, 5] });
 }
 
