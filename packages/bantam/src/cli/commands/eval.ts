@@ -192,7 +192,7 @@ async function readClassesOption(
   if (isName && !existsSync(value)) return { set: parseImageNetSet(value) };
   const { NoteBook, readClassNames } = await import('../../data/index.js');
   const notes = new NoteBook();
-  const names = await readClassNames(value, notes);
+  const names = await readClassNames(value, notes, 'with --classes');
   for (const { message } of notes.notes) progress.note(message);
   return { names };
 }
