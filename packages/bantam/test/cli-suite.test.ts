@@ -158,6 +158,11 @@ describe('wrong use of evaluation', () => {
         1,
       ),
       fails(
+        [...one, ...data, '--tasks', 'retrieval', '--templates', 'nope.txt'],
+        /^error: The file of prompts "nope\.txt" cannot be read \(no such file or folder\); name an existing one with --templates\.$/,
+        1,
+      ),
+      fails(
         [...one, '--suite', 'suite.json', '--baselines', '.'],
         /^error: \. cannot be read \(it is a folder, not a file\)/,
         1,

@@ -202,7 +202,8 @@ async function readTemplateOption(
   value: string,
 ): Promise<NonNullable<EvaluateOptions['templates']>> {
   const { templateLists } = await import('../../eval/index.js');
-  if (Object.hasOwn(templateLists, value) || !existsSync(value)) return value;
+  const isFile = existsSync(value) || /[./\\]/.test(value);
+  if (Object.hasOwn(templateLists, value) || !isFile) return value;
   const { readPrompts } = await import('../../data/index.js');
   return readPrompts(value);
 }

@@ -71,7 +71,7 @@ export class TrainableWeights {
 /**
  * Checks on the meta device what {@link TrainableWeights} will do.
  *
- * @throws BantamError or TorchError for a pattern that matches nothing.
+ * @throws BantamError or TorchError for a pattern that matches nothing, or if all weights are frozen.
  */
 export function checkTrainableWeights({
   config,
@@ -80,6 +80,10 @@ export function checkTrainableWeights({
   onDevice('meta', () => {
     using model = createModel(config.model, { generator: null });
     new TrainableWeights(model, { config, strategy, streams: new RandomStreams({ seed: 0 }) });
+    if (model.parameters().some(({ requiresGrad }) => requiresGrad)) return;
+    throw new BantamError(
+      `Every weight of the model is frozen (train.freeze: ${config.train.freeze.join(', ')}), so nothing would train; freeze fewer.`,
+    );
   });
 }
 
