@@ -1,4 +1,5 @@
 import { at } from '../base/at.js';
+
 /** Result of a command: one of both members is printed. */
 export interface Outcome {
   /** The answer for people, without a newline at its end. */
@@ -42,6 +43,11 @@ export function formatTable(
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** A fraction for people: `12.5 %`. */
+export function formatPercent(fraction: number, decimals = 1): string {
+  return `${(100 * fraction).toFixed(decimals)} %`;
 }
 
 /** Bytes for people: `3.2 GB`. */

@@ -1,11 +1,13 @@
 /** A study's plan and results as text. */
-import type {
-  ArmComparison,
-  ArmResult,
-  StudyColumn,
-  MetricSummary,
-  StudyPlan,
-  StudyResult,
+import {
+  comparisonCells,
+  comparisonHead,
+  summaryCell,
+  type ArmComparison,
+  type ArmResult,
+  type StudyColumn,
+  type StudyPlan,
+  type StudyResult,
 } from '../study/index.js';
 import { formatBytes, formatDuration, formatTable } from './output.js';
 
@@ -53,7 +55,9 @@ export function formatStudy(result: ShownStudy): string {
           `${name}\n${armTables(arms, result.columns)}`,
           ...(comparisons.length === 0
             ? []
-            : [`Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons)}`]),
+            : [
+                `Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons, result.columns)}`,
+              ]),
         ];
   });
   const { tuned } = result;
@@ -105,7 +109,7 @@ function metricTables(
         [dataset, ...part.map(({ metric }) => metric)],
         ...arms.map(({ name, metrics }) => [
           name,
-          ...part.map(({ id, metric }) => summaryText(metrics[id], metric)),
+          ...part.map((column) => summaryCell(metrics[column.id], column)),
         ]),
       ],
       { right: part.map((_, i) => i + 1) },
@@ -123,39 +127,25 @@ function metricTables(
   return [...tables, tableOf(part)].join('\n');
 }
 
-function summaryText(summary: MetricSummary | undefined, metric: string): string {
-  if (summary === undefined) return '–';
-  const { mean, interval, samplingError } = summary;
-  const scale = isFraction(metric) ? 100 : 1;
-  const show = (value: number): string => (scale * value).toFixed(1);
-  const around = interval === null ? '' : ` ± ${show((interval[1] - interval[0]) / 2)}`;
-  return `${show(mean)}${around}${samplingError === null ? '' : ` (${show(samplingError)})`}`;
-}
-
-function isFraction(metric: string): boolean {
-  return !metric.endsWith('median_rank');
-}
-
 /** The arms below the metric in which they are compared. */
-function comparisonTable(comparisons: readonly ArmComparison[]): string {
-  const rows = [...new Set(comparisons.map(({ column }) => column))].flatMap((metric) => {
-    const scale = isFraction(metric) ? 100 : 1;
-    const show = (value: number): string => (scale * value).toFixed(1);
-    return [
-      [metric],
-      ...comparisons
-        .filter(({ column }) => column === metric)
-        .map(({ arm, difference, interval, adjusted, verdict }) => [
-          `  ${arm}`,
-          show(difference),
-          interval === null ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
-          adjusted?.toPrecision(2) ?? '–',
-          verdict,
-        ]),
-    ];
+function comparisonTable(
+  comparisons: readonly ArmComparison[],
+  columns: readonly StudyColumn[],
+): string {
+  const rows = columns.flatMap((column) => {
+    const own = comparisons.filter((one) => one.column === column.id);
+    return own.length === 0
+      ? []
+      : [
+          [column.id],
+          ...own.map((one) => {
+            const [difference, interval, , adjusted] = comparisonCells(one, column);
+            return [`  ${one.arm}`, difference, interval, adjusted, one.verdict];
+          }),
+        ];
   });
-  const head = ['', 'difference', '95 %', 'p', ''];
-  return formatTable([head, ...rows], { right: [1, 2, 3] });
+  const [difference, interval, , adjusted] = comparisonHead;
+  return formatTable([['', difference, interval, adjusted, ''], ...rows], { right: [1, 2, 3] });
 }
 
 function rateTable({ tuned }: ShownStudy): string {
