@@ -20,14 +20,17 @@ export function ignoreClosedPipes(): void {
   }
 }
 
-/** A table of text, columns left-aligned except those named by `right`, two spaces between. */
+/**
+ * A table of text, columns left-aligned except those named by `right`, two spaces between. A row of
+ * one cell is a heading, which does not widen its column.
+ */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { right = [] }: { right?: readonly number[] } = {},
 ): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(0, ...rows.map((row) => (row.length === 1 ? 0 : (row[column]?.length ?? 0)))),
   );
   return rows
     .map((row) =>

@@ -11,6 +11,9 @@ import {
 } from '../study/index.js';
 import { formatBytes, formatDuration, formatTable } from './output.js';
 
+/** Columns that every terminal has. */
+const terminalColumns = 80;
+
 /** The runs of a study with planned time and memory. */
 export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: StudyPlan): string {
   const rows = runs.map((run) => [
@@ -35,15 +38,21 @@ export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: St
   ].join('\n');
 }
 
+/** What is printed of a study. */
+type ShownStudy = Pick<
+  StudyResult,
+  'grids' | 'arms' | 'columns' | 'comparisons' | 'tuned' | 'failures'
+>;
+
 /** The tables of a study: each grid's arms with their costs and metrics, then comparisons. */
-export function formatStudy(result: StudyResult): string {
+export function formatStudy(result: ShownStudy): string {
   const sections = result.grids.flatMap(({ name, baseline }) => {
     const arms = result.arms.filter(({ grid }) => grid === name);
     const comparisons = result.comparisons.filter(({ grid }) => grid === name);
     return arms.length === 0
       ? []
       : [
-          `${name}\n${armTable(arms, result.columns)}`,
+          `${name}\n${armTables(arms, result.columns)}`,
           ...(comparisons.length === 0
             ? []
             : [
@@ -54,7 +63,11 @@ export function formatStudy(result: StudyResult): string {
   const { tuned } = result;
   return [
     ...sections,
-    'Means of the seeds ± half of the 95 % interval by Student’s t; in brackets half of the 95 % interval of sampling the test images. Comparisons: p by the paired t-test, adjusted by Holm’s method over the comparisons of a metric in a grid.',
+    [
+      'Means of the seeds ± half of the 95 % interval by Student’s t; in brackets half',
+      'of the 95 % interval of sampling the test images. Comparisons: p of the paired',
+      't-test, adjusted by Holm’s method over the comparisons of a metric in a grid.',
+    ].join('\n'),
     tuned.length === 0
       ? 'Learning rates were not tuned.'
       : `Learning rates were tuned by validation with the first seed:\n${rateTable(result)}`,
@@ -62,9 +75,10 @@ export function formatStudy(result: StudyResult): string {
   ].join('\n\n');
 }
 
-function armTable(arms: readonly ArmResult[], columns: readonly StudyColumn[]): string {
+/** Costs of the arms, then a table of each data set that fits a terminal's columns. */
+function armTables(arms: readonly ArmResult[], columns: readonly StudyColumn[]): string {
   const head = ['', 'seeds', 'records', 'epochs', 'samples', 'FLOPs', 'seconds'];
-  const rows = arms.map((arm) => [
+  const costs = arms.map((arm) => [
     arm.name,
     String(arm.rows.length),
     round(arm.records),
@@ -72,26 +86,69 @@ function armTable(arms: readonly ArmResult[], columns: readonly StudyColumn[]): 
     round(arm.samples),
     arm.flops.toExponential(2),
     arm.seconds.toPrecision(3),
-    ...columns.map((column) => summaryCell(arm.metrics[column.id], column)),
   ]);
-  const right = [1, 2, 3, 4, 5, 6, ...columns.map((_, i) => 7 + i)];
-  return formatTable([[...head, ...columns.map(({ id }) => id)], ...rows], { right });
+  const datasets = [...new Set(columns.map(({ dataset }) => dataset))].map((dataset) =>
+    metricTables(
+      arms,
+      dataset,
+      columns.filter((column) => column.dataset === dataset),
+    ),
+  );
+  return [formatTable([head, ...costs], { right: [1, 2, 3, 4, 5, 6] }), ...datasets].join('\n\n');
 }
 
+/** As many metrics side by side as fit, the others below. */
+function metricTables(
+  arms: readonly ArmResult[],
+  dataset: string,
+  columns: readonly StudyColumn[],
+): string {
+  const tableOf = (part: readonly StudyColumn[]): string =>
+    formatTable(
+      [
+        [dataset, ...part.map(({ metric }) => metric)],
+        ...arms.map(({ name, metrics }) => [
+          name,
+          ...part.map((column) => summaryCell(metrics[column.id], column)),
+        ]),
+      ],
+      { right: part.map((_, i) => i + 1) },
+    );
+  const tables: string[] = [];
+  let part: StudyColumn[] = [];
+  for (const column of columns) {
+    const longer = [...part, column];
+    const isTooWide = tableOf(longer)
+      .split('\n')
+      .some((line) => line.length > terminalColumns);
+    if (isTooWide && part.length > 0) tables.push(tableOf(part));
+    part = isTooWide ? [column] : longer;
+  }
+  return [...tables, tableOf(part)].join('\n');
+}
+
+/** The arms below the metric in which they are compared. */
 function comparisonTable(
   comparisons: readonly ArmComparison[],
   columns: readonly StudyColumn[],
 ): string {
-  const rows = columns.flatMap((column) =>
-    comparisons
-      .filter((one) => one.column === column.id)
-      .map((one) => [one.arm, column.id, ...comparisonCells(one, column), one.verdict]),
-  );
-  const head = ['', 'metric', ...comparisonHead, ''];
-  return formatTable([head, ...rows], { right: [2, 3, 4, 5] });
+  const rows = columns.flatMap((column) => {
+    const own = comparisons.filter((one) => one.column === column.id);
+    return own.length === 0
+      ? []
+      : [
+          [column.id],
+          ...own.map((one) => {
+            const [difference, interval, , adjusted] = comparisonCells(one, column);
+            return [`  ${one.arm}`, difference, interval, adjusted, one.verdict];
+          }),
+        ];
+  });
+  const [difference, interval, , adjusted] = comparisonHead;
+  return formatTable([['', difference, interval, adjusted, ''], ...rows], { right: [1, 2, 3] });
 }
 
-function rateTable({ tuned }: StudyResult): string {
+function rateTable({ tuned }: ShownStudy): string {
   const rows = tuned.map(({ grid, arm, chosen, isAtEnd, tried }) => [
     grid,
     arm,
@@ -103,7 +160,7 @@ function rateTable({ tuned }: StudyResult): string {
   return formatTable([['grid', 'arm', 'chosen', 'tried'], ...rows]);
 }
 
-function failureList({ failures }: StudyResult): string {
+function failureList({ failures }: ShownStudy): string {
   const lines = failures.map(
     ({ grid, arm, seed, message }) => `  ${grid}: ${arm}, seed ${seed}: ${message}`,
   );

@@ -25,7 +25,7 @@ export const comparisonHead = ['difference', '95 %', 'p', 'adjusted p'] as const
 export function comparisonCells(
   { difference, interval, pValue, adjusted }: ArmComparison,
   unit: Unit,
-): string[] {
+): [difference: string, interval: string, p: string, adjusted: string] {
   return [
     shown(difference, unit),
     interval === null ? '–' : `${shown(interval[0], unit)} to ${shown(interval[1], unit)}`,
