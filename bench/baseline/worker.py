@@ -61,6 +61,11 @@ class Worker:
     def on_run(self, request: dict) -> dict:
         return self.workload.run(request["steps"])
 
+    def on_learn(self, request: dict) -> dict:
+        from learning import learn
+
+        return learn(request)
+
     def on_memory(self, request: dict) -> dict:
         on_gpu = self.workload.peak_bytes() if hasattr(self.workload, "peak_bytes") else None
         return {"peakBytes": peak_bytes() if on_gpu is None else on_gpu}

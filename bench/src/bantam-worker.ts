@@ -4,6 +4,7 @@ import {
   cudaFacts,
   deviceMemory,
   emptyCache,
+  instructionLevel,
   isAccelerator,
   parseDevice,
   resetDevicePeak,
@@ -39,6 +40,12 @@ async function answer(request: Request): Promise<object> {
   switch (request.op) {
     case 'prepare':
       return prepare(request);
+    case 'pairs':
+      return (await import('./bantam-accuracy.js')).preparePairs(request);
+    case 'learn':
+      return (await import('./bantam-accuracy.js')).learn(request);
+    case 'recalls':
+      return (await import('./bantam-accuracy.js')).recalls(request);
     case 'open':
       workload =
         request.workload.kind === 'load'
@@ -60,6 +67,7 @@ async function answer(request: Request): Promise<object> {
         torch: torchVersion(),
         device: describeDevice(request.device ?? 'cpu'),
         threads: threads(),
+        level: instructionLevel(),
         presets: [...presets.keys()],
       };
     case 'rate': {

@@ -27,24 +27,20 @@ export interface OpenSessionOptions extends WorkerOptions {
  */
 export async function openSession({
   threads,
+  isa,
   withBaseline,
   device = 'cpu',
 }: OpenSessionOptions): Promise<Session> {
   const python = withBaseline ? await findBaseline() : null;
-  await using bantam = startBantam({ threads });
+  await using bantam = startBantam({ threads, isa });
   const facts = await bantam.ask({ op: 'facts', device });
   let baseline: Session['baseline'] = null;
   if (python !== null) {
-    await using worker = startBaseline(python, { threads });
+    await using worker = startBaseline(python, { threads, isa });
     baseline = { python, facts: await worker.ask({ op: 'facts' }) };
   }
-  return {
-    threads,
-    device: facts.device.name,
-    bantam: facts,
-    baseline,
-    machine: describeMachine(facts, baseline?.facts),
-  };
+  const machine = { ...describeMachine(facts, baseline?.facts), ...(isa && { isa }) };
+  return { threads, isa, device: facts.device.name, bantam: facts, baseline, machine };
 }
 
 function describeMachine(bantam: BantamFacts, baseline: BaselineFacts | undefined): MachineFacts {

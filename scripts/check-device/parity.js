@@ -4,7 +4,22 @@
  *
  *     node scripts/check-device/parity.js DEVICE [--short]
  */
-import { AdamW, at, autocast, deviceType, noGrad, resolveDevice, to } from '@bantam/torch';
+import {
+  abs,
+  AdamW,
+  at,
+  autocast,
+  cat,
+  detach,
+  deviceType,
+  flatten,
+  max,
+  noGrad,
+  resolveDevice,
+  scope,
+  sub,
+  to,
+} from '@bantam/torch';
 import { presets } from 'bantam';
 import {
   createBench,
@@ -27,13 +42,16 @@ const [name = 'auto', ...flags] = process.argv.slice(2);
 const device = resolveDevice(name);
 const short = flags.includes('--short');
 
-/** @param {readonly number[]} actual @param {readonly number[]} expected */
-function largestDifference(actual, expected) {
-  return expected.reduce((most, value, i) => Math.max(most, Math.abs(at(actual, i) - value)), 0);
-}
+/** @param {import('@bantam/torch').Tensor} tensor */
+const onCpu = (tensor) => to(detach(tensor), { device: 'cpu', dtype: 'float64' });
 
 /** @param {import('@bantam/torch').Tensor} tensor */
-const numbers = (tensor) => to(tensor, { device: 'cpu', dtype: 'float64' }).toArray();
+const largest = (tensor) => max(abs(tensor)).item();
+
+/** The largest difference, of the largest number of what is expected or of 10⁻³. */
+function relativeDifference(actual, expected) {
+  return scope(() => largest(sub(actual, expected)) / Math.max(1e-3, largest(expected)));
+}
 
 /**
  * Features of both towers, of two samples.
@@ -49,11 +67,16 @@ function featuresOf({ model, batch }, dtype) {
     autocast(dtype, () => [model.encodeImage(image), model.encodeText(ids)], { device }),
   );
   model.train();
-  return found.flatMap((features) => numbers(features));
+  return cat(found.map((features) => onCpu(flatten(features))));
 }
 
 /** @param {string} preset */
 function comparePreset(preset) {
+  return scope(() => compare(preset));
+}
+
+/** @param {string} preset */
+function compare(preset) {
   const config = presets.get(preset);
   const strategy = config.decoder === null ? 'clip' : 'coca';
   const [cpu, other] = /** @type {const} */ (['cpu', device]).map((where) => {
@@ -62,7 +85,7 @@ function comparePreset(preset) {
     const inBf16 = featuresOf(bench, 'bfloat16');
     const losses = numbersOf(addGradients(cut(bench.batch, [2]), bench.options(1, 0.3)));
     const gradients = [...bench.model.namedParameters()].flatMap(([key, { grad }]) =>
-      grad === null ? [] : [[key, numbers(grad)]],
+      grad === null ? [] : [[key, onCpu(grad)]],
     );
     bench.model.dispose();
     return { features, inBf16, losses: Object.values(losses), gradients };
@@ -71,14 +94,13 @@ function comparePreset(preset) {
     const [found, actual] = at(other.gradients, i);
     if (found !== key)
       throw new RangeError(`${preset}: ${key} has a gradient on one device alone.`);
-    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3);
-    return largestDifference(actual, expected) / largest;
+    return relativeDifference(actual, expected);
   });
   const losses = cpu.losses.map((loss, i) => Math.abs(at(other.losses, i) / loss - 1));
   return {
     preset,
-    features: largestDifference(other.features, cpu.features),
-    featuresBf16: largestDifference(other.inBf16, cpu.features),
+    features: largest(sub(other.features, cpu.features)),
+    featuresBf16: largest(sub(other.inBf16, cpu.features)),
     loss: Math.max(...losses),
     gradients: Math.max(...relative),
   };
@@ -98,13 +120,12 @@ function compareSteps() {
       losses.push(...Object.values(found));
       optimizer.step();
     }
-    const weights = bench.model.parameters().map((weight) => numbers(weight));
+    const weights = bench.model.parameters().map((weight) => onCpu(weight));
     return { losses, weights };
   });
-  const weights = cpu.weights.map((expected, i) => {
-    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3);
-    return largestDifference(at(other.weights, i), expected) / largest;
-  });
+  const weights = cpu.weights.map((expected, i) =>
+    relativeDifference(at(other.weights, i), expected),
+  );
   return {
     ...{ steps: count, dtype, first: at(cpu.losses, 0), last: at(cpu.losses, -1) },
     loss: Math.max(...cpu.losses.map((loss, i) => Math.abs(at(other.losses, i) / loss - 1))),

@@ -37,7 +37,12 @@ const exact = { NVIDIA_TF32_OVERRIDE: '0' };
 async function runForJson(command, { summary, ...options }) {
   const { stdout, ...ended } = await runProgram(command, options);
   const found = parseJson(stdout);
-  if (found === null) return { ...ended, reason: lastLine(ended.output), summary: [] };
+  // A command that fails answers with its error.
+  const failed = found === null || found.error !== undefined;
+  if (failed) {
+    const reason = found?.error ?? lastLine(ended.output);
+    return { ...ended, reason, summary: [] };
+  }
   return { ...ended, found, summary: summary(found) };
 }
 
@@ -94,7 +99,7 @@ export function stepsFor(options) {
     },
     {
       name: 'training',
-      purpose: "the quickstart's training for a minute, and its evaluation",
+      purpose: "the quickstart's training for 45 seconds, and its evaluation",
       run: () => (short ? skip('the short form has no data to download') : quickstart(options)),
     },
   ];
@@ -228,7 +233,7 @@ function describeMemory({ model, batchSize, planned, taken, ratio, samplesPerSec
 /** @param {Options} options */
 function quickstart({ device, folder }) {
   const out = join(folder, 'quickstart');
-  const flags = ['--out', out, '--budget', '1m', '--device', device, '--json'];
+  const flags = ['--out', out, '--budget', '45s', '--device', device, '--json'];
   return runForJson([...bantam, 'quickstart', ...flags], {
     limit: 120,
     summary: ({ evaluation }) => {

@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 import {
-  at,
   availableDevices,
   cpuCapability,
   cudaFacts,
@@ -22,6 +21,7 @@ import {
   type InstructionLevel,
 } from '@bantam/torch';
 import { resolvePrecision } from '../base/precision.js';
+import { upperMedian } from '../base/statistics.js';
 import { causeOf } from '../base/system-error.js';
 import type { Cpu } from './cpu.js';
 
@@ -158,9 +158,5 @@ export async function measureMatrixRate(
     times.push(await secondsOf(products));
     await setImmediate();
   }
-  const median = at(
-    times.toSorted((x, y) => x - y),
-    times.length >> 1,
-  );
-  return { device, dtype, size, gflops: (2 * size ** 3) / median / 1e9 };
+  return { device, dtype, size, gflops: (2 * size ** 3) / upperMedian(times) / 1e9 };
 }

@@ -2,6 +2,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import type { Device } from '@bantam/torch';
 import { at } from '../base/at.js';
+import { precisionName } from '../base/precision-name.js';
 import { resolvePrecision } from '../base/precision.js';
 import { openSource } from '../data/index.js';
 import { loadForInference, type EmbedProgress, type EvaluationResult } from '../eval/index.js';
@@ -74,7 +75,7 @@ async function runFacts(out: string, preset: QuickstartPreset, device: Device): 
       ', ',
     ),
     batchSize: train.batchSize,
-    precision: resolvePrecision(train.precision, device),
+    precision: precisionName(resolvePrecision(train.precision, device)),
     seed,
     more: { Budget: budget },
   };
