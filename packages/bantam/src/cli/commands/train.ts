@@ -5,11 +5,12 @@ import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';
-import { listed, namedValues, wholeNumber } from '../values.js';
+import { listed, namedValues, positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly model?: string;
@@ -33,6 +34,8 @@ interface TrainFlags {
   readonly set?: Readonly<Record<string, string>>;
   readonly plan?: true;
   readonly resume?: string;
+  readonly processes?: number;
+  readonly restarts?: number;
 }
 
 /** `bantam train` */
@@ -92,7 +95,17 @@ export function addTrain(program: Command): void {
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
-    .option('--resume <run>', 'resume this run from its last checkpoint');
+    .option('--resume <run>', 'resume this run from its last checkpoint')
+    .option(
+      '--processes <n>',
+      'train with n processes of this machine, which share every batch (default: 1; under torchrun or srun: theirs)',
+      positiveInteger,
+    )
+    .option(
+      '--restarts <n>',
+      'start failed processes again from the last checkpoint, at most n times (default: 0)',
+      wholeNumber,
+    );
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
@@ -105,19 +118,29 @@ export function addTrain(program: Command): void {
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --device cuda',
     'bantam train --resume runs/first --plan',
+    'bantam train --data csv:pairs.csv --out runs/four --budget 2h --processes 4 --restarts 3',
+    'torchrun --nproc-per-node 4 --no-python bantam train --data csv:pairs.csv --out runs/four --budget 2h',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, device, ...fresh } = flags;
+    const { resume, plan = false, device, processes, restarts, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
       );
     }
+    if (processes !== undefined || restarts !== undefined) {
+      await launchTraining(flags);
+      return null;
+    }
+    endWithLauncher();
+    const { joinWorld, planResumed, planRun, resumeTraining, train } =
+      await import('../../train/index.js');
+    const world = plan ? null : await joinWorld();
     const options = resume === undefined ? await trainOptions(fresh) : undefined;
-    const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
       ...(device !== undefined && { device }),
+      world,
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress),
     };
@@ -133,10 +156,39 @@ export function addTrain(program: Command): void {
         options === undefined
           ? await resumeTraining(resume ?? '', control)
           : await train({ ...options, ...control });
+      await world?.leave();
+      if (world?.isFirst === false) return null;
       return { text: await describe(result), json: result };
     } finally {
       progress.done();
     }
+  });
+}
+
+/** Starts this command as several processes. */
+async function launchTraining({
+  processes = 1,
+  restarts = 0,
+  plan,
+  resume,
+  out,
+  device,
+}: TrainFlags): Promise<void> {
+  if (plan === true) {
+    throw new UsageError('--plan plans the training of one process; leave out --processes.');
+  }
+  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
+    throw new UsageError(
+      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
+    );
+  }
+  const { runPaths } = await import('../../train/index.js');
+  const run = resume ?? out;
+  process.exitCode = await launch({
+    processes,
+    restarts,
+    args: argumentsWithout(['--processes', '--restarts']),
+    resume: () => (run === undefined ? null : resumeArguments(run, runPaths(run).config, device)),
   });
 }
 
@@ -155,7 +207,7 @@ const flagSettings = {
 } as const;
 
 async function trainOptions(
-  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device'>,
+  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device' | 'processes' | 'restarts'>,
 ): Promise<TrainOptions> {
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
