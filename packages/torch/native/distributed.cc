@@ -1,8 +1,8 @@
 // Collectives of groups of processes, which other threads wait for, and a sum over the processes
 // that gradients pass through: c10d with Gloo.
 //
-// libtorch's wheel holds Gloo but not Gloo's headers, so the class of its process group is declared here as
-// far as it is used; the layout is that of one version of libtorch, and the file is empty for others.
+// libtorch's wheel holds Gloo but not Gloo's headers, so the class of its process group is declared here,
+// with the members in use; the layout is that of one version of libtorch, and for any other hasGloo() is false.
 #include "distributed.h"
 
 #include "handle.h"

@@ -22,12 +22,14 @@ export interface LaunchOptions {
 const graceAfterEnd = 60_000;
 
 /** Milliseconds that the others have after rank 0 has ended. */
-const graceAfterFirst = 5000;
+const graceAfterFirst = 15_000;
 
 /** The end of a process. */
 interface End {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** True if it was killed here, after others had ended. */
+  readonly isForced: boolean;
 }
 
 /**
@@ -62,7 +64,11 @@ export async function launch(options: LaunchOptions): Promise<number> {
       const failure = describe(ends);
       const resumed = interrupted.signal.aborted || first?.code === 2 ? null : options.resume();
       if (resumed === null || restart >= options.restarts) {
-        if (first?.code === null) throw new BantamError(failure);
+        if (first?.code === null) {
+          const again = options.resume()?.join(' ');
+          const hint = again === undefined ? '' : ` Resume the run with "bantam ${again}".`;
+          throw new BantamError(`${failure}${hint}`);
+        }
         if (first?.code === 0) process.stderr.write(`${failure}\n`);
         return first?.code === 0 ? 1 : (first?.code ?? 1);
       }
@@ -117,10 +123,13 @@ function start(
 /** The ends of all processes: after the first failure the others have some time, then they are killed. */
 function endsOf(children: readonly ChildProcess[]): Promise<End[]> {
   const timers: NodeJS.Timeout[] = [];
+  const forced = new Set<ChildProcess>();
   const killLater = (delay: number): void => {
     const kill = (): void => {
       for (const child of children) {
-        if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+        if (child.exitCode !== null || child.signalCode !== null) continue;
+        forced.add(child);
+        child.kill('SIGKILL');
       }
     };
     timers.push(setTimeout(kill, delay));
@@ -132,7 +141,7 @@ function endsOf(children: readonly ChildProcess[]): Promise<End[]> {
         child.once('close', (code, signal) => {
           if (rank === 0) killLater(graceAfterFirst);
           else if (code !== 0) killLater(graceAfterEnd);
-          resolve({ code, signal });
+          resolve({ code, signal, isForced: forced.has(child) });
         });
       }),
   );
@@ -141,11 +150,11 @@ function endsOf(children: readonly ChildProcess[]): Promise<End[]> {
   });
 }
 
-/** Which processes ended how, in a sentence; those that signals have ended first, as the others follow from them. */
+/** The processes that ended first, in a sentence: by a signal, or else with a status. */
 function describe(ends: readonly End[]): string {
-  const killed = [...ends.entries()].filter(([, { signal }]) => signal !== null);
-  const failed =
-    killed.length > 0 ? killed : [...ends.entries()].filter(([, { code }]) => code !== 0);
+  const own = [...ends.entries()].filter(([, { isForced }]) => !isForced);
+  const killed = own.filter(([, { signal }]) => signal !== null);
+  const failed = killed.length > 0 ? killed : own.filter(([, { code }]) => code !== 0);
   const named = failed.map(([rank, { code, signal }]) =>
     signal === null ? `rank ${rank} with status ${code}` : `rank ${rank} by ${signal}`,
   );

@@ -75,7 +75,7 @@ function endOf(child: ChildProcess): Promise<SharedEnd> {
   });
 }
 
-/** What each process does. */
+/** The work of each process. */
 async function main(file: string): Promise<void> {
   setThreads(1);
   const tasks = JSON.parse(readFileSync(file, 'utf8')) as readonly SharedTask[];

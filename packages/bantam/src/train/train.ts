@@ -58,7 +58,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 /**
  * Runs a training as one of the processes of `control.world`, if there are several: only rank 0 reports, and the
- * others hear why this process fails.
+ * others receive the reason if this process fails.
  */
 async function together(
   control: TrainControl,

@@ -56,7 +56,7 @@ export function joinFailure(
  * What a collective's failure comes from.
  *
  * @param answers - What each process said in the roll call: nothing (null) if it has ended or hangs, the
- * empty text if it is there, a message if it failed by itself; null as a whole if rank 0's store is gone
+ * empty text if it is there, a message if it failed for a reason of its own; null as a whole if rank 0's store is gone
  */
 export function failureOf(
   answers: readonly (string | null)[] | null,

@@ -224,7 +224,7 @@ export class ProcessGroup {
     return sumOverOp.tensor(x, this.#name);
   }
 
-  /** The error of a failed {@link sumOver} as that of other collectives; any other as it is. */
+  /** The error of a failed {@link sumOver} as that of other collectives; any other unchanged. */
   async explain(error: unknown): Promise<unknown> {
     const isOurs = error instanceof Error && error.message.includes(failedSum);
     return isOurs ? await this.#explain(error) : error;

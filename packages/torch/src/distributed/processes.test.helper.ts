@@ -18,7 +18,7 @@ export interface GroupOptions {
   readonly size: number;
   /** Code of an asynchronous function of `torch`, `distributed`, `rank`, `size` and `join(options)`. */
   readonly body: string;
-  /** Where they meet, as JSON; default: a file. */
+  /** Meeting point; default: a file. */
   readonly rendezvous?: object;
   /** Ranks that are started; default: all. */
   readonly started?: readonly number[];

@@ -33,6 +33,7 @@ interface TrainFlags {
   readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly plan?: true;
+  readonly verbose?: true;
   readonly resume?: string;
   readonly processes?: number;
   readonly restarts?: number;
@@ -60,8 +61,8 @@ export function addTrain(program: Command): void {
     .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
     .option('--init-image <name>', "initialise with a model's image tower")
     .option(
-      '--fine-tune <way>',
-      'what trains of --init: full (all weights), lora or lp-ft (default: full)',
+      '--fine-tune <method>',
+      'fine-tuning of --init: full (all weights), lora or lp-ft (default: full)',
     )
     .option(
       '--freeze <part>',
@@ -95,6 +96,7 @@ export function addTrain(program: Command): void {
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
+    .option('--verbose', 'print the groups of parameters also if they train alike')
     .option('--resume <run>', 'resume this run from its last checkpoint')
     .option(
       '--processes <n>',
@@ -122,7 +124,15 @@ export function addTrain(program: Command): void {
     'torchrun --nproc-per-node 4 --no-python bantam train --data csv:pairs.csv --out runs/four --budget 2h',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, device, processes, restarts, ...fresh } = flags;
+    const {
+      resume,
+      plan = false,
+      verbose = false,
+      device,
+      processes,
+      restarts,
+      ...fresh
+    } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -142,7 +152,7 @@ export function addTrain(program: Command): void {
       ...(device !== undefined && { device }),
       world,
       signal: stopOnInterrupt('saving a checkpoint'),
-      onEvent: showTraining(progress),
+      onEvent: showTraining(progress, { verbose }),
     };
     try {
       if (plan) {
@@ -207,7 +217,10 @@ const flagSettings = {
 } as const;
 
 async function trainOptions(
-  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device' | 'processes' | 'restarts'>,
+  flags: Omit<
+    TrainFlags,
+    'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
+  >,
 ): Promise<TrainOptions> {
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };

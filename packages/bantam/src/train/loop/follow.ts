@@ -1,4 +1,4 @@
-/** What all processes of a training do around its steps, and the part of those that do not lead. */
+/** Work of all processes around the steps of a training, and the part of those that do not lead. */
 import { GroupError } from '@bantam/torch/distributed';
 import { BantamError } from '../../base/errors.js';
 import { resolvePrecision } from '../../base/precision.js';
@@ -17,7 +17,7 @@ export interface RunParts {
   readonly trainer: Trainer;
 }
 
-/** What follows for all processes from the work between two steps. */
+/** Consequences of the work between two steps, for all processes. */
 export interface Orders {
   readonly stop: boolean;
   /** The checkpoint whose weights are to be restored; null: none. */

@@ -12,7 +12,7 @@ export interface WholeBatch extends Pick<
   readonly captionTokens: number;
 }
 
-/** The part of a {@link Quarantine} through which rank 0 hears of the others' broken samples. */
+/** The part of a {@link Quarantine} that gives rank 0 the others' broken samples. */
 export type Quarantined = Pick<Quarantine, 'samples' | 'add'>;
 
 /** A process's news before a step. */

@@ -1,4 +1,4 @@
-/** What cannot be trained by several processes. */
+/** Trainings that several processes cannot share. */
 import { isAccelerator } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { microBatchSize } from '../loop/micro-batch.js';
