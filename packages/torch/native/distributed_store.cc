@@ -58,7 +58,7 @@ void run_task(Task& task) {
 }
 
 /// Keeps or breaks a task's promise; without an environment Node is about to end.
-void finish_task(napi_env env, napi_value, void*, void* data) {
+void finish_task(napi_env env, void* data) {
   const std::unique_ptr<Task> task(static_cast<Task*>(data));
   {
     std::lock_guard lock(tasks_mutex);
@@ -93,12 +93,12 @@ napi_value elsewhere(napi_env env, std::function<void()> work, std::function<nap
   task->env = env;
   task->work = std::move(work);
   task->result = std::move(result);
-  napi_value promise = nullptr, name = nullptr;
-  const bool ready = napi_create_string_utf8(env, "bantam:distributed", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-                     napi_create_promise(env, &task->promise, &promise) == napi_ok &&
-                     napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
-                                                     finish_task, &task->finish) == napi_ok;
-  if (!ready) throw std::runtime_error("work for a group of processes could not start");
+  napi_value promise = nullptr;
+  static constexpr Finish finish{"bantam:distributed", finish_task};
+  task->finish = callable_from_thread(env, finish);
+  if (task->finish == nullptr || napi_create_promise(env, &task->promise, &promise) != napi_ok) {
+    throw std::runtime_error("work for a group of processes could not start");
+  }
   // A thread of its own: Node joins libuv's at the end of the process, which a wait for a process that hangs
   // would hold up.
   {

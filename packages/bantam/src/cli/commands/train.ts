@@ -124,15 +124,7 @@ export function addTrain(program: Command): void {
     'torchrun --nproc-per-node 4 --no-python bantam train --data csv:pairs.csv --out runs/four --budget 2h',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const {
-      resume,
-      plan = false,
-      verbose = false,
-      device,
-      processes,
-      restarts,
-      ...fresh
-    } = flags;
+    const { resume, plan = false, verbose = false, device, processes, restarts, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -217,10 +209,7 @@ const flagSettings = {
 } as const;
 
 async function trainOptions(
-  flags: Omit<
-    TrainFlags,
-    'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
-  >,
+  flags: Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'>,
 ): Promise<TrainOptions> {
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
