@@ -38,6 +38,7 @@ export {
   type PerTower,
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
+export { recordPrograms, runRecorded } from './inference/programs.js';
 export {
   averageModels,
   averageRecord,
@@ -116,7 +117,7 @@ export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
-export { readModelConfig } from './io/open-model.js';
+export { locateWithBases, readModelConfig } from './io/open-model.js';
 export { weightsDigest } from './io/weights-digest.js';
 export { isModelPath, locateModel, type LocateOptions, type ModelLocation } from './hub/locate.js';
 export type { HubOptions, PullEvent } from './hub/settings.js';

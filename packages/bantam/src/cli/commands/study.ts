@@ -5,7 +5,6 @@ import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { formatDuration } from '../output.js';
 import { formatFraction, Progress } from '../progress.js';
-import { formatStudy, formatStudyPlan } from '../study-table.js';
 import { positiveInteger } from '../values.js';
 
 interface StudyFlags {
@@ -33,6 +32,7 @@ export function addStudy(program: Command): void {
   ]);
   action(command, async ({ processes, dryRun, ...flags }: StudyFlags, file: string) => {
     const { planStudy, readStudy, runStudy, studyPaths } = await import('../../study/index.js');
+    const { formatStudy, formatStudyPlan } = await import('../study-table.js');
     const study = await readStudy(file);
     const out = flags.out ?? join('studies', basename(file, extname(file)));
     const progress = new Progress();
@@ -66,7 +66,7 @@ export function addStudy(program: Command): void {
         text: `${formatStudy(result)}\n\nResults: ${results}\nReport: ${report}`,
         json: result,
         ...(failed > 0 && {
-          failure: `${failed} runs failed; the results are of the others, and the same command tries them again.`,
+          failure: `${failed === 1 ? '1 run' : `${failed} runs`} failed; the results are of the others, and the same command tries again.`,
         }),
       };
     } finally {

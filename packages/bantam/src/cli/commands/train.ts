@@ -32,6 +32,7 @@ interface TrainFlags {
   readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly plan?: true;
+  readonly verbose?: true;
   readonly resume?: string;
 }
 
@@ -57,8 +58,8 @@ export function addTrain(program: Command): void {
     .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
     .option('--init-image <name>', "initialise with a model's image tower")
     .option(
-      '--fine-tune <way>',
-      'what trains of --init: full (all weights), lora or lp-ft (default: full)',
+      '--fine-tune <method>',
+      'fine-tuning of --init: full (all weights), lora or lp-ft (default: full)',
     )
     .option(
       '--freeze <part>',
@@ -92,6 +93,7 @@ export function addTrain(program: Command): void {
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
+    .option('--verbose', 'print the groups of parameters also if they train alike')
     .option('--resume <run>', 'resume this run from its last checkpoint');
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
@@ -107,7 +109,7 @@ export function addTrain(program: Command): void {
     'bantam train --resume runs/first --plan',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, device, ...fresh } = flags;
+    const { resume, plan = false, verbose = false, device, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -119,7 +121,7 @@ export function addTrain(program: Command): void {
     const control = {
       ...(device !== undefined && { device }),
       signal: stopOnInterrupt('saving a checkpoint'),
-      onEvent: showTraining(progress),
+      onEvent: showTraining(progress, { verbose }),
     };
     try {
       if (plan) {
@@ -155,7 +157,7 @@ const flagSettings = {
 } as const;
 
 async function trainOptions(
-  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device'>,
+  flags: Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device'>,
 ): Promise<TrainOptions> {
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
