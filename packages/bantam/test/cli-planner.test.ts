@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -11,14 +11,26 @@ import { drawShapes, temporaryFolder } from './shapes.js';
 const cwd = await temporaryFolder();
 const env = { OMP_NUM_THREADS: '1', BANTAM_CACHE: join(cwd, 'cache') };
 const options = { cwd, env };
-const few = ['--models', 'ViT-Pico-8-64'];
+const few = ['--models', 'ResNet-Nano-64'];
+const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'];
 
 before(async () => {
-  await drawShapes(join(cwd, 'many'), { each: 9 });
+  await drawShapes(join(cwd, 'many'), { each: 4 });
   await drawShapes(join(cwd, 'test'), { each: 5, variant: 1 });
   await drawShapes(join(cwd, 'twenty'), { each: 2 });
 });
 after(() => rm(cwd, { recursive: true }));
+
+/** Replaces the measured rates, so that pilots have as many samples on a slow machine as on a fast one. */
+async function pretendRate(samplesPerSecond: number): Promise<void> {
+  await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'rates', ...few], options); // prettier-ignore
+  const folder = join(cwd, 'cache', 'rates');
+  for (const file of readdirSync(folder)) {
+    const path = join(folder, file);
+    const rate = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...rate, samplesPerSecond }));
+  }
+}
 
 /** What a plan decided and measured, without times and folders. */
 function decisions({ rungs, choices }: TrainingChoices): unknown {
@@ -31,8 +43,15 @@ function decisions({ rungs, choices }: TrainingChoices): unknown {
 }
 
 describe('bantam plan', () => {
+  it('without pilots gives the answer of the prior, and says so', async () => {
+    const { stdout } = await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few], options); // prettier-ignore
+    assert.match(stdout, /No pilot was run: this is what is known beforehand/);
+    assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
+  });
+
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
-    const args = ['plan', '--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv', '--budget', '30s', '--pilots', '60%', ...few]; // prettier-ignore
+    await pretendRate(100);
+    const args = ['plan', ...data, '--budget', '42s', '--pilots', '60%', ...few];
     const whole = (await bantamJson([...args, '--out', 'whole'], options)) as TrainingChoices;
     assert.equal(whole.isPriorOnly, false);
     const [first] = whole.choices;
@@ -58,18 +77,11 @@ describe('bantam plan', () => {
     assert.equal(existsSync(join(cwd, 'run')), false);
   });
 
-  it('without pilots gives the answer of the prior, and says so', async () => {
-    const { stdout } = await bantam(['plan', '--data', 'csv:many/pairs.csv', '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few], options); // prettier-ignore
-    assert.match(stdout, /No pilot was run: this is what is known beforehand/);
-    assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
-  });
-
   it('refuses or explains in a sentence what cannot be planned', async () => {
     const tiny = await bantam(['plan', '--data', 'csv:twenty/pairs.csv', '--budget', '2m', '--out', 'tiny', ...few], options); // prettier-ignore
     assert.match(tiny.stdout, /too few to hold out 50 to measure on; name validation data/);
     const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
       expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
-    const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'];
     await refused([...data, '--budget', '0.05s'], 2, /steps of the fastest candidate/);
     await refused([...data, '--budget', '3epochs'], 2, /no known unit/);
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);

@@ -50,7 +50,7 @@ function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): s
     percent(choice.predicted.value),
     `${percent(choice.predicted.band[0])} to ${percent(choice.predicted.band[1])}`,
     `${Math.round(100 * choice.chanceOfBest)} %`,
-    choice.epochs.toPrecision(3),
+    formatEpochs(choice.epochs),
     `${Math.round(choice.samplesPerSecond)}${choice.isRateMeasured ? '' : ' (estimated)'}`,
     formatBytes(choice.bytes),
     ...(isPriorOnly ? [] : [choice.pilots.map(({ value }) => percent(value)).join(', ')]),
@@ -71,6 +71,11 @@ function leftOutText({ leftOut }: TrainingChoices): string {
   return leftOut.length === 0
     ? ''
     : `Left out:\n${leftOut.map(({ name, reason }) => `  ${name}: ${reason}`).join('\n')}`;
+}
+
+/** `0.62`, `4.1`, `130` */
+function formatEpochs(epochs: number): string {
+  return epochs < 10 ? epochs.toPrecision(2) : String(Math.round(epochs));
 }
 
 function percent(value: number): string {

@@ -1,7 +1,7 @@
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
 import { dotPlot } from './dot-plot.js';
 import { markup, type Content } from './markup.js';
-import { duration } from './numbers.js';
+import { compact, duration } from './numbers.js';
 import { fact, renderPage } from './page.js';
 import { plot } from './plot.js';
 
@@ -91,7 +91,7 @@ function choiceRow(choice: PlannedChoice): Content {
     percent(predicted.value),
     `${percent(low)} to ${percent(high)}`,
     percent(chanceOfBest),
-    epochs.toPrecision(3),
+    compact(epochs),
     `${Math.round(samplesPerSecond)}${choice.isRateMeasured ? '' : ' (estimated)'}`,
     `${(bytes / 1e9).toFixed(1)} GB`,
   ].map((cell) => markup`<td class="number">${cell}</td>`)}<td>${reason}</td></tr>`;

@@ -95,6 +95,13 @@ export {
   type SurerPlan,
   type TrainingChoices,
 } from './planner/plan-file.js';
+export {
+  Posterior,
+  type Observation,
+  type PosteriorOptions,
+  type PredictedMetric,
+} from './planner/posterior.js';
+export type { Belief, CandidatePrior, SharedPrior } from './planner/prior.js';
 export type { PlanEvent } from './planner/pilots.js';
 export type { MeasurementPrompts } from './runs/measurement.js';
 export type { Candidate as PlanCandidate, LeftOut } from './planner/candidates.js';

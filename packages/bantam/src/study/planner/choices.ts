@@ -205,19 +205,14 @@ function surerPlan(
   }
   const longest = Math.max(...pilots.rungs.map(({ seconds }) => seconds), 0);
   const seconds = longest > 0 ? 4 * longest : 0.05 * total;
+  if (seconds < pilots.leastSeconds()) return null;
   const before = pilots.rungs.reduce((sum, rung) => sum + rung.seconds * rung.candidates.length, 0);
   const fraction = (before + 2 * seconds) / total;
   if (fraction > 0.5) return null;
   const supposed = [first, second].map(({ index }): Observation => {
     const point = field.pointOf(index, seconds, pilots.secondsPerSample(index));
     const { value } = pilots.posterior().predict(index, point);
-    const images = Math.max(1, field.data.validation.images);
-    return {
-      candidate: index,
-      point,
-      value,
-      samplingError: Math.sqrt((value * (1 - value)) / images),
-    };
+    return { candidate: index, point, value, queries: field.data.validation.queries };
   });
   const { band } = pilots.posterior(supposed).predict(first.index, first.point);
   const half = ([low, high]: readonly [number, number]): number => (high - low) / 2;

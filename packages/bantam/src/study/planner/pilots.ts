@@ -5,6 +5,7 @@ import { mergeOptions, type Arm } from '../config/axes.js';
 import { taskOfMetric } from '../config/metrics.js';
 import { carryOutRuns, type StudyEvent } from '../runs/carry-out-runs.js';
 import { readResults, valueOf, type Measurement } from '../runs/measurement.js';
+import { median } from '../fits/laws.js';
 import { readRecord } from '../runs/run-record.js';
 import { studyRun, type StudyRun } from '../runs/study-run.js';
 import type { Field } from './field.js';
@@ -39,13 +40,13 @@ interface Finished extends PlannedPilot {
 }
 
 /** Time of a pilot beside its training in seconds: a process, the model, the evaluation. */
-const overhead = 3;
+const overhead = 2;
 
 /** The part of a pilot's training that its first steps take longer than others, in seconds. */
 const startSeconds = 1;
 
 /** The shortest pilots: this part of the samples at which learning should set in, and so many steps. */
-const least = { scale: 0.4, steps: 24 } as const;
+const least = { scale: 0.4, steps: 16 } as const;
 
 /** Multiple of the planned time by which pilots may be late before a note says so. */
 const lateness = 1.25;
@@ -86,28 +87,36 @@ export class Pilots {
     const { field } = this.#options;
     const known = this.#known;
     if (supposed.length === 0 && known?.pilots === this.#finished.length) return known.posterior;
-    const observations = this.#finished.map(({ candidate, samples, value, samplingError }) => ({
+    const { queries } = field.data.validation;
+    const observations = this.#finished.map(({ candidate, samples, value }) => ({
       candidate,
       point: { ...field.pointOf(candidate), samples },
       value,
-      samplingError,
+      queries,
     }));
     const posterior = field.posterior([...observations, ...supposed]);
     if (supposed.length === 0) this.#known = { pilots: this.#finished.length, posterior };
     return posterior;
   }
 
-  /** Time of a candidate's sample as its pilots had it, without that of their start; undefined: none. */
+  /**
+   * Time of a candidate's sample in the run: what steps on noise promise, times by how much pilots were
+   * slower. That is their median, as a machine that others use slows some of them down and not others; a
+   * pilot's own ratio counts within a quarter of it. Undefined: the candidate had none.
+   */
   secondsPerSample(candidate: number): number | undefined {
-    const [last, before] = this.of(candidate).toReversed();
-    if (last === undefined) return undefined;
-    const whole = last.seconds / last.samples;
-    const slope =
-      before === undefined || before.samples === last.samples
-        ? (last.seconds - startSeconds) / last.samples
-        : (last.seconds - before.seconds) / (last.samples - before.samples);
-    // A machine that was busy meanwhile has no slope.
-    return Math.min(whole, Math.max(0.6 * whole, slope));
+    const own = this.#finished.filter((one) => one.candidate === candidate);
+    const planned = this.#options.field.timeOf(candidate);
+    if (own.length === 0 || planned === null) return undefined;
+    const common = median(this.#finished.map((one) => this.#slowdown(one)));
+    const ratio = median(own.map((one) => this.#slowdown(one)));
+    return planned.seconds * Math.min(1.25 * common, Math.max(0.8 * common, ratio));
+  }
+
+  /** Training time of a pilot relative to what steps on noise promised, without that of its start. */
+  #slowdown({ candidate, samples, seconds }: Finished): number {
+    const planned = samples * (this.#options.field.timeOf(candidate)?.seconds ?? NaN);
+    return Math.max(0.1, seconds - startSeconds) / planned;
   }
 
   /** Carries out the rungs that the time allows; returns remarks. */
@@ -118,7 +127,7 @@ export class Pilots {
     const rungs = planRungs({
       seconds,
       overhead,
-      least: this.#leastSeconds(fitting),
+      least: this.leastSeconds(),
       candidates: fitting.length,
     });
     if (rungs.length === 0) {
@@ -156,23 +165,23 @@ export class Pilots {
       });
       before = indices;
     }
-    return this.#lateNote(rungs.map((rung) => rung.candidates * rung.seconds));
+    return this.#lateNote();
   }
 
   /** A note if the pilots took much longer than planned. */
-  #lateNote(planned: readonly number[]): string[] {
-    const wanted = planned.reduce((sum, value) => sum + value, 0);
-    const taken = this.#finished.reduce((sum, one) => sum + one.seconds, 0);
-    return taken > lateness * wanted
+  #lateNote(): string[] {
+    const slower = median(this.#finished.map((one) => this.#slowdown(one)));
+    return slower > lateness
       ? [
-          `Training took ${(taken / wanted).toFixed(1)} times as long in the pilots as steps on noise promised; the ranking goes by the pilots' own speed.`,
+          `Training took ${slower.toFixed(1)} times as long in the pilots as steps on noise promised; predictions allow for that.`,
         ]
       : [];
   }
 
   /** The shortest pilot that tells something, by the most likely candidate. */
-  #leastSeconds(fitting: readonly number[]): number {
+  leastSeconds(): number {
     const { field } = this.#options;
+    const fitting = field.fitting();
     const { chances, values } = this.#outlook(fitting);
     const isAhead = (a: number, b: number): boolean =>
       at(chances, a) > at(chances, b) ||

@@ -13,7 +13,7 @@ import {
   writeSubset,
   type Source,
 } from '../../data/index.js';
-import { openValidator } from '../../eval/index.js';
+import { openValidator, retrievalChance, type RetrievalChance } from '../../eval/index.js';
 import type { Tokenizer } from '../../text/index.js';
 import { dataFingerprint, prepareTokenizer } from '../../train/index.js';
 import { isLowerBetter, taskOfMetric } from '../config/metrics.js';
@@ -26,6 +26,8 @@ export interface PlanValidation extends MeasuredOn {
   readonly data: string;
   /** True for a part of the data that is not trained on. */
   readonly isHeldOut: boolean;
+  /** Answers that the metric counts: images or texts. */
+  readonly queries: number;
 }
 
 /** The opened data of a plan. */
@@ -84,7 +86,7 @@ export async function openPlanData(options: PlanDataOptions): Promise<PlanData> 
   const isMeasurable = kept !== null || validate !== 'held-out';
   const validation = isMeasurable
     ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes: options.classes })
-    : { data: '', isHeldOut: true, images: source.size, classes: 0, chance: 0 };
+    : { data: '', isHeldOut: true, images: source.size, classes: 0, chance: 0, queries: 0 };
   const { digest } = await dataFingerprint(source);
   return {
     train: kept?.train ?? data,
@@ -185,12 +187,32 @@ async function openValidation(
   const source = await openSource(data);
   const images = source.size;
   if (task === 'retrieval') {
-    const chance = Math.min(1, (rankOf(metric) ?? 1) / images);
-    return { data, isHeldOut, images, classes: 0, chance };
+    return { data, isHeldOut, images, classes: 0, ...retrievalFacts(source, metric) };
   }
   const [labels] = Object.values(source.labelSets);
   const classes = given?.length ?? labels?.classes.length ?? 2;
-  return { data, isHeldOut, images, classes, chance: 1 / classes };
+  return { data, isHeldOut, images, classes, chance: 1 / classes, queries: images };
+}
+
+/** Queries of a retrieval, and what guessing scores; equal captions are one text. */
+function retrievalFacts(
+  source: Source,
+  metric: string,
+): { readonly queries: number; readonly chance: number } {
+  const texts = new Map<string, number>();
+  for (let i = 0; i < source.size; i++) {
+    const text = at(source.record(i).captions, 0);
+    texts.set(text, (texts.get(text) ?? 0) + 1);
+  }
+  const images = retrievalChance(source.size, [...texts.values()]);
+  const captions = retrievalChance(texts.size, new Array<number>(source.size).fill(1));
+  const scoreOf = (guess: RetrievalChance): number => {
+    const rank = rankOf(metric);
+    return rank === undefined ? guess.meanReciprocalRank : guess.recall(rank);
+  };
+  if (metric.startsWith('image_')) return { queries: texts.size, chance: scoreOf(images) };
+  if (metric.startsWith('text_')) return { queries: source.size, chance: scoreOf(captions) };
+  return { queries: source.size, chance: (scoreOf(images) + scoreOf(captions)) / 2 };
 }
 
 /** Captions whose lengths are counted. */

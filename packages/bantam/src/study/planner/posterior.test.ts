@@ -29,7 +29,7 @@ function metricOf(scale: number, samples: number, repeats = 6.5): number {
 
 function pilot(index: number, scale: number, samples: number, noise = 0): Observation {
   const value = metricOf(scale, samples) + noise;
-  return { candidate: index, point: { unique, samples }, value, samplingError: 0.012 };
+  return { candidate: index, point: { unique, samples }, value, queries: 1000 };
 }
 
 describe('curveError', () => {
@@ -87,6 +87,15 @@ describe('Posterior', () => {
     assert.ok(a && b && b.value > a.value, `${a?.value}, ${b?.value}`);
   });
 
+  it('believes a pilot without a wrong answer', () => {
+    const observations = [
+      { candidate: 0, point: { unique, samples: 2000 }, value: 1, queries: 200 },
+    ];
+    const posterior = new Posterior({ shared, candidates: [candidate('a', 0)], observations });
+    const { value } = posterior.predict(0, { unique, samples: 2000 });
+    assert.ok(value > 0.85, String(value));
+  });
+
   it('says the same in every process', () => {
     const candidates = [candidate('a', 0), candidate('b', 0.5)];
     const observations = [pilot(0, 4000, 8000)];
@@ -100,7 +109,7 @@ describe('Posterior', () => {
     const normal = (mean: number, sd: number): number => mean + sd * random.normal();
     const logit = (p: number): number => Math.log(p / (1 - p));
     let held = 0;
-    const trials = 60;
+    const trials = 30;
     for (let trial = 0; trial < trials; trial++) {
       const scale = Math.exp(normal(Math.log(3500), 0.9));
       const curve = {
@@ -119,10 +128,10 @@ describe('Posterior', () => {
         candidate: 0,
         point: { unique, samples },
         value: measure(samples),
-        samplingError: 0,
+        queries: 1e6,
       }));
       const candidates = [{ ...candidate('a', 0), modelSd: 1e-3, ownSd: 1e-3 }];
-      const posterior = new Posterior({ shared, candidates, observations, draws: 60 });
+      const posterior = new Posterior({ shared, candidates, observations, draws: 50 });
       const [low, high] = posterior.predict(0, { unique, samples: 48_000 }).band;
       const value = measure(48_000);
       if (low <= value && value <= high) held += 1;

@@ -14,8 +14,8 @@ export interface Observation {
   readonly point: RepeatedPoint;
   /** 0 … 1. */
   readonly value: number;
-  /** Standard deviation of sampling the test images. */
-  readonly samplingError: number;
+  /** Answers that it counts, which say how much sampling the test data changes it. */
+  readonly queries: number;
 }
 
 /** A predicted metric. */
@@ -47,7 +47,7 @@ const misfit = 0.1;
  * The same beyond the last pilot, for each factor e of effective samples: laws that were fitted to
  * published grids missed by 4 to 7 points a decade (docs/studies.md).
  */
-const misfitBeyond = 0.1;
+const misfitBeyond = 0.2;
 
 /** The same without any pilot of the candidate. */
 const misfitUnseen = 0.25;
@@ -146,10 +146,10 @@ export class Posterior {
     const { observations } = this.#options;
     const deviations = this.#deviations();
     const targets = this.#means().map((mean, i) => mean + noise() * at(deviations, i));
-    const values = observations.map(({ value, samplingError }) => {
-      // The logit's deviation by that of the value, away from its ends.
-      const inside = Math.min(1 - 1e-3, Math.max(1e-3, value));
-      const sampling = samplingError / (inside * (1 - inside));
+    const values = observations.map(({ value, queries }) => {
+      // One right and one wrong answer more keep the logit finite (Agresti and Coull 1998).
+      const inside = (value * queries + 1) / (queries + 2);
+      const sampling = 1 / Math.sqrt((queries + 2) * inside * (1 - inside));
       const sd = Math.hypot(seedNoise, misfit, sampling);
       return { target: logit(inside) + sd * noise(), sd };
     });

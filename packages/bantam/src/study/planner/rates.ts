@@ -171,7 +171,7 @@ export async function measureLoading(
   const count = Math.min(loadedImages, source.size);
   const step = source.size / count;
   const keys = Array.from({ length: count }, (_, i) => source.record(Math.floor(i * step)).key);
-  const part = subsetOf({ ...source, notes: [] }, new Set(keys));
+  const part = subsetOf(source, new Set(keys));
   const batchSize = Math.max(1, Math.floor(part.size / 4));
   const image = typeof augment === 'string' ? parseAugment(augment) : augment;
   const loader = new Loader(part, {
