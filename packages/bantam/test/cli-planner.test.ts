@@ -32,7 +32,7 @@ async function pretendRate(samplesPerSecond: number): Promise<void> {
   }
 }
 
-/** What a plan decided and measured, without times and folders. */
+/** Decisions and measurements of a plan, without times and folders. */
 function decisions({ rungs, choices }: TrainingChoices): unknown {
   return {
     rungs: rungs.map(({ candidates }) => candidates),

@@ -37,6 +37,7 @@ export {
 export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
 export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
 export { evalTransform } from './images/eval-transform.js';
+export { readLocation } from './images/location.js';
 export type { Geometry } from './images/eval-geometry.js';
 export {
   inspectSource,

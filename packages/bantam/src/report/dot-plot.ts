@@ -1,5 +1,5 @@
 import { markup, type Markup } from './markup.js';
-import { compact, extentOf, padded, ticks } from './numbers.js';
+import { compact, coordinate, extentOf, padded, ticks } from './numbers.js';
 
 /** A named value of a {@link dotPlot}. */
 export interface Dot {
@@ -32,7 +32,7 @@ export function dotPlot(options: DotPlotOptions): Markup {
   const values = dots.flatMap(({ value, low = value, high = value }) => [value, low, high]);
   const [least, most] = padded(extentOf(values) ?? [0, 1], 0.06);
   const toX = (value: number): string =>
-    String(Number((((value - least) / (most - least)) * inner.width).toFixed(1)));
+    coordinate(((value - least) / (most - least)) * inner.width);
   const height = inner.height + margin.top + margin.bottom;
   const rows = dots.map(({ name, value, low, high }, i) => {
     const y = rowHeight * (i + 0.5);

@@ -35,6 +35,8 @@ export type { MeasuredValue } from './runs/measurement.js';
 export type {
   ArmComparison,
   ArmResult,
+  FitCost,
+  FitCurve,
   MetricSummary,
   StudyFailure,
   StudyFit,
@@ -43,6 +45,8 @@ export type {
   StudySummary,
   TunedRate,
 } from './results.js';
+export { costAxes, lineOf } from './results.js';
+export { comparisonCells, comparisonHead, summaryCell } from './cells.js';
 export {
   bootstrapFit,
   fitLaw,

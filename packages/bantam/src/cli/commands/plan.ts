@@ -5,7 +5,6 @@ import type { PlanEvent, PlanTrainingOptions } from '../../study/index.js';
 import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { formatTrainingChoices } from '../plan-table.js';
 import { Progress } from '../progress.js';
 import { showStudy } from '../study-progress.js';
 import { nameList, positiveInteger } from '../values.js';
@@ -72,6 +71,7 @@ export function addPlan(program: Command): void {
     // Before anything loads libtorch; pilots inherit it.
     if (threads !== undefined) process.env.OMP_NUM_THREADS = String(threads);
     const { planPaths, planTraining } = await import('../../study/index.js');
+    const { formatTrainingChoices } = await import('../plan-table.js');
     const progress = new Progress();
     const signal = stopOnInterrupt('stopping with a checkpoint; the same command resumes');
     try {

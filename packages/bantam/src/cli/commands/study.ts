@@ -4,7 +4,6 @@ import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { Progress } from '../progress.js';
 import { showStudy } from '../study-progress.js';
-import { formatStudy, formatStudyPlan } from '../study-table.js';
 import { positiveInteger } from '../values.js';
 
 interface StudyFlags {
@@ -32,6 +31,7 @@ export function addStudy(program: Command): void {
   ]);
   action(command, async ({ processes, dryRun, ...flags }: StudyFlags, file: string) => {
     const { planStudy, readStudy, runStudy, studyPaths } = await import('../../study/index.js');
+    const { formatStudy, formatStudyPlan } = await import('../study-table.js');
     const study = await readStudy(file);
     const out = flags.out ?? join('studies', basename(file, extname(file)));
     const progress = new Progress();
@@ -65,7 +65,7 @@ export function addStudy(program: Command): void {
         text: `${formatStudy(result)}\n\nResults: ${results}\nReport: ${report}`,
         json: result,
         ...(failed > 0 && {
-          failure: `${failed} runs failed; the results are of the others, and the same command tries them again.`,
+          failure: `${failed === 1 ? '1 run' : `${failed} runs`} failed; the results are of the others, and the same command tries again.`,
         }),
       };
     } finally {

@@ -32,6 +32,7 @@ interface TrainFlags {
   readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly plan?: true;
+  readonly verbose?: true;
   readonly resume?: string;
   readonly fromPlan?: string;
   readonly choice?: number;
@@ -59,8 +60,8 @@ export function addTrain(program: Command): void {
     .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
     .option('--init-image <name>', "initialise with a model's image tower")
     .option(
-      '--fine-tune <way>',
-      'what trains of --init: full (all weights), lora or lp-ft (default: full)',
+      '--fine-tune <method>',
+      'fine-tuning of --init: full (all weights), lora or lp-ft (default: full)',
     )
     .option(
       '--freeze <part>',
@@ -96,6 +97,7 @@ export function addTrain(program: Command): void {
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
     .option('--from-plan <file>', 'train a choice of a plan.json that bantam plan wrote')
     .option('--choice <n>', 'with --from-plan: which one (default: 1, the first)', positiveInteger)
+    .option('--verbose', 'print the groups of parameters also if they train alike')
     .option('--resume <run>', 'resume this run from its last checkpoint');
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
@@ -112,7 +114,7 @@ export function addTrain(program: Command): void {
     'bantam train --resume runs/first --plan',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, device, ...fresh } = flags;
+    const { resume, plan = false, verbose = false, device, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
@@ -129,7 +131,7 @@ export function addTrain(program: Command): void {
     const control = {
       ...(device !== undefined && { device }),
       signal: stopOnInterrupt('saving a checkpoint'),
-      onEvent: showTraining(progress),
+      onEvent: showTraining(progress, { verbose }),
     };
     try {
       if (plan) {
@@ -164,7 +166,7 @@ const flagSettings = {
   patience: 'validation.patience',
 } as const;
 
-type FreshFlags = Omit<TrainFlags, 'resume' | 'plan' | 'device'>;
+type FreshFlags = Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device'>;
 
 /** The options of a choice of a plan, which has everything but the run directory. */
 async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {

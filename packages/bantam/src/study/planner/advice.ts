@@ -4,7 +4,7 @@ import type { Candidate } from './candidates.js';
 import type { PlannedPilot } from './plan-file.js';
 import type { PredictedMetric } from './posterior.js';
 
-/** What a reason is made of. */
+/** Facts that a reason is made of. */
 export interface ReasonFacts {
   readonly candidate: Candidate;
   readonly samples: number;

@@ -99,7 +99,7 @@ export class Field {
     return new Set(this.#excluded.keys());
   }
 
-  /** What is no candidate: kinds and single ones, each with its reason. */
+  /** Choices that are no candidates: kinds and single ones, each with its reason. */
   get leftOut(): LeftOut[] {
     const reasons = new Map<string, string>();
     for (const [i, reason] of this.#excluded) {

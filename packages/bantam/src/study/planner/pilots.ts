@@ -5,7 +5,7 @@ import { mergeOptions, type Arm } from '../config/axes.js';
 import { taskOfMetric } from '../config/metrics.js';
 import { carryOutRuns, type StudyEvent } from '../runs/carry-out-runs.js';
 import { readResults, valueOf, type Measurement } from '../runs/measurement.js';
-import { median } from '../fits/laws.js';
+import { upperMedian } from '../../base/statistics.js';
 import { readRecord } from '../runs/run-record.js';
 import { studyRun, type StudyRun } from '../runs/study-run.js';
 import type { Field } from './field.js';
@@ -22,7 +22,7 @@ export interface PilotsOptions {
   readonly studyData: StudyData;
   /** Specification of the training data. */
   readonly train: string;
-  /** What is measured of every pilot; undefined: there are no pilots. */
+  /** The measurement of every pilot; undefined: there are no pilots. */
   readonly measurement: Measurement | undefined;
   readonly metric: string;
   /** Folder of the run directories. */
@@ -82,7 +82,7 @@ export class Pilots {
     return [...new Set(this.#finished.map(({ candidate }) => candidate))];
   }
 
-  /** What pilots measured, and what else is supposed. */
+  /** The posterior of the pilots, and of measurements that are only supposed. */
   posterior(supposed: readonly Observation[] = []): Posterior {
     const { field } = this.#options;
     const known = this.#known;
@@ -108,8 +108,8 @@ export class Pilots {
     const own = this.#finished.filter((one) => one.candidate === candidate);
     const planned = this.#options.field.timeOf(candidate);
     if (own.length === 0 || planned === null) return undefined;
-    const common = median(this.#finished.map((one) => this.#slowdown(one)));
-    const ratio = median(own.map((one) => this.#slowdown(one)));
+    const common = upperMedian(this.#finished.map((one) => this.#slowdown(one)));
+    const ratio = upperMedian(own.map((one) => this.#slowdown(one)));
     return planned.seconds * Math.min(1.25 * common, Math.max(0.8 * common, ratio));
   }
 
@@ -170,7 +170,7 @@ export class Pilots {
 
   /** A note if the pilots took much longer than planned. */
   #lateNote(): string[] {
-    const slower = median(this.#finished.map((one) => this.#slowdown(one)));
+    const slower = upperMedian(this.#finished.map((one) => this.#slowdown(one)));
     return slower > lateness
       ? [
           `Training took ${slower.toFixed(1)} times as long in the pilots as steps on noise promised; predictions allow for that.`,

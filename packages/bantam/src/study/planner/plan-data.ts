@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { at } from '../../base/at.js';
 import { BantamError, UsageError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import {
   hasOwnCaptions,
   heldOutKeys,
@@ -232,13 +233,12 @@ async function candidateFacts(
   );
   const lengths = captionLengths(source, tokenizer);
   const long = at(lengths, Math.floor(0.95 * (lengths.length - 1)));
-  const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
   return {
     metric,
     samplesPerEpoch: samplesPerEpoch(source),
     // Nineteen of twenty captions are whole.
     contextLength: Math.min(77, Math.max(8, 4 * Math.ceil(long / 4))),
-    captionTokens: Math.round(mean),
+    captionTokens: Math.round(mean(lengths)),
     hasOwnAugment: JSON.stringify(source.augment) !== JSON.stringify(photoAugment),
   };
 }

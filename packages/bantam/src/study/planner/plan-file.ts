@@ -56,7 +56,7 @@ export interface PlannedChoice {
   readonly reason: string;
 }
 
-/** What any candidate would reach. */
+/** The predicted metric of any candidate. */
 export interface Forecast {
   readonly name: string;
   /** In the time that is left for the run. */
@@ -67,7 +67,7 @@ export interface Forecast {
   readonly pilots: number;
 }
 
-/** What further pilots would cost and bring. */
+/** Cost and effect of further pilots. */
 export interface SurerPlan {
   /** Time of pilots four times as long of the first two choices. */
   readonly seconds: number;

@@ -1,4 +1,4 @@
-/** What a plan has decided so far, so that one that was killed goes on with the same numbers. */
+/** Decisions of a plan so far, so that one that was killed resumes with the same numbers. */
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFileAtomic } from '@bantam/torch';
 import type { KindRate, LoadTime } from './rates.js';

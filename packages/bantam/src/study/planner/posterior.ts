@@ -1,5 +1,6 @@
-/** What pilots and the prior say together about every candidate's learning curve, with how sure it is. */
+/** The learning curve of every candidate by pilots and prior together, with its uncertainty. */
 import { at } from '../../base/at.js';
+import { quantile } from '../../base/statistics.js';
 import { CounterRng } from '../../data/index.js';
 import type { Interval } from '../../eval/index.js';
 import { curveError, type LearningCurve } from '../fits/learning-curve.js';
@@ -243,10 +244,4 @@ function sigmoid(x: number): number {
 function logit(p: number): number {
   const inside = Math.min(1 - 1e-6, Math.max(1e-6, p));
   return Math.log(inside / (1 - inside));
-}
-
-function quantile(sorted: readonly number[], q: number): number {
-  const position = q * (sorted.length - 1);
-  const low = at(sorted, Math.floor(position));
-  return low + (position % 1) * (at(sorted, Math.ceil(position)) - low);
 }

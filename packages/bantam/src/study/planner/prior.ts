@@ -10,7 +10,7 @@ export interface Belief {
   readonly sd: number;
 }
 
-/** What is believed of every candidate's learning curve in common. */
+/** The part of the prior that all candidates have in common. */
 export interface SharedPrior {
   /** ln s of the reference model, the effective samples at which learning sets in. */
   readonly lnScale: Belief;
@@ -25,7 +25,7 @@ export interface SharedPrior {
   readonly start: number;
 }
 
-/** What is believed of one candidate's curve beside the shared part. */
+/** The part of the prior that is one candidate's own. */
 export interface CandidatePrior {
   /** Candidates of one model share what is unknown of it. */
   readonly model: string;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { cacheDirectory } from '../../base/cache-dir.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { mean } from '../../base/statistics.js';
 import { Loader, parseAugment, subsetOf, type Source } from '../../data/index.js';
 import type { RunOptions } from '../../train/index.js';
 import { forEachJob, threadsOf } from '../runs/process-pool.js';
@@ -152,8 +153,7 @@ export function rateOf(
   const logs = from.map(
     (one) => Math.log(one.rate) + rateExponent * Math.log(one.candidate.flops / candidate.flops),
   );
-  const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length;
-  return { samplesPerSecond: Math.exp(mean), isMeasured: false };
+  return { samplesPerSecond: Math.exp(mean(logs)), isMeasured: false };
 }
 
 /** Images whose loading is measured. */
@@ -192,14 +192,10 @@ export async function measureLoading(
     }
     // The first batch starts the thread.
     const decoded = times.slice(Math.min(1, perEpoch - 1), perEpoch);
-    return { first: meanOf(decoded), again: meanOf(times.slice(perEpoch)) };
+    return { first: mean(decoded), again: mean(times.slice(perEpoch)) };
   } finally {
     await loader.close();
   }
-}
-
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }
 
 /** Options of {@link secondsPerSample}. */

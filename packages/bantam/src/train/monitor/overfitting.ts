@@ -15,7 +15,7 @@ export function heldOutNotice(
   const all = kept.size + heldOut.size;
   const often = passes < 10 ? passes.toFixed(1) : passes.toFixed(0);
   const percent = Number((100 * every).toFixed(1));
-  return `${heldOut.size} of ${all} records are held out, by their keys, to see when the model learns the others by heart: the budget allows for up to ${often} passes. They are measured (${metric}) after every ${percent} % of it. Train on all with --validate none.`;
+  return `${heldOut.size} of ${all} records are held out, as the budget allows for up to ${often} passes over the others: ${metric} on them, every ${percent} % of it, shows when the model learns by heart. --validate none trains on all.`;
 }
 
 /**
