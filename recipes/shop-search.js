@@ -1,12 +1,15 @@
 /**
  * From a table of products to a running search, by the commands that a user types, each timed: train,
- * index, serve, search. One product in seventeen is kept out of training; the titles of these are
+ * index, serve, search. One product in seventeen (`--every 17`) is kept out of training; the titles of these are
  * searched for among all products.
  *
  *     node recipes/shop-search.js --products products.csv [--image image] [--title title] [--budget 8m] [--out runs/shop]
  *
- * On two cores of an AMD EPYC with other work on them: training takes the budget, 8,625 photographs are
- * indexed in 63 s, the server starts in 2 s, and a search by one client takes 33 ms.
+ * On two quiet cores of an AMD EPYC, 8,625 product photographs with titles, `--every 9`: training takes
+ * the budget of eight minutes, the index 10 s, the start of the server 1 s, a search by one client 8 ms.
+ * A product that was not trained on is found by its title among all 8,625 at first place in 7.5 % of the
+ * searches and among the first ten in 47.1 %. Among the 959 products that were not trained on, it is
+ * 43.5 and 80.4 % (`bantam eval --tasks retrieval` on these).
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

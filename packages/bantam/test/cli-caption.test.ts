@@ -114,7 +114,7 @@ describe('bantam data caption', () => {
     const args = captioning('down.jsonl', { url: dying.url });
     await fails(
       args,
-      /cannot be reached \(ECONNRESET\); start its server or correct the address; the captions of \d images are kept in "down\.jsonl", and the same command goes on after them\.$/,
+      /cannot be reached \(ECONNRESET\); start its server or correct the address; the captions of \d images are kept in "down\.jsonl", and the same command resumes after them\.$/,
     );
     assert.ok(lines('down.jsonl') >= 5);
     await dying.close();

@@ -34,7 +34,7 @@ describe('--device', () => {
     const args = ['train', ...tinyModel, ...run, '--out', 'other', '--device', 'emulated'];
     const { status, stderr } = await bantam(args, { cwd, env });
     assert.equal(status, 0, stderr);
-    assert.match(stderr, /on 48 samples: emulated:0, float32, batch/);
+    assert.match(stderr, /on 48 samples: emulated:0, fp32, batch/);
     const [own, other] = ['run', 'other'].map((name) => {
       const { tensors } = loadSafetensors(join(cwd, name, 'model/open_clip_model.safetensors'));
       return tensors.get('visual.proj')?.toArray() ?? assert.fail();

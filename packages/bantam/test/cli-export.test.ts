@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -50,9 +50,11 @@ describe('bantam export', () => {
     assert.match(stdout, /Compared on 16 images \(generated\) and \d+ texts\./);
   });
 
-  it('prints the manifest as JSON, of one precision without a check', async () => {
+  it('prints the manifest of a run as JSON, of one precision without a check', async () => {
+    cpSync(path('model'), path('run/model'), { recursive: true });
+    writeFileSync(path('run/config.json'), '{}');
     const manifest = (await bantamJson([
-      ...['export', path('model'), '--to', 'onnx', '--out', path('q8')],
+      ...['export', path('run'), '--to', 'onnx', '--out', path('q8')],
       ...['--precision', 'q8', '--no-check'],
     ])) as { out: string; format: string; precisions: object; check: null };
     assert.equal(manifest.out, path('q8'));

@@ -113,6 +113,31 @@ describe('bantam index', () => {
     assert.equal(status, 0);
     assert.match(stdout, /^Indexed 12 images in 64 dimensions: shop$/m);
     assert.match(stdout, /^12 added, 0 changed, .* 0 dropped, 0 unchanged\.$/m);
+    // Of twelve images with three captions 96 pairs are unrelated, too few for one in a hundred.
+    assert.doesNotMatch(stdout, /Scores/);
+    const large = await bantam(['index', 'big'], options);
+    assert.match(
+      large.stdout,
+      /^Scores that images without relation to a query pass at these rates; "bantam search --false-positives RATE" leaves out what is below:\n +0\.01 +0\.001 +0\.0001\nimage query( +1\.000){3}$/m,
+    );
+  });
+
+  it('finds an example whose name has accents, composed or not', async () => {
+    mkdirSync(at('accents'));
+    const [composed, decomposed] = ['caf\u00e9.png', 'cafe\u0301.png'];
+    cpSync(at('shapes/red circle/0.png'), at(`accents/${decomposed}`));
+    cpSync(at('shapes/blue bar/0.png'), at('accents/bar.png'));
+    const data = ['--data', 'images:accents?caption=none'];
+    await bantamJson(['index', 'accented', '--model', 'run/model', ...data], options);
+    for (const query of [
+      ['--like', composed],
+      ['--like', decomposed],
+      ['--image', `accents/${composed}`],
+    ]) {
+      const search = ['search', '--index', 'accented', '--top', '1', ...query];
+      const { results } = (await bantamJson(search, options)) as Found;
+      assert.equal(results[0]?.key, decomposed);
+    }
   });
 
   it('finds its data from another folder, where others may have the same name', async () => {

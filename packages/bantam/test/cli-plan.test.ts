@@ -32,6 +32,7 @@ describe('the plan of a training', () => {
     assert.match(stdout, /^samples per second +[\d.e+]+$/m);
     assert.match(stdout, /^total +\d+s$/m);
     assert.match(stdout, /^Waiting for data, validation and saving are not included\.$/m);
+    assert.match(stdout, /^Groups of parameters:\n {2}\S.*, weight decay 0, learning rate × 1$/m);
     assert.equal(existsSync(join(cwd, 'run')), false);
   });
 

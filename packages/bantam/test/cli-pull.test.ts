@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Generator, saveSafetensors } from '@bantam/torch';
+import { Generator, loadSafetensors, saveSafetensors } from '@bantam/torch';
 import { createModel, modelConfig, preprocessOf, saveModel } from '../dist/models/index.js';
 import { LoopbackHub, sha256 } from '../dist/test-support/loopback-hub.js';
 import { writeImages } from '../dist/test-support/image-folders.js';
@@ -160,6 +160,79 @@ describe('bantam models pull', () => {
   });
 });
 
+describe('an adapter of the Hub', () => {
+  const filesOf = async (folder: string): Promise<Record<string, Buffer>> => {
+    const names = await readdir(folder);
+    const files = await Promise.all(names.map((name) => readFile(join(folder, name))));
+    return Object.fromEntries(names.map((name, i) => [name, files[i] ?? assert.fail()]));
+  };
+  let count = 0;
+  const features = async (model: string, more: NodeJS.ProcessEnv = {}): Promise<number[][]> => {
+    const out = join(root, `features-${count++}.safetensors`);
+    const args = ['embed', '--model', model, '--data', `folder:${join(root, 'photos')}`];
+    const { status, stderr } = await bantam([...args, '--out', out], { env: env(more) });
+    assert.equal(status, 0, stderr);
+    const { tensors } = loadSafetensors(out);
+    return ['image', 'text'].map((name) =>
+      Array.from((tensors.get(name) ?? assert.fail()).toTypedArray(), Number),
+    );
+  };
+
+  it('is trained by LoRA on a published model, and works by its own name', async () => {
+    const run = join(root, 'tuned');
+    const settings = ['fineTune.save=adapter', 'fineTune.rank=2', 'train.lr=0.05', 'train.batchSize=4']; // prettier-ignore
+    const trained = await bantam(
+      [
+        ...['train', '--init', NAME, '--data', `folder:${join(root, 'photos')}`, '--out', run],
+        ...['--fine-tune', 'lora', '--budget', '8samples', '--json'],
+        ...settings.flatMap((setting) => ['--set', setting]),
+      ],
+      { env: env() },
+    );
+    assert.equal(trained.status, 0, trained.stderr);
+    assert.equal((JSON.parse(trained.stdout) as { steps: number }).steps, 2);
+    const adapter = await filesOf(join(run, 'model'));
+    const config = JSON.parse(String(adapter['adapter_config.json'])) as Record<string, unknown>;
+    assert.deepEqual([config.base_model_name_or_path, config.revision], ['owner/tiny', null]);
+    const own = await features(run);
+    assert.notDeepEqual(own, await features(NAME));
+    const data = ['--data', `folder:${join(root, 'photos')}`, '--tasks', 'zero-shot'];
+    const evaluated = await bantam(['eval', '--model', run, ...data, '--json'], { env: env() });
+    assert.equal(evaluated.status, 0, evaluated.stderr);
+    assert.match(evaluated.stdout, /"acc1": [\d.]+/);
+
+    hub.put('owner/adapter', { files: adapter });
+    cache = await mkdtemp(join(root, 'cache-'));
+    const pulled = await bantam(['models', 'pull', 'hf:owner/adapter'], { env: env() });
+    assert.equal(pulled.status, 0, pulled.stderr);
+    assert.match(
+      pulled.stdout,
+      /^hf:owner\/adapter \(commit \w+\) fetched .*adapter_model\.safetensors: .*\nhf:owner\/tiny \(commit \w+\) fetched .*open_clip_model\.safetensors: /,
+    );
+    hub.requests.length = 0;
+    assert.deepEqual(await features('hf:owner/adapter', { BANTAM_OFFLINE: '1' }), own);
+    assert.deepEqual(hub.requests, []);
+
+    // As PEFT saves it, without a description of the model.
+    const { 'adapter_config.json': description, 'adapter_model.safetensors': changes } = adapter;
+    assert.ok(description !== undefined && changes !== undefined);
+    const plain = { 'adapter_config.json': description, 'adapter_model.safetensors': changes };
+    hub.put('owner/plain', { files: plain });
+    assert.deepEqual(await features('hf:owner/plain'), own);
+  });
+
+  it('whose base model is the adapter itself is refused', async () => {
+    const folder = join(root, 'circle');
+    await mkdir(folder);
+    const config = { peft_type: 'LORA', r: 2, lora_alpha: 2, base_model_name_or_path: '.' };
+    await writeFile(join(folder, 'adapter_config.json'), JSON.stringify(config));
+    await writeFile(join(folder, 'adapter_model.safetensors'), '');
+    const { status, stderr } = await bantam(['models', 'show', folder], { env: env() });
+    assert.equal(status, 1);
+    assert.match(stderr, /^error: The base model of the adapter .*circle is that adapter itself/m);
+  });
+});
+
 describe('bantam models list --pretrained', () => {
   it("lists OpenCLIP's weights by name", async () => {
     const { status, stdout } = await bantam(['models', 'list', '--pretrained', 'vit-b-32/laion2b']);
@@ -176,7 +249,7 @@ describe('a file of weights', () => {
     const file = join(root, 'alone', 'open_clip_model.safetensors');
     const config = modelConfig('ViT-Nano-16-64');
     const model = createModel(config, { generator: new Generator({ seed: 4 }) });
-    await import('node:fs/promises').then(({ mkdir }) => mkdir(join(root, 'alone')));
+    await mkdir(join(root, 'alone'));
     saveSafetensors(file, model.stateDict());
     for (const name of [file, join(root, 'alone')]) {
       const { status, stderr } = await bantam(['models', 'convert', name, '--to', 'open-clip', '--out', join(root, 'no')]); // prettier-ignore

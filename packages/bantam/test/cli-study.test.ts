@@ -131,6 +131,14 @@ describe('bantam study', () => {
   });
 
   it('refuses what is wrong before anything is trained, in a sentence', async () => {
+    for (const name of ['.', 'study.yaml']) {
+      await write('study.yaml', {});
+      await expectFailure(['study', name], {
+        ...options,
+        status: 2,
+        message: / does not describe a study; name a \.json, \.js or \.ts file that does/,
+      });
+    }
     await expectFailure(['study', 'absent.json'], {
       status: 2,
       message: /There is no study absent\.json/,

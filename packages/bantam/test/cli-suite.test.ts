@@ -153,6 +153,21 @@ describe('wrong use of evaluation', () => {
       fails([...one, ...data, '--protocol', 'bigvision'], /did you mean "big_vision"/),
       fails([...one, ...data, '--classes', 'imagnet'], /did you mean "imagenet"/),
       fails(
+        [...one, ...data, '--classes', 'nope.txt'],
+        /^error: The file of class names "nope\.txt" cannot be read \(no such file or folder\); name an existing one with --classes\.$/,
+        1,
+      ),
+      fails(
+        [...one, ...data, '--tasks', 'retrieval', '--templates', 'nope.txt'],
+        /^error: The file of prompts "nope\.txt" cannot be read \(no such file or folder\); name an existing one with --templates\.$/,
+        1,
+      ),
+      fails(
+        [...one, '--suite', 'suite.json', '--baselines', '.'],
+        /^error: \. cannot be read \(it is a folder, not a file\)/,
+        1,
+      ),
+      fails(
         [...one, ...data, '--tasks', 'few-shot', '--shots', '1,9'],
         /has \d+ training images, fewer than 9 shots; ask for at most \d \(--shots 1\)/,
         1,

@@ -146,7 +146,7 @@ describe('a training run', () => {
 
   it('has a tokenizer that turns words into ids', async () => {
     const [encoded] = (await bantamJson(
-      ['tokenizer', 'encode', '--tokenizer', 'run/model', 'a red circle'],
+      ['tokenizer', 'encode', '--tokenizer', 'run', 'a red circle'],
       options,
     )) as { text: string; ids: number[] }[];
     const ids = encoded?.ids ?? [];

@@ -176,6 +176,6 @@ function stopped(error: BantamError, { path, keys }: CaptionWriter, written: num
   if (kept === 0) return error;
   const images = kept === 1 ? '1 image' : `${kept} images`;
   return new BantamError(
-    `${error.message.replace(/\.$/, '')}; the captions of ${images} are kept in "${path}", and the same command goes on after them.`,
+    `${error.message.replace(/\.$/, '')}; the captions of ${images} are kept in "${path}", and the same command resumes after them.`,
   );
 }

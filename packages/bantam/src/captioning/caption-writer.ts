@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import { describeDifference } from '../base/describe-difference.js';
 import { makeFolder } from '../base/make-folder.js';
+import { causeOf } from '../base/system-error.js';
 import {
   readCaptionFile,
   type CaptionEntry,
@@ -109,9 +110,8 @@ export class CaptionWriter {
 
 function writeError(path: string, error: unknown): BantamError {
   if (error instanceof BantamError) return error;
-  const { code = 'error' } = error as NodeJS.ErrnoException;
   return new BantamError(
-    `The caption file "${path}" cannot be written (${code}); make room or name another file.`,
+    `The caption file "${path}" cannot be written (${causeOf(error)}); make room or name another file.`,
   );
 }
 

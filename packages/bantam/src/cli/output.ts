@@ -1,4 +1,5 @@
 import { at } from '../base/at.js';
+
 /** Result of a command: one of both members is printed. */
 export interface Outcome {
   /** The answer for people, without a newline at its end. */
@@ -19,14 +20,17 @@ export function ignoreClosedPipes(): void {
   }
 }
 
-/** A table of text, columns left-aligned except those named by `right`, two spaces between. */
+/**
+ * A table of text, columns left-aligned except those named by `right`, two spaces between. A row of
+ * one cell is a heading, which does not widen its column.
+ */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { right = [] }: { right?: readonly number[] } = {},
 ): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(0, ...rows.map((row) => (row.length === 1 ? 0 : (row[column]?.length ?? 0)))),
   );
   return rows
     .map((row) =>
@@ -39,6 +43,11 @@ export function formatTable(
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** A fraction for people: `12.5 %`. */
+export function formatPercent(fraction: number, decimals = 1): string {
+  return `${(100 * fraction).toFixed(decimals)} %`;
 }
 
 /** Bytes for people: `3.2 GB`. */

@@ -1,13 +1,18 @@
 /** A study's plan and results as text. */
-import type {
-  ArmComparison,
-  ArmResult,
-  StudyColumn,
-  MetricSummary,
-  StudyPlan,
-  StudyResult,
+import {
+  comparisonCells,
+  comparisonHead,
+  summaryCell,
+  type ArmComparison,
+  type ArmResult,
+  type StudyColumn,
+  type StudyPlan,
+  type StudyResult,
 } from '../study/index.js';
 import { formatBytes, formatDuration, formatTable } from './output.js';
+
+/** Columns that every terminal has. */
+const terminalColumns = 80;
 
 /** The runs of a study with planned time and memory. */
 export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: StudyPlan): string {
@@ -33,24 +38,36 @@ export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: St
   ].join('\n');
 }
 
+/** What is printed of a study. */
+type ShownStudy = Pick<
+  StudyResult,
+  'grids' | 'arms' | 'columns' | 'comparisons' | 'tuned' | 'failures'
+>;
+
 /** The tables of a study: each grid's arms with their costs and metrics, then comparisons. */
-export function formatStudy(result: StudyResult): string {
+export function formatStudy(result: ShownStudy): string {
   const sections = result.grids.flatMap(({ name, baseline }) => {
     const arms = result.arms.filter(({ grid }) => grid === name);
     const comparisons = result.comparisons.filter(({ grid }) => grid === name);
     return arms.length === 0
       ? []
       : [
-          `${name}\n${armTable(arms, result.columns)}`,
+          `${name}\n${armTables(arms, result.columns)}`,
           ...(comparisons.length === 0
             ? []
-            : [`Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons)}`]),
+            : [
+                `Compared with ${baseline}, paired by seed\n${comparisonTable(comparisons, result.columns)}`,
+              ]),
         ];
   });
   const { tuned } = result;
   return [
     ...sections,
-    'Means of the seeds ± half of the 95 % interval by Student’s t; in brackets half of the 95 % interval of sampling the test images. Comparisons: p by the paired t-test, adjusted by Holm’s method over the comparisons of a metric in a grid.',
+    [
+      'Means of the seeds ± half of the 95 % interval by Student’s t; in brackets half',
+      'of the 95 % interval of sampling the test images. Comparisons: p of the paired',
+      't-test, adjusted by Holm’s method over the comparisons of a metric in a grid.',
+    ].join('\n'),
     tuned.length === 0
       ? 'Learning rates were not tuned.'
       : `Learning rates were tuned by validation with the first seed:\n${rateTable(result)}`,
@@ -58,9 +75,10 @@ export function formatStudy(result: StudyResult): string {
   ].join('\n\n');
 }
 
-function armTable(arms: readonly ArmResult[], columns: readonly StudyColumn[]): string {
+/** Costs of the arms, then a table of each data set that fits a terminal's columns. */
+function armTables(arms: readonly ArmResult[], columns: readonly StudyColumn[]): string {
   const head = ['', 'seeds', 'records', 'epochs', 'samples', 'FLOPs', 'seconds'];
-  const rows = arms.map((arm) => [
+  const costs = arms.map((arm) => [
     arm.name,
     String(arm.rows.length),
     round(arm.records),
@@ -68,46 +86,69 @@ function armTable(arms: readonly ArmResult[], columns: readonly StudyColumn[]): 
     round(arm.samples),
     arm.flops.toExponential(2),
     arm.seconds.toPrecision(3),
-    ...columns.map(({ id, metric }) => summaryText(arm.metrics[id], metric)),
   ]);
-  const right = [1, 2, 3, 4, 5, 6, ...columns.map((_, i) => 7 + i)];
-  return formatTable([[...head, ...columns.map(({ id }) => id)], ...rows], { right });
-}
-
-function summaryText(summary: MetricSummary | undefined, metric: string): string {
-  if (summary === undefined) return '–';
-  const { mean, interval, samplingError } = summary;
-  const scale = isFraction(metric) ? 100 : 1;
-  const show = (value: number): string => (scale * value).toFixed(1);
-  const around = interval === null ? '' : ` ± ${show((interval[1] - interval[0]) / 2)}`;
-  return `${show(mean)}${around}${samplingError === null ? '' : ` (${show(samplingError)})`}`;
-}
-
-function isFraction(metric: string): boolean {
-  return !metric.endsWith('median_rank');
-}
-
-function comparisonTable(comparisons: readonly ArmComparison[]): string {
-  const rows = comparisons.map(
-    ({ arm, column, difference, interval, pValue, adjusted, verdict }) => {
-      const scale = isFraction(column) ? 100 : 1;
-      const show = (value: number): string => (scale * value).toFixed(1);
-      return [
-        arm,
-        column,
-        show(difference),
-        interval === null ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
-        pValue?.toPrecision(2) ?? '–',
-        adjusted?.toPrecision(2) ?? '–',
-        verdict,
-      ];
-    },
+  const datasets = [...new Set(columns.map(({ dataset }) => dataset))].map((dataset) =>
+    metricTables(
+      arms,
+      dataset,
+      columns.filter((column) => column.dataset === dataset),
+    ),
   );
-  const head = ['', 'metric', 'difference', '95 %', 'p', 'adjusted', ''];
-  return formatTable([head, ...rows], { right: [2, 3, 4, 5] });
+  return [formatTable([head, ...costs], { right: [1, 2, 3, 4, 5, 6] }), ...datasets].join('\n\n');
 }
 
-function rateTable({ tuned }: StudyResult): string {
+/** As many metrics side by side as fit, the others below. */
+function metricTables(
+  arms: readonly ArmResult[],
+  dataset: string,
+  columns: readonly StudyColumn[],
+): string {
+  const tableOf = (part: readonly StudyColumn[]): string =>
+    formatTable(
+      [
+        [dataset, ...part.map(({ metric }) => metric)],
+        ...arms.map(({ name, metrics }) => [
+          name,
+          ...part.map((column) => summaryCell(metrics[column.id], column)),
+        ]),
+      ],
+      { right: part.map((_, i) => i + 1) },
+    );
+  const tables: string[] = [];
+  let part: StudyColumn[] = [];
+  for (const column of columns) {
+    const longer = [...part, column];
+    const isTooWide = tableOf(longer)
+      .split('\n')
+      .some((line) => line.length > terminalColumns);
+    if (isTooWide && part.length > 0) tables.push(tableOf(part));
+    part = isTooWide ? [column] : longer;
+  }
+  return [...tables, tableOf(part)].join('\n');
+}
+
+/** The arms below the metric in which they are compared. */
+function comparisonTable(
+  comparisons: readonly ArmComparison[],
+  columns: readonly StudyColumn[],
+): string {
+  const rows = columns.flatMap((column) => {
+    const own = comparisons.filter((one) => one.column === column.id);
+    return own.length === 0
+      ? []
+      : [
+          [column.id],
+          ...own.map((one) => {
+            const [difference, interval, , adjusted] = comparisonCells(one, column);
+            return [`  ${one.arm}`, difference, interval, adjusted, one.verdict];
+          }),
+        ];
+  });
+  const [difference, interval, , adjusted] = comparisonHead;
+  return formatTable([['', difference, interval, adjusted, ''], ...rows], { right: [1, 2, 3] });
+}
+
+function rateTable({ tuned }: ShownStudy): string {
   const rows = tuned.map(({ grid, arm, chosen, isAtEnd, tried }) => [
     grid,
     arm,
@@ -119,7 +160,7 @@ function rateTable({ tuned }: StudyResult): string {
   return formatTable([['grid', 'arm', 'chosen', 'tried'], ...rows]);
 }
 
-function failureList({ failures }: StudyResult): string {
+function failureList({ failures }: ShownStudy): string {
   const lines = failures.map(
     ({ grid, arm, seed, message }) => `  ${grid}: ${arm}, seed ${seed}: ${message}`,
   );

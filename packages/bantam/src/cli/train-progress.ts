@@ -1,9 +1,17 @@
 import type { TrainEvent } from '../train/index.js';
 import { formatDuration } from './output.js';
+import { formatGroups } from './training-plan.js';
 import { formatFraction, type Progress } from './progress.js';
 
-/** Shows events of training: steps as progress, all others as lines. */
-export function showTraining(progress: Progress): (event: TrainEvent) => void {
+/**
+ * Shows events of training: steps as progress, all others as lines.
+ *
+ * @param verbose - Show the groups of parameters also if they train alike
+ */
+export function showTraining(
+  progress: Progress,
+  { verbose = false } = {},
+): (event: TrainEvent) => void {
   return (event) => {
     switch (event.kind) {
       case 'start': {
@@ -11,7 +19,7 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         progress.note(
           `Training ${event.model} (${millions}M parameters) on ${event.samples} samples: ${event.device}, ${event.precision}, batch ${event.batchSize}, budget ${event.budget}, run ${event.run}`,
         );
-        progress.note(`Groups of parameters:\n${event.groups.replaceAll(/^/gm, '  ')}`);
+        if (verbose || !event.isUniform) progress.note(formatGroups(event.groups));
         break;
       }
       case 'step':
@@ -19,7 +27,7 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
           'training',
           [
             formatFraction(event.progress),
-            `${formatDuration(event.etaSeconds)} left`,
+            ...(event.etaSeconds === null ? [] : [`${formatDuration(event.etaSeconds)} left`]),
             `loss ${event.loss.toFixed(3)}`,
             `${event.samplesPerSecond.toFixed(0)} samples/s`,
             `data wait ${(event.dataWait * 100).toFixed(0)}%`,

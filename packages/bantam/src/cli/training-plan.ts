@@ -16,13 +16,19 @@ const parts: readonly (readonly [keyof MemoryPlan, string])[] = [
   ['total', 'total'],
 ];
 
-/** A planned training's memory and time, each as a table. */
-export function formatPlan({ memory, time }: TrainingPlan): string {
+/** The optimizer's groups of parameters, indented below a title. */
+export function formatGroups(groups: string): string {
+  return `Groups of parameters:\n${groups.replaceAll(/^/gm, '  ')}`;
+}
+
+/** A planned training's memory and time, each as a table, and its groups of parameters. */
+export function formatPlan({ memory, time, groups }: TrainingPlan): string {
   const tables = [
     formatMemory(memory),
     time === null
       ? 'The run does not fit into memory, so its time was not measured.'
       : `${formatTime(time)}\n\nWaiting for data, validation and saving are not included.`,
+    formatGroups(groups),
   ];
   return tables.join('\n\n');
 }

@@ -16,7 +16,13 @@ export {
   type ResolvedAugment,
   type ResolvedOp,
 } from './augment/schema.js';
-export { checkCaptionTemplates, folderTemplates, sampleCaption } from './sources/captions.js';
+export {
+  checkCaptionTemplates,
+  folderTemplates,
+  hasCaptions,
+  requireCaptions,
+  sampleCaption,
+} from './sources/captions.js';
 export { readClassNames, readPrompts, type Prompts } from './sources/class-files.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { DistinctCounter } from './distinct.js';
@@ -37,6 +43,7 @@ export {
 export { emojiStyles, type EmojiStyle } from './sources/emoji/styles.js';
 export { evalBatches, type EvalBatch, type EvalBatchesOptions } from './loader/eval-batches.js';
 export { evalTransform } from './images/eval-transform.js';
+export { readLocation } from './images/location.js';
 export type { Geometry } from './images/eval-geometry.js';
 export {
   inspectSource,

@@ -1,3 +1,4 @@
+import { mean } from '../base/statistics.js';
 import type { Interval } from './statistics/intervals.js';
 import type { EvaluationResult } from './tasks/result.js';
 
@@ -152,10 +153,10 @@ function domainNote(results: readonly EvaluationResult[]): string[] {
   );
   const [first, ...others] = scores;
   if (first === undefined || others.length === 0) return [];
-  const mean = scores.reduce((sum, { acc1 }) => sum + acc1, 0) / scores.length;
+  const overall = mean(scores.map(({ acc1 }) => acc1));
   const worst = others.reduce((low, score) => (score.acc1 < low.acc1 ? score : low), first);
   return [
-    `Mean over ${scores.length} data sets ${formatMetric(mean, 'fraction')}, lowest ${formatMetric(worst.acc1, 'fraction')} (${worst.dataset}).`,
+    `Mean over ${scores.length} data sets ${formatMetric(overall, 'fraction')}, lowest ${formatMetric(worst.acc1, 'fraction')} (${worst.dataset}).`,
   ];
 }
 

@@ -3,6 +3,7 @@ import type { FloatDType } from '@bantam/torch';
 import { openSource, type Source } from '../data/index.js';
 import { BantamError, UsageError } from '../base/errors.js';
 import { didYouMean } from '../base/did-you-mean.js';
+import { mean } from '../base/statistics.js';
 import type { LoadedModel } from '../models/index.js';
 import { evalDatasets, type EvalDataset } from './datasets.js';
 import { evaluate } from './evaluate.js';
@@ -108,14 +109,12 @@ export async function openMetric(settings: ValidatorSettings): Promise<MetricMet
 
 /** The mean over results, with the interval of a single one. */
 function measurementOf(results: readonly EvaluationResult[], metric: string): MeasuredMetric {
-  const mean = (values: readonly (number | null | undefined)[]): number => {
-    const numbers = values.filter((value) => typeof value === 'number');
-    return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
-  };
-  const chance = mean(results.map((one) => one.chance[metric]));
+  const meanOf = (values: readonly (number | null | undefined)[]): number =>
+    mean(values.filter((value) => typeof value === 'number'));
+  const chance = meanOf(results.map((one) => one.chance[metric]));
   const interval = results.length === 1 ? results[0]?.intervals?.[metric] : undefined;
   return {
-    value: mean(results.map(({ metrics }) => metrics[metric])),
+    value: meanOf(results.map(({ metrics }) => metrics[metric])),
     ...(interval !== undefined && { interval }),
     chance: Number.isNaN(chance) ? null : chance,
     samples: results.reduce((sum, { samples }) => sum + samples, 0),

@@ -1,4 +1,4 @@
-import { at, noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
+import { noGrad, autocast, fromTypedArray, scope, to, type FloatDType } from '@bantam/torch';
 import type { Batch } from '../data/index.js';
 import { narrowModel, type Clip, type ModelConfig, type Preprocess } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
@@ -11,6 +11,7 @@ import {
   Trainer,
 } from '../train/index.js';
 import { resolvePrecision } from '../base/precision.js';
+import { upperMedian } from '../base/statistics.js';
 import { encodePixels } from '../eval/index.js';
 
 /** How fast a model runs on this machine. */
@@ -123,8 +124,5 @@ async function medianSeconds(seconds: number, run: () => unknown): Promise<numbe
     await run();
     times.push((performance.now() - start) / 1000);
   }
-  return at(
-    times.toSorted((a, b) => a - b),
-    times.length >> 1,
-  );
+  return upperMedian(times);
 }

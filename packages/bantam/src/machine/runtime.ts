@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 import {
-  at,
   availableDevices,
   cpuCapability,
   Generator,
@@ -15,6 +14,7 @@ import {
   type InstructionLevel,
 } from '@bantam/torch';
 import { resolvePrecision } from '../base/precision.js';
+import { upperMedian } from '../base/statistics.js';
 import type { Cpu } from './cpu.js';
 
 /** libtorch on this machine. */
@@ -91,9 +91,5 @@ export async function measureMatrixRate(
     times.push((performance.now() - start) / 1000);
     await setImmediate();
   }
-  const median = at(
-    times.toSorted((x, y) => x - y),
-    times.length >> 1,
-  );
-  return { dtype, size, gflops: (2 * size ** 3) / median / 1e9 };
+  return { dtype, size, gflops: (2 * size ** 3) / upperMedian(times) / 1e9 };
 }

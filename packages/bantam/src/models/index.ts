@@ -117,7 +117,7 @@ export { VisionTransformer } from './towers/image/vit.js';
 export type { VitConfig } from './towers/image/vit.js';
 export * from './preprocess.js';
 export { modelConfig, presets } from './presets/presets.js';
-export { readModelConfig } from './io/open-model.js';
+export { locateWithBases, readModelConfig } from './io/open-model.js';
 export { weightsDigest } from './io/weights-digest.js';
 export { isModelPath, locateModel, type LocateOptions, type ModelLocation } from './hub/locate.js';
 export type { HubOptions, PullEvent } from './hub/settings.js';

@@ -1,6 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { at } from '../base/at.js';
+import { precisionName } from '../base/precision-name.js';
 import { resolvePrecision } from '../base/precision.js';
 import { openSource } from '../data/index.js';
 import { loadForInference, type EmbedProgress, type EvaluationResult } from '../eval/index.js';
@@ -68,7 +69,7 @@ async function runFacts(out: string, preset: QuickstartPreset): Promise<RunFacts
     seconds,
     machine: [`${cores} cores`, name, ...units, memory].join(', '),
     batchSize: train.batchSize,
-    precision: resolvePrecision(train.precision),
+    precision: precisionName(resolvePrecision(train.precision)),
     seed,
     more: { Budget: budget },
   };

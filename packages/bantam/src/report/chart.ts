@@ -1,5 +1,14 @@
 import { markup, type Content, type Markup } from './markup.js';
-import { compact, extentOf, padded, project, ticks, union, type Extent } from './numbers.js';
+import {
+  compact,
+  coordinate,
+  extentOf,
+  padded,
+  project,
+  ticks,
+  union,
+  type Extent,
+} from './numbers.js';
 import { thin, type Point } from './series.js';
 
 /** A curve of a {@link lineChart}. */
@@ -96,10 +105,6 @@ function yExtentOf({ series, reference, fromZero }: LineChartOptions): Extent | 
   if (reference !== undefined) extents.push([reference.y, reference.y]);
   if (fromZero === true) extents.push([0, 0]);
   return union(...extents);
-}
-
-function coordinate(value: number): string {
-  return String(Number(value.toFixed(1)));
 }
 
 /** Lines through the points; one whose value is not finite leaves a gap. */

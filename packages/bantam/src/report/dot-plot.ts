@@ -1,5 +1,5 @@
 import { markup, type Markup } from './markup.js';
-import { compact, extentOf, padded, ticks } from './numbers.js';
+import { compact, coordinate, extentOf, padded, ticks } from './numbers.js';
 
 /** A named value of a {@link dotPlot}. */
 export interface Dot {
@@ -16,19 +16,23 @@ export interface DotPlotOptions {
   readonly dots: readonly Dot[];
   readonly xName: string;
   readonly format?: (value: number) => string;
+  /** Room for the names in user units. Default 210. */
+  readonly left?: number;
 }
 
 const width = 560;
 const rowHeight = 24;
-const margin = { top: 8, right: 24, bottom: 42, left: 210 };
+const space = { top: 8, right: 24, bottom: 42 };
 
 /** Values side by side with their intervals, a row each, as SVG. */
-export function dotPlot({ title, dots, xName, format = compact }: DotPlotOptions): Markup {
+export function dotPlot(options: DotPlotOptions): Markup {
+  const { title, dots, xName, format = compact, left = 210 } = options;
+  const margin = { ...space, left };
   const inner = { width: width - margin.left - margin.right, height: rowHeight * dots.length };
   const values = dots.flatMap(({ value, low = value, high = value }) => [value, low, high]);
   const [least, most] = padded(extentOf(values) ?? [0, 1], 0.06);
   const toX = (value: number): string =>
-    String(Number((((value - least) / (most - least)) * inner.width).toFixed(1)));
+    coordinate(((value - least) / (most - least)) * inner.width);
   const height = inner.height + margin.top + margin.bottom;
   const rows = dots.map(({ name, value, low, high }, i) => {
     const y = rowHeight * (i + 0.5);

@@ -1,5 +1,5 @@
 import { markup, type Markup } from './markup.js';
-import { extentOf, padded, ticks, union, type Extent } from './numbers.js';
+import { coordinate, extentOf, padded, percent, ticks, union, type Extent } from './numbers.js';
 import type { Point } from './series.js';
 
 /** A point of a {@link frontierChart} with its label. */
@@ -68,12 +68,4 @@ function axis(values: readonly number[]): Extent {
   const extent = extentOf(values) ?? [0, 1];
   const middle = (extent[0] + extent[1]) / 2;
   return padded(union(extent, [middle - 0.0025, middle + 0.0025]), 0.08);
-}
-
-function coordinate(value: number): number {
-  return Number(value.toFixed(1));
-}
-
-function percent(fraction: number): string {
-  return `${Number((100 * fraction).toFixed(2))} %`;
 }

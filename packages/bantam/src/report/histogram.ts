@@ -1,5 +1,5 @@
 import { markup, type Content, type Markup } from './markup.js';
-import { compact, extentOf, ticks } from './numbers.js';
+import { compact, coordinate, extentOf, ticks } from './numbers.js';
 
 /** A marked value of a {@link histogram}. */
 export interface HistogramMark {
@@ -54,8 +54,8 @@ export function histogram(options: HistogramOptions): Markup {
   const { title, values, xName, marks = [], bars = 60 } = options;
   const { counts, low, high } = binsOf(values, bars);
   const greatest = Math.max(1, ...counts);
-  const toX = (value: number): string => round(((value - low) / (high - low)) * inner.width);
-  const toY = (count: number): string => round(inner.height * (1 - count / greatest));
+  const toX = (value: number): string => coordinate(((value - low) / (high - low)) * inner.width);
+  const toY = (count: number): string => coordinate(inner.height * (1 - count / greatest));
   const barWidth = inner.width / counts.length;
   const rows = ticks([0, greatest], 4).map(
     (value) => markup`
@@ -69,7 +69,7 @@ export function histogram(options: HistogramOptions): Markup {
   );
   const columns = counts.map(
     (count, i) =>
-      markup`<rect class="bar-fill" x="${round(i * barWidth)}" width="${round(Math.max(1, barWidth - 1))}" y="${toY(count)}" height="${round((inner.height * count) / greatest)}"/>`,
+      markup`<rect class="bar-fill" x="${coordinate(i * barWidth)}" width="${coordinate(Math.max(1, barWidth - 1))}" y="${toY(count)}" height="${coordinate((inner.height * count) / greatest)}"/>`,
   );
   const lines: Content = marks.map(
     ({ name, value }) => markup`
@@ -85,8 +85,4 @@ export function histogram(options: HistogramOptions): Markup {
     <text class="middle name" x="${inner.width / 2}" y="${inner.height + 37}">${xName}</text>
   </g>
 </svg>`;
-}
-
-function round(value: number): string {
-  return String(Number(value.toFixed(1)));
 }

@@ -1,7 +1,7 @@
 import { at } from '../base/at.js';
 import { logit, type RobustnessLine } from '../eval/index.js';
 import { markup, type Content, type Markup } from './markup.js';
-import { project } from './numbers.js';
+import { coordinate, percent, project } from './numbers.js';
 
 /** A model: fractions on both axes. */
 export interface ScatterPoint {
@@ -50,8 +50,8 @@ export function logitScatter(options: LogitScatterOptions): Markup {
   const inside = (value: number): number => Math.min(high, Math.max(low, value));
   const shown = marks.filter((mark) => mark >= low && mark <= high);
   const axis = shown.map((mark) => {
-    const [x, y] = [round(toX(logit(mark))), round(toY(logit(mark)))];
-    const text = `${Number((100 * mark).toFixed(1))} %`;
+    const [x, y] = [coordinate(toX(logit(mark))), coordinate(toY(logit(mark)))];
+    const text = percent(mark, 1);
     return markup`
       <line class="grid" x2="${side}" y1="${y}" y2="${y}"/>
       <line class="grid" x1="${x}" x2="${x}" y2="${side}"/>
@@ -60,7 +60,7 @@ export function logitScatter(options: LogitScatterOptions): Markup {
   });
   const drawn = lines.map(
     ({ slope, intercept }) =>
-      markup`<line class="main" x1="0" y1="${round(toY(slope * ends[0] + intercept))}" x2="${side}" y2="${round(toY(slope * ends[1] + intercept))}"/>`,
+      markup`<line class="main" x1="0" y1="${coordinate(toY(slope * ends[0] + intercept))}" x2="${side}" y2="${coordinate(toY(slope * ends[1] + intercept))}"/>`,
   );
   const placed = points.map((point) => ({
     point,
@@ -115,17 +115,13 @@ function dots(placed: readonly Placed[]): Content {
       const y = Math.max(cy, free);
       free = y + nameHeight;
       const isRight = cx > 0.6 * side;
-      return markup`<text class="${isRight ? 'end point-name' : 'point-name'}" x="${round(cx + (isRight ? -9 : 9))}" y="${round(y)}" dy=".35em">${name}</text>`;
+      return markup`<text class="${isRight ? 'end point-name' : 'point-name'}" x="${coordinate(cx + (isRight ? -9 : 9))}" y="${coordinate(y)}" dy=".35em">${name}</text>`;
     });
   const circles = placed
     .toSorted((a, b) => Number(isNamed(a)) - Number(isNamed(b)))
     .map(({ point: { name, x, y, look }, cx, cy }) => {
       const values = `${name}: ${(100 * x).toFixed(1)} %, ${(100 * y).toFixed(1)} %`;
-      return markup`<circle class="point-${look}" cx="${round(cx)}" cy="${round(cy)}" r="${look === 'main' ? 5 : 3.5}"><title>${values}</title></circle>`;
+      return markup`<circle class="point-${look}" cx="${coordinate(cx)}" cy="${coordinate(cy)}" r="${look === 'main' ? 5 : 3.5}"><title>${values}</title></circle>`;
     });
   return [circles, names];
-}
-
-function round(value: number): string {
-  return String(Number(value.toFixed(1)));
 }

@@ -18,6 +18,11 @@ function trim(value: number, digits: number): string {
   return String(Number(value.toFixed(digits)));
 }
 
+/** A fraction in percent, without zeros at its end: `12.5 %`. */
+export function percent(fraction: number, decimals = 2): string {
+  return `${trim(100 * fraction, decimals)} %`;
+}
+
 /** `45 s`, `5 min 12 s`, `3 h 20 min`. */
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);
@@ -71,4 +76,9 @@ export function union(...extents: readonly Extent[]): Extent {
 export function project([low, high]: Extent, from: number, to: number): (value: number) => number {
   const length = high - low || 1;
   return (value) => from + ((value - low) / length) * (to - from);
+}
+
+/** A coordinate of an SVG, to a tenth of a user unit. */
+export function coordinate(value: number): string {
+  return String(Number(value.toFixed(1)));
 }

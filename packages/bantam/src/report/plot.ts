@@ -1,7 +1,7 @@
 /** Plots of measured points with intervals, on linear and logarithmic axes, as SVG. */
 import { at } from '../base/at.js';
 import { markup, type Content, type Markup } from './markup.js';
-import { compact, padded, ticks, union, type Extent } from './numbers.js';
+import { compact, coordinate, padded, ticks, union, type Extent } from './numbers.js';
 
 /** A measured point; x and y must suit the scales of the axes. */
 export interface PlotPoint {
@@ -16,6 +16,8 @@ export interface PlotPoint {
 export interface PlotSeries {
   readonly name: string;
   readonly points: readonly PlotPoint[];
+  /** A fitted curve with its band, in ascending x, in place of lines from point to point. */
+  readonly curve?: readonly Required<PlotPoint>[] | undefined;
 }
 
 export interface PlotAxis {
@@ -53,7 +55,7 @@ export function plot(options: PlotOptions): Markup {
     width: width - margin.left - margin.right,
     height: height - margin.top - margin.bottom,
   };
-  const all = series.flatMap(({ points }) => points);
+  const all = series.flatMap(({ points, curve = [] }) => [...points, ...curve]);
   const toX = scaleOf(
     x,
     all.map((point) => point.x),
@@ -76,19 +78,25 @@ export function plot(options: PlotOptions): Markup {
       <line class="axis" x1="${own}" x2="${own}" y1="${inner.height}" y2="${inner.height + 5}"/>
       <text class="middle" x="${own}" y="${inner.height + 19}">${(x.format ?? compact)(value)}</text>`;
   });
-  const path = (points: readonly PlotPoint[]): string =>
+  const path = (points: readonly Pick<PlotPoint, 'x' | 'y'>[]): string =>
     points
       .map(
         (point, i) =>
           `${i === 0 ? 'M' : 'L'}${coordinate(toX.at(point.x))} ${coordinate(toY.at(point.y))}`,
       )
       .join('');
-  const drawn = series.map(({ points }, i) => {
+  const bandOf = (curve: readonly Required<PlotPoint>[]): Content => {
+    const above = curve.map(({ x, high }) => ({ x, y: high }));
+    const below = curve.map(({ x, low }) => ({ x, y: low })).reverse();
+    return markup`<path class="band" d="${path([...above, ...below])}Z"/>`;
+  };
+  const drawn = series.map(({ points, curve }, i) => {
     const sorted = points.toSorted((a, b) => a.x - b.x);
     const look = i % looks;
     return markup`
       <g class="series s${look}">
-        <path class="line" stroke-dasharray="${at(dashes, look)}" d="${path(sorted)}"/>
+        ${curve === undefined ? null : bandOf(curve)}
+        <path class="line" stroke-dasharray="${at(dashes, look)}" d="${path(curve ?? sorted)}"/>
         ${sorted.map((point) => pointMarkup(point, look, { toX, toY }))}
       </g>`;
   });
@@ -144,10 +152,6 @@ function thinned(values: readonly number[], count: number): readonly number[] {
   const chosen = values.length > count && powers.length >= 3 ? powers : values;
   const step = Math.ceil(chosen.length / count);
   return chosen.filter((_, i) => i % step === 0);
-}
-
-function coordinate(value: number): string {
-  return String(Number(value.toFixed(1)));
 }
 
 function pointMarkup(

@@ -60,6 +60,7 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .plot { margin: 0; break-inside: avoid; }
 .plot.wide { max-width: 720px; }
 .plot .line { stroke: currentColor; stroke-width: 1.8; fill: none; stroke-linejoin: round; }
+.plot .band { fill: currentColor; opacity: 0.14; }
 .plot .mark { fill: currentColor; stroke: var(--card); stroke-width: 1; }
 .plot .interval { stroke: currentColor; stroke-width: 1.4; opacity: 0.75; }
 .plot .s0 { color: var(--accent); } .plot .s1 { color: var(--seen); } .plot .s2 { color: var(--new); }

@@ -14,6 +14,7 @@ import { syncFolder } from '@bantam/torch';
 import { describeDifference } from '../base/describe-difference.js';
 import { BantamError } from '../base/errors.js';
 import { makeFolder } from '../base/make-folder.js';
+import { causeOf } from '../base/system-error.js';
 import { scanScores, type ScoreHeader, type ScoreRow } from '../data/select/score-file.js';
 
 /** Milliseconds after which written scores are synced to the disk: a power cut costs no more. */
@@ -288,8 +289,7 @@ function featuresOf(path: string): string {
 
 function writeError(path: string, error: unknown): BantamError {
   if (error instanceof BantamError) return error;
-  const { code = 'error' } = error as NodeJS.ErrnoException;
   return new BantamError(
-    `The score file "${path}" cannot be written (${code}); make room or name another file.`,
+    `The score file "${path}" cannot be written (${causeOf(error)}); make room or name another file.`,
   );
 }

@@ -142,11 +142,11 @@ class Update {
       quarantine: this.quarantine,
     });
     for await (const { indices, features } of batches) {
-      for (const [place, index] of indices.entries()) {
+      for (const [position, index] of indices.entries()) {
         const item = left.get(index);
         if (item === undefined) continue;
         left.delete(index);
-        const image = features.subarray(place * width, (place + 1) * width);
+        const image = features.subarray(position * width, (position + 1) * width);
         const { record, isNew } = item;
         if (isNew) this.counts.added++;
         else this.counts.changed++;
@@ -260,7 +260,7 @@ async function inParallel<T, R>(items: readonly T[], task: (item: T) => Promise<
   const results: R[] = [];
   const open = items.entries();
   const worker = async (): Promise<void> => {
-    for (const [place, item] of open) results[place] = await task(item);
+    for (const [position, item] of open) results[position] = await task(item);
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   return results;

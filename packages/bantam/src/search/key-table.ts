@@ -1,4 +1,5 @@
 import { at } from '../base/at.js';
+import { hashText } from '../base/hash.js';
 
 /**
  * Rows of keys, by open addressing: 8 to 16 bytes for each key, however long it is. Equal hashes are told
@@ -25,7 +26,7 @@ export class KeyTable {
   /** Adds a key that is not there. */
   add(key: string, row: number): void {
     if (2 * (this.#used + 1) > this.#rows.length) this.#grow();
-    this.#insert(hashOf(key), row);
+    this.#insert(hashText(key), row);
   }
 
   delete(key: string): void {
@@ -34,7 +35,7 @@ export class KeyTable {
   }
 
   #slotOf(key: string): number | undefined {
-    const hash = hashOf(key);
+    const hash = hashText(key);
     for (let slot = this.#first(hash); ; slot = this.#next(slot)) {
       const entry = at(this.#rows, slot);
       if (entry === 0) return undefined;
@@ -68,13 +69,4 @@ export class KeyTable {
   #next(slot: number): number {
     return (slot + 1) & (this.#rows.length - 1);
   }
-}
-
-/** FNV-1a over UTF-16 code units with the final mix of MurmurHash3. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
 }

@@ -1,6 +1,7 @@
 import { fromTypedArray, indexSelect, linear, scope, type Tensor } from '@bantam/torch';
 import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
+import { mean } from '../base/statistics.js';
 import { CounterRng } from '../data/index.js';
 import type { VectorStore } from './store.js';
 import { unitVector } from './vectors.js';
@@ -131,15 +132,15 @@ export class QueryScale {
       return linear(q, images).toTypedArray() as Float32Array;
     });
     const captionOf = Array.from(rows, (row) => this.#store.record(row).caption);
-    const placeOf = new Map(Array.from(rows, (row, place) => [row, place]));
+    const slotOf = new Map(Array.from(rows, (row, slot) => [row, slot]));
     const chance: number[] = [];
     for (let query = 0; query < count; query++) {
-      const positions = sources.map(({ chosen }) => placeOf.get(at(chosen, query)));
-      const own = positions.map((place) => (place === undefined ? undefined : captionOf[place]));
+      const slots = sources.map(({ chosen }) => slotOf.get(at(chosen, query)));
+      const own = slots.map((slot) => (slot === undefined ? undefined : captionOf[slot]));
       for (let image = 0; image < rows.length; image++) {
         const score = at(scores, query * rows.length + image);
         const isOwn =
-          positions.includes(image) ||
+          slots.includes(image) ||
           own.some((text) => text !== undefined && text === captionOf[image]);
         if (score !== 0 && !isOwn) chance.push(score);
       }
@@ -160,8 +161,8 @@ export class QueryScale {
     });
     return vectors.map((_, part) => {
       const own = scores.subarray(part * count, (part + 1) * count);
-      const mean = own.reduce((sum, value) => sum + value, 0) / count;
-      const variance = own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count;
+      const center = mean(own);
+      const variance = mean(Array.from(own, (value) => (value - center) ** 2));
       // Images that are all alike tell nothing of a part's spread.
       return variance > 0 ? Math.sqrt(variance) : 1;
     });

@@ -26,7 +26,7 @@ const newline = 10;
 
 /**
  * The log of a collection's records, one line of JSON each: the record of the next row, or a list of
- * rows that are removed. In memory are only the place of each line and which rows are left.
+ * rows that are removed. In memory are only the position of each line and which rows are left.
  */
 export class RecordLog {
   readonly #path: string;

@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fromTypedArray } from '@bantam/torch';
 import { bruteForce, clusteredVectors, rowOf } from '../test-support/vectors.js';
 import { finishIndex } from './build-index.js';
 import { Collection } from './collection.js';
-import { openIndex, type SearchIndex } from './search-index.js';
+import { openIndex, SearchIndex } from './search-index.js';
 import type { QueryVector } from './query.js';
+import { recordStore } from './store.js';
 import { parseCondition } from './where.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'bantam-index-'));
@@ -55,6 +57,29 @@ async function recall(index: SearchIndex, passes: (row: number) => boolean, wher
   }
   return hits / 400;
 }
+
+describe('an image of the index as example', () => {
+  it('is found by its key, whether accents are composed or decomposed', () => {
+    const [composed, decomposed] = ['caf\u00e9.png', 'cafe\u0301.png'];
+    const of = (...keys: string[]): SearchIndex => {
+      const values = Float32Array.from({ length: 2 * keys.length }, (_, i) => Number(i % 3 === 0));
+      const images = fromTypedArray(values, { shape: [keys.length, 2] });
+      const records = keys.map((key) => ({ key }));
+      return new SearchIndex(recordStore(records, images, { model: {} }));
+    };
+    for (const key of [composed, decomposed]) {
+      assert.deepEqual([...of('other.png', decomposed).vectorOf(key)], [0, 1]);
+      assert.deepEqual([...of('other.png', composed).vectorOf(key)], [0, 1]);
+    }
+    const both = of(composed, decomposed);
+    assert.deepEqual([...both.vectorOf(composed)], [1, 0]);
+    assert.deepEqual([...both.vectorOf(decomposed)], [0, 1]);
+    assert.throws(() => both.vectorOf('cafe.png'), {
+      name: 'BantamError',
+      message: `The index has no image "cafe.png"; name one by its key, such as "${composed}".`,
+    });
+  });
+});
 
 describe('a search through a graph', () => {
   const folder = join(directory, 'graph');

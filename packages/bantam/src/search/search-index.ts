@@ -58,6 +58,14 @@ export interface VectorSearch {
 /** Candidates of a graph beyond which a filtered search compares with all rows that pass the filter. */
 const mostCandidates = 4096;
 
+/** Rows by their keys. */
+interface KeyRows {
+  /** By composed keys (normal form C), the first row of each. */
+  readonly composed: KeyTable;
+  /** Further keys of the same composed form. */
+  readonly exact: ReadonlyMap<string, number>;
+}
+
 /** An index that is open for searching. It shows what was committed when it was opened. */
 export class SearchIndex {
   readonly #store: VectorStore;
@@ -65,7 +73,7 @@ export class SearchIndex {
   readonly #graph: Graph | undefined;
   readonly #scale: QueryScale;
   readonly #filter: RowFilter;
-  #rowOf: KeyTable | undefined;
+  #rowOf: KeyRows | undefined;
 
   /** Takes over the store and the graph; see {@link openIndex}. */
   constructor(store: VectorStore, { precision = 'fp32' }: OpenIndexOptions = {}, graph?: Graph) {
@@ -117,19 +125,31 @@ export class SearchIndex {
   }
 
   /**
-   * The vector of a key, for searches by an image of the index; undefined if there is none. The first
-   * call reads all records, later ones that of the key.
+   * The vector of a key, for searches by an image of the index. Accented letters may be composed or
+   * decomposed; of two keys that differ in nothing else each has its own vector. The first call reads all
+   * records, later ones that of the key.
+   *
+   * @throws BantamError if there is no such key.
    */
-  vectorOf(key: string): Float32Array | undefined {
+  vectorOf(key: string): Float32Array {
     this.#rowOf ??= this.#keyTable();
-    const row = this.#rowOf.find(key);
-    return row === undefined ? undefined : this.#exact.row(row);
+    const { exact, composed } = this.#rowOf;
+    const row = exact.get(key) ?? composed.find(key.normalize('NFC'));
+    if (row !== undefined) return this.#exact.row(row);
+    const [first] = this.#store.records();
+    const such = first === undefined ? '' : `, such as "${first[1].key}"`;
+    throw new BantamError(`The index has no image "${key}"; name one by its key${such}.`);
   }
 
-  #keyTable(): KeyTable {
-    const table = new KeyTable((row) => this.#store.record(row).key);
-    for (const [row, { key }] of this.#store.records()) table.add(key, row);
-    return table;
+  #keyTable(): KeyRows {
+    const composed = new KeyTable((row) => this.#store.record(row).key.normalize('NFC'));
+    const exact = new Map<string, number>();
+    for (const [row, { key }] of this.#store.records()) {
+      const form = key.normalize('NFC');
+      if (composed.find(form) === undefined) composed.add(form, row);
+      else exact.set(key, row);
+    }
+    return { composed, exact };
   }
 
   /**

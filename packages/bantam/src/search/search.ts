@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { BantamError } from '../base/errors.js';
 import { causeOf } from '../base/system-error.js';
-import { decodeImage, evalTransform } from '../data/index.js';
+import { decodeImage, evalTransform, readLocation } from '../data/index.js';
 import { encodePixels, encodeTexts, type InferenceModel } from '../eval/index.js';
 import { identifyModel } from './model-identity.js';
 import type { QueryVector } from './query.js';
@@ -55,9 +54,7 @@ export async function encodeQuery(
       features.dispose();
       vectors.push({ kind: 'text', vector, ...weight });
     } else if ('key' in part) {
-      const vector = index.vectorOf(part.key);
-      if (vector === undefined) throw new BantamError(`The index has no image "${part.key}".`);
-      vectors.push({ kind: 'image', vector, ...weight });
+      vectors.push({ kind: 'image', vector: index.vectorOf(part.key), ...weight });
     } else {
       const pixels = evalTransform(await readImage(part.image), loaded.preprocess);
       const shape = [1, pixels.height, pixels.width, 3] as const;
@@ -71,7 +68,8 @@ export async function encodeQuery(
 async function readImage(image: string | Uint8Array) {
   const name = typeof image === 'string' ? image : 'The image of the query';
   try {
-    return await decodeImage(typeof image === 'string' ? await readFile(image) : image);
+    const bytes = typeof image === 'string' ? await readLocation({ path: image }) : image;
+    return await decodeImage(bytes);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new BantamError(`There is no file ${name} to search with; name an existing image.`);

@@ -25,6 +25,16 @@ describe('RowFilter', () => {
     assert.equal(keys('colour=red'), '');
   });
 
+  it('compares composed and decomposed accents alike', () => {
+    const own = { key: 'e', caption: 'Cafe\u0301 au lait', meta: {} };
+    const one = new RowFilter(recordStore([own], zeros([1, 2]), { model: {} }));
+    const count = (text: string): number => one.rows([parseCondition(text)]).length;
+    assert.equal(count('caption=Caf\u00e9 au lait'), 1);
+    assert.equal(count('caption~caf\u00e9'), 1);
+    assert.equal(count('caption!=Caf\u00e9 au lait'), 0);
+    assert.equal(count('caption~cafe au'), 0);
+  });
+
   it('compares numbers, and leaves out what is none', () => {
     assert.equal(keys('price<20'), 'b');
     assert.equal(keys('price <= 20'), 'ab');

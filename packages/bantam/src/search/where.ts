@@ -154,14 +154,16 @@ function isNumber(value: string): boolean {
   return value.trim() !== '' && Number.isFinite(Number(value));
 }
 
-/** The test of a condition on one value. */
+/** The test of a condition on one value. Accented letters may be composed or decomposed. */
 function testOf(condition: Condition): (value: string) => boolean {
-  const { operator, values } = condition;
-  if (operator === '=') return (value) => values.includes(value);
-  if (operator === '!=') return (value) => !values.includes(value);
+  const { operator } = condition;
+  const composed = (value: string): string => value.normalize('NFC');
+  const values = condition.values.map(composed);
+  if (operator === '=') return (value) => values.includes(composed(value));
+  if (operator === '!=') return (value) => !values.includes(composed(value));
   if (operator === '~') {
     const wanted = values.map((value) => value.toLowerCase());
-    return (value) => wanted.some((text) => value.toLowerCase().includes(text));
+    return (value) => wanted.some((text) => composed(value).toLowerCase().includes(text));
   }
   const bound = boundOf(condition);
   const compare = {

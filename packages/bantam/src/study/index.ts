@@ -35,6 +35,8 @@ export type { MeasuredValue } from './runs/measurement.js';
 export type {
   ArmComparison,
   ArmResult,
+  FitCost,
+  FitCurve,
   MetricSummary,
   StudyFailure,
   StudyFit,
@@ -43,6 +45,8 @@ export type {
   StudySummary,
   TunedRate,
 } from './results.js';
+export { costAxes, lineOf } from './results.js';
+export { comparisonCells, comparisonHead, summaryCell } from './cells.js';
 export {
   bootstrapFit,
   fitLaw,
@@ -78,3 +82,31 @@ export {
   type Verdict,
 } from './statistics/comparisons.js';
 export { moments, studentInterval, tQuantile, tTwoSided } from './statistics/student-t.js';
+export { curveError, type LearningCurve } from './fits/learning-curve.js';
+export {
+  planCandidates,
+  planTraining,
+  type PlanTrainingControl,
+  type PlanTrainingOptions,
+} from './planner/plan-training.js';
+export {
+  planPaths,
+  readChoice,
+  type Forecast,
+  type PlannedChoice,
+  type PlannedPilot,
+  type PlannedRung,
+  type SurerPlan,
+  type TrainingChoices,
+} from './planner/plan-file.js';
+export {
+  Posterior,
+  type Observation,
+  type PosteriorOptions,
+  type PredictedMetric,
+} from './planner/posterior.js';
+export type { Belief, CandidatePrior, SharedPrior } from './planner/prior.js';
+export type { PlanEvent } from './planner/pilots.js';
+export type { MeasurementPrompts } from './runs/measurement.js';
+export type { Candidate as PlanCandidate, LeftOut } from './planner/candidates.js';
+export type { PlanData } from './planner/plan-data.js';

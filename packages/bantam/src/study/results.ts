@@ -113,6 +113,32 @@ export interface StudyFit {
   readonly residuals: readonly number[];
   /** Predictions for more than was measured, with 80 % bands of a new run. */
   readonly beyond: readonly (Prediction & { readonly at: string })[];
+  /** The law between the least and the greatest cost that was measured. */
+  readonly curves: readonly FitCurve[];
+}
+
+/** Costs by which a law is drawn. */
+export type FitCost = 'samples' | 'epochs' | 'flops';
+
+/** A fitted law along arms that differ in their cost alone. */
+export interface FitCurve {
+  /** The {@link lineOf} its arms. */
+  readonly line: string;
+  /** From the least cost to the greatest, with 80 % bands of a new run. */
+  readonly points: readonly (Prediction & Readonly<Partial<Record<FitCost, number>>>)[];
+}
+
+/** Axes that give an arm its cost. */
+export const costAxes: readonly AxisName[] = ['epochs', 'budget'];
+
+/** Name of a line of a figure: an arm's values on the axes that vary, without those along the line. */
+export function lineOf(
+  { values }: Pick<ArmResult, 'values'>,
+  varied: readonly AxisName[],
+  along: readonly AxisName[],
+): string {
+  const own = varied.filter((axis) => !along.includes(axis));
+  return own.flatMap((axis) => values[axis]?.label ?? []).join(', ');
 }
 
 /** A study's runs, means and comparisons. */

@@ -1,8 +1,9 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { BantamError } from '../base/errors.js';
 import { readJson } from '../base/json-file.js';
 import { makeFolder } from '../base/make-folder.js';
+import { isFile, isFolder } from '../base/path-kind.js';
 import { readSentencePieceModel } from './sentencepiece/read-model.js';
 import { toTokenizerJson } from './sentencepiece/to-tokenizer-json.js';
 import { guessWrapper, type SentencePieceWrapper } from './sentencepiece/wrappers.js';
@@ -35,7 +36,7 @@ async function readBytes(file: string): Promise<Uint8Array | undefined> {
 }
 
 /**
- * Reads `tokenizer.json` (a file, or the one in a directory), else a `.model` file of SentencePiece;
+ * Reads `tokenizer.json` (a file, or the one in a directory or run), else a `.model` file of SentencePiece;
  * and, beside it, `special_tokens_map.json` and `tokenizer_config.json`, which wins where both name a
  * token.
  *
@@ -46,7 +47,12 @@ export async function readTokenizerFiles(
   path: string,
   wrapper?: SentencePieceWrapper,
 ): Promise<TokenizerFiles> {
-  const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const isDirectory = await isFolder(path);
+  const inRun = join(path, 'tokenizer');
+  if (isDirectory && (await isFile(join(inRun, 'tokenizer.json')))) {
+    const own = await isFile(join(path, 'tokenizer.json'));
+    if (!own) return readTokenizerFiles(inRun, wrapper);
+  }
   const directory = isDirectory ? path : dirname(path);
   const specials = await readJson(join(directory, 'special_tokens_map.json'), 'tokenizer');
   const config = await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer');

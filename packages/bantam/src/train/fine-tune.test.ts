@@ -198,6 +198,8 @@ describe('fine-tuning', () => {
     ['LoRA with the sigmoid loss on a model of softmax', { fineTune: lora, strategy: 'siglip', init: { model: 'base' } }, /^The sigmoid loss gives the model a bias of the logits, which .* has not/],
     ['LP-FT with phases of the strategy', { fineTune: 'lp-ft', strategy: 'flip', init: { model: 'base' } }, /the strategy 'flip' has phases of its own; choose another of the two/],
     ['no budget and no model', { budget: undefined }, /^A run needs a budget/],
+    ['a tower of another name', { train: { freeze: ['images'] } }, /^"images" of train\.freeze is no tower \(did you mean "image"\?\) and matches none of the \d+ parameter names; write image, text, or a pattern of names\.$/],
+    ['a model that is frozen whole', { train: { freeze: ['*'] } }, /^Every weight of the model is frozen \(train\.freeze: \*\), so nothing would train; freeze fewer\.$/],
     ['targets that match nothing', { fineTune: { ...lora, targets: ['*.attention'] }, init: { model: 'base' } }, /^"\*\.attention" of "targets" of LoRA matches none/],
   ] as const) {
     it(`refuses ${what}`, async () => {

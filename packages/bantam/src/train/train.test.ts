@@ -85,7 +85,7 @@ describe('train', () => {
     );
     assert.ok(rows('run').every(({ loss, gradNorm }) => loss > 0 && gradNorm > 0));
     assert.equal(events.filter(({ kind }) => kind === 'step').length, 12);
-    assert.equal(events[0]?.kind, 'start');
+    assert.ok(events[0]?.kind === 'start' && events[0].isUniform);
   });
 
   it('leaves its whole configuration', async () => {
@@ -144,15 +144,19 @@ describe('train', () => {
     it(`resumes ${optimizer} with decay by layer and a frozen tower`, async () => {
       const settings = { optimizer, layerDecay: 0.5, freeze: ['visual'], ema: 0 };
       const groups: string[] = [];
+      const uniform: boolean[] = [];
       const whole = await train(
         options('whole', {
           train: settings,
           onEvent: (event) => {
-            if (event.kind === 'start') groups.push(event.groups);
+            if (event.kind !== 'start') return;
+            groups.push(event.groups);
+            uniform.push(event.isUniform);
           },
         }),
       );
       assert.match(groups.join(), /learning rate × 0\.25\n[^]*frozen: \d+ tensors/);
+      assert.deepEqual(uniform, [false]);
       await trainInHalves('halves', { train: settings }, 5);
       assert.deepEqual(weights('halves'), weights('whole'));
       assert.equal(whole.steps, 12);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { basename, dirname, resolve } from 'node:path';
-import { stat } from 'node:fs/promises';
 import { UsageError } from '../../base/errors.js';
+import { isFile } from '../../base/path-kind.js';
 import type { EvaluateOptions, Hits } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
@@ -73,11 +73,7 @@ async function answersFrom(
   progress: Progress,
 ): Promise<readonly Hits[]> {
   const { answersOf, FeatureStore, readAnswers } = await import('../../eval/index.js');
-  const isFile = await stat(model).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (isFile && model.endsWith('.json')) return (await readAnswers(model)).answers;
+  if (model.endsWith('.json') && (await isFile(model))) return (await readAnswers(model)).answers;
   const { data, train, tasks, protocol, templates, cache } = flags;
   if (data === undefined) {
     throw new UsageError('Name the data to compare the models on with --data.');

@@ -4,7 +4,7 @@ import { UsageError } from '../../base/errors.js';
 import { comparisonOperators } from '../../data/select/criteria.js';
 import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import {
   fractionOf,
@@ -215,7 +215,7 @@ function criteriaOf(flags: SelectFlags): CriterionInput[] {
 }
 
 function describe({ header, keys, alone, notes }: Subset, out: string, use: string): string {
-  const percent = (count: number): string => `${((100 * count) / header.of).toFixed(1)} %`;
+  const percent = (count: number): string => formatPercent(count / header.of);
   const rows = alone.map(({ criterion, kept }) => {
     const { type, ...settings } = criterion;
     return [`  ${type} ${JSON.stringify(settings)}`, `${kept}`, percent(kept)];

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { action, examples } from '../command.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger, positiveNumber } from '../values.js';
 
@@ -53,9 +53,7 @@ export function addDuplicates(program: Command): void {
       const { compared, isApproximate } = found;
       const lines = [
         `${pairs.length} pairs of ${index.size} images have a cosine of ${above} or more, in ${groups.length} groups.`,
-        ...(compared < 1
-          ? [`Only ${(100 * compared).toFixed(1)} % was compared in the time.`]
-          : []),
+        ...(compared < 1 ? [`Only ${formatPercent(compared)} was compared in the time.`] : []),
         ...(isApproximate
           ? [
               'Each image was compared with its neighbours in the graph; --exact compares all pairs.',

@@ -19,7 +19,7 @@ interface EmbedFlags extends InferenceFlags {
 export function unchangedOption(): Option {
   return new Option(
     '--unchanged <how>',
-    'what an image keeps its vector by: time and size of its file, size alone, hash of its bytes, or key alone',
+    'facts by which an image counts as unchanged: time and size of its file, size, hash of its bytes, or key alone',
   )
     .choices(['time', 'size', 'hash', 'key'])
     .default('time');

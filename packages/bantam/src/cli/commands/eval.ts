@@ -192,7 +192,7 @@ async function readClassesOption(
   if (isName && !existsSync(value)) return { set: parseImageNetSet(value) };
   const { NoteBook, readClassNames } = await import('../../data/index.js');
   const notes = new NoteBook();
-  const names = await readClassNames(value, notes);
+  const names = await readClassNames(value, notes, 'with --classes');
   for (const { message } of notes.notes) progress.note(message);
   return { names };
 }
@@ -202,7 +202,8 @@ async function readTemplateOption(
   value: string,
 ): Promise<NonNullable<EvaluateOptions['templates']>> {
   const { templateLists } = await import('../../eval/index.js');
-  if (Object.hasOwn(templateLists, value) || !existsSync(value)) return value;
+  const isFile = existsSync(value) || /[./\\]/.test(value);
+  if (Object.hasOwn(templateLists, value) || !isFile) return value;
   const { readPrompts } = await import('../../data/index.js');
   return readPrompts(value);
 }

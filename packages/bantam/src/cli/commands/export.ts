@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Agreement, ExportPrecision, OnnxExport, TaskScores } from '../../export/index.js';
 import { action, examples } from '../command.js';
-import { formatBytes, formatTable } from '../output.js';
+import { formatBytes, formatPercent, formatTable } from '../output.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { addWebOptions, refuseWebOptions, runWebExport, type WebFlags } from './export-web.js';
@@ -119,7 +119,7 @@ function scoreTable(
 ): string {
   const columns = Object.entries(checks);
   const percent = (value: number | undefined) =>
-    value === undefined ? '' : `${(100 * value).toFixed(2)} %`;
+    value === undefined ? '' : formatPercent(value, 2);
   const rows = Object.entries(scores).map(([name, value]) => [
     name,
     percent(value),

@@ -6,7 +6,7 @@ import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 import { positiveFraction, positiveInteger } from '../values.js';
@@ -47,7 +47,14 @@ export function addIndex(program: Command): void {
     .option('--keep-gone', 'keep images that the data set does not have any more')
     .option('--compact', 'write the files anew without what was removed')
     .addOption(precisionOption())
-    .addOption(deviceOption());
+    .addOption(deviceOption())
+    .addHelpText(
+      'after',
+      `
+The table of scores at the end says how far a result is above chance: an image that has nothing to do with a
+query passes the score of a column with that probability. "bantam search --false-positives RATE" leaves out
+images below it, --min-score those below a score of your own.`,
+    );
   examples(command, [
     'bantam index shop --model runs/first/model --data "csv:products.csv?image=photo&caption=title"',
     'bantam index shop',
@@ -95,7 +102,7 @@ export function addIndex(program: Command): void {
         describeUpdate(changes),
         ...(compacted ? ['The files were written anew without what was removed.'] : []),
         ...(graph === undefined ? [] : [describeGraph(graph)]),
-        ...cutoffs.map(describeCutoffs),
+        ...(cutoffs.length === 0 ? [] : [describeCutoffs(cutoffs)]),
       ];
       return { text: lines.join('\n'), json: { index: folder, ...summary, cutoffs } };
     } finally {
@@ -114,26 +121,36 @@ const shownRates = [0.01, 0.001, 0.0001];
 
 /** Cut-offs at a few rates, of queries that the index has examples of. */
 function cutoffsOf(index: SearchIndex): Cutoffs[] {
-  // The form of the query decides, not its vector.
-  const vector = new Float32Array(index.width);
   return (['text', 'image'] as const).flatMap((kind) => {
-    try {
-      const scores = shownRates.map((rate) => ({
-        rate,
-        score: index.cutoff([{ kind, vector }], rate),
-      }));
-      return [{ kind, scores }];
-    } catch (error) {
-      // Too few images, or no captions.
-      if (error instanceof BantamError) return [];
-      throw error;
-    }
+    const scores = shownRates.flatMap((rate) => {
+      const score = cutoffOf(index, kind, rate);
+      return score === undefined ? [] : [{ rate, score }];
+    });
+    return scores.length === 0 ? [] : [{ kind, scores }];
   });
 }
 
-function describeCutoffs({ kind, scores }: Cutoffs): string {
-  const list = scores.map(({ rate, score }) => `${score.toFixed(3)} at ${rate}`).join(', ');
-  return `Cut-offs of ${kind} queries, by false-positive rate: ${list}.`;
+/** The cut-off of queries of one kind; undefined if the index has too few images for it, or no captions. */
+function cutoffOf(index: SearchIndex, kind: Cutoffs['kind'], rate: number): number | undefined {
+  try {
+    // The form of the query decides, not its vector.
+    return index.cutoff([{ kind, vector: new Float32Array(index.width) }], rate);
+  } catch (error) {
+    if (error instanceof BantamError) return undefined;
+    throw error;
+  }
+}
+
+function describeCutoffs(cutoffs: readonly Cutoffs[]): string {
+  const isKnown = (wanted: number): boolean =>
+    cutoffs.some(({ scores }) => scores.some(({ rate }) => rate === wanted));
+  const rates = shownRates.filter(isKnown);
+  const rows = cutoffs.map(({ kind, scores }) => [
+    `${kind} query`,
+    ...rates.map((wanted) => scores.find(({ rate }) => rate === wanted)?.score.toFixed(3) ?? '–'),
+  ]);
+  const table = formatTable([['', ...rates.map(String)], ...rows], { right: [1, 2, 3] });
+  return `Scores that images without relation to a query pass at these rates; "bantam search --false-positives RATE" leaves out what is below:\n${table}`;
 }
 
 /** Shows the progress of embedding and of the graph. */
@@ -154,8 +171,7 @@ function showBuilding(progress: Progress): (state: GrowProgress | GraphProgress)
 
 /** The recall of a graph, and what a search takes from it. */
 function describeGraph({ rows, measuredRows, recall, candidates }: GraphInfo): string {
-  const percent = (value: number | undefined) =>
-    value === undefined ? '-' : `${(100 * value).toFixed(1)} %`;
+  const percent = (value: number | undefined) => (value === undefined ? '-' : formatPercent(value));
   const table = formatTable(
     [
       ['candidates', 'image queries', 'text queries', 'ms a query'],

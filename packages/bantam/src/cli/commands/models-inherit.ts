@@ -3,7 +3,7 @@ import type { InheritedModel, InheritMethod, InheritedPart } from '../../models/
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { namedValues, wholeNumber } from '../values.js';
 
 interface InheritFlags {
@@ -79,8 +79,6 @@ function sizesOf(parts: readonly InheritedPart[]): Sizes {
   return sizes;
 }
 
-const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
-
 /** A line for each part; consecutive layers with the same start share a line. */
 function report(parts: readonly InheritedPart[]): string {
   const { total } = sizesOf(parts);
@@ -97,7 +95,7 @@ function report(parts: readonly InheritedPart[]): string {
   const cells = rows.map(({ name, last, start, size }) => [
     `${name}${last}`,
     size.toLocaleString('en'),
-    percent(size / total),
+    formatPercent(size / total),
     start,
   ]);
   return formatTable([['part', 'parameters', 'fraction', 'start'], ...cells], { right: [1, 2] });
@@ -112,6 +110,6 @@ function layerLines({ layers }: InheritedModel): string {
 function summary({ inherited, sliced, fresh, total }: Sizes, out: string): string {
   const fractions = Object.entries({ inherited, sliced, fresh })
     .filter(([, size]) => size > 0)
-    .map(([start, size]) => `${percent(size / total)} ${start}`);
+    .map(([start, size]) => `${formatPercent(size / total)} ${start}`);
   return `Of ${(total / 1e6).toFixed(2)}M parameters ${fractions.join(', ')}: ${out}`;
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../../base/errors.js';
 import type { MixingCurve } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import { factorList, unitNumber } from '../values.js';
 
@@ -111,7 +111,9 @@ async function interpolate(flags: InterpolateFlags, { before, after, progress }:
       },
     }),
   });
-  lines.push(`${percent(1 - factor)} of ${before} and ${percent(factor)} of ${after}: ${out}`);
+  lines.push(
+    `${formatPercent(1 - factor)} of ${before} and ${formatPercent(factor)} of ${after}: ${out}`,
+  );
   return { text: lines.join('\n\n'), json: { ...saved, alpha: factor, ...(curve && { curve }) } };
 }
 
@@ -134,8 +136,6 @@ async function measure(
   });
 }
 
-const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
-
 /** The curve as a table, and the chosen factor with its rule. */
 function describeCurve({ data, points, best, rule }: MixingCurve): string {
   const others = data.filter(({ role }) => role === 'other').length;
@@ -143,13 +143,13 @@ function describeCurve({ data, points, best, rule }: MixingCurve): string {
   const rows = points.map(({ alpha, values, score }) => [
     alpha === best ? '*' : '',
     String(Number(alpha.toFixed(4))),
-    ...values.map(({ value }) => percent(value)),
-    ...(others > 0 ? [percent(score)] : []),
+    ...values.map(({ value }) => formatPercent(value)),
+    ...(others > 0 ? [formatPercent(score)] : []),
   ]);
   const chance = [
     '',
     'chance',
-    ...data.map((one) => (one.chance === null ? '' : percent(one.chance))),
+    ...data.map((one) => (one.chance === null ? '' : formatPercent(one.chance))),
   ];
   const head = ['', 'alpha', ...columns, ...(others > 0 ? ['mean of both'] : [])];
   const right = head.map((_, column) => column).slice(1);

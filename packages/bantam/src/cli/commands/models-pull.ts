@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ModelLocation } from '../../models/index.js';
 import { action, examples } from '../command.js';
 import { pullModel } from '../model-names.js';
 import { formatTable } from '../output.js';
@@ -8,7 +9,9 @@ import { Progress } from '../progress.js';
 export function addPull(models: Command): void {
   const command = models
     .command('pull')
-    .description('fetch a published model into the cache, or what is new of it')
+    .description(
+      'fetch a published model into the cache, or what is new of it; of an adapter its base model too',
+    )
     .argument('<name>', 'hf:owner/name[@revision], or MODEL/TAG of "models list --pretrained"')
     .addHelpText(
       'after',
@@ -23,19 +26,34 @@ HF_TOKEN (private and gated models), BANTAM_OFFLINE=1 or HF_HUB_OFFLINE=1 (no ne
   ]);
   action(command, async (_flags: object, name: string) => {
     const { UsageError } = await import('../../base/errors.js');
-    const { pulled } = await pullModel(name, new Progress(), { refresh: true });
+    const [first, ...bases] = await pullModel(name, new Progress(), { refresh: true });
+    const pulled = first?.pulled ?? null;
     if (pulled === null) {
       throw new UsageError(
         `${name} is on this machine already; models to pull are named hf:owner/name or MODEL/TAG.`,
       );
     }
-    const { directory, weights, commit, fetched } = pulled;
-    const state = fetched.length === 0 ? 'is up to date' : `fetched ${fetched.join(', ')}`;
-    return {
-      text: `${name} (commit ${commit.slice(0, 12)}) ${state}: ${directory}`,
-      json: { name, directory, weights, commit, fetched },
-    };
+    const models = [{ name, pulled }, ...bases].flatMap(namedPull);
+    const [own, ...others] = models;
+    return { text: models.map(describePull).join('\n'), json: { ...own, bases: others } };
   });
+}
+
+/** A model of the Hub with what was fetched of it. */
+type NamedPull = { readonly name: string } & Pick<
+  NonNullable<ModelLocation['pulled']>,
+  'directory' | 'weights' | 'commit' | 'fetched'
+>;
+
+function namedPull({ name, pulled }: Pick<ModelLocation, 'name' | 'pulled'>): NamedPull[] {
+  if (pulled === null) return [];
+  const { directory, weights, commit, fetched } = pulled;
+  return [{ name, directory, weights, commit, fetched }];
+}
+
+function describePull({ name, directory, commit, fetched }: NamedPull): string {
+  const state = fetched.length === 0 ? 'is up to date' : `fetched ${fetched.join(', ')}`;
+  return `${name} (commit ${commit.slice(0, 12)}) ${state}: ${directory}`;
 }
 
 /** `bantam models list --pretrained` */

@@ -3,7 +3,7 @@ import { UsageError } from '../../base/errors.js';
 import type { GreedySoupResult } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { formatTable } from '../output.js';
+import { formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 
 interface SoupFlags {
@@ -67,21 +67,19 @@ export function addSoup(models: Command): void {
   });
 }
 
-const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`;
-
 /** The models in the order of trial, and what was taken. */
 function describe({ out, metric, samples, steps, soup }: GreedySoupResult, data: string): string {
   const rows = steps.map(({ model, alone, soup: together, taken }) => [
     taken ? 'taken' : 'left out',
     model,
-    percent(alone),
-    percent(together),
+    formatPercent(alone),
+    formatPercent(together),
   ]);
   const head = ['', 'model', 'alone', 'soup with it'];
   const taken = steps.filter((step) => step.taken).length;
   return [
     `${metric} on ${data}, ${samples} images`,
     formatTable([head, ...rows], { right: [2, 3] }),
-    `Mean of ${taken} of ${steps.length} models, ${percent(soup.value)}: ${out}`,
+    `Mean of ${taken} of ${steps.length} models, ${formatPercent(soup.value)}: ${out}`,
   ].join('\n\n');
 }

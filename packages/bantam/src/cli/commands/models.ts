@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { precisionName } from '../../base/precision-name.js';
 import type { ModelRate } from '../../machine/index.js';
 import type { ModelConfig, ModelSummary } from '../../models/index.js';
 import { action, examples } from '../command.js';
@@ -91,12 +92,6 @@ async function measured(config: ModelConfig, captionTokens: number, batchSize: n
 const millions = (count: number) => (count / 1e6).toFixed(1);
 const billions = (count: number) => (count / 1e9).toPrecision(3);
 
-/** Name of a dtype on the command line. */
-function precisionName({ precision }: Pick<ModelRate, 'precision'>): string {
-  const names = { float64: 'fp64', float32: 'fp32', bfloat16: 'bf16', float16: 'fp16' } as const;
-  return names[precision];
-}
-
 /** Samples/s with three digits, and no exponent for large ones. */
 function perSecond(rate: number): string {
   return rate >= 100 ? rate.toFixed(0) : rate.toPrecision(3);
@@ -127,7 +122,9 @@ function listing(rows: readonly Row[], tokens: number): string {
       : []),
     ...(first?.rate === undefined
       ? []
-      : [`Measured in ${precisionName(first.rate)}, batch size ${first.rate.batchSize}.`]),
+      : [
+          `Measured in ${precisionName(first.rate.precision)}, batch size ${first.rate.batchSize}.`,
+        ]),
   ];
   const right = head.map((_, column) => column).slice(1);
   return `${formatTable([head, units, ...cells], { right })}\n\n${notes.join('\n')}`;
@@ -179,5 +176,5 @@ function addShow(models: Command): void {
 }
 
 function describeRate({ train, images, captions, precision, batchSize }: ModelRate): string {
-  return `Training ${perSecond(train)} samples/s; inference ${perSecond(images)} images/s and ${perSecond(captions)} captions/s. Measured in ${precisionName({ precision })}, batch size ${batchSize}.`;
+  return `Training ${perSecond(train)} samples/s; inference ${perSecond(images)} images/s and ${perSecond(captions)} captions/s. Measured in ${precisionName(precision)}, batch size ${batchSize}.`;
 }

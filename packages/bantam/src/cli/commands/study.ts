@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
 import { basename, extname, join } from 'node:path';
-import type { StudyEvent } from '../../study/index.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { formatDuration } from '../output.js';
-import { formatFraction, Progress } from '../progress.js';
-import { formatStudy, formatStudyPlan } from '../study-table.js';
+import { Progress } from '../progress.js';
+import { showStudy } from '../study-progress.js';
 import { positiveInteger } from '../values.js';
 
 interface StudyFlags {
@@ -33,6 +31,7 @@ export function addStudy(program: Command): void {
   ]);
   action(command, async ({ processes, dryRun, ...flags }: StudyFlags, file: string) => {
     const { planStudy, readStudy, runStudy, studyPaths } = await import('../../study/index.js');
+    const { formatStudy, formatStudyPlan } = await import('../study-table.js');
     const study = await readStudy(file);
     const out = flags.out ?? join('studies', basename(file, extname(file)));
     const progress = new Progress();
@@ -66,40 +65,11 @@ export function addStudy(program: Command): void {
         text: `${formatStudy(result)}\n\nResults: ${results}\nReport: ${report}`,
         json: result,
         ...(failed > 0 && {
-          failure: `${failed} runs failed; the results are of the others, and the same command tries them again.`,
+          failure: `${failed === 1 ? '1 run' : `${failed} runs`} failed; the results are of the others, and the same command tries again.`,
         }),
       };
     } finally {
       progress.done();
     }
   });
-}
-
-/** Shows events of a study: its progress as a line, all others as lines that stay. */
-function showStudy(progress: Progress): (event: StudyEvent) => void {
-  return (event) => {
-    switch (event.kind) {
-      case 'progress': {
-        const { done, total, etaSeconds, running } = event;
-        const now = running.map(
-          (one) => `${one.arm} (seed ${one.seed}) ${one.stage} ${Math.floor(100 * one.progress)} %`,
-        );
-        progress.update(
-          'study',
-          [
-            `${formatFraction(event.progress)} ${done}/${total} runs`,
-            ...(etaSeconds === null ? [] : [`${formatDuration(etaSeconds)} left`]),
-            ...now,
-          ].join(' · '),
-        );
-        break;
-      }
-      case 'finished':
-        progress.note(`${event.arm}, seed ${event.seed}: done (${event.run})`);
-        break;
-      case 'failed':
-        progress.note(`${event.arm}, seed ${event.seed}: failed. ${event.message}`);
-        break;
-    }
-  };
 }

@@ -9,7 +9,7 @@ import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';
-import { listed, namedValues, wholeNumber } from '../values.js';
+import { listed, namedValues, positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly model?: string;
@@ -32,7 +32,10 @@ interface TrainFlags {
   readonly patience?: number;
   readonly set?: Readonly<Record<string, string>>;
   readonly plan?: true;
+  readonly verbose?: true;
   readonly resume?: string;
+  readonly fromPlan?: string;
+  readonly choice?: number;
 }
 
 /** `bantam train` */
@@ -57,8 +60,8 @@ export function addTrain(program: Command): void {
     .option('--init <name>', `initialise with the weights and tokenizer of a model: ${MODEL_NAMES}`)
     .option('--init-image <name>', "initialise with a model's image tower")
     .option(
-      '--fine-tune <way>',
-      'what trains of --init: full (all weights), lora or lp-ft (default: full)',
+      '--fine-tune <method>',
+      'fine-tuning of --init: full (all weights), lora or lp-ft (default: full)',
     )
     .option(
       '--freeze <part>',
@@ -92,6 +95,9 @@ export function addTrain(program: Command): void {
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
+    .option('--from-plan <file>', 'train a choice of a plan.json that bantam plan wrote')
+    .option('--choice <n>', 'with --from-plan: which one (default: 1, the first)', positiveInteger)
+    .option('--verbose', 'print the groups of parameters also if they train alike')
     .option('--resume <run>', 'resume this run from its last checkpoint');
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
@@ -102,24 +108,30 @@ export function addTrain(program: Command): void {
     'bantam train --init ViT-B-32/openai --data csv:products.csv --out runs/tuned --budget 2h --fine-tune lora',
     'bantam train --init hf:openai/clip-vit-base-patch32 --data csv:products.csv --out runs/tuned --freeze image --set train.layerDecay=0.8',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
+    'bantam train --from-plan plan/plan.json --out runs/planned',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --device cuda',
     'bantam train --resume runs/first --plan',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, device, ...fresh } = flags;
+    const { resume, plan = false, verbose = false, device, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
       );
     }
-    const options = resume === undefined ? await trainOptions(fresh) : undefined;
+    const options =
+      resume !== undefined
+        ? undefined
+        : fresh.fromPlan === undefined
+          ? await trainOptions(fresh)
+          : await plannedOptions(fresh, fresh.fromPlan);
     const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
       ...(device !== undefined && { device }),
       signal: stopOnInterrupt('saving a checkpoint'),
-      onEvent: showTraining(progress),
+      onEvent: showTraining(progress, { verbose }),
     };
     try {
       if (plan) {
@@ -154,9 +166,29 @@ const flagSettings = {
   patience: 'validation.patience',
 } as const;
 
-async function trainOptions(
-  flags: Omit<TrainFlags, 'resume' | 'plan' | 'device'>,
-): Promise<TrainOptions> {
+type FreshFlags = Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device'>;
+
+/** The options of a choice of a plan, which has everything but the run directory. */
+async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {
+  const { out, choice = 1 } = flags;
+  const own = ['out', 'choice', 'fromPlan'];
+  const other = Object.keys(flags).find((name) => !own.includes(name));
+  if (other !== undefined) {
+    throw new UsageError(
+      `--from-plan takes everything from the plan; leave out --${other}, or run the command that the plan has for the choice with your changes.`,
+    );
+  }
+  if (out === undefined) {
+    throw new UsageError('bantam train --from-plan needs --out, the new folder of the run.');
+  }
+  const { readChoice } = await import('../../study/index.js');
+  return { ...(await readChoice(file, choice)), out };
+}
+
+async function trainOptions(flags: FreshFlags): Promise<TrainOptions> {
+  if (flags.choice !== undefined) {
+    throw new UsageError('--choice is one of a plan; name the plan with --from-plan.');
+  }
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
   for (const [flag, name] of Object.entries(flagSettings)) {

@@ -67,13 +67,13 @@ interface Outputs {
 function bilinearTaps(input: number, output: number, { start, count }: Outputs): Taps[] {
   const scale = f32(input / output);
   return Array.from({ length: count }, (_, i) => {
-    const place = f32(f32(f32(start + i + 0.5) * scale) - 0.5);
-    const floor = Math.floor(place);
+    const position = f32(f32(f32(start + i + 0.5) * scale) - 0.5);
+    const floor = Math.floor(position);
     const lower = Math.max(0, floor);
-    const upper = Math.min(input - 1, Math.ceil(place));
+    const upper = Math.min(input - 1, Math.ceil(position));
     return {
       positions: Int32Array.of(lower, upper),
-      weights: Float32Array.of(f32(place - floor)),
+      weights: Float32Array.of(f32(position - floor)),
     };
   });
 }

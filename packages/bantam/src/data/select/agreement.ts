@@ -1,5 +1,6 @@
 /** ScoreAgreement of scores with each other and with known answers. */
 import { at } from '../../base/at.js';
+import { mean } from '../../base/statistics.js';
 import { percentileRanks, topFraction } from './ranking.js';
 
 /** ScoreAgreement of two scores of the same records. */
@@ -43,8 +44,6 @@ export function scoreAgreement(
 }
 
 function pearson(x: Float64Array, y: Float64Array): number {
-  const mean = (values: Float64Array): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
   const [ofX, ofY] = [mean(x), mean(y)];
   let [xy, xx, yy] = [0, 0, 0];
   for (let i = 0; i < x.length; i++) {

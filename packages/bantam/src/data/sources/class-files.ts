@@ -9,10 +9,15 @@ import { decodeFile } from './tables/text-bytes.js';
 /**
  * Reads a file of class names: one in each line, or a JSON list; the first one is class 0.
  *
+ * @param how - The way in which the user named it, for errors
  * @throws BantamError for a file that cannot be read, and for an empty line between names.
  */
-export async function readClassNames(path: string, notes: NoteBook): Promise<string[]> {
-  const names = await readList(path, 'file of class names', 'classes=');
+export async function readClassNames(
+  path: string,
+  notes: NoteBook,
+  how = 'after "classes="',
+): Promise<string[]> {
+  const names = parseList(path, await readFileText(path, 'file of class names', how));
   const empty = names.indexOf('');
   if (empty >= 0) {
     throw new BantamError(
@@ -40,7 +45,7 @@ export type Prompts = readonly string[] | ReadonlyMap<string, readonly string[]>
  * classes without a place for the class name.
  */
 export async function readPrompts(path: string): Promise<Prompts> {
-  const text = await readFileText(path, 'file of prompts', 'templates=');
+  const text = await readFileText(path, 'file of prompts', 'with --templates');
   if (text.trimStart().startsWith('{') && path.toLowerCase().endsWith('.json')) {
     return promptsByClass(path, text);
   }
@@ -101,14 +106,10 @@ function parseList(path: string, text: string): string[] {
     .map((line) => line.trim());
 }
 
-async function readList(path: string, what: string, option: string): Promise<string[]> {
-  return parseList(path, await readFileText(path, what, option));
-}
-
-async function readFileText(path: string, what: string, option: string): Promise<string> {
+async function readFileText(path: string, what: string, how: string): Promise<string> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new BantamError(
-      `The ${what} "${path}" cannot be read (${causeOf(error)}); name an existing one after "${option}".`,
+      `The ${what} "${path}" cannot be read (${causeOf(error)}); name an existing one ${how}.`,
     );
   });
   const text = decodeFile(bytes);

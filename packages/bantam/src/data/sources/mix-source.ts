@@ -153,9 +153,9 @@ class MixSource implements Source {
   }
 
   record(index: number): DataRecord {
-    const { part, place } = this.#find(index);
+    const { part, position } = this.#find(index);
     const { captionTemplates } = part.source;
-    const record = part.source.record(place);
+    const record = part.source.record(position);
     return {
       ...record,
       key: `${part.name}/${record.key}`,
@@ -164,22 +164,22 @@ class MixSource implements Source {
   }
 
   location(index: number): ImageLocation {
-    const { part, place } = this.#find(index);
-    return part.source.location(place);
+    const { part, position } = this.#find(index);
+    return part.source.location(position);
   }
 
   image(index: number): Promise<Uint8Array> {
-    const { part, place } = this.#find(index);
-    return part.source.image(place);
+    const { part, position } = this.#find(index);
+    return part.source.image(position);
   }
 
-  #find(index: number): { part: OpenPart; place: number } {
+  #find(index: number): { part: OpenPart; position: number } {
     if (!(Number.isInteger(index) && index >= 0 && index < this.size)) {
       throw new RangeError(`${this.spec} has no record ${index}`);
     }
     let number = 0;
     while (at(this.#starts, number + 1) <= index) number++;
-    return { part: at(this.#parts, number), place: index - at(this.#starts, number) };
+    return { part: at(this.#parts, number), position: index - at(this.#starts, number) };
   }
 
   #partNotes(): SourceNote[] {

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { BantamError } from '../../base/errors.js';
+import { fileDigest } from '../../base/hash.js';
 import type { Source } from '../../data/index.js';
 import { locateModel } from '../../models/index.js';
 
@@ -30,11 +29,7 @@ export async function hashModelFiles(name: string): Promise<string> {
   const files = [...new Set([...inFolder, ...(weights === null ? [] : [weights])])];
   if (files.length === 0) throw new BantamError(`${name} holds no files of a model.`);
   const digest = createHash('sha256');
-  for (const path of files) {
-    const file = createHash('sha256');
-    await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), file);
-    digest.update(`${basename(path)} ${file.digest('hex')}\n`);
-  }
+  for (const path of files) digest.update(`${basename(path)} ${await fileDigest(path)}\n`);
   digest.update(JSON.stringify(architecture));
   return digest.digest('hex');
 }

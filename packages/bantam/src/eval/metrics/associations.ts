@@ -1,6 +1,7 @@
 import { matmul, noGrad, scope, transpose, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import { meanInterval } from '../statistics/intervals.js';
 import type { Scores } from './scores.js';
 
@@ -63,12 +64,10 @@ export function associationScores({ items, text, image }: AssociationsInput): Sc
   const chance: Record<string, number | null> = {};
   const intervals: NonNullable<Scores['intervals']> = {};
   const add = (name: string, chosen: readonly number[]): void => {
-    const mean = (values: readonly number[]): number | null =>
-      chosen.length === 0
-        ? null
-        : chosen.reduce((sum, row) => sum + at(values, row), 0) / chosen.length;
-    metrics[name] = mean(scores);
-    chance[name] = mean(chances);
+    const meanOf = (values: readonly number[]): number | null =>
+      chosen.length === 0 ? null : mean(chosen.map((row) => at(values, row)));
+    metrics[name] = meanOf(scores);
+    chance[name] = meanOf(chances);
     if (chosen.length > 1) intervals[name] = meanInterval(chosen.map((row) => at(scores, row)));
   };
   const rows = items.map((_, row) => row);

@@ -1,6 +1,7 @@
 import { matmul, narrow, noGrad, scope, transpose, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import { CounterRng } from '../../data/index.js';
 import type { Interval } from '../statistics/intervals.js';
 import type { Scores } from './scores.js';
@@ -141,10 +142,6 @@ function bootstrap(
     }
     return mean(rankings.map((ranking) => averagePrecision(ranking, counts)));
   }).sort();
-  const quantile = (q: number): number => at(means, Math.round(q * (resamples - 1)));
-  return [quantile(0.025), quantile(0.975)];
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  const nearest = (q: number): number => at(means, Math.round(q * (resamples - 1)));
+  return [nearest(0.025), nearest(0.975)];
 }

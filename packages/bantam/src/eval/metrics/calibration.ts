@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from '@bantam/torch';
 import { at } from '../../base/at.js';
+import { mean } from '../../base/statistics.js';
 
 /** A bin of a reliability diagram. */
 export interface ReliabilityBin {
@@ -210,8 +211,4 @@ function joined(parts: readonly Measured[]): Measured {
     right: Uint8Array.from(parts.flatMap((part) => [...part.right])),
     loss: Float32Array.from(parts.flatMap((part) => [...part.loss])),
   };
-}
-
-function mean(values: Float32Array): number {
-  return values.reduce((before, value) => before + value, 0) / values.length;
 }

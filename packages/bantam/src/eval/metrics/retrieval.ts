@@ -1,4 +1,5 @@
 import { at } from '../../base/at.js';
+import { mean } from '../../base/statistics.js';
 import { fromTypedArray, indexSelect, scope, type Tensor } from '@bantam/torch';
 import {
   clusteredWilson,
@@ -122,23 +123,18 @@ function oneWay(
     scores.chance[`${name}_${metric}`] = chance;
   };
   for (const k of cutoffs) {
-    set(
-      `recall@${k}`,
-      mean(ranks, (rank) => (rank < k ? 1 : 0)),
-      expected.recall(k),
-    );
+    set(`recall@${k}`, hitRate(ranks, k), expected.recall(k));
   }
   set('median_rank', Math.floor(median(ranks)) + 1, expected.medianRank);
-  const reciprocal = mean(ranks, (rank) => 1 / (rank + 1));
+  const reciprocal = mean(Array.from(ranks, (rank) => 1 / (rank + 1)));
   set('mean_reciprocal_rank', reciprocal, expected.meanReciprocalRank);
-  const recall1 = { value: mean(ranks, (rank) => (rank < 1 ? 1 : 0)), chance: expected.recall(1) };
+  const recall1 = { value: hitRate(ranks, 1), chance: expected.recall(1) };
   return { ...scores, ranks, recall1 };
 }
 
-function mean(ranks: Int32Array, value: (rank: number) => number): number {
-  let total = 0;
-  for (const rank of ranks) total += value(rank);
-  return total / ranks.length;
+/** Fraction of the ranks that are below `k`. */
+function hitRate(ranks: Int32Array, k: number): number {
+  return mean(Array.from(ranks, (rank) => (rank < k ? 1 : 0)));
 }
 
 function median(ranks: Int32Array): number {

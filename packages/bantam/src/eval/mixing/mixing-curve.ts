@@ -1,4 +1,5 @@
 import { UsageError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import { interpolateInto, loadModel, requireAlike } from '../../models/index.js';
 import type { MeasuredMetric } from '../validator.js';
 import { openJudge, type JudgeOptions } from './judge.js';
@@ -120,10 +121,9 @@ function checkFactors(factors: readonly number[]): number[] {
 }
 
 function pointOf(alpha: number, values: readonly MeasuredMetric[], ownCount: number): MixingPoint {
-  const mean = (some: readonly MeasuredMetric[]): number =>
-    some.reduce((sum, { value }) => sum + value, 0) / some.length;
-  const own = mean(values.slice(0, ownCount));
-  const others = values.length > ownCount ? mean(values.slice(ownCount)) : null;
+  const numbers = values.map(({ value }) => value);
+  const own = mean(numbers.slice(0, ownCount));
+  const others = values.length > ownCount ? mean(numbers.slice(ownCount)) : null;
   return {
     alpha,
     values: values.map(({ value, interval }) => ({ value, ...(interval && { interval }) })),

@@ -62,7 +62,7 @@ export function checkShots(smallest: SmallestClass | undefined, shots: readonly 
       ? 'add images'
       : `ask for at most ${images} (--shots ${(usual.length > 0 ? usual : [images]).join(',')}) or add images`;
   throw new BantamError(
-    `The class "${name}" has ${images} training images, fewer than ${most} shots; ${remedy}.`,
+    `The class "${name}" has ${images} training ${images === 1 ? 'image' : 'images'}, fewer than ${most} shots; ${remedy}.`,
   );
 }
 

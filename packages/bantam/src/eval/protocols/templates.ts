@@ -150,7 +150,7 @@ export function chooseTemplates(
     if (found !== undefined) return found;
     const names = [...Object.keys(templateLists), ...Object.keys(more)];
     throw new BantamError(
-      `There are no prompt templates "${templates}"${didYouMean(templates, names)}; choose from ${names.join(', ')}.`,
+      `There are no prompt templates "${templates}"${didYouMean(templates, names)}; choose from ${names.join(', ')}, or name an existing file.`,
     );
   }
   const broken = templates.find((template) => !template.includes('{}'));

@@ -1,5 +1,6 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 
 /** Accuracies of one model on the reference domain and on a shifted one. */
 export interface RobustnessPoint {
@@ -32,8 +33,7 @@ function expit(x: number): number {
 export function robustnessLine(points: readonly RobustnessPoint[]): RobustnessLine {
   const x = points.map(({ reference }) => logit(reference));
   const y = points.map(({ shifted }) => logit(shifted));
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
+
   const [mx, my] = [mean(x), mean(y)];
   let xx = 0;
   let xy = 0;

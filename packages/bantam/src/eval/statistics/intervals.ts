@@ -1,5 +1,6 @@
 /** Sampling errors of metrics: 95 % intervals of what more images of the same kind would give. */
 import { at } from '../../base/at.js';
+import { mean } from '../../base/statistics.js';
 
 /** Lower and upper bound of a 95 % interval. */
 export type Interval = readonly [low: number, high: number];
@@ -54,12 +55,10 @@ export function clusteredWilson(clusters: readonly Cluster[]): Interval {
 /** mean ± z·s/√n of independent values. */
 export function meanInterval(values: ArrayLike<number>): Interval {
   const n = values.length;
-  let sum = 0;
+  const center = mean(values);
   let squares = 0;
-  for (let i = 0; i < n; i++) sum += at(values, i);
-  const mean = sum / n;
-  for (let i = 0; i < n; i++) squares += (at(values, i) - mean) ** 2;
-  return around(mean, n < 2 ? 0 : squares / (n - 1) / n);
+  for (let i = 0; i < n; i++) squares += (at(values, i) - center) ** 2;
+  return around(center, n < 2 ? 0 : squares / (n - 1) / n);
 }
 
 /** mean ± z·√variance, within [0, 1]: for fractions. */

@@ -1,6 +1,7 @@
 import { CounterRng } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { at } from '../../base/at.js';
+import { mean, quantile } from '../../base/statistics.js';
 import type { Interval } from './intervals.js';
 
 /** Result of {@link mcnemar}. */
@@ -67,11 +68,8 @@ export function pairedBootstrap(
     means[sample] = sum / n;
   }
   means.sort();
-  const quantile = (q: number): number => {
-    const position = q * (resamples - 1);
-    const low = at(means, Math.floor(position));
-    return low + (position % 1) * (at(means, Math.ceil(position)) - low);
+  return {
+    difference: mean(differences),
+    interval: [quantile(means, 0.025), quantile(means, 0.975)],
   };
-  const difference = differences.reduce((sum, value) => sum + value, 0) / n;
-  return { difference, interval: [quantile(0.025), quantile(0.975)] };
 }

@@ -1,6 +1,7 @@
 import { cat, ones, scope, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import type { LabelSet } from '../../data/index.js';
 import { zeroShot, type ZeroShotResult } from '../metrics/zero-shot.js';
 import { defaultShots, fewShot, smallestClass, type FewShotScore } from '../probes/few-shot.js';
@@ -290,8 +291,4 @@ function joined({ train, validation }: Prepared): ProbeSet {
     features: scope(() => cat([train.features, validation.features], 0)),
     labels: Int32Array.from([...train.labels, ...validation.labels]),
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

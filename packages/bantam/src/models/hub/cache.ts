@@ -1,16 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import {
-  copyFile,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { makeFolder } from '../../base/make-folder.js';
+import { isFile } from '../../base/path-kind.js';
 
 /**
  * A repository in the cache, laid out as huggingface_hub does, so that both use each other's files:
@@ -100,9 +92,4 @@ function folderName(repository: string): string {
 /** True for the full hash of a commit. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
-}
-
-/** True if there is a file, followed through links. */
-export async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isFile() ?? false;
 }

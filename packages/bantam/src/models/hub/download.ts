@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
+import { addFile } from '../../base/hash.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { send, TransientError, waitOrGiveUp } from './request.js';
 import type { HubSettings } from './settings.js';
@@ -138,8 +138,6 @@ async function hashOf(path: string, etag: string): Promise<string | null> {
   if (!isSha256 && !/^[0-9a-f]{40}$/.test(etag)) return null;
   const hash = createHash(isSha256 ? 'sha256' : 'sha1');
   if (!isSha256) hash.update(`blob ${await sizeOf(path)}\0`);
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(chunk as Buffer);
-  }
+  await addFile(hash, path);
   return hash.digest('hex');
 }

@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
+import { isFile } from '../../base/path-kind.js';
+import { isWeightsName } from '../io/tensor-files.js';
 import { parseHubName } from './names.js';
 import { findPretrained, pretrainedModels, type PretrainedEntry } from './pretrained.js';
 import { cachedModel, pullFromHub, type PulledModel } from './pull.js';
@@ -38,7 +41,7 @@ export interface LocateOptions extends HubOptions {
 /**
  * Resolves the name of a model, wherever one is named:
  *
- * - a model directory, or a file of weights;
+ * - a model directory, a run that has one in its folder `model`, or a file of weights;
  * - `hf:owner/name[@revision]`, a model of the Hub;
  * - `MODEL/TAG`, weights that OpenCLIP lists, such as `ViT-B-32/laion2b_s34b_b79k`.
  *
@@ -53,9 +56,10 @@ export async function locateModel(
 ): Promise<ModelLocation> {
   const [, path = name, architecture = null] = /^(.+)\?model=(.+)$/s.exec(name) ?? [];
   const local = await stat(path).catch(() => null);
+  if (local === null) checkQuery(path);
   const given = { name, directory: null, weights: null, architecture, entry: null, pulled: null };
   if (local?.isDirectory() === true) {
-    if (architecture === null) return { ...given, directory: path };
+    if (architecture === null) return { ...given, directory: await modelFolder(path) };
     throw new BantamError(
       `${path} is a directory; name the file of weights in it before "?model=${architecture}".`,
     );
@@ -75,6 +79,22 @@ export async function locateModel(
     { ...options, ...(file !== null && { file }) },
   );
   return { ...locationOf(given, pulled, false), entry };
+}
+
+/** @throws BantamError for a name with a query that no model has. */
+function checkQuery(path: string): void {
+  const [, model = '', query] = /^([^?]+)\?(.*)$/s.exec(path) ?? [];
+  if (query === undefined) return;
+  throw new BantamError(
+    `The query "?${query}" of ${model} is not known; behind a model's name only "?model=" and its architecture may follow, as in "${model}?model=ViT-B-32".`,
+  );
+}
+
+/** The folder with a model's files: `model` in a run, which has no weights itself. */
+async function modelFolder(path: string): Promise<string> {
+  const inside = join(path, 'model');
+  const isRun = await isFile(join(inside, 'open_clip_config.json'));
+  return isRun && !(await readdir(path)).some(isWeightsName) ? inside : path;
 }
 
 function locationOf(given: ModelLocation, pulled: PulledModel, whole: boolean): ModelLocation {

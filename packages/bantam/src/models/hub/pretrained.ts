@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
-import { createReadStream, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { at } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { didYouMean } from '../../base/did-you-mean.js';
+import { fileDigest } from '../../base/hash.js';
 import { readTriple, type Preprocess } from '../preprocess.js';
 
 /** Published weights that OpenCLIP lists. */
@@ -79,10 +79,6 @@ export async function recognisePublished(path: string): Promise<PretrainedEntry 
   const name = basename(path);
   const entries = pretrainedModels().filter(({ original }) => original?.file === name);
   if (entries.length === 0) return null;
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(chunk as Buffer);
-  }
-  const sha256 = hash.digest('hex');
+  const sha256 = await fileDigest(path);
   return entries.find(({ original }) => sha256.startsWith(original?.sha256 ?? ' ')) ?? null;
 }

@@ -377,7 +377,9 @@ describe('pullFromHub', () => {
     await writeFile(file, '');
     await assert.rejects(
       pull({ cacheDir: join(file, 'hub') }),
-      refusal(/^The cache .* cannot be written: a part of the path is a file; set HF_HUB_CACHE/),
+      refusal(
+        /^The cache .* cannot be written: a part of the path is a file, not a folder; set HF_HUB_CACHE/,
+      ),
     );
   });
 });

@@ -3,7 +3,9 @@ import { dirname, join } from 'node:path';
 import { BantamError } from '../../base/errors.js';
 import { isObject } from '../../base/schema.js';
 import { makeFolder } from '../../base/make-folder.js';
-import { CachedRepository, isFile } from './cache.js';
+import { isFile } from '../../base/path-kind.js';
+import { writeRefusal } from '../../base/system-error.js';
+import { CachedRepository } from './cache.js';
 import { download } from './download.js';
 import { withFileLock } from './file-lock.js';
 import { chooseFiles, type ModelFileList } from './model-files.js';
@@ -175,21 +177,11 @@ async function isComplete(
   return parts.every((part) => files.includes(part));
 }
 
-/** Meanings of the errors of a cache that cannot be written. */
-const causes: Readonly<Record<string, string>> = {
-  EACCES: 'permission is denied',
-  EPERM: 'permission is denied',
-  EROFS: 'it is read-only',
-  ENOTDIR: 'a part of the path is a file',
-  ENOSPC: 'the disk is full',
-};
-
 function writable(write: () => void, { cacheDir }: HubSettings): void {
   try {
     write();
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    const cause = causes[code];
+    const cause = writeRefusal(error);
     if (cause === undefined) throw error;
     throw new BantamError(
       `The cache ${cacheDir} cannot be written: ${cause}; set HF_HUB_CACHE to another folder.`,

@@ -11,6 +11,7 @@ import { parseModelConfig, withChanges } from '../config.js';
 import { loadModel, saveModel } from './directory.js';
 import type { SaveModelOptions } from './formats/format.js';
 import { channelStatistics, preprocessFor } from '../preprocess.js';
+import { weightsDigest } from './weights-digest.js';
 
 const captions = ['a happy cat', 'a red car on the road', 'a happy car'];
 const preprocess = preprocessFor(16, {
@@ -109,7 +110,9 @@ describe('saveModel and loadModel', () => {
     await writeFile(file, '');
     await assert.rejects(
       saveModel(join(file, 'model'), saved),
-      refusal(/^Cannot write to .*model: a part of the path is a file; name a folder/),
+      refusal(
+        /^Cannot write to .*model: a part of the path is a file, not a folder; name a folder/,
+      ),
     );
   });
 
@@ -146,6 +149,37 @@ describe('loadModel', () => {
       loadModel(directory),
       refusal(/open_clip_pytorch_model.bin is neither a file of PyTorch nor of safetensors/),
     );
+  });
+
+  it('reads the model of a run, and says that a run has none yet', async () => {
+    const run = join(root, 'run');
+    await mkdir(join(run, 'checkpoints'), { recursive: true });
+    await writeFile(join(run, 'config.json'), '{"formatVersion": 1}');
+    await assert.rejects(
+      loadModel(run),
+      refusal(
+        /^The run in .*run has no model yet; finish it with "bantam train --resume .*run"\.$/,
+      ),
+    );
+    await saveModel(join(run, 'model'), saved);
+    const loaded = await loadModel(run);
+    assert.deepEqual(loaded.info, saved.info);
+    assert.deepEqual(loaded.tokenizer.encode('a red cat'), saved.tokenizer?.encode('a red cat'));
+    assert.equal(await weightsDigest(run), await weightsDigest(join(run, 'model')));
+  });
+
+  it('names a query that a model does not have', async () => {
+    for (const name of ['weights.pt?arch=ViT-B-32', 'hf:owner/name?model', 'gone.pt?model=']) {
+      const [model = ''] = name.split('?');
+      await assert.rejects(loadModel(name), (error: unknown) => {
+        assert.ok(error instanceof BantamError, String(error));
+        assert.equal(
+          error.message,
+          `The query "${name.slice(model.length)}" of ${model} is not known; behind a model's name only "?model=" and its architecture may follow, as in "${model}?model=ViT-B-32".`,
+        );
+        return true;
+      });
+    }
   });
 
   it('names the damaged file', async () => {

@@ -1,14 +1,11 @@
-import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TorchError } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { isFolder } from '../../base/path-kind.js';
 import { isProcessAlive } from '../../base/process-alive.js';
-
-/** True if there is a folder of this path. */
-export async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isDirectory() ?? false;
-}
+import { writeRefusal } from '../../base/system-error.js';
 
 /** Writes a value as JSON. */
 export async function writeJson(file: string, value: unknown): Promise<void> {
@@ -77,23 +74,13 @@ async function clearLeftovers(path: string): Promise<void> {
   }
 }
 
-const causes: Readonly<Record<string, string>> = {
-  EACCES: 'permission is denied',
-  EPERM: 'permission is denied',
-  EROFS: 'it is read-only',
-  ENOTDIR: 'a part of the path is a file',
-  EEXIST: 'a file has this name',
-  ENOSPC: 'the disk is full',
-};
-
 /** The error in words that name the folder itself, not its draft. */
 function explain(error: unknown, { path, draft }: { path: string; draft: string }): unknown {
   if (error instanceof BantamError && !error.message.includes(draft)) return error;
   if (error instanceof TorchError || error instanceof BantamError) {
     return new BantamError(error.message.replaceAll(draft, path));
   }
-  const { code = '' } = error as NodeJS.ErrnoException;
-  const cause = causes[code];
+  const cause = writeRefusal(error);
   if (cause === undefined) return error;
   return new BantamError(`Cannot write to ${path}: ${cause}; name a folder that can be written.`);
 }

@@ -1,16 +1,16 @@
 import { readdir } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Tensor } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
+import { isFolder } from '../../base/path-kind.js';
 import { parseModelConfig, withChanges, type ModelConfig } from '../config.js';
 import type { HubOptions } from '../hub/settings.js';
-import { locateModel, type ModelLocation } from '../hub/locate.js';
+import { locateModel, type LocateOptions, type ModelLocation } from '../hub/locate.js';
 import { recognisePublished, type PretrainedEntry } from '../hub/pretrained.js';
 import { modelConfig, presets } from '../presets/presets.js';
 import { preprocessOf } from '../towers.js';
-import { isAdapter, openAdapted } from './adapter/adapted-model.js';
-import { isFolder } from './files.js';
+import { baseOfAdapter, isAdapter, openAdapted } from './adapter/adapted-model.js';
 import { unchanged, type ModelFiles, type OpenedModel } from './formats/format.js';
 import { formatOf } from './formats/formats.js';
 import { fromHubWeights, isHubNamed } from './formats/hugging-face-weights.js';
@@ -23,12 +23,45 @@ import { findWeights } from './weights.js';
  *
  * @throws BantamError if there is none, it cannot be fetched or read, or nothing says which architecture it has.
  */
-export async function openModel(name: string, hub: HubOptions = {}): Promise<OpenedModel> {
+export function openModel(name: string, hub: HubOptions = {}): Promise<OpenedModel> {
+  return openThrough(name, hub, []);
+}
+
+/**
+ * Locates a model, and the base models of an adapter, which are fetched as well.
+ *
+ * @returns The model itself first
+ * @throws BantamError as {@link locateModel}, and for an adapter whose base model cannot be told.
+ */
+export async function locateWithBases(
+  name: string,
+  options: LocateOptions = {},
+): Promise<ModelLocation[]> {
+  const found: ModelLocation[] = [];
+  const through: string[] = [];
+  for (let next: string | null = name; next !== null;) {
+    const location: ModelLocation = await locateModel(next, options);
+    found.push(location);
+    const { directory, weights } = location;
+    const isBased = weights === null && directory !== null && (await isAdapter(directory));
+    next = isBased ? await baseOfAdapter(directory, through) : null;
+    if (directory !== null) through.push(resolve(directory));
+  }
+  return found;
+}
+
+async function openThrough(
+  name: string,
+  hub: HubOptions,
+  through: readonly string[],
+): Promise<OpenedModel> {
   const location = await locateModel(name, hub);
   const { directory, weights } = location;
   if (weights === null && directory !== null) {
     if (await isAdapter(directory)) {
-      return openAdapted(directory, (base) => openModel(base, hub));
+      await baseOfAdapter(directory, through);
+      const further = [...through, resolve(directory)];
+      return openAdapted(directory, (base) => openThrough(base, hub, further), hub);
     }
     return { ...(await (await formatOf(directory)).load(directory)), directory };
   }

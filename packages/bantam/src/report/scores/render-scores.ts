@@ -1,6 +1,6 @@
 import { histogram } from '../histogram.js';
 import { markup, type Content, type Markup } from '../markup.js';
-import { compact } from '../numbers.js';
+import { compact, percent as percentOf } from '../numbers.js';
 import { fact, licenceNotes, renderPage } from '../page.js';
 import type {
   DuplicateSummary,
@@ -134,8 +134,9 @@ function factSection({ scores, texts }: ScorePageData): Content {
 </section>`;
 }
 
+/** A fraction in whole percent. */
 function percent(fraction: number): string {
-  return `${Math.round(100 * fraction)} %`;
+  return percentOf(fraction, 0);
 }
 
 function digits(score: number): string {

@@ -1,5 +1,14 @@
 /** The figures of a study: of each grid those of Scaling (Down) CLIP that its axes allow. */
-import type { ArmResult, AxisName, StudyColumn, StudyResult } from '../../study/index.js';
+import {
+  costAxes,
+  lineOf,
+  type ArmResult,
+  type AxisName,
+  type FitCost,
+  type StudyColumn,
+  type StudyFit,
+  type StudyResult,
+} from '../../study/index.js';
 import { dotPlot } from '../dot-plot.js';
 import type { Markup } from '../markup.js';
 import { compact } from '../numbers.js';
@@ -21,6 +30,8 @@ type Grid = StudyResult['grids'][number];
 interface Across {
   readonly axis: PlotAxis;
   readonly of: (arm: ArmResult) => number;
+  /** The cost that it is, of which there may be fitted curves. */
+  readonly cost?: FitCost;
   /** True if the arms' own values are labelled, of which there are few. */
   readonly isListed?: boolean;
 }
@@ -28,10 +39,12 @@ interface Across {
 const samples: Across = {
   axis: { name: 'samples seen', scale: 'log' },
   of: (arm) => arm.samples,
+  cost: 'samples',
 };
 const flops: Across = {
   axis: { name: 'FLOPs', scale: 'log', format: (value) => value.toExponential(0).replace('+', '') },
   of: (arm) => arm.flops,
+  cost: 'flops',
 };
 const seconds: Across = {
   axis: { name: 'seconds of training', scale: 'log' },
@@ -40,6 +53,7 @@ const seconds: Across = {
 const epochs: Across = {
   axis: { name: 'epochs', scale: 'log' },
   of: (arm) => Number(arm.epochs.toPrecision(3)),
+  cost: 'epochs',
   isListed: true,
 };
 const records: Across = {
@@ -72,7 +86,7 @@ const kinds: readonly {
   {
     fits: (varied) => varied.has('quantity') && (varied.has('epochs') || varied.has('budget')),
     across: [epochs, samples],
-    along: ['epochs', 'budget'],
+    along: costAxes,
     lead: 'Error by passes over the data and by samples seen: lines part where repeats are worth less than new data.',
   },
   {
@@ -90,7 +104,7 @@ const kinds: readonly {
   {
     fits: (varied) => varied.has('epochs') || varied.has('budget'),
     across: [samples, flops, seconds],
-    along: ['epochs', 'budget'],
+    along: costAxes,
     lead: 'Error by samples seen, by compute and by time.',
   },
   {
@@ -106,11 +120,19 @@ export function figuresOf(result: StudyResult, columns: readonly StudyColumn[]):
   if (columns.length === 0) return [];
   return result.grids.flatMap((grid) => {
     const arms = result.arms.filter((arm) => arm.grid === grid.name);
-    return arms.length === 0 ? [] : [figureOf(grid, arms, columns)];
+    const fits = result.fits.filter((fit) => fit.grid === grid.name);
+    return arms.length === 0 ? [] : [figureOf(grid, arms, { columns, fits })];
   });
 }
 
-function figureOf(grid: Grid, arms: readonly ArmResult[], columns: readonly StudyColumn[]): Figure {
+function figureOf(
+  grid: Grid,
+  arms: readonly ArmResult[],
+  {
+    columns,
+    fits,
+  }: { readonly columns: readonly StudyColumn[]; readonly fits: readonly StudyFit[] },
+): Figure {
   const kind = kinds.find(({ fits }) => fits(new Set(grid.varied)));
   const shared = { title: grid.name, arms, columns, grid: grid.name };
   if (kind === undefined) {
@@ -120,10 +142,33 @@ function figureOf(grid: Grid, arms: readonly ArmResult[], columns: readonly Stud
       plots: columns.map((column) => sideBySide(arms, column)),
     };
   }
-  const plots = columns.flatMap((column) =>
-    kind.across.map((across) => lines(arms, { grid, column, across, along: kind.along })),
-  );
-  return { ...shared, lead: kind.lead, plots };
+  const drawn = new Set<string>();
+  const plots = columns.flatMap((column) => {
+    const isByCost = kind.along === costAxes;
+    const own = isByCost ? closest(fits.filter((fit) => fit.column === column.id)) : [];
+    for (const { law } of own) drawn.add(law);
+    return kind.across.map((across) =>
+      lines(arms, { grid, column, across, along: kind.along, fits: own }),
+    );
+  });
+  return { ...shared, lead: [kind.lead, ...lawNote(drawn)].join(' '), plots };
+}
+
+/** Of the laws that are fitted to the same arms the one with the least residual. */
+function closest(fits: readonly StudyFit[]): StudyFit[] {
+  const best = new Map<string, StudyFit>();
+  for (const fit of fits) {
+    const before = best.get(fit.series);
+    if (before === undefined || fit.residual < before.residual) best.set(fit.series, fit);
+  }
+  return [...best.values()];
+}
+
+/** Names the curves of a figure. */
+function lawNote(laws: ReadonlySet<string>): string[] {
+  if (laws.size === 0) return [];
+  const names = [...laws].map((law) => `“${law}”`).join(' or ');
+  return [`Curves are the law ${names}, shaded the band that holds a new run with 80 %.`];
 }
 
 /** `Arms at 48k samples, 1.2e+13 FLOPs` where they are equal. */
@@ -166,13 +211,17 @@ interface LinesOptions {
   readonly column: StudyColumn;
   readonly across: Across;
   readonly along: readonly AxisName[];
+  /** One for a line at most. */
+  readonly fits: readonly StudyFit[];
 }
 
-function lines(arms: readonly ArmResult[], { grid, column, across, along }: LinesOptions): Markup {
-  const own = grid.varied.filter((axis) => !along.includes(axis));
+function lines(
+  arms: readonly ArmResult[],
+  { grid, column, across, along, fits }: LinesOptions,
+): Markup {
   const names = new Map<string, ArmResult[]>();
   for (const arm of arms) {
-    const name = own.flatMap((axis) => arm.values[axis]?.label ?? []).join(', ');
+    const name = lineOf(arm, grid.varied, along);
     names.set(name, [...(names.get(name) ?? []), arm]);
   }
   const ticks = [...new Set(arms.map(across.of))];
@@ -188,8 +237,23 @@ function lines(arms: readonly ArmResult[], { grid, column, across, along }: Line
     series: [...names].map(([name, members]) => ({
       name,
       points: members.flatMap((arm) => pointOf(arm, column, across)),
+      curve: curveOf(name, fits, across),
     })),
   });
+}
+
+/** The fitted curve of a line on an axis; undefined if there is none. */
+function curveOf(
+  name: string,
+  fits: readonly StudyFit[],
+  { cost }: Across,
+): Required<PlotPoint>[] | undefined {
+  const curve = fits.flatMap(({ curves }) => curves).find(({ line }) => line === name);
+  const points = (curve?.points ?? []).flatMap(({ error: y, band: [low, high], ...costs }) => {
+    const x = cost === undefined ? undefined : costs[cost];
+    return x === undefined ? [] : [{ x, y, low, high }];
+  });
+  return points.length === 0 ? undefined : points;
 }
 
 /** An arm on the axes; the error of metrics of which more is better. */

@@ -1,10 +1,12 @@
 import { formatMetric } from '../../eval/index.js';
-import type {
-  ArmComparison,
-  StudyColumn,
-  MetricSummary,
-  StudyFit,
-  StudyResult,
+import {
+  comparisonCells,
+  comparisonHead,
+  summaryCell,
+  type ArmComparison,
+  type StudyColumn,
+  type StudyFit,
+  type StudyResult,
 } from '../../study/index.js';
 import { markup, type Content } from '../markup.js';
 import { compact, duration } from '../numbers.js';
@@ -109,25 +111,13 @@ function armTable({ arms, columns }: Figure): Content {
         compact(Math.round(arm.samples)),
         arm.flops.toExponential(1),
         compact(Number(arm.seconds.toPrecision(3))),
-        ...columns.map((column) => summaryText(arm.metrics[column.id], column)),
+        ...columns.map((column) => summaryCell(arm.metrics[column.id], column)),
       ].map((cell) => markup`<td class="number">${cell}</td>`)}</tr>`,
   )}
   <tr><th scope="row">chance</th><td colspan="6"></td>${columns.map(({ id, lowerIsBetter }) => {
     const chance = arms[0]?.metrics[id]?.chance ?? null;
     return markup`<td class="number">${formatMetric(chance, lowerIsBetter ? 'rank' : 'fraction')}</td>`;
   })}</tr></tbody></table>`;
-}
-
-/** `43.6 ± 1.2 (0.9)`: mean, and halves of the intervals of seeds and of sampling. */
-function summaryText(
-  summary: MetricSummary | undefined,
-  { lowerIsBetter }: Pick<StudyColumn, 'lowerIsBetter'>,
-): string {
-  if (summary === undefined) return '–';
-  const { mean, interval, samplingError } = summary;
-  const show = (value: number): string => (lowerIsBetter ? value : 100 * value).toFixed(1);
-  const around = interval === null ? '' : ` ± ${show((interval[1] - interval[0]) / 2)}`;
-  return `${show(mean)}${around}${samplingError === null ? '' : ` (${show(samplingError)})`}`;
 }
 
 function comparisonTable({ grid, columns }: Figure, { comparisons }: StudyResult): Content {
@@ -138,29 +128,19 @@ function comparisonTable({ grid, columns }: Figure, { comparisons }: StudyResult
   if (first === undefined) return null;
   return markup`<table class="dense">
   <caption>Compared with ${first.baseline}, paired by seed</caption>
-  <thead><tr><th scope="col">arm</th><th scope="col">metric</th>${[
-    'difference',
-    '95 %',
-    'p',
-    'adjusted p',
-  ].map(
+  <thead><tr><th scope="col">arm</th><th scope="col">metric</th>${comparisonHead.map(
     (name) => markup`<th scope="col" class="number">${name}</th>`,
   )}<th scope="col"></th></tr></thead>
-  <tbody>${own.map((one) => comparisonRow(one, columns))}</tbody></table>`;
+  <tbody>${columns.flatMap((column) =>
+    own.filter((one) => one.column === column.id).map((one) => comparisonRow(one, column)),
+  )}</tbody></table>`;
 }
 
-function comparisonRow(
-  { arm, column, difference, interval, pValue, adjusted, verdict }: ArmComparison,
-  columns: readonly StudyColumn[],
-): Content {
-  const isRank = columns.some(({ id, lowerIsBetter }) => id === column && lowerIsBetter);
-  const show = (value: number): string => (isRank ? value : 100 * value).toFixed(1);
-  return markup`<tr><th scope="row">${arm}</th><td>${column}</td>${[
-    show(difference),
-    interval === null ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
-    pValue?.toPrecision(2) ?? '–',
-    adjusted?.toPrecision(2) ?? '–',
-  ].map((cell) => markup`<td class="number">${cell}</td>`)}<td>${verdict}</td></tr>`;
+function comparisonRow(comparison: ArmComparison, column: StudyColumn): Content {
+  const cells = comparisonCells(comparison, column);
+  return markup`<tr><th scope="row">${comparison.arm}</th><td>${column.id}</td>${cells.map(
+    (cell) => markup`<td class="number">${cell}</td>`,
+  )}<td>${comparison.verdict}</td></tr>`;
 }
 
 function fitSection(fits: readonly StudyFit[]): Content {

@@ -112,6 +112,26 @@ describe('fitStudy', () => {
     assert.ok(Number(own?.residual) < 0.01);
     assert.equal(own?.beyond.length, 2);
   });
+
+  it('has a curve with its band through the arms of each quantity', () => {
+    const own = result.fits.find(({ law, column }) => law === 'effective samples' && column === 'photos, acc1'); // prettier-ignore
+    const curves = own?.curves ?? [];
+    assert.deepEqual(
+      curves.map(({ line }) => line),
+      ['100 %', '50 %', '25 %'],
+    );
+    const [, half] = curves;
+    const [first, last] = [half?.points.at(0), half?.points.at(-1)];
+    const ends = [first, last].map((point) => [point?.samples, point?.epochs]);
+    const whole = ends.map((pair) => pair.map((value) => Math.round(Number(value))));
+    assert.deepEqual(whole, [[500, 1], [2000, 4]]); // prettier-ignore
+    for (const { samples = NaN, error, band } of half?.points ?? []) {
+      const seen = effectiveSamples({ unique: 500, samples }, repeats);
+      const expected = 0.2 + 0.5 * (seen / 1000 + 0.3) ** -0.6;
+      assert.ok(Math.abs(error / expected - 1) < 0.01, `${error} at ${samples}, not ${expected}`);
+      assert.ok(band[0] < expected && expected < band[1], `${band.join(' to ')}: ${expected}`);
+    }
+  });
 });
 
 describe('renderStudy', () => {
@@ -140,6 +160,15 @@ describe('renderStudy', () => {
     assert.ok(plots.includes('photos, acc1 by epochs') && plots.includes('photos, acc1 by FLOPs'));
     assert.ok(plots.includes('photos, acc1 of each arm with 95 % intervals'));
     assert.ok(plots.includes('sketches, acc1 by photos, acc1'));
+  });
+
+  it('draws the closest law with its band through the points of a figure', () => {
+    // Three quantities by epochs and by samples, of two accuracies.
+    assert.equal([...page.matchAll(/class="band"/g)].length, 3 * 2 * 2);
+    assert.match(
+      page,
+      /Curves are the law “[^”]+”, shaded the band that holds a new run with 80 %\./,
+    );
   });
 
   it('is self-contained, escapes names, and has no coordinate that is not a number', () => {

@@ -118,9 +118,7 @@ async function find(indexes: Loaded['indexes'], job: SearchJob): Promise<Found> 
   if (index === undefined) throw new BantamError(`There is no index "${job.index}".`);
   const query = parts.map((part): QueryVector => {
     if (!('key' in part)) return part;
-    const vector = index.vectorOf(part.key);
-    if (vector === undefined) throw new BantamError(`The index has no image "${part.key}".`);
-    return { kind: 'image', vector, weight: part.weight };
+    return { kind: 'image', vector: index.vectorOf(part.key), weight: part.weight };
   });
   const conditions = where.map(parseCondition);
   const [hits = []] = await index.search({

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as v from 'valibot';
@@ -20,10 +20,18 @@ export async function readStudy(file: string): Promise<StudyOptions> {
       `There is no study ${file}; name a file that describes one, see docs/studies.md.`,
     );
   }
+  if (!['.json', ...modules].includes(extname(file)) || statSync(file).isDirectory()) {
+    throw new UsageError(
+      `${file} does not describe a study; name a .json, .js or .ts file that does, see docs/studies.md.`,
+    );
+  }
   return checkStudy(
     extname(file) === '.json' ? await readJson(file, 'study') : await importDefault(file),
   );
 }
+
+/** Endings of modules that Node.js reads. */
+const modules = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
 
 async function importDefault(file: string): Promise<unknown> {
   try {

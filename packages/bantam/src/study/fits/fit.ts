@@ -1,6 +1,7 @@
 /** Fits of laws: Huber's loss on logarithms of errors, bands by the bootstrap. */
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
+import { quantile } from '../../base/statistics.js';
 import { CounterRng } from '../../data/index.js';
 import type { Interval } from '../../eval/index.js';
 import type { FitPoint, Law } from './laws.js';
@@ -168,10 +169,5 @@ function resampled<X>(
 /** The quantiles between which a fraction of the values is. */
 function quantiles(values: readonly number[], confidence: number): Interval {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
-  const quantile = (q: number): number => {
-    const position = q * (sorted.length - 1);
-    const low = at(sorted, Math.floor(position));
-    return low + (position % 1) * (at(sorted, Math.ceil(position)) - low);
-  };
-  return [quantile((1 - confidence) / 2), quantile((1 + confidence) / 2)];
+  return [quantile(sorted, (1 - confidence) / 2), quantile(sorted, (1 + confidence) / 2)];
 }

@@ -1,5 +1,5 @@
 /** Laws of the error by data and compute, each with its source. Parameters are unconstrained inside. */
-import { at } from '../../base/at.js';
+import { upperMedian } from '../../base/statistics.js';
 
 /** A law that predicts an error, 0 … 1, from a point. */
 export interface Law<X> {
@@ -28,14 +28,6 @@ function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
-/** The upper median of some numbers. */
-export function median(values: readonly number[]): number {
-  return at(
-    values.toSorted((a, b) => a - b),
-    values.length >> 1,
-  );
-}
-
 /** Errors that no amount of data removes are below the least one that was measured. */
 function floorsBelow(points: readonly FitPoint<unknown>[]): number[] {
   const least = Math.min(...points.map(({ error }) => error));
@@ -57,8 +49,8 @@ export function powerLaw(scale: number): Law<number> {
     formula: 'E = a·(x + b)^−c + d',
     parameters: ['a', 'b', 'c', 'd'],
     starts: (points) => {
-      const m = median(points.map(({ x }) => x));
-      const atMiddle = median(points.map(({ error }) => error));
+      const m = upperMedian(points.map(({ x }) => x));
+      const atMiddle = upperMedian(points.map(({ error }) => error));
       return floorsBelow(points).flatMap((d) =>
         [0.01, 1].flatMap((offset) =>
           [0.15, 0.5].map((c) => [

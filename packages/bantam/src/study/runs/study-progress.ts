@@ -1,3 +1,4 @@
+import { mean } from '../../base/statistics.js';
 import type { JobStage } from './messages.js';
 import type { StudyRun } from './study-run.js';
 
@@ -91,14 +92,14 @@ export class StudyProgress {
 
   state(): StudyProgressState {
     const running = [...this.#running.values()];
-    const mean = this.#meanSeconds();
+    const usual = this.#meanSeconds();
     const left =
-      mean === null
+      usual === null
         ? null
-        : running.reduce((sum, one) => sum + this.#left(one, mean), 0) +
-          [...this.#waiting].reduce((sum, { arm }) => sum + this.#of(arm, mean), 0);
+        : running.reduce((sum, one) => sum + this.#left(one, usual), 0) +
+          [...this.#waiting].reduce((sum, { arm }) => sum + this.#of(arm, usual), 0);
     const partly = running.reduce((sum, { progress }) => sum + progress, 0);
-    const spent = mean === null ? 0 : (this.#done + partly) * mean;
+    const spent = usual === null ? 0 : (this.#done + partly) * usual;
     return {
       done: this.#done,
       total: this.#total,
@@ -117,15 +118,15 @@ export class StudyProgress {
     return Math.max(1, Math.min(this.#processes, this.#running.size + this.#waiting.size));
   }
 
-  #left({ tracked, progress, first = 0, since }: Running, mean: number): number {
+  #left({ tracked, progress, first = 0, since }: Running, usual: number): number {
     const moved = progress - first;
-    const own = moved > 0.05 ? (this.#now() - since) / moved : this.#of(tracked.arm, mean);
+    const own = moved > 0.05 ? (this.#now() - since) / moved : this.#of(tracked.arm, usual);
     return own * (1 - progress);
   }
 
   #of(arm: string, fallback: number): number {
     const known = this.#seconds.get(arm);
-    return known === undefined ? fallback : known.reduce((a, b) => a + b, 0) / known.length;
+    return known === undefined ? fallback : mean(known);
   }
 
   /** Seconds of a mean run, by the finished ones, or else by those that have begun. */
@@ -135,6 +136,6 @@ export class StudyProgress {
       progress - first > 0.05 ? [(this.#now() - since) / (progress - first)] : [],
     );
     const known = finished.length > 0 ? finished : begun;
-    return known.length === 0 ? null : known.reduce((a, b) => a + b, 0) / known.length;
+    return known.length === 0 ? null : mean(known);
   }
 }

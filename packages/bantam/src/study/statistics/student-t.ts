@@ -1,5 +1,6 @@
 /** Student's t distribution (Student 1908), by the incomplete beta function. */
 import { BantamError } from '../../base/errors.js';
+import { mean } from '../../base/statistics.js';
 import type { Interval } from '../../eval/index.js';
 
 /** Coefficients of Lanczos' approximation of ln Γ with g = 7, without the constant one. */
@@ -80,9 +81,9 @@ export function moments(values: readonly number[]): {
   readonly deviation: number | null;
 } {
   const n = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: n < 2 ? null : Math.sqrt(squares / (n - 1)) };
+  const center = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - center) ** 2, 0);
+  return { mean: center, deviation: n < 2 ? null : Math.sqrt(squares / (n - 1)) };
 }
 
 /** 95 % interval of a mean, mean ± t·s/√n with n − 1 degrees of freedom; null of one value. */

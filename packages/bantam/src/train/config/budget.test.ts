@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { UsageError } from '../../base/errors.js';
-import {
-  budgetProgress,
-  parseBudget,
-  schedulePosition,
-  secondsLeft,
-  withoutEpochs,
-} from './budget.js';
+import { budgetProgress, parseBudget, schedulePosition, withoutEpochs } from './budget.js';
 
 describe('parseBudget', () => {
   it('reads times, samples and operations', () => {
@@ -43,14 +37,6 @@ describe('progress', () => {
   it('is the fraction of the budget, at most 1', () => {
     assert.equal(budgetProgress({ unit: 'seconds', amount: 120 }, spent), 0.25);
     assert.equal(budgetProgress({ unit: 'samples', amount: 500 }, spent), 1);
-  });
-
-  it('foretells the time left at the pace so far', () => {
-    assert.equal(secondsLeft({ unit: 'samples', amount: 4000 }, spent), 90);
-    assert.equal(
-      secondsLeft({ unit: 'samples', amount: 4000 }, { seconds: 0, samples: 0, flops: 0 }),
-      null,
-    );
   });
 
   it('counts whole steps for samples', () => {

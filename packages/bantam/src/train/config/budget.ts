@@ -73,12 +73,6 @@ export function budgetProgress(budget: Budget, spent: Spent): number {
   return Math.min(1, spent[budget.unit] / budget.amount);
 }
 
-/** Seconds that remain at the mean rate so far; null at the start. */
-export function secondsLeft(budget: Budget, spent: Spent): number | null {
-  const progress = budgetProgress(budget, spent);
-  return progress > 0 ? (spent.seconds * (1 - progress)) / progress : null;
-}
-
 /**
  * A position in the schedule as (step, total): whole steps for samples, so that an equal run has
  * equal learning rates; fine ticks for time and FLOPs, whose number of steps is unknown.

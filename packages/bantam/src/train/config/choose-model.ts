@@ -43,11 +43,11 @@ export function chooseModel(images: number): ModelChoice {
     ? {
         model: 'ModifiedResNet-Nano-64',
         images,
-        reason: `ModifiedResNet-Nano-64 is the model for ${count} distinct images: convolutional towers learn more from few images, ViTs from more than about ${turn} (Scaling (Down) CLIP, Li et al. 2024). Name another with --model.`,
+        reason: `ModifiedResNet-Nano-64 is the model for ${count} distinct images: below about ${turn}, convolutional towers learn more than ViTs (Li et al. 2024). --model names another.`,
       }
     : {
         model: 'ViT-Nano-16-64',
         images,
-        reason: `ViT-Nano-16-64 is the model for ${count} distinct images: from about ${turn} on ViTs learn more than convolutional towers (Scaling (Down) CLIP, Li et al. 2024). Name another with --model.`,
+        reason: `ViT-Nano-16-64 is the model for ${count} distinct images: from about ${turn} on, ViTs learn more than convolutional towers (Li et al. 2024). --model names another.`,
       };
 }

@@ -46,7 +46,7 @@ const shared = {
   fineTune: setting(
     fineTuneSchema,
     'full',
-    'What trains of the model in init.model: the name of a way, or its settings.',
+    'Fine-tuning method for the model in init.model: its name, or its settings.',
   ),
   strategy: setting(strategySchema, 'clip', 'Training strategy: its name, or its settings.'),
   train: setting(trainSchema, {}, 'Settings of training itself.'),

@@ -53,10 +53,10 @@ const lpFt = group({
   headLr: setting(positive(), 10, "Peak learning rate of the head alone, times the training's."),
 });
 
-/** Schema of the ways to fine-tune; a name alone stands for its defaults. */
+/** Schema of the fine-tuning methods; a name alone stands for its defaults. */
 export const fineTuneSchema = tagged([full, lora, lpFt]);
 
-/** A way to fine-tune, with its settings. */
+/** A fine-tuning method, with its settings. */
 export type FineTune = DeepReadonly<v.InferOutput<typeof fineTuneSchema>>;
 
 /** Passes over the data of a fine-tuning whose budget is not given: as WiSE-FT and FLYP on ImageNet. */
@@ -93,7 +93,7 @@ export interface FineTuneOptions {
  * that `bantam models inherit` wrote.
  *
  * @param info - `bantam.json` of the model in `init.model`; null: the run names none
- * @throws UsageError if the way to fine-tune needs a trained model, or one alone.
+ * @throws UsageError if the fine-tuning method needs a trained model, or one alone.
  */
 export function withFineTuneDefaults<Options extends FineTuneOptions>(
   options: Options,

@@ -2,6 +2,7 @@ import {
   Adafactor,
   AdamW,
   assertGroupsCover,
+  describeGroups,
   Lion,
   openClipDecayRules,
   parameterGroups,
@@ -29,6 +30,25 @@ export function groupParameters(
   const groups = parameterGroups(modules, rules, { lrScale: layerDecay(model, decay) });
   assertGroupsCover(groups, modules);
   return groups;
+}
+
+/** Groups of parameters, for printing. */
+export interface DescribedGroups {
+  /** A line for each group, and one for what is frozen. */
+  readonly text: string;
+  /** True if all parameters train, at one learning rate: groups then differ in weight decay alone. */
+  readonly isUniform: boolean;
+}
+
+/** Describes the groups of the trained modules. */
+export function describeAll(
+  groups: readonly ParameterGroup[],
+  modules: readonly NamedModule[],
+): DescribedGroups {
+  const all = modules.flatMap(({ module }) => module.parameters());
+  const isUniform =
+    groups.every(({ lrScale }) => lrScale === 1) && all.every(({ requiresGrad }) => requiresGrad);
+  return { text: describeGroups(groups, modules), isUniform };
 }
 
 /**

@@ -1,4 +1,5 @@
 /** A run from its start, or its checkpoint, to its model. */
+import { precisionName } from '../../base/precision-name.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { parseBudget } from '../config/budget.js';
 import { heldOutData } from '../config/hold-out.js';
@@ -36,7 +37,8 @@ export async function runTraining(context: TrainingContext, run: string): Promis
   source.notes?.forEach((note) => {
     emit({ kind: 'note', message: describeNote(note) });
   });
-  const cut = cutCaptions(source, context.tokenizer);
+  // A run that resumes has said so at its start.
+  const cut = context.checkpoint === null ? cutCaptions(source, context) : undefined;
   if (cut !== undefined) emit({ kind: 'note', message: cut });
   const loader = new Loader(source, {
     batchSize: microBatchSize(config.train),
@@ -86,6 +88,7 @@ class TrainingRun {
     if (checkpoint !== null) {
       this.#withCheckpoint(checkpoint, (read) => {
         trainer.restore(read);
+        this.#advised = passesAdvice(context.source, read.state.epoch) !== undefined;
       });
       this.#note(`Continuing from step ${trainer.step} (${checkpoint}).`);
     }
@@ -191,10 +194,11 @@ class TrainingRun {
       parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
       samples: source.size,
       device,
-      precision: resolvePrecision(config.train.precision, device),
+      precision: precisionName(resolvePrecision(config.train.precision, device)),
       batchSize: config.train.batchSize,
       budget: config.budget,
-      groups,
+      groups: groups.text,
+      isUniform: groups.isUniform,
     });
   }
 

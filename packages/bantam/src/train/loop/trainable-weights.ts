@@ -1,5 +1,13 @@
 /** Which weights of a model learn: frozen ones, low-rank changes, the head alone in a first phase. */
-import { onDevice, RandomStreams, type NamePattern, type Parameter } from '@bantam/torch';
+import {
+  nameMatcher,
+  onDevice,
+  RandomStreams,
+  type NamePattern,
+  type Parameter,
+} from '@bantam/torch';
+import { didYouMean } from '../../base/did-you-mean.js';
+import { BantamError } from '../../base/errors.js';
 import {
   addLora,
   createModel,
@@ -63,7 +71,7 @@ export class TrainableWeights {
 /**
  * Checks on the meta device what {@link TrainableWeights} will do.
  *
- * @throws BantamError or TorchError for a pattern that matches nothing.
+ * @throws BantamError or TorchError for a pattern that matches nothing, or if all weights are frozen.
  */
 export function checkTrainableWeights({
   config,
@@ -72,20 +80,35 @@ export function checkTrainableWeights({
   onDevice('meta', () => {
     using model = createModel(config.model, { generator: null });
     new TrainableWeights(model, { config, strategy, streams: new RandomStreams({ seed: 0 }) });
+    if (model.parameters().some(({ requiresGrad }) => requiresGrad)) return;
+    throw new BantamError(
+      `Every weight of the model is frozen (train.freeze: ${config.train.freeze.join(', ')}), so nothing would train; freeze fewer.`,
+    );
   });
 }
 
-/** Patterns with the words `image` and `text` replaced by the names of that tower's parameters. */
+/**
+ * Patterns with the words `image` and `text` replaced by the names of that tower's parameters.
+ *
+ * @throws BantamError for a word that resembles one of these, and matches no parameter.
+ */
 function frozenNames(model: Clip, patterns: readonly NamePattern[]): NamePattern[] {
   const towers = new Map<NamePattern, ReadonlySet<Parameter>>([
     ['image', new Set(model.visual.parameters())],
     ['text', new Set(model.text.parameters())],
   ]);
+  const named = [...model.namedParameters()];
   return patterns.flatMap((pattern) => {
     const tower = towers.get(pattern);
-    if (tower === undefined) return [pattern];
-    return [...model.namedParameters()]
-      .filter(([, parameter]) => tower.has(parameter))
-      .map(([name]) => name);
+    if (tower !== undefined) {
+      return named.filter(([, parameter]) => tower.has(parameter)).map(([name]) => name);
+    }
+    const hint = didYouMean(String(pattern), ['image', 'text']);
+    if (hint !== '' && !named.map(([name]) => name).some(nameMatcher(pattern))) {
+      throw new BantamError(
+        `"${String(pattern)}" of train.freeze is no tower${hint} and matches none of the ${named.length} parameter names; write image, text, or a pattern of names.`,
+      );
+    }
+    return [pattern];
   });
 }

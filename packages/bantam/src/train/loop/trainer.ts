@@ -1,7 +1,6 @@
 /** The training loop: micro-batches → losses → gradients → optimizer, until the budget is used. */
 import { setImmediate } from 'node:timers/promises';
 import {
-  describeGroups,
   Ema,
   GradScaler,
   noGrad,
@@ -23,11 +22,11 @@ import {
   budgetProgress,
   parseBudget,
   schedulePosition,
-  secondsLeft,
   unspent,
   type Budget,
   type Spent,
 } from '../config/budget.js';
+import { RemainingTime } from '../monitor/remaining-time.js';
 import type { Checkpoint, CheckpointState } from '../run-dir/checkpoint.js';
 import type { MetricsRow } from '../run-dir/metrics.js';
 import { phaseAt, type Phase, type PhasePosition } from '../strategies/phases.js';
@@ -42,7 +41,13 @@ import {
   samplesOf,
   type MicroBatch,
 } from './micro-batch.js';
-import { createOptimizer, groupParameters, trainedModules } from './optimizer.js';
+import {
+  createOptimizer,
+  describeAll,
+  groupParameters,
+  trainedModules,
+  type DescribedGroups,
+} from './optimizer.js';
 import { OptimizerStep, type StepValues } from './optimizer-step.js';
 import { TrainableWeights } from './trainable-weights.js';
 
@@ -55,7 +60,8 @@ export interface TakenStep {
   readonly kind: 'step';
   readonly row: MetricsRow;
   readonly progress: number;
-  readonly etaSeconds: number;
+  /** Null until the pace of the run is known. */
+  readonly etaSeconds: number | null;
 }
 
 /** A step that was skipped, as its loss or gradient is not finite. */
@@ -87,7 +93,7 @@ interface StepFacts {
   /** Keys of its samples. */
   readonly keys: readonly string[];
   readonly progress: number;
-  readonly etaSeconds: number;
+  readonly etaSeconds: number | null;
 }
 
 /** A step whose numbers the device has not given yet. */
@@ -126,13 +132,14 @@ export class Trainer implements Disposable {
   readonly model: Clip;
   /** Moving average of the weights; null: there is none. */
   readonly ema: Ema | null;
-  /** The optimizer's groups of parameters, for printing. */
-  readonly groups: string;
+  /** The optimizer's groups of parameters. */
+  readonly groups: DescribedGroups;
   readonly #context: TrainerContext;
   readonly #batches: BatchStream;
   readonly #optimizer: Optimizer;
   readonly #streams: RandomStreams;
   readonly #budget: Budget;
+  readonly #remaining: RemainingTime;
   readonly #precision: FloatDType;
   readonly #collator: Collator;
   readonly #scaler: GradScaler | null;
@@ -162,10 +169,11 @@ export class Trainer implements Disposable {
     const parts = { config, strategy, streams: this.#streams };
     this.#weights = onDevice(device, () => new TrainableWeights(this.model, parts));
     const groups = groupParameters(this.model, strategy, train);
-    this.groups = describeGroups(groups, trainedModules(this.model, strategy));
+    this.groups = describeAll(groups, trainedModules(this.model, strategy));
     this.#optimizer = createOptimizer(train, groups);
     this.ema = train.ema > 0 ? new Ema(this.model) : null;
     this.#budget = parseBudget(config.budget);
+    this.#remaining = new RemainingTime(this.#budget);
     this.#precision = resolvePrecision(train.precision, device);
     this.#collator = new Collator(context, device);
     this.#scaler = this.#precision === 'float16' ? new GradScaler({ device }) : null;
@@ -331,7 +339,7 @@ export class Trainer implements Disposable {
         dataWait: Math.min(1, wait / seconds),
         seconds: this.#spent.seconds,
       };
-      const etaSeconds = secondsLeft(this.#budget, this.#spent) ?? 0;
+      const etaSeconds = this.#remaining.after(this.#spent);
       const about = { row, keys, progress: this.progress, etaSeconds };
       this.#pending = { values, report: (found) => this.#report(found, about) };
       if (before !== null) yield before;

@@ -1,3 +1,5 @@
+import { mean } from '../../base/statistics.js';
+
 /** Steps that are observed together. */
 const span = 20;
 
@@ -51,8 +53,4 @@ export class CollapseDetector {
     this.#diagnosed = true;
     return `The features have collapsed: at step ${step} the loss stays at ${found.toFixed(3)}, its value if all images and all captions have equal features, and the gradient is almost zero. Start again with a lower train.lr, then with a longer train.warmup.`;
   }
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -1,23 +1,36 @@
 import { samplesPerEpoch, type Source } from '../../data/index.js';
 import type { Tokenizer } from '../../text/index.js';
 import { passesWithoutLoss } from '../config/hold-out.js';
+import type { InitSettings } from '../config/settings.js';
 import { evenCaptions } from '../config/tokenizer.js';
 
+/** Parts of a training that decide how long its captions may be. */
+export interface CaptionContext {
+  readonly tokenizer: Tokenizer;
+  readonly config: { readonly init: InitSettings };
+}
+
 /** A sentence if captions fill the context, so that what is longer is cut; undefined if none does. */
-export function cutCaptions(source: Source, tokenizer: Tokenizer): string | undefined {
+export function cutCaptions(
+  source: Source,
+  { tokenizer, config: { init } }: CaptionContext,
+): string | undefined {
+  const { contextLength } = tokenizer;
   let count = 0;
   let full = 0;
-  let example = '';
   for (const caption of evenCaptions(source)) {
     count++;
-    if (tokenizer.encode(caption).length < tokenizer.contextLength) continue;
-    full++;
-    if (caption.length > example.length) example = caption;
+    if (tokenizer.encode(caption).length >= contextLength) full++;
   }
   if (full === 0) return undefined;
-  const percent = ((100 * full) / count).toFixed(full / count < 0.01 ? 2 : 0);
-  const shown = example.length > 60 ? `${example.slice(0, 60)}…` : example;
-  return `${full} of ${count} captions (${percent} %) fill the context of ${tokenizer.contextLength} tokens, and what is longer is cut, such as "${shown}" (${example.length} characters); a longer context is set by tokenizer.contextLength.`;
+  const fraction = full / count;
+  const percent = fraction < 0.01 ? 'Fewer than 1 %' : `${Math.floor(100 * fraction)} %`;
+  const longer = 2 * contextLength;
+  const remedy =
+    init.model === ''
+      ? `--set tokenizer.contextLength=${longer} keeps more of them`
+      : `"bantam models convert ${init.model} --to open-clip --context-length ${longer} --out DIR" makes a model that reads more`;
+  return `${percent} of the captions reach the ${contextLength} tokens of the context and are cut there; ${remedy}.`;
 }
 
 /**
@@ -30,5 +43,5 @@ export function passesAdvice(
 ): string | undefined {
   const passes = Math.floor((epochs * samplesPerEpoch(source)) / source.size);
   if (passes < passesWithoutLoss) return undefined;
-  return `The run has passed over the ${source.size} samples ${passes} times. From about here a model may learn them by heart while the training loss still falls; only a validation shows it: name data with --validate SPEC, or hold some of these out with --validate held-out.`;
+  return `After ${passes} passes over the ${source.size} samples a model may learn them by heart while its training loss still falls; a run with --validate held-out would show it.`;
 }

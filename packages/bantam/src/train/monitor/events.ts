@@ -11,11 +11,14 @@ export type TrainEvent =
       /** Samples in the source. */
       samples: number;
       device: string;
+      /** `fp32`, `bf16` or `fp16`. */
       precision: string;
       batchSize: number;
       budget: string;
       /** The optimizer's parameter groups, printable. */
       groups: string;
+      /** True if all parameters train, at one learning rate: groups then differ in weight decay alone. */
+      isUniform: boolean;
     }
   | {
       kind: 'step';
@@ -29,7 +32,8 @@ export type TrainEvent =
       dataWait: number;
       /** Fraction of the budget used, 0 … 1. */
       progress: number;
-      etaSeconds: number;
+      /** Seconds to the end of the budget; null until the pace of the run is known. */
+      etaSeconds: number | null;
     }
   /** Progress of work before training, such as the features of a locked tower; often. */
   | { kind: 'preparing'; message: string }

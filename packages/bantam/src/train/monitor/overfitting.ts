@@ -15,7 +15,7 @@ export function heldOutNotice(
   const all = kept.size + heldOut.size;
   const often = passes < 10 ? passes.toFixed(1) : passes.toFixed(0);
   const percent = Number((100 * every).toFixed(1));
-  return `${heldOut.size} of ${all} records are held out, by their keys, to see when the model learns the others by heart: the budget allows for up to ${often} passes. They are measured (${metric}) after every ${percent} % of it. Train on all with --validate none.`;
+  return `${heldOut.size} of ${all} records are held out, as the budget allows for up to ${often} passes over the others: ${metric} on them, every ${percent} % of it, shows when the model learns by heart. --validate none trains on all.`;
 }
 
 /**
@@ -79,6 +79,9 @@ export function summarizeValidations(
 /** Describes where the best point was, and whether the last is worse by more than the sampling error. */
 export function describeSummary({ best, last, loss, error }: ValidationSummary): string {
   const at = `after ${percent(best.progress)} of the budget (step ${best.step}, ${best.samples} samples)`;
+  if (loss <= 0 && best.step < last.step) {
+    return `The last validation is as good as the best, ${at}: ${best.metric} ${last.value.toFixed(4)}, no sign of overfitting.`;
+  }
   if (loss <= 0) {
     return `The validation is best at the end, ${best.metric} ${last.value.toFixed(4)}: no sign of overfitting.`;
   }

@@ -1,5 +1,9 @@
+import { onDevice, RandomStreams } from '@bantam/torch';
+import { createModel } from '../../models/index.js';
 import { parseBudget, type Spent } from '../config/budget.js';
 import type { TrainingContext } from '../loop/context.js';
+import { describeAll, groupParameters, trainedModules } from '../loop/optimizer.js';
+import { TrainableWeights } from '../loop/trainable-weights.js';
 import { dryRunsOf, lacksMemory } from './memory-limit.js';
 import { measureTimes } from './measure-time.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
@@ -10,6 +14,8 @@ export interface TrainingPlan {
   readonly memory: MemoryPlan;
   /** Null if it does not fit the memory, so that no step of it can be measured. */
   readonly time: TimePlan | null;
+  /** The optimizer's parameter groups, printable. */
+  readonly groups: string;
 }
 
 /** Plans a training: its memory, and its time if that fits; of what remains after `spent`. */
@@ -17,7 +23,18 @@ export async function planTraining(context: TrainingContext, spent?: Spent): Pro
   const { config } = context;
   const planner = await MemoryPlanner.create(config, context);
   const memory = planner.plan({ dryRuns: dryRunsOf(config, context) });
-  if (lacksMemory(memory, context)) return { memory, time: null };
+  const groups = plannedGroups(context);
+  if (lacksMemory(memory, context)) return { memory, time: null, groups };
   const costs = await measureTimes(config, context, spent);
-  return { memory, time: planTime(parseBudget(config.budget), costs) };
+  return { memory, time: planTime(parseBudget(config.budget), costs), groups };
+}
+
+/** The groups that the trainer will make, of a model without memory. */
+function plannedGroups({ config, strategy }: TrainingContext): string {
+  return onDevice('meta', () => {
+    using model = createModel(config.model, { generator: null });
+    new TrainableWeights(model, { config, strategy, streams: new RandomStreams({ seed: 0 }) });
+    const groups = groupParameters(model, strategy, config.train);
+    return describeAll(groups, trainedModules(model, strategy)).text;
+  });
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { BantamError, UsageError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { causeOf } from '../../base/system-error.js';
 import { parseTrainConfig, type TrainConfig } from '../config/config.js';
 
 /** Files and folders of a run. */
@@ -33,9 +34,8 @@ export function createRun(run: string): void {
     makeFolder(run);
     accessSync(run, constants.W_OK);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new BantamError(
-      `The run folder ${run} cannot be written (${reason}); choose another --out.`,
+      `The run folder ${run} cannot be written (${causeOf(error)}); choose another --out.`,
     );
   }
 }

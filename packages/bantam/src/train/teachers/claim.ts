@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { causeOf } from '../../base/system-error.js';
 import { isBlockName } from './blocks.js';
 import { manifestPath, readManifest, type ReinforcedManifest } from './manifest.js';
 
@@ -17,9 +18,8 @@ export async function claimFolder(folder: string, manifest: ReinforcedManifest):
   try {
     makeFolder(folder);
   } catch (error) {
-    const { code = 'error' } = error as NodeJS.ErrnoException;
     throw new BantamError(
-      `The folder "${folder}" for the reinforced set cannot be made (${code}); name another one.`,
+      `The folder "${folder}" for the reinforced set cannot be made (${causeOf(error)}); name another one.`,
     );
   }
   const found = await readManifest(folder);

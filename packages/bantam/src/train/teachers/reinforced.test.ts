@@ -368,7 +368,7 @@ describe('a reinforced set that cannot be used', () => {
     const file = runs.path('alike', 'config.json');
     await refuses(
       make(join('alike', basename(file), 'set')),
-      /^The folder ".*set" for the reinforced set cannot be made \(ENOTDIR\); name another one\.$/,
+      /^The folder ".*set" for the reinforced set cannot be made \(a part of the path is a file, not a folder\); name another one\.$/,
     );
   });
 });

@@ -69,7 +69,7 @@ export async function openRowFile(
     rmSync(partial, { force: true });
     if (error instanceof BantamError) throw error;
     throw new BantamError(
-      `The rows of Parquet files cannot be written to the cache "${folder}" (${(error as NodeJS.ErrnoException).code ?? String(error)}); make room there, or name another folder by BANTAM_CACHE.`,
+      `The rows of Parquet files cannot be written to the cache "${folder}" (${causeOf(error)}); make room there, or name another folder by BANTAM_CACHE.`,
     );
   }
   return path;

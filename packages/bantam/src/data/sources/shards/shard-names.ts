@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
+import { isFolder } from '../../../base/path-kind.js';
 import { causeOf } from '../../../base/system-error.js';
 
 /** Most files that a pattern may stand for: more is a mistake in its numbers. */
@@ -61,13 +62,6 @@ function choicesOf(inner: string): string[] {
     first.startsWith('0') || last.startsWith('0') ? Math.max(first.length, last.length) : 0;
   return Array.from({ length: Math.min(count, mostFiles + 1) }, (_, i) =>
     String(Number(first) + i * step).padStart(width, '0'),
-  );
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
   );
 }
 

@@ -5,24 +5,18 @@ import { setImmediate } from 'node:timers/promises';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
-import { photoAugment } from '../../augment/presets.js';
 import { cacheDirectory } from '../../../base/cache-dir.js';
 import { isSyntheticCaption } from '../caption-file.js';
 import { commonCaptionNames, folderTemplates, textsOf } from '../captions.js';
 import { readClassNames, readTemplates } from '../class-files.js';
-import { readLocation, type ImageLocation } from '../../images/location.js';
+import type { ImageLocation } from '../../images/location.js';
 import { NoteBook, type SourceNote } from '../notes.js';
 import { namedValues, parseArrayFields, type ArrayField } from './array-fields.js';
 import { openShardIndex, type ShardIndex, type ShardTexts } from './shard-index.js';
 import { expandFiles } from './shard-names.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
-import {
-  plainCaptions,
-  type DataRecord,
-  type LabelSet,
-  type OpenProgress,
-  type Source,
-} from '../source.js';
+import { labelSetOf, PhotoSource } from '../photo-source.js';
+import type { DataRecord, LabelSet, OpenProgress, Source } from '../source.js';
 
 /** Meaning of a sample's texts. */
 interface Fields {
@@ -108,13 +102,10 @@ interface Shard {
   readonly path: string;
   readonly index: ShardIndex;
   /** The samples of the index that have a caption or a label. */
-  readonly samples: { readonly length: number; at(place: number): number };
+  readonly samples: { readonly length: number; at(position: number): number };
 }
 
-class ShardSource implements Source {
-  readonly captionTemplates = plainCaptions;
-  readonly augment = photoAugment;
-  readonly licences = [];
+class ShardSource extends PhotoSource {
   readonly notes: readonly SourceNote[];
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
@@ -124,10 +115,11 @@ class ShardSource implements Source {
   readonly #starts: readonly number[];
 
   constructor(
-    readonly spec: string,
+    spec: string,
     shards: readonly Shard[],
     { fields, notes }: { fields: Fields; notes: NoteBook },
   ) {
+    super(spec);
     this.#fields = fields;
     this.#shards = shards;
     const starts = [0];
@@ -152,10 +144,6 @@ class ShardSource implements Source {
     return { path: shard.path, range: shard.index.image(sample) };
   }
 
-  image(index: number): Promise<Uint8Array> {
-    return readLocation(this.location(index));
-  }
-
   #find(index: number): { shard: Shard; sample: number } {
     // The last shard that starts at or before the record.
     let low = 0;
@@ -166,11 +154,11 @@ class ShardSource implements Source {
       else high = middle;
     }
     const shard = this.#shards[low];
-    const place = index - at(this.#starts, low);
-    if (shard === undefined || !(index >= 0) || place >= shard.samples.length) {
-      throw new RangeError(`${this.spec} has no record ${index}`);
+    const position = index - at(this.#starts, low);
+    if (shard === undefined || !(index >= 0) || position >= shard.samples.length) {
+      throw this.missing(index);
     }
-    return { shard, sample: shard.samples.at(place) };
+    return { shard, sample: shard.samples.at(position) };
   }
 
   #multiLabelSet(): LabelSet {
@@ -196,17 +184,13 @@ class ShardSource implements Source {
       return rawLabel(shard.index, sample, this.#fields);
     });
     if (listed === undefined) {
-      const classes = [...new Set(names.filter((name) => name !== undefined))].sort();
-      if (classes.length > 0 && classes.every((name) => /^\d+$/.test(name))) {
+      const set = labelSetOf(names, templates);
+      if (set.classes.length > 0 && set.classes.every((name) => /^\d+$/.test(name))) {
         notes.info(
           'The labels are numbers without names, so prompts hold numbers; name a file with classes=FILE.',
         );
       }
-      const ids = new Map(classes.map((name, id) => [name, id]));
-      const labels = Int32Array.from(names, (name) =>
-        name === undefined ? -1 : (ids.get(name) ?? -1),
-      );
-      return { classes, templates, labels };
+      return set;
     }
     const ids = new Map(listed.map((name, id) => [name, id] as const).reverse());
     const labels = Int32Array.from(names, (name, index) => {
@@ -349,13 +333,13 @@ function usable(index: ShardIndex, fields: Fields): Shard['samples'] {
   const { [fields.text]: texts, cls } = index.header.texts;
   const { samples: length } = index;
   const named = fields.multiLabel ? index.header.texts.npy === length : texts === length || cls === length; // prettier-ignore
-  if (named && fields.caption === undefined) return { length, at: (place) => place };
+  if (named && fields.caption === undefined) return { length, at: (position) => position };
   const chosen = Array.from({ length }, (_, sample) => sample).filter((sample) =>
     fields.multiLabel
       ? index.texts(sample).members.npy !== undefined
       : readSample(index, sample, fields).captions.length > 0,
   );
-  return { length: chosen.length, at: (place) => at(chosen, place) };
+  return { length: chosen.length, at: (position) => at(chosen, position) };
 }
 
 /** Notes what is left out or unusual in a shard. */
@@ -365,8 +349,14 @@ function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
     for (let i = 0; i < count; i++) note();
   };
   if (damage !== undefined) {
+    const used =
+      index.samples === 0
+        ? 'none of its samples is'
+        : index.samples === 1
+          ? 'its first whole sample is'
+          : `its first ${index.samples} whole samples are`;
     notes.info(
-      `The shard "${path}" is damaged (${damage}): ${index.samples === 1 ? 'its first whole sample is' : `its first ${index.samples} whole samples are`} used; write it anew to have the others.`,
+      `The shard "${path}" is damaged (${damage}): ${used} used; write it anew to have the others.`,
     );
   }
   if (joined > 0) {

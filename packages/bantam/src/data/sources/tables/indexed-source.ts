@@ -4,17 +4,12 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { at } from '../../../base/at.js';
 import { BantamError } from '../../../base/errors.js';
-import { photoAugment } from '../../augment/presets.js';
-import { readLocation, type ImageLocation } from '../../images/location.js';
+import { hashText } from '../../../base/hash.js';
+import type { ImageLocation } from '../../images/location.js';
 import { describeNote, NoteBook, type SourceNote } from '../notes.js';
-import { hashOf, RowIndex, type RowLocation } from './row-index.js';
-import {
-  plainCaptions,
-  type DataRecord,
-  type LabelSet,
-  type OpenProgress,
-  type Source,
-} from '../source.js';
+import { RowIndex, type RowLocation } from './row-index.js';
+import { PhotoSource } from '../photo-source.js';
+import type { DataRecord, LabelSet, OpenProgress, Source } from '../source.js';
 
 /** Contents of a row. */
 export interface TableRow {
@@ -97,7 +92,7 @@ export async function openRows(
     }
     const key = row.location === undefined ? paths.keyOf(row.image, notes) : row.image;
     const label = row.label === undefined ? -1 : idOf(row.label, classes);
-    const others = hashOf(JSON.stringify(row.meta));
+    const others = hashText(JSON.stringify(row.meta));
     const known = index.find(key);
     if (known === undefined) {
       index.addRecord(key, { offset, length });
@@ -146,6 +141,17 @@ function isWebAddress(path: string): boolean {
   return /^(https?|ftp|s3|gs|hf|data):(\/\/|image\/)/i.test(path);
 }
 
+/** The path of a `file://` address, relative if people wrote no third slash; undefined for other paths. */
+function fileOf(path: string): string | undefined {
+  if (!path.startsWith('file://')) return undefined;
+  try {
+    return fileURLToPath(path);
+  } catch {
+    // Its first part is no host of this machine, or it has encoded slashes.
+    return path.slice('file://'.length);
+  }
+}
+
 /** The paths of images as tables write them. */
 class ImagePaths {
   readonly folder: string;
@@ -166,8 +172,7 @@ class ImagePaths {
   }
 
   locate(path: string): string {
-    if (path.startsWith('file://')) return fileURLToPath(path);
-    return resolve(this.folder, this.keyOf(path));
+    return resolve(this.folder, fileOf(path) ?? this.keyOf(path));
   }
 }
 
@@ -180,19 +185,14 @@ interface IndexedParts {
   readonly classes: ReadonlyMap<string, number>;
 }
 
-class IndexedSource implements Source {
-  readonly captionTemplates = plainCaptions;
-  readonly augment = photoAugment;
-  readonly licences = [];
+class IndexedSource extends PhotoSource {
   readonly notes: readonly SourceNote[];
   readonly size: number;
   readonly labelSets: Readonly<Record<string, LabelSet>>;
   readonly #parts: IndexedParts;
 
-  constructor(
-    readonly spec: string,
-    parts: IndexedParts,
-  ) {
+  constructor(spec: string, parts: IndexedParts) {
+    super(spec);
     this.#parts = parts;
     this.notes = parts.notes;
     this.size = parts.index.size;
@@ -224,13 +224,9 @@ class IndexedSource implements Source {
 
   location(index: number): ImageLocation {
     const [first] = this.#parts.index.rows(this.#check(index));
-    if (first === undefined) throw this.#missing(index);
+    if (first === undefined) throw this.missing(index);
     const { image, location } = this.#parts.table.row(first);
     return location ?? { path: this.#parts.paths.locate(image) };
-  }
-
-  image(index: number): Promise<Uint8Array> {
-    return readLocation(this.location(index));
   }
 
   #rows(index: number): TableRow[] {
@@ -240,10 +236,6 @@ class IndexedSource implements Source {
 
   #check(index: number): number {
     if (Number.isInteger(index) && index >= 0 && index < this.size) return index;
-    throw this.#missing(index);
-  }
-
-  #missing(index: number): RangeError {
-    return new RangeError(`${this.spec} has no record ${index}`);
+    throw this.missing(index);
   }
 }

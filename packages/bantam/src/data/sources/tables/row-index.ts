@@ -1,4 +1,5 @@
 import { at } from '../../../base/at.js';
+import { hashText } from '../../../base/hash.js';
 
 /** A typed array that grows. */
 class Growing<T extends Float64Array | Int32Array> {
@@ -74,7 +75,7 @@ export class RowIndex {
   find(key: string): number | undefined {
     const recent = this.#recent.get(key);
     if (recent !== undefined) return recent;
-    const hash = hashOf(key);
+    const hash = hashText(key);
     for (let slot = this.#slot(hash); ; slot = (slot + 1) & (this.#table.length - 1)) {
       const record = at(this.#table, slot) - 1;
       if (record < 0) return undefined;
@@ -88,7 +89,7 @@ export class RowIndex {
   /** Adds a record with its first row. The key must be new. */
   addRecord(key: string, row: RowLocation): number {
     const record = this.size;
-    const hash = hashOf(key);
+    const hash = hashText(key);
     this.#firstRows.push(this.#addRow(row));
     this.#lastRows.push(this.#offsets.length - 1);
     this.#hashes.push(hash);
@@ -146,15 +147,4 @@ export class RowIndex {
     if (this.#recent.size >= 256) this.#recent.clear();
     this.#recent.set(key, record);
   }
-}
-
-/** FNV-1a over UTF-16 code units with a final mix (that of MurmurHash3), as a signed 32-bit integer. */
-export function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
 }

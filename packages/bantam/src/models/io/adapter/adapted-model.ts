@@ -8,6 +8,7 @@ import { isObject } from '../../../base/schema.js';
 import type { Clip } from '../../clip.js';
 import { isModelPath } from '../../hub/locate.js';
 import { findPretrained } from '../../hub/pretrained.js';
+import type { HubOptions } from '../../hub/settings.js';
 import { resizePositions } from '../../positions.js';
 import { loraChanges, type LoraSettings } from '../../surgery/lora.js';
 import { writeFolder, writeJson } from '../files.js';
@@ -39,6 +40,24 @@ export async function isAdapter(directory: string): Promise<boolean> {
 }
 
 /**
+ * The name of the base model of an adapter.
+ *
+ * @param through - Folders of the adapters that lead to this one
+ * @throws BantamError if its description cannot be read, names none, or leads back to one of them.
+ */
+export async function baseOfAdapter(
+  directory: string,
+  through: readonly string[] = [],
+): Promise<string> {
+  if (through.includes(resolve(directory))) {
+    throw new BantamError(
+      `The base model of the adapter ${directory} is that adapter itself; set "base_model_name_or_path" in its ${ADAPTER_CONFIG} to the model that it was trained on.`,
+    );
+  }
+  return baseOf(directory, await readAdapterConfig(directory));
+}
+
+/**
  * Opens an adapter and the base model that it names: the base model's weights with the changes merged
  * in. Configuration, tokenizer and preprocessing are those beside the adapter if there are any, else
  * the base model's.
@@ -49,6 +68,7 @@ export async function isAdapter(directory: string): Promise<boolean> {
 export async function openAdapted(
   directory: string,
   openBase: (name: string) => Promise<OpenedModel>,
+  hub: HubOptions,
 ): Promise<OpenedModel> {
   const config = await readAdapterConfig(directory);
   const files = await readdir(directory);
@@ -62,7 +82,7 @@ export async function openAdapted(
   const own = files.includes('open_clip_config.json')
     ? { ...(await openClipFormat.load(directory, file)), directory }
     : null;
-  if (own !== null) await requireSameBase(own.info, { name, directory });
+  if (own !== null) await requireSameBase(own.info, { name, directory, hub });
   const described = own ?? base;
   return {
     ...described,
@@ -107,10 +127,10 @@ function baseOf(directory: string, { base, revision }: AdapterConfig): string {
 /** @throws BantamError if the base model is not the one that the adapter was trained on. */
 async function requireSameBase(
   info: OpenedModel['info'],
-  { name, directory }: { name: string; directory: string },
+  { name, directory, hub }: { name: string; directory: string; hub: HubOptions },
 ): Promise<void> {
   const digest = isObject(info.adapter) ? info.adapter.baseDigest : undefined;
-  if (digest === undefined || digest === (await weightsDigest(name))) return;
+  if (digest === undefined || digest === (await weightsDigest(name, hub))) return;
   throw new BantamError(
     `The base model ${name} has other weights than the one that the adapter ${directory} was trained on; restore them, or train the adapter anew.`,
   );

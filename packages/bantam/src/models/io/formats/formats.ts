@@ -36,6 +36,11 @@ export async function formatOf(directory: string): Promise<ModelFormat> {
     if (await format.recognises(directory, files)) return format;
   }
   const weights = files.find(isWeightsName);
+  if (files.includes('config.json') && files.includes('checkpoints')) {
+    throw new BantamError(
+      `The run in ${directory} has no model yet; finish it with "bantam train --resume ${directory}".`,
+    );
+  }
   throw new BantamError(
     weights === undefined
       ? `${directory} has no open_clip_config.json, and is no other directory of a CLIP model that Bantam can read; name a model directory.`
