@@ -235,7 +235,8 @@ function requireSteps(field: Field, budget: string): void {
   const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
   if (most >= fewestSteps) return;
   const needed = Math.min(...fitting.map((i) => (field.total * fewestSteps) / field.stepsOf(i)));
+  const steps = Math.floor(most);
   throw new UsageError(
-    `A budget of ${budget} is ${Math.floor(most)} steps of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
+    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
   );
 }
