@@ -144,7 +144,9 @@ function levelUnder(limit) {
 function runLevels(files) {
   const own = levelUnder(undefined);
   if (own === undefined) return { passed: 0, failed: 1, skipped: 0 };
-  const limits = LEVELS.slice(0, LEVELS.indexOf(own));
+  const lower = LEVELS.slice(0, LEVELS.indexOf(own));
+  // AVX2 with and without AVX-VNNI: one level with two kernels.
+  const limits = lower.flatMap((limit) => (limit === 'avx2' ? [limit, 'avx2_vnni'] : [limit]));
   const emulated = own !== 'amx' && levelUnder('amx_emulated') === 'amx';
   const counts = [...limits, ...(emulated ? ['amx_emulated'] : [])].map((limit) => {
     console.log(`\nKernels at level ${limit}`);

@@ -59,6 +59,11 @@ class Worker:
     def on_run(self, request: dict) -> dict:
         return self.workload.run(request["steps"])
 
+    def on_learn(self, request: dict) -> dict:
+        from learning import learn
+
+        return learn(request)
+
     def on_memory(self, request: dict) -> dict:
         return {"peakBytes": peak_bytes()}
 

@@ -13,6 +13,8 @@ from open_clip.loss import ClipLoss
 from safetensors.torch import load_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from optimizer import adamw
+
 CHECKED_STEPS = 3
 
 
@@ -80,20 +82,7 @@ class Training(Workload):
         self.model.train()
         self.forward = self.compiled(self.model)
         self.loss = ClipLoss()
-        optimizer = workload["optimizer"]
-        decayed, others = [], []
-        for name, parameter in self.model.named_parameters():
-            exempt = parameter.ndim < 2 or any(
-                part in name for part in ("bn", "ln", "bias", "logit_scale"))
-            (others if exempt else decayed).append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [{"params": others, "weight_decay": 0.0},
-             {"params": decayed, "weight_decay": optimizer["weightDecay"]}],
-            lr=optimizer["lr"],
-            betas=(optimizer["beta1"], optimizer["beta2"]),
-            eps=optimizer["eps"],
-            fused=settings["fusedAdamW"] or None,
-        )
+        self.optimizer = adamw(self.model, workload["optimizer"], settings["fusedAdamW"])
 
     def run_step(self, measure=None) -> float:
         batch = self.next_batch()

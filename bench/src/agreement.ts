@@ -2,6 +2,9 @@ import { at } from '@bantam/torch/at';
 import type { Checked, WorkloadPrecision } from './protocol.js';
 import { relativeDifference } from './statistics.js';
 
+/** That of a workload; `q8`: int8 beside the graphs of ONNX Runtime's dynamic quantization. */
+export type ComparedPrecision = WorkloadPrecision | 'q8';
+
 /** Largest accepted differences between two implementations. */
 interface Tolerance {
   /** Relative, of each loss of the first training steps. */
@@ -16,12 +19,14 @@ interface Tolerance {
 
 /**
  * fp32: rounding of sums in another order. bf16 keeps 8 bits of each product's result, and the
- * implementations round at different steps. int8 keeps 7 bits of each operand, with one scale for a row.
+ * implementations round at different steps. int8 keeps 7 bits of each operand, with one scale for a row;
+ * q8 has one scale for all rows of a batch.
  */
-export const tolerances: Readonly<Record<WorkloadPrecision, Tolerance>> = {
+export const tolerances: Readonly<Record<ComparedPrecision, Tolerance>> = {
   fp32: { loss: 1e-5, gradNorm: 1e-3, feature: 2e-5, channelMean: 0.05 },
   bf16: { loss: 5e-3, gradNorm: 2e-2, feature: 1e-2, channelMean: 0.05 },
   int8: { loss: 0, gradNorm: 0, feature: 2e-2, channelMean: 0 },
+  q8: { loss: 0, gradNorm: 0, feature: 5e-2, channelMean: 0 },
 };
 
 /** Result of a comparison. */
@@ -41,7 +46,7 @@ export function decodeFloats(text: string): Float32Array {
 export function compare(
   bantam: Checked,
   baseline: Checked,
-  precision: WorkloadPrecision,
+  precision: ComparedPrecision,
 ): Agreement {
   const differences: Partial<Record<keyof Tolerance, number>> = {};
   if (bantam.losses !== undefined) {

@@ -1,6 +1,6 @@
 /** Bantam's worker: answers the requests of `protocol.ts`, one JSON line each. */
 import { createInterface } from 'node:readline';
-import { emptyCache, threads, torchVersion } from '@bantam/torch';
+import { emptyCache, instructionLevel, threads, torchVersion } from '@bantam/torch';
 import { presets } from 'bantam';
 import { measureMatrixRate } from 'bantam/experimental';
 import { dtypeOf, openModelWorkload, type OpenWorkload } from './bantam-workloads.js';
@@ -19,6 +19,12 @@ async function answer(request: Request): Promise<object> {
   switch (request.op) {
     case 'prepare':
       return prepare(request);
+    case 'pairs':
+      return (await import('./bantam-accuracy.js')).preparePairs(request);
+    case 'learn':
+      return (await import('./bantam-accuracy.js')).learn(request);
+    case 'recalls':
+      return (await import('./bantam-accuracy.js')).recalls(request);
     case 'open':
       workload =
         request.workload.kind === 'load'
@@ -34,7 +40,12 @@ async function answer(request: Request): Promise<object> {
     case 'memory':
       return { peakBytes: peakMemory() };
     case 'facts':
-      return { torch: torchVersion(), threads: threads(), presets: [...presets.keys()] };
+      return {
+        torch: torchVersion(),
+        threads: threads(),
+        level: instructionLevel(),
+        presets: [...presets.keys()],
+      };
     case 'rate': {
       const { seconds } = request;
       return measureMatrixRate(dtypeOf(request.precision), { seconds });

@@ -1,5 +1,5 @@
 /** The numbers that tables and images show, computed from what was measured. */
-import type { CaseResult, Repetition, Slice } from './results.js';
+import type { CaseResult, Learned, Repetition, Slice } from './results.js';
 import { median, spread, type Spread } from './statistics.js';
 
 /** The figures of a case. */
@@ -88,4 +88,14 @@ function disturbanceOf(repetitions: readonly Repetition[], cores: number): numbe
       foreignCpuSeconds === null ? [] : [foreignCpuSeconds / seconds / cores],
     );
   return fractions.length === 0 ? null : Math.max(...fractions);
+}
+
+/** Recall by chance at 1 and 10 among so many pairs. */
+export function chanceRecalls(pairs: number): readonly [number, number] {
+  return [1 / pairs, Math.min(1, 10 / pairs)];
+}
+
+/** The mean of both directions at 1 and at 10. */
+export function meanRecalls({ recalls }: Learned): readonly [number, number] {
+  return [(recalls.image1 + recalls.text1) / 2, (recalls.image10 + recalls.text10) / 2];
 }

@@ -3,8 +3,10 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { explain, makeFolder, positiveInteger, Progress } from 'bantam/internal';
+import { measureAccuracy } from './accuracy.js';
 import { cases, modelCase, selectCases } from './cases.js';
 import { setUpBaseline } from './baseline.js';
+import { measureOnnx, type OnnxPrecision } from './onnx-cases.js';
 import type { Precision } from './protocol.js';
 import { writeReport } from './report.js';
 import type { CaseResult, Results, SkippedCase } from './results.js';
@@ -13,7 +15,8 @@ import { fullGrid, measureScaling, smallGrid } from './scaling.js';
 import { openSession, type Session } from './session.js';
 import { measureStartup } from './startup.js';
 import { summary } from './summary.js';
-import { scalingTable, startupTable, zooTable } from './tables.js';
+import { accuracyTable, onnxTable, scalingTable, startupTable, zooTable } from './tables.js';
+import { instructionLimits, type InstructionLimit } from './workers.js';
 
 const progress = new Progress();
 
@@ -24,6 +27,12 @@ interface MeasureFlags {
   readonly slice: number;
   readonly batch: number;
   readonly threads?: number;
+  readonly isa?: InstructionLimit;
+}
+
+function isaOption(): Option {
+  const what = 'limit the instructions of both implementations alike (default: no limit)';
+  return new Option('--isa <level>', what).choices(instructionLimits);
 }
 
 function addMeasureFlags(command: Command, { repetitions }: { repetitions: number }): Command {
@@ -36,6 +45,7 @@ function addMeasureFlags(command: Command, { repetitions }: { repetitions: numbe
       "threads of each implementation (default: the machine's cores)",
       positiveInteger,
     )
+    .addOption(isaOption())
     .option('--json <file>', 'write everything that was measured to this file');
 }
 
@@ -149,7 +159,11 @@ examples(
 ).action(async (flags: RunFlags) => {
   await checkOutput(flags);
   const selected = selectCases(flags.cases);
-  const session = await openSession({ threads: flags.threads, withBaseline: flags.baseline });
+  const session = await openSession({
+    threads: flags.threads,
+    isa: flags.isa,
+    withBaseline: flags.baseline,
+  });
   const { trials, workers } = flags;
   const outcome = await runCases(selected, { ...runOptions(session, flags), trials, workers });
   await save(session, flags, { command: 'run', ...outcome });
@@ -182,7 +196,11 @@ examples(
   ['zoo --json zoo.json', 'zoo --models ViT-B-32 RN50 --precision fp32'],
 ).action(async (flags: ZooFlags) => {
   await checkOutput(flags);
-  const session = await openSession({ threads: flags.threads, withBaseline: flags.baseline });
+  const session = await openSession({
+    threads: flags.threads,
+    isa: flags.isa,
+    withBaseline: flags.baseline,
+  });
   const models = flags.models ?? session.bantam.presets;
   const options = { ...runOptions(session, flags), trials: flags.trials, workers: 1 };
   const results: CaseResult[] = [];
@@ -260,6 +278,88 @@ examples(
   const startup = await measureStartup({ ...flags, onProgress });
   await save(session, flags, { command: 'startup', startup });
   console.log(startupTable(startup));
+});
+
+interface OnnxFlags {
+  readonly models: readonly string[];
+  readonly precisions: readonly OnnxPrecision[];
+  readonly batches: readonly string[];
+  readonly repetitions: number;
+  readonly slice: number;
+  readonly threads?: number;
+  readonly json?: string;
+}
+
+examples(
+  program
+    .command('onnx')
+    .description('images and captions beside ONNX Runtime in Node, one at a time and in batches')
+    .option('--models <preset...>', 'models', [
+      'ViT-B-32',
+      'ViT-Nano-16-64',
+      'ModifiedResNet-Nano-64',
+    ])
+    .addOption(
+      new Option('--precisions <name...>', "int8 stands beside ONNX Runtime's q8")
+        .choices(['fp32', 'int8'])
+        .default(['fp32', 'int8']),
+    )
+    .option('--batches <n...>', 'samples of a call', ['1', '16'])
+    .option('--repetitions <n>', 'repetitions of each implementation', positiveInteger, 5)
+    .option('--slice <seconds>', 'seconds of a slice, about', positiveInteger, 2)
+    .option('--threads <n>', 'threads of each (default: the cores)', positiveInteger)
+    .option('--json <file>', 'write everything that was measured to this file'),
+  ['onnx --json onnx.json', 'onnx --models ViT-B-32 --batches 1'],
+).action(async (flags: OnnxFlags) => {
+  await checkOutput(flags);
+  const session = await openSession({ threads: flags.threads, withBaseline: true });
+  const outcome = await measureOnnx({
+    ...session,
+    ...runOptions(session, { ...flags, batch: 1 }),
+    models: flags.models,
+    precisions: flags.precisions,
+    batches: flags.batches.map(positiveInteger),
+  });
+  console.log(onnxTable(await save(session, flags, { command: 'onnx', ...outcome })));
+});
+
+interface AccuracyFlags {
+  readonly data: string;
+  readonly model: string;
+  readonly seconds: number;
+  readonly batch: number;
+  readonly heldOut: number;
+  readonly workers: number;
+  readonly repetitions: number;
+  readonly threads?: number;
+  readonly baseline: boolean;
+  readonly json?: string;
+}
+
+examples(
+  program
+    .command('accuracy')
+    .description('retrieval on held-out pairs after both have trained for the same time')
+    .requiredOption('--data <spec>', 'image files with captions, such as csv:pairs.csv')
+    .option('--model <preset>', 'model', 'ViT-Nano-8-64')
+    .option('--seconds <n>', 'seconds of training of each', positiveInteger, 60)
+    .option('--batch <n>', 'pairs of a step', positiveInteger, 64)
+    .option('--held-out <fraction>', 'fraction of the images to measure on', Number, 0.1)
+    .option('--workers <n>', 'workers of each loader', positiveInteger, 2)
+    .option('--repetitions <n>', 'repetitions, each with a seed of its own', positiveInteger, 1)
+    .option('--threads <n>', 'threads of each (default: the cores)', positiveInteger)
+    .option('--no-baseline', 'measure Bantam alone')
+    .option('--json <file>', 'write everything that was measured to this file'),
+  ['accuracy --data csv:pairs.csv --seconds 480 --json accuracy.json'],
+).action(async (flags: AccuracyFlags) => {
+  await checkOutput(flags);
+  const session = await openSession({ threads: flags.threads, withBaseline: flags.baseline });
+  const onProgress = (what: string): void => {
+    progress.update('accuracy', what);
+  };
+  const accuracy = await measureAccuracy({ ...flags, ...session, onProgress });
+  await save(session, flags, { command: 'accuracy', accuracy });
+  console.log(accuracyTable(accuracy));
 });
 
 examples(

@@ -1,18 +1,25 @@
 import { at } from '@bantam/torch/at';
 import { BantamError } from 'bantam/internal';
-import { compare, type Agreement } from './agreement.js';
-import type { Checked, BaselineSettings, Workload, WorkloadPrecision } from './protocol.js';
+import { compare, type Agreement, type ComparedPrecision } from './agreement.js';
+import type { BaselineSettings, Checked, Workload } from './protocol.js';
 import type { Repetition, Slice } from './results.js';
-import { startBantam, startBaseline, type WorkerOptions } from './workers.js';
+import { startBantam, type WorkerOptions } from './workers.js';
 import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
+
+/** An implementation that Bantam is compared with. */
+export interface MeasuredBaseline {
+  /** Starts its worker. */
+  readonly start: () => WorkerProcess;
+  readonly settings?: BaselineSettings;
+}
 
 /** Options of {@link measureAlternately}. */
 export interface MeasureOptions extends WorkerOptions {
   readonly workload: Workload;
   /** Selects the tolerance for differing results. */
-  readonly precision: WorkloadPrecision;
+  readonly precision: ComparedPrecision;
   /** Null measures Bantam alone. */
-  readonly baseline: { readonly python: string; readonly settings: BaselineSettings } | null;
+  readonly baseline: MeasuredBaseline | null;
   readonly repetitions: number;
   /** each repetition takes about this long, and at least one step. */
   readonly sliceSeconds: number;
@@ -40,13 +47,13 @@ const idleFraction = 0.05;
 export async function measureAlternately(options: MeasureOptions): Promise<Measured> {
   const { workload, baseline: baselineOptions, precision } = options;
   await using bantam = startBantam(options);
-  await using baseline =
-    baselineOptions && startBaseline(baselineOptions.python, options, baselineOptions.settings);
+  await using baseline = baselineOptions?.start() ?? null;
   await bantam.ask({ op: 'open', workload });
   const ours = await bantam.ask({ op: 'check' });
   let theirs: Checked | null = null;
   if (baseline !== null && baselineOptions !== null) {
-    await baseline.ask({ op: 'open', workload, settings: baselineOptions.settings });
+    const { settings } = baselineOptions;
+    await baseline.ask({ op: 'open', workload, ...(settings && { settings }) });
     theirs = await baseline.ask({ op: 'check' });
   }
   const agreement = theirs && compare(ours, theirs, precision);
@@ -62,7 +69,7 @@ export async function measureAlternately(options: MeasureOptions): Promise<Measu
     const baselineSlice =
       baseline && theirs && (await runSlice(baseline, bantam, stepsFor(theirs, options)));
     const gflops =
-      options.rate && precision !== 'int8'
+      options.rate && (precision === 'fp32' || precision === 'bf16')
         ? (await bantam.ask({ op: 'rate', precision, seconds: 0.5 })).gflops
         : null;
     repetitions.push({ bantam: bantamSlice, baseline: baselineSlice, gflops });

@@ -75,8 +75,66 @@ export interface PrepareRequest {
   readonly vocabulary: string | null;
 }
 
+/** Pairs to split and write for both implementations, with the model that both train. */
+export interface PairsRequest {
+  readonly op: 'pairs';
+  readonly folder: string;
+  readonly model: string;
+  /** A source of image files with captions, as Bantam's commands take it. */
+  readonly data: string;
+  /** Fraction of the images that are held out. */
+  readonly heldOut: number;
+  readonly seed: number;
+}
+
+/** Result of `pairs`: numbers of pairs. */
+export interface Pairs {
+  readonly train: number;
+  readonly heldOut: number;
+}
+
+/** Training for a time on what `pairs` wrote, then features of the held-out pairs. */
+export interface LearnRequest {
+  readonly op: 'learn';
+  readonly folder: string;
+  readonly model: string;
+  readonly seconds: number;
+  readonly batch: number;
+  /** Workers that decode and augment images. */
+  readonly workers: number;
+  readonly seed: number;
+  readonly optimizer: OptimizerNumbers;
+}
+
+/** Result of `learn`: samples trained on, and features of the held-out pairs in order. */
+export interface LearnReply {
+  readonly samples: number;
+  /** float32 of length 1, little-endian, base64. */
+  readonly image: string;
+  readonly text: string;
+}
+
+/** Features of both towers, a row for each pair, to be scored. */
+export interface RecallsRequest {
+  readonly op: 'recalls';
+  readonly folder: string;
+  readonly image: string;
+  readonly text: string;
+}
+
+/** Recalls from 0 to 1: of the image by its caption, and of the caption by its image. */
+export interface Recalls {
+  readonly image1: number;
+  readonly image10: number;
+  readonly text1: number;
+  readonly text10: number;
+}
+
 export type Request =
   | PrepareRequest
+  | PairsRequest
+  | LearnRequest
+  | RecallsRequest
   | { readonly op: 'open'; readonly workload: Workload; readonly settings?: BaselineSettings }
   | { readonly op: 'check' }
   | { readonly op: 'run'; readonly steps: number }
@@ -136,5 +194,7 @@ export interface BaselineFacts {
 export interface BantamFacts {
   readonly torch: string;
   readonly threads: number;
+  /** Instructions that Bantam's kernels use, as `BANTAM_MAX_ISA` names them. */
+  readonly level: string;
   readonly presets: readonly string[];
 }

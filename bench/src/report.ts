@@ -5,8 +5,10 @@ import { joinRuns } from './join-results.js';
 import { ratioChart, scalingChart } from './charts.js';
 import { readResults, type Results } from './results.js';
 import {
+  accuracyTable,
   machineLine,
   memoryTable,
+  onnxTable,
   scalingTable,
   speedTable,
   startupTable,
@@ -19,7 +21,7 @@ const pages = ['performance.md', 'models.md'];
 
 /** Contents of the sections `<!-- bench:NAME -->` … `<!-- /bench -->` of the documentation. */
 export function sections(results: Results): ReadonlyMap<string, string> {
-  const { command, skipped = [], scaling = [], startup = [] } = results;
+  const { command, skipped = [], scaling = [], startup = [], accuracy } = results;
   const below = `${machineLine(results.machine)}. \`${results.commandLine}\`, ${results.date.slice(0, 10)}.`;
   const left =
     skipped.length === 0
@@ -27,13 +29,16 @@ export function sections(results: Results): ReadonlyMap<string, string> {
       : skipped.map(({ name, reason }) => `- \`${name}\`: ${reason}`).join('\n');
   const withFacts = (...parts: string[]): string => [...parts, below].join('\n\n');
   switch (command) {
-    case 'run':
+    case 'run': {
+      const { isa } = results.machine;
+      if (isa !== undefined) return new Map([[`run-${isa}`, withFacts(speedTable(results), left)]]);
       return new Map([
         ['run', withFacts(speedTable(results), '![Ratios as bars](images/performance.svg)')],
         ['run-memory', memoryTable(results)],
         ['run-trials', trialTable(results)],
         ['run-skipped', left],
       ]);
+    }
     case 'zoo':
       return new Map([['zoo', withFacts(zooTable(results))]]);
     case 'scaling':
@@ -42,13 +47,18 @@ export function sections(results: Results): ReadonlyMap<string, string> {
       ]);
     case 'startup':
       return new Map([['startup', withFacts(startupTable(startup))]]);
+    case 'onnx':
+      return new Map([['onnx', withFacts(onnxTable(results), left)]]);
+    case 'accuracy':
+      return new Map(accuracy && [['accuracy', withFacts(accuracyTable(accuracy))]]);
   }
 }
 
 /** The charts of results by file name. */
 function charts(results: Results): ReadonlyMap<string, string> {
-  const { command, scaling = [] } = results;
-  if (command === 'run') return new Map([['performance.svg', ratioChart(results)]]);
+  const { command, machine, scaling = [] } = results;
+  if (command === 'run' && machine.isa === undefined)
+    return new Map([['performance.svg', ratioChart(results)]]);
   if (command === 'scaling') return new Map([['scaling.svg', scalingChart(scaling)]]);
   return new Map();
 }

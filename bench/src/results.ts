@@ -6,6 +6,7 @@ import type {
   BaselineSettings,
   Precision,
   Prepared,
+  Recalls,
   WorkloadKind,
   WorkloadPrecision,
 } from './protocol.js';
@@ -72,6 +73,8 @@ export interface MachineFacts {
   readonly libtorch: string;
   readonly baseline: string | null;
   readonly threads: number;
+  /** The highest instructions that both implementations were limited to; absent: no limit. */
+  readonly isa?: string;
 }
 
 /** A point of a scaling curve. */
@@ -93,11 +96,29 @@ export interface StartupResult {
   readonly stepSeconds: readonly number[];
 }
 
+/** Result of training for a time, in one implementation. */
+export interface Learned {
+  /** Samples that were trained on. */
+  readonly samples: number;
+  /** On the held-out pairs. */
+  readonly recalls: Recalls;
+}
+
+/** Accuracy after training both implementations for the same time. */
+export interface AccuracyResult {
+  readonly model: string;
+  readonly seconds: number;
+  readonly batch: number;
+  /** Pairs to train on, and held-out pairs. */
+  readonly pairs: { readonly train: number; readonly heldOut: number };
+  readonly repetitions: readonly { readonly bantam: Learned; readonly baseline: Learned | null }[];
+}
+
 /** Results of one call. */
 export interface Results {
   readonly format: 2;
   /** The command that measured. */
-  readonly command: 'run' | 'zoo' | 'scaling' | 'startup';
+  readonly command: 'run' | 'zoo' | 'scaling' | 'startup' | 'onnx' | 'accuracy';
   /** The whole command line, to measure it again. */
   readonly commandLine: string;
   /** ISO 8601. */
@@ -107,6 +128,7 @@ export interface Results {
   readonly skipped?: readonly SkippedCase[];
   readonly scaling?: readonly ScalingPoint[];
   readonly startup?: readonly StartupResult[];
+  readonly accuracy?: AccuracyResult;
 }
 
 /** @throws BantamError when the file is none of the benchmark's. */

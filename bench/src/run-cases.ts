@@ -8,7 +8,7 @@ import { makePhotos } from './photos.js';
 import type { CaseResult, SkippedCase } from './results.js';
 import { runProgram } from './run-program.js';
 import { describeSettings } from './settings-text.js';
-import { startBantam, type WorkerOptions } from './workers.js';
+import { startBantam, startBaseline, type WorkerOptions } from './workers.js';
 import { TemporaryFolder } from './temporary-folder.js';
 import { findBestSettings, usualSettings } from './trials.js';
 
@@ -165,7 +165,10 @@ async function measure(
   const measured = await measureAlternately({
     ...options,
     workload,
-    baseline: baseline && { python: baseline.python, settings: found.settings },
+    baseline: baseline && {
+      start: () => startBaseline(baseline.python, options, found.settings),
+      settings: found.settings,
+    },
     onRepetition: (repetition) => {
       onProgress(name, `repetition ${repetition + 1} of ${repetitions}`);
     },

@@ -22,16 +22,21 @@ export interface OpenSessionOptions extends WorkerOptions {
  *
  * @throws BantamError when the baseline is wanted and not installed.
  */
-export async function openSession({ threads, withBaseline }: OpenSessionOptions): Promise<Session> {
+export async function openSession({
+  threads,
+  isa,
+  withBaseline,
+}: OpenSessionOptions): Promise<Session> {
   const python = withBaseline ? await findBaseline() : null;
-  await using bantam = startBantam({ threads });
+  await using bantam = startBantam({ threads, isa });
   const facts = await bantam.ask({ op: 'facts' });
   let baseline: Session['baseline'] = null;
   if (python !== null) {
-    await using worker = startBaseline(python, { threads });
+    await using worker = startBaseline(python, { threads, isa });
     baseline = { python, facts: await worker.ask({ op: 'facts' }) };
   }
-  return { threads, bantam: facts, baseline, machine: describeMachine(facts, baseline?.facts) };
+  const machine = { ...describeMachine(facts, baseline?.facts), ...(isa && { isa }) };
+  return { threads, isa, bantam: facts, baseline, machine };
 }
 
 function describeMachine(bantam: BantamFacts, baseline: BaselineFacts | undefined): MachineFacts {

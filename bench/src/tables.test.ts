@@ -4,7 +4,14 @@ import { precise } from './format.js';
 import { ratioChart, scalingChart } from './charts.js';
 import { fillSections, sections } from './report.js';
 import { measuredResults } from './results.test.helper.js';
-import { markdownTable, speedTable, trialTable, zooTable } from './tables.js';
+import {
+  accuracyTable,
+  markdownTable,
+  onnxTable,
+  speedTable,
+  trialTable,
+  zooTable,
+} from './tables.js';
 
 describe('tables', () => {
   it('aligns columns as the formatter does', () => {
@@ -56,7 +63,49 @@ describe('tables', () => {
   });
 });
 
+describe('onnxTable', () => {
+  it('has the milliseconds of a call of both', () => {
+    const row = onnxTable(measuredResults).split('\n').slice(2).join();
+    // 10 samples a call, at 25 and 10 samples/s.
+    assert.match(row, /bf16 +\| +10 \| +400 \| +1000 \| +25\.0 \| +10\.0 \| \*\*2\.50×/);
+  });
+});
+
+describe('accuracyTable', () => {
+  const learned = (samples: number, recall: number) => {
+    const [high, low] = [recall + 0.1, recall - 0.1];
+    return { samples, recalls: { image1: low, text1: high, image10: recall, text10: recall } };
+  };
+
+  it('has the median and range of both directions, and chance', () => {
+    const rows = accuracyTable({
+      model: 'ViT-Nano-8-64',
+      seconds: 60,
+      batch: 64,
+      pairs: { train: 900, heldOut: 100 },
+      repetitions: [
+        { bantam: learned(200, 0.3), baseline: learned(50, 0.1) },
+        { bantam: learned(210, 0.4), baseline: null },
+        { bantam: learned(220, 0.5), baseline: null },
+      ],
+    }).split('\n');
+    const cells = rows.slice(4).map((row) => row.split('|').map((cell) => cell.trim()));
+    assert.deepEqual(cells, [
+      ['', 'Bantam', '210 (200 to 220)', '40.0 (30.0 to 50.0)', '40.0 (30.0 to 50.0)', ''],
+      ['', 'OpenCLIP', '50', '10.0', '10.0', ''],
+      ['', 'chance', '', '1.0', '10.0', ''],
+    ]);
+  });
+});
+
 describe('report', () => {
+  it('keeps results under a limit of instructions apart', () => {
+    const machine = { ...measuredResults.machine, isa: 'avx2' };
+    const limited = sections({ ...measuredResults, machine });
+    assert.deepEqual([...limited.keys()], ['run-avx2']);
+    assert.match(limited.get('run-avx2') ?? '', /both implementations limited to avx2/);
+  });
+
   it('fills the sections of its results and leaves the others', () => {
     const page =
       'Text\n<!-- bench:run-skipped -->\nold\n<!-- /bench -->\n<!-- bench:zoo -->\nkept\n<!-- /bench -->\n';

@@ -1,9 +1,17 @@
 /** Markdown tables of results. */
 import { at } from '@bantam/torch/at';
 import { parameterMillions, precise, times } from './format.js';
-import { figuresOf } from './figures.js';
+import { chanceRecalls, figuresOf, meanRecalls } from './figures.js';
 import { describeSettings } from './settings-text.js';
-import type { CaseResult, MachineFacts, Results, ScalingPoint, StartupResult } from './results.js';
+import type {
+  AccuracyResult,
+  CaseResult,
+  Learned,
+  MachineFacts,
+  Results,
+  ScalingPoint,
+  StartupResult,
+} from './results.js';
 import { median } from './statistics.js';
 
 /** A table with a header; columns of numbers are set flush right. */
@@ -37,9 +45,10 @@ const kinds: Readonly<Record<CaseResult['kind'], string>> = {
 
 /** `2 cores of a Xeon, 25 GB, libtorch 2.13.0` */
 export function machineLine(machine: MachineFacts): string {
-  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads } = machine;
+  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads, isa } = machine;
   const parts = [
     `${cpu}, ${cores} cores, ${threads} threads used`,
+    ...(isa === undefined ? [] : [`both implementations limited to ${isa}`]),
     `${(memoryBytes / 1e9).toFixed(0)} GB of memory`,
     `${platform}, Node.js ${node}, libtorch ${libtorch}`,
     ...(baseline === null ? [] : [`baseline: ${baseline}`]),
@@ -171,4 +180,87 @@ export function startupTable(results: readonly StartupResult[]): string {
   });
   const header = ['model', 'seconds before the first step', 'of the step', 'together', 'range'];
   return markdownTable(header, rows);
+}
+
+/** Speed beside ONNX Runtime, and the milliseconds of a call. */
+export function onnxTable({ cases = [], machine }: Results): string {
+  const rows = cases.map((result) => {
+    const { bantam, baseline, ratio, memoryRatio } = figuresOf(result, machine.cores);
+    const milliseconds = (rate: number | null): string =>
+      rate === null ? '' : precise((1000 * result.samplesPerStep) / rate);
+    return [
+      result.model ?? '',
+      kinds[result.kind],
+      result.precision,
+      String(result.samplesPerStep),
+      milliseconds(bantam),
+      milliseconds(baseline),
+      precise(bantam),
+      precise(baseline),
+      ratio === null
+        ? ''
+        : `**${times(ratio.median)}** (${precise(ratio.lowest)} to ${times(ratio.highest)})`,
+      memoryRatio === null ? '' : memoryRatio.toFixed(2),
+    ];
+  });
+  const header = [
+    'model',
+    'work',
+    'precision',
+    'batch',
+    'Bantam, ms',
+    'ONNX Runtime, ms',
+    'Bantam, samples/s',
+    'ONNX Runtime, samples/s',
+    'ratio (range)',
+    'memory, ratio',
+  ];
+  return markdownTable(header, rows, { left: 3 });
+}
+
+/** Retrieval on held-out pairs after the same time of training, the median and range over seeds. */
+export function accuracyTable({
+  model,
+  seconds,
+  batch,
+  pairs,
+  repetitions,
+}: AccuracyResult): string {
+  const row = (name: string, learned: readonly Learned[]): string[] => {
+    const spreadOf = (values: readonly number[], shown: (value: number) => string): string => {
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      const range = values.length === 1 ? '' : ` (${shown(low)} to ${shown(high)})`;
+      return shown(median(values)) + range;
+    };
+    const percent = (value: number): string => (100 * value).toFixed(1);
+    const recalls = learned.map(meanRecalls);
+    return [
+      name,
+      spreadOf(
+        learned.map(({ samples }) => samples),
+        String,
+      ),
+      spreadOf(
+        recalls.map(([one]) => one),
+        percent,
+      ),
+      spreadOf(
+        recalls.map(([, ten]) => ten),
+        percent,
+      ),
+    ];
+  };
+  const [one, ten] = chanceRecalls(pairs.heldOut).map((value) => (100 * value).toFixed(1));
+  const baseline = repetitions.flatMap((repetition) => repetition.baseline ?? []);
+  const rows = [
+    row(
+      'Bantam',
+      repetitions.map(({ bantam }) => bantam),
+    ),
+    ...(baseline.length === 0 ? [] : [row('OpenCLIP', baseline)]),
+    ['chance', '', one ?? '', ten ?? ''],
+  ];
+  const title = `\`${model}\`, ${seconds} seconds, batches of ${batch}: ${pairs.train} pairs to train on, ${pairs.heldOut} held out.`;
+  const header = ['implementation', 'samples', 'R@1, %', 'R@10, %'];
+  return `${title}\n\n${markdownTable(header, rows)}`;
 }

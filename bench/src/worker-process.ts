@@ -5,11 +5,17 @@ import { BantamError } from 'bantam/internal';
 import type {
   BantamFacts,
   Checked,
+  LearnReply,
+  LearnRequest,
   Memory,
   BaselineFacts,
+  Pairs,
+  PairsRequest,
   Prepared,
   PrepareRequest,
   Ran,
+  Recalls,
+  RecallsRequest,
   Request,
 } from './protocol.js';
 
@@ -74,6 +80,9 @@ export class WorkerProcess implements AsyncDisposable {
    * @throws BantamError when the worker reports an error or ends.
    */
   ask(request: PrepareRequest): Promise<Prepared>;
+  ask(request: PairsRequest): Promise<Pairs>;
+  ask(request: LearnRequest): Promise<LearnReply>;
+  ask(request: RecallsRequest): Promise<Recalls>;
   ask(request: Request & { op: 'open' }): Promise<object>;
   ask(request: Request & { op: 'check' }): Promise<Checked>;
   ask(request: Request & { op: 'run' }): Promise<Ran>;

@@ -28,6 +28,7 @@ import {
   saveModel,
   tokenizerFiles,
 } from '../dist/models/index.js';
+import { loadTokenizer } from '../dist/text/index.js';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
@@ -208,6 +209,13 @@ describe("a directory of transformers' files", () => {
       const [upper, lower] = ['A DOG', 'a dog'].map((text) => loaded.tokenizer.encode(text));
       if (lowers) assert.deepEqual(upper, lower);
       else assert.notDeepEqual(upper, lower);
+      // The same tokenizer by itself, as "tokenizer encode" and "train --tokenizer" load it.
+      const { contextLength } = loaded.tokenizer;
+      const alone = await loadTokenizer(directory, { contextLength });
+      assert.deepEqual(
+        ['A DOG', 'a dog'].map((text) => alone.encode(text)),
+        [upper, lower],
+      );
     }
   });
 

@@ -22,6 +22,7 @@ void init(napi_env env, napi_value exports) {
   init_dispatch(env, exports);
   init_autograd(env, exports);
   init_checkpoint(env, exports);
+  init_program(env, exports);
   init_random(env, exports);
   init_transfer(env, exports);
   init_memory(env, exports);

@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "checkpoint.h"
 #include "handle.h"
+#include "program.h"
 
 namespace bantam {
 namespace {
@@ -220,12 +221,14 @@ torch::jit::Stack run(Call& call) {
     }
   }
   if (is_own && !on_one_device(stack)) require_one_device(call, op);
+  const auto before = is_recording_program() ? stack : torch::jit::Stack();
   try {
     op.callBoxed(stack);
   } catch (const c10::Error&) {
     if (!is_copy(op)) require_one_device(call, op);
     throw;
   }
+  if (is_recording_program()) record_in_program(op, before, stack);
   return stack;
 }
 

@@ -13,7 +13,7 @@
 namespace bantam {
 
 /// What an external points to; the tag turns a wrong argument into an error instead of a crash.
-enum class Tag : uint32_t { kTensor = 0xBA47A3u, kGenerator = 0xBA47A4u };
+enum class Tag : uint32_t { kTensor = 0xBA47A3u, kGenerator = 0xBA47A4u, kProgram = 0xBA47A5u };
 
 struct TensorHandle {
   Tag tag = Tag::kTensor;
@@ -42,6 +42,7 @@ void init_handle(napi_env env, napi_value exports);
 void init_dispatch(napi_env env, napi_value exports);
 void init_autograd(napi_env env, napi_value exports);
 void init_checkpoint(napi_env env, napi_value exports);
+void init_program(napi_env env, napi_value exports);
 void init_random(napi_env env, napi_value exports);
 void init_transfer(napi_env env, napi_value exports);
 void init_memory(napi_env env, napi_value exports);

@@ -21,6 +21,7 @@ struct Limit {
   Level level = Level::amx;
   bool emulated = false;  // AMX in software, for tests
   bool known = true;
+  bool vnni = true;  // AVX-VNNI, which CPUs with AVX2 may have
 };
 
 inline const char* limit_text() {
@@ -35,9 +36,11 @@ inline const Limit& limit() {
 #ifdef BANTAM_EMULATED_AMX
     if (std::string_view(text) == "amx_emulated") return Limit{Level::amx, true};
 #endif
+    if (std::string_view(text) == "avx2_vnni") return Limit{Level::avx2};
     const auto* found = std::find(std::begin(kLevelNames), std::end(kLevelNames), std::string_view(text));
     if (found == std::end(kLevelNames)) return Limit{Level::plain, false, false};
-    return Limit{static_cast<Level>(found - std::begin(kLevelNames))};
+    const auto level = static_cast<Level>(found - std::begin(kLevelNames));
+    return Limit{level, false, true, level > Level::avx2};
   }();
   return read;
 }
@@ -46,7 +49,7 @@ inline const Limit& limit() {
 inline std::string limit_error() {
   if (limit().known) return {};
   return std::string("BANTAM_MAX_ISA is '") + limit_text() +
-         "': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.";
+         "': set it to default, avx2, avx2_vnni, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.";
 }
 
 /// The level without AMX, which a process has to ask for.
@@ -67,6 +70,15 @@ inline Level vector_level() {
     return std::min(level, limit().level);
   }();
   return found;
+}
+
+/// Whether the CPU multiplies int8 without AVX-512.
+inline bool has_avx_vnni() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return vector_level() >= Level::avx2 && limit().vnni && __builtin_cpu_supports("avxvnni");
+#else
+  return false;
+#endif
 }
 
 }  // namespace bantam

@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "device.h"
 #include "handle.h"
+#include "program.h"
 
 namespace bantam {
 namespace {
@@ -68,6 +69,7 @@ napi_value from_typed_array(Call& call) {
 
 /// copyToBuffer(tensor) → a new ArrayBuffer with the elements in row-major order.
 napi_value copy_to_buffer(Call& call) {
+  note_read(tensor_at(call, 0));
   const auto tensor = tensor_at(call, 0).detach().cpu().contiguous();
   auto buffer = Napi::ArrayBuffer::New(call.env, tensor.nbytes());
   if (tensor.nbytes() > 0) std::memcpy(buffer.Data(), tensor.const_data_ptr(), tensor.nbytes());

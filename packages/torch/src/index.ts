@@ -18,6 +18,7 @@ export { Operator } from './operator.js';
 export * from './ops/index.js';
 export * from './optim/index.js';
 export * from './random.js';
+export { Program } from './program.js';
 export {
   isRecording,
   record,

@@ -25,6 +25,11 @@ describe('BANTAM_MAX_ISA', () => {
     }
   });
 
+  it('tells AVX2 with AVX-VNNI from AVX2 alone by the limit, not by the level', () => {
+    const level = under('avx2', './index.js', 'instructionLevel()');
+    assert.equal(under('avx2_vnni', './index.js', 'instructionLevel()'), level);
+  });
+
   it('limits precision by instructions: no bf16 products below their level', () => {
     for (const limit of ['default', 'avx2', 'avx512']) {
       assert.equal(under(limit, './index.js', 'hasAvx512Bf16()'), 'false');
@@ -42,7 +47,7 @@ describe('BANTAM_MAX_ISA', () => {
     for (const module of ['./index.js', './image.js']) {
       assert.equal(
         under('AVX2', module, 'TorchError'),
-        "TorchError: BANTAM_MAX_ISA is 'AVX2': set it to default, avx2, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.",
+        "TorchError: BANTAM_MAX_ISA is 'AVX2': set it to default, avx2, avx2_vnni, avx512, avx512_bf16 or amx, or unset it to use all that the CPU has.",
       );
     }
   });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { at } from './at.js';
-import { assertGradients, difference } from './fixture.test.helper.js';
+import { assertClose, assertGradients, difference } from './fixture.test.helper.js';
 import {
   abs,
   activations,
@@ -17,10 +17,12 @@ import {
   hasAmx,
   keep,
   hasAvx512Bf16,
+  instructionLevel,
   linear,
   max,
   memoryStats,
   mul,
+  noGrad,
   onDevice,
   Operator,
   permute,
@@ -317,6 +319,26 @@ describe('bantam::attention', () => {
 
   for (const { batch, length, heads, depth, causal } of [
     { batch: 2, length: 50, heads: 3, depth: 64, causal: false },
+    { batch: 1, length: 16, heads: 12, depth: 64, causal: true },
+    { batch: 3, length: 1, heads: 2, depth: 16, causal: true },
+    { batch: 1, length: 77, heads: 2, depth: 48, causal: true },
+    { batch: 1, length: 200, heads: 1, depth: 80, causal: false },
+    { batch: 1, length: 512, heads: 1, depth: 32, causal: false },
+  ]) {
+    it(`${length} tokens, depth ${depth}${causal ? ', causal' : ''}, in float32 without gradients`, () => {
+      noGrad(() => {
+        const qkv = exact([batch, length, 3 * heads * depth]);
+        const actual = shortAttention(qkv, { heads, causal });
+        // Only at the plain level is there no kernel.
+        if (instructionLevel() === 'default') return;
+        assert.ok(actual);
+        assertClose(actual, reference(qkv, heads, causal), { tolerance: 2e-6 });
+      });
+    });
+  }
+
+  for (const { batch, length, heads, depth, causal } of [
+    { batch: 2, length: 50, heads: 3, depth: 64, causal: false },
     { batch: 17, length: 16, heads: 2, depth: 64, causal: true },
     { batch: 1, length: 77, heads: 2, depth: 32, causal: true },
     { batch: 1, length: 197, heads: 1, depth: 96, causal: false },
@@ -359,12 +381,13 @@ describe('bantam::attention', () => {
     }
   });
 
-  it('applies to bfloat16 where the CPU multiplies it, and says where it does not', () => {
+  it('applies to bfloat16 where the CPU multiplies it, to float32 without gradients, and says where not', () => {
     const qkv = exact([1, 4, 96]);
     const options = { heads: 1, causal: false };
     const fast = hasAmx() || hasAvx512Bf16();
     assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), options) !== null, fast);
-    assert.equal(shortAttention(qkv, options), null);
+    assert.equal(shortAttention(qkv, options) !== null, instructionLevel() !== 'default');
+    assert.equal(shortAttention(leaf(qkv, 'float32'), options), null);
     assert.equal(shortAttention(to(qkv, { dtype: 'bfloat16' }), { ...options, heads: 2 }), null);
   });
 

@@ -5,6 +5,7 @@ import { LIBTORCH_VERSION } from '../install/libtorch-version.js';
 
 declare const tensorBrand: unique symbol;
 declare const generatorBrand: unique symbol;
+declare const programBrand: unique symbol;
 
 /** A tensor as the addon knows it. */
 export interface TensorHandle {
@@ -14,6 +15,11 @@ export interface TensorHandle {
 /** A random generator as the addon knows it. */
 export interface GeneratorHandle {
   readonly [generatorBrand]: true;
+}
+
+/** A recorded computation as the addon knows it. */
+export interface ProgramHandle {
+  readonly [programBrand]: true;
 }
 
 /** Argument of an operator: `undefined` stands for the schema's default, `null` for none. */
@@ -70,6 +76,11 @@ export interface Native {
     again: (inputs: readonly TensorHandle[]) => void,
   ): void;
   endCheckpoint(): void;
+
+  beginProgram(inputs: readonly TensorHandle[]): void;
+  endProgram(outputs: readonly TensorHandle[] | null): ProgramHandle | null;
+  runProgram(program: ProgramHandle, inputs: readonly TensorHandle[]): TensorHandle[];
+  disposeProgram(program: ProgramHandle): void;
 
   createGenerator(device: string, seed: bigint): GeneratorHandle;
   generatorState(generator: GeneratorHandle): TensorHandle;

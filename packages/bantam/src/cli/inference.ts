@@ -36,7 +36,7 @@ export async function loadToRun(
   const { hasInt8Products } = await import('@bantam/torch');
   if (precision === 'int8' && !hasInt8Products()) {
     progress.note(
-      'This CPU has no instructions for products of int8 (AVX512-VNNI or AMX): int8 then shows its loss of accuracy, but is slower than fp32.',
+      'Bantam has no products of int8 for this CPU, only from AVX2 on: int8 then shows its loss of accuracy, but is slower than fp32.',
     );
   }
   return loadForInference(model, { precision, ...(device !== undefined && { device }) });

@@ -16,7 +16,13 @@ export {
   type ResolvedAugment,
   type ResolvedOp,
 } from './augment/schema.js';
-export { checkCaptionTemplates, folderTemplates, sampleCaption } from './sources/captions.js';
+export {
+  checkCaptionTemplates,
+  folderTemplates,
+  hasCaptions,
+  requireCaptions,
+  sampleCaption,
+} from './sources/captions.js';
 export { readClassNames, readPrompts, type Prompts } from './sources/class-files.js';
 export { contactSheet, type ContactSheetOptions } from './contact-sheet.js';
 export { DistinctCounter } from './distinct.js';

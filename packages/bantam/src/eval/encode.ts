@@ -6,12 +6,17 @@ import {
   normalize,
   scope,
   to,
-  type Device,
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
 import { BantamError } from '../base/errors.js';
-import { normalizePixels, type LoadedModel } from '../models/index.js';
+import {
+  normalizePixels,
+  runRecorded,
+  type Clip,
+  type LoadedModel,
+  type Preprocess,
+} from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
 
 export interface EncodeOptions {
@@ -21,29 +26,33 @@ export interface EncodeOptions {
   readonly batchSize?: number;
 }
 
-/** Runs a tower without gradients and gives its features, each row scaled to length 1. */
-function towerFeatures(
-  encode: () => Tensor,
-  options: EncodeOptions & { readonly device: Device },
-): Float32Array {
-  return towerOutputs(() => [encode()], options)[0];
+/** A tower's computation for an input. */
+interface Computation {
+  readonly model: Clip;
+  /** Name of what is computed; the same for all inputs. */
+  readonly what: string;
+  readonly input: Tensor;
+  /** The features, and further outputs. */
+  readonly encode: (input: Tensor) => readonly [Tensor, ...Tensor[]];
 }
 
 /** Runs a tower without gradients and gives its features, scaled to length 1, and other outputs. */
 function towerOutputs(
-  encode: () => readonly [Tensor, ...Tensor[]],
-  { precision = 'float32', device }: EncodeOptions & { readonly device: Device },
+  { model, what, input, encode }: Computation,
+  { precision = 'float32' }: EncodeOptions,
 ): [Float32Array, ...Float32Array[]] {
+  const { device } = model.logitScale;
+  const compute = (input: Tensor): Tensor[] => {
+    const [pooled, ...others] = autocast(precision, () => encode(input), { device }).map((output) =>
+      to(output, { dtype: 'float32', device: 'cpu' }),
+    ) as [Tensor, ...Tensor[]];
+    return [normalize(pooled), ...others];
+  };
   const outputs = noGrad(() =>
-    scope(() => {
-      const [pooled, ...others] = autocast(precision, encode, { device }).map((output) =>
-        to(output, { dtype: 'float32', device: 'cpu' }),
-      ) as [Tensor, ...Tensor[]];
-      return [normalize(pooled), ...others].map(
-        (output) => output.toTypedArray() as Float32Array,
-      ) as [Float32Array, ...Float32Array[]];
-    }),
-  );
+    runRecorded(model, { what: `${what} ${precision}`, input }, compute).map(
+      (output) => output.toTypedArray() as Float32Array,
+    ),
+  ) as [Float32Array, ...Float32Array[]];
   if (!outputs.every((values) => values.every(Number.isFinite))) {
     throw new BantamError(
       'The model gives features that are not finite, so nothing can be measured; use precision fp32, or an earlier checkpoint.',
@@ -59,6 +68,11 @@ export interface EncodePixelsInput {
   readonly shape: readonly [number, number, number, 3];
 }
 
+/** The constants of {@link normalizePixels}, which are part of a computation. */
+function normalization({ mean, std }: Preprocess): string {
+  return `${mean.join()} ${std.join()}`;
+}
+
 /** Features of a batch of images: B·D values, float32, each row scaled to length 1. */
 export function encodePixels(
   { model, preprocess }: Pick<LoadedModel, 'model' | 'preprocess'>,
@@ -66,9 +80,14 @@ export function encodePixels(
   options: EncodeOptions = {},
 ): Float32Array {
   const { device } = model.logitScale;
-  const encode = (): Tensor =>
-    model.encodeImage(normalizePixels(fromTypedArray(pixels, { shape, device }), preprocess));
-  return towerFeatures(encode, { ...options, device });
+  return scope(() => {
+    const input = fromTypedArray(pixels, { shape, device });
+    const encode = (raw: Tensor): [Tensor] => [model.encodeImage(normalizePixels(raw, preprocess))];
+    return towerOutputs(
+      { model, what: `image ${normalization(preprocess)}`, input, encode },
+      options,
+    )[0];
+  });
 }
 
 /** Both vectors of each image that evaluation can use. */
@@ -86,13 +105,19 @@ export function encodeImages(
   options: EncodeOptions = {},
 ): EncodedImages {
   const { device } = model.logitScale;
-  const encode = (): readonly [Tensor, Tensor] => {
-    const raw = fromTypedArray(pixels, { shape, device });
-    const { pooled, representation } = model.visual.encode(normalizePixels(raw, preprocess));
-    return [pooled, representation];
-  };
-  const [embedding, representation = embedding] = towerOutputs(encode, { ...options, device });
-  return { embedding, representation };
+  return scope(() => {
+    const input = fromTypedArray(pixels, { shape, device });
+    const encode = (raw: Tensor): [Tensor, Tensor] => {
+      const { pooled, representation } = model.visual.encode(normalizePixels(raw, preprocess));
+      return [pooled, representation];
+    };
+    const what = `image and representation ${normalization(preprocess)}`;
+    const [embedding, representation = embedding] = towerOutputs(
+      { model, what, input, encode },
+      options,
+    );
+    return { embedding, representation };
+  });
 }
 
 export interface EncodeTextsOptions extends EncodeOptions {
@@ -120,8 +145,11 @@ export async function encodeTexts(
   for (let start = 0; start < shortestFirst.length; start += batchSize) {
     const batch = shortestFirst.slice(start, start + batchSize);
     const { ids, shape } = tokenizer.encodeBatch(batch, { length: 'longest' });
-    const encode = (): Tensor => model.encodeText(fromTypedArray(ids, { shape, device }));
-    const features = towerFeatures(encode, { ...options, device });
+    const features = scope(() => {
+      const input = fromTypedArray(ids, { shape, device });
+      const encode = (given: Tensor): [Tensor] => [model.encodeText(given)];
+      return towerOutputs({ model, what: 'text', input, encode }, options)[0];
+    });
     batch.forEach((text, row) => {
       rowOf.set(text, features.subarray(row * width, (row + 1) * width));
     });

@@ -4,6 +4,7 @@ import {
   narrowModel,
   prepackModel,
   quantizeModel,
+  recordPrograms,
   type LoadedModel,
   type LoadModelOptions,
 } from '../models/index.js';
@@ -51,6 +52,7 @@ export async function loadForInference(
   if (precision === 'int8') quantizeModel(loaded.model);
   prepackModel(loaded.model, dtype);
   narrowModel(loaded.model, dtype);
+  recordPrograms(loaded.model);
   return { name, loaded, precision: dtype };
 }
 

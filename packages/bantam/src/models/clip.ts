@@ -1,5 +1,6 @@
 import { full, Module, normalize, Parameter, type Generator, type Tensor } from '@bantam/torch';
 import type { ModelConfig } from './config.js';
+import { dropPrograms } from './inference/programs.js';
 import { MultimodalDecoder } from './towers/decoder/multimodal-decoder.js';
 import type { ImageEncodeOptions, ImageTower, TextTower } from './tower.js';
 import { imageTowerKind, textTowerKind } from './towers.js';
@@ -57,6 +58,11 @@ export class Clip extends Module {
   /** OpenCLIP keeps a plain text tower's parameters at the top of the checkpoint. */
   protected override get hoisted(): readonly string[] {
     return this.config.customText ? [] : ['text'];
+  }
+
+  override dispose(): void {
+    dropPrograms(this);
+    super.dispose();
   }
 
   /** Features of normalised pixels: [B, 3, S, S] → [B, embedDim]. */

@@ -38,6 +38,7 @@ export {
   type PerTower,
 } from './cost/flops.js';
 export { fuseModel, narrowModel, prepackModel, quantizeModel } from './inference/inference.js';
+export { recordPrograms, runRecorded } from './inference/programs.js';
 export {
   averageModels,
   averageRecord,

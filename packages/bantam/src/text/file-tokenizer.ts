@@ -16,7 +16,7 @@ export class FileTokenizer extends FramedTokenizer implements Tokenizer {
 export interface LoadTokenizerOptions {
   /** Default: what the files say (`truncation.max_length`, then `model_max_length`), else 77. */
   readonly contextLength?: number;
-  /** Cleaning of texts. Default: that of the files if Bantam wrote them, else none. */
+  /** Cleaning of texts. Default: that of the files, see {@link cleaningByFiles}. */
   readonly clean?: Cleaning;
   /**
    * Special ids around those of a `.model` file. Default: by `tokenizer_config.json` beside it, else

@@ -4,7 +4,7 @@ import { hubEncoder } from './hub-encoder.js';
 import { sentencePieceEncoder } from './sentencepiece/encoder.js';
 import type { PlainEncoder } from './plain-encoder.js';
 import { TextCache } from './text-cache.js';
-import { checkId, type TokenizerFiles } from './tokenizer-json.js';
+import { checkId, cleaningByFiles, type TokenizerFiles } from './tokenizer-json.js';
 import type { EncodeBatchOptions, EncodedBatch, TextCodec } from './tokenizer.js';
 
 /** Context length and cleaning of a tokenizer. */
@@ -109,6 +109,6 @@ export function settingsOf(
   const stored = tokenizer.truncation?.max_length ?? config.model_max_length ?? DEFAULT_CONTEXT;
   return {
     contextLength: given.contextLength ?? (stored < LONGEST_CONTEXT ? stored : DEFAULT_CONTEXT),
-    clean: given.clean ?? config.bantam?.clean ?? 'none',
+    clean: given.clean ?? cleaningByFiles(config),
   };
 }

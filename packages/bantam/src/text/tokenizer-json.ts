@@ -31,6 +31,24 @@ export interface TokenizerConfig extends Readonly<Partial<Record<SpecialToken, T
   };
   /** The class that loads the tokenizer in Python. */
   readonly tokenizer_class?: unknown;
+  readonly do_lower_case?: unknown;
+}
+
+/**
+ * How texts are cleaned before a tokenizer, by its files: as they note if Bantam wrote them, else as its
+ * class in `transformers` does. SigLIP's removes punctuation and capitals, SigLIP 2's (its own class, or
+ * Gemma's with `do_lower_case`) lowers letters, the others change nothing.
+ */
+export function cleaningByFiles({
+  bantam,
+  tokenizer_class: name,
+  do_lower_case: lower,
+}: TokenizerConfig): Cleaning {
+  if (bantam?.clean !== undefined) return bantam.clean;
+  const kind = String(name);
+  if (kind.startsWith('Siglip2Tokenizer')) return 'lower';
+  if (kind.startsWith('GemmaTokenizer') && lower === true) return 'lower';
+  return kind.startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
 }
 
 /** A tokenizer's files. */

@@ -15,6 +15,7 @@ const names = [
   ...['mlp', 'pack_int8', 'linear_int8', 'mlp_int8', 'normalize_pixels', 'pack_linear'],
   ...['linear_packed', 'fused_conv', 'add_fused_conv_', 'mlp_packed', 'quick_gelu', 'pack_rows'],
   ...['unpack_rows', 'quick_gelu_backward', 'batch_norm_forward', 'batch_norm_backward'],
+  ...['pack_panels', 'conv_panels'],
 ] as const;
 
 const operators = names.map((name) => new Operator(`bantam::${name}`));

@@ -1,12 +1,13 @@
 // bantam::attention: multi-head attention of what the joint projection of q, k and v gives, without
-// rearranging it in memory. Fast in bfloat16 on AMX and on AVX512-BF16; elsewhere composed of libtorch's
-// operators.
+// rearranging it in memory. Fast in bfloat16 on AMX and on AVX512-BF16, and without gradients in float32 on
+// AVX2 and AVX-512; elsewhere composed of libtorch's operators.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "attention.h"
+#include "attention_panels.h"
 #include "processor.h"
 
 namespace bantam::attention {
@@ -50,12 +51,17 @@ const Kernel& kernel() {
   return chosen;
 }
 
-/// Whether the fast kernel applies to a projection [B, L, 3·W] under so many heads.
-bool applies(const at::Tensor& qkv, int64_t heads) {
-  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
+/// Whether the kernel with gradients applies to a projection [B, L, 3·W] under so many heads.
+bool applies_in_bfloat16(const at::Tensor& qkv, int64_t heads) {
   return kernel().forward != nullptr && qkv.device().is_cpu() && qkv.scalar_type() == at::kBFloat16 &&
          qkv.dim() == 3 && qkv.is_contiguous() && qkv.numel() > 0 && qkv.size(1) <= gemm::kMaxLength &&
          qkv.size(2) % (96 * heads) == 0;
+}
+
+/// Whether a fast kernel applies.
+bool applies(const at::Tensor& qkv, int64_t heads) {
+  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
+  return applies_in_bfloat16(qkv, heads) || attention_panels::applies(qkv, heads);
 }
 
 gemm::Attention describe(const at::Tensor& qkv, int64_t heads, bool causal) {
@@ -103,7 +109,9 @@ struct FastAttention : torch::autograd::Function<FastAttention> {
 };
 
 at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
-  if (applies(qkv, heads)) return FastAttention::apply(qkv, heads, causal);
+  TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
+  if (applies_in_bfloat16(qkv, heads)) return FastAttention::apply(qkv, heads, causal);
+  if (attention_panels::applies(qkv, heads)) return attention_panels::attention(qkv, heads, causal);
   return attention_plain(qkv, heads, causal);
 }
 

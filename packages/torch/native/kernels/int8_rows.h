@@ -1,5 +1,5 @@
-// Around an int8 product of a linear layer, row by row: activations in, sums out. For
-// CPUs with AVX-512; only plain C headers here and in files that include it.
+// Around an int8 product of a linear layer, row by row: activations in, sums out, at the level of the CPU.
+// Only plain C headers here.
 #pragma once
 
 #include "gemm.h"
@@ -24,5 +24,14 @@ void finish_rows(const Finish& finish, const gemm::Matrix& residual, void* y, in
 
 /// sums = activation(scale·sums + bias), in their place.
 void activate_rows(const Finish& finish, gemm::Activation activation);
+
+/// The same with AVX-512.
+namespace avx512 {
+
+void quantize_rows(const gemm::Matrix& x, int64_t rows, int64_t width, uint8_t* q, float* scale);
+void finish_rows(const Finish& finish, const gemm::Matrix& residual, void* y, int64_t stride, bool wide);
+void activate_rows(const Finish& finish, gemm::Activation activation);
+
+}  // namespace avx512
 
 }  // namespace bantam::int8

@@ -2,7 +2,7 @@
 
 #include "activation_avx512.h"
 
-namespace bantam::int8 {
+namespace bantam::int8::avx512 {
 namespace {
 
 using gemm::Matrix;
@@ -95,4 +95,4 @@ void activate_rows(const Finish& finish, gemm::Activation activation) {
   }
 }
 
-}  // namespace bantam::int8
+}  // namespace bantam::int8::avx512

@@ -4,9 +4,9 @@
 //   W ≈ t·p with t = max|W| / 127 for each row of W, made once
 //   x·Wᵀ + b ≈ s·t·(q·pᵀ) + b
 //
-// The product of the whole numbers is libtorch's oneDNN on AVX512-VNNI or AMX, with weights that
-// pack_int8 has brought into its order; what surrounds it is done for a few rows at a time, while the
-// sums are in the caches. Weights in the usual order take a product of libtorch in float32.
+// The product of the whole numbers is that of panel_layers.h from AVX2 on and libtorch's oneDNN on AMX, with
+// weights that pack_int8 has brought into its order; what surrounds it is done for a few rows at a time,
+// while the sums are in the caches. Weights in the usual order take a product of libtorch in float32.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
@@ -17,6 +17,7 @@
 
 #include "activate.h"
 #include "int8_rows.h"
+#include "panel_layers.h"
 #include "processor.h"
 #include "shape.h"
 
@@ -26,32 +27,51 @@ namespace {
 using gemm::Activation;
 using gemm::Matrix;
 
-// True if there are fast products of int8. Without these instructions oneDNN's 16-bit sums overflow.
-bool has_int8_products() {
+/// True if oneDNN multiplies int8 fast: without these instructions its 16-bit sums overflow.
+bool has_onednn_products() {
 #ifdef BANTAM_AVX512
-  static const bool found = [] {
-    const auto packs = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""});
-    return packs.has_value() && level() >= Level::avx512 &&
-           (processor_has({"avx512_vnni"}) || processor_has({"amx_int8"}));
-  }();
+  static const bool found = c10::Dispatcher::singleton().findSchema({"onednn::qlinear_prepack", ""}).has_value() &&
+                            level() >= Level::avx512 &&
+                            (processor_has({"avx512_vnni"}) || processor_has({"amx_int8"}));
   return found;
 #else
   return false;
 #endif
 }
 
+/// True if there are fast products of int8.
+bool has_int8_products() { return has_onednn_products() || panels::has_int8_products(); }
+
 at::Tensor pack_int8(const at::Tensor& weight) {
   TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == at::kChar, "int8 weights are int8 matrices");
-  if (!weight.device().is_cpu() || !has_int8_products()) return weight.contiguous();
+  if (!weight.device().is_cpu()) return weight.contiguous();
+  if (level() != Level::amx && panels::packs_int8(weight)) return panels::pack_int8(weight);
+  if (!has_onednn_products()) return weight.contiguous();
   static auto prepack = c10::Dispatcher::singleton()
                             .findSchemaOrThrow("onednn::qlinear_prepack", "")
                             .typed<at::Tensor(at::Tensor, std::optional<torch::List<int64_t>>)>();
   return prepack.call(weight.contiguous(), std::nullopt);
 }
 
-// oneDNN's order counts the inputs first.
-int64_t inputs_of(const at::Tensor& weight) { return weight.size(weight.is_mkldnn() ? 0 : 1); }
-int64_t outputs_of(const at::Tensor& weight) { return weight.size(weight.is_mkldnn() ? 1 : 0); }
+/// Sizes of a weight in any order.
+struct Sizes {
+  int64_t inputs, outputs;
+};
+
+/// Those of a weight for rows of `width`, or of its own inputs where it knows them.
+Sizes sizes_of(const at::Tensor& weight, int64_t width) {
+  if (weight.is_mkldnn()) return {weight.size(0), weight.size(1)};  // oneDNN's order counts the inputs first
+  if (!panels::is_packed(weight)) {
+    TORCH_CHECK(weight.dim() == 2, "int8 weights are int8 matrices");
+    return {weight.size(1), weight.size(0)};
+  }
+  return {width, panels::int8_outputs(weight, width)};
+}
+
+/// True for a weight of pack_int8 that a fast product takes.
+bool is_fast(const at::Tensor& weight) { return weight.is_mkldnn() || panels::is_packed(weight); }
+
+int64_t last_size(const at::Tensor& x) { return x.dim() >= 1 ? x.size(-1) : 0; }
 
 /// float32 where the residual is, else what autocast asks for, else the type of x.
 at::ScalarType result_type(const at::Tensor& x, const std::optional<at::Tensor>& residual) {
@@ -79,17 +99,21 @@ at::Tensor linear_plain(const at::Tensor& x, at::TensorList weight, const at::Te
   return residual ? y + *residual : y;
 }
 
-#ifdef BANTAM_AVX512
-
-/// A weight in oneDNN's order, with its factors.
+/// A weight in the order of a fast product, with its factors.
 struct Packed {
-  at::Tensor weight, scale, zeros;
+  at::Tensor weight, scale;
+  int64_t outputs;
 
-  Packed(const at::Tensor& weight, const at::Tensor& scale)
-      : weight(weight), scale(scale), zeros(at::zeros({outputs_of(weight)}, at::kInt)) {}
+  /// For rows of so many inputs, with its part of the factors from `first` on.
+  Packed(const at::Tensor& weight, const at::Tensor& scale, int64_t inputs, int64_t first = 0)
+      : weight(weight), outputs(sizes_of(weight, inputs).outputs) {
+    this->scale = scale.narrow(0, first, outputs).to(at::kFloat).contiguous();
+  }
 
   /// Σ (q − 128)·p·scale: q uint8 [m, k] → float32 [m, n].
   at::Tensor multiply(const at::Tensor& q) const {
+    if (panels::is_packed(weight)) return panels::int8_product(q, weight, scale);
+    const auto zeros = at::zeros({outputs}, at::kInt);
     static auto product =
         c10::Dispatcher::singleton()
             .findSchemaOrThrow("onednn::qlinear_pointwise", "")
@@ -178,9 +202,9 @@ at::Tensor linear_packed(const at::Tensor& input, at::TensorList weight, const a
   std::vector<Packed> parts;
   int64_t widest = 0, outputs = 0;
   for (const auto& part : weight) {
-    parts.emplace_back(part, scale.narrow(0, outputs, outputs_of(part)));
-    widest = std::max(widest, outputs_of(part));
-    outputs += outputs_of(part);
+    parts.emplace_back(part, scale, input.size(-1), outputs);
+    widest = std::max(widest, parts.back().outputs);
+    outputs += parts.back().outputs;
   }
   const Rows x(input);
   const auto residual = rows_of(given_residual);
@@ -192,7 +216,7 @@ at::Tensor linear_packed(const at::Tensor& input, at::TensorList weight, const a
     int64_t offset = 0;
     for (const auto& part : parts) {
       finish(part.multiply(block.q), block, bias, residual, y, first, offset);
-      offset += outputs_of(part.weight);
+      offset += part.outputs;
     }
   }
   return y.tensor;
@@ -205,7 +229,7 @@ at::Tensor mlp_packed(const at::Tensor& input, const Packed& first_layer, const 
   const Rows x(input);
   const auto residual = rows_of(given_residual);
   const auto bias1 = wide_bias(given_bias1), bias2 = wide_bias(given_bias2);
-  const int64_t hidden = outputs_of(first_layer.weight), outputs = outputs_of(second_layer.weight);
+  const int64_t hidden = first_layer.outputs, outputs = second_layer.outputs;
   const Rows y(at::empty(with_width(input, outputs), dtype == at::kBFloat16 ? dtype : at::kFloat));
   const int64_t step = block_rows(std::max(hidden, outputs));
   for (int64_t first = 0; first < x.count; first += step) {
@@ -223,35 +247,37 @@ at::Tensor mlp_packed(const at::Tensor& input, const Packed& first_layer, const 
   return y.tensor;
 }
 
-#endif  // BANTAM_AVX512
+/// By the fast product or the plain one, as the weight is packed.
+at::Tensor linear_of(const at::Tensor& x, at::TensorList weight, const at::Tensor& scale,
+                     const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual,
+                     at::ScalarType dtype) {
+  if (is_fast(weight[0])) return linear_packed(x, weight, scale, bias, residual, dtype).to(dtype);
+  return linear_plain(x, weight, scale, bias, residual).to(dtype);
+}
 
 at::Tensor linear_int8(const at::Tensor& x, at::TensorList weight, const at::Tensor& scale,
                        const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& residual) {
   TORCH_CHECK(!weight.empty(), "a linear layer needs weights");
-  check(x, inputs_of(weight[0]));
+  check(x, sizes_of(weight[0], last_size(x)).inputs);
   const auto dtype = result_type(x, residual);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-#ifdef BANTAM_AVX512
-  if (weight[0].is_mkldnn()) return linear_packed(x, weight, scale, bias, residual, dtype).to(dtype);
-#endif
-  return linear_plain(x, weight, scale, bias, residual).to(dtype);
+  return linear_of(x, weight, scale, bias, residual, dtype);
 }
 
 at::Tensor mlp_int8(const at::Tensor& x, const at::Tensor& weight1, const at::Tensor& scale1,
                     const std::optional<at::Tensor>& bias1, const at::Tensor& weight2, const at::Tensor& scale2,
                     const std::optional<at::Tensor>& bias2, const std::optional<at::Tensor>& residual,
                     int64_t activation) {
-  check(x, inputs_of(weight1));
+  check(x, sizes_of(weight1, last_size(x)).inputs);
   const auto dtype = result_type(x, residual);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto kind = static_cast<Activation>(activation);
-#ifdef BANTAM_AVX512
-  if (weight1.is_mkldnn()) {
-    return mlp_packed(x, {weight1, scale1}, bias1, {weight2, scale2}, bias2, residual, kind, dtype).to(dtype);
+  if (is_fast(weight1) && is_fast(weight2)) {
+    const Packed first(weight1, scale1, x.size(-1)), second(weight2, scale2, first.outputs);
+    return mlp_packed(x, first, bias1, second, bias2, residual, kind, dtype).to(dtype);
   }
-#endif
-  const auto units = activate(linear_plain(x, {weight1}, scale1, bias1, std::nullopt), kind);
-  return linear_plain(units, {weight2}, scale2, bias2, residual).to(dtype);
+  const auto units = activate(linear_of(x, {weight1}, scale1, bias1, std::nullopt, at::kFloat), kind);
+  return linear_of(units, {weight2}, scale2, bias2, residual, dtype);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // bantam::fused_conv, bantam::add_fused_conv_, bantam::linear_packed and bantam::mlp_packed: layers for
-// inference that do on the way what follows them, by oneDNN: bias, activation, residual. Weights of
-// linear layers come in oneDNN's own order from bantam::pack_linear. Those of convolutions do not: their
-// best order depends on the map's size, and oneDNN takes longer to bring one of its orders into another
-// than to convolve. Where oneDNN does not apply, libtorch's operators compute.
+// inference that do on the way what follows them: bias, activation, residual. In float32 bantam::pack_linear
+// gives the panels of panel_layers.h, where there is a kernel for them; else oneDNN's own order. Weights of
+// convolutions that oneDNN computes stay in theirs: the best order depends on the map's size, and oneDNN
+// takes longer to bring one of its orders into another than to convolve. Where none of the two applies,
+// libtorch's operators compute.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -13,6 +14,7 @@
 
 #include "activate.h"
 #include "onednn.h"
+#include "panel_layers.h"
 #include "shape.h"
 
 namespace bantam::packed_layers {
@@ -40,6 +42,7 @@ bool packs(const Tensor& weight) {
 }
 
 Tensor pack_linear(const Tensor& weight, int64_t rows) {
+  if (panels::packs(weight)) return panels::pack(weight);
   if (!packs(weight)) return weight.contiguous();
   static const auto reorder = find<Tensor(const Tensor&, std::optional<int64_t>)>("mkldnn::_reorder_linear_weight");
   return reorder.call(weight.contiguous(), rows);
@@ -112,11 +115,42 @@ int64_t block_rows(int64_t width) {
   return std::clamp<int64_t>((1 << 19) / std::max<int64_t>(width, 1), 256, 2048) * at::get_num_threads();
 }
 
-Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                     const OptionalTensor& residual) {
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (!weight.is_mkldnn()) return plain_linear(x, weight, bias);
-  return onednn::linear(x.to(weight.scalar_type()).contiguous(), weight, wide(bias));
+  if (panels::is_packed(weight) && (!residual || residual->scalar_type() == at::kFloat)) {
+    return panels::linear(x, weight, bias, residual);
+  }
+  const auto y = panels::is_packed(weight) ? panels::linear(x, weight, bias)
+                 : weight.is_mkldnn() ? onednn::linear(x.to(weight.scalar_type()).contiguous(), weight, wide(bias))
+                                      : plain_linear(x, weight, bias);
+  return residual ? *residual + y : y;
+}
+
+/// An MLP of weights in panels, for some rows at a time, whose hidden values stay in the caches.
+Tensor mlp_panels(const Tensor& input, const Tensor& weight1, const OptionalTensor& bias1, const Tensor& weight2,
+                  const OptionalTensor& bias2, const OptionalTensor& given_residual, Activation kind) {
+  TORCH_CHECK(input.dim() > 0 && input.size(-1) > 0, "an MLP takes rows, not a number");
+  const auto x = input.to(at::kFloat).contiguous().view({-1, input.size(-1)});
+  const int64_t hidden = panels::outputs_of(weight1, x.size(1)), outputs = panels::outputs_of(weight2, hidden);
+  TORCH_CHECK(!bias2 || bias2->numel() == outputs, "a bias has a number for each of ", outputs, " outputs");
+  const auto shape = with_width(input, outputs);
+  OptionalTensor residual;
+  if (given_residual) {
+    TORCH_CHECK(given_residual->sizes() == at::IntArrayRef(shape), "a residual has the result's shape");
+    residual = given_residual->to(at::kFloat).contiguous().view({-1, outputs});
+  }
+  const auto y = at::empty({x.size(0), outputs}, x.options());
+  const int64_t step = block_rows(hidden);
+  for (int64_t first = 0; first < x.size(0); first += step) {
+    const int64_t rows = std::min(step, x.size(0) - first);
+    const auto units = activated_in_place(panels::linear(x.narrow(0, first, rows), weight1, bias1), kind);
+    auto target = y.narrow(0, first, rows);
+    const auto added = residual ? OptionalTensor(residual->narrow(0, first, rows)) : std::nullopt;
+    panels::linear_into(units, weight2, bias2, added, target);
+  }
+  return y.view(shape).to(given_residual ? given_residual->scalar_type() : at::kFloat);
 }
 
 Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTensor& given_bias1, const Tensor& weight2,
@@ -124,6 +158,13 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto kind = static_cast<Activation>(activation);
+  if (panels::is_packed(weight1) && panels::is_packed(weight2)) {
+    return mlp_panels(input, weight1, given_bias1, weight2, given_bias2, given_residual, kind);
+  }
+  if (panels::is_packed(weight1) || panels::is_packed(weight2)) {
+    const auto units = activated_in_place(linear_packed(input, weight1, given_bias1, std::nullopt), kind);
+    return linear_packed(units, weight2, given_bias2, given_residual);
+  }
   if (!weight1.is_mkldnn() || !weight2.is_mkldnn()) {
     auto y = plain_linear(activate(plain_linear(input, weight1, given_bias1), kind), weight2, given_bias2);
     return given_residual ? *given_residual + y : y;
@@ -155,7 +196,7 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
 
 TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def("pack_linear(Tensor weight, int rows) -> Tensor", bantam::packed_layers::pack_linear);
-  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias) -> Tensor", bantam::packed_layers::linear_packed);
+  library.def("linear_packed(Tensor x, Tensor weight, Tensor? bias, Tensor? residual=None) -> Tensor", bantam::packed_layers::linear_packed);
   library.def(
       "fused_conv(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
       "bool relu) -> Tensor",

@@ -6,7 +6,7 @@ import { gt, where } from '../ops/compare.js';
 import { arange, full, zeros } from '../ops/create.js';
 import { baddbmm, bmm, linear } from '../ops/matrix.js';
 import { scaledDotProductAttention, shortAttention, softmax } from '../ops/neural.js';
-import { linearPacked } from '../ops/packed.js';
+import { linearPacked, packedRows } from '../ops/packed.js';
 import { packRows, unpackRows, type Packing } from '../ops/shape.js';
 import {
   expand,
@@ -134,9 +134,14 @@ export class MultiheadAttention extends Module {
   #projectSome(x: Tensor, start: number, count: number): Tensor {
     const { inProjWeight: weight, inProjBias: bias, lora } = this;
     const width = x.dim(2);
-    // A packed weight is read as a whole.
     if (weight instanceof PackedWeight) {
-      return narrow(this.project(x), 2, start * width, count * width);
+      const packed = packedRows(weight.packed, [start * width, count * width], width);
+      // In another order than Bantam's own it is read as a whole.
+      if (packed === null) return narrow(this.project(x), 2, start * width, count * width);
+      return linearPacked(x, {
+        weight: packed,
+        bias: narrow(bias, 0, start * width, count * width),
+      });
     }
     const rows = (all: Tensor): Tensor => narrow(all, 0, start * width, count * width);
     const some = weight instanceof Int8Weight ? weight.rows(start, count) : rows(weight);

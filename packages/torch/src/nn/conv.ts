@@ -57,7 +57,7 @@ export class Conv2d extends Module {
   forward(x: Tensor): Tensor {
     const { weight, bias, stride, padding, dilation, groups } = this;
     if (weight instanceof PackedWeight) {
-      return fusedConv(x, { weight: weight.packed, bias }, this);
+      return fusedConv(x, { weight: weight.packed, bias, kernel: weight.shape.slice(2) }, this);
     }
     if (this.#isDepthwise()) return depthwiseConv2d(x, weight, bias);
     if (isStridedPoint(weight, stride, padding)) {

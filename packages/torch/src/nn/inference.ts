@@ -2,7 +2,7 @@
 import { noGrad } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { add, div, mul, sqrt, sub } from '../ops/arithmetic.js';
-import { fusedConv, packLinear, type ConvEpilogue } from '../ops/packed.js';
+import { fusedConv, packConv, packLinear, type ConvEpilogue } from '../ops/packed.js';
 import { contiguous, reshape, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
@@ -124,7 +124,7 @@ export function packConvolution(
   scope(() => {
     const { weight, bias } =
       norm === null ? { weight: given, bias: givenBias } : foldBatchNorm(given, givenBias, norm);
-    conv.weight = packed(weight, dtype, contiguous);
+    conv.weight = packed(weight, dtype, conv.groups === 1 ? packConv : contiguous);
     if (bias !== null && bias !== givenBias) {
       conv.bias = new Parameter(bias, { requiresGrad: false });
       givenBias?.dispose();
@@ -136,7 +136,7 @@ export function packConvolution(
 /**
  * Batch norm of the convolution of x, plus `residual`, through max(·, 0) if asked. Of a
  * convolution that {@link packConvolution} packed with its batch norm it is one operator, and its
- * result takes the memory of `residual`.
+ * result may take the memory of `residual`.
  */
 export function normedConv(
   x: Tensor,
@@ -147,7 +147,8 @@ export function normedConv(
   if (!(weight instanceof PackedWeight)) return norm.forward(conv.forward(x), epilogue);
   const { stride, padding, dilation, groups } = conv;
   const geometry = { stride, padding, dilation, groups };
-  return fusedConv(x, { weight: weight.packed, bias }, { ...geometry, ...epilogue });
+  const layer = { weight: weight.packed, bias, kernel: weight.shape.slice(2) };
+  return fusedConv(x, layer, { ...geometry, ...epilogue });
 }
 
 /**

@@ -46,7 +46,6 @@ export class Linear extends Module {
       const y = linear(x, weight, bias, { residual });
       return lora === null ? y : lora.addTo(y, x);
     }
-    const y = linearPacked(x, { weight: weight.packed, bias });
-    return residual === undefined ? y : add(residual, y);
+    return linearPacked(x, { weight: weight.packed, bias }, residual);
   }
 }

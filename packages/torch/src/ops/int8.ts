@@ -21,7 +21,7 @@ export interface Int8Rows {
   readonly scale: Tensor;
 }
 
-/** True if the CPU has instructions for products of int8: AVX512-VNNI or AMX. */
+/** True if there are fast products of int8 for the CPU: from AVX2 on. */
 export function hasInt8Products(): boolean {
   return hasProductsOp.boolean();
 }

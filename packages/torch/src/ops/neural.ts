@@ -90,8 +90,9 @@ export interface ShortAttentionOptions {
 
 /**
  * softmax(q·kᵀ/√d)·v per head from the joint projection [B, L, 3·W] of q, k and v → [B, L, W]: a
- * kernel of our own that keeps a head in the caches, or null where it does not apply (it needs AMX or
- * AVX512-BF16, bfloat16, up to 512 tokens, and heads whose depth is a multiple of 32).
+ * kernel of our own that keeps a head in the caches, or null where it does not apply. In bfloat16 it needs
+ * AMX or AVX512-BF16, and heads whose depth is a multiple of 32; in float32, without gradients alone, AVX2
+ * and a multiple of 16; both up to 512 tokens.
  */
 export function shortAttention(
   qkv: Tensor,

@@ -4,6 +4,7 @@ import { at } from '../at.js';
 import { noGrad } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { activationCode, activations, type Activation } from '../nn/activation.js';
+import { Operator } from '../operator.js';
 import { Generator } from '../random.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
@@ -11,7 +12,7 @@ import { add, mul } from './arithmetic.js';
 import { linear } from './matrix.js';
 import { conv2d } from './conv.js';
 import { relu as reluOf } from './neural.js';
-import { fusedConv, linearPacked, mlpPacked, packLinear } from './packed.js';
+import { fusedConv, linearPacked, mlpPacked, packConv, packLinear } from './packed.js';
 import { randn } from './random.js';
 import { channelsLast, clone, to } from './shape.js';
 
@@ -49,6 +50,9 @@ describe('fusedConv', () => {
     { ...shared, channels: [3, 8], kernel: 3, padding: 1, stride: 2 },
     { ...shared, channels: [20, 20], kernel: 7, padding: 3, groups: 20 },
     { ...shared, channels: [32, 64], kernel: 1, stride: 2 },
+    { ...shared, channels: [24, 144], kernel: 3, padding: 2, dilation: 2 },
+    { ...shared, channels: [1100, 16], kernel: 1 },
+    { ...shared, channels: [6, 32], kernel: 3, padding: 1, stride: 2, groups: 2 },
   ] as const;
   for (const dtype of types) {
     for (const example of cases) {
@@ -61,7 +65,12 @@ describe('fusedConv', () => {
           const weight = draw([out, from / geometry.groups, kernel, kernel]);
           const bias = draw([out]);
           const plain = conv2d(x, weight, { bias, ...geometry });
-          const layer = { weight: to(weight, { dtype }), bias };
+          const own = to(weight, { dtype });
+          const layer = {
+            weight: geometry.groups === 1 ? packConv(own) : own,
+            bias,
+            kernel: [kernel, kernel],
+          };
           const input = to(x, { dtype });
           assertNear(fusedConv(input, layer, geometry), plain, dtype);
           const bare = conv2d(x, weight, geometry);
@@ -74,7 +83,6 @@ describe('fusedConv', () => {
             const residual = clone(to(shortcut, { dtype }));
             const actual = fusedConv(input, layer, { ...geometry, residual, relu });
             assertNear(actual, relu ? reluOf(sum) : sum, dtype);
-            assert.equal(actual, residual);
           }
         });
       });
@@ -84,17 +92,35 @@ describe('fusedConv', () => {
 
 describe('linearPacked', () => {
   for (const dtype of types) {
-    it(`is a linear layer in ${dtype}, for any number of rows`, () => {
-      inScope(() => {
-        const draw = drawer(2);
-        const [weight, bias] = [draw([70, 33]), draw([70])];
-        const packed = { weight: packLinear(to(weight, { dtype })), bias };
-        for (const rows of [1, 5, 300]) {
-          const x = draw([rows, 33]);
-          assertNear(linearPacked(to(x, { dtype }), packed), linear(x, weight, bias), dtype);
-        }
+    // Outputs that fill vectors or do not, and one, two, three or four vectors in the last panel.
+    for (const [outputs, inputs] of [
+      [70, 33],
+      [16, 33],
+      [96, 1100],
+      [176, 64],
+      [384, 2100],
+      [8, 1],
+    ] as const) {
+      it(`is a linear layer ${inputs} → ${outputs} in ${dtype}, for any number of rows`, () => {
+        inScope(() => {
+          const draw = drawer(2);
+          const [weight, bias] = [draw([outputs, inputs]), draw([outputs])];
+          const packed = { weight: packLinear(to(weight, { dtype })), bias };
+          for (const rows of [1, 5, 300]) {
+            const [x, residual] = [draw([rows, inputs]), draw([rows, outputs])];
+            const input = to(x, { dtype });
+            const plain = linear(x, weight, bias);
+            assertNear(linearPacked(input, packed), plain, dtype);
+            const added = linearPacked(input, packed, to(residual, { dtype }));
+            assertNear(added, add(plain, residual), dtype);
+            const bare = linearPacked(input, { ...packed, bias: null });
+            assertNear(bare, linear(x, weight), dtype);
+          }
+          const empty = linearPacked(to(draw([0, inputs]), { dtype }), packed);
+          assert.deepEqual(empty.shape, [0, outputs]);
+        });
       });
-    });
+    }
   }
 });
 
@@ -103,6 +129,9 @@ describe('mlpPacked', () => {
   const sizes = [
     { rows: 7, width: 20, hidden: 50 },
     { rows: 1100, width: 12, hidden: 2100 },
+    { rows: 7, width: 32, hidden: 80 },
+    { rows: 1100, width: 16, hidden: 2112 },
+    { rows: 5, width: 32, hidden: 50 },
   ];
   for (const dtype of types) {
     for (const name of Object.keys(activations) as Activation[]) {
@@ -131,4 +160,25 @@ describe('mlpPacked', () => {
       });
     }
   }
+});
+
+describe('conv_panels', () => {
+  const draw = drawer(4);
+  const conv = new Operator('bantam::conv_panels');
+  const [one, none] = [
+    [1, 1],
+    [0, 0],
+  ];
+
+  it('refuses a weight and a geometry that do not fit the map, in one sentence', () => {
+    const map = draw([1, 4, 3, 3]);
+    assert.throws(
+      () => conv.tensor(map, draw([7]), null, null, one, one, none, one, false),
+      /rows of 4 inputs do not fit the panels of a weight of 7 elements/,
+    );
+    assert.throws(
+      () => conv.tensor(map, draw([64]), null, null, one, [0, 1], none, one, false),
+      /kernel, stride and dilation are at least 1, not 0/,
+    );
+  });
 });

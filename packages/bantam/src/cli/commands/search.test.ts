@@ -12,6 +12,13 @@ describe('describeRecord', () => {
     }
   });
 
+  it('takes no emoji from a table with all columns of the emoji data', () => {
+    for (const hexcode of ['#e0ac69', 'ff0000', '0f5132', 'FF0000', '']) {
+      const meta = { hexcode, concept: 'matte', skin: 'light' };
+      assert.deepEqual(describeRecord({ ...record, meta }), { caption: 'a red mug', meta });
+    }
+  });
+
   it('shows the emoji of a record of the emoji data', () => {
     const meta = { hexcode: '1F44B-1F3FD', concept: '1F44B', skin: 'medium' };
     const shown = { caption: 'a red mug', emoji: '👋🏽', meta };

@@ -211,11 +211,14 @@ export function describeRecord(
   if (record === undefined) return {};
   const { caption, label, meta = {} } = record;
   const own = { ...(caption !== undefined && { caption }), ...(label !== undefined && { label }) };
-  // Other data may have a column of this name, of colors for example.
-  const { hexcode, concept, skin } = meta;
-  if (hexcode === undefined || concept === undefined || skin === undefined) {
+  // Other data may have columns of these names, of colors for example.
+  const { hexcode = '', concept = '', skin } = meta;
+  if (skin === undefined || !codePoints.test(hexcode) || !codePoints.test(concept)) {
     return { ...own, ...(Object.keys(meta).length > 0 && { meta }) };
   }
   const points = hexcode.split('-').map((point) => Number.parseInt(point, 16));
   return { ...own, emoji: String.fromCodePoint(...points), meta };
 }
+
+/** Code points of an emoji, as the metadata of the emoji data have them. */
+const codePoints = /^(?:1?[0-9A-F]{4})(?:-(?:1?[0-9A-F]{4}|E[0-9A-F]{4}))*$/;

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import { join, parse } from 'node:path';
+import { join, parse, sep } from 'node:path';
 import type { PageLocation } from './parquet-page.js';
 
 /** Location of an image's bytes: plain data, so that it can be sent to worker threads. */
@@ -40,16 +40,32 @@ export async function readLocation(location: ImageLocation): Promise<Uint8Array>
 
 /**
  * The form of a path under which there is a file: names with accents are composed on some systems
- * and decomposed on others, labelling tools percent-encode paths, and extensions differ in case.
+ * and decomposed on others, labelling tools percent-encode paths, and extensions differ in case. Each
+ * part of the path has the form that exists, as folders and files may come from different systems.
  */
 function existingForm(path: string): string {
-  if (existsSync(path)) return path;
-  const { dir, name, ext } = parse(path);
-  const forms = [path, percentDecoded(path)].flatMap((form) => [
-    ...[form, form.normalize('NFC'), form.normalize('NFD')],
-  ]);
-  forms.push(join(dir, `${name}${ext.toLowerCase()}`), join(dir, `${name}${ext.toUpperCase()}`));
-  return forms.find((form) => existsSync(form)) ?? path;
+  const { root } = parse(path);
+  return existingWithin(root, path.slice(root.length).split(sep)) ?? path;
+}
+
+/** The first forms of the parts below a folder that exist; undefined if there are none. */
+function existingWithin(folder: string, [part, ...rest]: readonly string[]): string | undefined {
+  if (part === undefined) return folder;
+  for (const form of formsOf(part)) {
+    const path = join(folder, form);
+    const found = existsSync(path) ? existingWithin(path, rest) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The names that a part of a path may have on disk. */
+function formsOf(part: string): string[] {
+  const { name, ext } = parse(part);
+  const cases = [part, `${name}${ext.toLowerCase()}`, `${name}${ext.toUpperCase()}`];
+  const written = cases.flatMap((form) => [form, percentDecoded(form)]);
+  const forms = written.flatMap((form) => [form, form.normalize('NFC'), form.normalize('NFD')]);
+  return [...new Set(forms)];
 }
 
 function percentDecoded(path: string): string {

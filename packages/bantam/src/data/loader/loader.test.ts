@@ -218,6 +218,23 @@ describe('Loader', () => {
     assert.equal(loader.quarantine.count, 20);
   });
 
+  it('quarantines records without captions, as of images that show no class', async () => {
+    const { spec, size, labelSets, captionTemplates, augment, licences } = whole;
+    const some: Source = {
+      ...{ spec, size, labelSets, captionTemplates, augment, licences },
+      record: (index) => ({ ...whole.record(index), ...(index === 50 && { captions: [] }) }),
+      location: (index) => whole.location(index),
+      image: (index) => whole.image(index),
+    };
+    const { batches, loader } = await take(some, { count: 12, workers: 0 });
+    assert.deepEqual(loader.quarantine.samples, [{ key: '50.png', reason: 'it has no caption' }]);
+    assert.ok(batches.every(({ indices }) => !indices.includes(50)));
+    assert.deepEqual(
+      batches.map(({ size: samples }) => samples),
+      new Array(12).fill(16),
+    );
+  });
+
   it('says so when every sample is broken', async () => {
     const path = join(directory, 'none.csv');
     await writeFile(path, 'image,caption\ncut-1.png,a\ncut-2.png,b\nmissing.png,c\n');

@@ -2,14 +2,24 @@ import { availableParallelism } from 'node:os';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { resolveAugment, type ImageAugment } from '../augment/schema.js';
-import { checkCaptionTemplates, sampleCaption } from '../sources/captions.js';
+import {
+  checkCaptionTemplates,
+  hasCaptions,
+  requireCaptions,
+  sampleCaption,
+} from '../sources/captions.js';
 import { Candidates, epochOrder, samplesPerEpoch, type Position } from './order.js';
 import { defaultDecodeSide, PixelCache, pixelCacheBytes } from './pixel-cache.js';
 import { ImageDecoder, type DecodedImages, type DecoderSettings } from './image-decoder.js';
 import { Quarantine, type QuarantineOptions } from './quarantine.js';
 import { CounterRng } from '../counter-rng.js';
 import { sampleReplay, type Replay, type Replayed } from './replay.js';
-import { templatesOf, type CaptionTemplates, type Source } from '../sources/source.js';
+import {
+  templatesOf,
+  type CaptionTemplates,
+  type DataRecord,
+  type Source,
+} from '../sources/source.js';
 import { WorkerPool } from './worker-pool.js';
 
 export interface LoaderOptions {
@@ -99,11 +109,7 @@ export class Loader {
     const { workers = availableParallelism() < 8 ? 1 : 2, replay } = options;
     const { decodeSide = replay?.decodeSide ?? defaultDecodeSide(size) } = options;
     checkCaptionTemplates(captionTemplates);
-    if (source.record(0).captions.length === 0) {
-      throw new BantamError(
-        `"${source.spec}" has no captions to train on; put them beside the images, or take the names of files with ?caption=name.`,
-      );
-    }
+    requireCaptions(source);
     this.samplesPerEpoch = samplesPerEpoch(source);
     const { unitSize = batchSize } = options;
     if (unitSize % batchSize !== 0) {
@@ -228,6 +234,8 @@ export class Loader {
     const { images } = await this.#fill({ epoch, size }, candidates);
     const indices = Int32Array.from(candidates, ({ current }) => current);
     const records = Array.from(indices, (index) => this.#source.record(index));
+    // Images of several classes may show none, from which captions could be made.
+    if (this.#excludeBare(indices, records)) return this.#make(start, size);
     const replayed = replay && sampleReplay(replay, { seed, epoch, indices });
     const captions = records.map((record, i) => {
       const rng = new CounterRng({
@@ -253,6 +261,22 @@ export class Loader {
     };
   }
 
+  /** Leaves records without captions out as broken; true if there are any. */
+  #excludeBare(indices: Int32Array, records: readonly DataRecord[]): boolean {
+    const bare = records.flatMap((record, i) =>
+      hasCaptions(record) ? [] : [{ key: record.key, index: at(indices, i) }],
+    );
+    for (const { key, index } of bare) {
+      this.#broken.add(index);
+      this.quarantine.add({ key, reason: 'it has no caption' }, this.#triedSamples());
+    }
+    return bare.length > 0;
+  }
+
+  #triedSamples(): number {
+    return Math.min(this.#tried, this.#source.size);
+  }
+
   /** Decodes the candidates' images; a broken one is replaced by its next candidate. */
   async #fill(
     kind: { readonly epoch: number; readonly size: number },
@@ -261,12 +285,11 @@ export class Loader {
     for (const candidate of candidates) candidate.skip(this.#broken);
     const decoded = await this.#decode(kind, candidates);
     if (decoded.failures.length === 0) return decoded;
-    const tried = Math.min(this.#tried, this.#source.size);
     const failed = decoded.failures.map(({ row, reason }) => {
       const candidate = at(candidates, row);
       const { key } = this.#source.record(candidate.current);
       this.#broken.add(candidate.current);
-      this.quarantine.add({ key, reason }, tried);
+      this.quarantine.add({ key, reason }, this.#triedSamples());
       return candidate;
     });
     const replaced = await this.#fill(kind, failed);

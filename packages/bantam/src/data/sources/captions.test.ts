@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BantamError } from '../../base/errors.js';
-import { checkCaptionTemplates, sampleCaption } from './captions.js';
+import { checkCaptionTemplates, hasCaptions, sampleCaption } from './captions.js';
 import { CounterRng } from '../counter-rng.js';
 import { plainCaptions, type DataRecord } from './source.js';
 
@@ -60,6 +60,18 @@ describe('sampleCaption', () => {
       if (sampleCaption(record, captionTemplates, rng) === 'apple') names++;
     }
     assert.ok(Math.abs(names - 1500) < 80, String(names));
+  });
+});
+
+describe('A record without captions of its own', () => {
+  it('always gives a synthetic one, if it has any', () => {
+    const synthetic = [{ text: 'written', source: 'coca:x' }];
+    const bare: DataRecord = { key: 'k', captions: [], synthetic, meta: {} };
+    for (let index = 0; index < 20; index++) {
+      const rng = new CounterRng({ seed: 1, purpose: 'caption', epoch: 0, index });
+      assert.equal(sampleCaption(bare, { ...plainCaptions, synthetic: 0.1 }, rng), 'written');
+    }
+    assert.deepEqual([hasCaptions(bare), hasCaptions({ ...bare, synthetic: [] })], [true, false]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import type { CounterRng } from '../counter-rng.js';
-import type { CaptionTemplates, DataRecord } from './source.js';
+import type { CaptionTemplates, DataRecord, Source } from './source.js';
 
 /** Common names of columns and fields with captions. */
 export const commonCaptionNames = ['caption', 'captions', 'title', 'text', 'description'] as const;
@@ -37,7 +37,7 @@ export const syntheticFraction = 0.5;
 
 /**
  * Samples a training caption: with the probability of `captionTemplates` one of the record's synthetic
- * captions, if it has any, all equally likely; else a template by weight, then its fields. A field
+ * captions, if it has any, all equally likely, and always if it has no others; else a template by weight, then its fields. A field
  * that the record lacks, or has no members of, is removed with the comma and the spaces around it.
  */
 export function sampleCaption(
@@ -47,7 +47,9 @@ export function sampleCaption(
 ): string {
   const { synthetic = [] } = record;
   // No random number is used for records without synthetic captions.
-  if (synthetic.length > 0 && rng.chance(captionTemplates.synthetic ?? syntheticFraction)) {
+  const isSynthetic =
+    synthetic.length > 0 && rng.chance(captionTemplates.synthetic ?? syntheticFraction);
+  if (isSynthetic || (record.captions.length === 0 && synthetic.length > 0)) {
     return withoutTokens(at(synthetic, rng.integer(synthetic.length)).text);
   }
   const { templates } = captionTemplates;
@@ -75,6 +77,27 @@ const tokenStart =
  */
 function withoutTokens(caption: string): string {
   return caption.replaceAll(tokenStart, (start) => `${start} `);
+}
+
+/** A record can be trained on: it has captions, or synthetic ones. */
+export function hasCaptions({ captions, synthetic = [] }: DataRecord): boolean {
+  return captions.length > 0 || synthetic.length > 0;
+}
+
+/**
+ * Checks by the first record that a source, or each source of a mix, has captions.
+ *
+ * @throws BantamError naming the source of a mix by the key of its first record.
+ */
+export function requireCaptions(source: Pick<Source, 'spec' | 'mixture' | 'record'>): void {
+  const { spec, mixture } = source;
+  const firsts = mixture?.map(({ start }) => start) ?? [0];
+  const bare = firsts.map((index) => source.record(index)).find((first) => !hasCaptions(first));
+  if (bare === undefined) return;
+  const where = mixture === undefined ? '' : ` for one of its sources, that of "${bare.key}"`;
+  throw new BantamError(
+    `"${spec}" has no captions to train on${where}; put them beside the images, or take the names of files with ?caption=name.`,
+  );
 }
 
 /**

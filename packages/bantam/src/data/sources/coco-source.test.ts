@@ -118,4 +118,25 @@ describe('A coco source', () => {
       /cannot be read \(no such file or folder\)/,
     );
   });
+
+  it('counts entries of every layout that name no image', async () => {
+    const folderOption = `?images=${join(folder.path, 'val')}`;
+    const listed = [{ image: '1.png', caption: 'one' }, { caption: 'two' }, 'three'];
+    const list = await folder.open(`coco:${await write('list-bare.json', listed)}${folderOption}`);
+    assert.deepEqual(notesOf(list), [
+      '2 entries without an image are left out (entry 1, entry 2).',
+    ]);
+    const images = [...coco.images, { id: 4 }, { id: 2, file_name: '2.png' }];
+    const path = await write('bare.json', { ...coco, images });
+    const source = await folder.open(`coco:${path}${folderOption}`);
+    assert.deepEqual(source.record(1).captions, ['a dog', 'the dog']);
+    assert.match(notesOf(source).join(), /1 image without a file name is left out \(image 4\)/);
+    assert.match(notesOf(source).join(), /1 entry of an image that is listed before .*image 2/);
+    const split = { ...karpathy, images: [...karpathy.images, { filename: '9.png' }] };
+    const karpathys = await write('karpathy-bare.json', split);
+    assert.match(
+      notesOf(await folder.open(`coco:${karpathys}?images=${join(folder.path, 'root')}`)).join(),
+      /1 image without a file name and sentences is left out \(image 2\)/,
+    );
+  });
 });

@@ -73,11 +73,11 @@ function readAnnotations(spec: SourceSpec, notes: NoteBook): Annotated[] {
   const { path } = spec;
   const json = readJson(spec);
   const read = Array.isArray(json)
-    ? fromList(json)
+    ? fromList(json, notes)
     : isObject(json) && Array.isArray(json.images)
       ? Array.isArray(json.annotations)
         ? fromCoco(json.images, json.annotations, notes)
-        : fromKarpathy(json.images)
+        : fromKarpathy(json.images, notes)
       : [];
   const found = merge(read);
   if (found.some(({ captions }) => captions.length > 0)) return found;
@@ -101,7 +101,9 @@ function readJson({ path, kind }: SourceSpec): unknown {
   try {
     return JSON.parse(decodeFile(readFileSync(path)) ?? '');
   } catch (error) {
-    throw new BantamError(`The annotations "${path}" cannot be read (${causeOf(error)}).`);
+    throw new BantamError(
+      `The annotations "${path}" cannot be read (${causeOf(error)}); get the file again, or repair it.`,
+    );
   }
 }
 
@@ -131,16 +133,28 @@ function fromCoco(
       notes.leftOut('annotation', 'without a caption', `annotation ${idOf(id)}`);
     } else known.push(...texts);
   }
+  const listed = new Set<string>();
   return objects(images).flatMap(({ id, file_name: file }) => {
     const name = idOf(id);
-    return typeof file === 'string' ? [{ id: name, file, captions: captions.get(name) ?? [] }] : [];
+    if (listed.has(name)) {
+      notes.leftOut('entry', 'of an image that is listed before', `image ${name}`);
+      return [];
+    }
+    listed.add(name);
+    if (typeof file === 'string') return [{ id: name, file, captions: captions.get(name) ?? [] }];
+    notes.leftOut('image', 'without a file name', `image ${name}`);
+    return [];
   });
 }
 
-function fromKarpathy(images: readonly unknown[]): Annotated[] {
-  return objects(images).flatMap((image) => {
+function fromKarpathy(images: readonly unknown[], notes: NoteBook): Annotated[] {
+  return images.flatMap((value, i) => {
+    const image = isObject(value) ? value : {};
     const { filename, filepath, sentences, split } = image;
-    if (typeof filename !== 'string' || !Array.isArray(sentences)) return [];
+    if (typeof filename !== 'string' || !Array.isArray(sentences)) {
+      notes.leftOut('image', 'without a file name and sentences', `image ${i}`);
+      return [];
+    }
     const captions = objects(sentences).flatMap(({ raw, tokens }) => {
       const texts = textsOf(raw);
       return texts.length > 0 || !Array.isArray(tokens) ? texts : textsOf(tokens.join(' '));
@@ -152,10 +166,14 @@ function fromKarpathy(images: readonly unknown[]): Annotated[] {
   });
 }
 
-function fromList(list: readonly unknown[]): Annotated[] {
-  return objects(list).flatMap((entry) => {
+function fromList(list: readonly unknown[], notes: NoteBook): Annotated[] {
+  return list.flatMap((value, i) => {
+    const entry = isObject(value) ? value : {};
     const { image, caption } = entry;
-    if (typeof image !== 'string') return [];
+    if (typeof image !== 'string') {
+      notes.leftOut('entry', 'without an image', `entry ${i}`);
+      return [];
+    }
     return [{ id: idOf(entry.image_id), file: image, captions: textsOf(caption) }];
   });
 }

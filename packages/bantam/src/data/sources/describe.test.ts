@@ -98,6 +98,8 @@ describe('A specification from another folder', () => {
       'csv:/data/a.csv?caption=x&images=/data/pics&captions=/data/c.jsonl&synthetic=0.5',
     );
     assert.equal(resolveSpec('wds:/abs/{0..9}.tar', '/data'), 'wds:/abs/{0..9}.tar');
+    assert.equal(resolveSpec('wds:{a,b}/1.tar', '/data'), 'wds:/data/{a,b}/1.tar');
+    assert.equal(resolveSpec('wds:{/abs/a,b}/1.tar', '/data'), 'wds:{/abs/a,/data/b}/1.tar');
     assert.equal(resolveSpec('emoji?split=train', '/data'), 'emoji?split=train');
     assert.equal(
       resolveSpec('mix:{"sources":[{"data":"csv:a.csv","weight":2}]}', '/data'),

@@ -128,7 +128,15 @@ function queryOf(pairs: readonly (readonly [string, unknown])[]): string {
 
 /** A specification whose relative paths start from a folder. */
 export function resolveSpec(text: string, folder: string): string {
-  const from = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
+  const from = (path: string): string => {
+    // A list of files in braces may begin with absolute ones: {/a/1.tar,/b/1.tar}.
+    const [braces = '', list = ''] = /^\{([^{}]*)\}/.exec(path) ?? [];
+    const choices = list.split(',');
+    if (choices.some(isAbsolute)) {
+      return `{${choices.map(from).join(',')}}${path.slice(braces.length)}`;
+    }
+    return isAbsolute(path) ? path : join(folder, path);
+  };
   if (text.startsWith('mix:{')) {
     const parsed: unknown = JSON.parse(text.slice(4));
     const sources = isObject(parsed) ? parsed.sources : parsed;

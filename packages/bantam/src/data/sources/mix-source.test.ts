@@ -154,4 +154,20 @@ describe('A mix', () => {
       /cannot be read \(no such file or folder\)/,
     );
   });
+
+  it('is not trained on if a source has no captions', async () => {
+    const bare = { type: 'csv', path: join(folder.path, 'a.csv'), caption: 'none' } as const;
+    const captioned = `csv:${join(folder.path, 'a.csv')}`;
+    const source = await folder.open({
+      type: 'mix',
+      sources: [
+        { data: captioned, name: 'some' },
+        { data: bare, name: 'none' },
+      ],
+    });
+    assert.throws(
+      () => new Loader(source, { batchSize: 8, views: {}, size: 8, seed: 3, workers: 0 }),
+      /has no captions to train on for one of its sources, that of "none\/a0\.png"; put them/,
+    );
+  });
 });

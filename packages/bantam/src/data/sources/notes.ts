@@ -81,8 +81,9 @@ export function describeNote({ message, where, count }: SourceNote): string {
   return `${message.replace(/\.$/, '')} (${where.join(', ')}${more}).`;
 }
 
-/** The plural of a thing: its head is the word before "of" or "without", or the last one. */
+/** The plural of a thing: its head is the word before "of", "with" or "without", or the last one. */
 function plural(thing: string): string {
-  const [, head = '', tail = ''] = /^(.*?)( (?:of|without) .*)?$/.exec(thing) ?? [];
+  const [, head = '', tail = ''] = /^(.*?)( (?:of|with|without) .*)?$/.exec(thing) ?? [];
+  if (/[^aeiou]y$/.test(head)) return `${head.slice(0, -1)}ies${tail}`;
   return `${/(s|x|ch|sh)$/.test(head) ? `${head}es` : `${head}s`}${tail}`;
 }

@@ -94,6 +94,18 @@ describe('A table with an odd header or separator', () => {
     assert.deepEqual(captionsOf(source), [['x']]);
   });
 
+  it('uses the first of two columns with one name, and says so', async () => {
+    const source = await csv('image,caption,caption,size,size\na.png,one,two,3,4\n');
+    assert.deepEqual([captionsOf(source), source.record(0).meta], [[['one']], { size: '3' }]);
+    assert.match(notesOf(source).join(), /two columns "caption"; the first one is used/);
+  });
+
+  it('has images alone if that is asked for, as the refusal says', async () => {
+    const images = 'image\na.png\n';
+    assert.match(await refusedCsv(images), /or take the images alone with \?caption=none; it has/);
+    assert.deepEqual(captionsOf(await csv(images, '?caption=none')), [[]]);
+  });
+
   it('has names that JavaScript uses itself', async () => {
     const source = await csv('image,caption,__proto__,constructor\na.png,one,p,c\n');
     assert.deepEqual(Object.entries(source.record(0).meta), [
@@ -160,6 +172,21 @@ describe('A caption of a table', () => {
 });
 
 describe('A path of a table', () => {
+  it('finds its file whatever the forms of its folders', async () => {
+    const png = await smallPng();
+    const [composed, apart] = ['gr\u00f6\u00dfe', 'gro\u0308\u00dfe'];
+    await folder.write({ [`${apart}/${composed}.png`]: png, [`plus/${apart} 1.PNG`]: png });
+    // A folder of each form.
+    await folder.images(`both/${apart}/1.png`, `both/${composed}/2.png`);
+    assert.ok(readLocationSync({ path: join(folder.path, `both/${composed}/1.png`) }).length > 0);
+    for (const path of [`${composed}/${composed}.png`, `${apart}/${apart}.png`]) {
+      assert.deepEqual(readLocationSync({ path: join(folder.path, path) }), new Uint8Array(png));
+    }
+    const encoded = join(folder.path, `plus/${encodeURIComponent(composed)}%201.png`);
+    assert.deepEqual(readLocationSync({ path: encoded }), new Uint8Array(png));
+    assert.throws(() => readLocationSync({ path: join(folder.path, 'plus/none.png') }), /ENOENT/);
+  });
+
   it('finds its file whatever the form', async () => {
     const png = await smallPng();
     await folder.write({ 'forms/größe.png': png, 'forms/a b.png': png, 'forms/C.JPG': png });
@@ -169,8 +196,9 @@ describe('A path of a table', () => {
       assert.equal((await decodeLocation({ path: at(path) })).width, 4, path);
     }
     const url = `file://${at('a%20b.png')}`;
-    const source = await csv(`image,caption\n${url},x\n`);
+    const source = await csv(`image,caption\n${url},x\nfile://forms/C.JPG,y\n`);
     assert.deepEqual(source.location(0), { path: at('a b.png') });
+    assert.deepEqual(source.location(1), { path: at('C.JPG') });
   });
 });
 

@@ -9,13 +9,19 @@ import {
 } from './residual-block.js';
 import { runBlock } from './run-block.js';
 import { SasPBlock } from './sas-p.js';
-import type { Positions } from './sequences.js';
+import { gatherTokens, type Positions } from './sequences.js';
 import {
   blockCount,
   blockOfLayers,
   mlpWidth,
   type TransformerConfig,
 } from './transformer-config.js';
+
+/**
+ * Tokens of all sequences up to which the last layer computes all of them, though some suffice: its products
+ * take less time than the operators that leave the others out.
+ */
+const fewTokens = 64;
 
 /** A stack of blocks, some of which run several times in a row if layers share them. */
 export class Transformer extends Module {
@@ -46,6 +52,10 @@ export class Transformer extends Module {
   forward(x: Tensor, options: TransformerForwardOptions = {}): Tensor {
     const { causal = false, visible, positions, auxiliary } = options;
     const order = blockOfLayers(this.config);
+    if (positions !== undefined && this.#hasFewTokens(x)) {
+      const all = this.forward(x, { ...options, positions: undefined });
+      return gatherTokens(all, positions);
+    }
     return order.reduce((y, index, layer) => {
       const block = at(this.resblocks, index);
       const last = layer === order.length - 1;
@@ -63,6 +73,11 @@ export class Transformer extends Module {
       auxiliary?.push(...losses);
       return next;
     }, x);
+  }
+
+  /** True if {@link fewTokens} holds on the CPU, and the other tokens change no result. */
+  #hasFewTokens(x: Tensor): boolean {
+    return x.size <= fewTokens * x.dim(-1) && this.supportsUnpadding && x.device === 'cpu';
   }
 
   /**

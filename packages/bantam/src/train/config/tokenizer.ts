@@ -1,4 +1,11 @@
-import { CounterRng, sampleCaption, templatesOf, type Source } from '../../data/index.js';
+import {
+  CounterRng,
+  hasCaptions,
+  requireCaptions,
+  sampleCaption,
+  templatesOf,
+  type Source,
+} from '../../data/index.js';
 import {
   loadTokenizer,
   trainTokenizer,
@@ -16,12 +23,13 @@ function* captionTexts(source: Source, seed: number): Generator<string> {
     const record = source.record(index);
     yield* record.captions;
     for (const { text } of record.synthetic ?? []) yield text;
+    if (!hasCaptions(record)) continue;
     const rng = new CounterRng({ seed, purpose: 'tokenizer', epoch: 0, index });
     yield sampleCaption(record, templatesOf(source, record), rng);
   }
   for (const { classes, templates } of Object.values(source.labelSets)) {
     for (const name of classes) {
-      for (const template of templates) yield template.replaceAll('{}', name);
+      for (const template of templates) yield template.replaceAll('{}', () => name);
     }
   }
 }
@@ -46,7 +54,11 @@ export type TokenizerKind = Pick<
   'type' | 'characterCoverage' | 'byteFallback' | 'normalization' | 'maxCaptions'
 >;
 
-/** A tokenizer trained on the captions of a source. */
+/**
+ * A tokenizer trained on the captions of a source.
+ *
+ * @throws BantamError if it has none.
+ */
 export function trainOnSource(
   source: Source,
   {
@@ -58,6 +70,7 @@ export function trainOnSource(
     readonly contextLength: number;
   },
 ): Tokenizer {
+  requireCaptions(source);
   return trainTokenizer(captionTexts(source, seed), options);
 }
 
@@ -77,7 +90,7 @@ export function* evenCaptions(source: Source): Generator<string, void, undefined
     const index = Math.floor(position);
     const record = source.record(index);
     yield* record.captions;
-    if (record.captions.length === 0) continue;
+    if (!hasCaptions(record)) continue;
     const rng = new CounterRng({ seed: 0, purpose: 'caption', epoch: 0, index });
     const sampled = sampleCaption(record, templatesOf(source, record), rng);
     if (!record.captions.includes(sampled)) yield sampled;

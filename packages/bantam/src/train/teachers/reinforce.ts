@@ -4,6 +4,7 @@ import {
   Quarantine,
   replayBatches,
   replayCaptions,
+  requireCaptions,
   resolveAugment,
   defaultDecodeSide,
   type ImageAugment,
@@ -90,7 +91,7 @@ export interface ReinforceSummary {
  * after a run that was interrupted at any moment, the same call makes the missing blocks, and the set
  * has the same bytes as without the interruption.
  *
- * @throws UsageError without a teacher; BantamError if one of them cannot be read, the folder holds
+ * @throws UsageError without a teacher; BantamError if the source has no captions, one of them cannot be read, the folder holds
  * another set, a block cannot be written, or too many images are broken.
  */
 export async function reinforceSource(
@@ -102,6 +103,7 @@ export async function reinforceSource(
   if (directories.length === 0) {
     throw new UsageError('A reinforced set needs a teacher; name its model directory.');
   }
+  requireCaptions(source);
   using loaded = await loadModels(directories, {
     device: resolveDevice(device),
     refusal: (directory) => `The model in ${directory} cannot be a teacher`,

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { BantamError } from '../../../base/errors.js';
@@ -24,20 +24,34 @@ export interface FolderEntries {
   readonly others: readonly string[];
 }
 
+/** Options of {@link listFolder}. */
+export interface ListFolderOptions {
+  readonly kind: string;
+  readonly notes: NoteBook;
+  /** Path within the folder that was named; absent for that folder itself. */
+  readonly within?: string;
+}
+
 /**
  * Lists a folder. Hidden entries, resource forks (`._…`) and the folders of systems are left out with
- * a note, as are image files of formats that cannot be decoded and links that lead nowhere.
+ * a note, as are image files of formats that cannot be decoded, links that lead nowhere, names in other
+ * encodings than UTF-8, and pipes and the like, whose reading would wait for ever. A folder within the named
+ * one that cannot be read is left out as a whole.
  *
- * @throws BantamError if the folder cannot be read.
+ * @throws BantamError if the named folder cannot be read.
  */
 export async function listFolder(
   folder: string,
-  { kind, notes }: { readonly kind: string; readonly notes: NoteBook },
+  { kind, notes, within }: ListFolderOptions,
 ): Promise<FolderEntries> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new BantamError(
-      `The folder "${folder}" cannot be read (${causeOf(error)}); name an existing one after "${kind}:".`,
-    );
+    if (within === undefined) {
+      throw new BantamError(
+        `The folder "${folder}" cannot be read (${causeOf(error)}); name an existing one after "${kind}:".`,
+      );
+    }
+    notes.leftOut('folder', `that cannot be read (${causeOf(error)})`, within);
+    return [];
   });
   const folders: string[] = [];
   const images: string[] = [];
@@ -50,8 +64,13 @@ export async function listFolder(
       notes.leftOut(`hidden or system ${linked?.isDirectory() ? 'folder' : 'file'}`, '', name);
     } else if (linked === undefined) {
       notes.leftOut('link without a target', '', name);
+    } else if (name.includes('\ufffd') && !existsSync(path)) {
+      const thing = linked.isDirectory() ? 'folder' : 'file';
+      notes.leftOut(`${thing} with a name that is not in UTF-8`, '(rename it)', name);
     } else if (linked.isDirectory()) {
       folders.push(name);
+    } else if (!linked.isFile()) {
+      notes.leftOut('pipe or device', '', name);
     } else if (imageFile.test(name) || (foreignImageFile.test(name) && hasKnownFormat(path))) {
       images.push(name);
     } else if (foreignImageFile.test(name)) {
@@ -77,7 +96,14 @@ export function folderIdentity(path: string): Promise<string> {
 export function noteOtherFiles(files: readonly string[], folder: string, notes: NoteBook): void {
   for (const file of files) {
     const { ext } = parse(file);
-    const kind = ext === '' ? 'file without an extension' : `${ext.toLowerCase()} file`;
+    // What follows the last dot of any name would make a note of its own each.
+    const isExtension = /^\.[a-z]\w{0,9}$/i.test(ext);
+    const kind =
+      ext === ''
+        ? 'file without an extension'
+        : isExtension
+          ? `${ext.toLowerCase()} file`
+          : 'other file';
     notes.leftOut(kind, '', join(folder, file));
   }
 }

@@ -25,7 +25,11 @@ export async function openFolder(spec: SourceSpec): Promise<Source> {
       notes.leftOut('link', 'to a folder that it is in', folder);
       continue;
     }
-    const inner = await listFolder(join(path, folder), { kind: spec.kind, notes });
+    const inner = await listFolder(join(path, folder), {
+      kind: spec.kind,
+      notes,
+      within: folder,
+    });
     noteOtherFiles(inner.others, folder, notes);
     for (const deeper of inner.folders) {
       notes.leftOut('folder', 'within a class folder', `${folder}/${deeper}`);

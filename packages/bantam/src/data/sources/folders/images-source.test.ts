@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -7,6 +8,9 @@ import { BantamError } from '../../../base/errors.js';
 import { describeNote } from '../notes.js';
 import { openSource } from '../open-source.js';
 import type { Source } from '../source.js';
+
+/** The root user may read every folder. */
+const isUser = process.getuid?.() !== 0;
 
 let directory: string;
 let folders = 0;
@@ -152,6 +156,57 @@ describe('images sources', () => {
       ['a-red_fox.v2.jpg', ['a red fox.v2']],
       ['x/b.png', ['b']],
     ]);
+  });
+
+  it('count files that are neither images nor captions of one', async () => {
+    const root = await folder({
+      ...{ '1.jpg': '', '1.txt': 'one', '1.json': '{}', '2.txt': 'its image is missing' },
+      ...{ 'x/photo': '\xff\xd8\xff', 'x/3.mpo': '\xff\xd8\xff', 'x/4.jpg_large': '' },
+    });
+    const expected = [
+      '1 .txt file is left out (2.txt).',
+      '1 .mpo file is left out (x/3.mpo).',
+      '1 .jpg_large file is left out (x/4.jpg_large).',
+      '1 file without an extension is left out (x/photo).',
+    ];
+    assert.deepEqual(notes(await openSource(`images:${root}`)), expected);
+    assert.deepEqual(notes(await openSource(`images:${root}?caption=name`)), expected);
+  });
+
+  it('leave out names that are not in UTF-8, and pipes', async () => {
+    const root = await folder({ '1.jpg': '', 'x/2.jpg': '' });
+    const bytes = (name: string): Buffer => Buffer.from(join(root, name), 'latin1');
+    await mkdir(bytes('caf\xe9'));
+    await writeFile(bytes('caf\xe9/3.jpg'), '');
+    await writeFile(bytes('x/caf\xe9.jpg'), '');
+    execFileSync('mkfifo', [join(root, 'pipe.jpg')]);
+    for (const spec of [`images:${root}`, `folder:${root}`]) {
+      const found = notes(await openSource(spec));
+      assert.ok(
+        found.includes(
+          '1 folder with a name that is not in UTF-8 (rename it) is left out (caf\ufffd).',
+        ),
+      );
+      assert.ok(
+        found.includes(
+          '1 file with a name that is not in UTF-8 (rename it) is left out (caf\ufffd.jpg).',
+        ),
+      );
+      assert.ok(found.includes('1 pipe or device is left out (pipe.jpg).'));
+    }
+  });
+
+  it('leave out a folder within that cannot be read', { skip: !isUser }, async () => {
+    const root = await folder({ '1.jpg': '', 'x/2.jpg': '', 'y/3.jpg': '' });
+    await chmod(join(root, 'x'), 0);
+    try {
+      assert.deepEqual(contents(await openSource(`images:${root}?caption=name`)).length, 2);
+      const note = '1 folder that cannot be read (permission denied) is left out (x).';
+      assert.equal(notes(await openSource(`images:${root}?caption=name`))[0], note);
+      assert.equal(notes(await openSource(`folder:${root}`))[0], note);
+    } finally {
+      await chmod(join(root, 'x'), 0o700);
+    }
   });
 
   it('have no captions if there are none, and say so', async () => {

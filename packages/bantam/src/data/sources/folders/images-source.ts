@@ -5,7 +5,7 @@ import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { className, commonCaptionNames, folderTemplates, promptsOf, textsOf } from '../captions.js';
 import { FileSource, type FileItem } from './file-source.js';
-import { folderIdentity, listFolder } from './folder-files.js';
+import { folderIdentity, listFolder, noteOtherFiles } from './folder-files.js';
 import { describeNote, NoteBook } from '../notes.js';
 import { decodeFile } from '../tables/text-bytes.js';
 import { checkQuery, type SourceSpec } from '../spec.js';
@@ -28,6 +28,8 @@ interface Sidecar {
  *   `text` or `description` and possibly `label`. Images without one are left out with a note.
  * - `name`: the file's name without its extension, with `_` and `-` read as spaces.
  * - `none`: no captions, for embedding and search.
+ *
+ * Other files, such as captions whose image is missing, are counted in the notes.
  *
  * By default it is `beside` if any image has a caption beside it, else `none`.
  *
@@ -119,8 +121,17 @@ async function walk(spec: SourceSpec, notes: NoteBook): Promise<FoundImage[]> {
       return;
     }
     visited.add(identity);
-    const { folders, images, others } = await listFolder(path, { kind: spec.kind, notes });
+    const { folders, images, others } = await listFolder(path, {
+      ...{ kind: spec.kind, notes },
+      ...(folder !== '' && { within: folder }),
+    });
     const beside = new Map(others.map((file) => [plainExtension(file), file] as const));
+    const sidecars = new Set(images.flatMap((image) => sidecarsOf(image, beside)));
+    noteOtherFiles(
+      others.filter((file) => !sidecars.has(file)),
+      folder,
+      notes,
+    );
     const prefix = folder === '' ? '' : `${folder}/`;
     for (const image of images) found.push({ key: `${prefix}${image}`, beside });
     for (const inner of folders) await visit(`${prefix}${inner}`);
@@ -143,16 +154,30 @@ async function readSidecars(
   return read;
 }
 
+const sidecarExtensions = ['.txt', '.json'] as const;
+
+/** The files with captions beside an image. */
+function sidecarsOf(image: string, beside: FoundImage['beside']): string[] {
+  return sidecarExtensions.flatMap((extension) => besideOf(image, extension, beside) ?? []);
+}
+
+/** The file beside an image with another extension, or with a further one. */
+function besideOf(
+  image: string,
+  extension: string,
+  beside: FoundImage['beside'],
+): string | undefined {
+  const { name, base } = parse(image);
+  return beside.get(`${name}${extension}`) ?? beside.get(`${base}${extension}`);
+}
+
 async function readSidecar(
   root: string,
   { key, beside }: FoundImage,
   notes: NoteBook,
 ): Promise<Sidecar> {
-  const { dir, name, base } = parse(key);
-  const find = (extension: string): string | undefined =>
-    beside.get(`${name}${extension}`) ?? beside.get(`${base}${extension}`);
-  const txt = find('.txt');
-  const json = find('.json');
+  const { dir } = parse(key);
+  const [txt, json] = sidecarExtensions.map((extension) => besideOf(key, extension, beside));
   const facts = json === undefined ? undefined : parseJson(await readText(join(root, dir, json)));
   if (json !== undefined && facts === undefined) {
     notes.leftOut('.json file', 'that is not a JSON object', join(dir, json));

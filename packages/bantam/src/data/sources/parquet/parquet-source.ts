@@ -140,8 +140,12 @@ class ParquetTable implements RowTable {
       const name = basename(at(this.parts, part).file.path);
       const where = `row ${row} of ${name}`;
       const found = this.#interpret(part, row, fields);
-      if ('leftOut' in found) notes.leftOut('row', found.leftOut, where);
-      else yield { offset, length, line: row, where, row: found.row };
+      if ('leftOut' in found) {
+        notes.leftOut('row', found.leftOut, where);
+        continue;
+      }
+      if (found.changed !== undefined) notes.changed('row', found.changed, where);
+      yield { offset, length, line: row, where, row: found.row };
     }
     for (const pages of this.#images) {
       if (pages === undefined || pages.largest < 2 ** 24) continue;
@@ -178,7 +182,7 @@ class ParquetTable implements RowTable {
     const found = interpretObject({ ...fields, [this.fields.image]: name }, this.fields);
     if ('leftOut' in found) return found;
     const meta = typeof path === 'string' ? { path, ...found.row.meta } : found.row.meta;
-    return { row: { ...found.row, meta, location } };
+    return { ...found, row: { ...found.row, meta, location } };
   }
 }
 

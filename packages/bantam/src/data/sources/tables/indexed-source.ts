@@ -141,6 +141,17 @@ function isWebAddress(path: string): boolean {
   return /^(https?|ftp|s3|gs|hf|data):(\/\/|image\/)/i.test(path);
 }
 
+/** The path of a `file://` address, relative if people wrote no third slash; undefined for other paths. */
+function fileOf(path: string): string | undefined {
+  if (!path.startsWith('file://')) return undefined;
+  try {
+    return fileURLToPath(path);
+  } catch {
+    // Its first part is no host of this machine, or it has encoded slashes.
+    return path.slice('file://'.length);
+  }
+}
+
 /** The paths of images as tables write them. */
 class ImagePaths {
   readonly folder: string;
@@ -161,8 +172,7 @@ class ImagePaths {
   }
 
   locate(path: string): string {
-    if (path.startsWith('file://')) return fileURLToPath(path);
-    return resolve(this.folder, this.keyOf(path));
+    return resolve(this.folder, fileOf(path) ?? this.keyOf(path));
   }
 }
 

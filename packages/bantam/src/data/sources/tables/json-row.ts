@@ -3,7 +3,7 @@ import { didYouMean } from '../../../base/did-you-mean.js';
 import { isObject } from '../../../base/schema.js';
 import { commonCaptionNames, promptsOf, textsOf } from '../captions.js';
 import type { TableRow } from './indexed-source.js';
-import { commonImageNames } from './table-columns.js';
+import { commonImageNames, orNone } from './table-columns.js';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -25,8 +25,9 @@ export interface NamedFields {
   readonly label?: string | undefined;
 }
 
-/** An object as a record's row, or the reason why it is left out. */
-export type InterpretedObject = { readonly row: TableRow } | { readonly leftOut: string };
+/** An object as a record's row, and how it was read otherwise; or the reason why it is left out. */
+export type InterpretedObject =
+  { readonly row: TableRow; readonly changed?: string } | { readonly leftOut: string };
 
 /**
  * Values at a dotted path: a field of that very name, else the members of its parts. Lists on the way
@@ -61,7 +62,7 @@ export function findFields(
     const found = [...fields].join(', ');
     throw new BantamError(
       name === undefined
-        ? `"${path}" has no field with a usual name for its ${role}; name one with ?${role}=FIELD, it has ${found}.`
+        ? `"${path}" has no field with a usual name for its ${role}; name one with ?${role}=FIELD${orNone(role)}; it has ${found}.`
         : `"${path}" has no ${role} field "${name}"${didYouMean(name, [...fields])}; it has ${found}.`,
     );
   };
@@ -101,12 +102,17 @@ function fieldsOf(object: JsonObject, depth = 0): string[] {
 export function interpretObject(object: JsonObject, fields: JsonFields): InterpretedObject {
   const [image] = valuesAt(object, fields.image).flatMap((value) => pathsOf(value));
   if (image === undefined) return { leftOut: 'without an image' };
-  const label = labelOf(object, fields);
+  const { label, isUnknown } = labelOf(object, fields);
   const written = fields.captions.flatMap((field) => captionsAt(object, field));
   const captions =
     fields.captions.length === 0 && label !== undefined ? promptsOf(label) : [...new Set(written)];
   const wanted = fields.captions.length > 0 || fields.label !== undefined;
-  if (captions.length === 0 && wanted) return { leftOut: 'without a caption' };
+  const unknown = 'with a label that the list of classes lacks';
+  if (captions.length === 0 && wanted)
+    return { leftOut: isUnknown ? unknown : 'without a caption' };
+  if ([image, ...captions].some((text) => text.includes('\0'))) {
+    return { leftOut: 'with NUL characters' };
+  }
   const used = new Set([fields.image, fields.label, ...fields.captions].map((path) => top(path)));
   const meta = Object.entries(object).flatMap(([name, value]): [string, string][] => {
     if (used.has(name)) return [];
@@ -115,6 +121,7 @@ export function interpretObject(object: JsonObject, fields: JsonFields): Interpr
   });
   return {
     row: { image, captions, ...(label !== undefined && { label }), meta: Object.fromEntries(meta) },
+    ...(isUnknown && { changed: `${unknown}: read as none` }),
   };
 }
 
@@ -140,11 +147,17 @@ function captionsAt(object: JsonObject, field: string): string[] {
   );
 }
 
-function labelOf(object: JsonObject, { label, classes }: JsonFields): string | undefined {
-  if (label === undefined) return undefined;
-  const [text] = textsOf(valuesAt(object, label));
-  if (text === undefined || classes === undefined || !/^-?\d+$/.test(text)) return text;
-  return classes[Number(text)];
+/** The label of an object; −1 stands for none where classes are counted, as in test sets of `datasets`. */
+function labelOf(
+  object: JsonObject,
+  { label: field, classes }: JsonFields,
+): { label: string | undefined; isUnknown: boolean } {
+  const [text] = field === undefined ? [] : textsOf(valuesAt(object, field));
+  if (text === undefined || classes === undefined || !/^-?\d+$/.test(text)) {
+    return { label: text, isUnknown: false };
+  }
+  const label = classes[Number(text)];
+  return { label, isUnknown: label === undefined && text !== '-1' };
 }
 
 /** A scalar as text, and a list of scalars with commas between; undefined for other values. */

@@ -149,4 +149,44 @@ describe('A jsonl source', () => {
       /holds no JSON objects/,
     );
   });
+
+  it('reads objects with commas behind them or their last member', async () => {
+    for (const content of [
+      '{"image":"a.png","caption":"one, ]"},\n{"image":"b.png","caption":"two"},\n',
+      '{"image":"a.png","caption":"one, ]",}\n{"image":"b.png","caption":"two",}\n',
+      '[\n{"image":"a.png","caption":"one, ]",},\n{"image":"b.png","caption":"two"},\n]\n',
+    ]) {
+      const source = await open(content);
+      assert.deepEqual([captionsOf(source), notesOf(source)], [[['one, ]'], ['two']], []]);
+    }
+  });
+
+  it('counts labels beyond the list of classes, and rows with NUL characters', async () => {
+    const classes = await folder.write({ 'classes.txt': 'cat\ndog\n' });
+    const source = await open(
+      [
+        { image: 'a.png', caption: 'one', y: 1 },
+        { image: 'b.png', caption: 'two', y: 7 },
+        { image: 'c.png', caption: 'three', y: -1 },
+        { image: 'd.png', caption: 'fo\0ur', y: 0 },
+        { image: 'e\0.png', caption: 'five', y: 0 },
+      ],
+      `?label=y&classes=${classes}`,
+    );
+    assert.deepEqual(
+      recordsOf(source).map(({ label }) => label),
+      ['dog', undefined, undefined],
+    );
+    assert.deepEqual(notesOf(source), [
+      '2 rows with NUL characters are left out (line 4, line 5).',
+      '1 row with a label that the list of classes lacks: read as none (line 2).',
+    ]);
+    const bare = [
+      { image: 'a.png', y: 1 },
+      { image: 'b.png', y: 7 },
+    ];
+    assert.deepEqual(notesOf(await open(bare, `?label=y&classes=${classes}`)).slice(0, 1), [
+      '1 row with a label that the list of classes lacks is left out (line 2).',
+    ]);
+  });
 });

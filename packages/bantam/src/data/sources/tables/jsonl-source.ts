@@ -75,8 +75,12 @@ class JsonTable implements RowTable {
         continue;
       }
       const found = interpretObject(object, this.fields);
-      if ('leftOut' in found) notes.leftOut('row', found.leftOut, where);
-      else yield { offset, length, line: number, row: found.row };
+      if ('leftOut' in found) {
+        notes.leftOut('row', found.leftOut, where);
+        continue;
+      }
+      if (found.changed !== undefined) notes.changed('row', found.changed, where);
+      yield { offset, length, line: number, row: found.row };
     }
   }
 
@@ -121,15 +125,12 @@ function firstOf(bytes: TextBytes, path: string): Readonly<Record<string, unknow
   );
 }
 
-/** A JSON object; Python writes NaN and Infinity, which JSON does not have, as null. */
+/**
+ * A JSON object. What JSON does not have is read as it is meant: Python's NaN and Infinity as null, and
+ * commas behind the last member, or behind the object as in a list.
+ */
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  for (const attempt of [
-    () => text,
-    () =>
-      text.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
-        token.startsWith('"') ? token : 'null',
-      ),
-  ]) {
+  for (const attempt of [() => text, () => asJson(text.replace(/,\s*$/, ''))]) {
     try {
       const value: unknown = JSON.parse(attempt());
       return isObject(value) ? value : undefined;
@@ -138,6 +139,25 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
     }
   }
   return undefined;
+}
+
+/** @throws SyntaxError of the text as it is, if it is no JSON in spite of what {@link asJson} mends. */
+function parseList(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    try {
+      return JSON.parse(asJson(text));
+    } catch {
+      throw error;
+    }
+  }
+}
+
+function asJson(text: string): string {
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b|,(?=\s*[}\]])/g, (token) =>
+    token.startsWith('"') ? token : token === ',' ? '' : 'null',
+  );
 }
 
 /** A file that is one JSON list, with a line for each member; another one unchanged. */
@@ -152,7 +172,7 @@ function listAsLines(bytes: TextBytes, path: string): TextBytes {
   let list: unknown;
   try {
     const text = bytes.decode(Buffer.from(bytes.read(0, bytes.size)))?.text ?? '';
-    list = JSON.parse(text.replace(/^\ufeff/, ''));
+    list = parseList(text.replace(/^\ufeff/, ''));
   } catch (error) {
     throw new BantamError(
       `"${path}" is not JSON (${causeOf(error)}); repair it, or write an object in each line.`,

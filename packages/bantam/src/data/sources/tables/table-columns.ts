@@ -94,7 +94,12 @@ function columnOf(
   }
   throw new BantamError(
     wanted === undefined
-      ? `"${spec.path}" has no column with a usual name for its ${role}; name one with ?${role}=COLUMN, it has ${columns}.`
+      ? `"${spec.path}" has no column with a usual name for its ${role}; name one with ?${role}=COLUMN${orNone(role)}; it has ${columns}.`
       : `"${spec.path}" has no ${role} column "${wanted}"${didYouMean(wanted, header)}; it has ${columns}.`,
   );
+}
+
+/** The other remedy for a role that may have no column. */
+export function orNone(role: string): string {
+  return role === 'caption' ? ', or take the images alone with ?caption=none' : '';
 }

@@ -232,7 +232,8 @@ class CsvTable implements RowTable {
     const meta = new Map<string, string>();
     for (const [column, title] of header.entries()) {
       if (column === image || column === label || captionColumns.includes(column)) continue;
-      if (title !== '' && !meta.has(title)) meta.set(title, cell(column));
+      // Of two columns with one name, the first is used.
+      if (title !== '' && header.indexOf(title) === column) meta.set(title, cell(column));
     }
     return {
       row: {

@@ -3,7 +3,7 @@ import { saveSafetensors, scope } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { isObject } from '../../../base/schema.js';
 import { readJson } from '../../../base/json-file.js';
-import type { Cleaning, Tokenizer } from '../../../text/index.js';
+import { cleaningByFiles, type Cleaning, type Tokenizer } from '../../../text/index.js';
 import { writeJson } from '../files.js';
 import { tokenizerFiles } from '../tokenizer-files.js';
 import { openWeights } from '../tensor-files.js';
@@ -94,22 +94,8 @@ async function readProcessor(directory: string): Promise<HubConfig> {
   return isObject(whole) && isObject(whole.image_processor) ? whole.image_processor : {};
 }
 
-/**
- * Cleaning of texts by `transformers`: none, but for SigLIP's tokenizer, which removes punctuation and
- * capitals, and SigLIP 2's (its own class, or Gemma's with `do_lower_case`), which lowers letters.
- * Directories that Bantam wrote name it.
- */
+/** Cleaning of texts by the tokenizer's files. */
 async function cleaning(directory: string): Promise<Cleaning> {
   const document = await readJson(join(directory, 'tokenizer_config.json'), 'tokenizer');
-  const {
-    bantam,
-    tokenizer_class: name,
-    do_lower_case: lower,
-  } = isObject(document) ? document : {};
-  const written = isObject(bantam) ? bantam.clean : undefined;
-  if (written !== undefined) return written as Cleaning;
-  const kind = String(name);
-  if (kind.startsWith('Siglip2Tokenizer')) return 'lower';
-  if (kind.startsWith('GemmaTokenizer') && lower === true) return 'lower';
-  return kind.startsWith('SiglipTokenizer') ? 'canonicalize' : 'none';
+  return cleaningByFiles(isObject(document) ? document : {});
 }

@@ -254,10 +254,13 @@ export class TextTransformer extends Module implements TextTower {
     return add(tokens, embedding(this.positionalEmbedding, positions));
   }
 
-  /** Layout of texts without padding, if nothing reads the padding. */
+  /**
+   * Layout of texts without padding, if nothing reads the padding. One text alone keeps it: usually it has
+   * none, and its length would have to be read.
+   */
   #packing(ids: Tensor, ends: Positions | undefined): Packing | undefined {
     const { noCausalMask } = this.config;
-    const reads = noCausalMask || !this.transformer.supportsUnpadding;
+    const reads = noCausalMask || !this.transformer.supportsUnpadding || ids.dim(0) === 1;
     return reads || !(ends instanceof Tensor) ? undefined : unpadTexts(ids, ends);
   }
 

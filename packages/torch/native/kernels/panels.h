@@ -1,0 +1,59 @@
+// Products of activations with weights that were packed beforehand into panels: all that one sweep over the
+// inputs needs of some outputs lies side by side. Rows of the activations may lie anywhere in memory, so that
+// one kernel computes linear layers and convolutions. Only plain C headers here.
+#pragma once
+
+#include <cstdint>
+
+namespace bantam::panels {
+
+/// y = x·Wᵀ + bias + residual in float32, through max(·, 0) if asked.
+struct Product {
+  int64_t rows = 0;
+  int64_t outputs = 0;   // a multiple of the level's lanes
+  int64_t depth = 0;     // inputs: the sum of the depths of all segments
+  int64_t segments = 1;  // parts of a row of x, each contiguous in memory
+  const float* const* sources = nullptr;  // [rows of the part, segments]
+  const int64_t* depths = nullptr;        // [segments]
+  const float* weight = nullptr;          // panels, one below the other
+  const float* bias = nullptr;            // [outputs], or none
+  const float* residual = nullptr;        // as y, or none
+  float* y = nullptr;
+  int64_t stride = 0;  // elements of y and residual from one row to the next
+  bool relu = false;
+};
+
+/// y = scale·(x − 128)·Wᵀ for x in unsigned bytes and W in signed ones: float32 [rows, outputs].
+struct Int8Product {
+  int64_t rows = 0;
+  int64_t outputs = 0;  // a multiple of the level's lanes
+  int64_t depth = 0;    // inputs, a multiple of 4
+  const uint8_t* x = nullptr;          // [rows, depth]
+  const int8_t* weight = nullptr;      // panels of four inputs at a time
+  const int32_t* correction = nullptr;  // 128·ΣW of each output, for kernels that read x as it is
+  const float* scale = nullptr;        // of each output
+  float* y = nullptr;                  // [rows, outputs]
+};
+
+/// Part of a product: outputs from a multiple of the panels' width on, and rows.
+struct Part {
+  int64_t first_output, end_output, first_row, end_row;
+};
+
+/// Outputs of a vector and of a panel; the last panel may have fewer vectors.
+struct Shape {
+  int64_t lanes, width;
+};
+
+constexpr Shape kAvx2Shape{8, 16}, kAvx512Shape{16, 64};
+
+void multiply_avx2(const Product& product, const Part& part);
+void multiply_avx512(const Product& product, const Part& part);
+
+void multiply_int8_avx2(const Int8Product& product, const Part& part);
+/// Needs AVX-VNNI.
+void multiply_int8_avx2_vnni(const Int8Product& product, const Part& part);
+/// Needs AVX512-VNNI.
+void multiply_int8_avx512(const Int8Product& product, const Part& part);
+
+}  // namespace bantam::panels
