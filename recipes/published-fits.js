@@ -13,6 +13,7 @@ import {
   additiveLaw,
   bootstrapFit,
   monotoneCurve,
+  Posterior,
   powerLaw,
   repeatsLaw,
   utilityLaw,
@@ -92,6 +93,46 @@ function check(law, name, train, test, { x = (point) => point.x, group = () => u
   return fit;
 }
 
+/**
+ * The planner's learning curves, fitted to all models at once with a prior that knows nothing of these
+ * data: where learning sets in, how suddenly, and how much repeats are worth.
+ */
+function checkCurves(name, train, test, { models, point, middle }) {
+  const belief = (mean, sd) => ({ mean, sd });
+  const shared = {
+    lnScale: belief(Math.log(middle), 2),
+    lnOnset: belief(Math.log(2), 1),
+    lnTail: belief(Math.log(0.3), 1),
+    logitFloor: belief(-0.6, 1),
+    lnRepeats: belief(Math.log(8), 0.7),
+    start: 0.999,
+  };
+  const least = Math.min(...models.map(({ gflops }) => gflops));
+  const posterior = new Posterior({
+    shared,
+    candidates: models.map(({ model, gflops }) => ({
+      model,
+      lnScale: 0,
+      modelSd: 0.5,
+      ownSd: 0.05,
+      lnRepeats: 0,
+      floor: (gflops / least) ** -0.279,
+    })),
+    observations: train.map((one) => ({
+      candidate: models.findIndex(({ model }) => model === one.model),
+      point: point(one),
+      value: 1 - one.error,
+      queries: 50_000,
+    })),
+  });
+  const line = judge(`learning curves: ${name}`, train, test, (one) => {
+    const candidate = models.findIndex(({ model }) => model === one.model);
+    const { value, band } = posterior.predict(candidate, point(one));
+    return { error: 1 - value, band: [1 - band[1], 1 - band[0]] };
+  });
+  console.log(line);
+}
+
 console.log(head('Scaling (Down) CLIP, figure 1: error of ViT-B/32 on ImageNet in percent'));
 for (const law of [repeatsLaw(2e8), utilityLaw(2e8)]) {
   const small = repeated.filter(({ x }) => x.unique <= 1e8);
@@ -106,6 +147,14 @@ for (const law of [repeatsLaw(2e8), utilityLaw(2e8)]) {
   console.error(`${law.name}: ${last} = ${parameters[last].toPrecision(3)} (${low} to ${high})`);
 }
 
+{
+  const setting = { models: [{ model: undefined, gflops: 1 }], point: ({ x }) => x, middle: 2e8 };
+  const [small, large] = [repeated.filter(({ x }) => x.unique <= 1e8), repeated.filter(({ x }) => x.unique > 1e8)]; // prettier-ignore
+  checkCurves('25M to 100M pairs, predicts 200M and 400M', small, large, setting);
+  const [few, many] = [repeated.filter(({ epochs }) => epochs <= 8), repeated.filter(({ epochs }) => epochs > 8)]; // prettier-ignore
+  checkCurves('2 to 8 epochs, predicts 16 and 32', few, many, setting);
+}
+
 console.log(head('DataComp grid: error of seven models on ImageNet'));
 for (const [least, most] of [
   [3e7, 6.4e7],
@@ -118,6 +167,12 @@ for (const [least, most] of [
   // The peculiarities of a model are in all of its points, so these are resampled together.
   const group = ({ model }) => model;
   check(additiveLaw({ size: 15, samples: 2e7 }), name, train, test, { group });
+  checkCurves(name, train, test, {
+    models: Object.entries(dataComp.models).map(([model, { gflops }]) => ({ model, gflops })),
+    // Every sample is another one.
+    point: ({ samples }) => ({ unique: 1e15, samples }),
+    middle: 3e7,
+  });
 }
 // The frontier: points that no other reaches with as many FLOPs.
 const frontier = grid.filter((point) =>

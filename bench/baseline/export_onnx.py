@@ -65,6 +65,8 @@ def main() -> None:
         raise SystemExit("Only models whose text tower is CLIP's own are exported.")
     size = model.visual.image_size
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    # PyTorch's fused attention of inference has no ONNX operator.
+    torch.backends.mha.set_fastpath_enabled(False)
     # Two of each, so that the batch is not taken for a constant.
     pixels = torch.zeros(2, 3, height, width)
     ids = torch.ones(2, model.context_length, dtype=torch.int64)

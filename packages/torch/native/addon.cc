@@ -32,6 +32,7 @@ void init(napi_env env, napi_value exports) {
   init_machine(env, exports);
   init_device(env, exports);
   init_nvidia(env, exports);
+  init_distributed(env, exports);
 }
 
 }  // namespace

@@ -139,6 +139,35 @@ export interface Native {
   afterDevice(device: string): Promise<void>;
   readLater(tensor: TensorHandle): Promise<ArrayBuffer>;
 
+  hasGloo(): boolean;
+  openTcpStore(
+    group: string,
+    host: string,
+    port: number,
+    isServer: boolean,
+    timeout: number,
+  ): Promise<void>;
+  openFileStore(group: string, path: string, processes: number, timeout: number): Promise<void>;
+  storeSet(group: string, key: string, value: string): Promise<void>;
+  storeWait(group: string, keys: readonly string[], timeout: number): Promise<(string | null)[]>;
+  abandonTasks(): void;
+  joinGroup(
+    group: string,
+    prefix: string,
+    rank: number,
+    processes: number,
+    patience: number,
+  ): Promise<void>;
+  leaveGroup(group: string): Promise<void>;
+  dropConnections(group: string): void;
+  allReduce(
+    group: string,
+    tensors: readonly TensorHandle[],
+    op: 'sum' | 'max' | 'min',
+  ): Promise<void>;
+  allGather(group: string, tensors: readonly TensorHandle[]): Promise<TensorHandle[]>;
+  broadcast(group: string, tensors: readonly TensorHandle[], root: number): Promise<void>;
+
   /** Of a checkout alone. */
   emulatedCounters(reset: boolean): {
     operators: number;

@@ -10,6 +10,7 @@ import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
 import { addIndex } from './commands/index-images.js';
 import { addModels } from './commands/models.js';
+import { addPlan } from './commands/plan.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addSearch } from './commands/search.js';
 import { addServe } from './commands/serve.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     addData,
     addTokenizer,
     addModels,
+    addPlan,
     addTrain,
     addStudy,
     addEval,

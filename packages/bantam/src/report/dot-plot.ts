@@ -16,14 +16,18 @@ export interface DotPlotOptions {
   readonly dots: readonly Dot[];
   readonly xName: string;
   readonly format?: (value: number) => string;
+  /** Room for the names in user units. Default 210. */
+  readonly left?: number;
 }
 
 const width = 560;
 const rowHeight = 24;
-const margin = { top: 8, right: 24, bottom: 42, left: 210 };
+const space = { top: 8, right: 24, bottom: 42 };
 
 /** Values side by side with their intervals, a row each, as SVG. */
-export function dotPlot({ title, dots, xName, format = compact }: DotPlotOptions): Markup {
+export function dotPlot(options: DotPlotOptions): Markup {
+  const { title, dots, xName, format = compact, left = 210 } = options;
+  const margin = { ...space, left };
   const inner = { width: width - margin.left - margin.right, height: rowHeight * dots.length };
   const values = dots.flatMap(({ value, low = value, high = value }) => [value, low, high]);
   const [least, most] = padded(extentOf(values) ?? [0, 1], 0.06);

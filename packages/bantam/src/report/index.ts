@@ -24,3 +24,4 @@ export {
   type ScorePageData,
 } from './scores/gather-scores.js';
 export { renderScores } from './scores/render-scores.js';
+export { renderPlan, type PlanPageOptions } from './render-plan.js';

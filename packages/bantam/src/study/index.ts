@@ -82,3 +82,31 @@ export {
   type Verdict,
 } from './statistics/comparisons.js';
 export { moments, studentInterval, tQuantile, tTwoSided } from './statistics/student-t.js';
+export { curveError, type LearningCurve } from './fits/learning-curve.js';
+export {
+  planCandidates,
+  planTraining,
+  type PlanTrainingControl,
+  type PlanTrainingOptions,
+} from './planner/plan-training.js';
+export {
+  planPaths,
+  readChoice,
+  type Forecast,
+  type PlannedChoice,
+  type PlannedPilot,
+  type PlannedRung,
+  type SurerPlan,
+  type TrainingChoices,
+} from './planner/plan-file.js';
+export {
+  Posterior,
+  type Observation,
+  type PosteriorOptions,
+  type PredictedMetric,
+} from './planner/posterior.js';
+export type { Belief, CandidatePrior, SharedPrior } from './planner/prior.js';
+export type { PlanEvent } from './planner/pilots.js';
+export type { MeasurementPrompts } from './runs/measurement.js';
+export type { Candidate as PlanCandidate, LeftOut } from './planner/candidates.js';
+export type { PlanData } from './planner/plan-data.js';

@@ -96,3 +96,5 @@ export {
 } from './teachers/reinforce.js';
 export { ReinforcedSet, type StoredRows } from './teachers/reinforced-set.js';
 export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
+export { joinWorld } from './world/join.js';
+export { World } from './world/world.js';

@@ -87,14 +87,13 @@ void for_parts(int64_t rows, int64_t outputs, int64_t depth, int64_t width, cons
 }
 
 /// A product over the threads. fill(first, end, sources) says where the inputs of these rows are.
-template <typename Fill>
-void multiply(const Product& product, const Fill& fill) {
-  const auto run = kernel();
+template <typename Number, typename Fill>
+void multiply(const ProductOf<Number>& product, void (*run)(const ProductOf<Number>&, const Part&), const Fill& fill) {
   for_parts(product.rows, product.outputs, product.depth, shape().width, [&](const Part& part) {
-    thread_local std::vector<const float*> sources;
+    thread_local std::vector<const Number*> sources;
     sources.resize(static_cast<size_t>((part.end_row - part.first_row) * product.segments));
     fill(part.first_row, part.end_row, sources.data());
-    Product own = product;
+    ProductOf<Number> own = product;
     own.sources = sources.data();
     run(own, part);
   });
@@ -134,11 +133,12 @@ int64_t out_size(int64_t size, int64_t kernel, int64_t stride, int64_t padding, 
 }
 
 /// Where the inputs of some locations of the result are, tap by tap; those beyond the map are zeros.
-void fill_sources(const Geometry& g, const float* x, const float* zeros, int64_t first, int64_t end,
-                  const float** sources) {
+template <typename Number>
+void fill_sources(const Geometry& g, const Number* x, const Number* zeros, int64_t first, int64_t end,
+                  const Number** sources) {
   for (int64_t location = first; location < end; ++location) {
     const int64_t column = location % g.out_width, line = location / g.out_width;
-    const float* image = x + line / g.out_height * g.height * g.width * g.channels;
+    const Number* image = x + line / g.out_height * g.height * g.width * g.channels;
     const int64_t top = line % g.out_height * g.stride[0] - g.padding[0];
     const int64_t left = column * g.stride[1] - g.padding[1];
     for (int64_t ky = 0; ky < g.kernel[0]; ++ky) {
@@ -152,7 +152,32 @@ void fill_sources(const Geometry& g, const float* x, const float* zeros, int64_t
   }
 }
 
-Tensor pack_panels(const Tensor& weight) { return packs(weight) ? pack(weight) : weight.contiguous(); }
+/// Whether convolutions compute in bfloat16 by panels. AMX has faster products.
+bool has_bfloat16() {
+#ifdef BANTAM_AVX512
+  return level() == Level::avx512_bf16;
+#else
+  return false;
+#endif
+}
+
+/// Outputs of a convolution's packed weight.
+int64_t conv_outputs(const Tensor& packed, int64_t depth, int64_t channels) {
+  if (packed.scalar_type() == at::kFloat) return outputs_of(packed, depth);
+  TORCH_CHECK(has_bfloat16() && is_packed(packed) && packed.is_contiguous() && packed.scalar_type() == at::kBFloat16 &&
+                  channels > 0 && channels % 2 == 0 && packed.numel() > 0 && packed.numel() % depth == 0 &&
+                  packed.numel() / depth % kAvx512Shape.lanes == 0,
+              "rows of ", depth, " inputs do not fit the panels of a weight of ", packed.numel(), " elements");
+  return packed.numel() / depth;
+}
+
+Tensor pack_panels(const Tensor& weight) {
+  if (packs(weight)) return pack(weight);
+  const bool narrow = has_bfloat16() && weight.device().is_cpu() && weight.scalar_type() == at::kBFloat16 &&
+                      weight.dim() == 4 && weight.numel() > 0 && weight.size(0) % kAvx512Shape.lanes == 0 &&
+                      weight.size(1) % 2 == 0;
+  return narrow ? panels_of(as_matrix(weight), kAvx512Shape.width, 2) : weight.contiguous();
+}
 
 void check_geometry(at::IntArrayRef kernel, at::IntArrayRef stride, at::IntArrayRef padding,
                     at::IntArrayRef dilation) {
@@ -170,9 +195,10 @@ Tensor conv_panels(const Tensor& given, const Tensor& packed, const OptionalTens
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   check_geometry(kernel, stride, padding, dilation);
   TORCH_CHECK(given.dim() == 4, "a convolution takes a map of four dimensions, not ", given.dim());
-  const auto x = given.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto type = packed.scalar_type();
+  const auto x = given.to(type).contiguous(at::MemoryFormat::ChannelsLast);
   const int64_t taps = kernel[0] * kernel[1], depth = taps * x.size(1);
-  const int64_t outputs = outputs_of(packed, depth);
+  const int64_t outputs = conv_outputs(packed, depth, x.size(1));
   const Geometry g{x.size(0), x.size(2), x.size(3), x.size(1),
                    out_size(x.size(2), kernel[0], stride[0], padding[0], dilation[0]),
                    out_size(x.size(3), kernel[1], stride[1], padding[1], dilation[1]),
@@ -186,16 +212,34 @@ Tensor conv_panels(const Tensor& given, const Tensor& packed, const OptionalTens
   OptionalTensor residual;
   if (given_residual) {
     TORCH_CHECK(given_residual->sizes() == y.sizes(), "a convolution's residual has the result's shape");
-    residual = given_residual->to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+    residual = given_residual->to(type).contiguous(at::MemoryFormat::ChannelsLast);
   }
-  const auto zeros = at::zeros({g.channels}, at::kFloat);
-  const float *from = x.const_data_ptr<float>(), *beyond = zeros.const_data_ptr<float>();
-  const std::vector<int64_t> depths(static_cast<size_t>(taps), g.channels);
-  multiply({g.images * g.out_height * g.out_width, outputs, depth, taps, nullptr, depths.data(),
-            packed.const_data_ptr<float>(), floats(bias), floats(residual), y.mutable_data_ptr<float>(), outputs, relu},
-           [&](int64_t first, int64_t end, const float** sources) {
-             fill_sources(g, from, beyond, first, end, sources);
-           });
+  const auto convolve = [&]<typename Number>(void (*run)(const ProductOf<Number>&, const Part&)) {
+    const std::vector<Number> zeros(static_cast<size_t>(g.channels));
+    const std::vector<int64_t> depths(static_cast<size_t>(taps), g.channels);
+    const auto numbers = [](const Tensor& tensor) { return static_cast<const Number*>(tensor.const_data_ptr()); };
+    ProductOf<Number> product;
+    product.rows = g.images * g.out_height * g.out_width;
+    product.outputs = product.stride = outputs;
+    product.depth = depth;
+    product.segments = taps;
+    product.depths = depths.data();
+    product.weight = numbers(packed);
+    product.bias = floats(bias);
+    product.residual = residual ? numbers(*residual) : nullptr;
+    product.y = static_cast<Number*>(y.mutable_data_ptr());
+    product.relu = relu;
+    multiply(product, run, [&, from = numbers(x)](int64_t first, int64_t end, const Number** sources) {
+      fill_sources(g, from, zeros.data(), first, end, sources);
+    });
+  };
+#ifdef BANTAM_AVX512
+  if (type == at::kBFloat16) {
+    convolve(multiply_bfloat16_avx512);
+    return y;
+  }
+#endif
+  convolve(panels::kernel());
   return y;
 }
 
@@ -233,13 +277,13 @@ void linear_into(const Tensor& x, const Tensor& packed, const OptionalTensor& gi
   std::vector<int64_t> depths(static_cast<size_t>(segments), kSegment);
   depths.back() = depth - (segments - 1) * kSegment;
   const float* from = x.const_data_ptr<float>();
-  multiply({rows, outputs, depth, segments, nullptr, depths.data(), packed.const_data_ptr<float>(), floats(bias),
-            floats(residual), y.mutable_data_ptr<float>(), outputs, false},
-           [&](int64_t first, int64_t end, const float** sources) {
-             for (int64_t row = first; row < end; ++row) {
-               for (int64_t i = 0; i < segments; ++i) *sources++ = from + row * depth + i * kSegment;
-             }
-           });
+  const Product product{rows, outputs, depth, segments, nullptr, depths.data(), packed.const_data_ptr<float>(),
+                        floats(bias), floats(residual), y.mutable_data_ptr<float>(), outputs, false};
+  multiply(product, kernel(), [&](int64_t first, int64_t end, const float** sources) {
+    for (int64_t row = first; row < end; ++row) {
+      for (int64_t i = 0; i < segments; ++i) *sources++ = from + row * depth + i * kSegment;
+    }
+  });
 }
 
 Tensor linear(const Tensor& given, const Tensor& packed, const OptionalTensor& bias, const OptionalTensor& residual) {

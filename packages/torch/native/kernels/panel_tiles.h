@@ -37,18 +37,24 @@ BANTAM_UNROLLED inline void load(Vector& vector, const void* from) {
 
 /// sums += x·Wᵀ over `depth` steps of a panel of `Vectors` vectors.
 template <typename Kind, int Rows, int Vectors>
-BANTAM_UNROLLED inline void accumulate(typename Kind::Vector (&sums)[Rows * Vectors],
+BANTAM_UNROLLED inline void accumulate(typename Kind::Sum (&sums)[Rows * Vectors],
                                        const typename Kind::Scalar* const (&x)[Rows],
                                        const typename Kind::Scalar* weight, int64_t depth) {
-  constexpr int kLanes = sizeof(typename Kind::Vector) / sizeof(typename Kind::Scalar);
-#pragma GCC unroll 4
-  for (int64_t k = 0; k < depth; ++k, weight += Vectors * kLanes) {
-    typename Kind::Vector w[Vectors];
+  constexpr int kLanes = sizeof(typename Kind::Sum) / sizeof(typename Kind::Scalar);
+  const auto step = [&](int64_t k) BANTAM_UNROLLED {
+    typename Kind::Weight w[Vectors];
     each<Vectors>([&](auto v) BANTAM_UNROLLED { load(w[v.value], weight + v.value * kLanes); });
     each<Rows>([&](auto r) BANTAM_UNROLLED {
       const typename Kind::Scalar value = x[r.value][k];
       each<Vectors>([&](auto v) BANTAM_UNROLLED { Kind::add(sums[r.value * Vectors + v.value], value, w[v.value]); });
     });
+    weight += Vectors * kLanes;
+  };
+  if constexpr (Kind::kUnrolls) {
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < depth; ++k) step(k);
+  } else {
+    for (int64_t k = 0; k < depth; ++k) step(k);
   }
 }
 
@@ -79,11 +85,17 @@ BANTAM_UNROLLED inline void for_panels(const Part& part, int64_t lanes, const Pa
 
 template <typename V>
 struct Float32 {
-  using Vector = V;
+  using Number = float;
   using Scalar = float;
+  using Sum = V;
+  using Weight = V;
   static constexpr int kLanes = sizeof(V) / sizeof(float);
+  static constexpr bool kUnrolls = true;
 
   BANTAM_UNROLLED static void add(V& sum, float x, const V& w) { sum += x * w; }
+  BANTAM_UNROLLED static void read(V& values, const float* from) { load(values, from); }
+  BANTAM_UNROLLED static void write(float* to, const V& values) { std::memcpy(to, &values, sizeof(V)); }
+  BANTAM_UNROLLED static void rectify(V& values) { values = values < 0.0f ? V{} : values; }
 };
 
 /// Consecutive segments whose part of a panel stays in a core's second cache.
@@ -92,80 +104,88 @@ struct Block {
   bool starts, ends;  // the first, the last of a row
 };
 
+template <typename Kind>
+using ProductFor = ProductOf<typename Kind::Number>;
+
 /// Sums of some rows and one panel over a block, started from bias and residual, or from y.
-template <typename V, int Rows, int Vectors>
-void compute_tile(const Product& p, const Block& block, const float* const* sources, const float* weight, int64_t row,
-                  int64_t output) {
-  using Kind = Float32<V>;
-  V sums[Rows * Vectors];
-  float* const y = p.y + row * p.stride + output;
+template <typename Kind, int Rows, int Vectors>
+void compute_tile(const ProductFor<Kind>& p, const Block& block, const typename Kind::Number* const* sources,
+                  const typename Kind::Number* weight, int64_t row, int64_t output) {
+  using Number = typename Kind::Number;
+  using Scalar = typename Kind::Scalar;
+  using Sum = typename Kind::Sum;
+  constexpr int kNumbers = sizeof(Scalar) / sizeof(Number);
+  Sum sums[Rows * Vectors];
+  Number* const y = p.y + row * p.stride + output;
   const int64_t stride = p.stride;
   if (block.starts) {
     each<Vectors>([&](auto v) BANTAM_UNROLLED {
-      V start = {};
+      Sum start = {};
       if (p.bias != nullptr) load(start, p.bias + output + v.value * Kind::kLanes);
       each<Rows>([&](auto r) BANTAM_UNROLLED { sums[r.value * Vectors + v.value] = start; });
     });
     if (p.residual != nullptr) {
-      const float* const residual = p.residual + row * stride + output;
+      const Number* const residual = p.residual + row * stride + output;
       each<Rows * Vectors>([&](auto i) BANTAM_UNROLLED {
-        V added;
-        load(added, residual + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes);
+        Sum added;
+        Kind::read(added, residual + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes);
         sums[i.value] += added;
       });
     }
   } else {
     each<Rows * Vectors>([&](auto i) BANTAM_UNROLLED {
-      load(sums[i.value], y + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes);
+      Kind::read(sums[i.value], y + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes);
     });
   }
   for (int64_t segment = block.first; segment < block.end; ++segment) {
-    const float* x[Rows];
-    each<Rows>([&](auto r) BANTAM_UNROLLED { x[r.value] = sources[r.value * p.segments + segment]; });
-    accumulate<Kind, Rows, Vectors>(sums, x, weight, p.depths[segment]);
+    const Scalar* x[Rows];
+    each<Rows>([&](auto r) BANTAM_UNROLLED {
+      x[r.value] = reinterpret_cast<const Scalar*>(sources[r.value * p.segments + segment]);
+    });
+    accumulate<Kind, Rows, Vectors>(sums, x, reinterpret_cast<const Scalar*>(weight), p.depths[segment] / kNumbers);
     weight += p.depths[segment] * Vectors * Kind::kLanes;
   }
   const bool relu = p.relu && block.ends;
   each<Rows * Vectors>([&](auto i) BANTAM_UNROLLED {
-    V value = sums[i.value];
     // NaN is not below 0, and stays.
-    if (relu) value = value < 0.0f ? V{} : value;
-    std::memcpy(y + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes, &value, sizeof(V));
+    if (relu) Kind::rectify(sums[i.value]);
+    Kind::write(y + i.value / Vectors * stride + i.value % Vectors * Kind::kLanes, sums[i.value]);
   });
 }
 
-/// One panel and some rows: block by block, so that the panel's part is read from a cache by all tiles.
-template <typename V, int Vectors>
-void compute_panel(const Product& p, const Part& part, int64_t output, int64_t block_floats) {
-  constexpr int64_t kWidth = Vectors * Float32<V>::kLanes;
-  const int64_t most = block_floats / kWidth;
-  const float* weight = p.weight + output * p.depth;
+/// One panel and some rows: block by block, so that the panel's part is read from a cache by all tiles. Blocks
+/// have at most so many numbers; sums in another type than y are one block.
+template <typename Kind, int Vectors>
+void compute_panel(const ProductFor<Kind>& p, const Part& part, int64_t output, int64_t block_numbers) {
+  constexpr int64_t kWidth = Vectors * Kind::kLanes;
+  const int64_t most = block_numbers / kWidth;
+  const auto* weight = p.weight + output * p.depth;
   for (int64_t first = 0; first < p.segments;) {
     Block block{first, first + 1, p.depths[first], first == 0, false};
     while (block.end < p.segments && block.depth + p.depths[block.end] <= most) block.depth += p.depths[block.end++];
     block.ends = block.end == p.segments;
     for_tiles<kTileRows>(part, [&](auto rows, int64_t row) BANTAM_UNROLLED {
       const auto* sources = p.sources + (row - part.first_row) * p.segments;
-      compute_tile<V, rows.value, Vectors>(p, block, sources, weight, row, output);
+      compute_tile<Kind, rows.value, Vectors>(p, block, sources, weight, row, output);
     });
     weight += block.depth * kWidth;
     first = block.end;
   }
 }
 
-/// A part of a product in float32, in panels of `Most` vectors.
-template <typename V, int Most>
-BANTAM_UNROLLED inline void multiply_panels(const Product& product, const Part& part, int64_t block_floats) {
-  for_panels<Most>(part, Float32<V>::kLanes, [&](auto vectors, int64_t output) BANTAM_UNROLLED {
-    compute_panel<V, vectors.value>(product, part, output, block_floats);
+/// A part of a product, in panels of `Most` vectors.
+template <typename Kind, int Most>
+BANTAM_UNROLLED inline void multiply_panels(const ProductFor<Kind>& product, const Part& part, int64_t block_numbers) {
+  for_panels<Most>(part, Kind::kLanes, [&](auto vectors, int64_t output) BANTAM_UNROLLED {
+    compute_panel<Kind, vectors.value>(product, part, output, block_numbers);
   });
 }
 
 /// Sums of some rows and one panel in int8, whose inputs are a single block: 32 bits hold 66,000 products.
 template <typename Kind, int Rows, int Vectors, typename Scaled>
 void compute_int8_tile(const Int8Product& p, int64_t row, int64_t output, const Scaled& scaled) {
-  constexpr int kLanes = sizeof(typename Kind::Vector) / sizeof(int32_t);
-  typename Kind::Vector sums[Rows * Vectors] = {};
+  constexpr int kLanes = sizeof(typename Kind::Sum) / sizeof(int32_t);
+  typename Kind::Sum sums[Rows * Vectors] = {};
   const int32_t* x[Rows];
   each<Rows>([&](auto r) BANTAM_UNROLLED {
     x[r.value] = reinterpret_cast<const int32_t*>(p.x + (row + r.value) * p.depth);
@@ -182,7 +202,7 @@ void compute_int8_tile(const Int8Product& p, int64_t row, int64_t output, const 
 /// A part of a product in int8. scaled(product, sums, column) gives the values of a vector of outputs.
 template <typename Kind, int Rows, typename Scaled>
 BANTAM_UNROLLED inline void multiply_int8_panels(const Int8Product& product, const Part& part, const Scaled& scaled) {
-  constexpr int kLanes = sizeof(typename Kind::Vector) / sizeof(int32_t);
+  constexpr int kLanes = sizeof(typename Kind::Sum) / sizeof(int32_t);
   // As many vectors as in float32: those of the level's panels.
   constexpr int kMost = kLanes == kAvx512Shape.lanes ? kAvx512Shape.width / kAvx512Shape.lanes
                                                      : kAvx2Shape.width / kAvx2Shape.lanes;

@@ -7,21 +7,26 @@
 
 namespace bantam::panels {
 
-/// y = x·Wᵀ + bias + residual in float32, through max(·, 0) if asked.
-struct Product {
+/// y = x·Wᵀ + bias + residual, through max(·, 0) if asked; the numbers in float32, or in bfloat16 as bits with
+/// sums in float32.
+template <typename Number>
+struct ProductOf {
   int64_t rows = 0;
   int64_t outputs = 0;   // a multiple of the level's lanes
   int64_t depth = 0;     // inputs: the sum of the depths of all segments
   int64_t segments = 1;  // parts of a row of x, each contiguous in memory
-  const float* const* sources = nullptr;  // [rows of the part, segments]
-  const int64_t* depths = nullptr;        // [segments]
-  const float* weight = nullptr;          // panels, one below the other
-  const float* bias = nullptr;            // [outputs], or none
-  const float* residual = nullptr;        // as y, or none
-  float* y = nullptr;
+  const Number* const* sources = nullptr;  // [rows of the part, segments]
+  const int64_t* depths = nullptr;         // [segments]; in bfloat16 even numbers
+  const Number* weight = nullptr;          // panels, one below the other; in bfloat16 of two inputs at a time
+  const float* bias = nullptr;             // [outputs], or none
+  const Number* residual = nullptr;        // as y, or none
+  Number* y = nullptr;
   int64_t stride = 0;  // elements of y and residual from one row to the next
   bool relu = false;
 };
+
+using Product = ProductOf<float>;
+using Bfloat16Product = ProductOf<uint16_t>;
 
 /// y = scale·(x − 128)·Wᵀ for x in unsigned bytes and W in signed ones: float32 [rows, outputs].
 struct Int8Product {
@@ -49,6 +54,8 @@ constexpr Shape kAvx2Shape{8, 16}, kAvx512Shape{16, 64};
 
 void multiply_avx2(const Product& product, const Part& part);
 void multiply_avx512(const Product& product, const Part& part);
+/// Needs AVX512-BF16.
+void multiply_bfloat16_avx512(const Bfloat16Product& product, const Part& part);
 
 void multiply_int8_avx2(const Int8Product& product, const Part& part);
 /// Needs AVX-VNNI.

@@ -12,7 +12,7 @@ constexpr int64_t kBlockFloats = 1 << 15;
 }  // namespace
 
 void multiply_avx2(const Product& product, const Part& part) {
-  multiply_panels<Floats, 2>(product, part, kBlockFloats);
+  multiply_panels<Float32<Floats>, 2>(product, part, kBlockFloats);
 }
 
 }  // namespace bantam::panels

@@ -12,7 +12,7 @@ constexpr int64_t kBlockFloats = 1 << 16;
 }  // namespace
 
 void multiply_avx512(const Product& product, const Part& part) {
-  multiply_panels<Floats, 4>(product, part, kBlockFloats);
+  multiply_panels<Float32<Floats>, 4>(product, part, kBlockFloats);
 }
 
 }  // namespace bantam::panels

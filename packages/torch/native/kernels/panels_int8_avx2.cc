@@ -11,8 +11,10 @@ constexpr int kRows = 4;
 
 /// Four inputs at a time, in the 32 bits of a lane.
 struct Int8 {
-  using Vector = __m256i;
   using Scalar = int32_t;
+  using Sum = __m256i;
+  using Weight = __m256i;
+  static constexpr bool kUnrolls = true;
 
   /// Unsigned bytes with 128 for 0.
   BANTAM_UNROLLED static void add(__m256i& sum, int32_t x, const __m256i& w) {

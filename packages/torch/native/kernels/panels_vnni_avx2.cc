@@ -8,11 +8,15 @@ namespace {
 
 /// Four inputs at a time, in the 32 bits of a lane.
 struct Int8 {
-  using Vector = __m256i;
   using Scalar = int32_t;
+  using Sum = __m256i;
+  using Weight = __m256i;
+  // Unrolled, gcc 12 stores the sums after each round.
+  static constexpr bool kUnrolls = false;
 
   BANTAM_UNROLLED static void add(__m256i& sum, int32_t x, const __m256i& w) {
-    sum = _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi32(x), w);
+    // The intrinsic makes gcc 12 copy the sums from register to register.
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(_mm256_set1_epi32(x)), "x"(w));
   }
 };
 

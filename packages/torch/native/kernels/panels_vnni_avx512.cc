@@ -8,11 +8,15 @@ namespace {
 
 /// Four inputs at a time, in the 32 bits of a lane.
 struct Int8 {
-  using Vector = __m512i;
   using Scalar = int32_t;
+  using Sum = __m512i;
+  using Weight = __m512i;
+  // Unrolled, gcc 12 stores the sums after each round.
+  static constexpr bool kUnrolls = false;
 
   BANTAM_UNROLLED static void add(__m512i& sum, int32_t x, const __m512i& w) {
-    sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), w);
+    // The intrinsic makes gcc 12 copy the sums from register to register.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(x)), "v"(w));
   }
 };
 

@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
 import { basename, extname, join } from 'node:path';
-import type { StudyEvent } from '../../study/index.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { formatDuration } from '../output.js';
-import { formatFraction, Progress } from '../progress.js';
+import { Progress } from '../progress.js';
+import { showStudy } from '../study-progress.js';
 import { positiveInteger } from '../values.js';
 
 interface StudyFlags {
@@ -73,33 +72,4 @@ export function addStudy(program: Command): void {
       progress.done();
     }
   });
-}
-
-/** Shows events of a study: its progress as a line, all others as lines that stay. */
-function showStudy(progress: Progress): (event: StudyEvent) => void {
-  return (event) => {
-    switch (event.kind) {
-      case 'progress': {
-        const { done, total, etaSeconds, running } = event;
-        const now = running.map(
-          (one) => `${one.arm} (seed ${one.seed}) ${one.stage} ${Math.floor(100 * one.progress)} %`,
-        );
-        progress.update(
-          'study',
-          [
-            `${formatFraction(event.progress)} ${done}/${total} runs`,
-            ...(etaSeconds === null ? [] : [`${formatDuration(etaSeconds)} left`]),
-            ...now,
-          ].join(' · '),
-        );
-        break;
-      }
-      case 'finished':
-        progress.note(`${event.arm}, seed ${event.seed}: done (${event.run})`);
-        break;
-      case 'failed':
-        progress.note(`${event.arm}, seed ${event.seed}: failed. ${event.message}`);
-        break;
-    }
-  };
 }

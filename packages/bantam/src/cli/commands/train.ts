@@ -5,11 +5,12 @@ import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';
-import { listed, namedValues, wholeNumber } from '../values.js';
+import { listed, namedValues, positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags {
   readonly model?: string;
@@ -34,6 +35,10 @@ interface TrainFlags {
   readonly plan?: true;
   readonly verbose?: true;
   readonly resume?: string;
+  readonly processes?: number;
+  readonly restarts?: number;
+  readonly fromPlan?: string;
+  readonly choice?: number;
 }
 
 /** `bantam train` */
@@ -93,8 +98,20 @@ export function addTrain(program: Command): void {
     .option('--patience <n>', 'stop early after n validations without an improvement', wholeNumber)
     .option('--set <name=value>', 'change a setting, e.g. train.lr=5e-4; repeatable', namedValues)
     .option('--plan', 'only estimate the memory and time of the run, with --resume of its rest')
+    .option('--from-plan <file>', 'train a choice of a plan.json that bantam plan wrote')
+    .option('--choice <n>', 'with --from-plan: which one (default: 1, the first)', positiveInteger)
     .option('--verbose', 'print the groups of parameters also if they train alike')
-    .option('--resume <run>', 'resume this run from its last checkpoint');
+    .option('--resume <run>', 'resume this run from its last checkpoint')
+    .option(
+      '--processes <n>',
+      'train with n processes of this machine, which share every batch (default: 1; under torchrun or srun: theirs)',
+      positiveInteger,
+    )
+    .option(
+      '--restarts <n>',
+      'start failed processes again from the last checkpoint, at most n times (default: 0)',
+      wholeNumber,
+    );
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
@@ -104,22 +121,38 @@ export function addTrain(program: Command): void {
     'bantam train --init ViT-B-32/openai --data csv:products.csv --out runs/tuned --budget 2h --fine-tune lora',
     'bantam train --init hf:openai/clip-vit-base-patch32 --data csv:products.csv --out runs/tuned --freeze image --set train.layerDecay=0.8',
     'bantam train --model ViT-S-16 --data csv:pairs.csv --out runs/s --budget 2h --plan',
+    'bantam train --from-plan plan/plan.json --out runs/planned',
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --device cuda',
     'bantam train --resume runs/first --plan',
+    'bantam train --data csv:pairs.csv --out runs/four --budget 2h --processes 4 --restarts 3',
+    'torchrun --nproc-per-node 4 --no-python bantam train --data csv:pairs.csv --out runs/four --budget 2h',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, verbose = false, device, ...fresh } = flags;
+    const { resume, plan = false, verbose = false, device, processes, restarts, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
       );
     }
-    const options = resume === undefined ? await trainOptions(fresh) : undefined;
-    const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
+    if (processes !== undefined || restarts !== undefined) {
+      await launchTraining(flags);
+      return null;
+    }
+    endWithLauncher();
+    const { joinWorld, planResumed, planRun, resumeTraining, train } =
+      await import('../../train/index.js');
+    const world = plan ? null : await joinWorld();
+    const options =
+      resume !== undefined
+        ? undefined
+        : fresh.fromPlan === undefined
+          ? await trainOptions(fresh)
+          : await plannedOptions(fresh, fresh.fromPlan);
     const progress = new Progress();
     const control = {
       ...(device !== undefined && { device }),
+      world,
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress, { verbose }),
     };
@@ -135,10 +168,39 @@ export function addTrain(program: Command): void {
         options === undefined
           ? await resumeTraining(resume ?? '', control)
           : await train({ ...options, ...control });
+      await world?.leave();
+      if (world?.isFirst === false) return null;
       return { text: await describe(result), json: result };
     } finally {
       progress.done();
     }
+  });
+}
+
+/** Starts this command as several processes. */
+async function launchTraining({
+  processes = 1,
+  restarts = 0,
+  plan,
+  resume,
+  out,
+  device,
+}: TrainFlags): Promise<void> {
+  if (plan === true) {
+    throw new UsageError('--plan plans the training of one process; leave out --processes.');
+  }
+  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
+    throw new UsageError(
+      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
+    );
+  }
+  const { runPaths } = await import('../../train/index.js');
+  const run = resume ?? out;
+  process.exitCode = await launch({
+    processes,
+    restarts,
+    args: argumentsWithout(['--processes', '--restarts']),
+    resume: () => (run === undefined ? null : resumeArguments(run, runPaths(run).config, device)),
   });
 }
 
@@ -156,9 +218,32 @@ const flagSettings = {
   patience: 'validation.patience',
 } as const;
 
-async function trainOptions(
-  flags: Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device'>,
-): Promise<TrainOptions> {
+type FreshFlags = Omit<
+  TrainFlags,
+  'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
+>;
+
+/** The options of a choice of a plan, which has everything but the run directory. */
+async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {
+  const { out, choice = 1 } = flags;
+  const own = ['out', 'choice', 'fromPlan'];
+  const other = Object.keys(flags).find((name) => !own.includes(name));
+  if (other !== undefined) {
+    throw new UsageError(
+      `--from-plan takes everything from the plan; leave out --${other}, or run the command that the plan has for the choice with your changes.`,
+    );
+  }
+  if (out === undefined) {
+    throw new UsageError('bantam train --from-plan needs --out, the new folder of the run.');
+  }
+  const { readChoice } = await import('../../study/index.js');
+  return { ...(await readChoice(file, choice)), out };
+}
+
+async function trainOptions(flags: FreshFlags): Promise<TrainOptions> {
+  if (flags.choice !== undefined) {
+    throw new UsageError('--choice is one of a plan; name the plan with --from-plan.');
+  }
   const { model, data, out, budget, teacher, freeze, seed, set = {} } = flags;
   const named: Record<string, string> = { ...set };
   for (const [flag, name] of Object.entries(flagSettings)) {

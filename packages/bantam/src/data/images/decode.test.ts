@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { hasJpegDecoder } from '@bantam/torch/image';
@@ -170,6 +172,25 @@ describe('decodeImage of a file that claims to be huge', () => {
         message: new RegExp(`has ${width} × ${height} pixels; shrink it`),
       });
     }
+  });
+});
+
+describe('decodeImage of several large images at once', () => {
+  it('holds two of them at most', () => {
+    // 192 MB each as pixels: four at once would take 770 MB.
+    const script = `
+      import sharp from 'sharp';
+      import { decodeImage } from '${new URL('./decode.js', import.meta.url).href}';
+      const create = { width: 8000, height: 8000, channels: 3, background: 'white' };
+      const bytes = await sharp({ create }).png({ palette: true, colours: 2 }).toBuffer();
+      const widths = [1, 2, 3, 4].map(async () => (await decodeImage(bytes)).width);
+      console.log(String(await Promise.all(widths)), process.resourceUsage().maxRSS < 650_000);`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 60_000,
+      encoding: 'utf8',
+      cwd: fileURLToPath(new URL('.', import.meta.url)),
+    });
+    assert.equal(stdout, '8000,8000,8000,8000 true\n');
   });
 });
 

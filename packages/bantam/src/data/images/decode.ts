@@ -46,6 +46,18 @@ export function decodeOrdinary(bytes: Uint8Array, options?: DecodeOptions): Pixe
   return bytes[0] === 0xff && bytes[1] === 0xd8 ? decodeJpeg(bytes, options) : undefined;
 }
 
+/** Images of more pixels are decoded one after the other, as each takes hundreds of megabytes. */
+const mostPixelsAtOnce = 2 ** 25;
+let large: Promise<unknown> = Promise.resolve();
+
+/** Runs after all earlier work on large images. */
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const result = large.then(work);
+  const forget = (): void => undefined;
+  large = result.then(forget, forget);
+  return result;
+}
+
 /** {@link decodeImage} for every file that can be decoded at all. */
 export async function decodeAny(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Pixels> {
   const sharp = await loadSharp();
@@ -81,8 +93,13 @@ async function decodeWith(
       image = image.resize(Math.ceil(width / shrink), Math.ceil(height / shrink), { fit: 'fill' });
     }
   }
-  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
+  const read = async (): Promise<Pixels> => {
+    const { data, info } = await image
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
+  };
+  return width * height > mostPixelsAtOnce ? inTurn(read) : read();
 }
 
 /** By how much an image shrinks for its shortest side to keep `least` pixels: 1, 2, 4 or 8. */

@@ -126,12 +126,12 @@ describe('A coco source', () => {
     assert.deepEqual(notesOf(list), [
       '2 entries without an image are left out (entry 1, entry 2).',
     ]);
-    const images = [...coco.images, { id: 4 }];
+    const images = [...coco.images, { id: 4 }, { id: 2, file_name: '2.png' }];
     const path = await write('bare.json', { ...coco, images });
-    assert.match(
-      notesOf(await folder.open(`coco:${path}${folderOption}`)).join(),
-      /1 image without a file name is left out \(image 4\)/,
-    );
+    const source = await folder.open(`coco:${path}${folderOption}`);
+    assert.deepEqual(source.record(1).captions, ['a dog', 'the dog']);
+    assert.match(notesOf(source).join(), /1 image without a file name is left out \(image 4\)/);
+    assert.match(notesOf(source).join(), /1 entry of an image that is listed before .*image 2/);
     const split = { ...karpathy, images: [...karpathy.images, { filename: '9.png' }] };
     const karpathys = await write('karpathy-bare.json', split);
     assert.match(

@@ -101,7 +101,9 @@ function readJson({ path, kind }: SourceSpec): unknown {
   try {
     return JSON.parse(decodeFile(readFileSync(path)) ?? '');
   } catch (error) {
-    throw new BantamError(`The annotations "${path}" cannot be read (${causeOf(error)}).`);
+    throw new BantamError(
+      `The annotations "${path}" cannot be read (${causeOf(error)}); get the file again, or repair it.`,
+    );
   }
 }
 
@@ -131,8 +133,14 @@ function fromCoco(
       notes.leftOut('annotation', 'without a caption', `annotation ${idOf(id)}`);
     } else known.push(...texts);
   }
+  const listed = new Set<string>();
   return objects(images).flatMap(({ id, file_name: file }) => {
     const name = idOf(id);
+    if (listed.has(name)) {
+      notes.leftOut('entry', 'of an image that is listed before', `image ${name}`);
+      return [];
+    }
+    listed.add(name);
     if (typeof file === 'string') return [{ id: name, file, captions: captions.get(name) ?? [] }];
     notes.leftOut('image', 'without a file name', `image ${name}`);
     return [];

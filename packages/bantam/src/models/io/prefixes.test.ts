@@ -49,4 +49,20 @@ describe('withoutPrefix', () => {
       message: /^x\.pt holds several models, under "model\." and "clip\."/,
     });
   });
+
+  it('removes a prefix of any name if a scale and an image tower are under it', () => {
+    const own = ['logit_scale', 'visual.conv1.weight', 'positional_embedding'];
+    for (const prefix of ['network.', 'base_model.model.', 'a.b_c.']) {
+      const names = [...own.map((name) => `${prefix}${name}`), 'head.weight'];
+      const found = withoutPrefix(new Map(names.map((name) => [name, 0])), 'a.pt');
+      assert.deepEqual([...found.keys()], own);
+    }
+    const pair = ['student.', 'teacher.'].flatMap((prefix) => own.map((name) => prefix + name));
+    assert.throws(
+      () => withoutPrefix(new Map(pair.map((name) => [name, 0])), 'a.pt'),
+      /a\.pt holds several models, under "student\." and "teacher\."/,
+    );
+    const towers = new Map([['network.visual.conv1.weight', 0]]);
+    assert.deepEqual(withoutPrefix(towers, 'a.pt'), towers);
+  });
 });

@@ -114,7 +114,8 @@ async function measure(
   using model = loaded.model.eval();
   for (const one of missing) {
     if (signal.aborted) return;
-    const { dataset, tasks, probe } = one;
-    writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], { tasks, probe }));
+    const { dataset, tasks, probe, prompts = {} } = one;
+    const options = { tasks, probe, ...prompts };
+    writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], options));
   }
 }

@@ -17,10 +17,19 @@ export interface Measurement {
   readonly dataset: EvalDataset;
   readonly tasks: readonly EvalTask[];
   readonly probe: ProbeOptions;
+  /** Classes and prompts in place of those of the data. */
+  readonly prompts?: MeasurementPrompts;
   /** Classification that is reported, if the data have several. */
   readonly labels?: string;
   /** File of the results, within a run directory. */
   readonly file: string;
+}
+
+/** Classes and prompts of zero-shot classification, as evaluation takes them. */
+export interface MeasurementPrompts {
+  readonly classes?: readonly string[];
+  /** Name of a list, or prompts with `{}` for the class. */
+  readonly templates?: string | readonly string[];
 }
 
 /** Changes with the meaning of results, so that older ones are measured again. */
@@ -31,7 +40,10 @@ const format = 1;
  *
  * @throws BantamError if its data cannot be read.
  */
-export async function measurementOf(entry: MeasureEntry): Promise<Measurement> {
+export async function measurementOf(
+  entry: MeasureEntry,
+  prompts?: MeasurementPrompts,
+): Promise<Measurement> {
   const { name, data, kind, labels, train, validation } = entry;
   const dataset: EvalDataset = {
     name,
@@ -47,13 +59,14 @@ export async function measurementOf(entry: MeasureEntry): Promise<Measurement> {
     if (spec === undefined) continue;
     digests.push((await dataFingerprint(await openSource(spec))).digest);
   }
-  const facts = canonicalJson({ format, dataset, tasks, probe, digests });
+  const facts = canonicalJson({ format, dataset, tasks, probe, digests, prompts });
   const hash = createHash('sha256').update(facts).digest('hex').slice(0, 12);
   const readable = name.replaceAll(/[^\w.-]+/g, '-');
   return {
     dataset,
     tasks,
     probe,
+    ...(prompts !== undefined && { prompts }),
     ...(labels !== undefined && { labels }),
     file: join('evaluation', `${readable}-${hash}.json`),
   };

@@ -25,6 +25,7 @@ import { readHeldOut } from '../run-dir/held-out.js';
 import { readRunConfig, runPaths } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
 import { loadStrategyModels } from '../teachers/load.js';
+import type { World } from '../world/world.js';
 import type { TrainingContext } from './context.js';
 import { checkInitialWeights, loadInitialModels } from './initial-weights.js';
 import { checkTrainableWeights } from './trainable-weights.js';
@@ -41,6 +42,8 @@ export interface TrainControl {
   readonly signal?: AbortSignal;
   /** Receives the events of the training. */
   readonly onEvent?: (event: TrainEvent) => void;
+  /** The processes that train together, each of which calls this. Default: this one alone. */
+  readonly world?: World | null;
   /** Opens the validator of `validation`. Default: evaluation's. */
   readonly openValidator?: OpenValidator;
 }
@@ -156,7 +159,11 @@ type Opened = Pick<
 /** Adds what follows from the configuration and the opened parts: the strategy, created once. */
 function complete(
   owned: Owned,
-  { strategyModels: { models, reinforced }, control: { signal, onEvent }, ...opened }: Opened,
+  {
+    strategyModels: { models, reinforced },
+    control: { signal, onEvent, world = null },
+    ...opened
+  }: Opened,
 ): Omit<TrainingContext, keyof Disposable> {
   const { config, source, tokenizer, device } = opened;
   reinforced?.check(source, config.augment);
@@ -175,6 +182,7 @@ function complete(
     reinforced,
     strategy,
     longest: longestCaption(source, tokenizer),
+    world,
     signal,
     emit: (event) => onEvent?.(event),
   };

@@ -79,6 +79,9 @@ export function summarizeValidations(
 /** Describes where the best point was, and whether the last is worse by more than the sampling error. */
 export function describeSummary({ best, last, loss, error }: ValidationSummary): string {
   const at = `after ${percent(best.progress)} of the budget (step ${best.step}, ${best.samples} samples)`;
+  if (loss <= 0 && best.step < last.step) {
+    return `The last validation is as good as the best, ${at}: ${best.metric} ${last.value.toFixed(4)}, no sign of overfitting.`;
+  }
   if (loss <= 0) {
     return `The validation is best at the end, ${best.metric} ${last.value.toFixed(4)}: no sign of overfitting.`;
   }

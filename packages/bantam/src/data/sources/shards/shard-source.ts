@@ -349,8 +349,14 @@ function noteShard({ path, index, samples }: Shard, notes: NoteBook): void {
     for (let i = 0; i < count; i++) note();
   };
   if (damage !== undefined) {
+    const used =
+      index.samples === 0
+        ? 'none of its samples is'
+        : index.samples === 1
+          ? 'its first whole sample is'
+          : `its first ${index.samples} whole samples are`;
     notes.info(
-      `The shard "${path}" is damaged (${damage}): ${index.samples === 1 ? 'its first whole sample is' : `its first ${index.samples} whole samples are`} used; write it anew to have the others.`,
+      `The shard "${path}" is damaged (${damage}): ${used} used; write it anew to have the others.`,
     );
   }
   if (joined > 0) {

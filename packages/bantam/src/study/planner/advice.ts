@@ -1,0 +1,102 @@
+/** Reasons of a choice in one line, from the fitted curves. */
+import { at } from '../../base/at.js';
+import type { Candidate } from './candidates.js';
+import type { PlannedPilot } from './plan-file.js';
+import type { PredictedMetric } from './posterior.js';
+
+/** Facts that a reason is made of. */
+export interface ReasonFacts {
+  readonly candidate: Candidate;
+  readonly samples: number;
+  readonly epochs: number;
+  readonly pairs: number;
+  readonly isLoaderBound: boolean;
+  readonly pilots: readonly PlannedPilot[];
+  readonly seconds: number;
+  readonly predicted: PredictedMetric;
+  /** The metric if all samples were of different pairs. */
+  readonly withoutRepeats: PredictedMetric;
+  /** The metric after half of the samples. */
+  readonly atHalf: PredictedMetric;
+  /** The same choice with other augmentations, other batches or all of the data. */
+  readonly alternatives: readonly {
+    readonly candidate: Candidate;
+    readonly predicted: PredictedMetric;
+  }[];
+}
+
+/** Differences below this, in points, are not worth a word. */
+const leastPoints = 0.5;
+
+/** One line that says why, from fitted facts. */
+export function reasonOf(facts: ReasonFacts): string {
+  return [
+    pilotFact(facts),
+    repeatFact(facts),
+    ...alternativeFacts(facts),
+    halfFact(facts),
+    loaderFact(facts),
+  ]
+    .filter((fact) => fact !== '')
+    .join('; ');
+}
+
+function pilotFact({ pilots, seconds }: ReasonFacts): string {
+  if (pilots.length === 0) return 'no pilot, the prior alone';
+  const last = at(pilots, -1);
+  const values = pilots.map(({ value }) => points(value)).join(', then ');
+  const ratio = seconds / last.seconds;
+  return `${values} after ${pilots.map((one) => `${Math.round(one.samples / 100) / 10}k`).join(' and ')} samples in pilots, the longest 1/${Math.max(1, Math.round(ratio))} of the run`;
+}
+
+function repeatFact({ epochs, pairs, predicted, withoutRepeats }: ReasonFacts): string {
+  if (epochs < 2) return '';
+  const cost = meanDifference(withoutRepeats, predicted);
+  const seen = `${pairs.toLocaleString('en-US')} distinct pairs are seen ${Math.round(epochs)} times`;
+  return cost < leastPoints
+    ? `${seen}, which costs less than ${leastPoints} points beside new ones`
+    : `${seen}: as many new ones would bring ${cost.toFixed(1)} points more`;
+}
+
+/** The nearest rivals in augmentation, batch and fraction of the data. */
+function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): string[] {
+  return alternatives.flatMap(({ candidate: other, predicted: theirs }) => {
+    const difference = meanDifference(predicted, theirs);
+    const name =
+      other.augment !== candidate.augment
+        ? nameOfAugment(other)
+        : other.batch !== candidate.batch
+          ? `a batch of ${other.batch}`
+          : 'all of the data';
+    if (Math.abs(difference) < leastPoints) return [`${name} would be as good`];
+    return [
+      `${name} would ${difference > 0 ? 'lose' : 'gain'} ${Math.abs(difference).toFixed(1)} points`,
+    ];
+  });
+}
+
+function nameOfAugment({ augment }: Candidate): string {
+  if (augment === 'none') return 'no augmentation';
+  return augment === 'own' ? "the data's own augmentation" : `augmentation ${augment}`;
+}
+
+function halfFact({ predicted, atHalf }: ReasonFacts): string {
+  const gain = meanDifference(predicted, atHalf);
+  return `the second half of the time brings ${Math.max(0, gain).toFixed(1)} points`;
+}
+
+function loaderFact({ isLoaderBound }: ReasonFacts): string {
+  return isLoaderBound
+    ? 'loading images takes longer than computing: smaller files would help'
+    : '';
+}
+
+/** Points of per cent by which a prediction is above another, in the mean of the draws. */
+function meanDifference(a: PredictedMetric, b: PredictedMetric): number {
+  const sum = a.curve.reduce((total, value, i) => total + value - at(b.curve, i), 0);
+  return (100 * sum) / Math.max(1, a.curve.length);
+}
+
+function points(value: number): string {
+  return `${(100 * value).toFixed(1)} %`;
+}

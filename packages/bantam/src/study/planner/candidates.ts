@@ -1,0 +1,193 @@
+/** Candidates of a plan: model, batch, augmentation, strategy and fraction of the data. */
+import { modelConfig, modelFlops, type ModelConfig } from '../../models/index.js';
+import type { SharedRunOptions } from '../config/schema.js';
+import { knownModels, type KnownModel } from './models.js';
+import {
+  augmentEffects,
+  floorFactor,
+  keptFractions,
+  learningRate,
+  lnScaleOfBatch,
+  lnScaleOfQuality,
+  otherStrategies,
+  strategyEffects,
+  type CandidatePrior,
+  type KeptFraction,
+} from './prior.js';
+
+/** Augmentations of candidates; `own` is the source's. */
+export type AugmentChoice = keyof typeof augmentEffects;
+
+/** Strategies of candidates. */
+export type StrategyChoice = keyof typeof strategyEffects;
+
+/** A choice that a plan compares. */
+export interface Candidate {
+  readonly name: string;
+  /** Its model, as tables name it, and the preset that this is made of. */
+  readonly model: string;
+  readonly preset: string;
+  /** Settings of the command line beside `--model`. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Options of its runs. */
+  readonly options: SharedRunOptions;
+  readonly batch: number;
+  readonly strategy: StrategyChoice;
+  readonly augment: AugmentChoice;
+  /** Fraction of the data with the highest scores. */
+  readonly quality: KeptFraction;
+  /** Equal for candidates whose samples cost the same. */
+  readonly kind: string;
+  /** FLOPs of a sample's forward pass; of FLIP and CLIPA without what they leave out. */
+  readonly flops: number;
+  readonly imageSize: number;
+  readonly prior: CandidatePrior;
+}
+
+/** Something that is no candidate, with the reason in a clause. */
+export interface LeftOut {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** Facts of the data that candidates depend on. */
+export interface CandidateFacts {
+  readonly metric: string;
+  /** Samples of an epoch. */
+  readonly samplesPerEpoch: number;
+  readonly contextLength: number;
+  /** Tokens of a long caption. */
+  readonly captionTokens: number;
+  /** The source's own augmentation, if it is none of the named ones. */
+  readonly hasOwnAugment: boolean;
+  /** True if scores of the samples are given. */
+  readonly isScored: boolean;
+  /** Presets; undefined: all that are known. */
+  readonly models: readonly string[] | undefined;
+}
+
+const batches = [64, 128, 256, 512] as const;
+
+/** Each candidate's own deviation of ln s from its model's. */
+const ownSd = { plain: 0.2, augmented: 0.35, strategy: 0.35 } as const;
+
+/** All candidates for some data, and what is none. */
+export function listCandidates(facts: CandidateFacts): {
+  readonly candidates: readonly Candidate[];
+  readonly leftOut: readonly LeftOut[];
+} {
+  const { samplesPerEpoch, hasOwnAugment, isScored } = facts;
+  const usable = batches.filter((batch) => batch <= samplesPerEpoch);
+  const leftOut: LeftOut[] = [
+    ...batches
+      .filter((batch) => batch > samplesPerEpoch)
+      .map((batch) => ({
+        name: `batches of ${batch}`,
+        reason: `an epoch has ${samplesPerEpoch} samples`,
+      })),
+    ...otherStrategies,
+  ];
+  const small = Math.max(2, samplesPerEpoch);
+  const augments: readonly AugmentChoice[] = hasOwnAugment
+    ? ['own', 'none', 'crop-flip']
+    : ['none', 'photo', 'crop-flip', 'rand-augment'];
+  const fractions: readonly KeptFraction[] = isScored ? keptFractions : [1];
+  const candidates = knownModels(facts.models).flatMap((known) =>
+    (usable.length > 0 ? usable : [small]).flatMap((batch) =>
+      augments.flatMap((augment) =>
+        strategiesOf(known, augment).flatMap((strategy) =>
+          fractions
+            .filter((quality) => quality * samplesPerEpoch >= batch)
+            .map((quality) => candidateOf(known, { batch, augment, strategy, quality, facts })),
+        ),
+      ),
+    ),
+  );
+  return { candidates, leftOut };
+}
+
+/** Strategies that leave out patches need a ViT; both are tried with the plainest augmentations. */
+function strategiesOf({ preset }: KnownModel, augment: AugmentChoice): readonly StrategyChoice[] {
+  const isPlain = augment === 'none' || augment === 'own';
+  return preset.startsWith('ViT-') && isPlain ? ['clip', 'flip', 'clipa'] : ['clip'];
+}
+
+interface Choices {
+  readonly batch: number;
+  readonly augment: AugmentChoice;
+  readonly strategy: StrategyChoice;
+  readonly quality: KeptFraction;
+  readonly facts: CandidateFacts;
+}
+
+function candidateOf(known: KnownModel, choices: Choices): Candidate {
+  const { batch, augment, strategy, quality, facts } = choices;
+  const { contextLength, captionTokens, metric } = facts;
+  const { preset, changes, label, settings: changed } = known;
+  const config = modelConfig(preset, changes);
+  const tokens = Math.min(captionTokens, contextLength);
+  const flops = forwardFlops(config, { tokens, strategy });
+  const reference = forwardFlops(modelConfig(referencePreset), { tokens, strategy: 'clip' });
+  const lr = Number((learningRate(batch) * known.rate).toPrecision(2));
+  const effects = [augmentEffects[augment], strategyEffects[strategy]];
+  const isPlain = (augment === 'none' || augment === 'photo') && strategy === 'clip';
+  const options: SharedRunOptions = {
+    model: Object.keys(changes).length === 0 ? preset : config,
+    train: { batchSize: batch, lr },
+    tokenizer: { contextLength },
+    ...(strategy !== 'clip' && { strategy }),
+    ...(augment !== 'own' && { augment }),
+  };
+  return {
+    name: [
+      label,
+      ...(strategy === 'clip' ? [] : [strategy]),
+      `batch ${batch}`,
+      ...(augment === 'own' ? [] : [augment === 'none' ? 'no augmentation' : augment]),
+      ...(quality === 1 ? [] : [`top ${100 * quality} %`]),
+    ].join(', '),
+    model: label,
+    preset,
+    settings: {
+      ...changed,
+      'train.batchSize': String(batch),
+      'train.lr': String(lr),
+      'tokenizer.contextLength': String(contextLength),
+      ...(augment !== 'own' && { augment }),
+    },
+    options,
+    batch,
+    strategy,
+    augment,
+    quality,
+    kind: `${label}, ${strategy}`,
+    flops,
+    imageSize: config.vision.imageSize,
+    prior: {
+      model: label,
+      lnScale:
+        known.lnScale +
+        lnScaleOfBatch(batch) +
+        lnScaleOfQuality(quality, metric) +
+        effects.reduce((sum, { lnScale }) => sum + lnScale, 0),
+      modelSd: known.sd,
+      ownSd: isPlain ? ownSd.plain : strategy === 'clip' ? ownSd.augmented : ownSd.strategy,
+      lnRepeats: effects.reduce((sum, { lnRepeats }) => sum + lnRepeats, 0),
+      floor: floorFactor(forwardFlops(config, { tokens, strategy: 'clip' }), reference),
+    },
+  };
+}
+
+/** The model that scales are relative to. */
+export const referencePreset = 'ModifiedResNet-Nano-64';
+
+/** FLOPs of a sample's forward pass, without what a strategy leaves out in its long phase. */
+function forwardFlops(
+  config: ModelConfig,
+  { tokens, strategy }: { readonly tokens: number; readonly strategy: StrategyChoice },
+): number {
+  const { image, text } = modelFlops(config, { captionTokens: tokens });
+  if (strategy === 'flip') return 0.5 * image + text;
+  if (strategy === 'clipa') return 0.25 * image + 0.5 * text;
+  return image + text;
+}

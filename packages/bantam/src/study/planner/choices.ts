@@ -1,0 +1,225 @@
+/** The ranked choices of a plan. */
+import { at } from '../../base/at.js';
+import type { StudyData } from '../runs/arm-data.js';
+import type { RunOptions } from '../../train/index.js';
+import { reasonOf } from './advice.js';
+import type { Candidate } from './candidates.js';
+import type { Field } from './field.js';
+import type { Pilots } from './pilots.js';
+import type { Forecast, PlannedChoice, SurerPlan } from './plan-file.js';
+import {
+  chancesOfBest,
+  type Observation,
+  type Posterior,
+  type PredictedMetric,
+} from './posterior.js';
+import type { RepeatedPoint } from '../fits/laws.js';
+
+/** Options of {@link choicesOf}. */
+export interface ChoicesOptions {
+  readonly field: Field;
+  readonly studyData: StudyData;
+  readonly pilots: Pilots;
+  /** Validation of the run; null: none. */
+  readonly validation: { readonly data: string; readonly metric: string } | null;
+  readonly memory: number;
+  /** Seconds of the whole budget. */
+  readonly total: number;
+}
+
+/** Most choices of a plan. */
+const mostChoices = 10;
+
+/** Times of a choice's curve, as multiples of its run. */
+const curveTimes = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4] as const;
+
+/** A candidate with what it would reach. */
+interface Outlook {
+  readonly index: number;
+  readonly candidate: Candidate;
+  readonly point: RepeatedPoint;
+  readonly predicted: PredictedMetric;
+}
+
+/**
+ * Ranks the candidates by their predicted metric. With pilots only those that had one are choices: what
+ * the fitted curves say of others, none has shown.
+ */
+export async function choicesOf(options: ChoicesOptions): Promise<{
+  readonly choices: readonly PlannedChoice[];
+  readonly forecasts: readonly Forecast[];
+  readonly surer: SurerPlan | null;
+}> {
+  const { field, pilots } = options;
+  const posterior = pilots.posterior();
+  const outlook = (index: number): Outlook => {
+    const point = field.pointOf(index, field.runSeconds, pilots.secondsPerSample(index));
+    const candidate = at(field.candidates, index);
+    return { index, candidate, point, predicted: posterior.predict(index, point) };
+  };
+  const fitting = field.fitting().map(outlook);
+  const chances = chancesOfBest(fitting.map(({ predicted }) => predicted));
+  const possible =
+    pilots.piloted.length > 0
+      ? fitting.filter(({ index }) => pilots.piloted.includes(index))
+      : fitting;
+  const ranked = possible
+    .toSorted((a, b) => b.predicted.value - a.predicted.value || a.index - b.index)
+    .slice(0, mostChoices);
+  const choices: PlannedChoice[] = [];
+  for (const [i, own] of ranked.entries()) {
+    const chanceOfBest = at(chances, fitting.indexOf(own));
+    choices.push(
+      await choiceOf(own, { ...options, posterior, fitting, chanceOfBest, rank: i + 1 }),
+    );
+  }
+  const forecasts = fitting.map(({ index, candidate, predicted }): Forecast => {
+    const perSample = pilots.secondsPerSample(index);
+    const point = field.pointOf(index, options.total, perSample);
+    const whole = posterior.predict(index, point);
+    return {
+      name: candidate.name,
+      value: predicted.value,
+      band: predicted.band,
+      whole: { samples: point.samples, value: whole.value, band: whole.band },
+      pilots: pilots.of(index).length,
+    };
+  });
+  return { choices, forecasts, surer: surerPlan(ranked, options) };
+}
+
+interface ChoiceContext extends ChoicesOptions {
+  readonly posterior: Posterior;
+  readonly fitting: readonly Outlook[];
+  readonly chanceOfBest: number;
+  readonly rank: number;
+}
+
+async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedChoice> {
+  const { field, pilots, studyData, rank, chanceOfBest, posterior, fitting } = context;
+  const { index, candidate, point, predicted } = own;
+  const seconds = field.runSeconds;
+  const arm = pilots.arm(candidate, `${seconds}s`);
+  const data = await studyData.of(arm, 0);
+  const epochs = point.samples / (candidate.quality * field.data.candidateFacts.samplesPerEpoch);
+  const time = field.timeOf(index);
+  const run: PlannedChoice['run'] = {
+    ...arm.options,
+    data: data.spec,
+    budget: `${seconds}s`,
+    validation: context.validation ?? { data: 'none' },
+    seed: 0,
+  };
+  const ownPilots = pilots.of(index);
+  const reason = reasonOf({
+    candidate,
+    samples: point.samples,
+    epochs,
+    pairs: point.unique,
+    isLoaderBound: time?.isLoaderBound ?? false,
+    pilots: ownPilots,
+    seconds,
+    predicted,
+    withoutRepeats: posterior.predict(index, { ...point, unique: point.samples }),
+    atHalf: posterior.predict(index, { ...point, samples: point.samples / 2 }),
+    alternatives: alternativesTo(own, fitting),
+  });
+  return {
+    rank,
+    name: candidate.name,
+    model: candidate.model,
+    run,
+    command: commandOf(candidate, run, context.memory),
+    pairs: point.unique,
+    samples: point.samples,
+    epochs,
+    seconds,
+    samplesPerSecond: point.samples / seconds,
+    isRateMeasured: ownPilots.length > 0 || time?.isMeasured === true,
+    bytes: field.bytesOf(index),
+    predicted: { value: predicted.value, band: predicted.band },
+    curve: curveTimes.map((times) => {
+      const other = field.pointOf(index, times * seconds, seconds / point.samples);
+      const { value, band } = posterior.predict(index, other);
+      return { seconds: times * seconds, value, band };
+    }),
+    chanceOfBest,
+    pilots: ownPilots,
+    reason,
+  };
+}
+
+/** Of candidates that differ in augmentation, batch or kept fraction alone the best of each. */
+function alternativesTo({ candidate, index }: Outlook, fitting: readonly Outlook[]): Outlook[] {
+  const differences = (other: Candidate): ('augment' | 'batch' | 'quality')[] =>
+    (['augment', 'batch', 'quality'] as const).filter((name) => other[name] !== candidate[name]);
+  const rivals = fitting.filter(
+    (one) =>
+      one.index !== index &&
+      one.candidate.kind === candidate.kind &&
+      differences(one.candidate).length === 1,
+  );
+  return (['augment', 'batch', 'quality'] as const).flatMap((name) =>
+    rivals
+      .filter((one) => differences(one.candidate)[0] === name)
+      .sort((a, b) => b.predicted.value - a.predicted.value)
+      .slice(0, 1),
+  );
+}
+
+/** The command of a run, with a folder to choose. */
+function commandOf(
+  { preset, strategy, settings }: Candidate,
+  { data, budget, validation = {} }: RunOptions,
+  memory: number,
+): string {
+  const named = {
+    ...settings,
+    ...(validation.metric !== undefined && { 'validation.metric': validation.metric }),
+    ...(memory > 0 && { 'train.memoryLimit': String(memory) }),
+  };
+  return [
+    'bantam train',
+    `--model ${preset}`,
+    `--data ${quoted(data)}`,
+    '--out runs/planned',
+    `--budget ${budget ?? ''}`,
+    ...(strategy === 'clip' ? [] : [`--strategy ${strategy}`]),
+    `--validate ${quoted(validation.data ?? 'none')}`,
+    ...Object.entries(named).map(([name, value]) => `--set ${quoted(`${name}=${value}`)}`),
+  ].join(' ');
+}
+
+function quoted(word: string): string {
+  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** Pilots of the first two choices that are four times as long as the longest so far, and the band that they would leave. */
+function surerPlan(
+  ranked: readonly Outlook[],
+  { field, pilots, total }: ChoicesOptions,
+): SurerPlan | null {
+  const [first, second] = ranked;
+  if (first === undefined || second === undefined || field.data.unmeasurable !== undefined) {
+    return null;
+  }
+  const longest = Math.max(...pilots.rungs.map(({ seconds }) => seconds), 0);
+  const seconds = longest > 0 ? 4 * longest : 0.05 * total;
+  if (seconds < pilots.leastSeconds()) return null;
+  const before = pilots.rungs.reduce((sum, rung) => sum + rung.seconds * rung.candidates.length, 0);
+  const fraction = (before + 2 * seconds) / total;
+  if (fraction > 0.5) return null;
+  const supposed = [first, second].map(({ index }): Observation => {
+    const point = field.pointOf(index, seconds, pilots.secondsPerSample(index));
+    const { value } = pilots.posterior().predict(index, point);
+    return { candidate: index, point, value, queries: field.data.validation.queries };
+  });
+  const { band } = pilots.posterior(supposed).predict(first.index, first.point);
+  const half = ([low, high]: readonly [number, number]): number => (high - low) / 2;
+  return {
+    seconds: 2 * seconds,
+    pilots: Number(fraction.toFixed(2)),
+    now: half(first.predicted.band),
+    then: half(band),
+  };
+}

@@ -1,0 +1,356 @@
+/** The candidates of a plan with their rates, memory and samples within the budget. */
+import { at } from '../../base/at.js';
+import { BantamError } from '../../base/errors.js';
+import type { RepeatedPoint } from '../fits/laws.js';
+import type { Candidate, LeftOut } from './candidates.js';
+import type { PlanData } from './plan-data.js';
+import { writeState, type DecidedRung, type PlanState } from './plan-state.js';
+import { chancesOfBest, Posterior, type Observation } from './posterior.js';
+import type { SharedPrior } from './prior.js';
+import {
+  measureKinds,
+  measureLoading,
+  rateOf,
+  secondsPerSample,
+  type KindRate,
+  type LoadTime,
+} from './rates.js';
+
+/** Parts of a {@link Field}. */
+export interface FieldOptions {
+  readonly candidates: readonly Candidate[];
+  readonly leftOut: readonly LeftOut[];
+  readonly data: PlanData;
+  readonly shared: SharedPrior;
+  /** Seconds of the whole budget. */
+  readonly total: number;
+  /** Memory that training may take in GB; 0: all. */
+  readonly memory: number;
+  readonly state: PlanState;
+  /** File of the state. */
+  readonly file: string;
+}
+
+/** Time of a candidate's samples, and where it comes from. */
+export interface SampleTime {
+  readonly seconds: number;
+  readonly isMeasured: boolean;
+  readonly isLoaderBound: boolean;
+}
+
+/** Fraction of the budget after which no measurement of a rate begins. */
+const measuringFraction = 0.05;
+
+/** Kinds that are measured at a time, before it is asked again which ones matter. */
+const kindsAtOnce = 3;
+
+/** Kinds with a smaller chance to hold the best candidate are not worth a measurement. */
+const leastChance = 0.02;
+
+/** Fraction of the time of a run that its validations and saving take. */
+const besideTraining = 0.05;
+
+/** Candidates, of which each has an index in {@link candidates}. */
+export class Field {
+  readonly candidates: readonly Candidate[];
+  readonly shared: SharedPrior;
+  readonly total: number;
+  readonly data: PlanData;
+  readonly #options: FieldOptions;
+  readonly #excluded = new Map<number, string>();
+  #state: PlanState;
+  #runSeconds: number;
+
+  constructor(options: FieldOptions) {
+    this.#options = options;
+    this.candidates = options.candidates;
+    this.shared = options.shared;
+    this.total = options.total;
+    this.data = options.data;
+    this.#state = options.state;
+    this.#runSeconds = options.total;
+  }
+
+  /** Training time of the chosen run. */
+  get runSeconds(): number {
+    return this.#runSeconds;
+  }
+
+  /** Sets the time that is left for the chosen run, of which some passes beside its training. */
+  setRunSeconds(left: number): void {
+    const seconds = (left - this.#state.measuringSeconds) * (1 - besideTraining);
+    this.#runSeconds = Math.max(1, Math.round(10 * seconds) / 10);
+  }
+
+  get rungs(): readonly DecidedRung[] {
+    return this.#state.rungs;
+  }
+
+  addRung(rung: DecidedRung): void {
+    this.#save({ rungs: [...this.#state.rungs, rung] });
+  }
+
+  /** Leaves a candidate out, with the reason in a clause. */
+  exclude(candidate: number, reason: string): void {
+    this.#excluded.set(candidate, reason);
+  }
+
+  get excluded(): ReadonlySet<number> {
+    return new Set(this.#excluded.keys());
+  }
+
+  /** Choices that are no candidates: kinds and single ones, each with its reason. */
+  get leftOut(): LeftOut[] {
+    const reasons = new Map<string, string>();
+    for (const [i, reason] of this.#excluded) {
+      const { kind, name } = at(this.candidates, i);
+      const whole = this.candidates.every((one, j) => one.kind !== kind || this.#excluded.has(j));
+      reasons.set(whole ? kind : name, reason);
+    }
+    return [...this.#options.leftOut, ...[...reasons].map(([name, reason]) => ({ name, reason }))];
+  }
+
+  /** Indices of the candidates that fit, and whose speed is known. */
+  fitting(): number[] {
+    return this.candidates.flatMap((_, i) =>
+      this.#excluded.has(i) || this.timeOf(i) === null ? [] : [i],
+    );
+  }
+
+  /** Time of a sample; null before anything is measured. */
+  timeOf(candidate: number): SampleTime | null {
+    const own = at(this.candidates, candidate);
+    const rate = rateOf(own, this.#measured());
+    if (rate === null) return null;
+    const { samplesPerSecond, isMeasured } = rate;
+    const load = this.#loadOf(own);
+    const pairs = own.quality * this.data.pairs;
+    const epochs = (samplesPerSecond * this.#runSeconds) / pairs;
+    return { ...secondsPerSample({ samplesPerSecond, load, epochs }), isMeasured };
+  }
+
+  /** Steps of a candidate's run. */
+  stepsOf(candidate: number): number {
+    const time = this.timeOf(candidate);
+    return time === null
+      ? 0
+      : this.#runSeconds / time.seconds / at(this.candidates, candidate).batch;
+  }
+
+  /** Pairs and samples of a candidate's run of some seconds, in whole steps. */
+  pointOf(candidate: number, seconds = this.#runSeconds, perSample?: number): RepeatedPoint {
+    const { batch, quality } = at(this.candidates, candidate);
+    const each = perSample ?? this.timeOf(candidate)?.seconds ?? Infinity;
+    const steps = Math.max(1, Math.floor(seconds / each / batch + 1e-9));
+    return { unique: Math.max(1, Math.round(quality * this.data.pairs)), samples: steps * batch };
+  }
+
+  /** Planned peak memory of a candidate in bytes. */
+  bytesOf(candidate: number): number {
+    const { kind, batch, model } = at(this.candidates, candidate);
+    const known = this.#rate(kind) ?? this.#rate(this.#kinOf(model));
+    if (known === undefined) return 0;
+    return known.bytes + known.stepBytes * (batch / known.batch - 1);
+  }
+
+  /** The posterior of all candidates with what was observed. */
+  posterior(observations: readonly Observation[]): Posterior {
+    const candidates = this.candidates.map(({ prior }) => prior);
+    return new Posterior({ shared: this.shared, candidates, observations });
+  }
+
+  /**
+   * Measures the kinds of candidates that may be the best, the most likely ones first, and the loading
+   * of images, within a part of the budget.
+   */
+  async measure({
+    signal,
+    onStage,
+  }: {
+    readonly signal: AbortSignal | undefined;
+    readonly onStage: (message: string) => void;
+  }): Promise<void> {
+    const begin = performance.now();
+    const before = this.#state.measuringSeconds;
+    const elapsed = (): number => before + (performance.now() - begin) / 1000;
+    const allowance = measuringFraction * this.total;
+    for (;;) {
+      const kinds = this.#kindsToMeasure();
+      const isFirst = this.#measured().length === 0;
+      if (kinds.length === 0 || (!isFirst && elapsed() > allowance)) break;
+      await this.#measureKinds(isFirst ? kinds.slice(0, 1) : kinds, {
+        allowance: allowance - elapsed(),
+        signal,
+        onStage,
+      });
+      this.#save({ measuringSeconds: elapsed() });
+    }
+    this.#requireOne();
+    await this.#measureLoading(onStage, () => elapsed() > allowance);
+    this.#save({ measuringSeconds: elapsed() });
+    this.#excludeLarge();
+  }
+
+  /** Measures the kinds of some candidates, which are to be piloted. */
+  async measureFor(
+    candidates: readonly number[],
+    options: {
+      readonly signal: AbortSignal | undefined;
+      readonly onStage: (message: string) => void;
+    },
+  ): Promise<void> {
+    const missing = [...new Set(candidates.map((i) => at(this.candidates, i).kind))].filter(
+      (kind) => this.#state.rates[kind] === undefined,
+    );
+    await this.#measureKinds(missing, { ...options, allowance: Infinity });
+    this.#excludeLarge();
+  }
+
+  async #measureKinds(
+    kinds: readonly string[],
+    {
+      allowance,
+      signal,
+      onStage,
+    }: {
+      readonly allowance: number;
+      readonly signal: AbortSignal | undefined;
+      readonly onStage: (message: string) => void;
+    },
+  ): Promise<void> {
+    const { data, memory } = this.#options;
+    const found = await measureKinds(
+      kinds.map((kind) => this.#representative(kind)),
+      {
+        data: data.train,
+        digest: data.digest,
+        memory,
+        allowance,
+        signal,
+        onProgress: onStage,
+      },
+    );
+    if (signal?.aborted === true) {
+      throw new BantamError('Planning was interrupted; the same command resumes it.');
+    }
+    this.#save({ rates: { ...this.#state.rates, ...Object.fromEntries(found) } });
+  }
+
+  /** Kinds without a rate that most probably hold the best candidate. */
+  #kindsToMeasure(): string[] {
+    if (this.#measured().length === 0) {
+      return this.candidates
+        .map(({ kind }) => kind)
+        .filter((kind) => this.#state.rates[kind] === undefined)
+        .slice(0, 1);
+    }
+    const chances = this.#chancesOfKinds();
+    return [...chances]
+      .filter(([kind, chance]) => chance >= leastChance && this.#state.rates[kind] === undefined)
+      .sort(([, a], [, b]) => b - a)
+      .map(([kind]) => kind)
+      .slice(0, kindsAtOnce);
+  }
+
+  #chancesOfKinds(): Map<string, number> {
+    const fitting = this.fitting();
+    const posterior = this.posterior([]);
+    const chances = chancesOfBest(fitting.map((i) => posterior.predict(i, this.pointOf(i))));
+    const kinds = new Map<string, number>();
+    for (const [position, i] of fitting.entries()) {
+      const { kind } = at(this.candidates, i);
+      kinds.set(kind, (kinds.get(kind) ?? 0) + at(chances, position));
+    }
+    return kinds;
+  }
+
+  /** @throws BantamError if no kind could be measured. */
+  #requireOne(): void {
+    if (this.#measured().length > 0) return;
+    const rates = Object.values(this.#state.rates);
+    const [failure] = rates.flatMap((rate) => ('failure' in rate ? [rate.failure] : []));
+    const needed = rates.flatMap((rate) => ('failure' in rate ? [] : [rate.bytes]));
+    throw new BantamError(
+      failure ??
+        `No candidate fits the memory: the smallest would take about ${(Math.min(...needed) / 1e9).toFixed(1)} GB, decoded images for later epochs included; allow more with --memory, or close other programs.`,
+    );
+  }
+
+  /** Measures the loading of images for the augmentations of likely candidates. */
+  async #measureLoading(onStage: (message: string) => void, isOver: () => boolean): Promise<void> {
+    const fitting = this.fitting();
+    const posterior = this.posterior([]);
+    const chances = chancesOfBest(fitting.map((i) => posterior.predict(i, this.pointOf(i))));
+    const likely = fitting
+      .map((i, position) => ({ candidate: at(this.candidates, i), chance: at(chances, position) }))
+      .sort((a, b) => b.chance - a.chance);
+    for (const { candidate, chance } of likely) {
+      const name = loadName(candidate);
+      if (this.#state.loads[name] !== undefined) continue;
+      const isFirst = Object.keys(this.#state.loads).length === 0;
+      if (!isFirst && (chance < leastChance || isOver())) break;
+      onStage('timing the loading of images');
+      const load = await measureLoading(this.data.source, candidate);
+      this.#save({ loads: { ...this.#state.loads, [name]: load } });
+    }
+  }
+
+  /** Candidates whose kind failed or does not fit the memory, at their batch or at all. */
+  #excludeLarge(): void {
+    const { memory } = this.#options;
+    const available = memory > 0 ? memory * 1e9 : process.availableMemory();
+    for (const [i, { kind }] of this.candidates.entries()) {
+      const rate = this.#state.rates[kind];
+      if (rate === undefined) continue;
+      if ('failure' in rate) this.exclude(i, `it cannot be trained: ${rate.failure}`);
+      else if (rate.samplesPerSecond === null || this.bytesOf(i) > available) {
+        const [needed, there] = [this.bytesOf(i), available].map((bytes) =>
+          (bytes / 1e9).toFixed(1),
+        );
+        this.exclude(i, `it would take about ${needed} GB of memory, and ${there} GB are allowed`);
+      }
+    }
+  }
+
+  /** The candidate by which a kind is measured: plain, at a batch of 128 or the nearest to it. */
+  #representative(kind: string): Candidate {
+    const own = this.candidates.filter((one) => one.kind === kind && one.quality === 1);
+    const [first, ...others] = own;
+    if (first === undefined) throw new RangeError(`There is no kind ${kind}.`);
+    const distance = ({ batch }: Candidate): number => Math.abs(Math.log2(batch / 128));
+    return others.reduce((best, one) => (distance(one) < distance(best) ? one : best), first);
+  }
+
+  #measured(): { readonly candidate: Candidate; readonly rate: number }[] {
+    return Object.entries(this.#state.rates).flatMap(([kind, rate]) =>
+      'failure' in rate || rate.samplesPerSecond === null
+        ? []
+        : [{ candidate: this.#representative(kind), rate: rate.samplesPerSecond }],
+    );
+  }
+
+  #rate(kind: string): KindRate | undefined {
+    const rate = this.#state.rates[kind];
+    return rate === undefined || 'failure' in rate ? undefined : rate;
+  }
+
+  /** A measured kind of a model, or of any. */
+  #kinOf(model: string): string {
+    const kinds = this.#measured().map(({ candidate }) => candidate);
+    return (kinds.find((one) => one.model === model) ?? kinds[0])?.kind ?? '';
+  }
+
+  #loadOf(candidate: Candidate): LoadTime {
+    const own = this.#state.loads[loadName(candidate)];
+    return own ?? Object.values(this.#state.loads)[0] ?? { first: 0, again: 0 };
+  }
+
+  #save(changes: Partial<PlanState>): void {
+    this.#state = { ...this.#state, ...changes };
+    writeState(this.#options.file, this.#state);
+  }
+}
+
+function loadName({ augment, imageSize }: Candidate): string {
+  return `${augment} at ${imageSize}`;
+}

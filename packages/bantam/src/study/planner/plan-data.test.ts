@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
+import { openSource } from '../../data/index.js';
+import { openPlanData } from './plan-data.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'bantam-plan-data-'));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const count = 300;
+
+before(async () => {
+  mkdirSync(join(folder, 'images'));
+  const rows = ['image,caption'];
+  for (let i = 0; i < count; i++) {
+    const background = { r: i % 256, g: (7 * i) % 256, b: Math.floor(i / 8) };
+    const image = sharp({ create: { width: 8, height: 8, channels: 3, background } });
+    await image.png().toFile(join(folder, 'images', `${i}.png`));
+    rows.push(`images/${i}.png,a small square of colour ${i}`);
+  }
+  writeFileSync(join(folder, 'pairs.csv'), `${rows.join('\n')}\n`);
+  writeFileSync(join(folder, 'few.csv'), `${rows.slice(0, 21).join('\n')}\n`);
+});
+
+function open(file: string, { metric }: { metric?: string } = {}) {
+  return openPlanData({
+    data: `csv:${join(folder, file)}`,
+    metric,
+    validate: 'held-out',
+    classes: undefined,
+    folder: join(folder, 'parts'),
+  });
+}
+
+describe('openPlanData', () => {
+  it('holds out a part that is the same each time, and shares no record with the rest', async () => {
+    const [first, second] = [await open('pairs.csv'), await open('pairs.csv')];
+    assert.equal(first.digest, second.digest);
+    const [train, held] = [await openSource(first.train), await openSource(first.validation.data)];
+    const keysOf = (source: typeof train): string[] =>
+      Array.from({ length: source.size }, (_, i) => source.record(i).key);
+    const all = new Set([...keysOf(train), ...keysOf(held)]);
+    assert.equal(all.size, count);
+    assert.equal(train.size + held.size, count);
+    assert.ok(held.size >= 70 && held.size <= 130, String(held.size));
+    assert.equal(first.unmeasurable, undefined);
+    assert.deepEqual([first.pairs, first.validation.images], [train.size, held.size]);
+  });
+
+  it('plans by retrieval where captions are their own, at the length that nearly all have', async () => {
+    const { candidateFacts, validation } = await open('pairs.csv');
+    assert.equal(candidateFacts.metric, 'image_retrieval_recall@10');
+    // All captions are different.
+    assert.equal(validation.queries, validation.images);
+    assert.ok(Math.abs(validation.chance - 10 / validation.images) < 1e-12);
+    assert.equal(candidateFacts.contextLength % 4, 0);
+    assert.ok(candidateFacts.captionTokens <= candidateFacts.contextLength);
+    assert.equal(candidateFacts.hasOwnAugment, false);
+  });
+
+  it('says that twenty images are too few to measure on, and keeps them all', async () => {
+    const { unmeasurable, pairs } = await open('few.csv');
+    assert.match(unmeasurable ?? '', /have 20 records, too few to hold out 50/);
+    assert.equal(pairs, 20);
+  });
+
+  it('refuses ranks, and metrics that the data do not have', async () => {
+    await assert.rejects(open('pairs.csv', { metric: 'image_retrieval_median_rank' }), /is a rank/);
+    await assert.rejects(open('pairs.csv', { metric: 'zero-shot' }), /class/);
+    await assert.rejects(open('pairs.csv', { metric: 'recal' }), /no metric "recal"/);
+  });
+});

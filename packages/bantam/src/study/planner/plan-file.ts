@@ -1,0 +1,161 @@
+/** `plan.json`: the choices of a plan with what they rest on. */
+import { existsSync } from 'node:fs';
+import { BantamError, UsageError } from '../../base/errors.js';
+import { readJson } from '../../base/json-file.js';
+import { isObject } from '../../base/schema.js';
+import type { Interval } from '../../eval/index.js';
+import type { RunOptions } from '../../train/index.js';
+import type { LeftOut } from './candidates.js';
+
+/** Version of `plan.json`; it rises if an older file would be read differently. */
+export const planFormat = 1;
+
+/** A pilot of a choice. */
+export interface PlannedPilot {
+  /** The run directory. */
+  readonly run: string;
+  readonly samples: number;
+  /** Training time. */
+  readonly seconds: number;
+  /** The measured metric, with half of its 95 % interval of sampling. */
+  readonly value: number;
+  readonly samplingError: number;
+}
+
+/** A choice with what it promises. */
+export interface PlannedChoice {
+  readonly rank: number;
+  readonly name: string;
+  readonly model: string;
+  /** Options of its run, as `train()` takes them. */
+  readonly run: RunOptions & { readonly budget: string };
+  /** The same as a command. */
+  readonly command: string;
+  /** Different pairs that it trains on. */
+  readonly pairs: number;
+  readonly samples: number;
+  readonly epochs: number;
+  /** Training time. */
+  readonly seconds: number;
+  readonly samplesPerSecond: number;
+  /** False: estimated by FLOPs from measured models. */
+  readonly isRateMeasured: boolean;
+  /** Planned peak memory. */
+  readonly bytes: number;
+  /** The metric at the end, 80 % of new runs being in the band. */
+  readonly predicted: { readonly value: number; readonly band: Interval };
+  /** Chance that it is the best of all candidates. */
+  readonly chanceOfBest: number;
+  /** The same for runs of other times, each with a schedule of its own. */
+  readonly curve: readonly {
+    readonly seconds: number;
+    readonly value: number;
+    readonly band: Interval;
+  }[];
+  readonly pilots: readonly PlannedPilot[];
+  readonly reason: string;
+}
+
+/** The predicted metric of any candidate. */
+export interface Forecast {
+  readonly name: string;
+  /** In the time that is left for the run. */
+  readonly value: number;
+  readonly band: Interval;
+  /** In the whole budget, to compare with runs that had no pilots to pay for. */
+  readonly whole: { readonly samples: number; readonly value: number; readonly band: Interval };
+  readonly pilots: number;
+}
+
+/** Cost and effect of further pilots. */
+export interface SurerPlan {
+  /** Time of pilots four times as long of the first two choices. */
+  readonly seconds: number;
+  /** `--pilots` that has them. */
+  readonly pilots: number;
+  /** Half widths of the first choice's band now and then. */
+  readonly now: number;
+  readonly then: number;
+}
+
+/** A rung of the pilots. */
+export interface PlannedRung {
+  /** Training time of each run. */
+  readonly seconds: number;
+  readonly candidates: readonly string[];
+}
+
+/** Everything that a plan found. */
+export interface TrainingChoices {
+  readonly bantam: 'plan';
+  readonly formatVersion: number;
+  readonly data: string;
+  /** Different pairs of the training part. */
+  readonly pairs: number;
+  readonly metric: string;
+  readonly validation: {
+    readonly data: string;
+    readonly images: number;
+    readonly isHeldOut: boolean;
+    readonly chance: number;
+  };
+  readonly budget: string;
+  /** Seconds of the budget, and the parts for pilots and for the chosen run. */
+  readonly seconds: number;
+  readonly pilotSeconds: number;
+  readonly runSeconds: number;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly threads: number;
+  };
+  /** True if no pilot was measured: predictions are the prior's. */
+  readonly isPriorOnly: boolean;
+  readonly candidates: number;
+  readonly rungs: readonly PlannedRung[];
+  readonly choices: readonly PlannedChoice[];
+  /** All candidates that fit, piloted or not. */
+  readonly forecasts: readonly Forecast[];
+  readonly surer: SurerPlan | null;
+  /** 80 % intervals of the fitted curve of the reference model. */
+  readonly curve: Readonly<Record<string, Interval>>;
+  readonly leftOut: readonly LeftOut[];
+  readonly notes: readonly string[];
+}
+
+/** Files and folders of a plan. */
+export const planPaths = (out: string) => ({
+  plan: `${out}/plan.json`,
+  report: `${out}/plan.html`,
+  state: `${out}/state.json`,
+  data: `${out}/data`,
+  subsets: `${out}/subsets`,
+  runs: `${out}/runs`,
+});
+
+/**
+ * The options of a choice's run in a plan's file.
+ *
+ * @param choice - 1: the first
+ * @throws UsageError or BantamError if there is no such plan or choice.
+ */
+export async function readChoice(file: string, choice: number): Promise<RunOptions> {
+  if (!existsSync(file)) {
+    throw new UsageError(`There is no plan ${file}; make one with "bantam plan".`);
+  }
+  const plan = await readJson(file, 'plan');
+  if (!isObject(plan) || plan.bantam !== 'plan' || !Array.isArray(plan.choices)) {
+    throw new BantamError(`${file} is no plan of "bantam plan"; name its plan.json.`);
+  }
+  if (plan.formatVersion !== planFormat) {
+    throw new BantamError(
+      `${file} was written by another version of Bantam (format ${String(plan.formatVersion)}, this one reads ${planFormat}); plan anew.`,
+    );
+  }
+  const found: unknown = plan.choices[choice - 1];
+  if (!isObject(found) || !isObject(found.run) || typeof found.run.data !== 'string') {
+    throw new UsageError(`${file} has ${plan.choices.length} choices, but no choice ${choice}.`);
+  }
+  // Checked against the schema of a run's options by train().
+  return { ...found.run, data: found.run.data };
+}

@@ -1,0 +1,253 @@
+/** A plan of a training: what to train on these data, on this machine, within this budget. */
+import { createHash } from 'node:crypto';
+import { availableParallelism, cpus } from 'node:os';
+import { writeFileAtomic } from '@bantam/torch';
+import { UsageError } from '../../base/errors.js';
+import { FolderLock } from '../../base/folder-lock.js';
+import { makeFolder } from '../../base/make-folder.js';
+import { parseBudget } from '../../train/index.js';
+import type { StudyOptions } from '../config/schema.js';
+import { StudyData } from '../runs/arm-data.js';
+import { measurementOf, type MeasurementPrompts } from '../runs/measurement.js';
+import { threadsOf } from '../runs/process-pool.js';
+import { canonicalJson } from '../runs/study-run.js';
+import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
+import { choicesOf } from './choices.js';
+import { Field } from './field.js';
+import { Pilots, type PlanEvent } from './pilots.js';
+import { openPlanData, type PlanData } from './plan-data.js';
+import { planFormat, planPaths, type PlannedChoice, type TrainingChoices } from './plan-file.js';
+import { readState } from './plan-state.js';
+import { sharedPrior } from './prior.js';
+
+/** Options of {@link planTraining}. */
+export interface PlanTrainingOptions extends MeasurementPrompts {
+  /** Source specification of the data. */
+  readonly data: string;
+  /** Time for pilots and training, such as 8h. */
+  readonly budget: string;
+  /** Name of a metric, `retrieval` or `zero-shot`. Default: by the captions. */
+  readonly metric?: string | undefined;
+  /** Fraction of the budget for pilots; 0: none. Default 0.1. */
+  readonly pilots?: number;
+  /** Data to measure on; default `held-out`, a part of the data. */
+  readonly validate?: string;
+  /** Scores of the samples, by which fractions of the data are candidates. */
+  readonly scores?: StudyOptions['scores'];
+  /** Memory that training may take, in GB; 0, the default: all. */
+  readonly memory?: number;
+  /** Presets among which the model is chosen. Default: small ones of all kinds. */
+  readonly models?: readonly string[] | undefined;
+}
+
+/** Control of {@link planTraining}. */
+export interface PlanTrainingControl {
+  /** Folder of the plan. */
+  readonly out: string;
+  /** Ends planning with checkpoints of the present pilot. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: PlanEvent) => void;
+}
+
+/** Fewest steps of a whole run. */
+const fewestSteps = 20;
+
+/**
+ * Plans a training: measures rates, pilots candidates by successive halving within a part of the budget,
+ * fits their learning curves together with what is known beforehand, and ranks them by the metric that a
+ * run of the rest of the budget would reach. Writes `plan.json`; a plan that was interrupted goes on where
+ * it was, with finished pilots taken.
+ *
+ * @throws UsageError for a wrong option or a budget that is too small; BantamError if data cannot be read
+ * or planned for, another process plans in the folder, or the signal came.
+ */
+export async function planTraining(
+  options: PlanTrainingOptions,
+  { out, signal, onEvent }: PlanTrainingControl,
+): Promise<TrainingChoices> {
+  const { pilots = 0.1, memory = 0, budget } = options;
+  const { unit, amount: total } = parseBudget(budget);
+  if (unit !== 'seconds') {
+    throw new UsageError(
+      `A plan is for a time, such as 30m or 8h, and "${budget}" is ${unit}; equal ${unit} are compared by "bantam study".`,
+    );
+  }
+  if (!(pilots >= 0 && pilots < 0.9)) {
+    throw new UsageError(
+      'Pilots take a fraction of the budget from 0 up to 90 %, such as 0.1; most is for the run itself.',
+    );
+  }
+  makeFolder(out);
+  const lock = new FolderLock(out);
+  try {
+    const plan = await carryOutPlan(options, { out, total, pilots, memory, signal, onEvent });
+    writeFileAtomic(planPaths(out).plan, [Buffer.from(`${JSON.stringify(plan, null, 1)}\n`)]);
+    return plan;
+  } finally {
+    lock.release();
+  }
+}
+
+/** A plan whose options are checked. */
+interface CheckedPlan {
+  readonly out: string;
+  /** Seconds of the budget. */
+  readonly total: number;
+  readonly pilots: number;
+  readonly memory: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onEvent: ((event: PlanEvent) => void) | undefined;
+}
+
+async function carryOutPlan(
+  options: PlanTrainingOptions,
+  { out, total, pilots: fraction, memory, signal, onEvent }: CheckedPlan,
+): Promise<TrainingChoices> {
+  const paths = planPaths(out);
+  const { scores, budget } = options;
+  const onStage = (message: string): void => onEvent?.({ kind: 'stage', message });
+  onStage('reading the data');
+  const { data, ...listed } = await planCandidates(options, paths.data);
+  const { candidateFacts, validation, unmeasurable } = data;
+  const { metric } = candidateFacts;
+  const key = keyOf(options, data, { total, fraction });
+  const field = new Field({
+    ...listed,
+    data,
+    shared: sharedPrior(metric, validation),
+    total,
+    memory,
+    state: readState(paths.state, key),
+    file: paths.state,
+  });
+  await field.measure({ signal, onStage });
+  const seconds = unmeasurable === undefined ? fraction * total : 0;
+  field.setRunSeconds(total - seconds);
+  requireSteps(field, budget);
+  const studyData = await StudyData.open(
+    { data: data.train, ...(scores !== undefined && { scores }) },
+    paths.subsets,
+  );
+  const prompts = promptsOf(options);
+  const entry = { name: 'validation', data: validation.data, metrics: [metric] };
+  const pilots = new Pilots({
+    field,
+    studyData,
+    train: data.train,
+    measurement: seconds > 0 ? await measurementOf(entry, prompts) : undefined,
+    metric,
+    folder: paths.runs,
+    memory,
+    seconds,
+    signal,
+    onEvent,
+  });
+  const notes = [
+    ...(unmeasurable === undefined ? [] : [unmeasurable]),
+    ...(await pilots.carryOut()),
+  ];
+  const isPriorOnly = pilots.piloted.length === 0;
+  // Without pilots their part is the run's.
+  if (isPriorOnly) field.setRunSeconds(total);
+  const isValidated = unmeasurable === undefined && prompts === undefined;
+  const choices = await choicesOf({
+    field,
+    studyData,
+    pilots,
+    validation: isValidated ? { data: validation.data, metric } : null,
+    memory,
+    total,
+  });
+  notes.push(...anewNote(choices.choices));
+  const { data: measured, images, isHeldOut, chance } = validation;
+  return {
+    bantam: 'plan',
+    formatVersion: planFormat,
+    data: options.data,
+    pairs: data.pairs,
+    metric,
+    validation: { data: measured, images, isHeldOut, chance },
+    budget,
+    seconds: total,
+    pilotSeconds: isPriorOnly ? 0 : seconds,
+    runSeconds: field.runSeconds,
+    machine: machineFacts(),
+    isPriorOnly,
+    candidates: listed.candidates.length,
+    rungs: pilots.rungs,
+    ...choices,
+    curve: pilots.posterior().curve(),
+    leftOut: field.leftOut,
+    notes,
+  };
+}
+
+/** The reason why the run does not resume its pilot, and how little that costs. */
+function anewNote([first]: readonly PlannedChoice[]): string[] {
+  const last = first?.pilots.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const part = (100 * last.samples) / first.samples;
+  return [
+    `The run starts anew, as the schedule of its pilot has ended at a learning rate of zero; that pilot has ${part.toPrecision(2)} % of the samples of the run.`,
+  ];
+}
+
+function machineFacts(): TrainingChoices['machine'] {
+  const cpu = cpus()[0]?.model.trim() ?? 'unknown';
+  return { cpu, cores: availableParallelism(), threads: threadsOf(1) };
+}
+
+/** Classes and prompts in place of the data's own; undefined: neither. */
+function promptsOf({ classes, templates }: PlanTrainingOptions): MeasurementPrompts | undefined {
+  if (classes === undefined && templates === undefined) return undefined;
+  return {
+    ...(classes !== undefined && { classes }),
+    ...(templates !== undefined && { templates }),
+  };
+}
+
+/** Hash of everything that the decisions of a plan depend on, the machine's speed apart. */
+function keyOf(
+  options: PlanTrainingOptions,
+  { digest, validation, candidateFacts }: PlanData,
+  { total, fraction }: { readonly total: number; readonly fraction: number },
+): string {
+  const { models, scores, memory } = options;
+  const prompts = promptsOf(options);
+  const chosen = { models, scores, memory, prompts, total, fraction, threads: threadsOf(1) };
+  return createHash('sha256')
+    .update(canonicalJson({ planFormat, digest, validation, candidateFacts, ...chosen }))
+    .digest('hex')
+    .slice(0, 16);
+}
+
+/**
+ * The candidates of a plan, with its data opened.
+ *
+ * @param folder - Folder for the keys of the held-out part and the rest
+ */
+export async function planCandidates(
+  options: PlanTrainingOptions,
+  folder: string,
+): Promise<{
+  readonly data: PlanData;
+  readonly candidates: readonly Candidate[];
+  readonly leftOut: readonly LeftOut[];
+}> {
+  const { data: spec, metric, validate = 'held-out', classes, scores, models } = options;
+  const data = await openPlanData({ data: spec, metric, validate, classes, folder });
+  const facts = { ...data.candidateFacts, isScored: scores !== undefined, models };
+  return { data, ...listCandidates(facts) };
+}
+
+/** @throws UsageError if the budget is too small for any candidate. */
+function requireSteps(field: Field, budget: string): void {
+  const fitting = field.fitting();
+  const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
+  if (most >= fewestSteps) return;
+  const needed = Math.min(...fitting.map((i) => (field.total * fewestSteps) / field.stepsOf(i)));
+  const steps = Math.floor(most);
+  throw new UsageError(
+    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
+  );
+}

@@ -1,0 +1,226 @@
+/** How fast this machine trains each kind of candidate, and loads its images. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
+import { writeFileAtomic } from '@bantam/torch';
+import { cacheDirectory } from '../../base/cache-dir.js';
+import { makeFolder } from '../../base/make-folder.js';
+import { mean } from '../../base/statistics.js';
+import { Loader, parseAugment, subsetOf, type Source } from '../../data/index.js';
+import type { RunOptions } from '../../train/index.js';
+import { forEachJob, threadsOf } from '../runs/process-pool.js';
+import { canonicalJson } from '../runs/study-run.js';
+import type { Candidate } from './candidates.js';
+
+const { version } = createRequire(import.meta.url)('../../../package.json') as {
+  version: string;
+};
+
+/** Speed and memory of candidates of one kind. */
+export interface KindRate {
+  /** In training, with data ready in memory; null: it does not fit the memory. */
+  readonly samplesPerSecond: number | null;
+  /** Planned peak memory at `batch`, and the part of it that grows with the batch. */
+  readonly bytes: number;
+  readonly stepBytes: number;
+  readonly batch: number;
+}
+
+/** Seconds of loading an image. */
+export interface LoadTime {
+  /** With decoding. */
+  readonly first: number;
+  /** From the decoded images that are kept for later epochs. */
+  readonly again: number;
+}
+
+/** Options of {@link measureKinds}. */
+export interface MeasureKindsOptions {
+  /** Specification of the training data, and their digest. */
+  readonly data: string;
+  readonly digest: string;
+  /** `train.memoryLimit` in GB; 0: all memory. */
+  readonly memory: number;
+  /** No measurement begins after so many seconds. */
+  readonly allowance: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: (message: string) => void;
+}
+
+/**
+ * Measures kinds by the plan of a run (`planRun`: steps on noise), each in turn in a process of its own,
+ * until the allowance is used up; those that this machine measured before are read from the cache.
+ * Failures are of the kind: it has no rate.
+ */
+export async function measureKinds(
+  representatives: readonly Candidate[],
+  options: MeasureKindsOptions,
+): Promise<Map<string, KindRate | { readonly failure: string }>> {
+  const { data, memory, allowance, signal, onProgress } = options;
+  const rates = new Map<string, KindRate | { failure: string }>();
+  const missing: { candidate: Candidate; file: string; run: RunOptions }[] = [];
+  for (const candidate of representatives) {
+    const { train = {}, ...others } = candidate.options;
+    const run: RunOptions = {
+      ...others,
+      train: { ...train, memoryLimit: memory },
+      data,
+      budget: '1h',
+      validation: { data: 'none' },
+    };
+    const file = cacheFile(run, options.digest);
+    const known = readRate(file);
+    if (known === undefined) missing.push({ candidate, file, run });
+    else rates.set(candidate.kind, known);
+  }
+  const end = performance.now() + 1000 * allowance;
+  const enough = new AbortController();
+  const stop = signal === undefined ? enough.signal : AbortSignal.any([signal, enough.signal]);
+  await forEachJob(missing, {
+    processes: 1,
+    signal: stop,
+    jobOf: ({ run }) => ({ kind: 'plan', options: run }),
+    onStart: ({ candidate }) => {
+      onProgress(`timing ${candidate.kind}`);
+    },
+    onEnd: ({ candidate, file }, outcome) => {
+      if (performance.now() > end) enough.abort();
+      if (outcome.kind === 'failed') rates.set(candidate.kind, { failure: outcome.message });
+      if (outcome.kind !== 'done' || outcome.plan === undefined) return;
+      const { memory: planned, time } = outcome.plan;
+      const rate: KindRate = {
+        samplesPerSecond: time === null ? null : time.rate,
+        bytes: planned.total,
+        stepBytes: planned.step + planned.batches,
+        batch: candidate.batch,
+      };
+      rates.set(candidate.kind, rate);
+      writeRate(file, rate);
+    },
+  });
+  return rates;
+}
+
+/** The cache's file of a rate, named by everything that it depends on. */
+function cacheFile(run: RunOptions, digest: string): string {
+  const cpu = cpus()[0]?.model.trim() ?? 'unknown';
+  const level = process.env.BANTAM_MAX_ISA ?? '';
+  // The same data may be named otherwise; their digest tells.
+  const options = { ...run, data: '' };
+  const facts = { version, cpu, level, threads: threadsOf(1), options, digest };
+  const hash = createHash('sha256').update(canonicalJson(facts)).digest('hex').slice(0, 24);
+  return join(cacheDirectory(), 'rates', `${hash}.json`);
+}
+
+/** Older measurements may be of another system. */
+const longestKept = 30 * 24 * 3600 * 1000;
+
+function readRate(file: string): KindRate | undefined {
+  if (!existsSync(file)) return undefined;
+  // Written below, whole or not at all.
+  const { measured, ...rate } = JSON.parse(readFileSync(file, 'utf8')) as KindRate & {
+    readonly measured: number;
+  };
+  return Date.now() - measured > longestKept ? undefined : rate;
+}
+
+function writeRate(file: string, rate: KindRate): void {
+  makeFolder(join(file, '..'));
+  writeFileAtomic(file, [Buffer.from(`${JSON.stringify({ ...rate, measured: Date.now() })}\n`)]);
+}
+
+/** Exponent of a rate by FLOPs: small models use a CPU less well. */
+const rateExponent = 0.9;
+
+/**
+ * Samples per second of a candidate: measured, or estimated from the measured kinds by FLOPs, those of its
+ * own model if there are any.
+ */
+export function rateOf(
+  candidate: Pick<Candidate, 'kind' | 'model' | 'flops'>,
+  measured: readonly {
+    readonly candidate: Pick<Candidate, 'kind' | 'model' | 'flops'>;
+    readonly rate: number;
+  }[],
+): { readonly samplesPerSecond: number; readonly isMeasured: boolean } | null {
+  const own = measured.find((one) => one.candidate.kind === candidate.kind);
+  if (own !== undefined) return { samplesPerSecond: own.rate, isMeasured: true };
+  const kin = measured.filter((one) => one.candidate.model === candidate.model);
+  const from = kin.length > 0 ? kin : measured;
+  if (from.length === 0) return null;
+  const logs = from.map(
+    (one) => Math.log(one.rate) + rateExponent * Math.log(one.candidate.flops / candidate.flops),
+  );
+  return { samplesPerSecond: Math.exp(mean(logs)), isMeasured: false };
+}
+
+/** Images whose loading is measured. */
+const loadedImages = 192;
+
+/**
+ * Measures the loading of images with an augmentation by one thread: with decoding, and again from kept
+ * pixels.
+ */
+export async function measureLoading(
+  source: Source,
+  { options, imageSize }: Pick<Candidate, 'options' | 'imageSize'>,
+): Promise<LoadTime> {
+  const { augment = source.augment } = options;
+  const count = Math.min(loadedImages, source.size);
+  const step = source.size / count;
+  const keys = Array.from({ length: count }, (_, i) => source.record(Math.floor(i * step)).key);
+  const part = subsetOf(source, new Set(keys));
+  const batchSize = Math.max(1, Math.floor(part.size / 4));
+  const image = typeof augment === 'string' ? parseAugment(augment) : augment;
+  const loader = new Loader(part, {
+    batchSize,
+    views: { image },
+    size: imageSize,
+    seed: 0,
+    workers: 1,
+  });
+  try {
+    const batches = loader.batches();
+    const perEpoch = loader.batchesPerEpoch;
+    const times: number[] = [];
+    for (let i = 0; i < 2 * perEpoch; i++) {
+      const start = performance.now();
+      await batches.next();
+      times.push((performance.now() - start) / 1000 / batchSize);
+    }
+    // The first batch starts the thread.
+    const decoded = times.slice(Math.min(1, perEpoch - 1), perEpoch);
+    return { first: mean(decoded), again: mean(times.slice(perEpoch)) };
+  } finally {
+    await loader.close();
+  }
+}
+
+/** Options of {@link secondsPerSample}. */
+export interface SampleTimeOptions {
+  readonly samplesPerSecond: number;
+  readonly load: LoadTime;
+  /** Passes over the data. */
+  readonly epochs: number;
+}
+
+/**
+ * Time of a sample in training: loading runs beside it where there are cores for both, else they take
+ * turns.
+ */
+export function secondsPerSample({ samplesPerSecond, load, epochs }: SampleTimeOptions): {
+  readonly seconds: number;
+  /** True if loading takes longer than computing. */
+  readonly isLoaderBound: boolean;
+} {
+  const compute = 1 / samplesPerSecond;
+  const later = Math.max(0, epochs - 1);
+  const loading = (load.first * Math.min(1, epochs) + load.again * later) / Math.max(epochs, 1e-9);
+  const isParallel = availableParallelism() > threadsOf(1);
+  return {
+    seconds: isParallel ? Math.max(compute, loading) : compute + loading,
+    isLoaderBound: loading > compute,
+  };
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import type { TrainingChoices } from 'bantam/experimental';
+import { bantam, bantamJson, expectFailure, start } from './bantam.js';
+import { drawShapes, temporaryFolder } from './shapes.js';
+
+const cwd = await temporaryFolder();
+const env = { OMP_NUM_THREADS: '1', BANTAM_CACHE: join(cwd, 'cache') };
+const options = { cwd, env };
+const few = ['--models', 'ResNet-Nano-64'];
+const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'];
+
+before(async () => {
+  await drawShapes(join(cwd, 'many'), { each: 4 });
+  await drawShapes(join(cwd, 'test'), { each: 5, variant: 1 });
+  await drawShapes(join(cwd, 'twenty'), { each: 2 });
+});
+after(() => rm(cwd, { recursive: true }));
+
+/** Replaces the measured rates, so that pilots have as many samples on a slow machine as on a fast one. */
+async function pretendRate(samplesPerSecond: number): Promise<void> {
+  await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'rates', ...few], options); // prettier-ignore
+  const folder = join(cwd, 'cache', 'rates');
+  for (const file of readdirSync(folder)) {
+    const path = join(folder, file);
+    const rate = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...rate, samplesPerSecond }));
+  }
+}
+
+/** Decisions and measurements of a plan, without times and folders. */
+function decisions({ rungs, choices }: TrainingChoices): unknown {
+  return {
+    rungs: rungs.map(({ candidates }) => candidates),
+    choices: choices
+      .map(({ name, pilots }) => ({ name, pilots: pilots.map((one) => [one.samples, one.value]) }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+describe('bantam plan', () => {
+  it('without pilots gives the answer of the prior, and says so', async () => {
+    const { stdout } = await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few], options); // prettier-ignore
+    assert.match(stdout, /No pilot was run: this is what is known beforehand/);
+    assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
+  });
+
+  it('killed by SIGKILL goes on to the same plan, which trains', async () => {
+    await pretendRate(100);
+    const args = ['plan', ...data, '--budget', '42s', '--pilots', '60%', ...few];
+    const whole = (await bantamJson([...args, '--out', 'whole'], options)) as TrainingChoices;
+    assert.equal(whole.isPriorOnly, false);
+    const [first] = whole.choices;
+    assert.ok(first && first.pilots.length > 0);
+    const [low, high] = first.predicted.band;
+    assert.ok(low < first.predicted.value && first.predicted.value < high);
+    assert.match(first.reason, /in pilots/);
+
+    for (const delay of [100, 1500]) {
+      const running = start([...args, '--out', 'killed'], options);
+      await running.printed(/pilots|done/);
+      await setTimeout(delay);
+      running.process.kill('SIGKILL');
+      await running.ended;
+    }
+    const resumed = (await bantamJson([...args, '--out', 'killed'], options)) as TrainingChoices;
+    assert.deepEqual(decisions(resumed), decisions(whole));
+
+    const page = readFileSync(join(cwd, 'whole/plan.html'), 'utf8');
+    assert.doesNotMatch(page, /NaN|Infinity|undefined|https?:\/\/(?!www\.w3)/);
+    const planned = await bantam(['train', '--from-plan', 'whole/plan.json', '--out', 'run', '--plan'], options); // prettier-ignore
+    assert.match(planned.stdout, /samples per second/);
+    assert.equal(existsSync(join(cwd, 'run')), false);
+  });
+
+  it('refuses or explains in a sentence what cannot be planned', async () => {
+    const tiny = await bantam(['plan', '--data', 'csv:twenty/pairs.csv', '--budget', '2m', '--out', 'tiny', ...few], options); // prettier-ignore
+    assert.match(tiny.stdout, /too few to hold out 50 to measure on; name validation data/);
+    const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
+      expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
+    await refused([...data, '--budget', '0.05s'], 2, /steps of the fastest candidate/);
+    await refused([...data, '--budget', '3epochs'], 2, /no known unit/);
+    await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
+    await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
+    await expectFailure(['train', '--from-plan', 'none.json', '--out', 'x'], {
+      ...options,
+      status: 2,
+      message: /no plan none\.json/,
+    });
+  });
+});
