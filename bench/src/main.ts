@@ -307,7 +307,7 @@ examples(
       'ModifiedResNet-Nano-64',
     ])
     .addOption(
-      new Option('--precisions <name...>', "int8 stands beside ONNX Runtime's q8")
+      new Option('--precisions <name...>', "int8 is compared with ONNX Runtime's q8")
         .choices(['fp32', 'int8'])
         .default(['fp32', 'int8']),
     )

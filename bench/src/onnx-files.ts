@@ -1,4 +1,4 @@
-/** What ONNX Runtime's worker reads: graphs by name, and batches as its inputs. */
+/** Input of ONNX Runtime's worker: graphs by name, and batches. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { at } from '@bantam/torch/at';
