@@ -82,7 +82,7 @@ async function measureCase(
   try {
     const measured = await measureAlternately({
       ...options,
-      workload: { kind, precision, folder, optimizer },
+      workload: { kind, precision, device: 'cpu', folder, optimizer },
       // Its int8 has one scale for all rows of a batch, and rounds more coarsely.
       precision: precision === 'int8' ? 'q8' : precision,
       baseline: { start: () => startOnnx(options) },

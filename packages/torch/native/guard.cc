@@ -36,6 +36,15 @@ napi_value run(napi_env env, napi_callback_info info) {
   return guarded(call, [&] { return entry.function(call); });
 }
 
+void finish_from_thread(napi_env env, napi_value, void* context, void* data) {
+  const auto& finish = *static_cast<const Finish*>(context);
+  Call call{env, {}, finish.name};
+  guarded(call, [&]() -> napi_value {
+    finish.function(env, data);
+    return nullptr;
+  });
+}
+
 }  // namespace
 
 bool add_entries(napi_env env, napi_value exports, std::span<const Entry> entries) {
@@ -49,6 +58,18 @@ bool add_entries(napi_env env, napi_value exports, std::span<const Entry> entrie
     }
   }
   return true;
+}
+
+napi_threadsafe_function callable_from_thread(napi_env env, const Finish& finish) {
+  napi_value name = nullptr;
+  napi_threadsafe_function made = nullptr;
+  auto* context = const_cast<Finish*>(&finish);
+  if (napi_create_string_utf8(env, finish.name, NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, context,
+                                      finish_from_thread, &made) != napi_ok) {
+    return nullptr;
+  }
+  return made;
 }
 
 napi_value guarded_init(napi_env env, napi_value exports, void (*init)(napi_env env, napi_value exports)) {

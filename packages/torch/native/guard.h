@@ -44,6 +44,16 @@ class OutOfRange : public std::runtime_error {
 /// Adds functions to an addon's exports. They must be there as long as the process.
 bool add_entries(napi_env env, napi_value exports, std::span<const Entry> entries);
 
+/// A function that threads have Node call: `env` is nullptr if Node is about to end.
+struct Finish {
+  const char* name;
+  void (*function)(napi_env env, void* data);
+};
+
+/// Lets a thread hand data over to `finish`, which Node runs on its own thread, inside the guard; nullptr after a
+/// failure. `finish` must be there as long as the process.
+napi_threadsafe_function callable_from_thread(napi_env env, const Finish& finish);
+
 /// Runs what an addon does when it is loaded, inside the same guard; exports, or nullptr after a failure.
 napi_value guarded_init(napi_env env, napi_value exports, void (*init)(napi_env env, napi_value exports));
 

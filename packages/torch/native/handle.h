@@ -49,5 +49,6 @@ void init_memory(napi_env env, napi_value exports);
 void init_profile(napi_env env, napi_value exports);
 void init_machine(napi_env env, napi_value exports);
 void init_device(napi_env env, napi_value exports);
+void init_distributed(napi_env env, napi_value exports);
 
 }  // namespace bantam

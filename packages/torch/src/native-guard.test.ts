@@ -29,9 +29,9 @@ const sources = Object.fromEntries(
 
 describe("the addon's guard", () => {
   it('is the only place that registers functions', () => {
-    const [place, ...others] = registrations(sources);
-    assert.match(place ?? 'none', /^guard\.cc:\d+$/);
-    assert.deepEqual(others, []);
+    const places = registrations(sources).map((place) => place.replace(/:\d+$/, ''));
+    // Of what JavaScript calls, and of what other threads have Node call.
+    assert.deepEqual(places, ['guard.cc', 'guard.cc']);
   });
 
   it('would be seen to be passed by', () => {
@@ -43,9 +43,7 @@ describe("the addon's guard", () => {
       'struct Counter : Napi::ObjectWrap<Counter> {',
       'NODE_API_MODULE(bantam_torch, init)',
     ]) {
-      assert.deepEqual(registrations({ ...sources, 'planted.cc': planted }).slice(1), [
-        'planted.cc:1',
-      ]);
+      assert.deepEqual(registrations({ 'planted.cc': planted }), ['planted.cc:1']);
     }
   });
 

@@ -119,6 +119,12 @@ export interface Native {
   getThreads(): number;
   setThreads(threads: number): void;
 
+  nvidiaDriver(): {
+    version: number;
+    error: number;
+    devices: { name: string; capability: string; bytes: number }[];
+  } | null;
+  loadCuda(): number | string;
   loadDevice(type: string): string | null;
   deviceCount(type: string): number;
   deviceMemory(device: string): {
@@ -132,6 +138,35 @@ export interface Native {
   emptyDeviceCache(device: string): void;
   afterDevice(device: string): Promise<void>;
   readLater(tensor: TensorHandle): Promise<ArrayBuffer>;
+
+  hasGloo(): boolean;
+  openTcpStore(
+    group: string,
+    host: string,
+    port: number,
+    isServer: boolean,
+    timeout: number,
+  ): Promise<void>;
+  openFileStore(group: string, path: string, processes: number, timeout: number): Promise<void>;
+  storeSet(group: string, key: string, value: string): Promise<void>;
+  storeWait(group: string, keys: readonly string[], timeout: number): Promise<(string | null)[]>;
+  abandonTasks(): void;
+  joinGroup(
+    group: string,
+    prefix: string,
+    rank: number,
+    processes: number,
+    patience: number,
+  ): Promise<void>;
+  leaveGroup(group: string): Promise<void>;
+  dropConnections(group: string): void;
+  allReduce(
+    group: string,
+    tensors: readonly TensorHandle[],
+    op: 'sum' | 'max' | 'min',
+  ): Promise<void>;
+  allGather(group: string, tensors: readonly TensorHandle[]): Promise<TensorHandle[]>;
+  broadcast(group: string, tensors: readonly TensorHandle[], root: number): Promise<void>;
 
   /** Of a checkout alone. */
   emulatedCounters(reset: boolean): {

@@ -61,4 +61,30 @@ describe('RandomStreams', () => {
     resumed.setState(state);
     assert.deepEqual(draw(resumed, 'order'), first, 'a stream that was not used yet starts anew');
   });
+
+  it('give rows of a whole the numbers that they have in it', () => {
+    const whole = rand([5, 3], new RandomStreams({ seed: 3 }).get('mask')).toArray();
+    const parts = [
+      { start: 0, length: 2, total: 5 },
+      { start: 2, length: 3, total: 5 },
+    ].flatMap((rows) => {
+      const streams = new RandomStreams({ seed: 3 });
+      return streams.forRows(rows, () => rand([rows.length, 3], streams.get('mask')).toArray());
+    });
+    assert.deepEqual(parts, whole);
+  });
+
+  it('give several rows of each sample theirs, and go on as after the whole', () => {
+    const streams = [1, 2].map(() => new RandomStreams({ seed: 4 }));
+    const [one, other] = [at(streams, 0), at(streams, 1)];
+    const whole = rand([6], one.get('mask')).toArray();
+    const rows = { start: 1, length: 2, total: 3 };
+    const part = other.forRows(rows, () => rand([4], other.get('mask')).toArray());
+    assert.deepEqual(part, whole.slice(2));
+    assert.deepEqual(draw(one, 'mask'), draw(other, 'mask'));
+    assert.throws(
+      () => other.forRows(rows, () => rand([3], other.get('mask'))),
+      /Random numbers for 2 of 3 samples have a multiple of 2 rows/,
+    );
+  });
 });

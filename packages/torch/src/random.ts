@@ -13,12 +13,25 @@ export interface GeneratorOptions {
   device?: Device;
 }
 
+/** The rows of a whole that a process has: `length` of `total`, from `start` on. */
+export interface RowRange {
+  readonly start: number;
+  readonly length: number;
+  readonly total: number;
+}
+
 /** A stream of random numbers; every random operator takes one, there is no hidden global stream. */
 export class Generator {
   /** The addon's handle. */
   readonly handle: GeneratorHandle;
   /** The device that samples the numbers. */
   readonly device: Device;
+  /**
+   * The rows that tensors have of a whole, for which the numbers are sampled: what a row gets does not
+   * depend on how many rows this process has. A tensor may have several rows for each of them, one after
+   * the other. Null: tensors are whole.
+   */
+  rows: RowRange | null = null;
 
   constructor({ seed = 0, device = 'cpu' }: GeneratorOptions = {}) {
     this.device = prepareDevice(device);
@@ -48,6 +61,7 @@ export class RandomStreams {
   readonly seed: number;
   readonly #device: Device;
   readonly #streams = new Map<string, Generator>();
+  #rows: RowRange | null = null;
 
   constructor({ seed = 0, device = 'cpu' }: { seed?: number; device?: Device } = {}) {
     this.seed = seed;
@@ -60,9 +74,26 @@ export class RandomStreams {
     if (stream === undefined) {
       const digest = createHash('sha256').update(`${this.seed}/${name}`).digest();
       stream = new Generator({ seed: digest.readBigUInt64LE(0), device: this.#device });
+      stream.rows = this.#rows;
       this.#streams.set(name, stream);
     }
     return stream;
+  }
+
+  /** Sets {@link Generator.rows} of all streams while `body` runs. */
+  forRows<T>(rows: RowRange | null, body: () => T): T {
+    const before = this.#rows;
+    this.#limit(rows);
+    try {
+      return body();
+    } finally {
+      this.#limit(before);
+    }
+  }
+
+  #limit(rows: RowRange | null): void {
+    this.#rows = rows;
+    for (const stream of this.#streams.values()) stream.rows = rows;
   }
 
   /** The states of all streams used so far, by name. */

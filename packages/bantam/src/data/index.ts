@@ -63,7 +63,13 @@ export {
   withSubset,
 } from './sources/describe.js';
 export { openSource, type OpenSourceOptions } from './sources/open-source.js';
-export { epochOrder, samplesPerEpoch, type Position } from './loader/order.js';
+export {
+  epochOrder,
+  rowsOfPart,
+  samplesPerEpoch,
+  type BatchPart,
+  type Position,
+} from './loader/order.js';
 export { writeShards, type WriteShardsOptions, type ShardsSummary } from './write-shards.js';
 export type { ImageLocation } from './images/location.js';
 export { describeNote, NoteBook, type SourceNote } from './sources/notes.js';

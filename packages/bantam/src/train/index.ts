@@ -42,11 +42,16 @@ export {
   type ValidationSummary,
 } from './monitor/overfitting.js';
 export {
+  distributedStep,
+  fittingMicroBatch,
   fixedLengthTokenizer,
   MemoryPlanner,
   noiseBatch,
   planTime,
   repeated,
+  type DeviceCluster,
+  type DistributedStep,
+  type DistributedWork,
   type MemoryPlan,
   type NoiseBatchOptions,
   type PlanContext,
@@ -91,3 +96,5 @@ export {
 } from './teachers/reinforce.js';
 export { ReinforcedSet, type StoredRows } from './teachers/reinforced-set.js';
 export { planResumed, planRun, resumeTraining, train, type TrainOptions } from './train.js';
+export { joinWorld } from './world/join.js';
+export { World } from './world/world.js';

@@ -1,16 +1,24 @@
 /** Training of a model in a run directory, and the plan of one. */
+import { createHash } from 'node:crypto';
 import { BantamError } from '../base/errors.js';
 import type { RunOptions } from './config/config.js';
 import { unspent, type Spent } from './config/budget.js';
 import type { TrainingContext } from './loop/context.js';
+import { alone } from './loop/follow.js';
 import { openTraining, reopenTraining, type TrainControl } from './loop/open-training.js';
 import { runTraining } from './loop/run-training.js';
 import type { TrainResult } from './monitor/events.js';
 import { planTraining, requireMemory, requireTime, type TrainingPlan } from './planning/index.js';
 import { readCheckpointState } from './run-dir/checkpoint.js';
-import { dataChange, keepDataFingerprint, otherBeginning } from './run-dir/data-fingerprint.js';
+import {
+  dataChange,
+  dataFingerprint,
+  keepDataFingerprint,
+  otherBeginning,
+} from './run-dir/data-fingerprint.js';
 import { keepHeldOut } from './run-dir/held-out.js';
 import { createRun, runPaths, writeRunConfig } from './run-dir/paths.js';
+import { requireShareable } from './world/requirements.js';
 
 /** Options of {@link train}. */
 export type TrainOptions = RunOptions &
@@ -32,15 +40,53 @@ export type PlanOptions = RunOptions & TrainControl & { out?: string };
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { run, control } = split(options);
   const { out } = options;
-  using context = await openTraining(run, control);
-  await requireMemory(context);
-  await requireTime(context);
-  createRun(out);
-  await context.tokenizer.save(runPaths(out).tokenizer);
-  if (context.heldOut !== null) keepHeldOut(out, context.heldOut);
-  writeRunConfig(out, context.config);
-  await keepDataFingerprint(out, context.source);
-  return await runTraining(context, out);
+  return await together(control, async (control) => {
+    using context = await openTraining(run, control);
+    await requireSame(context);
+    await alone(context.world, async () => {
+      await requireMemory(context);
+      await requireTime(context);
+      createRun(out);
+      await context.tokenizer.save(runPaths(out).tokenizer);
+      if (context.heldOut !== null) keepHeldOut(out, context.heldOut);
+      writeRunConfig(out, context.config);
+      await keepDataFingerprint(out, context.source);
+    });
+    return await runTraining(context, out);
+  });
+}
+
+/**
+ * Runs a training as one of the processes of `control.world`, if there are several: only rank 0 reports, and the
+ * others receive the reason if this process fails.
+ */
+async function together(
+  control: TrainControl,
+  body: (control: TrainControl) => Promise<TrainResult>,
+): Promise<TrainResult> {
+  const { world = null, onEvent, ...rest } = control;
+  if (world === null) return await body(control);
+  world.begin(control.signal);
+  try {
+    return await body({ ...rest, world, ...(onEvent && world.isFirst && { onEvent }) });
+  } catch (error) {
+    await world.fail(error);
+    throw error;
+  }
+}
+
+/** @throws BantamError if several processes cannot share this training, or do not have the same. */
+async function requireSame(context: TrainingContext): Promise<void> {
+  const { world, config, source, checkpoint } = context;
+  if (world === null) return;
+  requireShareable(context, world);
+  const digest = createHash('sha256').update(JSON.stringify(config)).digest('hex');
+  const { records, digest: ofData } = await dataFingerprint(source);
+  await world.requireEqual({
+    data: `${source.spec}: ${records} records, ${ofData.slice(0, 12)}`,
+    configuration: digest.slice(0, 12),
+    checkpoint: checkpoint ?? 'none',
+  });
 }
 
 /**
@@ -59,13 +105,18 @@ export async function resumeTraining(
   run: string,
   control: TrainControl = {},
 ): Promise<TrainResult> {
-  using context = await reopenRun(run, control);
-  const resumed = { spent: spentBy(context), settingsIn: runPaths(run).config };
-  await requireMemory(context, resumed);
-  await requireTime(context, resumed);
-  const message = await dataChange(run, context.source);
-  if (message !== undefined) context.emit({ kind: 'note', message });
-  return await runTraining(context, run);
+  return await together(control, async (control) => {
+    using context = await reopenRun(run, control);
+    await requireSame(context);
+    await alone(context.world, async () => {
+      const resumed = { spent: spentBy(context), settingsIn: runPaths(run).config };
+      await requireMemory(context, resumed);
+      await requireTime(context, resumed);
+      const message = await dataChange(run, context.source);
+      if (message !== undefined) context.emit({ kind: 'note', message });
+    });
+    return await runTraining(context, run);
+  });
 }
 
 /** The memory that {@link resumeTraining} would take, and the time of what remains. */
@@ -93,8 +144,9 @@ function spentBy({ checkpoint }: TrainingContext): Spent {
 }
 
 /** The run directory, the run's own options, and those that control it. */
-function split({ out, device, signal, onEvent, openValidator, ...run }: PlanOptions) {
+function split({ out, device, signal, onEvent, world, openValidator, ...run }: PlanOptions) {
   const control: TrainControl = {
+    ...(world && { world }),
     ...(device !== undefined && { device }),
     ...(signal && { signal }),
     ...(onEvent && { onEvent }),

@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd.js';
 import { isRerunning } from '../checkpoint.js';
-import { batchNorm } from '../ops/batch-norm.js';
+import { batchNorm, batchNormOverParts } from '../ops/batch-norm.js';
 import { ones, zeros } from '../ops/create.js';
 import { add_ } from '../ops/in-place.js';
 import { Operator } from '../operator.js';
@@ -80,6 +80,11 @@ export class BatchNorm2d extends Module {
   numBatchesTracked: TensorBuffer;
   readonly eps: number;
   readonly momentum: number;
+  /**
+   * Σ of a vector over the processes that have a part of the batch each, with gradients; null: this
+   * process has all of it.
+   */
+  sumOverParts: ((x: Tensor) => Tensor) | null = null;
 
   constructor({ channels, eps = 1e-5, momentum = 0.1 }: BatchNorm2dLayerOptions) {
     super();
@@ -97,16 +102,11 @@ export class BatchNorm2d extends Module {
     // A batch counts once, also where a checkpoint runs twice.
     const counted = training && !isRerunning();
     if (counted) noGrad(() => add_(this.numBatchesTracked, 1));
-    return batchNorm(x, {
-      weight: this.weight,
-      bias: this.bias,
-      runningMean: this.runningMean,
-      runningVar: this.runningVar,
-      training,
-      momentum: counted ? this.momentum : 0,
-      eps: this.eps,
-      residual,
-      relu,
-    });
+    const { weight, bias, runningMean, runningVar, eps, sumOverParts: sumOver } = this;
+    const momentum = counted ? this.momentum : 0;
+    const options = { weight, bias, runningMean, runningVar, momentum, eps, residual, relu };
+    return training && sumOver !== null
+      ? batchNormOverParts(x, { ...options, sumOver })
+      : batchNorm(x, { ...options, training });
   }
 }

@@ -4,6 +4,7 @@ import { assertGradients, difference } from '../fixture.test.helper.js';
 import {
   add,
   batchNorm,
+  batchNormOverParts,
   channelsLast,
   contiguous,
   full,
@@ -171,4 +172,24 @@ describe('batchNorm, the kernel of our own', () => {
       assert.ok(trained.toArray().every(Number.isNaN));
     });
   });
+});
+
+describe('batchNormOverParts', () => {
+  /** One part is the whole. */
+  const alone: typeof batchNorm = (x, options) =>
+    batchNormOverParts(x, { ...options, sumOver: (sums) => sums });
+
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    it(`equals float64 in ${dtype} for a batch that is one part`, () => {
+      scope(() => {
+        const example = { dtype, training: true, withResidual: true, relu: true };
+        const wanted = run(composed, example, { double: true });
+        for (const [i, value] of run(alone, example).entries()) {
+          const goal = wanted[i] ?? assert.fail();
+          const error = difference(value, goal) / largest(goal);
+          assert.ok(error < (dtype === 'float32' ? 1e-5 : 1e-2), `${i}: ${error}`);
+        }
+      });
+    });
+  }
 });

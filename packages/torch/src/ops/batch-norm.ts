@@ -1,8 +1,16 @@
 /** Batch normalisation, with what follows it in residual networks. */
+import { noGrad } from '../autograd.js';
 import { Operator } from '../operator.js';
+import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
+import { add, div, mul, rsqrt, sub } from './arithmetic.js';
+import { full } from './create.js';
+import { copy_ } from './in-place.js';
+import { relu as rectify } from './neural.js';
+import { cat, narrow, reshape, to } from './shape.js';
 
 const batchNormOp = new Operator('bantam::batch_norm');
+const varMeanOp = new Operator('aten::var_mean', 'correction');
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions {
@@ -46,4 +54,57 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
     momentum,
     eps,
   );
+}
+
+/**
+ * {@link batchNorm} in training with the statistics of a whole batch of which each process has a part, x. The
+ * sums over the parts, which `sumOver` computes within the graph, are exact enough in float64
+ * for the variance to be E[x²] − E[x]².
+ *
+ * Composed of libtorch's operators, float32 at least.
+ */
+export function batchNormOverParts(
+  x: Tensor,
+  options: Omit<BatchNormOptions, 'training'> & {
+    /** Σ over the processes of a vector [2C + 1], with gradients. */
+    readonly sumOver: (x: Tensor) => Tensor;
+  },
+): Tensor {
+  const { weight, bias, runningMean, runningVar, sumOver } = options;
+  const { momentum = 0.1, eps = 1e-5, residual = null, relu = false } = options;
+  return scope(() => {
+    const wide = x.dtype === 'float64' ? x : to(x, { dtype: 'float32' });
+    const { dtype, device } = wide;
+    const channels = wide.dim(1);
+    const rows = wide.size / channels;
+    const dim = wide.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
+    const [ownVariance, ownMean] = varMeanOp
+      .tensors(wide, dim, 0, false)
+      .map((statistic) => to(statistic, { dtype: 'float64' })) as [Tensor, Tensor];
+    const squares = add(ownVariance, mul(ownMean, ownMean));
+    const count = full([1], rows, { dtype: 'float64', device });
+    const sums = sumOver(cat([mul(ownMean, rows), mul(squares, rows), count]));
+    const total = narrow(sums, 0, 2 * channels, 1);
+    const mean = div(narrow(sums, 0, 0, channels), total);
+    const variance = sub(div(narrow(sums, 0, channels, channels), total), mul(mean, mean));
+    if (momentum > 0) {
+      noGrad(() => {
+        const unbiased = mul(variance, div(total, sub(total, 1)));
+        const follow = (average: Tensor, now: Tensor): void => {
+          copy_(average, add(mul(average, 1 - momentum), mul(now, momentum)));
+        };
+        follow(runningMean, mean);
+        follow(runningVar, unbiased);
+      });
+    }
+    const perChannel = wide.shape.map((_, d) => (d === 1 ? channels : 1));
+    const spread = (vector: Tensor): Tensor => reshape(to(vector, { dtype }), perChannel);
+    const scale = mul(weight, rsqrt(add(variance, eps)));
+    // Far from zero, x·scale would lose the digits that x − mean keeps.
+    const scaled = mul(sub(wide, spread(mean)), spread(scale));
+    const normed = add(scaled, spread(bias));
+    // Rounded once, as in one pass.
+    const summed = residual === null ? normed : add(normed, to(residual, { dtype }));
+    return to(relu ? rectify(summed) : summed, { dtype: x.dtype });
+  });
 }

@@ -1,11 +1,12 @@
 /** Random tensors; each samples from the given generator. */
 import { deviceType } from '../device.js';
 import { Operator } from '../operator.js';
-import type { Generator } from '../random.js';
+import { TorchError } from '../errors.js';
+import type { Generator, RowRange } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { empty, emptyLike, type CreateOptions } from './create.js';
 import { copy_ } from './in-place.js';
-import { to } from './shape.js';
+import { narrow, to } from './shape.js';
 
 const normalInPlace = new Operator('aten::normal_');
 const uniformInPlace = new Operator('aten::uniform_');
@@ -13,9 +14,10 @@ const bernoulliInPlace = new Operator('aten::bernoulli_', 'float');
 
 /**
  * Fills x by `sample`. The CPU's generator fills memory of the CPU, whose numbers are copied where x is
- * elsewhere: what is sampled does not depend on the device.
+ * elsewhere: what is sampled does not depend on the device. Nor does it depend on which rows of a whole x has.
  */
 function sampleInto(x: Tensor, generator: Generator, sample: (target: Tensor) => void): Tensor {
+  if (generator.rows !== null) return sampleRows(x, generator, generator.rows, sample);
   const onDevice = deviceType(x.device);
   if (onDevice === 'cpu' || onDevice === 'meta' || generator.device !== 'cpu') {
     sample(x);
@@ -24,6 +26,28 @@ function sampleInto(x: Tensor, generator: Generator, sample: (target: Tensor) =>
   using numbers = empty(x.shape, { dtype: x.dtype, device: 'cpu' });
   sample(numbers);
   using moved = to(numbers, { device: x.device, wait: false });
+  return copy_(x, moved);
+}
+
+/** Samples for all rows of the whole that x has a part of. */
+function sampleRows(
+  x: Tensor,
+  generator: Generator,
+  { start, length, total }: RowRange,
+  sample: (target: Tensor) => void,
+): Tensor {
+  const [count = 0, ...rest] = x.shape;
+  if (x.rank === 0 || count % length !== 0) {
+    throw new TorchError(
+      `Random numbers for ${length} of ${total} samples have a multiple of ${length} rows, not the shape [${x.shape.join(', ')}].`,
+    );
+  }
+  const each = count / length;
+  const device = generator.device === 'cpu' && deviceType(x.device) !== 'meta' ? 'cpu' : x.device;
+  using whole = empty([each * total, ...rest], { dtype: x.dtype, device });
+  sample(whole);
+  using own = narrow(whole, 0, each * start, count);
+  using moved = to(own, { device: x.device });
   return copy_(x, moved);
 }
 

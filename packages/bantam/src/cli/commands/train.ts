@@ -5,6 +5,7 @@ import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
@@ -34,6 +35,8 @@ interface TrainFlags {
   readonly plan?: true;
   readonly verbose?: true;
   readonly resume?: string;
+  readonly processes?: number;
+  readonly restarts?: number;
   readonly fromPlan?: string;
   readonly choice?: number;
 }
@@ -98,7 +101,17 @@ export function addTrain(program: Command): void {
     .option('--from-plan <file>', 'train a choice of a plan.json that bantam plan wrote')
     .option('--choice <n>', 'with --from-plan: which one (default: 1, the first)', positiveInteger)
     .option('--verbose', 'print the groups of parameters also if they train alike')
-    .option('--resume <run>', 'resume this run from its last checkpoint');
+    .option('--resume <run>', 'resume this run from its last checkpoint')
+    .option(
+      '--processes <n>',
+      'train with n processes of this machine, which share every batch (default: 1; under torchrun or srun: theirs)',
+      positiveInteger,
+    )
+    .option(
+      '--restarts <n>',
+      'start failed processes again from the last checkpoint, at most n times (default: 0)',
+      wholeNumber,
+    );
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
     'bantam train --model ViT-Nano-16-64 --data csv:pairs.csv --out runs/flip --budget 30m --strategy flip --set strategy.maskRatio=0.5',
@@ -112,24 +125,34 @@ export function addTrain(program: Command): void {
     'bantam train --resume runs/first',
     'bantam train --resume runs/first --device cuda',
     'bantam train --resume runs/first --plan',
+    'bantam train --data csv:pairs.csv --out runs/four --budget 2h --processes 4 --restarts 3',
+    'torchrun --nproc-per-node 4 --no-python bantam train --data csv:pairs.csv --out runs/four --budget 2h',
   ]);
   action(command, async (flags: TrainFlags) => {
-    const { resume, plan = false, verbose = false, device, ...fresh } = flags;
+    const { resume, plan = false, verbose = false, device, processes, restarts, ...fresh } = flags;
     if (resume !== undefined && Object.keys(fresh).length > 0) {
       throw new UsageError(
         `--resume takes everything from the run's own configuration; leave out --${Object.keys(fresh).join(' and --')}.`,
       );
     }
+    if (processes !== undefined || restarts !== undefined) {
+      await launchTraining(flags);
+      return null;
+    }
+    endWithLauncher();
+    const { joinWorld, planResumed, planRun, resumeTraining, train } =
+      await import('../../train/index.js');
+    const world = plan ? null : await joinWorld();
     const options =
       resume !== undefined
         ? undefined
         : fresh.fromPlan === undefined
           ? await trainOptions(fresh)
           : await plannedOptions(fresh, fresh.fromPlan);
-    const { planResumed, planRun, resumeTraining, train } = await import('../../train/index.js');
     const progress = new Progress();
     const control = {
       ...(device !== undefined && { device }),
+      world,
       signal: stopOnInterrupt('saving a checkpoint'),
       onEvent: showTraining(progress, { verbose }),
     };
@@ -145,10 +168,39 @@ export function addTrain(program: Command): void {
         options === undefined
           ? await resumeTraining(resume ?? '', control)
           : await train({ ...options, ...control });
+      await world?.leave();
+      if (world?.isFirst === false) return null;
       return { text: await describe(result), json: result };
     } finally {
       progress.done();
     }
+  });
+}
+
+/** Starts this command as several processes. */
+async function launchTraining({
+  processes = 1,
+  restarts = 0,
+  plan,
+  resume,
+  out,
+  device,
+}: TrainFlags): Promise<void> {
+  if (plan === true) {
+    throw new UsageError('--plan plans the training of one process; leave out --processes.');
+  }
+  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
+    throw new UsageError(
+      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
+    );
+  }
+  const { runPaths } = await import('../../train/index.js');
+  const run = resume ?? out;
+  process.exitCode = await launch({
+    processes,
+    restarts,
+    args: argumentsWithout(['--processes', '--restarts']),
+    resume: () => (run === undefined ? null : resumeArguments(run, runPaths(run).config, device)),
   });
 }
 
@@ -166,7 +218,10 @@ const flagSettings = {
   patience: 'validation.patience',
 } as const;
 
-type FreshFlags = Omit<TrainFlags, 'resume' | 'plan' | 'verbose' | 'device'>;
+type FreshFlags = Omit<
+  TrainFlags,
+  'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
+>;
 
 /** The options of a choice of a plan, which has everything but the run directory. */
 async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {

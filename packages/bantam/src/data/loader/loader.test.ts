@@ -143,6 +143,36 @@ describe('Loader', () => {
     await loader.close();
   });
 
+  it('divides every batch into parts, broken samples or not', async () => {
+    for (const source of [whole, broken]) {
+      const { batches } = await take(source, { count: 26, workers: 0 });
+      const parts = await Promise.all(
+        [0, 1, 2].map((index) =>
+          take(source, { count: 26, workers: 0, part: { index, count: 3 } }),
+        ),
+      );
+      for (const [i, { captions, images, next, epoch }] of batches.entries()) {
+        const found = parts.flatMap((part) => part.batches[i] ?? []);
+        assert.deepEqual(
+          found.map(({ size }) => size),
+          [5, 5, 6],
+        );
+        assert.deepEqual(
+          found.flatMap((part) => part.captions),
+          captions,
+        );
+        for (const view of Object.keys(images)) {
+          const pixels = Buffer.concat(found.map((part) => part.images[view] ?? assert.fail()));
+          assert.deepEqual(pixels, Buffer.from(images[view] ?? assert.fail()));
+        }
+        assert.deepEqual(
+          found.map((part) => [part.next, part.epoch]),
+          [next, next, next].map((position) => [position, epoch]),
+        );
+      }
+    }
+  });
+
   it('goes on from any batch as if it had never stopped', async () => {
     const { batches } = await take(whole, { count: 28, workers: 0 });
     for (const done of [5, 12, 13]) {

@@ -8,7 +8,14 @@ import {
   requireCaptions,
   sampleCaption,
 } from '../sources/captions.js';
-import { Candidates, epochOrder, samplesPerEpoch, type Position } from './order.js';
+import {
+  Candidates,
+  epochOrder,
+  rowsOfPart,
+  samplesPerEpoch,
+  type BatchPart,
+  type Position,
+} from './order.js';
 import { defaultDecodeSide, PixelCache, pixelCacheBytes } from './pixel-cache.js';
 import { ImageDecoder, type DecodedImages, type DecoderSettings } from './image-decoder.js';
 import { Quarantine, type QuarantineOptions } from './quarantine.js';
@@ -40,6 +47,8 @@ export interface LoaderOptions {
    * batch itself by default.
    */
   readonly unitSize?: number;
+  /** Reads this part of every batch alone; all of it by default. */
+  readonly part?: BatchPart;
   /** Drops an epoch's incomplete last unit; true by default. */
   readonly dropLast?: boolean;
   /** Most memory for decoded images in bytes; an eighth of the machine's, up to 2 GiB. */
@@ -226,10 +235,11 @@ export class Loader {
   async #make(start: Position, size: number): Promise<Batch> {
     if (this.#closed) throw closedError();
     const { epoch, position } = start;
-    const { seed, replay } = this.#options;
+    const { seed, replay, part = { index: 0, count: 1 } } = this.#options;
     const end = Math.min(position + this.#options.batchSize, this.samplesPerEpoch);
-    const candidates = Array.from({ length: end - position }, (_, i) => {
-      return new Candidates(this.#order(epoch), position + i);
+    const { start: first, length } = rowsOfPart(end - position, part);
+    const candidates = Array.from({ length }, (_, i) => {
+      return new Candidates(this.#order(epoch), position + first + i);
     });
     const { images } = await this.#fill({ epoch, size }, candidates);
     const indices = Int32Array.from(candidates, ({ current }) => current);

@@ -10,6 +10,22 @@ export interface Position {
   readonly position: number;
 }
 
+/** One of the parts into which every batch is divided among processes. */
+export interface BatchPart {
+  /** Number of this part, 0 … count − 1. */
+  readonly index: number;
+  readonly count: number;
+}
+
+/** The rows of a batch of `size` that a part has; parts differ by one row at most. */
+export function rowsOfPart(
+  size: number,
+  { index, count }: BatchPart,
+): { readonly start: number; readonly length: number } {
+  const start = Math.floor((index * size) / count);
+  return { start, length: Math.floor(((index + 1) * size) / count) - start };
+}
+
 /** Parts of a source that its order depends on. */
 type Ordered = Pick<Source, 'size' | 'grouping' | 'mixture'>;
 

@@ -267,11 +267,12 @@ export class Field {
   /** @throws BantamError if no kind could be measured. */
   #requireOne(): void {
     if (this.#measured().length > 0) return;
-    const [reason] = Object.values(this.#state.rates).flatMap((rate) =>
-      'failure' in rate ? [rate.failure] : [],
-    );
+    const rates = Object.values(this.#state.rates);
+    const [failure] = rates.flatMap((rate) => ('failure' in rate ? [rate.failure] : []));
+    const needed = rates.flatMap((rate) => ('failure' in rate ? [] : [rate.bytes]));
     throw new BantamError(
-      reason ?? 'No candidate fits the memory; allow more with --memory, or close other programs.',
+      failure ??
+        `No candidate fits the memory: the smallest would take about ${(Math.min(...needed) / 1e9).toFixed(1)} GB, decoded images for later epochs included; allow more with --memory, or close other programs.`,
     );
   }
 

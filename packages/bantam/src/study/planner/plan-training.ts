@@ -16,7 +16,7 @@ import { choicesOf } from './choices.js';
 import { Field } from './field.js';
 import { Pilots, type PlanEvent } from './pilots.js';
 import { openPlanData, type PlanData } from './plan-data.js';
-import { planFormat, planPaths, type TrainingChoices } from './plan-file.js';
+import { planFormat, planPaths, type PlannedChoice, type TrainingChoices } from './plan-file.js';
 import { readState } from './plan-state.js';
 import { sharedPrior } from './prior.js';
 
@@ -158,6 +158,7 @@ async function carryOutPlan(
     memory,
     total,
   });
+  notes.push(...anewNote(choices.choices));
   const { data: measured, images, isHeldOut, chance } = validation;
   return {
     bantam: 'plan',
@@ -179,6 +180,16 @@ async function carryOutPlan(
     leftOut: field.leftOut,
     notes,
   };
+}
+
+/** The reason why the run does not resume its pilot, and how little that costs. */
+function anewNote([first]: readonly PlannedChoice[]): string[] {
+  const last = first?.pilots.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const part = (100 * last.samples) / first.samples;
+  return [
+    `The run starts anew, as the schedule of its pilot has ended at a learning rate of zero; that pilot has ${part.toPrecision(2)} % of the samples of the run.`,
+  ];
 }
 
 function machineFacts(): TrainingChoices['machine'] {
@@ -235,7 +246,8 @@ function requireSteps(field: Field, budget: string): void {
   const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
   if (most >= fewestSteps) return;
   const needed = Math.min(...fitting.map((i) => (field.total * fewestSteps) / field.stepsOf(i)));
+  const steps = Math.floor(most);
   throw new UsageError(
-    `A budget of ${budget} is ${Math.floor(most)} steps of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
+    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
   );
 }

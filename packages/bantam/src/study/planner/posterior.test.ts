@@ -4,7 +4,7 @@ import { at } from '../../base/at.js';
 import { CounterRng } from '../../data/index.js';
 import { curveError } from '../fits/learning-curve.js';
 import { chancesOfBest, Posterior, type Observation } from './posterior.js';
-import type { CandidatePrior, SharedPrior } from './prior.js';
+import { sharedPrior, type CandidatePrior, type SharedPrior } from './prior.js';
 
 const shared: SharedPrior = {
   lnScale: { mean: Math.log(3500), sd: 0.9 },
@@ -139,6 +139,46 @@ describe('Posterior', () => {
     // The bands allow for an extrapolation that these runs do not need.
     assert.ok(held >= 0.72 * trials, `${held} of ${trials}`);
     assert.ok(held < trials);
+  });
+});
+
+describe('the prior', () => {
+  // R@10 of 958 product photographs after 30 and 120 seconds of one thread, one seed, with ln of the
+  // prior's scale and its deviation, and samples per second, of which the last three are estimates.
+  const runs = [
+    { model: 'ModifiedResNet-Nano-64', lnScale: 0, sd: 0.3, rate: 250, early: 0.436, late: 0.763 },
+    { model: 'ViT-Nano-16-64', lnScale: 0.85, sd: 0.4, rate: 267, early: 0.194, late: 0.621 },
+    { model: 'ConvNeXt-Nano-64', lnScale: 0.65, sd: 0.4, rate: 230, early: 0.125, late: 0.604 },
+    { model: 'ViT-Nano-8-64', lnScale: 0.9, sd: 0.5, rate: 130, early: 0.029, late: 0.418 },
+    { model: 'MobileCLIP-Nano-64', lnScale: 1.6, sd: 0.6, rate: 230, early: 0.014, late: 0.13 },
+  ];
+
+  it('predicts best and worst of five models after 120 seconds by 30 seconds, and all within the bands', () => {
+    const facts = { images: 958, classes: 0, chance: 10 / 958 };
+    const pairs = 7667;
+    const posterior = new Posterior({
+      shared: sharedPrior('image_retrieval_recall@10', facts),
+      candidates: runs.map(({ model, lnScale, sd }) => {
+        return { ...candidate(model, lnScale), modelSd: sd };
+      }),
+      observations: runs.map(({ rate, early }, i) => {
+        const point = { unique: pairs, samples: 30 * rate };
+        return { candidate: i, point, value: early, queries: 958 };
+      }),
+    });
+    const predicted = runs.map(({ rate }, i) =>
+      posterior.predict(i, { unique: pairs, samples: 120 * rate }),
+    );
+    for (const [i, { band }] of predicted.entries()) {
+      const { model, late } = at(runs, i);
+      assert.ok(
+        band[0] < late && late < band[1],
+        `${model}: ${late} is not in ${band.join(' to ')}`,
+      );
+    }
+    const values = predicted.map(({ value }) => value);
+    assert.equal(values.indexOf(Math.max(...values)), 0);
+    assert.equal(values.indexOf(Math.min(...values)), 4);
   });
 });
 

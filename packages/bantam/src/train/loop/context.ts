@@ -8,6 +8,7 @@ import type { CountedCaption } from '../config/tokenizer.js';
 import type { TrainEvent } from '../monitor/events.js';
 import type { Strategy } from '../strategies/strategy.js';
 import type { ReinforcedSet } from '../teachers/reinforced-set.js';
+import type { World } from '../world/world.js';
 import type { InitialModels } from './initial-weights.js';
 
 /** Everything that a training works with: made once, handed on whole, freed together. */
@@ -33,6 +34,8 @@ export interface TrainingContext extends Disposable {
   readonly checkpoint: string | null;
   /** The device of model, optimizer and batches. */
   readonly device: Device;
+  /** The processes that train together; null: this one alone. */
+  readonly world: World | null;
   /** Stops training after the current step, with a checkpoint. */
   readonly signal: AbortSignal | undefined;
   readonly emit: (event: TrainEvent) => void;

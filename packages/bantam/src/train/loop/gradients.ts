@@ -62,14 +62,16 @@ export function addGradients(
   });
 }
 
-function encode(batch: StepBatch, options: GradientOptions): Features {
+/** The features of a batch, under autocast. */
+export function encode(batch: StepBatch, options: GradientOptions): Features {
   const { strategy, step, gradCheckpointing } = options;
   return withGradCheckpointing(gradCheckpointing, () =>
     autocast(step.precision, () => strategy.encode(batch, step), deviceOf(step)),
   );
 }
 
-function targetsOf(batch: StepBatch, { strategy, step }: GradientOptions): Features {
+/** The strategy's targets for a batch, without gradient. */
+export function targetsOf(batch: StepBatch, { strategy, step }: GradientOptions): Features {
   const targets = (): Features => strategy.targets?.(batch, step) ?? {};
   return noGrad(() => scope(() => autocast(step.precision, targets, deviceOf(step))));
 }
@@ -91,7 +93,8 @@ function joined(parts: readonly Features[]): Features {
   );
 }
 
-function total(
+/** The weighted sum of the losses, scaled for float16. */
+export function total(
   losses: Losses,
   { weight, scaler }: Pick<GradientOptions, 'weight' | 'scaler'>,
 ): Tensor {
@@ -103,7 +106,7 @@ function total(
 }
 
 /** Losses whose graphs are not needed any more. */
-function detached(losses: Losses): Losses {
+export function detached(losses: Losses): Losses {
   return Object.fromEntries(Object.entries(losses).map(([name, loss]) => [name, detach(loss)]));
 }
 

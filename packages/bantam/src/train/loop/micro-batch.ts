@@ -42,7 +42,9 @@ export function flopsPerSample(
 }
 
 /** The samples of the loader's batches that are contrasted with each other. */
-export function samplesOf(batches: readonly Batch[]): Samples {
+export function samplesOf(
+  batches: readonly Pick<Batch, 'indices' | 'captions' | 'epoch'>[],
+): Samples {
   return {
     indices: Int32Array.from(batches.flatMap(({ indices }) => [...indices])),
     captions: batches.flatMap(({ captions }) => captions),
@@ -60,6 +62,19 @@ export interface MicroBatch {
 /** A micro-batch, and how many tokens its captions have. */
 export interface CollatedBatch extends MicroBatch {
   readonly captionTokens: number;
+  /** @param columns - Tokens that captions are padded to; default: those of the longest */
+  load(columns?: number): StepBatch;
+}
+
+/** Ids with the padding's at the end of each row, up to so many columns. */
+function padded({ ids, shape }: EncodedBatch, columns: number, padId: number): BigInt64Array {
+  const [rows, given] = shape;
+  if (columns === given) return ids;
+  const wider = new BigInt64Array(rows * columns).fill(BigInt(padId));
+  for (let row = 0; row < rows; row++) {
+    wider.set(ids.subarray(row * given, (row + 1) * given), row * columns);
+  }
+  return wider;
 }
 
 /** The parts of a {@link TrainingContext} that a {@link Collator} uses. */
@@ -83,11 +98,14 @@ export class Collator {
   /** A batch of the loader; its tensors are made anew for each pass. */
   collate(batch: Batch, phase: Phase): CollatedBatch {
     const { ids, shape } = this.#encode(batch, phase);
-    const load = (): StepBatch => ({
+    const load = (columns = shape[1]): StepBatch => ({
       images: Object.fromEntries(
         Object.entries(batch.images).map(([view, pixels]) => [view, this.#pixels(pixels, batch)]),
       ),
-      ids: fromTypedArray(ids, { shape, device: this.#device }),
+      ids: fromTypedArray(padded({ ids, shape }, columns, this.#context.tokenizer.padId), {
+        shape: [shape[0], columns],
+        device: this.#device,
+      }),
       captions: batch.captions,
       indices: batch.indices,
       ...(batch.replayed && { replayed: batch.replayed }),

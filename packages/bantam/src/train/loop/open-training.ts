@@ -1,5 +1,5 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { onDevice, resolveDevice } from '@bantam/torch';
+import { onDevice } from '@bantam/torch';
 import { frozenCopy } from '../../base/readonly.js';
 import {
   heldOutKeys,
@@ -25,9 +25,11 @@ import { readHeldOut } from '../run-dir/held-out.js';
 import { readRunConfig, runPaths } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
 import { loadStrategyModels } from '../teachers/load.js';
+import type { World } from '../world/world.js';
 import type { TrainingContext } from './context.js';
 import { checkInitialWeights, loadInitialModels } from './initial-weights.js';
 import { checkTrainableWeights } from './trainable-weights.js';
+import { trainingDevice } from './training-device.js';
 
 /** Control of a running training. */
 export interface TrainControl {
@@ -40,6 +42,8 @@ export interface TrainControl {
   readonly signal?: AbortSignal;
   /** Receives the events of the training. */
   readonly onEvent?: (event: TrainEvent) => void;
+  /** The processes that train together, each of which calls this. Default: this one alone. */
+  readonly world?: World | null;
   /** Opens the validator of `validation`. Default: evaluation's. */
   readonly openValidator?: OpenValidator;
 }
@@ -54,7 +58,7 @@ export function openTraining(
   control: TrainControl = {},
 ): Promise<TrainingContext> {
   return owning(async (owned) => {
-    const device = resolveDevice(control.device ?? 'auto');
+    const device = trainingDevice(control);
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
     const opened = needsModel(options) ? await openSource(options.data) : null;
@@ -127,7 +131,7 @@ async function holdOut(
  */
 export function reopenTraining(run: string, control: TrainControl = {}): Promise<TrainingContext> {
   return owning(async (owned) => {
-    const device = resolveDevice(control.device ?? 'auto');
+    const device = trainingDevice(control);
     const config = readRunConfig(run);
     const whole = await openSource(config.data);
     const isSplit = config.validation.data === heldOutData;
@@ -155,7 +159,11 @@ type Opened = Pick<
 /** Adds what follows from the configuration and the opened parts: the strategy, created once. */
 function complete(
   owned: Owned,
-  { strategyModels: { models, reinforced }, control: { signal, onEvent }, ...opened }: Opened,
+  {
+    strategyModels: { models, reinforced },
+    control: { signal, onEvent, world = null },
+    ...opened
+  }: Opened,
 ): Omit<TrainingContext, keyof Disposable> {
   const { config, source, tokenizer, device } = opened;
   reinforced?.check(source, config.augment);
@@ -174,6 +182,7 @@ function complete(
     reinforced,
     strategy,
     longest: longestCaption(source, tokenizer),
+    world,
     signal,
     emit: (event) => onEvent?.(event),
   };

@@ -24,6 +24,7 @@ import { at } from '../../base/at.js';
 import type { Clip } from '../../models/index.js';
 import type { TrainSettings } from '../config/settings.js';
 import type { Losses, Strategy } from '../strategies/strategy.js';
+import type { World } from '../world/world.js';
 import type { BufferSnapshot } from './gradients.js';
 
 /** Upper bound of the learned log temperature: the scale stays at most 100 (CLIP, section 2.4). */
@@ -52,6 +53,8 @@ export interface OptimizerStepParts {
   readonly scaler: GradScaler | null;
   readonly train: Pick<TrainSettings, 'clipNorm' | 'ema'>;
   readonly device: Device;
+  /** The processes that take the same step; null: this one alone. */
+  readonly world: Pick<World, 'every'> | null;
 }
 
 /** One step to take. */
@@ -63,6 +66,8 @@ export interface StepToTake {
   readonly step: number;
   /** The buffers before the forward pass; freed by the step. */
   readonly buffers: BufferSnapshot;
+  /** Runs in place of the step if the processes lose each other before it. */
+  readonly undo: () => void;
 }
 
 /**
@@ -139,8 +144,8 @@ export class OptimizerStep {
   }
 
   /** Reads the loss and the norm of the gradient, then decides. */
-  async #decideAndTake({ losses, lr, step, buffers }: StepToTake): Promise<StepValues> {
-    const { model, strategy, optimizer, ema, scaler, train, device } = this.#parts;
+  async #decideAndTake({ losses, lr, step, buffers, undo }: StepToTake): Promise<StepValues> {
+    const { model, strategy, optimizer, ema, scaler, train, device, world } = this.#parts;
     const { measured } = scope(() => {
       this.#unscale();
       if (isAccelerator(device)) {
@@ -154,7 +159,8 @@ export class OptimizerStep {
     free(losses);
     const numbers = Array.from(await measured, Number);
     const [gradNorm = NaN, lossScale = NaN] = numbers.slice(-2);
-    const taken = numbers.every(Number.isFinite);
+    const isFinite = numbers.every(Number.isFinite);
+    const taken = world === null ? isFinite : await this.#agreed(world, { isFinite, undo });
     scope(() => {
       if (taken) {
         optimizer.step({ lr });
@@ -179,6 +185,19 @@ export class OptimizerStep {
       taken,
       lossScale,
     };
+  }
+
+  /** True if all processes may take the step. */
+  async #agreed(
+    world: Pick<World, 'every'>,
+    { isFinite, undo }: { readonly isFinite: boolean; readonly undo: () => void },
+  ): Promise<boolean> {
+    try {
+      return await world.every(isFinite);
+    } catch (error) {
+      undo();
+      throw error;
+    }
   }
 
   #lossScale(): Tensor {

@@ -1,4 +1,6 @@
 /** A run from its start, or its checkpoint, to its model. */
+import { GroupError } from '@bantam/torch/distributed';
+import { BantamError } from '../../base/errors.js';
 import { precisionName } from '../../base/precision-name.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { parseBudget } from '../config/budget.js';
@@ -15,25 +17,30 @@ import {
 } from '../monitor/overfitting.js';
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
-import {
-  listCheckpoints,
-  readCheckpoint,
-  writeCheckpoint,
-  type Checkpoint,
-} from '../run-dir/checkpoint.js';
+import { listCheckpoints, writeCheckpoint } from '../run-dir/checkpoint.js';
 import { MetricsWriter } from '../run-dir/metrics.js';
 import { saveTrained } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 import type { TrainingContext } from './context.js';
-import { microBatchSize, preparedAtOnce } from './micro-batch.js';
-import { checkpointParts, Trainer, type StepReport } from './trainer.js';
+import {
+  alone,
+  follow,
+  prepareTraining,
+  restoreWeights,
+  withCheckpoint,
+  type Orders,
+  type RunParts,
+} from './follow.js';
+import { microBatchSize } from './micro-batch.js';
+import { Trainer, type StepReport } from './trainer.js';
 
 /**
  * Trains in a run directory until the budget is used, validations are no better or the signal comes,
  * with metrics and checkpoints on the way; then saves the model.
  */
 export async function runTraining(context: TrainingContext, run: string): Promise<TrainResult> {
-  const { config, source, strategy, emit } = context;
+  const { config, source, strategy, emit, world } = context;
+  const leads = world === null || world.isFirst;
   source.notes?.forEach((note) => {
     emit({ kind: 'note', message: describeNote(note) });
   });
@@ -48,21 +55,17 @@ export async function runTraining(context: TrainingContext, run: string): Promis
     seed: config.seed,
     workers: config.train.workers,
     ...(strategy.replay && { replay: strategy.replay }),
-    quarantine: { path: runPaths(run).quarantine },
+    ...(world && { part: world.part }),
+    // Rank 0 counts the broken samples of all.
+    quarantine: leads ? { path: runPaths(run).quarantine } : { tolerated: Infinity },
   });
   try {
     using trainer = new Trainer(context, loader);
-    return await new TrainingRun(context, { run, loader, trainer }).toTheEnd();
+    const parts = { run, loader, trainer };
+    return leads ? await new TrainingRun(context, parts).toTheEnd() : await follow(context, parts);
   } finally {
     await loader.close();
   }
-}
-
-/** Parts of a {@link TrainingRun} beside its context. */
-interface RunParts {
-  readonly run: string;
-  readonly loader: Loader;
-  readonly trainer: Trainer;
 }
 
 /** Drives a trainer: everything that happens between the steps of a run. */
@@ -77,6 +80,8 @@ class TrainingRun {
   readonly #pace = new ValidationPace();
   #savedAt = performance.now();
   #advised = false;
+  /** The checkpoint whose weights were restored since the last step. */
+  #restored: string | null = null;
 
   /** Restores the checkpoint of the context, if there is one. */
   constructor(context: TrainingContext, { run, loader, trainer }: RunParts) {
@@ -86,7 +91,7 @@ class TrainingRun {
     this.#trainer = trainer;
     const { checkpoint, config, validator } = context;
     if (checkpoint !== null) {
-      this.#withCheckpoint(checkpoint, (read) => {
+      withCheckpoint(context, { trainer, path: checkpoint }, (read) => {
         trainer.restore(read);
         this.#advised = passesAdvice(context.source, read.state.epoch) !== undefined;
       });
@@ -114,9 +119,31 @@ class TrainingRun {
 
   async toTheEnd(): Promise<TrainResult> {
     const trainer = this.#trainer;
-    await this.#prepare();
+    await prepareTraining(this.#context, { loader: this.#loader, trainer });
     this.#announce();
-    const end = await this.#takeSteps();
+    const metrics = new MetricsWriter(this.#run, { resumedAt: trainer.step });
+    try {
+      await this.#takeSteps(metrics);
+      return await alone(this.#context.world, () => this.#finish(metrics));
+    } catch (error) {
+      if (!(error instanceof GroupError)) throw error;
+      await this.#save(metrics);
+      throw new BantamError(
+        `${error.message} The run is saved at step ${trainer.step}; resume it with "bantam train --resume ${this.#run}".`,
+        { cause: error },
+      );
+    } finally {
+      metrics.close();
+    }
+  }
+
+  /** Saves a checkpoint, and at the end of the run its model. */
+  async #finish(metrics: MetricsWriter): Promise<TrainResult> {
+    const trainer = this.#trainer;
+    await this.#save(metrics);
+    const stoppedEarly = this.#isExhausted && trainer.progress < 1;
+    if (stoppedEarly) this.#note(this.#history?.earlyStopMessage() ?? '');
+    const interrupted = trainer.progress < 1 && !stoppedEarly;
     const best = this.#history?.best ?? null;
     const { step: steps, spent, loss } = trainer;
     const { samples, seconds, flops } = spent;
@@ -127,61 +154,36 @@ class TrainingRun {
       flops,
       seconds,
       loss,
-      ...end,
+      interrupted,
+      stoppedEarly,
       quarantined: this.#loader.quarantine.count,
       skipped: this.#recovery.count,
     };
     const summary = this.#summary();
     if (best !== null) result.validation = best;
     if (summary !== null) result.validations = summary;
-    if (!end.interrupted) {
+    if (!interrupted) {
       result.model = await saveTrained(this.#run, this.#context, { trainer, best: best !== null });
     }
     return result;
+  }
+
+  /** True if validations without a better value end the run. */
+  get #isExhausted(): boolean {
+    return this.#history?.exhausted === true;
   }
 
   #note(message: string): void {
     this.#context.emit({ kind: 'note', message });
   }
 
-  /** Opens a checkpoint for a callback. */
-  #withCheckpoint(path: string, use: (checkpoint: Checkpoint) => void): void {
-    const { strategy } = this.#context;
-    const checkpoint = readCheckpoint(path, checkpointParts({ ema: this.#trainer.ema, strategy }));
-    use(checkpoint);
-    for (const part of Object.values(checkpoint.tensors)) {
-      for (const tensor of part.values()) tensor.dispose();
-    }
-  }
-
   /** Restores the weights of the last checkpoint; returns its path, null if there is none. */
   #rollBack(): string | null {
     const path = listCheckpoints(this.#run).at(-1);
     if (path === undefined) return null;
-    this.#withCheckpoint(path, ({ tensors }) => {
-      this.#trainer.restoreWeights(tensors);
-    });
+    restoreWeights(this.#context, { trainer: this.#trainer, path });
+    this.#restored = path;
     return path;
-  }
-
-  /** The strategy's work before the first step. */
-  async #prepare(): Promise<void> {
-    const { config, source, strategy, signal, emit } = this.#context;
-    await strategy.prepare?.({
-      model: this.#trainer.model,
-      source,
-      preprocess: config.preprocess,
-      precision: resolvePrecision(config.train.precision, this.#context.device),
-      batchSize: preparedAtOnce(config.train),
-      quarantine: this.#loader.quarantine,
-      exclude: (indices) => {
-        this.#loader.exclude(indices);
-      },
-      signal,
-      onProgress: (message) => {
-        emit({ kind: 'preparing', message });
-      },
-    });
   }
 
   #announce(): void {
@@ -202,34 +204,44 @@ class TrainingRun {
     });
   }
 
-  /** Trains to the end of the run or its interruption, and saves a checkpoint there. */
-  async #takeSteps(): Promise<Pick<TrainResult, 'interrupted' | 'stoppedEarly'>> {
-    const { config, signal } = this.#context;
+  /** Trains to the end of the run or its interruption. */
+  async #takeSteps(metrics: MetricsWriter): Promise<void> {
     const trainer = this.#trainer;
-    const history = this.#history;
-    const metrics = new MetricsWriter(this.#run, { resumedAt: trainer.step });
-    const exhausted = (): boolean => history?.exhausted === true;
     this.#savedAt = performance.now();
-    try {
-      // A validation that an interruption prevented.
+    // A validation that an interruption prevented.
+    const start = await this.#between(async () => {
       await this.#validateIfDue(metrics);
-      if (!exhausted()) {
-        for await (const report of trainer.run()) {
-          this.#record(report, metrics);
-          if (signal?.aborted === true && trainer.progress < 1) break;
-          await this.#validateIfDue(metrics);
-          if (exhausted()) break;
-          const minutes = (performance.now() - this.#savedAt) / 60_000;
-          if (minutes > config.train.checkpointMinutes) await this.#save(metrics);
-        }
-      }
-      await this.#save(metrics);
-    } finally {
-      metrics.close();
+      return this.#isExhausted;
+    });
+    if (start.stop) return;
+    for await (const report of trainer.run()) {
+      const next = await this.#between(async () => {
+        this.#record(report, metrics);
+        if (this.#isInterrupted) return true;
+        await this.#validateIfDue(metrics);
+        if (this.#isExhausted) return true;
+        const minutes = (performance.now() - this.#savedAt) / 60_000;
+        if (minutes > this.#context.config.train.checkpointMinutes) await this.#save(metrics);
+        return false;
+      });
+      if (next.stop) return;
     }
-    const stoppedEarly = exhausted() && trainer.progress < 1;
-    if (stoppedEarly && history !== null) this.#note(history.earlyStopMessage());
-    return { stoppedEarly, interrupted: trainer.progress < 1 && !stoppedEarly };
+  }
+
+  /** Work between two steps, which says whether to stop and for which the other processes wait. */
+  #between(work: () => Promise<boolean>): Promise<Orders> {
+    return alone(this.#context.world, async () => {
+      this.#restored = null;
+      const stop = await work();
+      return { stop, restored: this.#restored };
+    });
+  }
+
+  /** True if a signal ends the run before its budget is used. */
+  get #isInterrupted(): boolean {
+    const { signal, world } = this.#context;
+    const isWished = signal?.aborted === true || world?.isStopWished === true;
+    return isWished && this.#trainer.progress < 1;
   }
 
   async #validateIfDue(metrics: MetricsWriter): Promise<void> {

@@ -11,7 +11,6 @@ import {
   schedule,
   scope,
   stack,
-  type FloatDType,
   type Optimizer,
   type Tensor,
 } from '@bantam/torch';
@@ -29,18 +28,11 @@ import {
 import { RemainingTime } from '../monitor/remaining-time.js';
 import type { Checkpoint, CheckpointState } from '../run-dir/checkpoint.js';
 import type { MetricsRow } from '../run-dir/metrics.js';
-import { phaseAt, type Phase, type PhasePosition } from '../strategies/phases.js';
-import type { Losses, StepContext, Strategy } from '../strategies/strategy.js';
+import { phaseAt, type PhasePosition } from '../strategies/phases.js';
+import type { Strategy } from '../strategies/strategy.js';
 import type { TrainingContext } from './context.js';
-import { addGradients, BufferSnapshot } from './gradients.js';
 import { copyInitialWeights } from './initial-weights.js';
-import {
-  Collator,
-  flopsPerSample,
-  microBatchesPerStep,
-  samplesOf,
-  type MicroBatch,
-} from './micro-batch.js';
+import { Collator, microBatchesPerStep } from './micro-batch.js';
 import {
   createOptimizer,
   describeAll,
@@ -49,11 +41,12 @@ import {
   type DescribedGroups,
 } from './optimizer.js';
 import { OptimizerStep, type StepValues } from './optimizer-step.js';
+import { StepGradients } from './step-gradients.js';
 import { TrainableWeights } from './trainable-weights.js';
 
 /** Source of a {@link Trainer}'s micro-batches: a {@link Loader}, or one of ready batches. */
 export type BatchStream = Pick<Loader, 'batches' | 'waitSeconds'> &
-  Partial<Pick<Loader, 'recycle'>>;
+  Partial<Pick<Loader, 'recycle' | 'quarantine'>>;
 
 /** A step that the optimizer took. */
 export interface TakenStep {
@@ -119,7 +112,7 @@ export const checkpointParts = ({
 
 /** The parts of a {@link TrainingContext} that a trainer uses. */
 export type TrainerContext = Pick<TrainingContext, 'config' | 'strategy' | 'tokenizer'> &
-  Partial<Pick<TrainingContext, 'initial' | 'device'>>;
+  Partial<Pick<TrainingContext, 'initial' | 'device' | 'world'>>;
 
 /**
  * Model, optimizer and random streams of a training, and its steps.
@@ -140,8 +133,7 @@ export class Trainer implements Disposable {
   readonly #streams: RandomStreams;
   readonly #budget: Budget;
   readonly #remaining: RemainingTime;
-  readonly #precision: FloatDType;
-  readonly #collator: Collator;
+  readonly #gradients: StepGradients;
   readonly #scaler: GradScaler | null;
   readonly #optimizerStep: OptimizerStep;
   readonly #weights: TrainableWeights;
@@ -155,7 +147,7 @@ export class Trainer implements Disposable {
 
   /** Initialises the model, or copies the weights of `context.initial`, which is freed. */
   constructor(context: TrainerContext, batches: BatchStream) {
-    const { config, strategy, initial, device = 'cpu' } = context;
+    const { config, strategy, initial, device = 'cpu', world = null } = context;
     const { train } = config;
     this.#context = context;
     this.#batches = batches;
@@ -174,9 +166,19 @@ export class Trainer implements Disposable {
     this.ema = train.ema > 0 ? new Ema(this.model) : null;
     this.#budget = parseBudget(config.budget);
     this.#remaining = new RemainingTime(this.#budget);
-    this.#precision = resolvePrecision(train.precision, device);
-    this.#collator = new Collator(context, device);
-    this.#scaler = this.#precision === 'float16' ? new GradScaler({ device }) : null;
+    const precision = resolvePrecision(train.precision, device);
+    this.#scaler = precision === 'float16' ? new GradScaler({ device }) : null;
+    this.#gradients = new StepGradients({
+      context,
+      model: this.model,
+      streams: this.#streams,
+      collator: new Collator(context, device),
+      precision,
+      scaler: this.#scaler,
+      world,
+      quarantine: batches.quarantine,
+    });
+    world?.synchronizeBatchNorms(this.model);
     this.#optimizerStep = new OptimizerStep({
       model: this.model,
       strategy,
@@ -185,6 +187,7 @@ export class Trainer implements Disposable {
       scaler: this.#scaler,
       train,
       device,
+      world,
     });
   }
 
@@ -313,21 +316,28 @@ export class Trainer implements Disposable {
       batches.push(batch);
       if (batches.length < perStep) continue;
       const lr = this.#learningRate(position);
-      const gradients = this.#addGradients(batches, phase);
+      const computed = await this.#gradients.add({
+        batches,
+        phase,
+        costs: this.#costs,
+        step: this.#step + (this.#pending === null ? 1 : 2),
+        progress: this.progress,
+        seen: this.#spent.samples,
+      });
       // While the device computes this step's gradients: the numbers of the one before.
       const before = await this.drain();
-      const values = this.#optimizerStep.take({ ...gradients, lr, step: this.#step });
+      const { losses, buffers, undo, samples, keys } = computed;
+      const values = this.#optimizerStep.take({ losses, buffers, undo, lr, step: this.#step });
       // A failure reaches whoever asks for the numbers.
       values.catch(() => undefined);
       if (!this.#optimizerStep.isDeferred) await values;
 
-      const samples = batches.reduce((sum, { size }) => sum + size, 0);
-      const keys = batches.flatMap((batch) => batch.keys);
-      const seconds = (performance.now() - clock) / 1000;
+      const seconds = await this.#agreed((performance.now() - clock) / 1000);
       const wait = this.#batches.waitSeconds - waited;
       waited = this.#batches.waitSeconds;
       this.#spent.seconds += seconds;
       this.#spent.samples += samples;
+      this.#spent.flops += computed.flops;
       this.#next = batch.next;
       for (const done of batches) this.#batches.recycle?.(done);
       batches = [];
@@ -401,41 +411,11 @@ export class Trainer implements Disposable {
     return train.lr * phase.lr * multiplier(step - start * total);
   }
 
-  /** Adds the gradients of `accumulate` contrastive batches, whose losses are averaged. */
-  #addGradients(
-    batches: readonly Batch[],
-    phase: Phase,
-  ): { losses: readonly Losses[]; buffers: BufferSnapshot } {
-    const { strategy, config } = this.#context;
-    const { accumulate, gradCheckpointing } = config.train;
-    const modules = [this.model, ...(strategy.module === null ? [] : [strategy.module])];
-    const buffers = new BufferSnapshot(modules);
-    const progress = this.progress;
-    const perBatch = batches.length / accumulate;
-    const weight = 1 / accumulate;
-    const losses = Array.from({ length: accumulate }, (_, i) => {
-      const contrasted = batches.slice(i * perBatch, (i + 1) * perBatch);
-      const microBatches = contrasted.map((batch) => this.#collate(batch, phase));
-      const step: StepContext = {
-        model: this.model,
-        streams: this.#streams,
-        phase,
-        samples: samplesOf(contrasted),
-        step: this.#step + (this.#pending === null ? 1 : 2),
-        progress,
-        precision: this.#precision,
-      };
-      const scaler = this.#scaler;
-      return addGradients(microBatches, { strategy, step, weight, gradCheckpointing, scaler });
-    });
-    return { losses, buffers };
-  }
-
-  #collate(batch: Batch, phase: Phase): MicroBatch {
-    const { config, strategy } = this.#context;
-    const { captionTokens, ...microBatch } = this.#collator.collate(batch, phase);
-    const step = { captionTokens, phase, trained: this.#costs };
-    this.#spent.flops += batch.size * flopsPerSample(strategy, config, step);
-    return microBatch;
+  /** Rank 0's time of a step: budgets and rates are the same in all processes. */
+  async #agreed(seconds: number): Promise<number> {
+    const { world } = this.#context;
+    if (world === null || world === undefined) return seconds;
+    // The step is done; if the processes have lost each other, the next one fails.
+    return await world.ofFirst(seconds).catch(() => seconds);
   }
 }

@@ -33,14 +33,17 @@ function availableOnDevice(
   return { device, available: memoryLimit > 0 ? Math.min(bytes, memoryLimit * 1e9) : bytes };
 }
 
-/** The dry runs of a training of this configuration before it starts. */
-export function dryRunsOf(config: TrainConfig, options: PlanContext): DryRuns {
+/**
+ * The dry runs of a training of this configuration before it starts, beside those of as many processes
+ * of this machine.
+ */
+export function dryRunsOf(config: TrainConfig, options: PlanContext, processes = 1): DryRuns {
   const available = Math.min(
     availableBytes(config.train),
     availableOnDevice(config.train, options.device)?.available ?? Infinity,
   );
   return {
-    memory: 2 * roughBytes(config, options) >= available,
+    memory: 2 * processes * roughBytes(config, options) >= available,
     time: needsTime(config, options),
   };
 }
@@ -55,17 +58,20 @@ export async function requireMemory(
   context: TrainingContext,
   { settingsIn }: Partial<ResumedRun> = {},
 ): Promise<void> {
-  const { config } = context;
-  const dryRuns = dryRunsOf(config, context);
+  const { config, world } = context;
+  const beside = world?.localSize ?? 1;
+  const dryRuns = dryRunsOf(config, context, beside);
   if (!dryRuns.memory) return;
   const fit = {
-    available: availableBytes(config.train),
+    available: availableBytes(config.train) / beside,
+    parts: world?.size ?? 1,
     onDevice: availableOnDevice(config.train, context.device),
     dryRuns,
     settingsIn,
   };
   const planner = await MemoryPlanner.create(config, context);
-  if (lack(planner.plan({ dryRuns }), fit) === null) return;
+  const microBatch = Math.ceil(microBatchSize(config.train) / fit.parts);
+  if (lack(planner.plan({ dryRuns, microBatch }), fit) === null) return;
   const train = { ...config.train, gradCheckpointing: true };
   const checkpointed = config.train.gradCheckpointing
     ? null
@@ -90,6 +96,8 @@ export interface OnDevice {
 export interface FitOptions extends Pick<MemoryPlanOptions, 'dryRuns'> {
   /** Bytes of the machine's memory that the training may take. */
   available: number;
+  /** Processes that share every micro-batch, each with memory of its own. Default 1. */
+  parts?: number;
   /** The GPU that it trains on; null or absent: the CPU. */
   onDevice?: OnDevice | null;
   /** The file that holds the settings of a run that resumes. */
@@ -101,16 +109,18 @@ export interface FitOptions extends Pick<MemoryPlanOptions, 'dryRuns'> {
  * largest `train.microBatch`, or if neither does, both.
  */
 export function requireFit(planners: Planners, train: TrainSettings, options: FitOptions): void {
-  const { dryRuns } = options;
-  const missing = lack(planners.planner.plan({ dryRuns }), options);
+  const { dryRuns, parts = 1 } = options;
+  const present = Math.ceil(microBatchSize(train) / parts);
+  const missing = lack(planners.planner.plan({ dryRuns, microBatch: present }), options);
   if (missing === null) return;
   const { needed, available, where } = missing;
   const there =
     train.memoryLimit > 0
       ? `train.memoryLimit allows ${gigabytes(available)}`
       : `${gigabytes(available)} are available`;
+  const each = parts === 1 ? '' : ` in each of ${parts} processes`;
   throw new BantamError(
-    `This training would take about ${gigabytes(needed)} of memory${where}, but ${there}; ${remedy(planners, train, options)}.`,
+    `This training would take about ${gigabytes(needed)} of memory${where}${each}, but ${there}; ${remedy(planners, train, options)}.`,
   );
 }
 
@@ -139,11 +149,14 @@ function remedy(
   train: TrainSettings,
   options: FitOptions,
 ): string {
-  const { dryRuns, settingsIn } = options;
+  const { dryRuns, settingsIn, parts = 1 } = options;
   const where = settingsIn === undefined ? '' : ` in ${settingsIn}`;
   const checkpoints = 'train.gradCheckpointing=true';
   const microBatch = largestMicroBatch(planner, train, options);
-  const whole = checkpointed?.plan({ dryRuns });
+  const whole = checkpointed?.plan({
+    dryRuns,
+    microBatch: Math.ceil(microBatchSize(train) / parts),
+  });
   const single = [
     ...(whole !== undefined && lack(whole, options) === null ? [checkpoints] : []),
     ...(microBatch === undefined ? [] : [`train.microBatch=${microBatch}`]),
@@ -163,12 +176,15 @@ function largestMicroBatch(
   train: TrainSettings,
   options: FitOptions,
 ): number | undefined {
-  const { dryRuns } = options;
+  const { dryRuns, parts = 1 } = options;
   const present = microBatchSize(train);
   const smaller = Array.from({ length: present - 1 }, (_, i) => present - 1 - i);
   return smaller
-    .filter((size) => train.batchSize % size === 0)
-    .find((microBatch) => lack(planner.plan({ dryRuns, microBatch }), options) === null);
+    .filter((size) => train.batchSize % size === 0 && size >= parts)
+    .find((size) => {
+      const microBatch = Math.ceil(size / parts);
+      return lack(planner.plan({ dryRuns, microBatch }), options) === null;
+    });
 }
 
 /** Weights with their gradients and states, activations of every view in float32, and data. */

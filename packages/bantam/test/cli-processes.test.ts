@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { bantam, expectFailure, start } from './bantam.js';
+import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
+
+const cwd = await temporaryFolder();
+const options = { cwd, env: { OMP_NUM_THREADS: '1' } };
+before(() => drawShapes(join(cwd, 'train'), { each: 3 }));
+after(() => rm(cwd, { recursive: true, force: true }));
+
+/** A run with batches that cannot be divided evenly. */
+function args(out: string, budget: string): string[] {
+  return [
+    ...['train', ...tinyModel, '--data', 'folder:train', '--out', out, '--budget', budget],
+    ...['--set', 'train.batchSize=9', '--set', 'train.workers=0'],
+  ];
+}
+
+/** The processes that a process has started. */
+function childrenOf(pid: number | undefined): number[] {
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
+  return rows.split('\n').flatMap((row) => {
+    const [child, parent] = row.trim().split(/\s+/).map(Number);
+    return child !== undefined && parent === pid ? [child] : [];
+  });
+}
+
+describe('bantam train --processes', () => {
+  it('prints one JSON document of the whole training', async () => {
+    const { status, stdout, stderr } = await bantam(
+      [...args('whole', '90samples'), '--processes', '2', '--json'],
+      options,
+    );
+    assert.equal(status, 0, stderr);
+    const { steps, samples, interrupted } = JSON.parse(stdout) as Record<string, unknown>;
+    assert.deepEqual([steps, samples, interrupted], [10, 90, false]);
+  });
+
+  it('starts the processes again from the last checkpoint when one is killed', async () => {
+    const run = start([...args('killed', '1800samples'), '--processes=2', '--restarts=1'], options);
+    await run.printed(/^training {2}/m);
+    process.kill(Math.max(...childrenOf(run.process.pid)), 'SIGKILL');
+    const { status, stdout, stderr } = await run.ended;
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /A process of 2 ended: rank \d by SIGKILL\. Restart 1 of 1\./);
+    assert.match(stdout, /^Trained 200 steps on 1800 samples/);
+  });
+
+  it('passes a signal on, and saves a checkpoint', async () => {
+    const run = start([...args('stopped', '1h'), '--processes', '2'], options);
+    await run.printed(/^training {2}/m);
+    run.process.kill('SIGTERM');
+    const { status, stderr } = await run.ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /error: Training was interrupted at step \d+ and saved; resume it/);
+  });
+
+  it('refuses what contradicts it', async () => {
+    const alone = { ...options.env, RANK: '0', WORLD_SIZE: '2' };
+    await expectFailure([...args('refused', '90samples'), '--processes', '2'], {
+      status: 2,
+      message: /RANK and WORLD_SIZE are set/,
+      cwd,
+      env: alone,
+    });
+    await expectFailure([...args('refused', '90samples'), '--processes', '2', '--plan'], {
+      status: 2,
+      message: /--plan plans the training of one process/,
+      cwd,
+    });
+    await expectFailure(args('refused', '90samples'), {
+      status: 1,
+      message: /The environment variable MASTER_ADDR is missing/,
+      cwd,
+      env: alone,
+    });
+  });
+});

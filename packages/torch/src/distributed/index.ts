@@ -1,0 +1,10 @@
+/** @bantam/torch/distributed: processes that compute together, over c10d and Gloo. */
+export {
+  RENDEZVOUS_VARIABLE,
+  worldFromEnvironment,
+  type Rendezvous,
+  type WorldEnvironment,
+} from './environment.js';
+export { GroupError } from './failure.js';
+export { joinGroup, ProcessGroup, type JoinOptions } from './group.js';
+export { broadcastAll, sumGradients } from './reduce.js';
