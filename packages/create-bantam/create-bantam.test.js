@@ -21,7 +21,7 @@ describe('create-bantam', () => {
   it('makes a project of the name of its folder', () => {
     const { status, stdout } = create('My Shop');
     assert.equal(status, 0);
-    assert.match(stdout, /cd My Shop\n {2}npm install/);
+    assert.match(stdout, /cd "My Shop"\n {2}npm install/);
     const files = readdirSync(join(folder, 'My Shop')).sort();
     assert.deepEqual(files, [
       '.gitignore',

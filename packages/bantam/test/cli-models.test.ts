@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -83,7 +83,9 @@ describe('bantam models', () => {
       );
       assert.equal(shown.rate.batchSize, 4);
       assert.ok(shown.rate.images > 0);
-      await expectFailure(['models', 'show', folder], {
+      const empty = join(folder, 'empty');
+      mkdirSync(empty);
+      await expectFailure(['models', 'show', empty], {
         status: 1,
         message: /has no open_clip_config\.json/,
       });

@@ -34,7 +34,7 @@ const written = {
 writeFileSync(manifest, `${JSON.stringify(written, null, 2)}\n`);
 process.stdout.write(`A shop search is in ${folder}. Next:
 
-  cd ${folder}
+  cd ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}
   npm install
   # put products.csv (columns image and title) and the images there
   npm run train     # eight minutes on the CPU

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { TorchError } from './errors.js';
 
@@ -34,26 +43,55 @@ export function syncFolder(path: string): void {
   }
 }
 
+/** True of what is written to and never replaced: a device such as /dev/null, a pipe. */
+function isStream(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found !== undefined && !found.isFile() && !found.isDirectory();
+}
+
 /**
  * Writes a file whole or not at all: the chunks go to a temporary file beside it, which is synced to
- * the disk and replaces the file in one step. After a failure the old file is unchanged.
+ * the disk and replaces the file in one step. After a failure the old file is unchanged. The file
+ * behind a symbolic link is replaced, not the link. Devices and pipes are written to.
  *
  * @throws TorchError when it cannot be written, with the cause; errors of `chunks` are rethrown.
  */
 export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): void {
+  try {
+    if (isStream(path)) writeChunks(path, chunks);
+    else replaceFile(resolveLinks(path), chunks);
+  } catch (error) {
+    throw error instanceof Error && 'syscall' in error ? failure(path, error) : error;
+  }
+}
+
+/** The file behind symbolic links; the path itself where there is no file yet. */
+function resolveLinks(path: string): string {
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
+}
+
+function replaceFile(path: string, chunks: Iterable<Uint8Array>): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    const file = openSync(temporary, 'w');
-    try {
-      for (const chunk of chunks) writeAll(file, chunk);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    writeChunks(temporary, chunks, fsyncSync);
     renameSync(temporary, path);
     syncFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error instanceof Error && 'syscall' in error ? failure(path, error) : error;
+    throw error;
+  }
+}
+
+function writeChunks(
+  path: string,
+  chunks: Iterable<Uint8Array>,
+  finish: (file: number) => void = () => undefined,
+): void {
+  const file = openSync(path, 'w');
+  try {
+    for (const chunk of chunks) writeAll(file, chunk);
+    finish(file);
+  } finally {
+    closeSync(file);
   }
 }

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -193,6 +197,31 @@ describe('writeFileAtomic', () => {
       [],
     );
   });
+
+  it('replaces the file behind a symbolic link, not the link', () => {
+    const [file, link] = [join(folder, 'behind.bin'), join(folder, 'link.bin')];
+    writeFileSync(file, 'old');
+    symlinkSync('behind.bin', link);
+    writeFileAtomic(link, [Buffer.from('new')]);
+    assert.equal(readFileSync(file, 'utf8'), 'new');
+    assert.ok(lstatSync(link).isSymbolicLink());
+  });
+
+  it(
+    'writes to a pipe and leaves it in place',
+    { skip: process.platform === 'win32' },
+    async () => {
+      const pipe = join(folder, 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const reader = spawn('cat', [pipe], { stdio: ['inherit', 'pipe', 'inherit'] });
+      let read = '';
+      reader.stdout.setEncoding('utf8').on('data', (text: string) => (read += text));
+      writeFileAtomic(pipe, [Buffer.from('to '), Buffer.from('a pipe')]);
+      await once(reader, 'close');
+      assert.equal(read, 'to a pipe');
+      assert.ok(lstatSync(pipe).isFIFO());
+    },
+  );
 
   it('says what to do where it cannot write', () => {
     const x = new Map([['x', fromTypedArray(new Float32Array(4096))]]);

@@ -17,6 +17,8 @@ export interface QueryVector {
 /** Most images, and most queries, of the sample by which queries are scaled and cut off. */
 const mostImages = 2048;
 const mostQueries = 512;
+/** Length of a sum of parts, as a share of that of the parts, below which rounding has made it. */
+const cancelled = 1e-3;
 /** Forms of queries whose chance scores are kept. */
 const mostForms = 8;
 
@@ -59,10 +61,17 @@ export class QueryScale {
     if (only !== undefined && vectors.length === 1) return only;
     const sum = new Float32Array(this.#width);
     const deviations = this.#deviations(vectors);
+    let added = 0;
     for (const [part, vector] of vectors.entries()) {
       const { weight = 1 } = at(used, part);
       const scale = weight / at(deviations, part);
+      added += Math.abs(scale);
       for (let i = 0; i < sum.length; i++) sum[i] = at(sum, i) + scale * at(vector, i);
+    }
+    if (Math.hypot(...sum) < cancelled * added) {
+      throw new BantamError(
+        `${name} has parts that cancel each other; what is left are rounding errors. Change a weight.`,
+      );
     }
     return unitVector(sum, this.#width, name);
   }
@@ -84,7 +93,9 @@ export class QueryScale {
     if (this.#chance.size < mostForms) this.#chance.set(form, scores);
     if (scores.length * rate < 1) {
       throw new BantamError(
-        `A false-positive rate of ${rate} cannot be told from ${scores.length} pairs of the index; take at least ${(1 / scores.length).toPrecision(1)}.`,
+        scores.length === 0
+          ? 'The index has too few images for a false-positive rate; search without one.'
+          : `A false-positive rate of ${rate} cannot be told from ${scores.length} pairs of the index; take at least ${(1 / scores.length).toPrecision(1)}.`,
       );
     }
     // The rank'th highest of them.

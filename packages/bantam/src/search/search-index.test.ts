@@ -234,6 +234,10 @@ describe('an exact index', () => {
     assert.equal(hits.length, wanted.filter(({ score }) => score >= cutoff).length);
     assert.throws(() => index.cutoff(query, 0), /above 0 and below 1/);
     assert.throws(() => index.cutoff(query, 1e-9), /cannot be told/);
+    const [part] = query;
+    assert.ok(part);
+    const almost = { ...part, vector: part.vector.map((x) => x * (1 + 1e-6)), weight: -1 };
+    await assert.rejects(index.search({ queries: [[part, almost]], k: 1 }), /cancel each other/);
   });
 
   it('finds near-duplicates as plain loops do, and in groups', async () => {

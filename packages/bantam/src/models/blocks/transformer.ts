@@ -75,9 +75,13 @@ export class Transformer extends Module {
     }, x);
   }
 
-  /** True if {@link fewTokens} holds on the CPU, and the other tokens change no result. */
+  /**
+   * True for inference of {@link fewTokens} on the CPU where the other tokens change no result. Training keeps
+   * no activations of them.
+   */
   #hasFewTokens(x: Tensor): boolean {
-    return x.size <= fewTokens * x.dim(-1) && this.supportsUnpadding && x.device === 'cpu';
+    const isFew = x.size <= fewTokens * x.dim(-1);
+    return isFew && !x.requiresGrad && this.supportsUnpadding && x.device === 'cpu';
   }
 
   /**

@@ -82,7 +82,9 @@ export function createApp(options: AppOptions): App {
     return errorAnswer(c, new RequestError(405, `This path takes ${allowed}.`));
   });
   app.onError((error, c) => {
-    if (!(error instanceof RequestError)) onFault(error);
+    // A client that hangs up within its body is no fault.
+    const hasGone = c.env.incoming.readableAborted;
+    if (!(error instanceof RequestError) && !hasGone) onFault(error);
     return errorAnswer(c, error);
   });
   return app;

