@@ -83,9 +83,16 @@ describe('bantam plan', () => {
     const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
       expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
     await refused([...data, '--budget', '0.05s'], 2, /steps of the fastest candidate/);
-    await refused([...data, '--budget', '3epochs'], 2, /no known unit/);
+    const short = await bantam(['plan', '--out', 'short', ...data, '--budget', '0.05s', ...few], options); // prettier-ignore
+    const [, least] = /plan for at least (\d+)s\.$/m.exec(short.stderr) ?? [];
+    // 20 steps of 64 samples at the rate of above.
+    assert.ok(Number(least) >= (20 * 64) / 100, short.stderr);
+    await refused([...data, '--budget', '3epochs'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
+    const { stderr } = await bantam(['plan', '--out', 'refused', ...data, '--budget', '1h', '--scores', 'none.parquet'], options); // prettier-ignore
+    assert.match(stderr, /error: .*none\.parquet/);
+    assert.doesNotMatch(stderr, /timing/);
     await expectFailure(['train', '--from-plan', 'none.json', '--out', 'x'], {
       ...options,
       status: 2,
