@@ -91,7 +91,6 @@ async function compile(toolchain) {
     `-DNODE_API_HEADERS=${headers.headers}`,
     `-DNODE_ADDON_API=${headers.addonApi}`,
     `-DADDON_DIR=${build}`,
-    '-DBANTAM_CUDA=OFF',
     `-DBANTAM_JPEG=${toolchain.jpeg ? 'ON' : 'OFF'}`,
   ]);
   if (configured !== 0) return configured;

@@ -1,12 +1,14 @@
 """Exports a model directory's towers to ONNX, in float32 and with int8 weights.
 
-Usage: python export_onnx.py MODEL FOLDER
+Usage: python export_onnx.py MODEL FOLDER TOKENS
 
-Writes image-fp32.onnx, text-fp32.onnx, image-int8.onnx and text-int8.onnx, whose outputs have length 1.
+Writes image-fp32.onnx, text-fp32.onnx, image-int8.onnx and text-int8.onnx, whose outputs have length 1, and
+tokens.json with the length of texts, which PyTorch's exporter makes a constant of the graph.
 The int8 graphs are those of ONNX Runtime's dynamic quantization of matrix products, as transformers.js
 has them under the name q8.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def export(tower: torch.nn.Module, example: torch.Tensor, folder: Path, name: st
 
 
 def main() -> None:
-    directory, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    directory, folder, tokens = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     folder.mkdir(parents=True, exist_ok=True)
     model = open_clip.create_model(f"local-dir:{directory}").eval()
     if not isinstance(model, open_clip.CLIP):
@@ -69,10 +71,11 @@ def main() -> None:
     torch.backends.mha.set_fastpath_enabled(False)
     # Two of each, so that the batch is not taken for a constant.
     pixels = torch.zeros(2, 3, height, width)
-    ids = torch.ones(2, model.context_length, dtype=torch.int64)
+    ids = torch.ones(2, tokens, dtype=torch.int64)
+    (folder / "tokens.json").write_text(json.dumps(tokens))
     with torch.no_grad():
         export(ImageTower(model), pixels, folder, "image", {0: "batch"})
-        export(TextTower(model), ids, folder, "text", {0: "batch", 1: "tokens"})
+        export(TextTower(model), ids, folder, "text", {0: "batch"})
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ class Worker:
             from workloads import open_workload
         self.workload = open_workload(request["workload"], request["settings"])
         reset_peak()
+        if hasattr(self.workload, "reset_peak"):
+            self.workload.reset_peak()
         return {}
 
     def on_check(self, request: dict) -> dict:
@@ -65,7 +67,8 @@ class Worker:
         return learn(request)
 
     def on_memory(self, request: dict) -> dict:
-        return {"peakBytes": peak_bytes()}
+        on_gpu = self.workload.peak_bytes() if hasattr(self.workload, "peak_bytes") else None
+        return {"peakBytes": peak_bytes() if on_gpu is None else on_gpu}
 
     def on_facts(self, request: dict) -> dict:
         import open_clip

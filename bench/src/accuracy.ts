@@ -72,6 +72,7 @@ function startUsual(python: string, options: AccuracyOptions): WorkerProcess {
   const workload = {
     kind: 'train',
     precision: 'bf16',
+    device: 'cpu',
     folder: '',
     optimizer: usualOptimizer,
   } as const;

@@ -1,6 +1,18 @@
 /** Bantam's worker: answers the requests of `protocol.ts`, one JSON line each. */
 import { createInterface } from 'node:readline';
-import { emptyCache, instructionLevel, threads, torchVersion } from '@bantam/torch';
+import {
+  cudaFacts,
+  deviceMemory,
+  emptyCache,
+  instructionLevel,
+  isAccelerator,
+  parseDevice,
+  resetDevicePeak,
+  resolveDevice,
+  threads,
+  torchVersion,
+  type Device,
+} from '@bantam/torch';
 import { presets } from 'bantam';
 import { measureMatrixRate } from 'bantam/experimental';
 import { dtypeOf, openModelWorkload, type OpenWorkload } from './bantam-workloads.js';
@@ -9,10 +21,19 @@ import { prepare } from './prepare.js';
 import type { Request } from './protocol.js';
 
 let workload: OpenWorkload | undefined;
+let device: Device = 'cpu';
 
 function opened(): OpenWorkload {
   if (workload === undefined) throw new RangeError('No workload is open.');
   return workload;
+}
+
+/** The device with its index, and the name that NVIDIA's driver has for it. */
+function describeDevice(name: string): { name: string; model: string | null } {
+  const found = resolveDevice(name);
+  const [type, index] = found.split(':');
+  const gpu = type === 'cuda' ? cudaFacts().gpus[Number(index)] : undefined;
+  return { name: found, model: gpu?.name ?? null };
 }
 
 async function answer(request: Request): Promise<object> {
@@ -30,25 +51,31 @@ async function answer(request: Request): Promise<object> {
         request.workload.kind === 'load'
           ? await (await import('./bantam-loader.js')).openLoader(request.workload)
           : await openModelWorkload(request.workload);
+      device = request.workload.kind === 'load' ? 'cpu' : parseDevice(request.workload.device);
       emptyCache();
-      resetPeakMemory();
+      if (isAccelerator(device)) resetDevicePeak(device);
+      else resetPeakMemory();
       return {};
     case 'check':
       return opened().check();
     case 'run':
       return opened().run(request.steps);
     case 'memory':
-      return { peakBytes: peakMemory() };
+      return { peakBytes: isAccelerator(device) ? deviceMemory(device).peak : peakMemory() };
     case 'facts':
       return {
         torch: torchVersion(),
+        device: describeDevice(request.device ?? 'cpu'),
         threads: threads(),
         level: instructionLevel(),
         presets: [...presets.keys()],
       };
     case 'rate': {
-      const { seconds } = request;
-      return measureMatrixRate(dtypeOf(request.precision), { seconds });
+      const { precision, seconds } = request;
+      return measureMatrixRate(dtypeOf(precision), {
+        device: parseDevice(request.device),
+        seconds,
+      });
     }
   }
 }

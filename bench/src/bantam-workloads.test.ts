@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { compare } from './agreement.js';
 import { openModelWorkload } from './bantam-workloads.js';
 import { prepare } from './prepare.js';
 
@@ -28,6 +29,7 @@ describe('openModelWorkload', () => {
     const workload = await openModelWorkload({
       kind: 'train',
       precision: 'fp32',
+      device: 'cpu',
       folder,
       optimizer,
     });
@@ -38,9 +40,32 @@ describe('openModelWorkload', () => {
     assert.ok((await workload.run(1)).seconds > 0);
   });
 
+  it('has the losses and features of the CPU on another device', async () => {
+    for (const kind of ['train', 'image', 'text'] as const) {
+      const [cpu, other] = await Promise.all(
+        ['cpu', 'emulated'].map(async (device) => {
+          const request = { kind, precision: 'fp32', device, folder, optimizer } as const;
+          const workload = await openModelWorkload(request);
+          const checked = await workload.check();
+          assert.ok((await workload.run(2)).seconds > 0);
+          return checked;
+        }),
+      );
+      assert.ok(cpu && other);
+      const { agrees, differences } = compare(other, cpu, 'fp32');
+      assert.ok(agrees, JSON.stringify(differences));
+    }
+  });
+
   for (const kind of ['image', 'text'] as const) {
     it(`computes normalised features of the first batch: ${kind}`, async () => {
-      const workload = await openModelWorkload({ kind, precision: 'fp32', folder, optimizer });
+      const workload = await openModelWorkload({
+        kind,
+        precision: 'fp32',
+        device: 'cpu',
+        folder,
+        optimizer,
+      });
       const { features = '' } = await workload.check();
       const bytes = Buffer.from(features, 'base64');
       const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);

@@ -1,6 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { dims, loadSafetensors, scope, type FloatDType } from '@bantam/torch';
+import {
+  dims,
+  loadSafetensors,
+  prepareDevice,
+  parseDevice,
+  scope,
+  synchronize,
+  type Device,
+  type FloatDType,
+} from '@bantam/torch';
 import {
   encodePixels,
   encodeTexts,
@@ -35,9 +44,10 @@ export function dtypeOf(precision: Precision): FloatDType {
 /** Makes a workload of the files that `prepare` wrote. */
 export async function openModelWorkload(workload: ModelWorkload): Promise<OpenWorkload> {
   const batches = await readBatches(workload.folder);
-  if (workload.kind === 'train') return training(workload, batches);
+  const device = prepareDevice(parseDevice(workload.device));
+  if (workload.kind === 'train') return training(workload, device, batches);
   const { precision } = workload;
-  const model = await loadForInference(join(workload.folder, 'model'), { precision });
+  const model = await loadForInference(join(workload.folder, 'model'), { precision, device });
   return workload.kind === 'image' ? imageInference(model, batches) : textInference(model, batches);
 }
 
@@ -97,6 +107,7 @@ function readyLoader(batches: readonly ReadyBatch[]): BatchStream {
 /** The trainer's own loop, as `bantam train` runs it. */
 async function training(
   { folder, precision, optimizer }: ModelWorkload,
+  device: Device,
   batches: readonly ReadyBatch[],
 ): Promise<OpenWorkload> {
   if (precision === 'int8') throw new RangeError('Nothing is trained in int8.');
@@ -118,7 +129,7 @@ async function training(
     },
   });
   const strategy = createStrategy(config, { samples: config.train.batchSize });
-  const trainer = new Trainer({ config, strategy, tokenizer }, readyLoader(batches));
+  const trainer = new Trainer({ config, strategy, tokenizer, device }, readyLoader(batches));
   const steps = trainer.run();
   const step = async (): Promise<MetricsRow> => {
     const { value } = await steps.next();
@@ -140,7 +151,8 @@ async function training(
         seconds: Math.min(...times),
       };
     },
-    run: (count) => timed(count, step),
+    // On a GPU the last step's numbers come before its work is done.
+    run: (count) => timed(count, step, device),
   };
 }
 
@@ -193,8 +205,13 @@ function inference(
   };
 }
 
-async function timed(count: number, step: () => Promise<unknown>): Promise<Ran> {
+async function timed(
+  count: number,
+  step: () => Promise<unknown>,
+  device: Device = 'cpu',
+): Promise<Ran> {
   const start = performance.now();
   for (let i = 0; i < count; i++) await step();
+  await synchronize(device);
   return { seconds: (performance.now() - start) / 1000 };
 }

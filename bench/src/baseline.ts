@@ -14,7 +14,7 @@ export const baselineWorker = fileURLToPath(new URL('../baseline/worker.py', imp
 /** Packs a table of images into shards: TABLE FOLDER COUNT. */
 export const packer = fileURLToPath(new URL('../baseline/pack.py', import.meta.url));
 
-/** Exports a model directory to ONNX: MODEL FOLDER. */
+/** Exports a model directory to ONNX: MODEL FOLDER TOKENS. */
 export const onnxExporter = fileURLToPath(new URL('../baseline/export_onnx.py', import.meta.url));
 
 /** Written last into the environment: without it, or with other requirements, it counts as absent. */

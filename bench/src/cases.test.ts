@@ -27,7 +27,13 @@ describe('selectCases', () => {
 
 describe('changesFor', () => {
   const optimizer = { lr: 1, beta1: 0, beta2: 0, eps: 1, weightDecay: 0 };
-  const workload = { kind: 'image', precision: 'bf16', folder: '', optimizer } as const;
+  const workload = {
+    kind: 'image',
+    precision: 'bf16',
+    device: 'cpu',
+    folder: '',
+    optimizer,
+  } as const;
   const names = (given: Parameters<typeof changesFor>[0], compile = false) =>
     changesFor(given, { compile }).map((change) =>
       describeSettings({ ...plainSettings, ...change }),
@@ -46,6 +52,12 @@ describe('changesFor', () => {
     );
     assert.equal(describeSettings(usualSettings(workload)), 'bf16 weights, plain attention');
     assert.equal(describeSettings(usualSettings({ ...workload, precision: 'fp32' })), 'defaults');
+  });
+
+  it("keeps a GPU's own attention where no trials are made", () => {
+    const onGpu = { ...workload, device: 'cuda:0' };
+    assert.equal(describeSettings(usualSettings({ ...onGpu, kind: 'train' })), 'fused AdamW');
+    assert.equal(describeSettings(usualSettings(onGpu)), 'bf16 weights');
   });
 
   it('compiles only when asked', () => {

@@ -134,6 +134,13 @@ interface RunFlags extends MeasureFlags {
   readonly trials: RunCasesOptions['trials'];
   readonly workers: number;
   readonly baseline: boolean;
+  readonly device: string;
+}
+
+function deviceOption(): Option {
+  return new Option('--device <name>', 'device of models and batches: cpu, cuda, cuda:N').default(
+    'cpu',
+  );
 }
 
 function trialsOption(usual: RunCasesOptions['trials']): Option {
@@ -152,24 +159,26 @@ examples(
       .option('--cases <glob...>', 'names of cases, * stands for any characters', ['*'])
       .addOption(trialsOption('best'))
       .option('--workers <n>', 'workers of each loader', positiveInteger, 2)
+      .addOption(deviceOption())
       .option('--no-baseline', 'measure Bantam alone'),
     { repetitions: 5 },
   ).addHelpText('after', `\nCases:\n${cases.map(({ name }) => `  ${name}`).join('\n')}`),
-  ['run --json results.json', "run --cases 'train/ViT-B-32/*' load/csv --repetitions 3"],
+  [
+    'run --json results.json',
+    "run --cases 'train/ViT-B-32/*' load/csv --repetitions 3",
+    'run --cases train/ViT-B-32/bf16 --device cuda --batch 256',
+  ],
 ).action(async (flags: RunFlags) => {
   await checkOutput(flags);
   const selected = selectCases(flags.cases);
-  const session = await openSession({
-    threads: flags.threads,
-    isa: flags.isa,
-    withBaseline: flags.baseline,
-  });
-  const { trials, workers } = flags;
+  const { trials, workers, device, threads, isa } = flags;
+  const session = await openSession({ threads, isa, withBaseline: flags.baseline, device });
   const outcome = await runCases(selected, { ...runOptions(session, flags), trials, workers });
   await save(session, flags, { command: 'run', ...outcome });
 });
 
 interface ZooFlags extends MeasureFlags {
+  readonly device: string;
   readonly models?: readonly string[];
   readonly precision: Precision;
   readonly trials: RunCasesOptions['trials'];
@@ -190,17 +199,15 @@ examples(
       .option('--models <preset...>', 'presets (default: all)')
       .addOption(precisionOption())
       .addOption(trialsOption('none'))
+      .addOption(deviceOption())
       .option('--no-baseline', 'measure Bantam alone'),
     { repetitions: 2 },
   ),
   ['zoo --json zoo.json', 'zoo --models ViT-B-32 RN50 --precision fp32'],
 ).action(async (flags: ZooFlags) => {
   await checkOutput(flags);
-  const session = await openSession({
-    threads: flags.threads,
-    isa: flags.isa,
-    withBaseline: flags.baseline,
-  });
+  const { threads, isa, device } = flags;
+  const session = await openSession({ threads, isa, withBaseline: flags.baseline, device });
   const models = flags.models ?? session.bantam.presets;
   const options = { ...runOptions(session, flags), trials: flags.trials, workers: 1 };
   const results: CaseResult[] = [];
@@ -300,7 +307,7 @@ examples(
       'ModifiedResNet-Nano-64',
     ])
     .addOption(
-      new Option('--precisions <name...>', "int8 stands beside ONNX Runtime's q8")
+      new Option('--precisions <name...>', "int8 is compared with ONNX Runtime's q8")
         .choices(['fp32', 'int8'])
         .default(['fp32', 'int8']),
     )

@@ -16,6 +16,8 @@ export interface MeasuredBaseline {
 /** Options of {@link measureAlternately}. */
 export interface MeasureOptions extends WorkerOptions {
   readonly workload: Workload;
+  /** Device of the rate of matrix products. */
+  readonly device: string;
   /** Selects the tolerance for differing results. */
   readonly precision: ComparedPrecision;
   /** Null measures Bantam alone. */
@@ -70,7 +72,7 @@ export async function measureAlternately(options: MeasureOptions): Promise<Measu
       baseline && theirs && (await runSlice(baseline, bantam, stepsFor(theirs, options)));
     const gflops =
       options.rate && (precision === 'fp32' || precision === 'bf16')
-        ? (await bantam.ask({ op: 'rate', precision, seconds: 0.5 })).gflops
+        ? (await bantam.ask({ op: 'rate', precision, device: options.device, seconds: 0.5 })).gflops
         : null;
     repetitions.push({ bantam: bantamSlice, baseline: baselineSlice, gflops });
   }

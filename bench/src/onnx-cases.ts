@@ -45,8 +45,9 @@ export async function measureOnnx(
   for (const model of options.models) {
     using folder = new TemporaryFolder();
     options.onProgress(model, 'exporting graphs');
-    await prepareModel(folder.path, { model, batch: 1 }, options);
-    await exportGraphs(folder.path, options);
+    const batch = Math.max(...options.batches);
+    const { tokens } = await prepareModel(folder.path, { model, batch }, options);
+    await exportGraphs(folder.path, tokens.longest, options);
     for (const batch of options.batches) {
       const prepared = await prepareModel(folder.path, { model, batch }, options);
       for (const kind of ['image', 'text'] as const) {
@@ -81,7 +82,7 @@ async function measureCase(
   try {
     const measured = await measureAlternately({
       ...options,
-      workload: { kind, precision, folder, optimizer },
+      workload: { kind, precision, device: 'cpu', folder, optimizer },
       // Its int8 has one scale for all rows of a batch, and rounds more coarsely.
       precision: precision === 'int8' ? 'q8' : precision,
       baseline: { start: () => startOnnx(options) },
@@ -116,9 +117,13 @@ async function prepareModel(
   return await bantam.ask({ op: 'prepare', folder, model, batch, batches: batchCount, vocabulary });
 }
 
-async function exportGraphs(folder: string, { baseline }: OnnxOptions): Promise<void> {
+async function exportGraphs(
+  folder: string,
+  tokens: number,
+  { baseline }: OnnxOptions,
+): Promise<void> {
   if (baseline === null) throw new BantamError('Graphs are exported by the baseline alone.');
-  const args = [onnxExporter, join(folder, 'model'), join(folder, 'onnx')];
+  const args = [onnxExporter, join(folder, 'model'), join(folder, 'onnx'), String(tokens)];
   const exported = await runProgram(baseline.python, args);
   if (exported.code === 0) return;
   const reason = at(exported.output.trim().split('\n'), -1);

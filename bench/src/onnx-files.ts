@@ -1,4 +1,4 @@
-/** What ONNX Runtime's worker reads: graphs by name, and batches as its inputs. */
+/** Input of ONNX Runtime's worker: graphs by name, and batches. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { at } from '@bantam/torch/at';
@@ -50,21 +50,20 @@ export async function onnxInputs(
   const batches = Array.from({ length: count }, (_, i) =>
     tensor.bytes.subarray(i * size, (i + 1) * size),
   );
-  if (kind === 'text') return batches.map((bytes) => tokenInput(bytes, shape));
+  if (kind === 'text') {
+    const length = JSON.parse(
+      await readFile(join(folder, 'onnx', 'tokens.json'), 'utf8'),
+    ) as number;
+    return batches.map((bytes) => tokenInput(bytes, shape, length));
+  }
   const normalization = await readNormalization(folder);
   return batches.map((bytes) => pixelInput(bytes, shape, normalization));
 }
 
-/** Token ids without the columns at the end that are padding in every row. */
-function tokenInput(bytes: Buffer, shape: readonly number[]): OnnxInput {
+/** Token ids of the first `length` positions: what follows them is padding in every row. */
+function tokenInput(bytes: Buffer, shape: readonly number[], length: number): OnnxInput {
   const [rows = 0, context = 0] = shape;
   const ids = new BigInt64Array(Uint8Array.from(bytes).buffer);
-  let length = context;
-  const isPadding = (column: number) =>
-    Array.from({ length: rows }, (_, row) => at(ids, row * context + column)).every(
-      (id) => id === 0n,
-    );
-  while (length > 1 && isPadding(length - 1)) length--;
   const kept = new BigInt64Array(rows * length);
   for (let row = 0; row < rows; row++) {
     kept.set(ids.subarray(row * context, row * context + length), row * length);

@@ -22,6 +22,8 @@ export interface OptimizerNumbers {
 export interface ModelWorkload {
   readonly kind: 'train' | 'image' | 'text';
   readonly precision: WorkloadPrecision;
+  /** Of model and batches, by libtorch's name: `cpu`, `cuda:0`. */
+  readonly device: string;
   /** Made by the Bantam worker's `prepare`. */
   readonly folder: string;
   readonly optimizer: OptimizerNumbers;
@@ -139,8 +141,13 @@ export type Request =
   | { readonly op: 'check' }
   | { readonly op: 'run'; readonly steps: number }
   | { readonly op: 'memory' }
-  | { readonly op: 'facts' }
-  | { readonly op: 'rate'; readonly precision: Precision; readonly seconds: number };
+  | { readonly op: 'facts'; readonly device?: string }
+  | {
+      readonly op: 'rate';
+      readonly precision: Precision;
+      readonly device: string;
+      readonly seconds: number;
+    };
 
 /** Result of `prepare`. */
 export interface Prepared {
@@ -178,7 +185,10 @@ export interface Ran {
 }
 
 export interface Memory {
-  /** Most resident memory since the workload was opened; null on systems that do not report it. */
+  /**
+   * Most memory of tensors on a GPU, else most resident memory, since the workload was opened; null on
+   * systems that do not report it.
+   */
   readonly peakBytes: number | null;
 }
 
@@ -193,6 +203,8 @@ export interface BaselineFacts {
 
 export interface BantamFacts {
   readonly torch: string;
+  /** The device of that name with its index, and the GPU's own name if it has one. */
+  readonly device: { readonly name: string; readonly model: string | null };
   readonly threads: number;
   /** Instructions that Bantam's kernels use, as `BANTAM_MAX_ISA` names them. */
   readonly level: string;

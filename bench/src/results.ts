@@ -75,6 +75,8 @@ export interface MachineFacts {
   readonly threads: number;
   /** The highest instructions that both implementations were limited to; absent: no limit. */
   readonly isa?: string;
+  /** The GPU of the models and their batches; absent: they are on the CPU. */
+  readonly device?: string;
 }
 
 /** A point of a scaling curve. */

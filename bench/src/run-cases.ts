@@ -17,6 +17,8 @@ export interface RunCasesOptions extends WorkerOptions {
   /** Null measures Bantam alone. */
   readonly baseline: { readonly python: string; readonly facts: BaselineFacts } | null;
   readonly bantam: BantamFacts;
+  /** Of models and their batches; loaders are the CPU's. */
+  readonly device: string;
   readonly repetitions: number;
   readonly sliceSeconds: number;
   /** Samples of a step. */
@@ -71,7 +73,8 @@ async function runModelCase(
 ): Promise<CaseResult> {
   const { batch } = options;
   const prepared = await prepareModel({ model, folder }, options);
-  const workload: Workload = { kind, precision, folder, optimizer };
+  const { device } = options;
+  const workload: Workload = { kind, precision, device, folder, optimizer };
   return {
     name,
     kind,

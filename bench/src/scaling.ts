@@ -76,7 +76,8 @@ async function measurePoint(
     ...(axis === 'caption tokens' && { captionTokens: value }),
   });
   const measured = await measureAlternately({
-    workload: { kind: 'train', precision, folder, optimizer },
+    workload: { kind: 'train', precision, device: 'cpu', folder, optimizer },
+    device: 'cpu',
     precision,
     threads,
     baseline: null,

@@ -6,6 +6,7 @@ import { startBantam, startBaseline, type WorkerOptions } from './workers.js';
 
 /** both implementations as they are on this machine. */
 export interface Session extends WorkerOptions {
+  readonly device: string;
   readonly bantam: BantamFacts;
   readonly baseline: { readonly python: string; readonly facts: BaselineFacts } | null;
   readonly machine: MachineFacts;
@@ -15,6 +16,8 @@ export interface Session extends WorkerOptions {
 export interface OpenSessionOptions extends WorkerOptions {
   /** Open the baseline as well. */
   readonly withBaseline: boolean;
+  /** Of models and their batches. Default `cpu`. */
+  readonly device?: string;
 }
 
 /**
@@ -26,17 +29,18 @@ export async function openSession({
   threads,
   isa,
   withBaseline,
+  device = 'cpu',
 }: OpenSessionOptions): Promise<Session> {
   const python = withBaseline ? await findBaseline() : null;
   await using bantam = startBantam({ threads, isa });
-  const facts = await bantam.ask({ op: 'facts' });
+  const facts = await bantam.ask({ op: 'facts', device });
   let baseline: Session['baseline'] = null;
   if (python !== null) {
     await using worker = startBaseline(python, { threads, isa });
     baseline = { python, facts: await worker.ask({ op: 'facts' }) };
   }
   const machine = { ...describeMachine(facts, baseline?.facts), ...(isa && { isa }) };
-  return { threads, isa, bantam: facts, baseline, machine };
+  return { threads, isa, device: facts.device.name, bantam: facts, baseline, machine };
 }
 
 function describeMachine(bantam: BantamFacts, baseline: BaselineFacts | undefined): MachineFacts {
@@ -51,5 +55,6 @@ function describeMachine(bantam: BantamFacts, baseline: BaselineFacts | undefine
     baseline:
       baseline === undefined ? null : `OpenCLIP ${baseline.openClip} on PyTorch ${baseline.torch}`,
     threads: bantam.threads,
+    ...(bantam.device.name !== 'cpu' && { device: bantam.device.model ?? bantam.device.name }),
   };
 }

@@ -45,8 +45,10 @@ const kinds: Readonly<Record<CaseResult['kind'], string>> = {
 
 /** `2 cores of a Xeon, 25 GB, libtorch 2.13.0` */
 export function machineLine(machine: MachineFacts): string {
-  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads, isa } = machine;
+  const { cores, cpu, memoryBytes, platform, libtorch, baseline, node, threads, isa, device } =
+    machine;
   const parts = [
+    ...(device === undefined ? [] : [device]),
     `${cpu}, ${cores} cores, ${threads} threads used`,
     ...(isa === undefined ? [] : [`both implementations limited to ${isa}`]),
     `${(memoryBytes / 1e9).toFixed(0)} GB of memory`,

@@ -12,16 +12,16 @@ export const plainSettings: BaselineSettings = {
   keepMemory: false,
 };
 
-/** The usual result of trials on CPUs with bf16 instructions, for runs without trials. */
+/** The usual result of trials, on CPUs with bf16 instructions and on GPUs, for runs without trials. */
 export function usualSettings(workload: Workload): BaselineSettings {
   if (workload.kind === 'load') return plainSettings;
-  const { kind, precision } = workload;
+  const { kind, precision, device } = workload;
   const bf16 = precision !== 'fp32';
   return {
     ...plainSettings,
     weights: bf16 && kind !== 'train' ? 'bf16' : 'fp32',
     fusedAdamW: kind === 'train',
-    mathAttention: bf16,
+    mathAttention: bf16 && device === 'cpu',
   };
 }
 

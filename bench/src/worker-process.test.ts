@@ -66,7 +66,7 @@ describe('WorkerProcess', () => {
 
   it('counts what the worker started', { skip: process.platform !== 'linux' }, async () => {
     await using worker = start();
-    await worker.ask({ op: 'rate', precision: 'fp32', seconds: 0 });
+    await worker.ask({ op: 'rate', precision: 'fp32', device: 'cpu', seconds: 0 });
     const before = worker.cpuSeconds() ?? 0;
     const deadline = Date.now() + 10_000;
     while ((worker.cpuSeconds() ?? 0) < before + 0.2 && Date.now() < deadline) await sleep(20);

@@ -209,7 +209,7 @@ describe("a directory of transformers' files", () => {
       const [upper, lower] = ['A DOG', 'a dog'].map((text) => loaded.tokenizer.encode(text));
       if (lowers) assert.deepEqual(upper, lower);
       else assert.notDeepEqual(upper, lower);
-      // The same tokenizer by itself, as "tokenizer encode" and "train --tokenizer" load it.
+      // The same tokenizer without the model, as "tokenizer encode" and "train --tokenizer" load it.
       const { contextLength } = loaded.tokenizer;
       const alone = await loadTokenizer(directory, { contextLength });
       assert.deepEqual(

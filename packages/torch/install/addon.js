@@ -34,7 +34,6 @@ const LIBTORCH_LINK = 'libtorch';
  * @property {string} libtorch folder with include/ and lib/
  * @property {string} version libtorch's version, e.g. `2.13.0`
  * @property {string} build libtorch's version with its build tag, e.g. `2.13.0+cu130`
- * @property {boolean} cuda whether the CUDA backend is loaded with the addon
  * @property {boolean} jpeg whether the addon decodes JPEG files with libjpeg-turbo
  * @property {string} compiler the compiler's version line
  * @property {string} flags additional compiler flags (`CXXFLAGS`)
@@ -94,11 +93,10 @@ export function hashRecord(record) {
  * @param {string} options.cache the user's cache folder
  * @param {import('./libtorch.js').Libtorch} options.libtorch
  * @param {import('./toolchain.js').Toolchain} options.toolchain
- * @param {boolean} options.cuda load the CUDA backend with the addon
  * @param {import('./environment.js').Env} options.env
  * @returns {Promise<string>} how it came
  */
-export async function buildAddon({ root, sources, cache, libtorch, toolchain, cuda, env }) {
+export async function buildAddon({ root, sources, cache, libtorch, toolchain, env }) {
   const native = join(root, 'native');
   const build = join(root, 'build');
   const headers = nodeApi();
@@ -107,7 +105,6 @@ export async function buildAddon({ root, sources, cache, libtorch, toolchain, cu
     libtorch: libtorch.path,
     version: libtorch.version,
     build: libtorch.build,
-    cuda,
     jpeg: toolchain.jpeg,
     compiler: toolchain.compilerVersion,
     flags: env.CXXFLAGS ?? '',
@@ -124,7 +121,7 @@ export async function buildAddon({ root, sources, cache, libtorch, toolchain, cu
   const start = Date.now();
   mkdirSync(build, { recursive: true });
   rmSync(join(build, RECORD), { force: true });
-  await compile({ native, build, libtorch, toolchain, cuda, headers, env });
+  await compile({ native, build, libtorch, toolchain, headers, env });
   await checkLoads(build);
   writeRecord(build, record);
   store(build, cached);

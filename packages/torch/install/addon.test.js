@@ -25,7 +25,6 @@ describe('hashRecord', () => {
     libtorch: '/libtorch',
     version: '2.13.0',
     build: '2.13.0+cpu',
-    cuda: false,
     jpeg: false,
     compiler: 'c++ 12.2.0',
     flags: '',

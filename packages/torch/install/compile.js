@@ -16,10 +16,9 @@ const SHOWN = 20;
  * @param {import('./libtorch.js').Libtorch} options.libtorch
  * @param {import('./toolchain.js').Toolchain} options.toolchain
  * @param {ReturnType<typeof import('./toolchain.js').nodeApi>} options.headers
- * @param {boolean} options.cuda load the CUDA backend with the addon
  * @param {import('./environment.js').Env} options.env
  */
-export async function compile({ native, build, libtorch, toolchain, headers, cuda, env }) {
+export async function compile({ native, build, libtorch, toolchain, headers, env }) {
   const work = join(build, 'cmake');
   const configure = [
     ...['-S', native, '-B', work, '-G', toolchain.generator],
@@ -29,7 +28,6 @@ export async function compile({ native, build, libtorch, toolchain, headers, cud
     `-DNODE_API_HEADERS=${headers.headers}`,
     `-DNODE_ADDON_API=${headers.addonApi}`,
     `-DADDON_DIR=${build}`,
-    `-DBANTAM_CUDA=${cuda ? 'ON' : 'OFF'}`,
     `-DBANTAM_JPEG=${toolchain.jpeg ? 'ON' : 'OFF'}`,
   ];
   // CMake keeps what it found at first: a folder of another compiler or generator starts afresh.

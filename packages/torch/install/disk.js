@@ -29,12 +29,13 @@ export function openCache(folder) {
  *
  * @param {string} folder an existing folder
  * @param {number} needed bytes
+ * @param {string} [remedy] a way to need less
  */
-export async function checkSpace(folder, needed) {
+export async function checkSpace(folder, needed, remedy = '') {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize < needed) {
     throw new InstallError(
-      `libtorch needs ${size(needed)} of free space in "${folder}" while it is installed and ${size(bavail * bsize)} are free: free some, or set BANTAM_CACHE to a folder on a larger disk.`,
+      `libtorch needs ${size(needed)} of free space in "${folder}" while it is installed and ${size(bavail * bsize)} are free: free some, or set BANTAM_CACHE to a folder on a larger disk${remedy}.`,
     );
   }
 }

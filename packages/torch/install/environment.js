@@ -21,19 +21,35 @@ export function cacheFolder(env) {
   return join(homedir(), '.cache', 'bantam');
 }
 
+/** Files of an NVIDIA driver: of Linux, of a container that has no /proc of its own, of WSL 2. */
+const DRIVER_FILES = [
+  '/proc/driver/nvidia/version',
+  '/dev/nvidiactl',
+  '/usr/lib/wsl/lib/libcuda.so.1',
+];
+
 /**
- * Whether to keep libtorch's CUDA backend: `BANTAM_CUDA` (1 or 0), else whether this machine has
- * an NVIDIA driver.
+ * True on a machine with an NVIDIA driver.
+ *
+ * @param {(path: string) => boolean} exists
+ */
+export function hasNvidiaDriver(exists = existsSync) {
+  return DRIVER_FILES.some((file) => exists(file));
+}
+
+/**
+ * Whether to keep libtorch's CUDA backend: `BANTAM_CUDA` is 1, or it is auto or absent and this
+ * machine has an NVIDIA driver.
  *
  * @param {Env} env
  * @param {boolean} driver
  */
-export function wantsCuda(env, driver = existsSync('/proc/driver/nvidia/version')) {
-  const choice = env.BANTAM_CUDA ?? '';
-  if (!['', '0', '1'].includes(choice)) {
-    throw new InstallError(`BANTAM_CUDA is "${choice}": set it to 1 or 0, or leave it out.`);
+export function wantsCuda(env, driver = hasNvidiaDriver()) {
+  const choice = env.BANTAM_CUDA || 'auto';
+  if (!['auto', '0', '1'].includes(choice)) {
+    throw new InstallError(`BANTAM_CUDA is "${choice}": set it to auto, 1 or 0, or leave it out.`);
   }
-  return choice === '' ? driver : choice === '1';
+  return choice === 'auto' ? driver : choice === '1';
 }
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { cacheFolder, checkPlatform, wantsCuda } from './environment.js';
+import { cacheFolder, checkPlatform, hasNvidiaDriver, wantsCuda } from './environment.js';
 import { InstallError } from './install-error.js';
 
 describe('cacheFolder', () => {
@@ -17,12 +17,34 @@ describe('wantsCuda', () => {
   it('follows the driver unless BANTAM_CUDA says otherwise', () => {
     assert.equal(wantsCuda({}, true), true);
     assert.equal(wantsCuda({}, false), false);
+    assert.equal(wantsCuda({ BANTAM_CUDA: 'auto' }, true), true);
+    assert.equal(wantsCuda({ BANTAM_CUDA: 'auto' }, false), false);
     assert.equal(wantsCuda({ BANTAM_CUDA: '0' }, true), false);
     assert.equal(wantsCuda({ BANTAM_CUDA: '1' }, false), true);
   });
 
   it('refuses other values', () => {
     assert.throws(() => wantsCuda({ BANTAM_CUDA: 'yes' }, false), InstallError);
+    assert.throws(() => wantsCuda({ BANTAM_CUDA: 'yes' }, false), /auto, 1 or 0/);
+  });
+});
+
+describe('hasNvidiaDriver', () => {
+  it('sees the driver of Linux, of a container and of WSL 2', () => {
+    const files = [
+      '/proc/driver/nvidia/version',
+      '/dev/nvidiactl',
+      '/usr/lib/wsl/lib/libcuda.so.1',
+    ];
+    for (const file of files)
+      assert.equal(
+        hasNvidiaDriver((path) => path === file),
+        true,
+      );
+    assert.equal(
+      hasNvidiaDriver(() => false),
+      false,
+    );
   });
 });
 

@@ -42,7 +42,8 @@ export async function libtorchFromCache({ cache, cuda, env, space }) {
     if (fetched) return fetched;
     removeLeftovers(root);
     const python = await findPython(env);
-    await checkSpace(root, space ?? SPACE[kind]);
+    const without = cuda ? ', or BANTAM_CUDA=0 to install for the CPU alone' : '';
+    await checkSpace(root, space ?? SPACE[kind], without);
     const staging = join(root, `staging-${process.pid}`);
     await withCleanup(
       () => rmSync(staging, { recursive: true, force: true }),
@@ -95,7 +96,9 @@ async function fetchInto({ folder, staging, python, cuda, env }) {
   const { metadata, forCuda } = readWheel(target);
   const runtime = forCuda ? runtimeRequirements(metadata, cuda) : [];
   if (runtime.length > 0) {
-    say(`this wheel is a CUDA build: fetching the libraries it loads (${runtime.join(', ')})`);
+    say(
+      `this wheel is a CUDA build: fetching the libraries it loads ${cuda ? 'for GPUs' : 'on the CPU'} (${runtime.join(', ')})`,
+    );
     await pipInstall({ ...pip, requirements: runtime, dependencies: true });
   }
   const before = await folderSize(target);

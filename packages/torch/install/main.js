@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAddon, hashSources, placePrebuilt } from './addon.js';
+import { checkCudaPart } from './cuda-part.js';
 import { openCache } from './disk.js';
 import { cacheFolder, checkPlatform, wantsCuda } from './environment.js';
 import { libtorchFromCache } from './fetch-libtorch.js';
@@ -27,16 +28,17 @@ export async function main(env, root = fileURLToPath(new URL('..', import.meta.u
   const cuda = wantsCuda(env);
   openCache(cache);
   const sources = hashSources(join(root, 'native'));
-  const found = findPrebuilt({ root, sources, cuda, env, glibc });
+  const found = findPrebuilt({ root, sources, env, glibc });
   const getLibtorch = async () => {
     const libtorch = libtorchOfUser(env) ?? (await libtorchFromCache({ cache, cuda, env }));
     say(`2/3 libtorch ${libtorch.build} in ${libtorch.path}`);
     return libtorch;
   };
   /** @param {import('./libtorch.js').Libtorch} libtorch @param {string} addon */
-  const done = ({ build, path }, addon) => {
+  const done = async (libtorch, addon) => {
     say(`3/3 addon: ${addon}`);
-    return { libtorch: { version: build, path }, addon };
+    if (cuda) await checkCudaPart({ libtorch, root, asked: env.BANTAM_CUDA === '1' });
+    return { libtorch: { version: libtorch.build, path: libtorch.path }, addon };
   };
   if (found && 'prebuilt' in found) {
     say('1/3 tools: none are needed, the addon comes compiled');
@@ -50,6 +52,5 @@ export async function main(env, root = fileURLToPath(new URL('..', import.meta.u
     `1/3 tools: ${toolchain.compilerVersion}, ${toolchain.generator}, ${toolchain.jpeg ? 'libjpeg-turbo' : 'no libjpeg-turbo: sharp decodes JPEG files, more slowly'}`,
   );
   const libtorch = await getLibtorch();
-  const options = { root, sources, cache, libtorch, toolchain, env };
-  return done(libtorch, await buildAddon({ ...options, cuda: cuda && libtorch.cuda }));
+  return done(libtorch, await buildAddon({ root, sources, cache, libtorch, toolchain, env }));
 }

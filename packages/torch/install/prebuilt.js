@@ -35,18 +35,16 @@ export function platformPackage(platform = `${process.platform}-${process.arch}`
  * @param {object} options
  * @param {string} options.root folder of @bantam/torch
  * @param {string} options.sources hash of its C++ sources
- * @param {boolean} options.cuda whether the CUDA backend is wanted; platform packages are for CPUs
  * @param {import('./environment.js').Env} options.env
  * @param {string | undefined} options.glibc version of the C library
  * @returns {{ prebuilt: Prebuilt } | { reason: string } | undefined} the addon, or why it does not
  *   fit; undefined where the package is not installed
  */
-export function findPrebuilt({ root, sources, cuda, env, glibc }) {
+export function findPrebuilt({ root, sources, env, glibc }) {
   const name = platformPackage();
   const folder = folderOf(name, root);
   if (folder === undefined) return undefined;
   if (env.CXX || env.CXXFLAGS) return { reason: 'CXX or CXXFLAGS is set' };
-  if (cuda) return { reason: `${name} has no CUDA backend` };
   /** @type {PrebuiltRecord} */
   const record = JSON.parse(readFileSync(join(folder, PREBUILT_RECORD), 'utf8'));
   if (record.version !== LIBTORCH_VERSION || record.sources !== sources) {

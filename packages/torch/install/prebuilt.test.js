@@ -7,7 +7,7 @@ import { findPrebuilt, hashFile, isAtLeast, platformPackage } from './prebuilt.j
 import { temporaryFolder, writeFiles } from './testing.js';
 
 const name = platformPackage();
-const fits = { sources: 'abc', cuda: false, env: {}, glibc: '2.36' };
+const fits = { sources: 'abc', env: {}, glibc: '2.36' };
 
 /**
  * A folder of @bantam/torch with a platform package that it finds.
@@ -63,9 +63,8 @@ describe('findPrebuilt', () => {
     assertRefused(findPrebuilt({ ...fits, root, glibc: undefined }), /another C library/);
   });
 
-  it('leaves CUDA and compilers of the user to the compiler', (t) => {
+  it('leaves compilers of the user to the compiler', (t) => {
     const { root } = install(t);
-    assertRefused(findPrebuilt({ ...fits, root, cuda: true }), /no CUDA backend/);
     assertRefused(findPrebuilt({ ...fits, root, env: { CXX: 'clang++' } }), /CXX/);
   });
 

@@ -3,11 +3,17 @@ import { describe, it } from 'node:test';
 import { listFiles, temporaryFolder, writeFiles } from './testing.js';
 import { pruneWheel, readWheel, runtimeRequirements } from './wheel.js';
 
+/** That of torch 2.13.0 for Linux on x86-64, without its requirements of Python's. */
 const CUDA_13 = `Metadata-Version: 2.4
 Name: torch
 Requires-Dist: filelock
-Requires-Dist: cuda-toolkit[cublas,cudart,cupti]==13.0.3; platform_system == "Linux"
+Requires-Dist: cuda-toolkit[cublas,cudart,cufft,cufile,cupti,curand,cusolver,cusparse,nvjitlink,nvrtc,nvtx]==13.0.3; platform_system == "Linux"
+Requires-Dist: cuda-bindings<14,>=13.0.3; platform_system == "Linux" and python_version < "3.15"
 Requires-Dist: nvidia-cudnn-cu13==9.20.0.48; platform_system == "Linux"
+Requires-Dist: nvidia-cusparselt-cu13==0.8.1; platform_system == "Linux"
+Requires-Dist: nvidia-nccl-cu13==2.29.7; platform_system == "Linux"
+Requires-Dist: nvidia-nvshmem-cu13==3.4.5; platform_system == "Linux"
+Requires-Dist: triton==3.7.1; platform_system == "Linux" and python_version < "3.15"
 Requires-Dist: optree>=0.13.0; extra == "optree"
 `;
 
@@ -24,8 +30,11 @@ describe('runtimeRequirements', () => {
 
   it('takes everything of NVIDIA for the CUDA backend', () => {
     assert.deepEqual(runtimeRequirements(CUDA_13, true), [
-      'cuda-toolkit[cublas,cudart,cupti]==13.0.3',
+      'cuda-toolkit[cublas,cudart,cufft,cufile,cupti,curand,cusolver,cusparse,nvjitlink,nvrtc,nvtx]==13.0.3',
       'nvidia-cudnn-cu13==9.20.0.48',
+      'nvidia-cusparselt-cu13==0.8.1',
+      'nvidia-nccl-cu13==2.29.7',
+      'nvidia-nvshmem-cu13==3.4.5',
     ]);
   });
 
@@ -66,21 +75,27 @@ describe('pruneWheel', () => {
     'torch/bin/protoc': '',
     'torch/lib/libc10.so': '',
     'torch/lib/libc10_cuda.so': '',
+    'torch/lib/libcaffe2_nvrtc.so': '',
     'torch/lib/libgomp.so.1': '',
     'torch/lib/libshm/libshm.h': '',
     'torch/lib/libtorch.so': '',
     'torch/lib/libtorch_cpu.so': '',
     'torch/lib/libtorch_cuda.so': '',
+    'torch/lib/libtorch_cuda_linalg.so': '',
+    'torch/lib/libtorch_nvshmem.so': '',
     'torch/lib/libtorch_python.so': '',
     'torch-2.13.0.dist-info/LICENSE': '',
     'functorch/__init__.py': '',
     'nvidia/cu13/include/cupti.h': '',
     'nvidia/cu13/lib/libcupti.so.13': '',
     'nvidia/cu13/lib/libcudart_static.a': '',
+    'nvidia/cudnn/include/cudnn.h': '',
+    'nvidia/cudnn/lib/libcudnn.so.9': '',
     'nvidia_cuda_cupti-13.0.85.dist-info/License.txt': '',
   };
   const kept = [
     'nvidia/cu13/lib/libcupti.so.13',
+    'nvidia/cudnn/lib/libcudnn.so.9',
     'nvidia_cuda_cupti-13.0.85.dist-info/License.txt',
     'torch-2.13.0.dist-info/LICENSE',
     'torch/include/ATen/ATen.h',
@@ -101,7 +116,8 @@ describe('pruneWheel', () => {
     const target = temporaryFolder(t);
     writeFiles(target, files);
     pruneWheel(target, true);
-    const cuda = ['c10_cuda', 'torch', 'torch_cuda'].map((name) => `torch/lib/lib${name}.so`);
+    const names = ['c10_cuda', 'caffe2_nvrtc', 'torch', 'torch_cuda', 'torch_cuda_linalg'];
+    const cuda = [...names, 'torch_nvshmem'].map((name) => `torch/lib/lib${name}.so`);
     assert.deepEqual(listFiles(target), [...kept, ...cuda].sort());
   });
 

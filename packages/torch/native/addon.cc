@@ -6,6 +6,7 @@
 #include "allocator.h"
 #include "handle.h"
 #include "meta.h"
+#include "nvidia.h"
 
 namespace bantam {
 namespace {
@@ -17,6 +18,7 @@ void init(napi_env env, napi_value exports) {
   std::call_once(process_is_set_up, [] {
     install_allocator();
     install_meta_allocator();
+    load_cuda_with_driver();
   });
   init_handle(env, exports);
   init_dispatch(env, exports);
@@ -29,6 +31,7 @@ void init(napi_env env, napi_value exports) {
   init_profile(env, exports);
   init_machine(env, exports);
   init_device(env, exports);
+  init_nvidia(env, exports);
   init_distributed(env, exports);
 }
 

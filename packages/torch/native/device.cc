@@ -7,7 +7,6 @@
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 
 #include <cstring>
 #include <memory>
@@ -16,6 +15,7 @@
 
 #include "arguments.h"
 #include "handle.h"
+#include "nvidia.h"
 
 namespace bantam {
 namespace {
@@ -37,14 +37,10 @@ napi_value load_device(Call& call) {
   const auto type = string_at(call, 0);
   std::string problem;
   if (type == "cuda") {
-    // CUDA operators register themselves when their library loads, which the linker may have done.
-    if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-      problem = "libtorch was installed without CUDA";
-    } else if (!at::hasCUDA()) {
-      problem = "no CUDA device or driver was found";
-    }
+    problem = load_cuda_library();
+    if (problem.empty() && !at::hasCUDA()) problem = "libtorch finds no CUDA device";
   } else if (type == "mps") {
-    if (!at::hasMPS()) problem = "libtorch has no MPS here";
+    if (!at::hasMPS()) problem = "mps is for Macs with Apple silicon";
   } else if (type == "emulated") {
 #ifdef BANTAM_EMULATED_DEVICE
     install_emulated_device();

@@ -1,4 +1,5 @@
 /** Devices: their names, which there are, their memory, and waiting for them. */
+import { cudaFacts } from './cuda.js';
 import { TorchError } from './errors.js';
 import { native } from './native.js';
 
@@ -25,12 +26,11 @@ const types: readonly DeviceType[] = ['cpu', 'meta', 'cuda', 'mps', 'emulated'];
 /** The kinds that have memory of their own, the fastest first. */
 const accelerators = ['cuda', 'mps', 'emulated'] as const;
 
-/** Remedies for kinds of devices that are not here. */
-const remedies: Readonly<Record<(typeof accelerators)[number], string>> = {
-  cuda: "choose 'cpu', or install NVIDIA's driver and then Bantam with BANTAM_CUDA=1",
-  mps: "choose 'cpu'; mps is for Macs with Apple silicon",
-  emulated: "choose 'cpu'",
-};
+/** Why a kind of device is not here, and the remedy beside the CPU, if there is one. */
+interface Absence {
+  readonly what: string;
+  readonly remedy?: string;
+}
 
 /** Kind of a device, without its index. */
 export function deviceType(device: Device): DeviceType {
@@ -66,11 +66,12 @@ const counts = new Map<DeviceType, number>();
 const ready = new Map<Device, Device>();
 
 /** Loads what a kind of device needs; the number of its devices, or why there are none. */
-function load(type: (typeof accelerators)[number]): number | string {
+function load(type: (typeof accelerators)[number]): number | Absence {
   const known = counts.get(type);
   if (known !== undefined) return known;
-  const problem = native.loadDevice(type);
-  if (problem !== null) return problem;
+  const what = type === 'cuda' ? cudaFacts().problem : native.loadDevice(type);
+  if (typeof what === 'string') return { what };
+  if (what !== null) return what;
   const count = native.deviceCount(type);
   counts.set(type, count);
   return count;
@@ -88,28 +89,28 @@ export function prepareDevice(device: Device): Device {
   const type = deviceType(device);
   if (type === 'cpu' || type === 'meta') throw unknownDevice(device);
   const count = load(type);
-  if (typeof count === 'string') {
-    throw new TorchError(`Device '${device}' cannot be used: ${count}; ${remedies[type]}.`);
-  }
+  if (typeof count !== 'number') throw absent(device, count);
+  if (count === 0) throw absent(device, { what: 'none was found' });
   const [, index = '0'] = device.split(':');
   if (Number(index) >= count) {
     const there = Array.from({ length: count }, (_, i) => `${type}:${i}`);
-    throw new TorchError(
-      count === 0
-        ? `Device '${device}' cannot be used: none was found; ${remedies[type]}.`
-        : `There is no device '${device}'; choose ${there.join(' or ')}.`,
-    );
+    throw new TorchError(`There is no device '${device}'; choose ${there.join(' or ')}.`);
   }
   const found: Device = `${type}:${Number(index)}`;
   ready.set(device, found);
   return found;
 }
 
+function absent(device: Device, { what, remedy }: Absence): TorchError {
+  const others = remedy === undefined ? '' : `, or ${remedy}`;
+  return new TorchError(`Device '${device}' cannot be used: ${what}; choose 'cpu'${others}.`);
+}
+
 /** The devices of this machine, the CPU first. The emulated one is not among them. */
 export function availableDevices(): Device[] {
   const found = (['cuda', 'mps'] as const).flatMap((type) => {
     const count = load(type);
-    const length = typeof count === 'string' ? 0 : count;
+    const length = typeof count === 'number' ? count : 0;
     return Array.from({ length }, (_, i): Device => `${type}:${i}`);
   });
   return ['cpu', ...found];

@@ -6,6 +6,13 @@ export * from './autograd.js';
 export { checkpoint, isRerunning } from './checkpoint.js';
 export { TorchError } from './errors.js';
 export { at, dims } from './at.js';
+export {
+  cudaFacts,
+  unusableGpus,
+  type CudaFacts,
+  type CudaProblem,
+  type NvidiaGpu,
+} from './cuda.js';
 export * from './device.js';
 export * from './dtype.js';
 export * from './machine.js';

@@ -29,9 +29,9 @@ const sources = Object.fromEntries(
 
 describe("the addon's guard", () => {
   it('is the only place that registers functions', () => {
-    const places = registrations(sources).map((place) => place.replace(/:\d+$/, ''));
+    const files = registrations(sources).map((place) => place.replace(/:\d+$/, ''));
     // Of what JavaScript calls, and of what other threads have Node call.
-    assert.deepEqual(places, ['guard.cc', 'guard.cc']);
+    assert.deepEqual(files, ['guard.cc', 'guard.cc']);
   });
 
   it('would be seen to be passed by', () => {

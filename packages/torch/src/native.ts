@@ -119,6 +119,12 @@ export interface Native {
   getThreads(): number;
   setThreads(threads: number): void;
 
+  nvidiaDriver(): {
+    version: number;
+    error: number;
+    devices: { name: string; capability: string; bytes: number }[];
+  } | null;
+  loadCuda(): number | string;
   loadDevice(type: string): string | null;
   deviceCount(type: string): number;
   deviceMemory(device: string): {

@@ -29,7 +29,7 @@ function body(x: Tensor, weight: Tensor): Tensor {
   return mul(cat([relu(first), second, tensor([1, 2, 3])]), 2);
 }
 
-/** Whether there is a program of a computation of one tensor. */
+/** True if there is a program of a computation of one tensor. */
 function isRecorded(compute: (x: Tensor) => Tensor): boolean {
   return scope(() => {
     const x = randn([2, 3], generator);

@@ -38,7 +38,7 @@ export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: St
   ].join('\n');
 }
 
-/** What is printed of a study. */
+/** Parts of a study that are printed. */
 type ShownStudy = Pick<
   StudyResult,
   'grids' | 'arms' | 'columns' | 'comparisons' | 'tuned' | 'failures'

@@ -8,4 +8,10 @@ export {
   type Problem,
 } from './machine.js';
 export { measureModelRate, type ModelRate, type ModelRateOptions } from './model-rate.js';
-export { measureMatrixRate, type MatrixRate, type Runtime } from './runtime.js';
+export {
+  measureMatrixRate,
+  type DeviceFailure,
+  type MatrixRate,
+  type MatrixRateOptions,
+  type Runtime,
+} from './runtime.js';

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'node:test';
-import { hasAvx512Bf16, type FloatDType } from '@bantam/torch';
+import { hasAvx512Bf16, type Device, type FloatDType } from '@bantam/torch';
 import { inspectMachine, problems, rateOf, verdicts } from './machine.js';
 
 const machine = await inspectMachine({
   seconds: 0.01,
+  // The emulated device has the code's way of a GPU: work is queued, and waited for.
+  devices: ['cpu', 'emulated'],
   // A folder cannot be made below a file.
   cacheDir: fileURLToPath(new URL('cache', `${import.meta.url}/`)),
 });
@@ -14,6 +16,18 @@ describe('inspectMachine', () => {
   it('measures a matrix product for each precision', () => {
     assert.ok(Number(rateOf(machine, 'float32')) > 0.1);
     assert.ok(Number(rateOf(machine, 'bfloat16')) > 0.1);
+  });
+
+  it('measures other devices beside the CPU', () => {
+    for (const dtype of ['float32', 'bfloat16'] as const) {
+      assert.ok(Number(rateOf(machine, dtype, 'emulated')) > 0.01, dtype);
+    }
+  });
+
+  it('reports a device that does not compute', async () => {
+    const { runtime } = await inspectMachine({ seconds: 0.01, devices: ['emulated:7'] });
+    assert.deepEqual(runtime?.rates, []);
+    assert.match(runtime.failures[0]?.reason ?? '', /no device 'emulated:7'/);
   });
 
   it('reports a cache folder that cannot be made', () => {
@@ -38,6 +52,16 @@ describe('problems', () => {
     assert.doesNotMatch(words({}), /GB/);
   });
 
+  it('names GPUs that cannot be used, and devices that do not compute', () => {
+    const unusableGpus = { what: 'A GPU cannot be used: no libraries', remedy: 'get them' };
+    assert.match(words({ runtime: { ...machine.runtime, unusableGpus } }), /no libraries/);
+    const failures = [{ device: 'cuda:0', reason: 'no kernel image' }];
+    assert.match(
+      words({ runtime: { ...machine.runtime, failures } }),
+      /cuda:0 does not compute: no kernel image/,
+    );
+  });
+
   it('names AMX that the process may not use, unless a limit excludes it', () => {
     const cpu = { ...machine.cpu, matrix: ['amx_bf16'] };
     const runtime = { ...machine.runtime, level: 'avx512_bf16', limit: undefined };
@@ -51,11 +75,26 @@ describe('verdicts', () => {
   const { runtime } = machine;
   assert.ok(runtime);
 
+  it('compares a GPU to the CPU', () => {
+    const rate = (device: Device, gflops: number) =>
+      ({ device, dtype: 'bfloat16', size: 1, gflops }) as const;
+    const rates = [
+      rate('cpu', 100),
+      { ...rate('cpu', 100), dtype: 'float32' as const },
+      rate('cuda:0', 9000),
+    ];
+    const devices: Device[] = ['cpu', 'cuda:0'];
+    assert.match(
+      verdicts({ runtime: { ...runtime, devices, rates } }).join(' '),
+      /cuda:0, which multiplies bf16 matrices 90 times as fast as the CPU: training/,
+    );
+  });
+
   it('compares bf16 to fp32 and names the faster one', () => {
     const verdict = (bf16: number, precision: FloatDType) => {
       const rates = [
-        { dtype: 'float32' as const, size: 1, gflops: 100 },
-        { dtype: 'bfloat16' as const, size: 1, gflops: bf16 },
+        { device: 'cpu' as const, dtype: 'float32' as const, size: 1, gflops: 100 },
+        { device: 'cpu' as const, dtype: 'bfloat16' as const, size: 1, gflops: bf16 },
       ];
       return verdicts({ runtime: { ...runtime, rates, precision } }).join(' ');
     };

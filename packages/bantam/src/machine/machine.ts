@@ -2,11 +2,11 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import type { FloatDType } from '@bantam/torch';
+import type { Device, FloatDType } from '@bantam/torch';
 import { cacheDirectory } from '../base/cache-dir.js';
 import { causeOf } from '../base/system-error.js';
 import { inspectCpu, type Cpu } from './cpu.js';
-import type { Runtime } from './runtime.js';
+import type { InspectRuntimeOptions, Runtime } from './runtime.js';
 
 /** A fault of the machine and its remedy. */
 export interface Problem {
@@ -35,8 +35,10 @@ export interface Machine {
 }
 
 export interface InspectMachineOptions {
-  /** Seconds of measuring each precision. */
+  /** Seconds of measuring each precision of a device. */
   readonly seconds?: number;
+  /** Devices whose rate is measured. Default: those of the machine. */
+  readonly devices?: readonly Device[];
   /** Bantam's cache folder; {@link cacheDirectory} by default. */
   readonly cacheDir?: string;
   /** Called with the name of each measurement. */
@@ -46,6 +48,7 @@ export interface InspectMachineOptions {
 /** Inspects this computer and measures its matrix products; faults are reported, not thrown. */
 export async function inspectMachine({
   seconds = 1,
+  devices,
   cacheDir = cacheDirectory(),
   onProgress = () => undefined,
 }: InspectMachineOptions = {}): Promise<Machine> {
@@ -56,14 +59,14 @@ export async function inspectMachine({
     cpu,
     memory: { totalBytes: memoryLimit(), freeBytes: process.availableMemory() },
     cache: await inspectCache(cacheDir),
-    ...(await loadRuntime(cpu, { seconds, onProgress })),
+    ...(await loadRuntime(cpu, { seconds, devices, onProgress })),
   };
   return { ...found, verdicts: verdicts(found), problems: problems(found) };
 }
 
 async function loadRuntime(
   cpu: Cpu,
-  options: { seconds: number; onProgress: (task: string) => void },
+  options: InspectRuntimeOptions,
 ): Promise<Pick<Machine, 'runtime' | 'runtimeError'>> {
   try {
     const { inspectRuntime } = await import('./runtime.js');
@@ -111,8 +114,9 @@ const leastDisk = 2 * gigabyte;
 export function rateOf(
   { runtime }: Pick<Machine, 'runtime'>,
   dtype: FloatDType,
+  device: Device = 'cpu',
 ): number | undefined {
-  return runtime?.rates.find((rate) => rate.dtype === dtype)?.gflops;
+  return runtime?.rates.find((rate) => rate.dtype === dtype && rate.device === device)?.gflops;
 }
 
 /** Conclusions from what was measured, a sentence each. */
@@ -132,8 +136,15 @@ export function verdicts(machine: Pick<Machine, 'runtime'>): string[] {
     }`,
     gpu === undefined
       ? 'No GPU that libtorch can use: training runs on the CPU.'
-      : `A GPU is present, ${gpu}: training and inference take it automatically; --device cpu chooses the CPU.`,
+      : `A GPU is present, ${gpu}${timesAsFast(machine, gpu)}: training and inference take it automatically; --device cpu chooses the CPU.`,
   ];
+}
+
+/** `, which multiplies bf16 matrices 90 times as fast as the CPU`; empty if nobody measured it. */
+function timesAsFast(machine: Pick<Machine, 'runtime'>, gpu: Device): string {
+  const [own, cpu] = [gpu, 'cpu' as const].map((device) => rateOf(machine, 'bfloat16', device));
+  if (own === undefined || cpu === undefined) return '';
+  return `, which multiplies bf16 matrices ${(own / cpu).toPrecision(2)} times as fast as the CPU`;
 }
 
 /** Faults of the machine, worst first. */
@@ -151,6 +162,14 @@ export function problems({
       remedy: 'run "npx bantam setup" and read its output',
     });
   }
+  for (const { device, reason } of runtime?.failures ?? []) {
+    found.push({
+      what: `${device} does not compute: ${reason.replace(/\.$/, '')}`,
+      remedy: 'choose --device cpu, or a GPU that this libtorch is built for',
+    });
+  }
+  const unusable = runtime?.unusableGpus ?? null;
+  if (unusable !== null) found.push(unusable);
   if (!cache.writable) {
     found.push({
       what: `the cache folder ${cache.directory} cannot be written`,

@@ -2,19 +2,27 @@ import { setImmediate } from 'node:timers/promises';
 import {
   availableDevices,
   cpuCapability,
+  cudaFacts,
+  deviceType,
   Generator,
   instructionLevel,
+  isAccelerator,
   matmul,
   rand,
+  synchronize,
   threads,
   torchBuild,
   torchVersion,
+  unusableGpus,
+  type CudaFacts,
+  type CudaProblem,
   type Device,
   type FloatDType,
   type InstructionLevel,
 } from '@bantam/torch';
 import { resolvePrecision } from '../base/precision.js';
 import { upperMedian } from '../base/statistics.js';
+import { causeOf } from '../base/system-error.js';
 import type { Cpu } from './cpu.js';
 
 /** libtorch on this machine. */
@@ -32,11 +40,24 @@ export interface Runtime {
   readonly precision: FloatDType;
   readonly threads: number;
   readonly devices: readonly Device[];
+  /** NVIDIA's driver and libtorch's CUDA part. */
+  readonly cuda: CudaFacts;
+  /** GPUs that are here and cannot be used, and why. */
+  readonly unusableGpus: CudaProblem | null;
   readonly rates: readonly MatrixRate[];
+  /** Devices that failed to compute. */
+  readonly failures: readonly DeviceFailure[];
+}
+
+/** A device that is there and does not compute. */
+export interface DeviceFailure {
+  readonly device: Device;
+  readonly reason: string;
 }
 
 /** How fast this machine multiplies matrices of one type. */
 export interface MatrixRate {
+  readonly device: Device;
   readonly dtype: FloatDType;
   /** The product is of two `size`×`size` matrices. */
   readonly size: number;
@@ -44,20 +65,33 @@ export interface MatrixRate {
   readonly gflops: number;
 }
 
-/** Loads libtorch and measures its matrix products, about `seconds` for each precision. */
+/** Options of {@link inspectRuntime}. */
+export interface InspectRuntimeOptions {
+  readonly seconds: number;
+  /** Devices whose rate is measured. Default: those of the machine. */
+  readonly devices?: readonly Device[] | undefined;
+  readonly onProgress: (task: string) => void;
+}
+
+/** Loads libtorch and measures its matrix products, about `seconds` for each device and precision. */
 export async function inspectRuntime(
   cpu: Cpu,
-  { seconds, onProgress }: { seconds: number; onProgress: (task: string) => void },
+  { seconds, devices = availableDevices(), onProgress }: InspectRuntimeOptions,
 ): Promise<Runtime> {
-  const dtypes: FloatDType[] = ['float32', 'bfloat16'];
-  // Without instructions for it, libtorch computes float16 in float32.
-  if ([...cpu.vector, ...cpu.matrix].some((flag) => flag.endsWith('_fp16'))) dtypes.push('float16');
   const rates: MatrixRate[] = [];
-  for (const dtype of dtypes) {
-    onProgress(`matrix products in ${dtype}`);
-    rates.push(await measureMatrixRate(dtype, { seconds }));
+  const failures: DeviceFailure[] = [];
+  for (const device of devices) {
+    try {
+      for (const dtype of dtypesOf(device, cpu)) {
+        onProgress(`matrix products in ${dtype} on ${device}`);
+        rates.push(await measureMatrixRate(dtype, { device, seconds }));
+      }
+    } catch (error) {
+      failures.push({ device, reason: causeOf(error) });
+    }
   }
   const limit = process.env.BANTAM_MAX_ISA;
+  const cuda = cudaFacts();
   return {
     version: torchVersion(),
     build: torchBuild(),
@@ -66,10 +100,36 @@ export async function inspectRuntime(
     ...(limit ? { limit } : {}),
     precision: resolvePrecision('auto'),
     threads: threads(),
-    devices: availableDevices(),
+    devices,
+    cuda,
+    unusableGpus: unusableGpus(cuda),
     rates,
+    failures,
   };
 }
+
+/** Precisions worth measuring: without instructions for it, a CPU computes float16 in float32. */
+function dtypesOf(device: Device, { vector, matrix }: Cpu): FloatDType[] {
+  const hasHalf = [...vector, ...matrix].some((flag) => flag.endsWith('_fp16'));
+  return isGpu(device) || hasHalf ? ['float32', 'bfloat16', 'float16'] : ['float32', 'bfloat16'];
+}
+
+function isGpu(device: Device): boolean {
+  return ['cuda', 'mps'].includes(deviceType(device));
+}
+
+/** Options of {@link measureMatrixRate}. */
+export interface MatrixRateOptions {
+  /** Default `cpu`. */
+  readonly device?: Device;
+  /** Default 2048; 8192 on a GPU, whose units a small product does not fill. */
+  readonly size?: number;
+  /** Default 1. */
+  readonly seconds?: number;
+}
+
+/** Seconds of products that an accelerator computes between two waits, each of which costs it time. */
+const SECONDS_BETWEEN_WAITS = 0.05;
 
 /**
  * Measures the product of two square matrices for about `seconds`, after one that warms up: the
@@ -77,19 +137,26 @@ export async function inspectRuntime(
  */
 export async function measureMatrixRate(
   dtype: FloatDType,
-  { size = 2048, seconds = 1 }: { size?: number; seconds?: number } = {},
+  { device = 'cpu', size = isGpu(device) ? 8192 : 2048, seconds = 1 }: MatrixRateOptions = {},
 ): Promise<MatrixRate> {
   const generator = new Generator({ seed: 1 });
-  using a = rand([size, size], generator, { dtype });
-  using b = rand([size, size], generator, { dtype });
-  matmul(a, b).dispose();
+  using a = rand([size, size], generator, { dtype, device });
+  using b = rand([size, size], generator, { dtype, device });
+  const secondsOf = async (products: number): Promise<number> => {
+    const start = performance.now();
+    for (let i = 0; i < products; i++) matmul(a, b).dispose();
+    await synchronize(device);
+    return (performance.now() - start) / 1000 / products;
+  };
+  await secondsOf(1);
+  const products = isAccelerator(device)
+    ? Math.ceil(SECONDS_BETWEEN_WAITS / (await secondsOf(1)))
+    : 1;
   const times: number[] = [];
   const end = performance.now() + seconds * 1000;
   while (times.length === 0 || performance.now() < end) {
-    const start = performance.now();
-    matmul(a, b).dispose();
-    times.push((performance.now() - start) / 1000);
+    times.push(await secondsOf(products));
     await setImmediate();
   }
-  return { dtype, size, gflops: (2 * size ** 3) / upperMedian(times) / 1e9 };
+  return { device, dtype, size, gflops: (2 * size ** 3) / upperMedian(times) / 1e9 };
 }

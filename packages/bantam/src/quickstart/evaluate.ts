@@ -1,5 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import type { Device } from '@bantam/torch';
 import { at } from '../base/at.js';
 import { precisionName } from '../base/precision-name.js';
 import { resolvePrecision } from '../base/precision.js';
@@ -17,6 +18,8 @@ import type { QuickstartPreset } from './preset.js';
 export interface EvaluateQuickstartOptions {
   readonly out: string;
   readonly preset: QuickstartPreset;
+  /** Device of the model and of the run, as its report names it; `auto` is a GPU if there is one. */
+  readonly device: string;
   readonly onProgress: (progress: EmbedProgress & { readonly dataset: string }) => void;
 }
 
@@ -27,10 +30,11 @@ export interface EvaluateQuickstartOptions {
 export async function evaluateQuickstart({
   out,
   preset,
+  device,
   onProgress,
 }: EvaluateQuickstartOptions): Promise<readonly EvaluationResult[]> {
   const paths = quickstartPaths(out);
-  const model = await loadForInference(paths.model, { precision: 'auto' });
+  const model = await loadForInference(paths.model, { precision: 'auto', device });
   const { queries, answered, evaluation, index } = preset;
   const options = { queries, answered, precision: model.precision, onProgress };
   const gathered = await gatherEvaluation(model.loaded, [evaluation], options);
@@ -43,7 +47,7 @@ export async function evaluateQuickstart({
   const report = renderReport({
     title: 'Bantam quickstart: a CLIP of the emoji',
     date: new Date(),
-    run: await runFacts(out, preset),
+    run: await runFacts(out, preset, model.loaded.model.logitScale.device),
     metrics: readMetrics(out),
     validations: readValidations(out),
     next: nextSteps(out),
@@ -55,7 +59,7 @@ export async function evaluateQuickstart({
   return gathered.results;
 }
 
-async function runFacts(out: string, preset: QuickstartPreset): Promise<RunFacts> {
+async function runFacts(out: string, preset: QuickstartPreset, device: Device): Promise<RunFacts> {
   const { model, train, data, seed, budget } = readRunConfig(out);
   const { samples, seconds } = at(readMetrics(out), -1);
   const { name, cores, matrix } = await inspectCpu();
@@ -67,9 +71,11 @@ async function runFacts(out: string, preset: QuickstartPreset): Promise<RunFacts
     data,
     samplesSeen: samples,
     seconds,
-    machine: [`${cores} cores`, name, ...units, memory].join(', '),
+    machine: [...(device === 'cpu' ? [] : [device]), `${cores} cores`, name, ...units, memory].join(
+      ', ',
+    ),
     batchSize: train.batchSize,
-    precision: precisionName(resolvePrecision(train.precision)),
+    precision: precisionName(resolvePrecision(train.precision, device)),
     seed,
     more: { Budget: budget },
   };

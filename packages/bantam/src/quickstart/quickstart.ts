@@ -25,6 +25,8 @@ export interface QuickstartOptions {
   /** Replace a quickstart in the folder, finished or not. */
   readonly force?: boolean;
   readonly preset?: QuickstartPreset;
+  /** Device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` by default: a GPU if there is one. */
+  readonly device?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: QuickstartEvent) => void;
 }
@@ -52,6 +54,7 @@ export async function quickstart({
   seed = 0,
   force = false,
   preset = quickstartPreset,
+  device = 'auto',
   signal = new AbortController().signal,
   onEvent = () => undefined,
 }: QuickstartOptions = {}): Promise<QuickstartResult> {
@@ -75,6 +78,7 @@ export async function quickstart({
   checkAborted(signal);
   // On a signal, training ends with a checkpoint.
   const control = {
+    device,
     signal,
     onEvent: (event: TrainEvent) => {
       onEvent({ kind: 'train', event });
@@ -102,6 +106,7 @@ export async function quickstart({
   const evaluation = await evaluateQuickstart({
     out,
     preset,
+    device,
     onProgress: (progress) => {
       emit({ kind: 'evaluate', progress });
     },

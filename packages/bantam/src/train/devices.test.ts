@@ -1,20 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import {
   abs,
   add,
   AdamW,
   at,
-  deviceMemory,
   Generator,
-  loadSafetensors,
   max,
   mul,
   onDevice,
   ones,
-  prepareDevice,
   randn,
-  resetDevicePeak,
   scope,
   sub,
   to,
@@ -36,12 +32,11 @@ import {
   type Bench,
 } from '../test-support/strategy-bench.js';
 import { createTeacherModel, smallConfig, smallTokenizer } from '../test-support/teachers.js';
-import { tinyCoca, TinyRuns } from '../test-support/tiny-runs.js';
-import { openSource } from '../data/index.js';
+import { needsEmulated, testDevice } from '../test-support/test-device.js';
 import {
   createModel,
   generateCaptions,
-  modelConfig,
+  parseModelConfig,
   presets,
   withChanges,
   type ModelConfig,
@@ -50,15 +45,11 @@ import { resolveConfig } from './config/resolve.js';
 import { addGradients } from './loop/gradients.js';
 import { Trainer } from './loop/trainer.js';
 import { fixedLengthTokenizer, noiseBatch, repeated } from './planning/index.js';
-import { readMetrics } from './run-dir/metrics.js';
 import { requireTensor } from './strategies/features.js';
 import { createStrategy, type StrategyInput } from './strategies/index.js';
 import type { Strategy } from './strategies/strategy.js';
-import { ReinforcedSet } from './teachers/reinforced-set.js';
-import { reinforceSource } from './teachers/reinforce.js';
-import { planRun, resumeTraining, train, type TrainOptions } from './train.js';
 
-const device: Device = prepareDevice('emulated');
+const device = testDevice;
 
 /** A strategy, and the model that it trains here. */
 interface Case {
@@ -72,7 +63,9 @@ const cases: readonly Case[] = [
   { strategy: { type: 'clip', loss: { type: 'softmax', duplicates: 'positives', chunk: 3 } } },
   { strategy: 'clip', config: residual },
   { strategy: { type: 'slip', headWidth: 10, headDim: 6 } },
+  { strategy: 'clip-da' },
   { strategy: 'flip' },
+  { strategy: { type: 'clipa', imageSize: 8, textLength: 3 } },
   { strategy: 'siglip', config: maskless },
   ...(['v1', 'v2', 'v3'] as const).map((version) => ({
     strategy: { type: 'fastclip', loss: { type: 'global', version } } as const,
@@ -104,7 +97,7 @@ function lossesOf(bench: Bench, sizes: readonly number[], at = 1): number[] {
   return Object.values(numbersOf(losses));
 }
 
-describe('one step on the emulated device', () => {
+describe('one step on another device', () => {
   for (const one of cases) {
     for (const sizes of [[8], [3, 5]]) {
       it(`has the losses, gradients and buffers of the CPU: ${JSON.stringify(one.strategy)} ${sizes.join('+')}`, () => {
@@ -135,13 +128,28 @@ describe('one step on the emulated device', () => {
     };
     assert.throws(
       () => addGradients(cut(bench.batch, [8]), { ...bench.options(1, 0.3), strategy: planted }),
-      /its tensors are on different devices, 'self' on emulated:0 and 'other' on cpu/,
+      new RegExp(`its tensors are on different devices, 'self' on ${device} and 'other' on cpu`),
     );
   });
 });
 
-/** One small preset for each kind of tower. */
-const small = [...presets.keys()].filter((name) => /-Nano-(16-)?64$/.test(name));
+/** A text tower as BERT's, with positions that count tokens. */
+const bert = parseModelConfig({
+  embedDim: 12,
+  customText: true,
+  vision: { imageSize: 16, patchSize: 8, width: 64, layers: 1 },
+  text: {
+    ...{ type: 'bert', width: 12, heads: 3, layers: 2, vocabSize: 30, contextLength: 9 },
+    ...{ positions: 12, segments: 1, padId: 1, countsTokens: true, normEps: 1e-5 },
+    ...{ poolType: 'mean', projType: 'mlp' },
+  },
+});
+
+/** One small model for each kind of tower. */
+const small: readonly (readonly [name: string, config: ModelConfig])[] = [
+  ...[...presets].filter(([name]) => /-Nano-(16-)?64$/.test(name)),
+  ['BERT', bert],
+];
 
 /** The largest difference of two tensors, relative to the largest number of the second or 10⁻³. */
 function difference(actual: Tensor, expected: Tensor): number {
@@ -149,10 +157,9 @@ function difference(actual: Tensor, expected: Tensor): number {
   return max(abs(sub(to(actual, { device: 'cpu' }), expected))).item() / largest;
 }
 
-describe('every kind of tower on the emulated device', () => {
-  for (const name of small) {
+describe('every kind of tower on another device', () => {
+  for (const [name, config] of small) {
     it(`has the losses and gradients of the CPU: ${name}`, () => {
-      const config = modelConfig(name);
       const strategy = config.decoder === null ? 'clip' : 'coca';
       scope(() => {
         const [expected, actual] = (['cpu', device] as const).map((where) => {
@@ -176,7 +183,7 @@ describe('every kind of tower on the emulated device', () => {
           assert.ok(found <= 1e-3, `${key} differs by ${found}`);
           learnt += 1;
         }
-        assert.ok(learnt > 50, `${learnt} gradients`);
+        assert.ok(learnt > 40, `${learnt} gradients`);
         const statistics = actual.model.namedBuffers();
         for (const [key, buffer] of expected.model.namedBuffers()) {
           const other = statistics.get(key) ?? assert.fail(key);
@@ -209,7 +216,7 @@ describe('every kind of tower on the emulated device', () => {
   });
 });
 
-describe('fifty steps of AdamW on the emulated device', () => {
+describe('fifty steps of AdamW on another device', () => {
   for (const sizes of [[8], [3, 5]]) {
     it(`end with the losses, gradients and weights of the CPU, in parts of ${sizes.join('+')}`, () => {
       const [expected, actual] = (['cpu', device] as const).map((where) => {
@@ -236,179 +243,7 @@ describe('fifty steps of AdamW on the emulated device', () => {
   }
 });
 
-const runs = new TinyRuns();
-before(async () => {
-  await runs.make();
-  await runs.train('teacher', { budget: '24samples' });
-});
-after(() => {
-  runs.remove();
-});
-
-/**
- * The numbers of a weight, without the bias of an attention's keys: scores do not depend on it, so its
- * gradient is rounding alone, of which some optimizers make whole steps.
- */
-function weightsOf(name: string, weight: Tensor): number[] {
-  const numbers = weight.toArray();
-  const third = numbers.length / 3;
-  return name.endsWith('in_proj_bias') ? numbers.fill(0, third, 2 * third) : numbers;
-}
-
-/** Asserts that two runs had the same losses and ended with the same weights, within tolerances. */
-function assertSameRuns(
-  actual: string,
-  expected: string,
-  { tolerance = 1e-3, weights = tolerance }: { tolerance?: number; weights?: number } = {},
-): void {
-  const [a, b] = [actual, expected].map((name) => {
-    const { tensors } = loadSafetensors(runs.path(name, 'model', 'open_clip_model.safetensors'));
-    return {
-      weights: new Map([...tensors].map(([key, tensor]) => [key, weightsOf(key, tensor)])),
-      rows: readMetrics(runs.path(name)),
-    };
-  });
-  assert.ok(a && b);
-  const steps = ({ rows }: typeof a) =>
-    rows.map(({ step, samples, epoch }) => [step, samples, epoch]);
-  assert.deepEqual(steps(a), steps(b));
-  for (const name of ['loss', 'gradNorm', 'logitScale', 'lr'] as const) {
-    for (const [i, row] of b.rows.entries()) {
-      const found = at(a.rows, i)[name];
-      const near = Math.abs(found - row[name]) <= tolerance * Math.max(1, Math.abs(row[name]));
-      assert.ok(near, `${name} of step ${row.step} is ${found}, not ${row[name]}`);
-    }
-  }
-  assertAllClose(a.weights, b.weights, { tolerance: weights, what: 'weight' });
-}
-
-describe('training runs on the emulated device', () => {
-  const trained: readonly {
-    name: string;
-    changes: Partial<TrainOptions>;
-    tolerance?: number;
-    weights?: number;
-  }[] = [
-    { name: 'clip', changes: { budget: '400samples' } },
-    { name: 'ema', changes: { train: { ema: 0.9, accumulate: 2, clipNorm: 0.1 } } },
-    { name: 'cache', changes: { train: { microBatch: 4, gradCheckpointing: true } } },
-    { name: 'lion', changes: { train: { optimizer: 'lion', lr: 1e-4 } } },
-    { name: 'adafactor', changes: { train: { optimizer: 'adafactor' } }, weights: 0.01 },
-    // AdamW makes whole steps of small gradients that two 16-bit roundings tell apart.
-    { name: 'bf16', changes: { train: { precision: 'bf16' } }, tolerance: 0.05, weights: 0.5 },
-    { name: 'fp16', changes: { train: { precision: 'fp16' } }, tolerance: 0.01, weights: 0.3 },
-    { name: 'flip', changes: { strategy: 'flip' } },
-    { name: 'slip', changes: { strategy: { type: 'slip', headWidth: 12, headDim: 8 } } },
-    { name: 'fastclip', changes: { strategy: 'fastclip' } },
-    { name: 'coca', changes: { strategy: 'coca', model: tinyCoca } },
-  ];
-  for (const { name, changes, ...tolerances } of trained) {
-    it(`end like those on the CPU: ${name}`, async () => {
-      await runs.train(`${name}-cpu`, { ...changes, device: 'cpu' });
-      await runs.train(`${name}-device`, { ...changes, device: 'emulated' });
-      assertSameRuns(`${name}-device`, `${name}-cpu`, tolerances);
-    });
-  }
-
-  it('end like those on the CPU: distillation and a locked tower', async () => {
-    const teacher = runs.path('teacher', 'model');
-    const strategies = {
-      distill: { strategy: { type: 'distill', teachers: [teacher] } },
-      lit: { strategy: 'lit', init: { image: teacher } },
-    } as const;
-    for (const [name, changes] of Object.entries(strategies)) {
-      await runs.train(`${name}-cpu`, { ...changes, device: 'cpu' });
-      await runs.train(`${name}-device`, { ...changes, device: 'emulated' });
-      assertSameRuns(`${name}-device`, `${name}-cpu`);
-    }
-  });
-
-  it('store the teacher embeddings of the CPU, and learn from them', async () => {
-    const source = await openSource(runs.options('none').data);
-    const stored = [];
-    for (const where of ['cpu', 'emulated']) {
-      const out = runs.path(`set-${where}`);
-      await reinforceSource(source, {
-        teachers: [runs.path('teacher', 'model')],
-        out,
-        device: where,
-        augmentations: 2,
-        captions: 1,
-        precision: 'fp32',
-        store: 'fp32',
-      });
-      using set = await ReinforcedSet.open(out);
-      const rows = { teacher: 0, indices: Int32Array.of(0, 7, 19) };
-      stored.push([
-        ...set.image({ ...rows, which: Int32Array.of(0, 1, 1) }).toArray(),
-        ...set.text({ ...rows, which: Int32Array.of(0, 0, 0) }).toArray(),
-      ]);
-    }
-    const [cpu, other] = stored.map((values) => new Map([['embeddings', values]]));
-    assert.ok(cpu && other);
-    assertAllClose(other, cpu, { tolerance: 1e-5, what: 'embedding' });
-    const strategy = { type: 'distill', reinforced: runs.path('set-cpu') } as const;
-    await runs.train('reinforced-cpu', { strategy, device: 'cpu' });
-    await runs.train('reinforced-device', { strategy, device: 'emulated' });
-    assertSameRuns('reinforced-device', 'reinforced-cpu');
-  });
-
-  it('resume bit for bit, and with fp16 keep the scale of the loss', async () => {
-    for (const precision of ['fp32', 'fp16'] as const) {
-      const changes = { train: { precision, ema: 0.9 }, device: 'emulated' };
-      await runs.train(`whole-${precision}`, changes);
-      const stop = new AbortController();
-      const part = `part-${precision}`;
-      const interrupted = await runs.train(part, {
-        ...changes,
-        signal: stop.signal,
-        onEvent: (event) => {
-          if (event.kind === 'step' && event.step === 5) stop.abort();
-        },
-      });
-      assert.equal(interrupted.interrupted, true);
-      await resumeTraining(runs.path(part), { device: 'emulated' });
-      assert.deepEqual(runs.checkpoint(part), runs.checkpoint(`whole-${precision}`));
-    }
-  });
-
-  it('take the memory of the device that was planned, and are refused beyond it', async () => {
-    const options = runs.options('planned', { train: { batchSize: 20 }, device: 'emulated' });
-    const { memory, time } = await planRun(options);
-    assert.ok(time !== null);
-    resetDevicePeak(device);
-    const before = deviceMemory(device).allocated;
-    await train(options);
-    const taken = deviceMemory(device).peak - before;
-    const ratio = memory.onDevice / taken;
-    assert.ok(ratio > 0.9 && ratio < 1.3, `${memory.onDevice} bytes planned, ${taken} taken`);
-    const limited = { ...options, out: runs.path('limited') };
-    await assert.rejects(
-      train({ ...limited, train: { ...options.train, memoryLimit: 1e-4 } }),
-      /^BantamError: This training would take about 0\.0 GB of memory on emulated:0, but train\.memoryLimit allows/,
-    );
-  });
-
-  it('resume on another device and back', async () => {
-    await runs.train('stay', { device: 'cpu' });
-    const devices = ['cpu', 'emulated', 'cpu'];
-    for (const [part, where] of devices.entries()) {
-      const stop = new AbortController();
-      const control = {
-        device: where,
-        signal: stop.signal,
-        onEvent: (event: { kind: string; step?: number }) => {
-          if (event.kind === 'step' && event.step === 4 * (part + 1)) stop.abort();
-        },
-      };
-      if (part === 0) await runs.train('move', control);
-      else await resumeTraining(runs.path('move'), control);
-    }
-    assertSameRuns('move', 'stay');
-  });
-});
-
-describe('a trainer on the emulated device', () => {
+describe('a trainer on another device', () => {
   const createTrainer = (where: Device, wrap: (strategy: Strategy) => Strategy = (one) => one) => {
     const config = resolveConfig({
       model: maskless,
@@ -422,7 +257,7 @@ describe('a trainer on the emulated device', () => {
     return new Trainer({ config, strategy, tokenizer, device: where }, repeated(batch));
   };
 
-  it('waits for the device in no step', async () => {
+  it('waits for the device in no step', { skip: needsEmulated }, async () => {
     using trainer = createTrainer(device);
     const steps = trainer.run();
     for (let i = 0; i < 3; i++) await steps.next();

@@ -49,11 +49,16 @@ export {
   type ValidationSummary,
 } from './monitor/overfitting.js';
 export {
+  distributedStep,
+  fittingMicroBatch,
   fixedLengthTokenizer,
   MemoryPlanner,
   noiseBatch,
   planTime,
   repeated,
+  type DeviceCluster,
+  type DistributedStep,
+  type DistributedWork,
   type MemoryPlan,
   type NoiseBatchOptions,
   type PlanContext,

@@ -1,5 +1,5 @@
 // Products of activations with weights that were packed beforehand into panels: all that one sweep over the
-// inputs needs of some outputs lies side by side. Rows of the activations may lie anywhere in memory, so that
+// inputs needs of some outputs is side by side. Rows of the activations may be anywhere in memory, so that
 // one kernel computes linear layers and convolutions. Only plain C headers here.
 #pragma once
 
@@ -35,7 +35,7 @@ struct Int8Product {
   int64_t depth = 0;    // inputs, a multiple of 4
   const uint8_t* x = nullptr;          // [rows, depth]
   const int8_t* weight = nullptr;      // panels of four inputs at a time
-  const int32_t* correction = nullptr;  // 128·ΣW of each output, for kernels that read x as it is
+  const int32_t* correction = nullptr;  // 128·ΣW of each output, for kernels that read x unchanged
   const float* scale = nullptr;        // of each output
   float* y = nullptr;                  // [rows, outputs]
 };

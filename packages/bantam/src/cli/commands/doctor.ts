@@ -8,7 +8,7 @@ import { Progress } from '../progress.js';
 export function addDoctor(program: Command): void {
   const command = program
     .command('doctor')
-    .description('check this machine and measure the rate of its matrix products');
+    .description('check this machine and measure the rate of its matrix products, by device');
   examples(command, ['bantam doctor', 'bantam doctor --json']);
   action(command, async () => {
     // Not the folder's index, which loads libtorch: if that fails, the report says so.
@@ -29,6 +29,19 @@ function describeLevel({ level, limit }: Runtime): string {
   return limit === undefined ? level : `${level} (BANTAM_MAX_ISA=${limit})`;
 }
 
+/** Rows for NVIDIA's driver, its GPUs and libtorch's CUDA part; none without a driver. */
+function describeCuda({ cuda: { driver, gpus, libraries } }: Runtime): string[][] {
+  if (driver === null) return [];
+  return [
+    ['NVIDIA driver', `for CUDA ${driver}`],
+    ...gpus.map(({ name, capability, bytes }) => [
+      'GPU',
+      `${name}, compute capability ${capability}, ${formatBytes(bytes)}`,
+    ]),
+    ["libtorch's CUDA", libraries ?? 'none'],
+  ];
+}
+
 function describe({ cpu, runtime, memory, cache, ...machine }: Machine): string {
   const facts = [
     ['CPU', `${cpu.name}, ${cpu.cores} cores`],
@@ -43,8 +56,9 @@ function describe({ cpu, runtime, memory, cache, ...machine }: Machine): string 
       ['libtorch', `${runtime.version}, ${runtime.capability} kernels, ${runtime.threads} threads`],
       ['kernels', describeLevel(runtime)],
       ['devices', runtime.devices.join(', ')],
-      ...runtime.rates.map(({ dtype, size, gflops }) => [
-        dtype,
+      ...describeCuda(runtime),
+      ...runtime.rates.map(({ device, dtype, size, gflops }) => [
+        device === 'cpu' ? dtype : `${dtype} on ${device}`,
         `${gflops.toFixed(0)} GFLOP/s (product of ${size}×${size} matrices)`,
       ]),
     );

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, examples } from '../command.js';
 import { showEmojiData } from '../data-progress.js';
 import { showEmbedding } from '../embed-progress.js';
+import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
@@ -12,6 +13,7 @@ interface QuickstartFlags {
   readonly budget: string;
   readonly seed: number;
   readonly force?: true;
+  readonly device?: string;
 }
 
 /** `bantam quickstart` */
@@ -22,7 +24,8 @@ export function addQuickstart(program: Command): void {
     .option('--out <folder>', 'folder for the model, the index and the report', 'quickstart')
     .option('--budget <amount>', 'training budget: 1m, 50ksamples', '5m')
     .option('--seed <n>', 'seed of weights, order and augmentation', wholeNumber, 0)
-    .option('--force', 'replace a quickstart in the folder');
+    .option('--force', 'replace a quickstart in the folder')
+    .addOption(deviceOption());
   examples(command, ['bantam quickstart', 'bantam quickstart --budget 1m --out /tmp/quick']);
   action(command, async (flags: QuickstartFlags) => {
     const { quickstart } = await import('../../quickstart/index.js');

@@ -1,5 +1,5 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { onDevice, resolveDevice } from '@bantam/torch';
+import { onDevice } from '@bantam/torch';
 import { frozenCopy } from '../../base/readonly.js';
 import {
   heldOutKeys,
@@ -29,6 +29,7 @@ import type { World } from '../world/world.js';
 import type { TrainingContext } from './context.js';
 import { checkInitialWeights, loadInitialModels } from './initial-weights.js';
 import { checkTrainableWeights } from './trainable-weights.js';
+import { trainingDevice } from './training-device.js';
 
 /** Control of a running training. */
 export interface TrainControl {
@@ -57,7 +58,7 @@ export function openTraining(
   control: TrainControl = {},
 ): Promise<TrainingContext> {
   return owning(async (owned) => {
-    const device = resolveDevice(control.device ?? 'auto');
+    const device = trainingDevice(control);
     const { model = '', image = '' } = options.init ?? {};
     const initial = owned.add(await loadInitialModels({ model, image }));
     const opened = needsModel(options) ? await openSource(options.data) : null;
@@ -130,7 +131,7 @@ async function holdOut(
  */
 export function reopenTraining(run: string, control: TrainControl = {}): Promise<TrainingContext> {
   return owning(async (owned) => {
-    const device = resolveDevice(control.device ?? 'auto');
+    const device = trainingDevice(control);
     const config = readRunConfig(run);
     const whole = await openSource(config.data);
     const isSplit = config.validation.data === heldOutData;

@@ -18,3 +18,10 @@ export {
   type PlanContext,
 } from './dummy-data.js';
 export { requireTime, type ResumedRun } from './time-limit.js';
+export {
+  distributedStep,
+  fittingMicroBatch,
+  type DeviceCluster,
+  type DistributedStep,
+  type DistributedWork,
+} from './distributed-step.js';

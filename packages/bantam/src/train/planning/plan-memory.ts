@@ -1,6 +1,7 @@
-import { emptyCache, isAccelerator, memoryStats, type Device } from '@bantam/torch';
+import { deviceMemory, emptyCache, isAccelerator, memoryStats, type Device } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { pixelCacheBytes, type Source } from '../../data/index.js';
+import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import type { Phase } from '../strategies/phases.js';
@@ -49,6 +50,15 @@ export interface DryRuns {
  * dropped if so few rows are computed by other kernels than more.
  */
 const SIZES = [2, 4, 6, 8, 10] as const;
+
+/** Activations of the smallest dry run on a device, over the gradients of all weights; in 16 bits half. */
+const ACTIVATIONS = 4;
+
+/** Fraction of a device's free memory that dry runs may take. */
+const DRY_RUN_ROOM = 0.8;
+
+/** Fraction of the activations that gradient checkpointing keeps, about. */
+const KEPT_BY_CHECKPOINTING = 1 / 8;
 
 /** Allowance for large batches that other kernels compute than small ones. */
 const MARGIN = 1.03;
@@ -112,7 +122,7 @@ export class MemoryPlanner {
     let kept: KeptBytes = { parameters: 0, gradients: 0, optimizer: 0, average: 0 };
     for (const [phaseIndex, { phase }] of facts.phases.entries()) {
       const found: (DryRun & { size: number })[] = [];
-      for (const size of SIZES) {
+      for (const size of sizesOf(config, context)) {
         if (found.length >= 3 && (alike(found.slice(-3)) || size > microBatchSize(config.train)))
           break;
         context.emit?.({
@@ -195,6 +205,26 @@ export class MemoryPlanner {
     const standing = memory ? last : Math.max(before, first) - kernels;
     return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others + RUN_BYTES;
   }
+}
+
+/**
+ * Samples of the dry runs. A device tells its peak alone, and with few samples that is when the gradients of
+ * all weights are there: their bytes hide those that grow with the samples. So its batches are larger, but
+ * not larger than the training's.
+ */
+function sizesOf(config: TrainConfig, { device = 'cpu', longest }: PlanContext): readonly number[] {
+  if (!isAccelerator(device)) return SIZES;
+  const { model, train } = config;
+  const captionTokens = Math.min(longest.tokens, model.text.contextLength);
+  const { image, text } = activationBytes(model, { captionTokens });
+  const perSample = (image + text) * (train.gradCheckpointing ? KEPT_BY_CHECKPOINTING : 1);
+  const gradients = 4 * parameterCount(model).total;
+  const enough = Math.ceil((ACTIVATIONS * gradients) / perSample);
+  // Weights, gradients and two moments are there as well.
+  const room = DRY_RUN_ROOM * deviceMemory(device).free - 4 * gradients;
+  const most = Math.min(microBatchSize(train), room / perSample);
+  const interval = Math.max(SIZES[0], Math.min(enough, Math.floor(most / 3)));
+  return [interval, 2 * interval, 3 * interval];
 }
 
 /** True if dry runs took the same blocks, of other sizes. */

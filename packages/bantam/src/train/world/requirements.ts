@@ -10,7 +10,7 @@ export function requireShareable(
   { config, device }: Pick<TrainingContext, 'config' | 'device'>,
   { size }: Pick<World, 'size'>,
 ): void {
-  const { model, train } = config;
+  const { model, train, fineTune } = config;
   if (isAccelerator(device)) {
     throw new BantamError(
       `Several processes train on the CPU alone so far, not on ${device}; add --device cpu, or run one process.`,
@@ -23,6 +23,11 @@ export function requireShareable(
   if (mixture !== undefined) {
     throw new BantamError(
       `The model has mixtures of experts ("${mixture}.moe"), whose routers balance whole micro-batches, which several processes cannot share yet; run one process.`,
+    );
+  }
+  if (fineTune.type === 'lora' && fineTune.dropout > 0) {
+    throw new BantamError(
+      `The dropout of LoRA (fineTune.dropout=${fineTune.dropout}) samples for the tokens of whole micro-batches without their padding, which several processes cannot share yet; set it to 0, or run one process.`,
     );
   }
   const smallest = microBatchSize(train);

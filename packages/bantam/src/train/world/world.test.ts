@@ -36,7 +36,8 @@ function trainings(): Readonly<Record<string, Partial<TrainOptions>>> {
   const short = { budget: '28samples' } as const;
   return {
     clip: { budget: '140samples' },
-    'batch norms': { model: residual, budget: '140samples' },
+    // Over few values batch norms amplify rounding.
+    'batch norms': { model: residual, budget: '140samples', train: { lr: 1e-4 } },
     siglip: { ...short, strategy: { type: 'siglip' } },
     'positives of one caption': {
       ...short,
@@ -57,7 +58,7 @@ function trainings(): Readonly<Record<string, Partial<TrainOptions>>> {
     'low-rank changes': {
       ...short,
       init: { model: at(teachers, 0) },
-      fineTune: { type: 'lora', dropout: 0.3 },
+      fineTune: { type: 'lora', dropout: 0 },
     },
     'gradient cache': {
       ...short,
@@ -68,7 +69,7 @@ function trainings(): Readonly<Record<string, Partial<TrainOptions>>> {
     'batch norms in micro-batches': {
       ...short,
       model: residual,
-      train: { batchSize: 14, microBatch: 7 },
+      train: { batchSize: 14, microBatch: 7, lr: 1e-4 },
     },
   };
 }
@@ -217,6 +218,14 @@ describe('a training by several processes', () => {
     refuses(
       { train: { ...config.train, microBatch: 1 } },
       /^BantamError: A micro-batch of 1 cannot be divided among 2 processes; run fewer, or raise train\.microBatch/,
+    );
+    const lora = runs.config({
+      init: { model: 'trained' },
+      fineTune: { type: 'lora', dropout: 0.3 },
+    });
+    refuses(
+      { fineTune: lora.fineTune },
+      /^BantamError: The dropout of LoRA \(fineTune\.dropout=0\.3\)/,
     );
     assert.throws(() => {
       requireShareable({ config, device: 'cuda:0' }, { size: 2 });

@@ -96,7 +96,7 @@ export function folderIdentity(path: string): Promise<string> {
 export function noteOtherFiles(files: readonly string[], folder: string, notes: NoteBook): void {
   for (const file of files) {
     const { ext } = parse(file);
-    // What follows the last dot of any name would make a note of its own each.
+    // Any text after the last dot would make a note of its own each.
     const isExtension = /^\.[a-z]\w{0,9}$/i.test(ext);
     const kind =
       ext === ''

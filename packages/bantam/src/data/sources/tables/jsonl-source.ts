@@ -126,7 +126,7 @@ function firstOf(bytes: TextBytes, path: string): Readonly<Record<string, unknow
 }
 
 /**
- * A JSON object. What JSON does not have is read as it is meant: Python's NaN and Infinity as null, and
+ * A JSON object. What JSON does not have is read in its meaning: Python's NaN and Infinity as null, and
  * commas behind the last member, or behind the object as in a list.
  */
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
@@ -141,7 +141,7 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
   return undefined;
 }
 
-/** @throws SyntaxError of the text as it is, if it is no JSON in spite of what {@link asJson} mends. */
+/** @throws SyntaxError of the unchanged text, if it is no JSON in spite of what {@link asJson} mends. */
 function parseList(text: string): unknown {
   try {
     return JSON.parse(text);
