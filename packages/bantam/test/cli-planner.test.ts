@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -47,6 +47,17 @@ describe('bantam plan', () => {
     const { stdout } = await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few], options); // prettier-ignore
     assert.match(stdout, /No pilot was run: this is what is known beforehand/);
     assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
+  });
+
+  it('measures anew where the cache is damaged, and names a damaged state', async () => {
+    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few];
+    const folder = join(cwd, 'cache', 'rates');
+    for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');
+    rmSync(join(cwd, 'prior/state.json'));
+    const { status, stderr } = await bantam(args, options);
+    assert.equal(status, 0, stderr);
+    writeFileSync(join(cwd, 'prior/state.json'), '{');
+    await expectFailure(args, { ...options, status: 1, message: /prior\/state\.json is damaged; delete it/ }); // prettier-ignore
   });
 
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
