@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -49,6 +49,17 @@ describe('bantam plan', () => {
     assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
   });
 
+  it('measures anew where the cache is damaged, and names a damaged state', async () => {
+    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few];
+    const folder = join(cwd, 'cache', 'rates');
+    for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');
+    rmSync(join(cwd, 'prior/state.json'));
+    const { status, stderr } = await bantam(args, options);
+    assert.equal(status, 0, stderr);
+    writeFileSync(join(cwd, 'prior/state.json'), '{');
+    await expectFailure(args, { ...options, status: 1, message: /prior\/state\.json is damaged; delete it/ }); // prettier-ignore
+  });
+
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
     await pretendRate(100);
     const args = ['plan', ...data, '--budget', '42s', '--pilots', '60%', ...few];
@@ -83,9 +94,16 @@ describe('bantam plan', () => {
     const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
       expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
     await refused([...data, '--budget', '0.05s'], 2, /steps of the fastest candidate/);
-    await refused([...data, '--budget', '3epochs'], 2, /no known unit/);
+    const short = await bantam(['plan', '--out', 'short', ...data, '--budget', '0.05s', ...few], options); // prettier-ignore
+    const [, steps, least] = /is (\d+) steps?.* plan for at least (\d+)s\.$/m.exec(short.stderr) ?? []; // prettier-ignore
+    // The shortest run is planned as one second.
+    assert.ok(Number(least) >= 20 / (Number(steps) + 1), short.stderr);
+    await refused([...data, '--budget', '3epochs'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
+    const { stderr } = await bantam(['plan', '--out', 'refused', ...data, '--budget', '1h', '--scores', 'none.parquet'], options); // prettier-ignore
+    assert.match(stderr, /error: .*none\.parquet/);
+    assert.doesNotMatch(stderr, /timing/);
     await expectFailure(['train', '--from-plan', 'none.json', '--out', 'x'], {
       ...options,
       status: 2,

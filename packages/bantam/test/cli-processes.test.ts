@@ -58,6 +58,16 @@ describe('bantam train --processes', () => {
     assert.match(stderr, /error: Training was interrupted at step \d+ and saved; resume it/);
   });
 
+  it('never restarts into a run that was there before', async () => {
+    const { status, stderr } = await bantam(
+      [...args('whole', '1h'), '--data=folder:nowhere', '--processes=2', '--restarts=1'],
+      options,
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /^error: .*nowhere/m);
+    assert.doesNotMatch(stderr, /Restart 1/);
+  });
+
   it('refuses what contradicts it', async () => {
     const alone = { ...options.env, RANK: '0', WORLD_SIZE: '2' };
     await expectFailure([...args('refused', '90samples'), '--processes', '2'], {

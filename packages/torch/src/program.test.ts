@@ -127,6 +127,15 @@ describe('Program', () => {
           }),
         /no body/,
       );
+      assert.throws(
+        () =>
+          Program.record([x], () => {
+            const y = add(x, 1);
+            y.dispose();
+            return [y];
+          }),
+        /after it was disposed/,
+      );
       const { program } = Program.record([x], () => [add(x, 1)]);
       assert.throws(
         () => program?.run([randn([3, 2], generator)]),

@@ -1,6 +1,6 @@
 /** Computations of fixed shapes that are recorded once and run again in one call of the addon. */
 import { noGrad } from './autograd.js';
-import { native, type ProgramHandle } from './native.js';
+import { native, type ProgramHandle, type TensorHandle } from './native.js';
 import { Tensor } from './tensor.js';
 
 /**
@@ -30,13 +30,15 @@ export class Program implements Disposable {
     return noGrad(() => {
       native.beginProgram(inputs.map(({ handle }) => handle));
       let outputs: readonly Tensor[];
+      let handles: TensorHandle[];
       try {
         outputs = body();
+        handles = outputs.map(({ handle }) => handle);
       } catch (error) {
         native.endProgram(null);
         throw error;
       }
-      const handle = native.endProgram(outputs.map((output) => output.handle));
+      const handle = native.endProgram(handles);
       return { outputs, program: handle === null ? null : new Program(handle) };
     });
   }

@@ -1,5 +1,12 @@
 /** Training: configuration, strategies, the trainer, run directories, plans. */
-export { budgetProgress, parseBudget, unspent, type Budget, type Spent } from './config/budget.js';
+export {
+  budgetProgress,
+  parseBudget,
+  unspent,
+  withoutEpochs,
+  type Budget,
+  type Spent,
+} from './config/budget.js';
 export { chooseModel, distinctImages, vitFrom, type ModelChoice } from './config/choose-model.js';
 export {
   configFormat,

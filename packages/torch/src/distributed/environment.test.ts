@@ -62,5 +62,6 @@ describe('worldFromEnvironment', () => {
     refuses({ RANK: 'one' }, /RANK is "one"; it must be a whole number from 0 up/);
     refuses({ MASTER_ADDR: undefined }, /MASTER_ADDR is missing/);
     refuses({ MASTER_PORT: '0' }, /MASTER_PORT is "0"; it must be a whole number from 1 up/);
+    refuses({ MASTER_PORT: '99999' }, /MASTER_PORT is 99999; ports are 1 to 65535/);
   });
 });

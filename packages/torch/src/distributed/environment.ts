@@ -30,6 +30,7 @@ export interface WorldEnvironment {
 export const RENDEZVOUS_VARIABLE = 'BANTAM_RENDEZVOUS';
 
 const defaultPort = 29500;
+const greatestPort = 65535;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -112,5 +113,10 @@ function rendezvousOf(env: Environment): Rendezvous {
     );
   }
   const port = wholeNumber(env, 'MASTER_PORT', 1) ?? defaultPort;
+  if (port > greatestPort) {
+    throw new TorchError(
+      `The environment variable MASTER_PORT is ${port}; ports are 1 to ${greatestPort}.`,
+    );
+  }
   return { host, port, isHosted: env.TORCHELASTIC_USE_AGENT_STORE === 'True' };
 }

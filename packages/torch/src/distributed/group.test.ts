@@ -43,6 +43,14 @@ describe('joinGroup', () => {
     }
   });
 
+  it('names a process of a group of another size', async () => {
+    const [end] = await runGroup({ size: 2, body: 'await join({ size: 2 + rank, arrival: 2 });' });
+    assert.equal(
+      end?.lines[0],
+      'TorchError: Rank 1 has WORLD_SIZE 3, but rank 0 has 2; all processes of a group must have the same.',
+    );
+  });
+
   it('names the processes that do not come', async () => {
     const [end] = await runGroup({
       size: 3,

@@ -78,7 +78,8 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
         `There is another process of rank ${rank}; give each its own RANK, 0 to ${size - 1}.`,
       );
     }
-    await native.storeSet(name, at(keys, rank), JSON.stringify(facts));
+    const own = { WORLD_SIZE: String(size), ...facts };
+    await native.storeSet(name, at(keys, rank), JSON.stringify(own));
     const found = await native.storeWait(name, keys, untilAll);
     compareFacts(found, { arrival });
     const prefix = `bantam/${restarts}/group`;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
@@ -196,11 +197,14 @@ async function launchTraining({
   }
   const { runPaths } = await import('../../train/index.js');
   const run = resume ?? out;
+  // Of another training: a failure of this one must not resume it.
+  const isOthers = resume === undefined && run !== undefined && existsSync(runPaths(run).config);
   process.exitCode = await launch({
     processes,
     restarts,
     args: argumentsWithout(['--processes', '--restarts']),
-    resume: () => (run === undefined ? null : resumeArguments(run, runPaths(run).config, device)),
+    resume: () =>
+      run === undefined || isOthers ? null : resumeArguments(run, runPaths(run).config, device),
   });
 }
 

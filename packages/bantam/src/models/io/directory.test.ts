@@ -153,8 +153,9 @@ describe('loadModel', () => {
 
   it('reads the model of a run, and says that a run has none yet', async () => {
     const run = join(root, 'run');
-    await mkdir(join(run, 'checkpoints'), { recursive: true });
+    await mkdir(run);
     await writeFile(join(run, 'config.json'), '{"formatVersion": 1}');
+    await writeFile(join(run, 'metrics.jsonl'), '');
     await assert.rejects(
       loadModel(run),
       refusal(

@@ -82,6 +82,11 @@ export class Field {
     this.#runSeconds = Math.max(1, Math.round(10 * seconds) / 10);
   }
 
+  /** Time without pilots that leaves so much training time, as {@link setRunSeconds} divides it. */
+  budgetFor(runSeconds: number): number {
+    return runSeconds / (1 - besideTraining) + this.#state.measuringSeconds;
+  }
+
   get rungs(): readonly DecidedRung[] {
     return this.#state.rungs;
   }

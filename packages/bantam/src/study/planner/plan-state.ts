@@ -1,6 +1,7 @@
 /** Decisions of a plan so far, so that one that was killed resumes with the same numbers. */
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFileAtomic } from '@bantam/torch';
+import { BantamError } from '../../base/errors.js';
 import type { KindRate, LoadTime } from './rates.js';
 
 /** A pilot that was decided on. */
@@ -32,9 +33,19 @@ export interface PlanState {
 export function readState(file: string, key: string): PlanState {
   const fresh: PlanState = { key, rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
   if (!existsSync(file)) return fresh;
-  // Written below, whole or not at all.
-  const state = JSON.parse(readFileSync(file, 'utf8')) as PlanState;
+  const state = parsed(file);
   return state.key === key ? state : fresh;
+}
+
+/** @throws BantamError for a file that was changed by hand: it is written whole or not at all. */
+function parsed(file: string): PlanState {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as PlanState;
+  } catch (error) {
+    throw new BantamError(`${file} is damaged; delete it, and the plan measures anew.`, {
+      cause: error,
+    });
+  }
 }
 
 /** Writes the state of a plan, whole or not at all. */

@@ -5,7 +5,7 @@ import { writeFileAtomic } from '@bantam/torch';
 import { UsageError } from '../../base/errors.js';
 import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
-import { parseBudget } from '../../train/index.js';
+import { parseBudget, withoutEpochs } from '../../train/index.js';
 import type { StudyOptions } from '../config/schema.js';
 import { StudyData } from '../runs/arm-data.js';
 import { measurementOf, type MeasurementPrompts } from '../runs/measurement.js';
@@ -66,7 +66,7 @@ export async function planTraining(
   { out, signal, onEvent }: PlanTrainingControl,
 ): Promise<TrainingChoices> {
   const { pilots = 0.1, memory = 0, budget } = options;
-  const { unit, amount: total } = parseBudget(budget);
+  const { unit, amount: total } = parseBudget(withoutEpochs(budget, 1));
   if (unit !== 'seconds') {
     throw new UsageError(
       `A plan is for a time, such as 30m or 8h, and "${budget}" is ${unit}; equal ${unit} are compared by "bantam study".`,
@@ -110,6 +110,11 @@ async function carryOutPlan(
   const { data, ...listed } = await planCandidates(options, paths.data);
   const { candidateFacts, validation, unmeasurable } = data;
   const { metric } = candidateFacts;
+  // Before anything is measured, so that a wrong file fails at once.
+  const studyData = await StudyData.open(
+    { data: data.train, ...(scores !== undefined && { scores }) },
+    paths.subsets,
+  );
   const key = keyOf(options, data, { total, fraction });
   const field = new Field({
     ...listed,
@@ -123,11 +128,7 @@ async function carryOutPlan(
   await field.measure({ signal, onStage });
   const seconds = unmeasurable === undefined ? fraction * total : 0;
   field.setRunSeconds(total - seconds);
-  requireSteps(field, budget);
-  const studyData = await StudyData.open(
-    { data: data.train, ...(scores !== undefined && { scores }) },
-    paths.subsets,
-  );
+  requireSteps(field, { budget, pilots: seconds / total });
   const prompts = promptsOf(options);
   const entry = { name: 'validation', data: validation.data, metrics: [metric] };
   const pilots = new Pilots({
@@ -240,12 +241,18 @@ export async function planCandidates(
   return { data, ...listCandidates(facts) };
 }
 
-/** @throws UsageError if the budget is too small for any candidate. */
-function requireSteps(field: Field, budget: string): void {
+/**
+ * @param pilots - Fraction of the budget that pilots take
+ * @throws UsageError if the budget is too small for any candidate.
+ */
+function requireSteps(
+  field: Field,
+  { budget, pilots }: { readonly budget: string; readonly pilots: number },
+): void {
   const fitting = field.fitting();
   const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
   if (most >= fewestSteps) return;
-  const needed = Math.min(...fitting.map((i) => (field.total * fewestSteps) / field.stepsOf(i)));
+  const needed = field.budgetFor((field.runSeconds * fewestSteps) / most) / (1 - pilots);
   const steps = Math.floor(most);
   throw new UsageError(
     `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,

@@ -117,12 +117,16 @@ function cacheFile(run: RunOptions, digest: string): string {
 /** Older measurements may be of another system. */
 const longestKept = 30 * 24 * 3600 * 1000;
 
+/** A rate of the cache; undefined if there is none, or it is old or damaged. */
 function readRate(file: string): KindRate | undefined {
   if (!existsSync(file)) return undefined;
-  // Written below, whole or not at all.
-  const { measured, ...rate } = JSON.parse(readFileSync(file, 'utf8')) as KindRate & {
-    readonly measured: number;
-  };
+  let kept: KindRate & { readonly measured: number };
+  try {
+    kept = JSON.parse(readFileSync(file, 'utf8')) as typeof kept;
+  } catch {
+    return undefined;
+  }
+  const { measured, ...rate } = kept;
   return Date.now() - measured > longestKept ? undefined : rate;
 }
 

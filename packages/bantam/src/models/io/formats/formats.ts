@@ -25,6 +25,9 @@ export function modelFormat(name: string): ModelFormat {
   );
 }
 
+/** Names in a run directory, of which a run that has just begun lacks the first. */
+const runFiles: readonly string[] = ['checkpoints', 'metrics.jsonl'];
+
 /**
  * The format of a directory.
  *
@@ -36,7 +39,7 @@ export async function formatOf(directory: string): Promise<ModelFormat> {
     if (await format.recognises(directory, files)) return format;
   }
   const weights = files.find(isWeightsName);
-  if (files.includes('config.json') && files.includes('checkpoints')) {
+  if (files.includes('config.json') && runFiles.some((name) => files.includes(name))) {
     throw new BantamError(
       `The run in ${directory} has no model yet; finish it with "bantam train --resume ${directory}".`,
     );
