@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -77,8 +78,11 @@ class Recorder {
     Step step{op, arguments, {}, program_->slots, 0, at::autocast::is_autocast_enabled(at::kCPU),
               at::autocast::get_autocast_dtype(at::kCPU), {}};
     for (size_t i = 0; i < arguments.size(); ++i) take_slots(step, i);
+    std::unordered_set<const c10::StorageImpl*> given;
+    each_tensor(arguments, [&](const at::Tensor& tensor) { given.insert(memory_of(tensor)); });
     each_tensor(results, [&](const at::Tensor& tensor) {
       enter(tensor);
+      if (given.count(memory_of(tensor)) == 0) made_.insert(memory_of(tensor));
       ++step.results;
     });
     const bool writes = op.schema().is_mutable();
@@ -107,6 +111,11 @@ class Recorder {
     return found == slots_.end() ? std::nullopt : std::optional<size_t>(found->second);
   }
 
+  /// None for tensors of oneDNN, which nothing writes to.
+  static const c10::StorageImpl* memory_of(const at::Tensor& tensor) {
+    return tensor.defined() && tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
+  }
+
   void enter(const at::Tensor& tensor) {
     if (tensor.defined()) slots_[tensor.unsafeGetTensorImpl()] = program_->slots;
     alive_.push_back(tensor);
@@ -123,7 +132,8 @@ class Recorder {
       if (value.isGenerator() || value.isOptionalTensorList()) return false;
       const auto* alias = op.schema().arguments()[i].alias_info();
       if (alias == nullptr || !alias->isWrite()) continue;
-      if (!value.isTensor() || !slot_of(value.toTensor())) return false;
+      // A view of a weight is the program's, but its memory is not.
+      if (!value.isTensor() || made_.count(memory_of(value.toTensor())) == 0) return false;
     }
     return true;
   }
@@ -166,6 +176,8 @@ class Recorder {
 
   std::unique_ptr<Program> program_ = std::make_unique<Program>();
   std::unordered_map<const c10::TensorImpl*, size_t> slots_;
+  /// Memory of tensors that calls of the program made.
+  std::unordered_set<const c10::StorageImpl*> made_;
   std::vector<at::Tensor> alive_;
   bool possible_ = true;
 };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   add,
+  add_,
   at,
   autocast,
   cat,
@@ -10,6 +11,7 @@ import {
   linear,
   memoryStats,
   mul,
+  narrow,
   noGrad,
   Program,
   randn,
@@ -110,6 +112,21 @@ describe('Program', () => {
         return add(x, other);
       }),
       false,
+    );
+    assert.equal(
+      isRecorded((x) => {
+        add_(narrow(other, 0, 0, 1), 1);
+        return add(x, other);
+      }),
+      false,
+    );
+    assert.equal(
+      isRecorded((x) => add_(x, 1)),
+      false,
+    );
+    assert.equal(
+      isRecorded((x) => add_(narrow(add(x, other), 0, 0, 1), 1)),
+      true,
     );
     assert.equal(
       isRecorded(() => other),
