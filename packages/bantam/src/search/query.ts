@@ -17,7 +17,7 @@ export interface QueryVector {
 /** Most images, and most queries, of the sample by which queries are scaled and cut off. */
 const mostImages = 2048;
 const mostQueries = 512;
-/** Length of a sum of parts, as a share of that of the parts, below which rounding has made it. */
+/** Length of a sum of parts, as a fraction of that of the parts, below which rounding has made it. */
 const cancelled = 1e-3;
 /** Forms of queries whose chance scores are kept. */
 const mostForms = 8;
