@@ -1,4 +1,6 @@
+import { constants } from 'node:buffer';
 import { at, contiguous, fromTypedArray, type Tensor } from '@bantam/torch';
+import { BantamError } from '../../base/errors.js';
 import { elementTypeNumber, requireElementType, type ElementType } from '../onnx/element-types.js';
 import type { Graph } from '../onnx/graph.js';
 import {
@@ -118,6 +120,7 @@ export class GraphValues {
   /** A constant of the graph from a tensor. */
   materialise(wish: string, tensor: Tensor): string {
     const { buffer, byteOffset, byteLength } = contiguous(tensor).toTypedArray();
+    requireOneArray(wish, byteLength);
     return this.graph.constant(wish, {
       type: requireElementType(tensor.dtype),
       shape: tensor.shape,
@@ -179,4 +182,20 @@ export class GraphValues {
     this.#sizes.set(key, name);
     return name;
   }
+}
+
+/**
+ * @throws BantamError for a tensor of more bytes than an array of this Node holds: 4 GiB before Node 22.3, as
+ * much as anybody has since.
+ */
+export function requireOneArray(
+  name: string,
+  bytes: number,
+  most: number = constants.MAX_LENGTH,
+): void {
+  if (bytes <= most) return;
+  const size = (count: number): string => `${(count / 1e9).toFixed(1)} GB`;
+  throw new BantamError(
+    `${name} has ${size(bytes)}, and an array of Node.js ${process.version} holds ${size(most)}; export with Node.js 22.3 or newer.`,
+  );
 }

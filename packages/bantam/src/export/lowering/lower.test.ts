@@ -16,6 +16,7 @@ import {
 } from '@bantam/torch';
 import { Graph } from '../onnx/graph.js';
 import { recordProgram } from '../record/program.js';
+import { requireOneArray } from './graph-values.js';
 import { lower } from './lower.js';
 
 const points = [2, 3, 5].map((batch) => ({ batch, tokens: 0 }));
@@ -143,5 +144,14 @@ describe('lower', () => {
       name: 'BantamError',
       message: /numbers depend on the batch/,
     });
+  });
+});
+
+describe('requireOneArray', () => {
+  it('names a tensor that an array cannot hold, and what can', () => {
+    requireOneArray('text.embedding', 4e9, 4e9);
+    assert.throws(() => {
+      requireOneArray('text.embedding', 4_616_340_480, 2 ** 32);
+    }, /text\.embedding has 4\.6 GB, .* holds 4\.3 GB; export with Node\.js 22\.3 or newer/);
   });
 });
