@@ -13,6 +13,7 @@ import {
   mul,
   mul_,
   matmul,
+  isGradEnabled,
   noGrad,
   ones,
   pow,
@@ -67,6 +68,7 @@ describe('autograd', () => {
   it('records nothing under noGrad, but again after it', () => {
     const x = leaf([1]);
     assert.equal(noGrad(() => mul(x, 2)).requiresGrad, false);
+    assert.deepEqual([noGrad(isGradEnabled), isGradEnabled()], [false, true]);
     assert.throws(() => noGrad(() => assert.fail('thrown')));
     assert.equal(mul(x, 2).requiresGrad, true);
   });

@@ -13,6 +13,13 @@ export function noGrad<T>(body: () => T): T {
   }
 }
 
+/** True where operators record what gradients need: outside of {@link noGrad}. */
+export function isGradEnabled(): boolean {
+  const enabled = native.setGradMode(false);
+  native.setGradMode(enabled);
+  return enabled;
+}
+
 /** Options of {@link grad}. */
 export interface GradOptions {
   /** Gradients with respect to the outputs; may be left out where they are scalars. */

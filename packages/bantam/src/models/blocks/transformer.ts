@@ -1,4 +1,12 @@
-import { at, Module, scope, unpackRows, type Generator, type Tensor } from '@bantam/torch';
+import {
+  at,
+  isGradEnabled,
+  Module,
+  scope,
+  unpackRows,
+  type Generator,
+  type Tensor,
+} from '@bantam/torch';
 import type { KeyValueCache } from './attention.js';
 import { MixtureOfExperts } from './mixture-of-experts.js';
 import {
@@ -81,7 +89,7 @@ export class Transformer extends Module {
    */
   #hasFewTokens(x: Tensor): boolean {
     const isFew = x.size <= fewTokens * x.dim(-1);
-    return isFew && !x.requiresGrad && this.supportsUnpadding && x.device === 'cpu';
+    return isFew && !isGradEnabled() && this.supportsUnpadding && x.device === 'cpu';
   }
 
   /**
