@@ -1,5 +1,4 @@
 /** Bantam's worker: answers the requests of `protocol.ts`, one JSON line each. */
-import { createInterface } from 'node:readline';
 import {
   cudaFacts,
   deviceMemory,
@@ -19,6 +18,7 @@ import { dtypeOf, openModelWorkload, type OpenWorkload } from './bantam-workload
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { prepare } from './prepare.js';
 import type { Request } from './protocol.js';
+import { answerRequests } from './worker-loop.js';
 
 let workload: OpenWorkload | undefined;
 let device: Device = 'cpu';
@@ -80,12 +80,4 @@ async function answer(request: Request): Promise<object> {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  let reply: object;
-  try {
-    reply = await answer(JSON.parse(line) as Request);
-  } catch (error) {
-    reply = { error: error instanceof Error ? error.message : String(error) };
-  }
-  process.stdout.write(`${JSON.stringify(reply)}\n`);
-}
+await answerRequests(answer);

@@ -1,10 +1,10 @@
 /** ONNX Runtime's worker: answers the requests of `protocol.ts` on graphs of `export_onnx.py`. */
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { onnxGraph, onnxInputs } from './onnx-files.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import type { Checked, ModelWorkload, Ran, Request } from './protocol.js';
+import { answerRequests } from './worker-loop.js';
 
 /** Threads of one operator, as {@link WorkerOptions} gives them to all workers. */
 const threads = Number(process.env.OMP_NUM_THREADS ?? 0);
@@ -83,12 +83,4 @@ async function answer(request: Request): Promise<object> {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  let reply: object;
-  try {
-    reply = await answer(JSON.parse(line) as Request);
-  } catch (error) {
-    reply = { error: error instanceof Error ? error.message : String(error) };
-  }
-  process.stdout.write(`${JSON.stringify(reply)}\n`);
-}
+await answerRequests(answer);

@@ -43,12 +43,6 @@ export function syncFolder(path: string): void {
   }
 }
 
-/** True of what is written to and never replaced: a device such as /dev/null, a pipe. */
-function isStream(path: string): boolean {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found !== undefined && !found.isFile() && !found.isDirectory();
-}
-
 /**
  * Writes a file whole or not at all: the chunks go to a temporary file beside it, which is synced to
  * the disk and replaces the file in one step. After a failure the old file is unchanged. The file
@@ -58,16 +52,13 @@ function isStream(path: string): boolean {
  */
 export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): void {
   try {
-    if (isStream(path)) writeChunks(path, chunks);
-    else replaceFile(resolveLinks(path), chunks);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) replaceFile(path, chunks);
+    else if (found.isFile() || found.isDirectory()) replaceFile(realpathSync(path), chunks);
+    else writeChunks(path, chunks);
   } catch (error) {
     throw error instanceof Error && 'syscall' in error ? failure(path, error) : error;
   }
-}
-
-/** The file behind symbolic links; the path itself where there is no file yet. */
-function resolveLinks(path: string): string {
-  return statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
 }
 
 function replaceFile(path: string, chunks: Iterable<Uint8Array>): void {

@@ -1,6 +1,6 @@
 /** A plan as text: the ranked choices, why, what else would help, and the command. */
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
-import { formatBytes, formatDuration, formatTable } from './output.js';
+import { formatBytes, formatDuration, formatPercent, formatTable } from './output.js';
 
 /** Choices in the table; the file has more. */
 const shown = 5;
@@ -47,13 +47,13 @@ function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): s
   const rows = choices.map((choice) => [
     String(choice.rank),
     choice.name,
-    percent(choice.predicted.value),
-    `${percent(choice.predicted.band[0])} to ${percent(choice.predicted.band[1])}`,
+    formatPercent(choice.predicted.value),
+    `${formatPercent(choice.predicted.band[0])} to ${formatPercent(choice.predicted.band[1])}`,
     `${Math.round(100 * choice.chanceOfBest)} %`,
     formatEpochs(choice.epochs),
     `${Math.round(choice.samplesPerSecond)}${choice.isRateMeasured ? '' : ' (estimated)'}`,
     formatBytes(choice.bytes),
-    ...(isPriorOnly ? [] : [choice.pilots.map(({ value }) => percent(value)).join(', ')]),
+    ...(isPriorOnly ? [] : [choice.pilots.map(({ value }) => formatPercent(value)).join(', ')]),
   ]);
   const head = ['', 'choice', 'predicted', '80 % band', 'best', 'epochs', 'samples/s', 'memory'];
   return formatTable([[...head, ...(isPriorOnly ? [] : ['pilots'])], ...rows], {
@@ -76,10 +76,6 @@ function leftOutText({ leftOut }: TrainingChoices): string {
 /** `0.62`, `4.1`, `130` */
 function formatEpochs(epochs: number): string {
   return epochs < 10 ? epochs.toPrecision(2) : String(Math.round(epochs));
-}
-
-function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
 }
 
 function points(value: number): string {

@@ -4,10 +4,8 @@ import {
   Conv2d,
   dims,
   expand,
-  full,
   LayerNorm,
   Module,
-  mul,
   narrow,
   Parameter,
   shortAttention,
@@ -21,6 +19,7 @@ import {
 } from '@bantam/torch';
 import { attend, attendFlops } from '../../blocks/attention.js';
 import { embedPatches } from '../../blocks/patches.js';
+import { LayerScale } from '../../blocks/residual-block.js';
 import { dropPath } from '../../blocks/run-block.js';
 import { timmLinear, TimmMlp } from './timm.js';
 
@@ -59,20 +58,6 @@ export class TimmAttention extends Module {
   /** [B, L, W] → [B, L, W] */
   forward(x: Tensor): Tensor {
     return this.proj.forward(attendJointly(this.qkv.forward(x), this.heads));
-  }
-}
-
-/** x·γ, one weight for each channel: layer scale (Touvron et al. 2021, eq. 2). */
-export class LayerScale extends Module {
-  gamma: Parameter;
-
-  constructor({ width, value }: { width: number; value: number }) {
-    super();
-    this.gamma = new Parameter(full([width], value));
-  }
-
-  forward(x: Tensor): Tensor {
-    return mul(x, this.gamma);
   }
 }
 
