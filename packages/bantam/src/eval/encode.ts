@@ -24,6 +24,8 @@ export interface EncodeOptions {
   readonly precision?: FloatDType;
   /** Texts or images at a time. 64 by default. */
   readonly batchSize?: number;
+  /** Ends the work after the present batch: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A tower's computation for an input. */
@@ -135,7 +137,7 @@ export async function encodeTexts(
   texts: readonly string[],
   options: EncodeTextsOptions = {},
 ): Promise<Tensor> {
-  const { batchSize = 64, maxTokens, onProgress } = options;
+  const { batchSize = 64, maxTokens, signal, onProgress } = options;
   const tokenizer = maxTokens === undefined ? whole : shortened(whole, maxTokens);
   const width = config.embedDim;
   const { device } = model.logitScale;
@@ -155,6 +157,7 @@ export async function encodeTexts(
     });
     onProgress?.(rowOf.size, shortestFirst.length);
     await setImmediate();
+    signal?.throwIfAborted();
   }
   const rows = new Float32Array(texts.length * width);
   texts.forEach((text, row) => {

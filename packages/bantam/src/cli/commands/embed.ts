@@ -4,6 +4,7 @@ import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
+import { countOf } from '../output.js';
 import { Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 
@@ -58,7 +59,7 @@ export function addEmbed(program: Command): void {
       const dimensions = loaded.loaded.config.embedDim;
       const { size, hasCaptions, ...changes } = summary;
       return {
-        text: `Embedded ${size} images in ${dimensions} dimensions: ${out}\n${describeUpdate(changes)}`,
+        text: `Embedded ${countOf(size, 'image')} in ${dimensions} dimensions: ${out}\n${describeUpdate(changes)}`,
         json: { out, size, dimensions, captions: hasCaptions, ...changes },
       };
     } finally {

@@ -14,7 +14,7 @@ import {
   tellJoined,
   tellLoss,
 } from '../launch.js';
-import { formatDuration } from '../output.js';
+import { countOf, formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';
@@ -157,13 +157,15 @@ export function addTrain(program: Command): void {
       await import('../../train/index.js');
     const world = plan ? null : await joinWorld();
     tellJoined();
+    const progress = new Progress();
     const options =
       resume !== undefined
         ? undefined
         : fresh.fromPlan === undefined
           ? await trainOptions(fresh)
-          : await plannedOptions(fresh, fresh.fromPlan);
-    const progress = new Progress();
+          : await plannedOptions(fresh, fresh.fromPlan, (message) => {
+              if (world?.isFirst !== false) progress.note(message);
+            });
     const control = {
       ...(device !== undefined && { device }),
       world,
@@ -244,8 +246,12 @@ type FreshFlags = Omit<
   'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
 >;
 
-/** The options of a choice of a plan, which has everything but the run directory. */
-async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {
+/** The options of a choice of a plan, which has everything but the run directory; a note says if its data have changed. */
+async function plannedOptions(
+  flags: FreshFlags,
+  file: string,
+  onNote: (message: string) => void,
+): Promise<TrainOptions> {
   const { out, choice = 1 } = flags;
   const own = ['out', 'choice', 'fromPlan'];
   const other = Object.keys(flags).find((name) => !own.includes(name));
@@ -258,7 +264,9 @@ async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOpt
     throw new UsageError('bantam train --from-plan needs --out, the new folder of the run.');
   }
   const { readChoice } = await import('../../study/index.js');
-  return { ...(await readChoice(file, choice)), out };
+  const { run, change } = await readChoice(file, choice);
+  if (change !== undefined) onNote(change);
+  return { ...run, out };
 }
 
 async function trainOptions(flags: FreshFlags): Promise<TrainOptions> {
@@ -331,7 +339,7 @@ async function describe(result: TrainResult): Promise<string> {
   }
   const { describeSummary } = await import('../../train/index.js');
   const lines = [
-    `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
+    `Trained ${countOf(steps, 'step')} on ${countOf(samples, 'sample')} in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
     ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
     ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
     ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),

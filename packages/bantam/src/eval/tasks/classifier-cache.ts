@@ -23,12 +23,13 @@ export interface ClassifierOptions extends EncodeOptions {
 export function textFeatures(
   loaded: LoadedModel,
   texts: readonly string[],
-  { store, precision, batchSize, maxTokens }: EncodeTextsOptions & { store?: FeatureStore },
+  { store, precision, batchSize, maxTokens, signal }: EncodeTextsOptions & { store?: FeatureStore },
 ): Promise<Tensor> {
   const options: EncodeTextsOptions = {
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
     ...(maxTokens !== undefined && { maxTokens }),
+    signal,
   };
   return store === undefined
     ? encodeTexts(loaded, texts, options)

@@ -6,7 +6,8 @@ import { precisionName } from '../../base/precision-name.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { parseBudget } from '../config/budget.js';
 import { heldOutData } from '../config/hold-out.js';
-import { describeNote, Loader } from '../../data/index.js';
+import { describeNote, Loader, pixelCacheLimit } from '../../data/index.js';
+import type { Validator } from '../../eval/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
 import { cutCaptions, passesAdvice } from '../monitor/data-advice.js';
@@ -19,7 +20,8 @@ import {
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
 import { listCheckpoints, writeCheckpoint } from '../run-dir/checkpoint.js';
-import { MetricsWriter } from '../run-dir/metrics.js';
+import { describePhase, phaseAt, type Phase } from '../strategies/phases.js';
+import { MetricsWriter, type ValidationRow } from '../run-dir/metrics.js';
 import { saveTrained } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 import type { TrainingContext } from './context.js';
@@ -56,6 +58,7 @@ export async function runTraining(context: TrainingContext, run: string): Promis
     size: config.preprocess.size,
     seed: config.seed,
     workers: config.train.workers,
+    cacheBytes: pixelCacheLimit(config.train.memoryLimit),
     ...(strategy.replay && { replay: strategy.replay }),
     ...(world && { part: world.part }),
     // Rank 0 counts the broken samples of all.
@@ -82,6 +85,9 @@ class TrainingRun {
   readonly #pace = new ValidationPace();
   #savedAt = performance.now();
   #advised = false;
+  #phase: Phase;
+  /** True if a signal ended a validation, which is still due. */
+  #isValidationOpen = false;
   /** The checkpoint whose weights were restored since the last step. */
   #restored: string | null = null;
 
@@ -99,6 +105,7 @@ class TrainingRun {
       });
       this.#note(`Continuing from step ${trainer.step} (${checkpoint}).`);
     }
+    this.#phase = phaseAt(context.strategy.phases, trainer.progress).phase;
     this.#recovery = new Recovery({
       path: runPaths(run).nonFinite,
       resumedAt: trainer.spent.samples,
@@ -150,7 +157,7 @@ class TrainingRun {
     await this.#save(metrics);
     const stoppedEarly = this.#isExhausted && trainer.progress < 1;
     if (stoppedEarly) this.#note(this.#history?.earlyStopMessage() ?? '');
-    const interrupted = trainer.progress < 1 && !stoppedEarly;
+    const interrupted = (trainer.progress < 1 && !stoppedEarly) || this.#isValidationOpen;
     const best = this.#history?.best ?? null;
     const { step: steps, spent, loss } = trainer;
     const { samples, seconds, flops } = spent;
@@ -218,21 +225,32 @@ class TrainingRun {
     // A validation that an interruption prevented.
     const start = await this.#between(async () => {
       await this.#validateIfDue(metrics);
-      return this.#isExhausted;
+      return this.#isExhausted || this.#isValidationOpen;
     });
     if (start.next === 'stop') return;
     for await (const report of trainer.run()) {
       const next = await this.#between(async () => {
         this.#record(report, metrics);
+        this.#announcePhase();
         if (this.#isInterrupted) return true;
         await this.#validateIfDue(metrics);
-        if (this.#isExhausted) return true;
+        if (this.#isExhausted || this.#isValidationOpen) return true;
         const minutes = (performance.now() - this.#savedAt) / 60_000;
         if (minutes > this.#context.config.train.checkpointMinutes) await this.#save(metrics);
         return false;
       });
       if (next.next === 'stop') return;
     }
+  }
+
+  /** Says that another phase begins with the next step. */
+  #announcePhase(): void {
+    const { strategy, config } = this.#context;
+    const before = this.#phase;
+    this.#phase = phaseAt(strategy.phases, this.#trainer.progress).phase;
+    if (this.#phase === before) return;
+    const next = { before, step: this.#trainer.step + 1, lr: config.train.lr };
+    this.#note(describePhase(this.#phase, next));
   }
 
   /** Work between two steps, which says whether to stop and for which the other processes wait. */
@@ -279,10 +297,24 @@ class TrainingRun {
     // A run that is resumed later has the validation before or behind it, never other weights.
     await this.#save(metrics);
     const start = performance.now();
-    const row = await validate(this.#context, { run: this.#run, trainer, validator, history });
+    const row = await this.#validate(validator, history);
+    if (row === null) return;
     const cost = this.#pace.add((performance.now() - start) / 1000, { every });
     if (data === heldOutData && cost !== undefined) this.#note(cost);
     metrics.scalar(`validation/${row.metric}`, row.value, row.step);
+  }
+
+  /** Validates; null if the signal comes, after which a run that resumes begins with this validation. */
+  async #validate(validator: Validator, history: ValidationHistory): Promise<ValidationRow | null> {
+    const { signal } = this.#context;
+    const parts = { run: this.#run, trainer: this.#trainer, validator, history };
+    try {
+      return await validate(this.#context, parts);
+    } catch (error) {
+      if (signal?.aborted !== true || error !== signal.reason) throw error;
+      this.#isValidationOpen = true;
+      return null;
+    }
   }
 
   /** The best and the last validation compared; null with fewer than two. */
