@@ -270,11 +270,13 @@ function classifierOptions({
   store,
   precision,
   batchSize,
+  helpers,
 }: EvaluateOptions): ClassifierOptions {
   return {
     ...(templates !== undefined && { templates }),
     ...(store !== undefined && { store }),
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
+    helpers,
   };
 }

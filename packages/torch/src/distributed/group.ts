@@ -129,6 +129,7 @@ export class ProcessGroup {
   readonly #name: string;
   readonly #restarts: number;
   #failure: Promise<TorchError> | null = null;
+  #seconds = 0;
 
   /** Use {@link joinGroup}. */
   constructor(joined: {
@@ -141,6 +142,11 @@ export class ProcessGroup {
     this.rank = joined.rank;
     this.size = joined.size;
     this.#restarts = joined.restarts;
+  }
+
+  /** Seconds from calls of collectives to their ends, waiting for the others included; those within a graph apart. */
+  get seconds(): number {
+    return this.#seconds;
   }
 
   /** Replaces contiguous tensors of the CPU, of equal shapes in all processes, by their sum, largest or least. */
@@ -251,10 +257,13 @@ export class ProcessGroup {
 
   async #run<T>(collective: () => Promise<T>): Promise<T> {
     if (this.#failure !== null) throw await this.#failure;
+    const begun = performance.now();
     try {
       return await collective();
     } catch (error) {
       throw await this.#explain(error);
+    } finally {
+      this.#seconds += (performance.now() - begun) / 1000;
     }
   }
 

@@ -6,7 +6,13 @@ import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
+import {
+  argumentsWithout,
+  endWithLauncher,
+  launch,
+  refuseNested,
+  resumeArguments,
+} from '../launch.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
@@ -190,11 +196,7 @@ async function launchTraining({
   if (plan === true) {
     throw new UsageError('--plan plans the training of one process; leave out --processes.');
   }
-  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
-    throw new UsageError(
-      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
-    );
-  }
+  refuseNested(['--processes', '--restarts']);
   const { runPaths } = await import('../../train/index.js');
   const run = resume ?? out;
   // Of another training: a failure of this one must not resume it.
