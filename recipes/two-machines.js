@@ -24,7 +24,7 @@ import { distributedStep, readRunConfig } from 'bantam/experimental';
 import { Machines, whyNoMachines } from './shared/machines.js';
 import { noiseImages } from './shared/noise-images.js';
 import { startOnMachines } from './shared/processes.js';
-import { mean, median, readRows } from './shared/runs.js';
+import { mean, readRows } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -40,41 +40,41 @@ const { values } = parseArgs({
 });
 const { out } = values;
 const batch = Number(values.batch);
-const env = { OMP_NUM_THREADS: '1' };
+const env = { OMP_NUM_THREADS: '1', TORCH_CPP_LOG_LEVEL: 'ERROR' };
 /** Machine i has core i. */
 const onCore = (machine, command, args) => ['taskset', ['-c', String(machine), command, ...args]];
 const model = 'ViT-Nano-16-64';
 /** Steps that are not measured. */
 const warmUp = 3;
 
-/** Rows of float32 of the collectives alone. */
-const smallRows = 1;
-const largeRows = 2 ** 20;
+/** Float32 numbers of the collectives alone. */
+const few = 1;
+const many = 2 ** 20;
+const most = 8 * many;
 
-/** Median seconds of single collectives. */
+/** Seconds of single collectives, each of which begins when the one before has ended. */
 async function measureCollectives() {
   const { rank, size, rendezvous } = worldFromEnvironment(process.env);
   const group = await joinGroup({ rank, size, rendezvous });
   const time = async (repetitions, collective) => {
-    const times = [];
-    for (let i = 0; i < repetitions; i++) {
-      await group.barrier();
-      const begun = performance.now();
-      await collective();
-      times.push((performance.now() - begun) / 1000);
-    }
-    return median(times);
+    await group.barrier();
+    await collective();
+    const begun = performance.now();
+    for (let i = 0; i < repetitions; i++) await collective();
+    return (performance.now() - begun) / 1000 / repetitions;
   };
   const gather = (tensor) => async () => {
     for (const gathered of await group.allGather([tensor])) gathered.dispose();
   };
-  const [small, large] = [ones([smallRows]), ones([largeRows])];
+  const sum = (tensor) => () => group.allReduce([tensor]);
+  const [small, large, largest] = [few, many, most].map((count) => ones([count]));
   const found = {
-    sum: await time(60, () => group.allReduce([small])),
-    gather: await time(60, gather(small)),
-    broadcast: await time(60, () => group.broadcast([small])),
-    sumLarge: await time(10, () => group.allReduce([large])),
-    gatherLarge: await time(10, gather(large)),
+    sum: await time(50, sum(small)),
+    gather: await time(50, gather(small)),
+    broadcast: await time(50, () => group.broadcast([small])),
+    sumLarge: await time(5, sum(large)),
+    sumLargest: await time(2, sum(largest)),
+    gatherLarge: await time(5, gather(large)),
   };
   await group.leave();
   if (rank === 0) console.log(JSON.stringify(found));
@@ -199,7 +199,7 @@ async function fit(data) {
   const stepSeconds = whole.stepSeconds - flops[0] / flopsPerSecond;
   console.log(`One process: ${whole.rate.toFixed(1)} samples a second with batches of ${batch}, ${half.rate.toFixed(1)} with ${batch / 2}: ${(flopsPerSecond / 1e9).toFixed(1)} GFLOP/s and ${ms(stepSeconds)} ms in every step; ${percent(whole.dataWait)} of the time waits for data.\n`); // prettier-ignore
 
-  console.log('Collectives of two processes alone, median milliseconds:\n');
+  console.log('Collectives of two processes alone, milliseconds:\n');
   const some = [
     { delay: 0, megabits: Infinity },
     { delay: 0, megabits: 200 },
@@ -209,18 +209,18 @@ async function fit(data) {
   const found = [];
   for (const network of some) found.push(await collectivesOn(network));
   print(
-    ['delay, ms', 'limit, Mb/s', 'sum of 4 B', 'gather of 4 B', 'broadcast of 4 B', 'sum of 4 MiB', 'gather of 4 MiB'], // prettier-ignore
-    found.map(({ sum, gather, broadcast, sumLarge, gatherLarge }, i) => [
+    ['delay, ms', 'limit, Mb/s', 'sum of 4 B', 'gather of 4 B', 'broadcast of 4 B', 'gather of 4 MiB', 'sum of 4 MiB', 'sum of 32 MiB'], // prettier-ignore
+    found.map(({ sum, gather, broadcast, gatherLarge, sumLarge, sumLargest }, i) => [
       some[i].delay,
       shown(some[i].megabits),
-      ...[sum, gather, broadcast, sumLarge, gatherLarge].map(ms),
+      ...[sum, gather, broadcast, gatherLarge, sumLarge, sumLargest].map(ms),
     ]),
   );
-  const [{ sum, sumLarge, gather }] = found;
+  const [{ sumLargest, sum }] = found;
   // Of two processes each sends as many bytes as it has, in both phases of a sum together.
-  const bandwidth = (largeRows * 4) / (sumLarge - sum);
-  console.log(`\nThe fastest network: ${(bandwidth / 1e6).toFixed(0)} MB/s, ${ms(gather)} ms for a message.\n`); // prettier-ignore
-  return { work, flopsPerSecond, stepSeconds, bandwidth, latency: gather };
+  const bandwidth = (most * 4) / sumLargest;
+  console.log(`\nThe fastest network: ${(bandwidth / 1e6).toFixed(0)} MB/s, ${ms(sum / 2)} ms for a message.\n`); // prettier-ignore
+  return { work, flopsPerSecond, stepSeconds, bandwidth, latency: sum / 2 };
 }
 
 /** The model's prediction for some processes on each of two machines. */
@@ -235,7 +235,7 @@ function predict({ work, flopsPerSecond, stepSeconds, bandwidth, latency }, netw
     memoryBytes: Infinity,
     linkRate: bandwidth,
     networkRate: Math.min(bandwidth, (network.megabits * 1e6) / 8),
-    latency: latency + (messageDelays * network.delay) / 1000,
+    latency: latency + network.delay / 1000,
     route: 'ring',
   }).seconds;
 }
@@ -273,9 +273,6 @@ async function main() {
     rows,
   );
 }
-
-/** Delays of a message with Gloo: the receiver says that it is ready, then the bytes come. */
-const messageDelays = 2;
 
 if (values.collectives) await measureCollectives();
 else await main();

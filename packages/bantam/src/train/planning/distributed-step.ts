@@ -22,11 +22,10 @@ export interface DeviceCluster {
   readonly networkRate: number;
   /** Seconds from the sending of a message to its arrival, its bytes apart. */
   readonly latency: number;
-  /**
-   * Route of a collective's messages: along a ring as Gloo's, N − 1 of them one after the other, or down a tree,
-   * ⌈log₂N⌉. Default `tree`.
-   */
+  /** Route of a collective's messages: down a tree, the default, or along a ring, as Gloo's. */
   readonly route?: 'ring' | 'tree';
+  /** Bytes of the segments in which a ring sums, of which two are under way at a time. Default: 1 MiB, Gloo's. */
+  readonly segmentBytes?: number;
   /** Seconds of a step that every device takes whatever its samples: the optimizer, starts of kernels. Default 0. */
   readonly stepSeconds?: number;
 }
@@ -96,8 +95,10 @@ const FLOAT = 4;
 /** The most similarities at a time; larger batches' losses go through them in parts (`clipLoss`). */
 const SIMILARITIES = 2048 ** 2;
 
-/** Bytes of a bucket of gradients, which is sent while earlier layers' are computed (PyTorch's DDP). */
-const BUCKET = 25 * 2 ** 20;
+const MEBIBYTE = 2 ** 20;
+
+/** Bytes of a bucket of gradients, as PyTorch's DDP has them. */
+const BUCKET = 25 * MEBIBYTE;
 
 /**
  * Gathers of a step: what the samples are and what rank 0 orders, each as a length and a text, and both
@@ -120,8 +121,8 @@ const GATHERS = 6;
  * - Memory: 4 bytes a number; two moments; activations of a micro-batch, half of those in float32
  *   ({@link activationBytes}); two matrices of at most 2048² similarities and their gradients.
  * - Seconds: FLOPs over what the device reaches, and `stepSeconds`; bytes over the slowest path that a ring
- *   takes, and the latency for each message of a collective's route. With overlap the gradients' sum runs
- *   beside the last micro-batch's backward pass, which is two thirds of its time, all but its last bucket.
+ *   takes; and {@link latenciesOf} collectives. With overlap the gradients' sum runs beside the last micro-batch's
+ *   backward pass, which is two thirds of its time, all but its last bucket.
  *
  * Left out: data, and devices that wait for the slowest.
  */
@@ -193,19 +194,41 @@ function secondsOf(
   if (devices === 1) return { compute, communication: 0, exposed: 0, total: compute };
   const bytesPerSecond =
     devices <= devicesPerMachine ? paths.linkRate : Math.min(paths.linkRate, paths.networkRate);
-  const deep = Math.ceil(Math.log2(devices));
-  const hops = paths.route === 'ring' ? devices - 1 : deep;
-  const { gathers, sums, broadcasts } = collectives;
-  const rounds = (gathers + 2 * sums) * hops + broadcasts * deep;
   const features = (sent.features + sent.featureGradients) / bytesPerSecond;
   const gradients = sent.gradients / bytesPerSecond;
   // One bucket at least is sent after the backward pass.
   const last = Math.min(gradients, (2 * BUCKET) / bytesPerSecond);
   const left = hidden === 0 ? gradients : Math.max(last, gradients - hidden / rate);
-  const waiting = rounds * paths.latency;
+  const waiting = latenciesOf({ sent, collectives }, { devices, ...paths }) * paths.latency;
   const exposed = features + left + waiting;
   const communication = features + gradients + waiting;
   return { compute, communication, exposed, total: compute + exposed };
+}
+
+/**
+ * Latencies that a step's collectives wait for, one after the other.
+ *
+ * Down a tree: ⌈log₂N⌉ for each, a sum twice. Along a ring a message takes two, as the receiver first says that
+ * it is ready (Gloo): N − 1 messages for a gather, ⌈log₂N⌉ for a broadcast. The sum of a number passes the ring
+ * twice, and is awaited. The sum of a bucket of gradients passes it twice in M segments, M·(N−1)/N of them through
+ * each device, two at a time; buckets are under way together.
+ */
+function latenciesOf(
+  { sent, collectives: { gathers, sums, broadcasts } }: Pick<Costs, 'sent' | 'collectives'>,
+  {
+    devices,
+    route = 'tree',
+    segmentBytes = MEBIBYTE,
+  }: Pick<DeviceCluster, 'devices' | 'route' | 'segmentBytes'>,
+): number {
+  const deep = Math.ceil(Math.log2(devices));
+  if (route === 'tree') return (gathers + 2 * sums + broadcasts) * deep;
+  const hops = devices - 1;
+  const gradients = (sent.gradients * devices) / (2 * hops);
+  const bucket = Math.min(gradients, BUCKET);
+  const perDevice = Math.max(2, Math.ceil(bucket / segmentBytes / devices));
+  const segments = 2 * 2 * Math.ceil((perDevice * hops) / 2);
+  return 2 * gathers * hops + 2 * (sums - 1) * hops + 2 * broadcasts * deep + segments;
 }
 
 function sum(parts: Readonly<Record<string, number>>): number {
