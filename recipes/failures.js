@@ -1,7 +1,7 @@
 /**
  * Failures of a training by several processes: again and again a random process is killed, stopped or cut off
- * from the network at a random moment. Each training must end within a minute, in sentences that name the
- * process, with a checkpoint; resumed, it must end with the bits of a training that nothing interrupted.
+ * from the network, or from one other, at a random moment. Each training must end within a minute, in sentences
+ * that name the process, with a checkpoint; resumed, it must end with the bits of a training that nothing interrupted.
  *
  *     node recipes/failures.js [--trials 30] [--seed 1] [--processes 3] [--only 7]… [--out runs/failures]
  *
@@ -58,13 +58,16 @@ function chosen(trial, canCut) {
   const kinds = ['SIGKILL', 'SIGSTOP', ...(canCut ? ['cut link'] : [])];
   const kind = kinds[random.integer(kinds.length)];
   const start = canCut && (kind === 'cut link' || random.chance(0.5)) ? 'machines' : 'launcher';
-  const how = kind === 'cut link' ? ['silent', 'carrier', 'interface'][random.integer(3)] : kind;
+  const cuts = ['silent', 'carrier', 'interface', ...(size > 2 ? ['between'] : [])];
+  const how = kind === 'cut link' ? cuts[random.integer(cuts.length)] : kind;
+  // Rank 0's store is what others notice of a link to it.
+  const rank = how === 'between' ? 1 + random.integer(size - 2) : random.integer(size);
   return {
     trial,
-    kind: kind === 'cut link' ? `link cut (${how})` : kind,
+    kind: kind === 'cut link' ? `link cut (${how === 'between' ? `to ${rank + 1}` : how})` : kind,
     how,
     start,
-    rank: random.integer(size),
+    rank,
     // After the first checkpoint, and well before the end.
     step: 3 + random.integer(steps / 2),
     fraction: random.uniform(),
@@ -100,7 +103,12 @@ function wrongSentences({ start, how, rank, run }, processes) {
       wrong.push(`${who} did not say "${part}": ${text.trim().split('\n').slice(-3).join(' / ')}`);
     }
   };
-  if (start === 'launcher') {
+  if (how === 'between') {
+    for (const [other, { text }] of processes.entries()) {
+      expect(text, `error: The connections between the ${size} processes failed`, `rank ${other}`);
+    }
+    expect(processes[0].text, saved, 'rank 0');
+  } else if (start === 'launcher') {
     const [{ text }] = processes;
     if (how === 'SIGKILL' && rank === 0) {
       expect(text, `rank 0 by SIGKILL. Resume the run with "bantam train --resume ${run}`, 'it');
@@ -161,6 +169,7 @@ async function attempt({ start, how, rank, step, fraction, run, data }) {
     await sleep(1000 * fraction * pace);
     const begun = performance.now();
     if (how.startsWith('SIG')) process.kill(running.pid(rank), how);
+    else if (how === 'between') machines.cutBetween(rank, rank + 1);
     else machines.cut(rank, how);
     // A stopped process ends with its launcher; without one, nobody but its user can end it.
     const stays = machines !== null && how === 'SIGSTOP' ? [rank] : [];
@@ -171,7 +180,7 @@ async function attempt({ start, how, rank, step, fraction, run, data }) {
     const wrong = isLate ? ['does not end'] : wrongSentences({ start, how, rank, run }, processes);
     const statuses = processes.map(({ status }) => status);
     for (const [i, status] of statuses.entries()) {
-      const isVictim = machines !== null && i === rank;
+      const isVictim = machines !== null && i === rank && how.startsWith('SIG');
       if (!isVictim && status !== 1) wrong.push(`rank ${i} ended with ${status}`);
     }
     if (seconds > most) wrong.push(`took ${seconds.toFixed(0)} s`);

@@ -128,6 +128,16 @@ export class Machines {
     if (kind === 'interface') run('ip', '-n', this.#names[machine], 'link', 'set', 'eth0', 'down');
   }
 
+  /** Cuts two machines off from each other, but from no other. */
+  cutBetween(first, second) {
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ]) {
+      run('ip', '-n', this.#names[from], 'route', 'add', 'blackhole', `${this.address(to)}/32`);
+    }
+  }
+
   /** Takes the machines down; what still runs on them loses its network. */
   async remove() {
     if (this.#relay !== null) {

@@ -257,6 +257,7 @@ namespace bantam {
 void init_distributed(napi_env env, napi_value exports) {
   using namespace distributed;
   init_stores(env, exports);
+  init_connections(env, exports);
   static constexpr Entry entries[] = {
       {"joinGroup", join_group},
       {"leaveGroup", leave_group},

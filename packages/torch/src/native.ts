@@ -160,6 +160,8 @@ export interface Native {
   ): Promise<void>;
   leaveGroup(group: string): Promise<void>;
   dropConnections(group: string): void;
+  connections(): readonly number[];
+  limitSilence(connections: readonly number[], milliseconds: number): void;
   allReduce(
     group: string,
     tensors: readonly TensorHandle[],

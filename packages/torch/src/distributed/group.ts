@@ -64,6 +64,7 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
   }
   const name = `group${groupsMade++}`;
   const untilAll = Math.round(arrival * 1000);
+  const earlier = new Set(native.connections());
   try {
     if ('file' in rendezvous) {
       await native.openFileStore(name, rendezvous.file, size, untilAll);
@@ -90,6 +91,8 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
     await native.leaveGroup(name);
     throw error instanceof TorchError ? error : joinFailure(error, { rank, rendezvous, arrival });
   }
+  const own = native.connections().filter((connection) => !earlier.has(connection));
+  native.limitSilence(own, Math.round(patience * 1000));
   return new ProcessGroup({ name, rank, size, restarts });
 }
 
