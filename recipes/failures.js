@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { CounterRng } from 'bantam/experimental';
 import { Machines, whyNoMachines } from './shared/machines.js';
 import { noiseImages } from './shared/noise-images.js';
-import { startLauncher, startOnMachines } from './shared/processes.js';
+import { startLauncher, startOnMachines } from './shared/train-processes.js';
 import { readRows } from './shared/runs.js';
 
 const { values } = parseArgs({

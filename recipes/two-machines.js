@@ -23,7 +23,7 @@ import { joinGroup, worldFromEnvironment } from '@bantam/torch/distributed';
 import { distributedStep, readRunConfig } from 'bantam/experimental';
 import { Machines, whyNoMachines } from './shared/machines.js';
 import { noiseImages } from './shared/noise-images.js';
-import { startOnMachines } from './shared/processes.js';
+import { startOnMachines } from './shared/train-processes.js';
 import { mean, readRows } from './shared/runs.js';
 
 const { values } = parseArgs({

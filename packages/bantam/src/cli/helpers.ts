@@ -1,7 +1,8 @@
 /** Commands whose batches several processes compute. */
 import { Option } from 'commander';
+import { UsageError } from '../base/errors.js';
 import type { Helpers } from '../eval/index.js';
-import { argumentsWithout, endWithLauncher, launch, refuseNested } from './launch.js';
+import { argumentsWithout, endWithLauncher, launch } from './launch.js';
 import type { Outcome } from './output.js';
 import { positiveInteger } from './values.js';
 
@@ -11,6 +12,14 @@ export function processesOption(): Option {
     '--processes <n>',
     'embed with n processes of this machine (default: 1; under torchrun or srun: theirs)',
   ).argParser(positiveInteger);
+}
+
+/** @throws UsageError in a process that a launcher has started: it starts none itself. */
+export function refuseNested(options: readonly string[]): void {
+  if (process.env.RANK === undefined && process.env.WORLD_SIZE === undefined) return;
+  throw new UsageError(
+    `RANK and WORLD_SIZE are set, so this process is one of several already; leave out ${options.join(' and ')}, or unset them.`,
+  );
 }
 
 /**

@@ -5,7 +5,7 @@ import { availableParallelism, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { at } from '../base/at.js';
-import { BantamError, UsageError } from '../base/errors.js';
+import { BantamError } from '../base/errors.js';
 
 /** Options of {@link launch}. */
 export interface LaunchOptions {
@@ -160,14 +160,6 @@ function describe(ends: readonly End[]): string {
   );
   const plural = named.length > 1 ? 'Processes' : 'A process';
   return `${plural} of ${ends.length} ended: ${named.join(', ')}.`;
-}
-
-/** @throws UsageError in a process that a launcher has started: it starts none itself. */
-export function refuseNested(options: readonly string[]): void {
-  if (process.env.RANK === undefined && process.env.WORLD_SIZE === undefined) return;
-  throw new UsageError(
-    `RANK and WORLD_SIZE are set, so this process is one of several already; leave out ${options.join(' and ')}, or unset them.`,
-  );
 }
 
 /** In a process that {@link launch} has started: ends it with its launcher. */

@@ -3,16 +3,11 @@ import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
+import { refuseNested } from '../helpers.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import {
-  argumentsWithout,
-  endWithLauncher,
-  launch,
-  refuseNested,
-  resumeArguments,
-} from '../launch.js';
+import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
 import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
