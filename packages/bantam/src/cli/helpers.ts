@@ -2,7 +2,7 @@
 import { Option } from 'commander';
 import { UsageError } from '../base/errors.js';
 import type { Helpers } from '../eval/index.js';
-import { argumentsWithout, endWithLauncher, launch } from './launch.js';
+import { argumentsWithout, endWithLauncher, launch, tellJoined, tellLoss } from './launch.js';
 import type { Outcome } from './output.js';
 import { positiveInteger } from './values.js';
 
@@ -40,6 +40,7 @@ export async function withHelpers(
   const { followOrders, Helpers } = await import('../eval/index.js');
   const helpers = await Helpers.join();
   if (helpers === null) return await work(undefined);
+  tellJoined();
   try {
     if (!helpers.isFirst) {
       await followOrders(helpers);
@@ -50,6 +51,7 @@ export async function withHelpers(
     return outcome;
   } catch (error) {
     await helpers.fail(error);
+    await tellLoss(error);
     throw error;
   }
 }

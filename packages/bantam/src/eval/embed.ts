@@ -60,7 +60,8 @@ export interface Embeddings {
 /**
  * Embeds the images and captions of a source, each once. The event loop runs between batches.
  *
- * @throws BantamError when no image can be read, or more are broken than a given quarantine allows.
+ * @throws BantamError when no image can be read, or more are broken than a given quarantine allows; the
+ * reason of `signal` when that comes.
  */
 export async function embedSource(
   loaded: LoadedModel,
@@ -259,6 +260,7 @@ async function embedAllImages(
     count += length;
     onProgress?.({ stage: 'images', done: count, total: source.size });
     await setImmediate();
+    options.signal?.throwIfAborted();
   }
   if (count === 0) {
     throw new BantamError(`No image of "${source.spec}" can be read; check the files.`);

@@ -28,6 +28,8 @@ export interface EncodeOptions {
   readonly batchSize?: number;
   /** Processes that compute a part of the batches; none by default. */
   readonly helpers?: Helpers | undefined;
+  /** Ends the work after the present batch: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A tower's computation for an input. */
@@ -139,7 +141,7 @@ export async function encodeTexts(
   texts: readonly string[],
   options: EncodeTextsOptions = {},
 ): Promise<Tensor> {
-  const { batchSize = 64, maxTokens, onProgress } = options;
+  const { batchSize = 64, maxTokens, signal, onProgress } = options;
   const tokenizer = maxTokens === undefined ? whole : shortened(whole, maxTokens);
   const width = config.embedDim;
   const { device } = model.logitScale;
@@ -169,6 +171,7 @@ export async function encodeTexts(
       rowOf.set(text, features.subarray(row * width, (row + 1) * width));
     });
     onProgress?.(rowOf.size, shortestFirst.length);
+    signal?.throwIfAborted();
   }
   const rows = new Float32Array(texts.length * width);
   texts.forEach((text, row) => {

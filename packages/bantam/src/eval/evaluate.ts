@@ -66,7 +66,8 @@ export interface EvaluateOptions
  * tasks.
  *
  * @param specs Data sets, or specifications as {@link evalDatasets} takes them.
- * @throws BantamError when a source cannot be opened, or has not what a task needs.
+ * @throws BantamError when a source cannot be opened, or has not what a task needs; the reason of `signal`
+ * when that comes.
  */
 export async function evaluate(
   loaded: LoadedModel,
@@ -271,6 +272,7 @@ function classifierOptions({
   precision,
   batchSize,
   helpers,
+  signal,
 }: EvaluateOptions): ClassifierOptions {
   return {
     ...(templates !== undefined && { templates }),
@@ -278,5 +280,6 @@ function classifierOptions({
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
     helpers,
+    signal,
   };
 }

@@ -152,6 +152,7 @@ export {
   templateLists,
   type TemplateList,
 } from './protocols/templates.js';
+export { withClasses } from './own-prompts.js';
 export { resolveTemplates } from './protocols/label-data.js';
 export {
   classifierWeights,

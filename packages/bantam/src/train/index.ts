@@ -74,7 +74,11 @@ export {
   type MetricsRow,
   type ValidationRow,
 } from './run-dir/metrics.js';
-export { dataFingerprint, type DataFingerprint } from './run-dir/data-fingerprint.js';
+export {
+  dataFingerprint,
+  describeChange,
+  type DataFingerprint,
+} from './run-dir/data-fingerprint.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,

@@ -6,7 +6,7 @@ import { showEmbedding } from '../embed-progress.js';
 import { processesOption, withHelpers } from '../helpers.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
-import type { Outcome } from '../output.js';
+import { countOf, type Outcome } from '../output.js';
 import { Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 
@@ -73,7 +73,7 @@ async function embed(
     const dimensions = loaded.loaded.config.embedDim;
     const { size, hasCaptions, ...changes } = summary;
     return {
-      text: `Embedded ${size} images in ${dimensions} dimensions: ${out}\n${describeUpdate(changes)}`,
+      text: `Embedded ${countOf(size, 'image')} in ${dimensions} dimensions: ${out}\n${describeUpdate(changes)}`,
       json: { out, size, dimensions, captions: hasCaptions, ...changes },
     };
   } finally {

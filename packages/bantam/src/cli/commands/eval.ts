@@ -16,7 +16,7 @@ import { showEmbedding } from '../embed-progress.js';
 import { processesOption, withHelpers } from '../helpers.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { formatDuration, type Outcome } from '../output.js';
+import { countOf, formatDuration, type Outcome } from '../output.js';
 import { Progress } from '../progress.js';
 import { numberList, positiveNumber } from '../values.js';
 
@@ -279,5 +279,8 @@ function broken(results: readonly EvaluationResult[]): string[] {
   const counts = new Map(results.map(({ spec, quarantined }) => [spec, quarantined]));
   return [...counts]
     .filter(([, count]) => count > 0)
-    .map(([spec, count]) => `${count} images of ${spec} could not be read and are left out.`);
+    .map(
+      ([spec, count]) =>
+        `${countOf(count, 'image')} of ${spec} could not be read and ${count === 1 ? 'is' : 'are'} left out.`,
+    );
 }

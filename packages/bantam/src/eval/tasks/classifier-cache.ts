@@ -29,6 +29,7 @@ export function textFeatures(
     precision,
     batchSize,
     maxTokens,
+    signal,
   }: EncodeTextsOptions & { store?: FeatureStore },
 ): Promise<Tensor> {
   const options: EncodeTextsOptions = {
@@ -36,6 +37,7 @@ export function textFeatures(
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
     ...(maxTokens !== undefined && { maxTokens }),
+    signal,
   };
   return store === undefined
     ? encodeTexts(loaded, texts, options)

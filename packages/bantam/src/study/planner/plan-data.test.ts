@@ -27,12 +27,12 @@ before(async () => {
   writeFileSync(join(folder, 'few.csv'), `${rows.slice(0, 21).join('\n')}\n`);
 });
 
-function open(file: string, { metric }: { metric?: string } = {}) {
+function open(file: string, { metric, classes }: { metric?: string; classes?: string[] } = {}) {
   return openPlanData({
     data: `csv:${join(folder, file)}`,
     metric,
     validate: 'held-out',
-    classes: undefined,
+    classes,
     folder: join(folder, 'parts'),
   });
 }
@@ -71,7 +71,15 @@ describe('openPlanData', () => {
 
   it('refuses ranks, and metrics that the data do not have', async () => {
     await assert.rejects(open('pairs.csv', { metric: 'image_retrieval_median_rank' }), /is a rank/);
-    await assert.rejects(open('pairs.csv', { metric: 'zero-shot' }), /class/);
+    for (const metric of ['zero-shot', 'few_shot@5']) {
+      for (const file of ['pairs.csv', 'few.csv']) {
+        await assert.rejects(open(file, { metric }), /has no classes, so .* cannot be measured/);
+      }
+    }
+    await assert.rejects(
+      open('few.csv', { metric: 'acc1', classes: ['a', 'b'] }),
+      /has no classes/,
+    );
     await assert.rejects(open('pairs.csv', { metric: 'recal' }), /no metric "recal"/);
   });
 });
