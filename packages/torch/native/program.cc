@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <ATen/autocast_mode.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/GradMode.h>
 
 #include <memory>
@@ -289,6 +290,8 @@ void run_step(const Step& step, std::vector<at::Tensor>& slots) {
 
 std::vector<at::Tensor> run(const Program& program, const std::vector<at::Tensor>& inputs) {
   const c10::AutoGradMode no_grad(false);
+  // Without gradients autograd has nothing to do, and its part of each call is not even asked.
+  const at::AutoDispatchBelowADInplaceOrView below;
   StepAutocast autocast;
   std::vector<at::Tensor> slots(program.slots);
   std::copy(inputs.begin(), inputs.end(), slots.begin());
