@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "handle.h"
+#include "kernels/team.h"
 
 namespace bantam {
 namespace {
@@ -33,7 +34,14 @@ struct Step {
   size_t first_result, results;
   bool autocast;
   at::ScalarType autocast_dtype;
+  bool in_team;               // needs none of libtorch's threads
   std::vector<size_t> freed;  // slots that nothing after it reads
+};
+
+/// Steps one after the other, with a team or without one.
+struct Stretch {
+  size_t first, end;
+  bool in_team;
 };
 
 struct InputShape {
@@ -46,6 +54,7 @@ struct Program {
   Tag tag = Tag::kProgram;
   std::vector<InputShape> inputs;  // in the first slots
   std::vector<Step> steps;
+  std::vector<Stretch> stretches;
   std::vector<size_t> outputs;
   size_t slots = 0;
 };
@@ -76,8 +85,9 @@ class Recorder {
     if (!can_repeat(op, arguments)) possible_ = false;
     if (!possible_) return;
     Step step{op, arguments, {}, program_->slots, 0, at::autocast::is_autocast_enabled(at::kCPU),
-              at::autocast::get_autocast_dtype(at::kCPU), {}};
+              at::autocast::get_autocast_dtype(at::kCPU), false, {}};
     for (size_t i = 0; i < arguments.size(); ++i) take_slots(step, i);
+    step.in_team = is_light(arguments, results) || is_for_team(step);
     std::unordered_set<const c10::StorageImpl*> given;
     each_tensor(arguments, [&](const at::Tensor& tensor) { given.insert(memory_of(tensor)); });
     each_tensor(results, [&](const at::Tensor& tensor) {
@@ -102,6 +112,7 @@ class Recorder {
     }
     if (program_->outputs.empty()) return nullptr;
     free_early();
+    divide();
     return std::move(program_);
   }
 
@@ -136,6 +147,41 @@ class Recorder {
       if (!value.isTensor() || made_.count(memory_of(value.toTensor())) == 0) return false;
     }
     return true;
+  }
+
+  /// Numbers that libtorch works on sooner than a second thread of its own would have begun.
+  static constexpr int64_t kFew = 1 << 16;
+
+  static bool is_light(const Stack& arguments, const Stack& results) {
+    int64_t numbers = 0;
+    const auto add = [&](const at::Tensor& tensor) { numbers += tensor.defined() ? tensor.numel() : 0; };
+    each_tensor(arguments, add);
+    each_tensor(results, add);
+    return numbers <= kFew;
+  }
+
+  /// Whether a call hands all of its work to a team: of Bantam's operators those that libtorch and oneDNN do
+  /// nothing for, whose weights are vectors, packed into one, or small.
+  static bool is_for_team(const Step& step) {
+    if (step.op.schema().name().rfind("bantam::", 0) != 0) return false;
+    bool has_matrix = false;
+    each_tensor(step.arguments, [&](const at::Tensor& weight) {
+      has_matrix |= weight.defined() && weight.dim() > 1 && weight.numel() > kFew;
+    });
+    return !has_matrix;
+  }
+
+  /// Joins neighbours that are alike.
+  void divide() {
+    auto& stretches = program_->stretches;
+    for (size_t i = 0; i < program_->steps.size(); ++i) {
+      const bool in_team = program_->steps[i].in_team;
+      if (stretches.empty() || stretches.back().in_team != in_team) stretches.push_back({i, i, in_team});
+      stretches.back().end = i + 1;
+    }
+    // libtorch's threads, which wait for work for a while, would take the cores of a team between two short ones.
+    constexpr size_t kFewSteps = 6;
+    for (auto& stretch : stretches) stretch.in_team &= stretch.end - stretch.first > kFewSteps;
   }
 
   void take_slots(Step& step, size_t argument) {
@@ -220,31 +266,40 @@ void check_inputs(const Program& program, const std::vector<at::Tensor>& inputs)
   }
 }
 
+void run_step(const Step& step, std::vector<at::Tensor>& slots) {
+  Stack stack = step.arguments;
+  for (const auto& use : step.uses) {
+    auto& value = stack[use.argument];
+    if (!use.slots.front().first) {
+      value = slots[use.slots.front().second];
+      continue;
+    }
+    auto list = value.toTensorList().copy();
+    for (const auto& [element, slot] : use.slots) list[*element] = slots[slot];
+    value = std::move(list);
+  }
+  step.op.callBoxed(stack);
+  size_t result = step.first_result;
+  each_tensor(stack, [&](const at::Tensor& tensor) {
+    TORCH_CHECK(result < step.first_result + step.results, step.op.schema().name(), " gave more tensors than before");
+    slots[result++] = tensor;
+  });
+  for (const size_t slot : step.freed) slots[slot].reset();
+}
+
 std::vector<at::Tensor> run(const Program& program, const std::vector<at::Tensor>& inputs) {
   const c10::AutoGradMode no_grad(false);
   StepAutocast autocast;
   std::vector<at::Tensor> slots(program.slots);
   std::copy(inputs.begin(), inputs.end(), slots.begin());
-  for (const auto& step : program.steps) {
-    Stack stack = step.arguments;
-    for (const auto& use : step.uses) {
-      auto& value = stack[use.argument];
-      if (!use.slots.front().first) {
-        value = slots[use.slots.front().second];
-        continue;
-      }
-      auto list = value.toTensorList().copy();
-      for (const auto& [element, slot] : use.slots) list[*element] = slots[slot];
-      value = std::move(list);
+  for (const auto& [first, end, in_team] : program.stretches) {
+    std::optional<Team::Leading> leading;
+    if (in_team) leading.emplace();
+    for (size_t i = first; i < end; ++i) {
+      const auto& step = program.steps[i];
+      autocast.set(step.autocast, step.autocast_dtype);
+      run_step(step, slots);
     }
-    autocast.set(step.autocast, step.autocast_dtype);
-    step.op.callBoxed(stack);
-    size_t result = step.first_result;
-    each_tensor(stack, [&](const at::Tensor& tensor) {
-      TORCH_CHECK(result < step.first_result + step.results, step.op.schema().name(), " gave more tensors than before");
-      slots[result++] = tensor;
-    });
-    for (const size_t slot : step.freed) slots[slot].reset();
   }
   std::vector<at::Tensor> outputs;
   for (const size_t slot : program.outputs) outputs.push_back(slots[slot]);
@@ -282,6 +337,7 @@ Program& program_at(const Call& call, size_t at) {
 napi_value dispose_program(Call& call) {
   auto& program = program_at(call, 0);
   program.steps.clear();
+  program.stretches.clear();
   program.outputs.clear();
   return nullptr;
 }

@@ -9,10 +9,12 @@ import {
   copy_,
   Generator,
   linear,
+  linearPacked,
   memoryStats,
   mul,
   narrow,
   noGrad,
+  packLinear,
   Program,
   randn,
   relu,
@@ -74,6 +76,27 @@ describe('Program', () => {
       assert.equal(half?.dtype, 'bfloat16');
       assert.deepEqual(half.toArray(), wantedHalf?.toArray());
       assert.deepEqual(full?.toArray(), wantedFull?.toArray());
+    });
+  });
+
+  it('gives the bits of single calls where threads divide operators among themselves', () => {
+    scope(() => {
+      const layers = Array.from({ length: 6 }, () => {
+        const weight = packLinear(mul(randn([192, 192], generator), 0.1));
+        return { weight, bias: randn([192], generator) };
+      });
+      const compute = (x: Tensor): Tensor[] => [
+        layers.reduce((y, layer) => relu(linearPacked(y, layer, y)), x),
+      ];
+      const first = randn([24, 192], generator);
+      const { program } = Program.record([first], () => compute(first));
+      for (let i = 0; i < 50; i++) {
+        scope(() => {
+          const x = randn([24, 192], generator);
+          const expected = noGrad(() => at(compute(x), 0).toArray());
+          assert.deepEqual(at(program?.run([x]) ?? [], 0).toArray(), expected);
+        });
+      }
     });
   });
 

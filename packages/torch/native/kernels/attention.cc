@@ -2,6 +2,7 @@
 // rearranging it in memory. Fast in bfloat16 on AMX and on AVX512-BF16, and without gradients in float32 on
 // AVX2 and AVX-512; elsewhere composed of libtorch's operators.
 #include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -9,6 +10,7 @@
 #include "attention.h"
 #include "attention_panels.h"
 #include "processor.h"
+#include "team.h"
 
 namespace bantam::attention {
 namespace {
@@ -76,6 +78,26 @@ gemm::Attention describe(const at::Tensor& qkv, int64_t heads, bool causal) {
   return x;
 }
 
+/// Tasks on the calling thread.
+void run_here(int64_t count, Task work, void* context) {
+  for (int64_t task = 0; task < count; ++task) work(context, task);
+}
+
+/// Who runs the tasks of a pass whose two products take so many multiply-adds each.
+gemm::Runner runner_for(const gemm::Attention& x) {
+  constexpr int64_t kPerNanosecond = 40;
+  const int64_t products = x.batch * x.heads * x.length * x.length * x.depth;
+  return is_worth_dividing(2 * products / kPerNanosecond) ? run_tasks : run_here;
+}
+
+at::Tensor attention_in_bfloat16(const at::Tensor& qkv, int64_t heads, bool causal) {
+  const at::Tensor out = at::detail::empty_cpu({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, at::kBFloat16);
+  auto x = describe(qkv, heads, causal);
+  x.out = static_cast<uint16_t*>(out.mutable_data_ptr());
+  kernel().forward(x, runner_for(x));
+  return out;
+}
+
 struct FastAttention : torch::autograd::Function<FastAttention> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& qkv, int64_t heads,
                             bool causal) {
@@ -83,11 +105,7 @@ struct FastAttention : torch::autograd::Function<FastAttention> {
     context->saved_data["heads"] = heads;
     context->saved_data["causal"] = causal;
     context->save_for_backward({qkv});
-    auto out = at::empty({qkv.size(0), qkv.size(1), qkv.size(2) / 3}, qkv.options());
-    auto x = describe(qkv, heads, causal);
-    x.out = static_cast<uint16_t*>(out.mutable_data_ptr());
-    kernel().forward(x, run_tasks);
-    return out;
+    return attention_in_bfloat16(qkv, heads, causal);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -110,7 +128,10 @@ struct FastAttention : torch::autograd::Function<FastAttention> {
 
 at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
   TORCH_CHECK(heads >= 1, "attention has at least one head, not ", heads);
-  if (applies_in_bfloat16(qkv, heads)) return FastAttention::apply(qkv, heads, causal);
+  if (applies_in_bfloat16(qkv, heads)) {
+    return at::GradMode::is_enabled() ? FastAttention::apply(qkv, heads, causal)
+                                      : attention_in_bfloat16(qkv, heads, causal);
+  }
   if (attention_panels::applies(qkv, heads)) return attention_panels::attention(qkv, heads, causal);
   return attention_plain(qkv, heads, causal);
 }

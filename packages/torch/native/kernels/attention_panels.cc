@@ -1,18 +1,19 @@
 #include "attention_panels.h"
 
+#include <ATen/EmptyTensor.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "panel_layers.h"
-#include "processor.h"
-#include "simd.h"
+#include "softmax_row.h"
+#include "team.h"
 
 namespace bantam::attention_panels {
 namespace {
 
-constexpr int64_t kLanes = 16;
+constexpr int64_t kLanes = kSoftmaxLanes;
 /// Tokens up to which the scores of a head stay in the caches.
 constexpr int64_t kMostTokens = 512;
 
@@ -54,29 +55,6 @@ void pack_values(const float* v, int64_t stride, int64_t count, int64_t depth, f
       std::copy(from, from + columns, to);
     }
   }
-}
-
-/// softmax of the first `seen` of `padded` scores in place, the others zero. A row with NaN becomes NaN.
-BANTAM_INLINE void softmax_row(float* row, int64_t seen, int64_t padded) {
-  for (int64_t i = seen; i < padded; ++i) row[i] = -std::numeric_limits<float>::infinity();
-  float lanes[kLanes];
-  for (int64_t l = 0; l < kLanes; ++l) lanes[l] = row[l];
-  for (int64_t i = kLanes; i < padded; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] = at_least(row[i + l], lanes[l]);
-  }
-  float most = lanes[0];
-  for (int64_t l = 1; l < kLanes; ++l) most = at_least(lanes[l], most);
-  for (int64_t l = 0; l < kLanes; ++l) lanes[l] = 0;
-  for (int64_t i = 0; i < padded; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) {
-      row[i + l] = simd_exp(row[i + l] - most);
-      lanes[l] += i + l < seen ? row[i + l] : 0.0f;
-    }
-  }
-  float sum = 0;
-  for (int64_t l = 0; l < kLanes; ++l) sum += lanes[l];
-  const float factor = 1 / sum;
-  for (int64_t i = 0; i < padded; ++i) row[i] = i < seen ? row[i] * factor : 0.0f;
 }
 
 void attend(const Head& head, Scratch& scratch) {
@@ -126,20 +104,18 @@ at::Tensor attention(const at::Tensor& qkv, int64_t heads, bool causal) {
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const int64_t batch = qkv.size(0), length = qkv.size(1), width = qkv.size(2) / 3, depth = width / heads;
-  auto out = at::empty({batch, length, width}, qkv.options());
+  const at::Tensor out = at::detail::empty_cpu({batch, length, width}, at::kFloat);
   const float* from = qkv.const_data_ptr<float>();
   float* to = out.mutable_data_ptr<float>();
-  const auto work = [&](int64_t begin, int64_t end) {
+  constexpr int64_t kPerNanosecond = 20;
+  for_rows(batch * heads, 2 * length * length * depth / kPerNanosecond, [&](int64_t first, int64_t count) {
     thread_local Scratch scratch;
-    for (int64_t task = begin; task < end; ++task) {
+    for (int64_t task = first; task < first + count; ++task) {
       const int64_t row = task / heads * length, column = task % heads * depth;
       attend({from + row * 3 * width + column, 3 * width, width, length, depth, causal, to + row * width + column},
              scratch);
     }
-  };
-  // Heads of a few tokens are too little for a second thread to wake up.
-  constexpr int64_t kAlone = 1 << 17;
-  at::parallel_for(0, batch * heads, std::max<int64_t>(1, kAlone / (length * length * depth)), work);
+  });
   return out;
 }
 

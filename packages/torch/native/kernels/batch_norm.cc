@@ -4,10 +4,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/generated/Functions.h>
+#include <torch/csrc/autograd/saved_variable_hooks.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -125,6 +128,22 @@ void check(const Tensor& x, std::initializer_list<Tensor> maps, std::initializer
   }
 }
 
+Tensor normalized(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                  const Tensor& inverse, const OptionalTensor& residual, bool relu) {
+  const int64_t channels = x.size(1);
+  const auto values = affine(weight, bias, mean, inverse);
+  const Channels per_channel{channels, data<float>(mean), values.data(), values.data() + channels};
+  auto y = at::empty_like(x, at::MemoryFormat::ChannelsLast);
+  in_parts(rows_of(x), channels, [&](int64_t, int64_t first, int64_t count) {
+    by_type(x, [&]<typename E>(E) {
+      const int64_t start = first * channels;
+      normalize_pass(data<E>(x) + start, residual ? data<E>(*residual) + start : nullptr,
+                     mutable_data<E>(y) + start, count, per_channel, relu);
+    });
+  });
+  return y;
+}
+
 /// → y, and the mean and 1/√(variance + eps) that it was made with.
 std::tuple<Tensor, Tensor, Tensor> forward_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                                const Tensor& running_mean, const Tensor& running_var,
@@ -153,17 +172,7 @@ std::tuple<Tensor, Tensor, Tensor> forward_cpu(const Tensor& x, const Tensor& we
     const float* variances = data<float>(running_var);
     for (int64_t c = 0; c < channels; ++c) inverses[c] = static_cast<float>(1 / std::sqrt(variances[c] + eps));
   }
-  const auto values = affine(weight, bias, mean, inverse);
-  const Channels per_channel{channels, data<float>(mean), values.data(), values.data() + channels};
-  auto y = at::empty_like(x, at::MemoryFormat::ChannelsLast);
-  in_parts(rows, channels, [&](int64_t, int64_t first, int64_t count) {
-    by_type(x, [&]<typename E>(E) {
-      const int64_t start = first * channels;
-      normalize_pass(data<E>(x) + start, residual ? data<E>(*residual) + start : nullptr,
-                     mutable_data<E>(y) + start, count, per_channel, relu);
-    });
-  });
-  return {y, mean, inverse};
+  return {normalized(x, weight, bias, mean, inverse, residual, relu), mean, inverse};
 }
 
 /// → ∂/∂x, ∂/∂weight, ∂/∂bias, ∂/∂residual; the last is the gradient itself if nothing precedes it.
@@ -266,6 +275,48 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
   }
 };
 
+/// Makes the result of a batch norm once more.
+struct MadeAgain : torch::autograd::SavedVariableHooks {
+  explicit MadeAgain(c10::intrusive_ptr<torch::autograd::Node> norm) : norm_(std::move(norm)) {}
+
+  void call_pack_hook(const Tensor&) override {}
+
+  Tensor call_unpack_hook() override {
+    const at::NoGradGuard no_grad;
+    auto& context = static_cast<torch::autograd::CppNode<BatchNorm>&>(*norm_).ctx_;
+    const auto saved = context.get_saved_variables();
+    if (saved[0].is_meta()) return at::empty_like(saved[0]);
+    return normalized(saved[0], saved[1], saved[2], saved[3], saved[4], {}, context.saved_data["relu"].toBool());
+  }
+
+ private:
+  const c10::intrusive_ptr<torch::autograd::Node> norm_;
+};
+
+/// What the gradient of a convolution or an average pooling keeps of its input.
+torch::autograd::SavedVariable* input_of(torch::autograd::Node& user) {
+  using namespace torch::autograd::generated;
+  const auto name = user.name();
+  if (name == "ConvolutionBackward0") return &static_cast<ConvolutionBackward0&>(user).input_;
+  if (name == "AvgPool2DBackward0") return &static_cast<AvgPool2DBackward0&>(user).self_;
+  return nullptr;
+}
+
+/// Has the gradient of `made` make `normed`, which `made` is a convolution or an average pooling of, again
+/// instead of keeping it. False where autograd would not: `normed` is no result of batch_norm, or one with a
+/// residual, which would be needed too.
+bool drop_normed(const Tensor& made, const Tensor& normed) {
+  const auto user = made.grad_fn(), norm = normed.grad_fn();
+  auto* const node = dynamic_cast<torch::autograd::CppNode<BatchNorm>*>(norm.get());
+  if (!user || node == nullptr || node->ctx_.saved_data["residual"].toBool()) return false;
+  auto* const input = input_of(*user);
+  if (input == nullptr || input->has_hooks()) return false;
+  const auto kept = input->get_raw_data();
+  if (!kept || !kept->is_same(normed)) return false;
+  input->register_hooks(std::make_unique<MadeAgain>(norm));
+  return true;
+}
+
 bool is_fast(const Tensor& x, const Tensor& weight, const Tensor& running_mean, const OptionalTensor& residual) {
   const auto type = x.scalar_type();
   const auto last = at::MemoryFormat::ChannelsLast;
@@ -301,6 +352,7 @@ TORCH_LIBRARY_FRAGMENT(bantam, library) {
   library.def(
       "batch_norm_backward(Tensor gradient, Tensor x, Tensor weight, Tensor bias, Tensor mean, Tensor inverse, "
       "Tensor? y, bool relu, bool training) -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def("drop_normed(Tensor made, Tensor normed) -> bool", bantam::batch_norm::drop_normed);
 }
 
 TORCH_LIBRARY_IMPL(bantam, CPU, library) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "float_activation.h"
 #include "simd.h"
 
 namespace bantam::int8 {
@@ -62,7 +63,7 @@ template <typename Residual, typename Result>
 void finish(const Finish& f, const Residual* residual, int64_t residual_stride, Result* y, int64_t stride) {
   vectorized([=]() BANTAM_INLINED {
     for (int64_t row = 0; row < f.rows; ++row) {
-      const float* sums = f.sums + row * f.width;
+      const float* sums = f.sums + row * f.stride;
       const float scale = f.scale[row];
       Result* to = y + row * stride;
       for (int64_t i = 0; i < f.width; ++i) {
@@ -72,37 +73,6 @@ void finish(const Finish& f, const Residual* residual, int64_t residual_stride, 
         set_value(to[i], value);
       }
     }
-  });
-}
-
-/// 1/(1 + e⁻ˣ)
-BANTAM_INLINE float sigmoid(float x) { return 1 / (1 + simd_exp(-x)); }
-
-/// erf(x) with an error below 2e-7 (Abramowitz and Stegun 1964, 7.1.26).
-BANTAM_INLINE float erf_of(float x) {
-  const float size = std::fabs(x), t = 1 / (1 + 0.3275911f * size);
-  float p = 1.061405429f;
-  p = p * t - 1.453152027f;
-  p = p * t + 1.421413741f;
-  p = p * t - 0.284496736f;
-  p = p * t + 0.254829592f;
-  return std::copysign(1 - p * t * simd_exp(-size * size), x);
-}
-
-template <Activation activation>
-BANTAM_INLINE float activate(float x) {
-  if constexpr (activation == Activation::gelu) return 0.5f * x * (1 + erf_of(x * 0.70710678f));
-  if constexpr (activation == Activation::gelu_tanh) return x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x));
-  if constexpr (activation == Activation::quick_gelu) return x * sigmoid(1.702f * x);
-  if constexpr (activation == Activation::relu) return at_least(x, 0);
-  return x;
-}
-
-template <Activation activation>
-void activate_all(const Finish& f) {
-  finish<float, float>(f, nullptr, 0, f.sums, f.width);
-  vectorized([values = f.sums, count = f.rows * f.width]() BANTAM_INLINED {
-    for (int64_t i = 0; i < count; ++i) values[i] = activate<activation>(values[i]);
   });
 }
 
@@ -145,18 +115,8 @@ void activate_rows(const Finish& finish, Activation activation) {
 #ifdef BANTAM_AVX512
   if (has_avx512()) return avx512::activate_rows(finish, activation);
 #endif
-  switch (activation) {
-    case Activation::gelu:
-      return activate_all<Activation::gelu>(finish);
-    case Activation::gelu_tanh:
-      return activate_all<Activation::gelu_tanh>(finish);
-    case Activation::quick_gelu:
-      return activate_all<Activation::quick_gelu>(finish);
-    case Activation::relu:
-      return activate_all<Activation::relu>(finish);
-    default:
-      return activate_all<Activation::none>(finish);
-  }
+  bantam::int8::finish<float, float>(finish, nullptr, 0, finish.sums, finish.stride);
+  activate_floats(activation, finish.sums, finish.rows, finish.width, finish.stride);
 }
 
 }  // namespace bantam::int8

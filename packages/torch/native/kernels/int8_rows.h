@@ -10,10 +10,11 @@ namespace bantam::int8 {
 /// The scale of a row that is not finite is NaN.
 void quantize_rows(const gemm::Matrix& x, int64_t rows, int64_t width, uint8_t* q, float* scale);
 
-/// What becomes of the sums of a product, [rows, width] without gaps.
+/// What becomes of the sums of a product, [rows, width].
 struct Finish {
   int64_t rows = 0, width = 0;
   float* sums = nullptr;
+  int64_t stride = 0;            // of the sums, from one row to the next
   const float* scale = nullptr;  // of the rows
   const float* bias = nullptr;   // of the columns, or none
 };

@@ -42,7 +42,7 @@ uint32_t largest(const Matrix& x, int64_t start, int64_t width) {
 float from_bits(uint32_t bits) { return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(bits)))); }
 
 __m512 scaled(const Finish& finish, int64_t row, int64_t column, __mmask16 lanes) {
-  const __m512 sums = _mm512_maskz_loadu_ps(lanes, finish.sums + row * finish.width + column);
+  const __m512 sums = _mm512_maskz_loadu_ps(lanes, finish.sums + row * finish.stride + column);
   const __m512 bias =
       finish.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(lanes, finish.bias + column);
   return _mm512_fmadd_ps(sums, _mm512_set1_ps(finish.scale[row]), bias);
@@ -90,7 +90,7 @@ void activate_rows(const Finish& finish, gemm::Activation activation) {
     for (int64_t i = 0; i < finish.width; i += kLanes) {
       const __mmask16 lanes = first_lanes(finish.width - i);
       const __m512 value = gemm::activate16(activation, scaled(finish, row, i, lanes));
-      _mm512_mask_storeu_ps(finish.sums + row * finish.width + i, lanes, value);
+      _mm512_mask_storeu_ps(finish.sums + row * finish.stride + i, lanes, value);
     }
   }
 }

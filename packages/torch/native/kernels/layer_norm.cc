@@ -1,12 +1,13 @@
 // bantam::layer_norm: layer normalisation over the last dimension, its backward pass in one sweep over
 // memory. The second result is x itself for the residual connection, whose gradient the sweep adds.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+#include <ATen/EmptyTensor.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "simd.h"
+#include "team.h"
 
 namespace bantam::layer_norm {
 namespace {
@@ -101,37 +102,53 @@ const uint16_t* bits(const at::Tensor& x) { return static_cast<const uint16_t*>(
 
 /// Runs work(first row, rows, block) for each block of rows.
 template <typename Work>
-void for_blocks(const Shape& shape, Work&& work) {
-  at::parallel_for(0, shape.blocks(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t row = block * kRows;
-      work(row, std::min(kRows, shape.rows - row), block);
+void for_blocks(const Shape& shape, const Work& work) {
+  struct Context {
+    const Shape& shape;
+    const Work& work;
+  } context{shape, work};
+  run_tasks(shape.blocks(), [](void* given, int64_t block) {
+    const auto& [shape, work] = *static_cast<const Context*>(given);
+    const int64_t row = block * kRows;
+    work(row, std::min(kRows, shape.rows - row), block);
+  }, &context);
+}
+
+/// A vector in float32 without gaps, itself where it is.
+at::Tensor wide(const at::Tensor& x) { return (x.scalar_type() == at::kFloat ? x : x.to(at::kFloat)).contiguous(); }
+
+struct Normed {
+  at::Tensor y;
+  at::Tensor statistics;  // [2, rows]: means and 1/√(variance + eps)
+};
+
+Normed normalize(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const Shape shape(x);
+  const auto w = wide(weight), b = wide(bias);
+  const at::Tensor y = at::detail::empty_cpu(x.sizes(), x.scalar_type());
+  const at::Tensor statistics = at::detail::empty_cpu({2, shape.rows}, at::kFloat);
+  float* mean = statistics.mutable_data_ptr<float>();
+  float* scale = mean + shape.rows;
+  for_blocks(shape, [&](int64_t row, int64_t rows, int64_t) {
+    const int64_t at = row * shape.width;
+    const auto* ws = w.const_data_ptr<float>();
+    const auto* bs = b.const_data_ptr<float>();
+    if (x.scalar_type() == at::kFloat) {
+      forward_pass(x.const_data_ptr<float>() + at, ws, bs, y.mutable_data_ptr<float>() + at, mean + row, scale + row,
+                   rows, shape.width, eps);
+    } else {
+      forward_pass(bits(x) + at, ws, bs, static_cast<uint16_t*>(y.mutable_data_ptr()) + at, mean + row, scale + row,
+                   rows, shape.width, eps);
     }
   });
+  return {y, statistics};
 }
 
 struct LayerNorm : torch::autograd::Function<LayerNorm> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                                                 const at::Tensor& weight, const at::Tensor& bias, double eps) {
     at::AutoDispatchBelowADInplaceOrView below;
-    const Shape shape(x);
-    const auto wide = x.options().dtype(at::kFloat);
-    const auto w = weight.to(at::kFloat).contiguous(), b = bias.to(at::kFloat).contiguous();
-    auto y = at::empty_like(x);
-    auto statistics = at::empty({2, shape.rows}, wide);
-    float* mean = statistics.mutable_data_ptr<float>();
-    float* scale = mean + shape.rows;
-    for_blocks(shape, [&](int64_t row, int64_t rows, int64_t) {
-      const int64_t at = row * shape.width;
-      if (x.scalar_type() == at::kFloat) {
-        forward_pass(x.const_data_ptr<float>() + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
-                      y.mutable_data_ptr<float>() + at, mean + row, scale + row, rows, shape.width, eps);
-      } else {
-        forward_pass(bits(x) + at, w.const_data_ptr<float>(), b.const_data_ptr<float>(),
-                         static_cast<uint16_t*>(y.mutable_data_ptr()) + at, mean + row, scale + row, rows, shape.width,
-                         eps);
-      }
-    });
+    const auto [y, statistics] = normalize(x, weight, bias, eps);
     context->saved_data["eps"] = eps;
     context->set_materialize_grads(false);
     context->save_for_backward({x, weight, bias, statistics});
@@ -145,12 +162,11 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
     if (!gradients[0].defined()) return {gradients[1], {}, {}, {}};
     if (at::GradMode::is_enabled()) return again(x, weight, bias, context->saved_data["eps"].toDouble(), gradients);
     const Shape shape(x);
-    const auto wide = x.options().dtype(at::kFloat);
-    const auto w = weight.to(at::kFloat).contiguous();
+    const auto w = wide(weight);
     const auto dy = gradients[0].to(x.scalar_type()).contiguous();
     const auto residual = gradients[1].defined() ? gradients[1].to(x.scalar_type()).contiguous() : at::Tensor();
     auto dx = at::empty_like(x);
-    auto sums = at::zeros({shape.blocks(), 2, shape.width}, wide);
+    auto sums = at::zeros({shape.blocks(), 2, shape.width}, x.options().dtype(at::kFloat));
     const float* mean = statistics.const_data_ptr<float>();
     const float* scale = mean + shape.rows;
     for_blocks(shape, [&](int64_t row, int64_t rows, int64_t block) {
@@ -199,6 +215,8 @@ std::tuple<at::Tensor, at::Tensor> layer_norm(const at::Tensor& x, const at::Ten
   if (!fits || !is_fast(x) || !is_fast(weight) || !is_fast(bias)) {
     return {at::layer_norm(x, weight.sizes(), weight, bias, eps), x};
   }
+  // Few rows take less time than autograd to remember them.
+  if (!at::GradMode::is_enabled()) return {normalize(x.contiguous(), weight, bias, eps).y, x};
   auto results = LayerNorm::apply(x.contiguous(), weight, bias, eps);
   return {results[0], results[1]};
 }

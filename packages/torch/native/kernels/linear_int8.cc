@@ -8,7 +8,7 @@
 // weights that pack_int8 has brought into its order; what surrounds it is done for a few rows at a time,
 // while the sums are in the caches. Weights in the usual order take a product of libtorch in float32.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
@@ -20,6 +20,7 @@
 #include "panel_layers.h"
 #include "processor.h"
 #include "shape.h"
+#include "team.h"
 
 namespace bantam::linear_int8 {
 namespace {
@@ -99,20 +100,29 @@ at::Tensor linear_plain(const at::Tensor& x, at::TensorList weight, const at::Te
   return residual ? y + *residual : y;
 }
 
+/// A tensor in float32 without gaps, itself where it is.
+at::Tensor wide(const at::Tensor& x) { return (x.scalar_type() == at::kFloat ? x : x.to(at::kFloat)).contiguous(); }
+
+/// What a pass over a row of so many numbers takes, about.
+int64_t nanoseconds(int64_t width) { return width / 8; }
+
 /// A weight in the order of a fast product, with its factors.
 struct Packed {
   at::Tensor weight, scale;
-  int64_t outputs;
+  int64_t outputs, first;
 
   /// For rows of so many inputs, with its part of the factors from `first` on.
   Packed(const at::Tensor& weight, const at::Tensor& scale, int64_t inputs, int64_t first = 0)
-      : weight(weight), outputs(sizes_of(weight, inputs).outputs) {
-    this->scale = scale.narrow(0, first, outputs).to(at::kFloat).contiguous();
+      : weight(weight), scale(wide(scale)), outputs(sizes_of(weight, inputs).outputs), first(first) {
+    TORCH_CHECK(scale.is_cpu() && scale.dim() == 1 && first + outputs <= scale.size(0), "int8 weights of ",
+                first + outputs, " outputs have as many scales, not ", scale.numel());
   }
 
-  /// Σ (q − 128)·p·scale: q uint8 [m, k] → float32 [m, n].
-  at::Tensor multiply(const at::Tensor& q) const {
-    if (panels::is_packed(weight)) return panels::int8_product(q, weight, scale);
+  /// Σ (q − 128)·p·scale of q uint8 [m, k] → [m, n], what `finish` makes of the sums.
+  at::Tensor multiply(const at::Tensor& q, panels::Finishing finish) const {
+    if (panels::is_packed(weight)) {
+      return panels::int8_product(q, weight, scale.const_data_ptr<float>() + first, finish);
+    }
     const auto zeros = at::zeros({outputs}, at::kInt);
     static auto product =
         c10::Dispatcher::singleton()
@@ -120,8 +130,13 @@ struct Packed {
             .typed<at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor,
                               std::optional<at::Tensor>, double, int64_t, std::optional<at::ScalarType>,
                               std::string_view, torch::List<std::optional<at::Scalar>>, std::string_view)>();
-    return product.call(q, 1.0, 128, weight, scale, zeros, std::nullopt, 1.0, 0, at::kFloat, "none",
-                        torch::List<std::optional<at::Scalar>>(), "");
+    auto y = product.call(q, 1.0, 128, weight, scale.narrow(0, first, outputs), zeros, std::nullopt, 1.0, 0,
+                          at::kFloat, "none", torch::List<std::optional<at::Scalar>>(), "");
+    float* const sums = y.mutable_data_ptr<float>();
+    for_rows(q.size(0), nanoseconds(outputs), [&](int64_t row, int64_t count) {
+      finish({0, outputs, row, row + count}, sums + row * outputs, outputs);
+    });
+    return y;
   }
 };
 
@@ -131,6 +146,7 @@ struct Rows {
   int64_t width = 0, count = 0;
 
   explicit Rows(const at::Tensor& x) {
+    TORCH_CHECK(x.is_cpu(), "int8 weights in the CPU's order are for the CPU, not for ", x.device());
     const bool as_is = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
     tensor = (as_is ? x : x.to(at::kFloat)).contiguous();
     width = tensor.size(-1);
@@ -146,22 +162,22 @@ struct Rows {
   Matrix matrix(int64_t row, int64_t column = 0) const { return {at(row, column), width, wide()}; }
 };
 
-std::optional<Rows> rows_of(const std::optional<at::Tensor>& x) {
-  return x ? std::optional<Rows>(*x) : std::nullopt;
+/// A residual of the result's shape.
+std::optional<Rows> residual_of(const std::optional<at::Tensor>& x, at::IntArrayRef sizes) {
+  if (!x) return std::nullopt;
+  TORCH_CHECK(x->is_cpu() && x->sizes() == sizes, "a residual has the result's shape");
+  return Rows(*x);
 }
 
-at::Tensor wide_bias(const std::optional<at::Tensor>& bias) {
-  return bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+/// A bias for so many outputs; undefined: none.
+at::Tensor bias_of(const std::optional<at::Tensor>& bias, int64_t outputs) {
+  if (!bias) return {};
+  TORCH_CHECK(bias->is_cpu() && bias->numel() == outputs, "a bias has a number for each of ", outputs, " outputs");
+  return wide(*bias);
 }
 
 const float* column(const at::Tensor& bias, int64_t at) {
   return bias.defined() ? bias.const_data_ptr<float>() + at : nullptr;
-}
-
-/// work(first, count) for parts of the rows, by libtorch's threads.
-template <typename Work>
-void for_rows(int64_t rows, Work&& work) {
-  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) { work(begin, end - begin); });
 }
 
 /// Rows in int8 with their scales.
@@ -169,9 +185,9 @@ struct Quantized {
   at::Tensor q, scale;
 
   explicit Quantized(const Rows& x, int64_t first, int64_t rows)
-      : q(at::empty({rows, x.width}, at::kByte)), scale(at::empty({rows}, at::kFloat)) {
+      : q(at::detail::empty_cpu({rows, x.width}, at::kByte)), scale(at::detail::empty_cpu({rows}, at::kFloat)) {
     auto* bytes = q.mutable_data_ptr<uint8_t>();
-    for_rows(rows, [&](int64_t begin, int64_t count) {
+    for_rows(rows, 2 * nanoseconds(x.width), [&](int64_t begin, int64_t count) {
       int8::quantize_rows(x.matrix(first + begin), count, x.width, bytes + begin * x.width, scales() + begin);
     });
   }
@@ -184,15 +200,19 @@ int64_t block_rows(int64_t width) {
   return std::clamp<int64_t>((1 << 18) / std::max<int64_t>(width, 1), 64, 512) * at::get_num_threads();
 }
 
+/// The rows and columns of a part, whose sums are to be multiplied by their rows' scales.
+int8::Finish finish_of(const panels::Part& part, float* sums, int64_t stride, const Quantized& x, const float* bias) {
+  return {part.end_row - part.first_row, part.end_output - part.first_output, sums, stride,
+          x.scales() + part.first_row, bias};
+}
+
 /// Columns from `offset` of y = scale·sums + bias + residual, for the rows from `first`.
-void finish(const at::Tensor& sums, const Quantized& x, const at::Tensor& bias, const std::optional<Rows>& residual,
-            const Rows& y, int64_t first, int64_t offset) {
-  for_rows(sums.size(0), [&](int64_t begin, int64_t count) {
-    const int64_t width = sums.size(1);
-    int8::finish_rows({count, width, sums.mutable_data_ptr<float>() + begin * width, x.scales() + begin,
-                       column(bias, offset)},
-                      residual ? residual->matrix(first + begin, offset) : Matrix{}, y.at(first + begin, offset),
-                      y.width, y.wide());
+void multiply_into(const Packed& packed, const Quantized& x, const at::Tensor& bias,
+                   const std::optional<Rows>& residual, const Rows& y, int64_t first, int64_t offset) {
+  packed.multiply(x.q, [&](const panels::Part& part, float* sums, int64_t stride) {
+    const int64_t row = first + part.first_row, output = offset + part.first_output;
+    int8::finish_rows(finish_of(part, sums, stride, x, column(bias, output)),
+                      residual ? residual->matrix(row, output) : Matrix{}, y.at(row, output), y.width, y.wide());
   });
 }
 
@@ -207,15 +227,16 @@ at::Tensor linear_packed(const at::Tensor& input, at::TensorList weight, const a
     outputs += parts.back().outputs;
   }
   const Rows x(input);
-  const auto residual = rows_of(given_residual);
-  const auto bias = wide_bias(given_bias);
-  const Rows y(at::empty(with_width(input, outputs), dtype == at::kBFloat16 ? dtype : at::kFloat));
+  const auto sizes = with_width(input, outputs);
+  const auto residual = residual_of(given_residual, sizes);
+  const auto bias = bias_of(given_bias, outputs);
+  const Rows y(at::detail::empty_cpu(sizes, dtype == at::kBFloat16 ? dtype : at::kFloat));
   const int64_t step = block_rows(widest);
   for (int64_t first = 0; first < x.count; first += step) {
     const Quantized block(x, first, std::min(step, x.count - first));
     int64_t offset = 0;
     for (const auto& part : parts) {
-      finish(part.multiply(block.q), block, bias, residual, y, first, offset);
+      multiply_into(part, block, bias, residual, y, first, offset);
       offset += part.outputs;
     }
   }
@@ -227,22 +248,19 @@ at::Tensor mlp_packed(const at::Tensor& input, const Packed& first_layer, const 
                       const std::optional<at::Tensor>& given_residual, Activation activation,
                       at::ScalarType dtype) {
   const Rows x(input);
-  const auto residual = rows_of(given_residual);
-  const auto bias1 = wide_bias(given_bias1), bias2 = wide_bias(given_bias2);
   const int64_t hidden = first_layer.outputs, outputs = second_layer.outputs;
-  const Rows y(at::empty(with_width(input, outputs), dtype == at::kBFloat16 ? dtype : at::kFloat));
+  const auto sizes = with_width(input, outputs);
+  const auto residual = residual_of(given_residual, sizes);
+  const auto bias1 = bias_of(given_bias1, hidden), bias2 = bias_of(given_bias2, outputs);
+  const Rows y(at::detail::empty_cpu(sizes, dtype == at::kBFloat16 ? dtype : at::kFloat));
   const int64_t step = block_rows(std::max(hidden, outputs));
   for (int64_t first = 0; first < x.count; first += step) {
     const int64_t rows = std::min(step, x.count - first);
     const Quantized block(x, first, rows);
-    const Rows units(first_layer.multiply(block.q));
-    for_rows(rows, [&](int64_t begin, int64_t count) {
-      int8::activate_rows({count, hidden, static_cast<float*>(units.at(begin)), block.scales() + begin,
-                           column(bias1, 0)},
-                          activation);
-    });
-    const Quantized active(units, 0, rows);
-    finish(second_layer.multiply(active.q), active, bias2, residual, y, first, 0);
+    const Rows units(first_layer.multiply(block.q, [&](const panels::Part& part, float* sums, int64_t stride) {
+      int8::activate_rows(finish_of(part, sums, stride, block, column(bias1, part.first_output)), activation);
+    }));
+    multiply_into(second_layer, Quantized(units, 0, rows), bias2, residual, y, first, 0);
   }
   return y.tensor;
 }

@@ -4,6 +4,7 @@
 
 #include "processor.h"
 #include "shape.h"
+#include "team.h"
 
 namespace bantam::matrix {
 

@@ -1,18 +1,20 @@
 // bantam::normalize_pixels: 8-bit pixels as numbers around zero in one pass over memory, where
 // composed operators take three and as many tensors in float32.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <array>
 
 #include "simd.h"
+#include "team.h"
 
 namespace bantam::normalize_pixels {
 namespace {
 
 constexpr int64_t kChannels = 3;
-constexpr int64_t kGrain = 1 << 16;
+/// Pixels that are worth a call.
+constexpr int64_t kBlock = 1 << 10;
 
 /// Pixels that are taken at a time, so that vectors of every width hold whole ones.
 constexpr int64_t kGroup = 16;
@@ -52,7 +54,9 @@ at::Tensor normalize_cpu(const at::Tensor& pixels, const at::Tensor& mean, const
   auto y = at::empty(x.sizes(), x.options().dtype(at::kFloat));
   const auto* from = x.const_data_ptr<uint8_t>();
   auto* to = y.mutable_data_ptr<float>();
-  at::parallel_for(0, x.numel() / kChannels, kGrain, [&](int64_t begin, int64_t end) {
+  const int64_t count = x.numel() / kChannels, blocks = (count + kBlock - 1) / kBlock;
+  for_rows(blocks, kBlock * kChannels / 8, [&](int64_t first, int64_t some) {
+    const int64_t begin = first * kBlock, end = std::min(count, (first + some) * kBlock);
     normalize(from + begin * kChannels, means, stds, to + begin * kChannels, end - begin);
   });
   return y.permute({0, 3, 1, 2});

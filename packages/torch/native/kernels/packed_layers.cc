@@ -6,6 +6,7 @@
 // libtorch's operators compute.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
@@ -42,7 +43,8 @@ bool packs(const Tensor& weight) {
 }
 
 Tensor pack_linear(const Tensor& weight, int64_t rows) {
-  if (panels::packs(weight)) return panels::pack(weight);
+  // oneDNN's products of many rows in bfloat16 are the faster ones.
+  if (weight.scalar_type() == at::kFloat && panels::packs(weight)) return panels::pack(weight);
   if (!packs(weight)) return weight.contiguous();
   static const auto reorder = find<Tensor(const Tensor&, std::optional<int64_t>)>("mkldnn::_reorder_linear_weight");
   return reorder.call(weight.contiguous(), rows);
@@ -53,9 +55,9 @@ Tensor map_for(const Tensor& x, const Tensor& weight) {
   return x.to(weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-OptionalTensor wide(const OptionalTensor& bias) {
-  return bias ? OptionalTensor(bias->to(at::kFloat).contiguous()) : std::nullopt;
-}
+Tensor wide(const Tensor& x) { return (x.scalar_type() == at::kFloat ? x : x.to(at::kFloat)).contiguous(); }
+
+OptionalTensor wide(const OptionalTensor& bias) { return bias ? OptionalTensor(wide(*bias)) : std::nullopt; }
 
 OptionalTensor narrow(const OptionalTensor& bias, const Tensor& weight) {
   return bias ? OptionalTensor(bias->to(weight.scalar_type()).contiguous()) : std::nullopt;
@@ -119,7 +121,7 @@ Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor
                      const OptionalTensor& residual) {
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (panels::is_packed(weight) && (!residual || residual->scalar_type() == at::kFloat)) {
+  if (panels::is_packed(weight) && (!residual || residual->scalar_type() == weight.scalar_type())) {
     return panels::linear(x, weight, bias, residual);
   }
   const auto y = panels::is_packed(weight) ? panels::linear(x, weight, bias)
@@ -132,25 +134,30 @@ Tensor linear_packed(const Tensor& x, const Tensor& weight, const OptionalTensor
 Tensor mlp_panels(const Tensor& input, const Tensor& weight1, const OptionalTensor& bias1, const Tensor& weight2,
                   const OptionalTensor& bias2, const OptionalTensor& given_residual, Activation kind) {
   TORCH_CHECK(input.dim() > 0 && input.size(-1) > 0, "an MLP takes rows, not a number");
-  const auto x = input.to(at::kFloat).contiguous().view({-1, input.size(-1)});
-  const int64_t hidden = panels::outputs_of(weight1, x.size(1)), outputs = panels::outputs_of(weight2, hidden);
+  TORCH_CHECK(input.is_cpu() && (!given_residual || given_residual->is_cpu()), "weights in panels are for the CPU");
+  const auto x = wide(input).view({-1, input.size(-1)});
+  const int64_t depth = x.size(1), hidden = panels::outputs_of(weight1, depth, depth);
+  const int64_t outputs = panels::outputs_of(weight2, hidden, hidden);
+  TORCH_CHECK(!bias1 || bias1->numel() == hidden, "a bias has a number for each of ", hidden, " outputs");
   TORCH_CHECK(!bias2 || bias2->numel() == outputs, "a bias has a number for each of ", outputs, " outputs");
   const auto shape = with_width(input, outputs);
   OptionalTensor residual;
   if (given_residual) {
     TORCH_CHECK(given_residual->sizes() == at::IntArrayRef(shape), "a residual has the result's shape");
-    residual = given_residual->to(at::kFloat).contiguous().view({-1, outputs});
+    residual = wide(*given_residual).view({-1, outputs});
   }
-  const auto y = at::empty({x.size(0), outputs}, x.options());
+  const Tensor y = at::detail::empty_cpu({x.size(0), outputs}, at::kFloat);
   const int64_t step = block_rows(hidden);
   for (int64_t first = 0; first < x.size(0); first += step) {
     const int64_t rows = std::min(step, x.size(0) - first);
-    const auto units = activated_in_place(panels::linear(x.narrow(0, first, rows), weight1, bias1), kind);
-    auto target = y.narrow(0, first, rows);
-    const auto added = residual ? OptionalTensor(residual->narrow(0, first, rows)) : std::nullopt;
-    panels::linear_into(units, weight2, bias2, added, target);
+    const bool is_whole = rows == x.size(0);
+    const auto part = [&](const Tensor& all) { return is_whole ? all : all.narrow(0, first, rows); };
+    Tensor units = at::detail::empty_cpu({rows, hidden}, at::kFloat), target = part(y);
+    panels::linear_into(part(x), weight1, bias1, {}, units, kind);
+    panels::linear_into(units, weight2, bias2, residual ? OptionalTensor(part(*residual)) : std::nullopt, target);
   }
-  return y.view(shape).to(given_residual ? given_residual->scalar_type() : at::kFloat);
+  const auto result = y.view(shape);
+  return given_residual && given_residual->scalar_type() != at::kFloat ? result.to(given_residual->scalar_type()) : result;
 }
 
 Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTensor& given_bias1, const Tensor& weight2,
@@ -158,7 +165,8 @@ Tensor mlp_packed(const Tensor& input, const Tensor& weight1, const OptionalTens
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto kind = static_cast<Activation>(activation);
-  if (panels::is_packed(weight1) && panels::is_packed(weight2)) {
+  const bool are_floats = weight1.scalar_type() == at::kFloat && weight2.scalar_type() == at::kFloat;
+  if (panels::is_packed(weight1) && panels::is_packed(weight2) && are_floats) {
     return mlp_panels(input, weight1, given_bias1, weight2, given_bias2, given_residual, kind);
   }
   if (panels::is_packed(weight1) || panels::is_packed(weight2)) {

@@ -3,22 +3,28 @@
 // looks its kernel up anew, and brings a convolution's weight into the order of the map at hand.
 #include "panel_layers.h"
 
+#include <ATen/EmptyTensor.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <array>
+#include <type_traits>
 #include <vector>
 
+#include "float_activation.h"
 #include "processor.h"
 #include "shape.h"
+#include "team.h"
 
 namespace bantam::panels {
 namespace {
 
 using at::Tensor;
+using gemm::Activation;
 using OptionalTensor = std::optional<Tensor>;
 
-/// Multiply-adds below which a second thread takes longer to wake up than to help.
-constexpr int64_t kAlone = 1 << 19;
+/// Multiply-adds of a nanosecond, about, on one thread; in int8 four inputs count once.
+constexpr int64_t kPerNanosecond = 80;
 /// Rows whose inputs stay in a core's second cache beside a panel.
 constexpr int64_t kBlockRows = 96;
 /// Inputs of a segment of a linear layer; a convolution's are its taps.
@@ -26,12 +32,27 @@ constexpr int64_t kSegment = 1024;
 /// Parts of a product for each thread: they may differ in duration.
 constexpr int64_t kPartsPerThread = 3;
 
-using Kernel = void (*)(const Product&, const Part&);
+template <typename Number>
+using Kernel = void (*)(const ProductOf<Number>&, const Part&);
 
-Kernel kernel() {
+/// The product in a type, on CPUs that have one.
+template <typename Number>
+Kernel<Number> kernel();
+
+template <>
+Kernel<float> kernel() {
 #ifdef BANTAM_AVX512
   if (vector_level() >= Level::avx512) return multiply_avx512;
   if (vector_level() >= Level::avx2) return multiply_avx2;
+#endif
+  return nullptr;
+}
+
+template <>
+Kernel<uint16_t> kernel() {
+#ifdef BANTAM_AVX512
+  // AMX has faster products.
+  if (level() == Level::avx512_bf16) return multiply_bfloat16_avx512;
 #endif
   return nullptr;
 }
@@ -47,63 +68,67 @@ const Int8Form& int8_form() {
 #ifdef BANTAM_AVX512
     if (vector_level() >= Level::avx512 && processor_has({"avx512_vnni"})) return {multiply_int8_avx512, kAvx512Shape};
     if (vector_level() >= Level::avx2 && has_avx_vnni()) return {multiply_int8_avx2_vnni, kAvx2Shape};
-    if (vector_level() >= Level::avx2) return {multiply_int8_avx2, kAvx2Shape};
+    if (vector_level() >= Level::avx2) return {multiply_int8_avx2, kAvx2Int8Shape};
 #endif
-    return {nullptr, {0, 0}};
+    return {nullptr, {0, 0, 0}};
   }();
   return found;
 }
 
 int64_t quotient(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
-/// Calls part(Part) for all of a product, on several threads if it is large enough.
+/// Calls work(Part) for all of a product, on several threads if it is large enough.
 template <typename Work>
-void for_parts(int64_t rows, int64_t outputs, int64_t depth, int64_t width, const Work& work) {
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  if (threads == 1 || rows * outputs * depth < kAlone) {
+void for_parts(int64_t rows, int64_t outputs, int64_t depth, Shape shape, const Work& work) {
+  if (!is_worth_dividing(rows * outputs * depth / kPerNanosecond)) {
     for (int64_t row = 0; row < rows; row += kBlockRows) {
       work(Part{0, outputs, row, std::min(rows, row + kBlockRows)});
     }
     return;
   }
-  constexpr int64_t kUnit = 12;  // whole tiles
-  const int64_t panels = quotient(outputs, width), wanted = kPartsPerThread * threads;
-  const int64_t units = quotient(rows, kUnit);
+  const int64_t threads = threads_here(), panels = quotient(outputs, shape.width), tiles = quotient(rows, shape.rows);
+  // Few rows take as long as their weights take from memory, which each thread is to read once.
+  const int64_t wanted = rows < kBlockRows / 2 ? threads : kPartsPerThread * threads;
   // Panels are divided first, for the rows are read from memory once and the weights are not.
   int64_t blocks = quotient(rows, kBlockRows);
-  if (blocks * panels < wanted) blocks = std::min(units, quotient(wanted, panels));
-  const int64_t block = quotient(units, blocks) * kUnit;
+  if (blocks * panels < wanted) blocks = std::min(tiles, quotient(wanted, panels));
   const int64_t columns = blocks >= wanted ? panels : 1;
   const int64_t across = quotient(panels, columns);
   struct Context {
     const Work& work;
-    int64_t rows, outputs, block, across, step;
-  } context{work, rows, outputs, block, across, columns * width};
-  run_tasks(quotient(rows, block) * across, [](void* given, int64_t task) {
+    int64_t rows, outputs, tiles, tile, blocks, across, step;
+
+    /// The first row of a block. Blocks have whole tiles, and as many as others or one more.
+    int64_t start(int64_t block) const { return std::min(rows, tiles * block / blocks * tile); }
+  } context{work, rows, outputs, tiles, shape.rows, blocks, across, columns * shape.width};
+  run_tasks(blocks * across, [](void* given, int64_t task) {
     const auto& c = *static_cast<const Context*>(given);
-    const int64_t row = task / c.across * c.block, output = task % c.across * c.step;
-    c.work(Part{output, std::min(c.outputs, output + c.step), row, std::min(c.rows, row + c.block)});
+    const int64_t block = task / c.across, output = task % c.across * c.step;
+    c.work(Part{output, std::min(c.outputs, output + c.step), c.start(block), c.start(block + 1)});
   }, &context);
 }
 
-/// A product over the threads. fill(first, end, sources) says where the inputs of these rows are.
+/// A product over the threads. fill(first, end, sources) says where the inputs of these rows are. In float32
+/// the results go through an activation while they are in the caches.
 template <typename Number, typename Fill>
-void multiply(const ProductOf<Number>& product, void (*run)(const ProductOf<Number>&, const Part&), const Fill& fill) {
-  for_parts(product.rows, product.outputs, product.depth, shape().width, [&](const Part& part) {
+void multiply(const ProductOf<Number>& product, const Fill& fill, Activation activation = Activation::none) {
+  const auto run = kernel<Number>();
+  for_parts(product.rows, product.outputs, product.depth, shape(), [&](const Part& part) {
     thread_local std::vector<const Number*> sources;
     sources.resize(static_cast<size_t>((part.end_row - part.first_row) * product.segments));
     fill(part.first_row, part.end_row, sources.data());
     ProductOf<Number> own = product;
     own.sources = sources.data();
     run(own, part);
+    if constexpr (std::is_same_v<Number, float>) {
+      if (activation == Activation::none) return;
+      activate_floats(activation, own.y + part.first_row * own.stride + part.first_output,
+                      part.end_row - part.first_row, part.end_output - part.first_output, own.stride);
+    }
   });
 }
 
 const float* floats(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr<float>() : nullptr; }
-
-OptionalTensor as_floats(const OptionalTensor& bias) {
-  return bias ? OptionalTensor(bias->to(at::kFloat).contiguous()) : std::nullopt;
-}
 
 /// The matrix [outputs, inputs] of a weight, with the inputs of a convolution tap by tap.
 Tensor as_matrix(const Tensor& weight) {
@@ -152,32 +177,34 @@ void fill_sources(const Geometry& g, const Number* x, const Number* zeros, int64
   }
 }
 
-/// Whether convolutions compute in bfloat16 by panels. AMX has faster products.
-bool has_bfloat16() {
-#ifdef BANTAM_AVX512
-  return level() == Level::avx512_bf16;
-#else
-  return false;
-#endif
+/// Calls work(Number{}) with the type that holds a weight's numbers.
+template <typename Work>
+auto by_type(const Tensor& weight, const Work& work) {
+  return weight.scalar_type() == at::kBFloat16 ? work(uint16_t{}) : work(float{});
 }
 
-/// Outputs of a convolution's packed weight.
-int64_t conv_outputs(const Tensor& packed, int64_t depth, int64_t channels) {
-  if (packed.scalar_type() == at::kFloat) return outputs_of(packed, depth);
-  TORCH_CHECK(has_bfloat16() && is_packed(packed) && packed.is_contiguous() && packed.scalar_type() == at::kBFloat16 &&
-                  channels > 0 && channels % 2 == 0 && packed.numel() > 0 && packed.numel() % depth == 0 &&
-                  packed.numel() / depth % kAvx512Shape.lanes == 0,
-              "rows of ", depth, " inputs do not fit the panels of a weight of ", packed.numel(), " elements");
-  return packed.numel() / depth;
+template <typename Number>
+const Number* numbers(const Tensor& tensor) {
+  return static_cast<const Number*>(tensor.const_data_ptr());
 }
 
-Tensor pack_panels(const Tensor& weight) {
-  if (packs(weight)) return pack(weight);
-  const bool narrow = has_bfloat16() && weight.device().is_cpu() && weight.scalar_type() == at::kBFloat16 &&
-                      weight.dim() == 4 && weight.numel() > 0 && weight.size(0) % kAvx512Shape.lanes == 0 &&
-                      weight.size(1) % 2 == 0;
-  return narrow ? panels_of(as_matrix(weight), kAvx512Shape.width, 2) : weight.contiguous();
+template <typename Number>
+const Number* numbers(const OptionalTensor& tensor) {
+  return tensor ? numbers<Number>(*tensor) : nullptr;
 }
+
+/// A tensor in a type and in memory without gaps, itself where it is.
+Tensor ready(const Tensor& x, at::ScalarType type, at::MemoryFormat format = at::MemoryFormat::Contiguous) {
+  TORCH_CHECK(x.is_cpu(), "weights in panels are for the CPU, not for ", x.device());
+  return (x.scalar_type() == type ? x : x.to(type)).contiguous(format);
+}
+
+OptionalTensor ready(const OptionalTensor& x, at::ScalarType type,
+                     at::MemoryFormat format = at::MemoryFormat::Contiguous) {
+  return x ? OptionalTensor(ready(*x, type, format)) : std::nullopt;
+}
+
+Tensor pack_panels(const Tensor& weight) { return packs(weight) ? pack(weight) : weight.contiguous(); }
 
 void check_geometry(at::IntArrayRef kernel, at::IntArrayRef stride, at::IntArrayRef padding,
                     at::IntArrayRef dilation) {
@@ -196,50 +223,40 @@ Tensor conv_panels(const Tensor& given, const Tensor& packed, const OptionalTens
   check_geometry(kernel, stride, padding, dilation);
   TORCH_CHECK(given.dim() == 4, "a convolution takes a map of four dimensions, not ", given.dim());
   const auto type = packed.scalar_type();
-  const auto x = given.to(type).contiguous(at::MemoryFormat::ChannelsLast);
-  const int64_t taps = kernel[0] * kernel[1], depth = taps * x.size(1);
-  const int64_t outputs = conv_outputs(packed, depth, x.size(1));
+  const int64_t taps = kernel[0] * kernel[1], depth = taps * given.size(1);
+  const int64_t outputs = outputs_of(packed, depth, given.size(1));
+  const auto x = ready(given, type, at::MemoryFormat::ChannelsLast);
   const Geometry g{x.size(0), x.size(2), x.size(3), x.size(1),
                    out_size(x.size(2), kernel[0], stride[0], padding[0], dilation[0]),
                    out_size(x.size(3), kernel[1], stride[1], padding[1], dilation[1]),
                    kernel, stride, padding, dilation};
   TORCH_CHECK(g.out_height >= 1 && g.out_width >= 1, "a map of ", g.height, "×", g.width,
               " is smaller than the convolution's kernel");
-  auto y = at::empty({g.images, outputs, g.out_height, g.out_width},
-                     x.options().memory_format(at::MemoryFormat::ChannelsLast));
-  const auto bias = as_floats(given_bias);
+  const auto bias = ready(given_bias, at::kFloat);
   TORCH_CHECK(!bias || bias->numel() == outputs, "a bias has a number for each of ", outputs, " outputs");
-  OptionalTensor residual;
-  if (given_residual) {
-    TORCH_CHECK(given_residual->sizes() == y.sizes(), "a convolution's residual has the result's shape");
-    residual = given_residual->to(type).contiguous(at::MemoryFormat::ChannelsLast);
-  }
-  const auto convolve = [&]<typename Number>(void (*run)(const ProductOf<Number>&, const Part&)) {
+  const std::array<int64_t, 4> sizes{g.images, outputs, g.out_height, g.out_width};
+  TORCH_CHECK(!given_residual || given_residual->sizes() == at::IntArrayRef(sizes),
+              "a convolution's residual has the result's shape");
+  const auto residual = ready(given_residual, type, at::MemoryFormat::ChannelsLast);
+  const Tensor y = at::detail::empty_cpu(sizes, type, false, at::MemoryFormat::ChannelsLast);
+  by_type(packed, [&]<typename Number>(Number) {
     const std::vector<Number> zeros(static_cast<size_t>(g.channels));
     const std::vector<int64_t> depths(static_cast<size_t>(taps), g.channels);
-    const auto numbers = [](const Tensor& tensor) { return static_cast<const Number*>(tensor.const_data_ptr()); };
     ProductOf<Number> product;
     product.rows = g.images * g.out_height * g.out_width;
     product.outputs = product.stride = outputs;
     product.depth = depth;
     product.segments = taps;
     product.depths = depths.data();
-    product.weight = numbers(packed);
+    product.weight = numbers<Number>(packed);
     product.bias = floats(bias);
-    product.residual = residual ? numbers(*residual) : nullptr;
+    product.residual = numbers<Number>(residual);
     product.y = static_cast<Number*>(y.mutable_data_ptr());
     product.relu = relu;
-    multiply(product, run, [&, from = numbers(x)](int64_t first, int64_t end, const Number** sources) {
+    multiply(product, [&, from = numbers<Number>(x)](int64_t first, int64_t end, const Number** sources) {
       fill_sources(g, from, zeros.data(), first, end, sources);
     });
-  };
-#ifdef BANTAM_AVX512
-  if (type == at::kBFloat16) {
-    convolve(multiply_bfloat16_avx512);
-    return y;
-  }
-#endif
-  convolve(panels::kernel());
+  });
   return y;
 }
 
@@ -250,59 +267,72 @@ Shape shape() {
   if (vector_level() >= Level::avx512) return kAvx512Shape;
   if (vector_level() >= Level::avx2) return kAvx2Shape;
 #endif
-  return {0, 0};
+  return {0, 0, 0};
 }
 
 bool packs(const Tensor& weight) {
-  const int64_t lanes = shape().lanes;
-  return lanes > 0 && weight.device().is_cpu() && weight.scalar_type() == at::kFloat &&
-         (weight.dim() == 2 || weight.dim() == 4) && weight.numel() > 0 && weight.size(0) % lanes == 0;
+  const bool narrow = weight.scalar_type() == at::kBFloat16;
+  const bool is_matrix = weight.dim() == 2 || weight.dim() == 4;
+  if (!weight.device().is_cpu() || !is_matrix || weight.numel() == 0) return false;
+  if (narrow) {
+    return kernel<uint16_t>() != nullptr && weight.size(0) % kAvx512Shape.lanes == 0 && weight.size(1) % 2 == 0;
+  }
+  return weight.scalar_type() == at::kFloat && kernel<float>() != nullptr && weight.size(0) % shape().lanes == 0;
 }
 
-int64_t outputs_of(const Tensor& packed, int64_t depth) {
-  const int64_t lanes = shape().lanes;
-  TORCH_CHECK(lanes > 0 && is_packed(packed) && packed.is_cpu() && packed.is_contiguous() &&
-                  packed.scalar_type() == at::kFloat && depth > 0 && packed.numel() > 0 &&
-                  packed.numel() % depth == 0 && packed.numel() / depth % lanes == 0,
+int64_t outputs_of(const Tensor& packed, int64_t depth, int64_t segment) {
+  const bool narrow = packed.scalar_type() == at::kBFloat16;
+  const bool is_there = narrow ? kernel<uint16_t>() != nullptr && segment % 2 == 0
+                               : packed.scalar_type() == at::kFloat && kernel<float>() != nullptr;
+  TORCH_CHECK(is_there && is_packed(packed) && packed.is_cpu() && packed.is_contiguous() && depth > 0 &&
+                  segment > 0 && packed.numel() > 0 && packed.numel() % depth == 0 &&
+                  packed.numel() / depth % (narrow ? kAvx512Shape.lanes : shape().lanes) == 0,
               "rows of ", depth, " inputs do not fit the panels of a weight of ", packed.numel(), " elements");
   return packed.numel() / depth;
 }
 
-Tensor pack(const Tensor& weight) { return panels_of(as_matrix(weight), shape().width, 1); }
+Tensor pack(const Tensor& weight) {
+  const bool narrow = weight.scalar_type() == at::kBFloat16;
+  return panels_of(as_matrix(weight), narrow ? kAvx512Shape.width : shape().width, narrow ? 2 : 1);
+}
 
 void linear_into(const Tensor& x, const Tensor& packed, const OptionalTensor& given_bias,
-                 const OptionalTensor& residual, Tensor& y) {
+                 const OptionalTensor& residual, Tensor& y, Activation activation) {
   const int64_t rows = x.size(0), depth = x.size(1), outputs = y.size(1), segments = quotient(depth, kSegment);
-  const auto bias = as_floats(given_bias);
+  const auto bias = ready(given_bias, at::kFloat);
   std::vector<int64_t> depths(static_cast<size_t>(segments), kSegment);
   depths.back() = depth - (segments - 1) * kSegment;
-  const float* from = x.const_data_ptr<float>();
-  const Product product{rows, outputs, depth, segments, nullptr, depths.data(), packed.const_data_ptr<float>(),
-                        floats(bias), floats(residual), y.mutable_data_ptr<float>(), outputs, false};
-  multiply(product, kernel(), [&](int64_t first, int64_t end, const float** sources) {
-    for (int64_t row = first; row < end; ++row) {
-      for (int64_t i = 0; i < segments; ++i) *sources++ = from + row * depth + i * kSegment;
-    }
+  by_type(packed, [&]<typename Number>(Number) {
+    const Number* from = numbers<Number>(x);
+    const ProductOf<Number> product{rows, outputs, depth, segments, nullptr, depths.data(), numbers<Number>(packed),
+                                    floats(bias), numbers<Number>(residual),
+                                    static_cast<Number*>(y.mutable_data_ptr()), outputs, false};
+    multiply(product, [&](int64_t first, int64_t end, const Number** sources) {
+      for (int64_t row = first; row < end; ++row) {
+        for (int64_t i = 0; i < segments; ++i) *sources++ = from + row * depth + i * kSegment;
+      }
+    }, activation);
   });
 }
 
 Tensor linear(const Tensor& given, const Tensor& packed, const OptionalTensor& bias, const OptionalTensor& residual) {
   TORCH_CHECK(given.dim() > 0, "a linear layer takes rows, not a number");
   const int64_t depth = given.size(-1);
-  const auto sizes = with_width(given, outputs_of(packed, depth));
-  const auto x = given.to(at::kFloat).contiguous();
+  const auto type = packed.scalar_type();
+  const auto sizes = with_width(given, outputs_of(packed, depth, depth));
+  const auto x = ready(given, type);
   TORCH_CHECK(!bias || bias->numel() == sizes.back(), "a bias has a number for each of ", sizes.back(), " outputs");
-  auto y = at::empty({x.numel() / depth, sizes.back()}, x.options());
-  OptionalTensor added;
-  if (residual) {
-    TORCH_CHECK(residual->sizes() == at::IntArrayRef(sizes), "a residual has the result's shape");
-    added = residual->to(at::kFloat).contiguous();
-  }
-  if (x.numel() > 0) linear_into(x.view({-1, depth}), packed, bias, added, y);
+  Tensor y = at::detail::empty_cpu({x.numel() / depth, sizes.back()}, type);
+  TORCH_CHECK(!residual || residual->sizes() == at::IntArrayRef(sizes), "a residual has the result's shape");
+  if (x.numel() > 0) linear_into(x.view({-1, depth}), packed, bias, ready(residual, type), y);
   return y.view(sizes);
 }
 
-void multiply_here(const Product& product) { kernel()(product, {0, product.outputs, 0, product.rows}); }
+void multiply_here(const Product& product) { kernel<float>()(product, {0, product.outputs, 0, product.rows}); }
+
+void multiply_here(const Bfloat16Product& product) {
+  kernel<uint16_t>()(product, {0, product.outputs, 0, product.rows});
+}
 
 bool has_int8_products() { return int8_form().shape.lanes > 0; }
 
@@ -325,9 +355,10 @@ int64_t int8_outputs(const Tensor& packed, int64_t inputs) {
   return outputs;
 }
 
-Tensor int8_product(const Tensor& x, const Tensor& packed, const Tensor& scale) {
+Tensor int8_product(const Tensor& x, const Tensor& packed, const float* scale, Finishing finish) {
   const int64_t rows = x.size(0), depth = x.size(1), outputs = int8_outputs(packed, depth);
-  auto y = at::empty({rows, outputs}, at::kFloat);
+  const Tensor y = at::detail::empty_cpu({rows, outputs}, at::kFloat);
+  float* const sums = y.mutable_data_ptr<float>();
   const auto* weight = packed.const_data_ptr<int8_t>();
   const Int8Product product{rows,
                             outputs,
@@ -335,12 +366,15 @@ Tensor int8_product(const Tensor& x, const Tensor& packed, const Tensor& scale) 
                             x.const_data_ptr<uint8_t>(),
                             weight,
                             reinterpret_cast<const int32_t*>(weight + outputs * depth),
-                            scale.const_data_ptr<float>(),
-                            y.mutable_data_ptr<float>()};
-  const auto& [run, form_shape] = int8_form();
-  const auto kernel = run;
+                            scale,
+                            sums};
+  const auto& [multiply, form_shape] = int8_form();
+  const auto kernel = multiply;
   // Four inputs are one step.
-  for_parts(rows, outputs, depth / 4, form_shape.width, [&](const Part& part) { kernel(product, part); });
+  for_parts(rows, outputs, depth / 4, form_shape, [&](const Part& part) {
+    kernel(product, part);
+    finish(part, sums + part.first_row * outputs + part.first_output, outputs);
+  });
   return y;
 }
 

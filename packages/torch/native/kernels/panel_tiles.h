@@ -13,8 +13,11 @@ namespace {
 #define BANTAM_UNROLLED __attribute__((always_inline))
 
 /// Rows of a tile. With four vectors of outputs the sums take 24 of AVX-512's 32 registers, with two 12 of
-/// AVX2's 16.
-constexpr int kTileRows = 6;
+/// AVX2's 16. With one vector there are more rows, for each sum waits for the one before.
+constexpr int kTileRows = kAvx512Shape.rows;
+
+template <int Vectors>
+constexpr int kRowsFor = Vectors == 1 ? 8 : kTileRows;
 
 template <int I>
 struct Index {
@@ -164,7 +167,7 @@ void compute_panel(const ProductFor<Kind>& p, const Part& part, int64_t output, 
     Block block{first, first + 1, p.depths[first], first == 0, false};
     while (block.end < p.segments && block.depth + p.depths[block.end] <= most) block.depth += p.depths[block.end++];
     block.ends = block.end == p.segments;
-    for_tiles<kTileRows>(part, [&](auto rows, int64_t row) BANTAM_UNROLLED {
+    for_tiles<kRowsFor<Vectors>>(part, [&](auto rows, int64_t row) BANTAM_UNROLLED {
       const auto* sources = p.sources + (row - part.first_row) * p.segments;
       compute_tile<Kind, rows.value, Vectors>(p, block, sources, weight, row, output);
     });

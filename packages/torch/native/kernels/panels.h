@@ -45,12 +45,12 @@ struct Part {
   int64_t first_output, end_output, first_row, end_row;
 };
 
-/// Outputs of a vector and of a panel; the last panel may have fewer vectors.
+/// Outputs of a vector and of a panel, of which the last may have fewer vectors, and rows of a tile.
 struct Shape {
-  int64_t lanes, width;
+  int64_t lanes, width, rows;
 };
 
-constexpr Shape kAvx2Shape{8, 16}, kAvx512Shape{16, 64};
+constexpr Shape kAvx2Shape{8, 16, 6}, kAvx2Int8Shape{8, 16, 4}, kAvx512Shape{16, 64, 6};
 
 void multiply_avx2(const Product& product, const Part& part);
 void multiply_avx512(const Product& product, const Part& part);

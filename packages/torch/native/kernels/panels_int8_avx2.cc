@@ -7,7 +7,7 @@
 namespace bantam::panels {
 namespace {
 
-constexpr int kRows = 4;
+constexpr int kRows = kAvx2Int8Shape.rows;
 
 /// Four inputs at a time, in the 32 bits of a lane.
 struct Int8 {

@@ -1,8 +1,9 @@
 /** Conversion of trained modules for inference. */
-import { noGrad } from '../autograd.js';
+import { isGradEnabled, noGrad } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { add, div, mul, sqrt, sub } from '../ops/arithmetic.js';
-import { fusedConv, packConv, packLinear, type ConvEpilogue } from '../ops/packed.js';
+import { dropNormed } from '../ops/batch-norm.js';
+import { fusedConv, packLinear, packPanels, type ConvEpilogue } from '../ops/packed.js';
 import { contiguous, reshape, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
@@ -124,7 +125,7 @@ export function packConvolution(
   scope(() => {
     const { weight, bias } =
       norm === null ? { weight: given, bias: givenBias } : foldBatchNorm(given, givenBias, norm);
-    conv.weight = packed(weight, dtype, conv.groups === 1 ? packConv : contiguous);
+    conv.weight = packed(weight, dtype, conv.groups === 1 ? packPanels : contiguous);
     if (bias !== null && bias !== givenBias) {
       conv.bias = new Parameter(bias, { requiresGrad: false });
       givenBias?.dispose();
@@ -144,7 +145,11 @@ export function normedConv(
   epilogue: ConvEpilogue = {},
 ): Tensor {
   const { weight, bias } = conv;
-  if (!(weight instanceof PackedWeight)) return norm.forward(conv.forward(x), epilogue);
+  if (!(weight instanceof PackedWeight)) {
+    const y = conv.forward(x);
+    if (isGradEnabled()) dropNormed(y, x);
+    return norm.forward(y, epilogue);
+  }
   const { stride, padding, dilation, groups } = conv;
   const geometry = { stride, padding, dilation, groups };
   const layer = { weight: weight.packed, bias, kernel: weight.shape.slice(2) };

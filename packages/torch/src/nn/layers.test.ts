@@ -1,21 +1,33 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { assertClose, fixtureJson, fixtureTensors, need } from '../fixture.test.helper.js';
+import {
+  assertClose,
+  difference,
+  fixtureJson,
+  fixtureTensors,
+  need,
+} from '../fixture.test.helper.js';
 import {
   activations,
+  add,
   BatchNorm2d,
   clone,
   Conv2d,
   crossEntropy,
   detach,
   Embedding,
+  Generator,
+  grad,
   isFloating,
   LayerNorm,
   Linear,
   logSoftmax,
   Mlp,
+  mlp,
+  mul,
   MultiheadAttention,
   normalize,
+  randn,
   relu,
   sigmoid,
   softmax,
@@ -196,4 +208,30 @@ describe("operators equal PyTorch's, gradients included", () => {
 it('a layer without a generator starts at zero', () => {
   const { weight } = new Linear({ inFeatures: 2, outFeatures: 1, generator });
   assert.deepEqual(detach(weight).toArray(), [0, 0]);
+});
+
+it('an MLP with a scale is one whose result is multiplied, gradients included', () => {
+  const generator = new Generator({ seed: 5 });
+  const layers = [
+    new Linear({ inFeatures: 8, outFeatures: 24, generator }),
+    new Linear({ inFeatures: 24, outFeatures: 8, generator }),
+  ] as const;
+  const [x, residual, upstream] = [0, 1, 2].map(() => randn([5, 8], generator)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const scale = randn([8], generator);
+  const leaves = [x, residual, scale];
+  for (const leaf of leaves) leaf.requiresGrad = true;
+  const inputs = [...leaves, ...layers.flatMap((layer) => [...layer.parameters()])];
+  const results = [
+    mlp(x, layers, { activation: 'gelu', residual, scale }),
+    add(residual, mul(mlp(x, layers, { activation: 'gelu' }), scale)),
+  ].map((y) => [y, ...grad([y], inputs, { gradOutputs: [upstream] })]);
+  const [actual = [], expected = []] = results;
+  assert.equal(actual.length, 8);
+  for (const [i, tensor] of actual.entries()) {
+    assert.ok(tensor && difference(tensor, expected[i] ?? assert.fail()) < 1e-5, `result ${i}`);
+  }
 });

@@ -1,7 +1,9 @@
 import { Operator } from '../operator.js';
+import { add, mul } from '../ops/arithmetic.js';
 import { mlpInt8 } from '../ops/int8.js';
 import type { LinearOpOptions } from '../ops/matrix.js';
 import { mlpPacked } from '../ops/packed.js';
+import { reshape } from '../ops/shape.js';
 import type { Generator } from '../random.js';
 import type { Tensor } from '../tensor.js';
 import { activationCode, activations, type Activation } from './activation.js';
@@ -40,6 +42,16 @@ export class Mlp extends Module {
   }
 }
 
+/** Options of {@link mlp}. */
+export interface MlpOpOptions extends LinearOpOptions {
+  readonly activation: Activation;
+  /**
+   * Number [out] for each output, by which the second layer is multiplied (layer scale). In training no map
+   * is kept for its gradient.
+   */
+  readonly scale?: Tensor | undefined;
+}
+
 /**
  * W₂·act(W₁·x + b₁) + b₂ (+ residual) of two layers in one operator, so that the hidden activations
  * need not go through memory, and are not kept twice for the gradient; with trained changes of low rank
@@ -48,8 +60,18 @@ export class Mlp extends Module {
 export function mlp(
   x: Tensor,
   [first, second]: readonly [Linear, Linear],
-  { activation, residual }: LinearOpOptions & { activation: Activation },
+  { activation, residual, scale }: MlpOpOptions,
 ): Tensor {
+  if (scale !== undefined) {
+    if (isTrainable(first) && isTrainable(second)) {
+      const weight = mul(second.weight, reshape(scale, [-1, 1]));
+      const bias = second.bias === null ? null : mul(second.bias, scale);
+      const code = activationCode[activation];
+      return mlpOp.tensor(x, first.weight, first.bias, weight, bias, residual, code);
+    }
+    const scaled = mul(mlp(x, [first, second], { activation }), scale);
+    return residual === undefined ? scaled : add(residual, scaled);
+  }
   if (first.lora !== null || second.lora !== null) {
     return second.forward(activations[activation](first.forward(x)), { residual });
   }
@@ -72,4 +94,9 @@ export function mlp(
     });
   }
   return mlpOp.tensor(x, one, first.bias, other, second.bias, residual, code);
+}
+
+/** True for a layer with nothing but a weight in its usual order. */
+function isTrainable({ weight, lora }: Linear): boolean {
+  return lora === null && !(weight instanceof Int8Weight) && !(weight instanceof PackedWeight);
 }

@@ -3,12 +3,18 @@ import { describe, it } from 'node:test';
 import { assertGradients, difference } from '../fixture.test.helper.js';
 import {
   add,
+  autocast,
+  avgPool2d,
   batchNorm,
   batchNormOverParts,
   channelsLast,
+  clone,
   contiguous,
+  conv2d,
+  dropNormed,
   full,
   Generator,
+  grad,
   memoryStats,
   mul,
   noGrad,
@@ -192,4 +198,74 @@ describe('batchNormOverParts', () => {
       });
     });
   }
+});
+
+describe('dropNormed', () => {
+  const weights = {
+    scale: randn([8], generator),
+    first: randn([8, 8, 1, 1], generator),
+    second: randn([8, 8, 3, 3], generator),
+  };
+  const x = channelsLast(randn([4, 8, 64, 64], generator));
+
+  /** Gradients of two convolutions with batch norms between, and bytes that autograd holds for them. */
+  function pass(dtype: FloatDType, drops: boolean): { gradients: number[][]; held: number } {
+    return scope(() => {
+      const leaves = [x, weights.scale, weights.first, weights.second].map((value) => {
+        const leaf = clone(value);
+        leaf.requiresGrad = true;
+        return leaf;
+      }) as [Tensor, Tensor, Tensor, Tensor];
+      const [input, scale, first, second] = leaves;
+      const norm = (y: Tensor): Tensor =>
+        batchNorm(y, {
+          ...{ weight: scale, bias: zeros([8]), runningMean: zeros([8]), runningVar: ones([8]) },
+          ...{ training: true, relu: true },
+        });
+      const before = memoryStats().liveBytes;
+      const y = scope(() =>
+        autocast(dtype, () => {
+          const normed = norm(conv2d(input, first));
+          const made = conv2d(normed, second, { padding: 1 });
+          if (drops) assert.equal(dropNormed(made, normed), true);
+          const other = norm(made);
+          const pooled = avgPool2d(other, { kernel: 2 });
+          if (drops) assert.equal(dropNormed(pooled, other), true);
+          return sum(mul(pooled, pooled));
+        }),
+      );
+      const held = memoryStats().liveBytes - before;
+      const gradients = grad([y], leaves).map((each) => (each ?? assert.fail()).toArray());
+      return { gradients, held };
+    });
+  }
+
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    it(`keeps two maps less and gives the same bits in ${dtype}`, () => {
+      const [kept, dropped] = [pass(dtype, false), pass(dtype, true)];
+      assert.deepEqual(dropped.gradients, kept.gradients);
+      const map = x.size * (dtype === 'float32' ? 4 : 2);
+      assert.ok(kept.held - dropped.held >= 2 * map, `${kept.held - dropped.held} of ${map} bytes`);
+    });
+  }
+
+  it('is for results of batch norms without a residual that the gradient keeps', () => {
+    scope(() => {
+      const weight = clone(weights.first);
+      weight.requiresGrad = true;
+      const options = {
+        ...{ weight: weights.scale, bias: zeros([8]), runningMean: zeros([8]) },
+        ...{ runningVar: ones([8]), training: true },
+      };
+      const input = conv2d(x, weight);
+      const normed = batchNorm(input, { ...options, residual: x });
+      assert.equal(dropNormed(conv2d(normed, weight), normed), false);
+      assert.equal(dropNormed(conv2d(input, weight), input), false);
+      assert.equal(dropNormed(relu(batchNorm(input, options)), batchNorm(input, options)), false);
+      assert.equal(
+        noGrad(() => dropNormed(conv2d(x, weight), x)),
+        false,
+      );
+    });
+  });
 });

@@ -10,6 +10,7 @@ import { relu as rectify } from './neural.js';
 import { cat, narrow, reshape, to } from './shape.js';
 
 const batchNormOp = new Operator('bantam::batch_norm');
+const dropNormedOp = new Operator('bantam::drop_normed');
 const varMeanOp = new Operator('aten::var_mean', 'correction');
 
 /** Options of {@link batchNorm}. */
@@ -54,6 +55,17 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
     momentum,
     eps,
   );
+}
+
+/**
+ * Has the gradient of a convolution or an average pooling make its input again from what {@link batchNorm}
+ * keeps for its own, where the input is a result of Bantam's kernel without a residual: one map less in
+ * memory for one more pass over it.
+ *
+ * @returns whether it will.
+ */
+export function dropNormed(made: Tensor, normed: Tensor): boolean {
+  return dropNormedOp.boolean(made, normed);
 }
 
 /**

@@ -9,24 +9,39 @@ import { Generator } from '../random.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { add, mul } from './arithmetic.js';
-import { linear } from './matrix.js';
+import { bmm, linear } from './matrix.js';
 import { conv2d } from './conv.js';
-import { relu as reluOf } from './neural.js';
-import { fusedConv, linearPacked, mlpPacked, packConv, packLinear } from './packed.js';
+import { relu as reluOf, softmax } from './neural.js';
+import {
+  attentionPool,
+  averagePool,
+  fusedConv,
+  hasPanels,
+  linearPacked,
+  mlpPacked,
+  packHeads,
+  packLinear,
+  packPanels,
+  packsAttentionPool,
+} from './packed.js';
 import { randn } from './random.js';
-import { channelsLast, clone, to } from './shape.js';
+import { mean } from './reduce.js';
+import { cat, channelsLast, clone, narrow, reshape, to, transpose } from './shape.js';
+import { avgPool2d } from './spatial.js';
 
 const types = ['float32', 'bfloat16'] as const;
 
 /** Of the norm of the difference to that of the expected values. */
 const tolerance = { float32: 1e-6, bfloat16: 0.006 };
 
-function assertNear(actual: Tensor, expected: Tensor, dtype: 'float32' | 'bfloat16'): void {
+type Type = (typeof types)[number];
+
+function assertNear(actual: Tensor, expected: Tensor, dtype: Type, computed: Type = dtype): void {
   assert.equal(actual.dtype, dtype);
   assert.deepEqual(actual.shape, expected.shape);
   const [found, wanted] = [actual.toArray(), expected.toArray()];
   const error = Math.hypot(...wanted.map((value, i) => value - at(found, i)));
-  assert.ok(error <= tolerance[dtype] * Math.hypot(...wanted), `${error}`);
+  assert.ok(error <= tolerance[computed] * Math.hypot(...wanted), `${error}`);
 }
 
 /** Draws tensors whose values bfloat16 holds unchanged. */
@@ -67,7 +82,7 @@ describe('fusedConv', () => {
           const plain = conv2d(x, weight, { bias, ...geometry });
           const own = to(weight, { dtype });
           const layer = {
-            weight: geometry.groups === 1 ? packConv(own) : own,
+            weight: geometry.groups === 1 ? packPanels(own) : own,
             bias,
             kernel: [kernel, kernel],
           };
@@ -122,6 +137,128 @@ describe('linearPacked', () => {
       });
     }
   }
+});
+
+describe('linearPacked by packPanels', () => {
+  for (const dtype of types) {
+    it(`is a linear layer in ${dtype}`, () => {
+      inScope(() => {
+        const draw = drawer(5);
+        const [weight, bias] = [draw([48, 70]), draw([48])];
+        const packed = { weight: packPanels(to(weight, { dtype })), bias };
+        assert.equal(packed.weight.rank === 1, hasPanels(dtype));
+        const [x, residual] = [draw([9, 70]), draw([9, 48])];
+        const [input, plain] = [to(x, { dtype }), linear(x, weight, bias)];
+        assertNear(linearPacked(input, packed), plain, dtype);
+        const added = linearPacked(input, packed, to(residual, { dtype }));
+        assertNear(added, add(plain, residual), dtype);
+        assertNear(linearPacked(input, packed, residual), add(plain, residual), 'float32', dtype);
+      });
+    });
+  }
+});
+
+describe('averagePool', () => {
+  for (const dtype of types) {
+    for (const shape of [
+      [2, 32, 8, 6],
+      [1, 5, 7, 9],
+      [3, 19, 4, 4],
+    ]) {
+      it(`gives the bits of libtorch's operator for ${dtype} [${shape.join(', ')}]`, () => {
+        inScope(() => {
+          const x = channelsLast(to(drawer(6)(shape), { dtype }));
+          for (const side of [1, 2, 4]) {
+            const expected = avgPool2d(x, { kernel: side });
+            assert.deepEqual(averagePool(x, side).shape, expected.shape);
+            assert.deepEqual(averagePool(x, side).toArray(), expected.toArray());
+            const other = averagePool(clone(x), side);
+            assert.deepEqual(other.toArray(), expected.toArray());
+          }
+        });
+      });
+    }
+  }
+
+  it('refuses squares that do not fit', () => {
+    assert.throws(() => averagePool(drawer(6)([1, 4, 3, 5]), 4), /squares of 4 do not fit a map/);
+  });
+});
+
+describe('attentionPool', () => {
+  /** Attention over all locations with projections of each, as its definition has it. */
+  const plainPool = (
+    tokens: Tensor,
+    positions: Tensor,
+    layers: readonly Tensor[],
+    heads: number,
+  ) => {
+    const [wq, bq, wk, wv, bv] = layers as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    const x = add(cat([mean(tokens, { dim: 1, keepdim: true }), tokens], 1), positions);
+    const [batch, length, width] = [x.dim(0), x.dim(1), x.dim(2)];
+    const split = (rows: Tensor, count: number): Tensor => {
+      const apart = transpose(reshape(rows, [batch, count, heads, width / heads]), 1, 2);
+      return reshape(apart, [batch * heads, count, width / heads]);
+    };
+    const q = split(linear(narrow(x, 1, 0, 1), wq, bq), 1);
+    const [k, v] = [split(linear(x, wk), length), split(linear(x, wv, bv), length)];
+    const scores = mul(bmm(q, transpose(k, 1, 2)), (width / heads) ** -0.5);
+    return reshape(bmm(softmax(scores, -1), v), [batch, width]);
+  };
+  const cases = [
+    { batch: 1, locations: 4, width: 64, heads: 1 },
+    { batch: 2, locations: 1, width: 128, heads: 2 },
+    { batch: 3, locations: 9, width: 192, heads: 4 },
+    { batch: 19, locations: 49, width: 128, heads: 8 },
+  ];
+  for (const dtype of types) {
+    for (const { batch, locations, width, heads } of cases) {
+      it(`is attention by the mean: ${dtype} [${batch}, ${locations}, ${width}], ${heads} heads`, (t) => {
+        if (!packsAttentionPool(width, heads, dtype)) {
+          t.skip('no kernel for it at this level');
+          return;
+        }
+        inScope(() => {
+          const draw = drawer(7);
+          const tokens = draw([batch, locations, width]);
+          const positions = draw([locations + 1, width]);
+          const small = (shape: readonly number[]) => mul(draw(shape), width ** -0.5);
+          const [wq, wk, wv] = [0, 1, 2].map(() =>
+            to(to(small([width, width]), { dtype: 'bfloat16' }), { dtype: 'float32' }),
+          ) as [Tensor, Tensor, Tensor];
+          const [bq, bv] = [draw([width]), draw([width])];
+          const own = (weight: Tensor) => to(weight, { dtype });
+          const actual = attentionPool(to(tokens, { dtype }), {
+            positions,
+            query: { weight: packPanels(own(wq)), bias: bq },
+            keys: packHeads(own(wk), { heads, transposed: true }),
+            values: { weight: packHeads(own(wv), { heads }), bias: bv },
+            heads,
+          });
+          assertNear(actual, plainPool(tokens, positions, [wq, bq, wk, wv, bv], heads), dtype);
+        });
+      });
+    }
+  }
+
+  it('refuses weights and positions that do not fit the map, in one sentence', () => {
+    const draw = drawer(8);
+    const pool = new Operator('bantam::attention_pool');
+    const [map, positions] = [draw([1, 4, 64]), draw([5, 64])];
+    assert.throws(
+      () => pool.tensor(map, positions, draw([7]), null, draw([7]), draw([7]), null, 1),
+      /rows of 64 inputs do not fit the panels of a weight of 7 elements/,
+    );
+    const weight = draw([64 * 64]);
+    assert.throws(
+      () => pool.tensor(map, draw([4, 64]), weight, null, weight, weight, null, 1),
+      /attention pooling of 4 locations has 5 positions of 64 numbers/,
+    );
+    assert.throws(
+      () => pool.tensor(map, positions, weight, null, weight, weight, null, 3),
+      /attention pooling of 3 heads/,
+    );
+  });
 });
 
 describe('mlpPacked', () => {

@@ -1,16 +1,21 @@
 /** Fused layers for inference. */
+import type { FloatDType } from '../dtype.js';
 import { Operator } from '../operator.js';
+import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { sides, type PerSide } from './conv.js';
-import { narrow } from './shape.js';
+import { zeros } from './create.js';
+import { cat, narrow, transpose } from './shape.js';
 
 const packLinearOp = new Operator('bantam::pack_linear');
 const linearOp = new Operator('bantam::linear_packed');
-const packConvOp = new Operator('bantam::pack_panels');
+const packPanelsOp = new Operator('bantam::pack_panels');
 const panelConvOp = new Operator('bantam::conv_panels');
 const convOp = new Operator('bantam::fused_conv');
 const addConvOp = new Operator('bantam::add_fused_conv_');
 const mlpOp = new Operator('bantam::mlp_packed');
+const averagePoolOp = new Operator('bantam::average_pool');
+const attentionPoolOp = new Operator('bantam::attention_pool');
 
 /** Rows that a linear layer's order is chosen for; others are multiplied as well. */
 const usualRows = 1024;
@@ -81,16 +86,22 @@ export interface ConvGeometry {
 }
 
 /**
- * The weight [out, in, kh, kw] of a convolution without groups, in the order of Bantam's own kernel; the
- * weight itself where that has none for its type or the CPU. Only {@link fusedConv} can read the result.
+ * A weight [out, in], or [out, in, kh, kw] of a convolution without groups, in the order of Bantam's own
+ * kernel; the weight itself where that has none for its type or the CPU. Only {@link fusedConv} and
+ * {@link linearPacked} can read the result.
  */
-export function packConv(weight: Tensor): Tensor {
-  return packConvOp.tensor(weight);
+export function packPanels(weight: Tensor): Tensor {
+  return packPanelsOp.tensor(weight);
 }
 
-/** A convolution's weight, perhaps one of {@link packConv}, and bias. */
+/** True if the CPU has Bantam's own kernel for weights of that type. */
+export function hasPanels(dtype: FloatDType): boolean {
+  return scope(() => packPanels(zeros([panelOutputs, panelOutputs], { dtype })).rank === 1);
+}
+
+/** A convolution's weight, perhaps one of {@link packPanels}, and bias. */
 export interface FusedConvLayer extends FusedLayer {
-  /** Height and width of the kernel. Default: the weight's, which one of {@link packConv} has lost. */
+  /** Height and width of the kernel. Default: the weight's, which one of {@link packPanels} has lost. */
   readonly kernel?: readonly number[];
 }
 
@@ -125,4 +136,58 @@ export function fusedConv(
   if (residual === null) return convOp.tensor(x, weight, bias, ...geometryOf(geometry), relu);
   addConvOp.inPlace(residual, x, weight, bias, ...geometryOf(geometry), relu);
   return residual;
+}
+
+/**
+ * Means over squares of a map [N, C, H, W], for inference: [N, C, ⌊H/side⌋, ⌊W/side⌋]. Fast for
+ * channels-last maps. It has no gradients.
+ */
+export function averagePool(x: Tensor, side: number): Tensor {
+  return averagePoolOp.tensor(x, side);
+}
+
+/**
+ * The heads of a weight [heads·d, in], each by {@link packPanels}, one behind the other; `transposed`: each as
+ * [in, d]. Only {@link attentionPool} can read the result.
+ */
+export function packHeads(
+  weight: Tensor,
+  { heads, transposed = false }: { heads: number; transposed?: boolean },
+): Tensor {
+  const depth = weight.dim(0) / heads;
+  const parts = Array.from({ length: heads }, (_, head) => {
+    const rows = narrow(weight, 0, head * depth, depth);
+    return packPanels(transposed ? transpose(rows, 0, 1) : rows);
+  });
+  return cat(parts);
+}
+
+/** Weights of {@link attentionPool}. */
+export interface AttentionPoolInput {
+  /** [L + 1, W] */
+  readonly positions: Tensor;
+  /** The weight by {@link packPanels}. */
+  readonly query: FusedLayer;
+  /** By {@link packHeads}, transposed. */
+  readonly keys: Tensor;
+  /** The weight by {@link packHeads}. */
+  readonly values: FusedLayer;
+  readonly heads: number;
+}
+
+/** True if {@link attentionPool} takes weights of a type [width, width]. */
+export function packsAttentionPool(width: number, heads: number, dtype: FloatDType): boolean {
+  const lanes = 16;
+  return width % panelOutputs === 0 && (width / heads) % lanes === 0 && hasPanels(dtype);
+}
+
+/**
+ * The attention pooling of a map's locations [B, L, W] whose mean is the only query (Radford et al. 2021,
+ * section 2.4): softmax(q·kᵀ/√d)·v per head over the mean and all locations, each with its position, heads
+ * joined: [B, W] in the weights' type, before the last projection. It has no gradients.
+ */
+export function attentionPool(tokens: Tensor, input: AttentionPoolInput): Tensor {
+  const { positions, query, keys, values, heads } = input;
+  const layers = [query.weight, query.bias, keys, values.weight, values.bias] as const;
+  return attentionPoolOp.tensor(tokens, positions, ...layers, heads);
 }

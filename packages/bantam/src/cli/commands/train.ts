@@ -6,7 +6,14 @@ import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
+import {
+  argumentsWithout,
+  endWithLauncher,
+  launch,
+  resumeArguments,
+  tellJoined,
+  tellLoss,
+} from '../launch.js';
 import { countOf, formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
@@ -38,6 +45,7 @@ interface TrainFlags {
   readonly resume?: string;
   readonly processes?: number;
   readonly restarts?: number;
+  readonly shardOptimizer?: true;
   readonly fromPlan?: string;
   readonly choice?: number;
 }
@@ -85,7 +93,7 @@ export function addTrain(program: Command): void {
       '--reinforced <folder>',
       'distil from the stored teacher embeddings of this reinforced data set (bantam data reinforce), in place of --teacher',
     )
-    .option('--precision <name>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .option('--precision <name>', 'auto, fp32, bf16, fp16 or fp64 (default: auto)')
     .addOption(deviceOption())
     .option('--seed <n>', 'random seed (default: 0)', wholeNumber)
     .option(
@@ -112,6 +120,10 @@ export function addTrain(program: Command): void {
       '--restarts <n>',
       'start failed processes again from the last checkpoint, at most n times (default: 0)',
       wholeNumber,
+    )
+    .option(
+      '--shard-optimizer',
+      "divide the optimizer's state among the processes: less memory, the same weights",
     );
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
@@ -144,6 +156,7 @@ export function addTrain(program: Command): void {
     const { joinWorld, planResumed, planRun, resumeTraining, train } =
       await import('../../train/index.js');
     const world = plan ? null : await joinWorld();
+    tellJoined();
     const progress = new Progress();
     const options =
       resume !== undefined
@@ -174,6 +187,9 @@ export function addTrain(program: Command): void {
       await world?.leave();
       if (world?.isFirst === false) return null;
       return { text: await describe(result), json: result };
+    } catch (error) {
+      if (world !== null) await tellLoss(error);
+      throw error;
     } finally {
       progress.done();
     }
@@ -222,6 +238,7 @@ const flagSettings = {
   tokenizer: 'tokenizer.path',
   validate: 'validation.data',
   patience: 'validation.patience',
+  shardOptimizer: 'train.shardOptimizer',
 } as const;
 
 type FreshFlags = Omit<

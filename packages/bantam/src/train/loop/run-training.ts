@@ -1,4 +1,5 @@
 /** A run from its start, or its checkpoint, to its model. */
+import type { Tensor } from '@bantam/torch';
 import { GroupError } from '@bantam/torch/distributed';
 import { BantamError } from '../../base/errors.js';
 import { precisionName } from '../../base/precision-name.js';
@@ -29,6 +30,7 @@ import {
   follow,
   prepareTraining,
   restoreWeights,
+  unsaved,
   withCheckpoint,
   type Orders,
   type RunParts,
@@ -131,9 +133,14 @@ class TrainingRun {
     const metrics = new MetricsWriter(this.#run, { resumedAt: trainer.step });
     try {
       await this.#takeSteps(metrics);
-      return await alone(this.#context.world, () => this.#finish(metrics));
+      const end = await alone<Orders & { readonly next: 'end' }>(this.#context.world, async () => {
+        return { next: 'end', result: await this.#finish(metrics) };
+      });
+      return end.result;
     } catch (error) {
       if (!(error instanceof GroupError)) throw error;
+      // A part of the optimizer's state is gone with its process.
+      if (trainer.isSharded) throw unsaved(error, this.#run);
       await this.#save(metrics);
       throw new BantamError(
         `${error.message} The run is saved at step ${trainer.step}; resume it with "bantam train --resume ${this.#run}".`,
@@ -220,7 +227,7 @@ class TrainingRun {
       await this.#validateIfDue(metrics);
       return this.#isExhausted || this.#isValidationOpen;
     });
-    if (start.stop) return;
+    if (start.next === 'stop') return;
     for await (const report of trainer.run()) {
       const next = await this.#between(async () => {
         this.#record(report, metrics);
@@ -232,7 +239,7 @@ class TrainingRun {
         if (minutes > this.#context.config.train.checkpointMinutes) await this.#save(metrics);
         return false;
       });
-      if (next.stop) return;
+      if (next.next === 'stop') return;
     }
   }
 
@@ -251,8 +258,23 @@ class TrainingRun {
     return alone(this.#context.world, async () => {
       this.#restored = null;
       const stop = await work();
-      return { stop, restored: this.#restored };
+      return this.#orders(stop ? 'stop' : 'step');
     });
+  }
+
+  /** Orders to the other processes, which restore what has been restored here. */
+  #orders(next: 'step' | 'stop' | 'gather'): Orders {
+    const restored = this.#restored;
+    this.#restored = null;
+    return { next, restored };
+  }
+
+  /** Copies of the optimizer's state that the other processes have. */
+  async #gatherOptimizer(): Promise<ReadonlyMap<string, Tensor>> {
+    const { world } = this.#context;
+    const trainer = this.#trainer;
+    if (trainer.isSharded) await world?.tell(this.#orders('gather'));
+    return await trainer.gatherOptimizer();
   }
 
   /** True if a signal ends the run before its budget is used. */
@@ -339,7 +361,9 @@ class TrainingRun {
       this.#recovery.rollBack('the weights are not finite', trainer.step);
     }
     const { keepCheckpoints } = this.#context.config.train;
-    const path = writeCheckpoint(this.#run, trainer.checkpoint(), keepCheckpoints);
+    const others = await this.#gatherOptimizer();
+    const path = writeCheckpoint(this.#run, trainer.checkpoint(others), keepCheckpoints);
+    for (const tensor of others.values()) tensor.dispose();
     this.#context.emit({ kind: 'checkpoint', path, step: trainer.step });
     this.#savedAt = performance.now();
   }

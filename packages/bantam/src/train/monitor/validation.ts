@@ -119,8 +119,10 @@ export async function validate(
   const { data, metric } = config.validation;
   const trained = trainedModel(context, trainer);
   using model = trained.model;
+  const precision = resolvePrecision(config.train.precision, context.device);
   const value = await validator.measure(trained, {
-    precision: resolvePrecision(config.train.precision, context.device),
+    // The copy that is validated and saved has float32 weights.
+    precision: precision === 'float64' ? 'float32' : precision,
     signal,
     onProgress: (message) => {
       emit({ kind: 'validating', message });

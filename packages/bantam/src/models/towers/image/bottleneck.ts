@@ -1,12 +1,16 @@
 import {
+  averagePool,
   avgPool2d,
   BatchNorm2d,
   Conv2d,
   dims,
+  dropNormed,
+  isGradEnabled,
   Module,
   normalInit,
   normedConv,
   packConvolution,
+  PackedWeight,
   zerosInit,
   type FloatDType,
   type Generator,
@@ -98,8 +102,16 @@ export class Bottleneck extends Module implements Prepackable {
   }
 
   #shrink(x: Tensor): Tensor {
-    return this.#pool === 1 ? x : avgPool2d(x, { kernel: this.#pool });
+    return this.#pool === 1 ? x : pooledMap(x, this.#pool, this.conv1);
   }
+}
+
+/** Means over squares of a map beside a convolution; where that is prepacked, for inference. */
+export function pooledMap(x: Tensor, side: number, { weight }: Conv2d): Tensor {
+  if (weight instanceof PackedWeight) return averagePool(x, side);
+  const y = avgPool2d(x, { kernel: side });
+  if (isGradEnabled()) dropNormed(y, x);
+  return y;
 }
 
 /** A convolution without bias that keeps the map's size but for its stride. */

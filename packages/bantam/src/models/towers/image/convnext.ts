@@ -3,6 +3,7 @@ import {
   at,
   Conv2d,
   full,
+  isGradEnabled,
   LayerNorm,
   mean,
   Module,
@@ -12,6 +13,7 @@ import {
   permute,
   reshape,
   scope,
+  to,
   type FloatDType,
   type Generator,
   type Tensor,
@@ -140,8 +142,13 @@ class ConvNextBlock extends Module implements Prepackable {
   forward(x: Tensor, generator: Generator | undefined): Tensor {
     const normed = this.norm.forward(this.convDw.forward(x));
     if (this.mlp.isPrepacked) return this.mlp.forward(normed, { residual: x });
-    const branch = mul(this.mlp.forward(normed), this.gamma);
-    return add(x, dropPath(branch, { rate: this.training ? this.#dropPath : 0, generator }));
+    const { gamma } = this;
+    const rate = this.training ? this.#dropPath : 0;
+    if (isGradEnabled() && rate === 0) {
+      const residual = to(x, { dtype: gamma.dtype });
+      return this.mlp.forward(normed, { residual, scale: gamma });
+    }
+    return add(x, dropPath(mul(this.mlp.forward(normed), gamma), { rate, generator }));
   }
 
   prepack(dtype: FloatDType): void {

@@ -1,7 +1,7 @@
 import {
   add,
   at,
-  avgPool2d,
+  attentionPool,
   BatchNorm2d,
   bmm,
   cat,
@@ -15,6 +15,11 @@ import {
   normalInit,
   normedConv,
   packConvolution,
+  PackedWeight,
+  packHeads,
+  packPanels,
+  packsAttentionPool,
+  packWeight,
   Parameter,
   reshape,
   softmax,
@@ -48,6 +53,7 @@ import {
   bottlenecks,
   EXPANSION,
   plainConv,
+  pooledMap,
   type Bottleneck,
 } from './bottleneck.js';
 import { requirePixels, tokensOf } from './pixels.js';
@@ -92,7 +98,7 @@ export interface AttentionPoolOptions {
  * all locations are keys and values, each with a learned position: softmax(q·kᵀ/√d)·v per head, heads
  * joined, and a projection.
  */
-export class AttentionPool2d extends Module {
+export class AttentionPool2d extends Module implements Prepackable {
   positionalEmbedding: Parameter;
   kProj: Linear;
   qProj: Linear;
@@ -123,8 +129,40 @@ export class AttentionPool2d extends Module {
    * Positions are interpolated for another grid than the pool's own.
    */
   forward(tokens: Tensor, { grid }: { grid: number }): Tensor {
-    const [batch, , width] = dims(tokens, 3);
     const own = resizeGrid(this.positionalEmbedding, { prefix: 1, grid });
+    return this.#packed(tokens, own) ?? this.#pool(tokens, own);
+  }
+
+  prepack(dtype: FloatDType): void {
+    const { heads, kProj, qProj, vProj, cProj } = this;
+    if (!packsAttentionPool(qProj.weight.dim(0), heads, dtype)) return;
+    qProj.weight = packWeight(qProj.weight, dtype, packPanels);
+    kProj.weight = packWeight(kProj.weight, dtype, (weight) =>
+      packHeads(weight, { heads, transposed: true }),
+    );
+    vProj.weight = packWeight(vProj.weight, dtype, (weight) => packHeads(weight, { heads }));
+    cProj.weight = packWeight(cProj.weight, dtype, packPanels);
+  }
+
+  /** The result of prepacked weights, else null. */
+  #packed(tokens: Tensor, positions: Tensor): Tensor | null {
+    const [query, keys, values] = [this.qProj.weight, this.kProj.weight, this.vProj.weight];
+    const isPacked =
+      query instanceof PackedWeight &&
+      keys instanceof PackedWeight &&
+      values instanceof PackedWeight;
+    if (!isPacked) return null;
+    return attentionPool(tokens, {
+      positions,
+      query: { weight: query.packed, bias: this.qProj.bias },
+      keys: keys.packed,
+      values: { weight: values.packed, bias: this.vProj.bias },
+      heads: this.heads,
+    });
+  }
+
+  #pool(tokens: Tensor, own: Tensor): Tensor {
+    const [batch, , width] = dims(tokens, 3);
     const positions = to(own, { dtype: tokens.dtype });
     const x = add(cat([mean(tokens, { dim: 1, keepdim: true }), tokens], 1), positions);
     const { heads } = this;
@@ -230,7 +268,7 @@ export class ModifiedResNet extends Module implements ImageTower, Prepackable {
       let x = normedConv(channelsLast(pixels), [this.conv1, this.bn1], { relu });
       x = normedConv(x, [this.conv2, this.bn2], { relu });
       x = normedConv(x, [this.conv3, this.bn3], { relu });
-      return avgPool2d(x, { kernel: 2 });
+      return pooledMap(x, 2, this.conv3);
     }, pixels);
   }
 }

@@ -17,8 +17,8 @@ import {
   type Conv2d,
   type FloatDType,
   type Generator,
-  type LinearOpOptions,
   type LinearOptions,
+  type MlpOpOptions,
   type Tensor,
 } from '@bantam/torch';
 import { flag, oneOf, setting } from '../../../base/schema.js';
@@ -66,8 +66,8 @@ export class TimmMlp extends Module implements Prepackable {
     return this.fc1.weight instanceof PackedWeight;
   }
 
-  forward(x: Tensor, { residual }: LinearOpOptions = {}): Tensor {
-    return mlp(x, [this.fc1, this.fc2], { activation: this.activation, residual });
+  forward(x: Tensor, options: Omit<MlpOpOptions, 'activation'> = {}): Tensor {
+    return mlp(x, [this.fc1, this.fc2], { activation: this.activation, ...options });
   }
 
   /**
