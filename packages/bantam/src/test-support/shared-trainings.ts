@@ -106,7 +106,9 @@ export interface RunDistance {
    * parameter, relative to the largest number of all.
    */
   readonly gradient: number;
-  /** The same, relative to the largest number of the parameter's own, or 10⁻³ of the largest of all. */
+  /** The same of all checkpoints but the worst: an activation may cross the kink of a ReLU in a step. */
+  readonly gradientButOne: number;
+  /** The same of all, relative to the largest number of the parameter's own, or 10⁻³ of the largest of all. */
   readonly ownGradient: number;
   /** Of the weights in the last checkpoint: of each tensor, of those with numbers above 1 relative. */
   readonly weight: number;
@@ -131,13 +133,15 @@ export function distanceOf(run: string, expected: string): RunDistance {
     const largest = Math.max(...[...b.values()].map(largestOf));
     return [[farthest(a, b, largest), farthest(a, b, 1e-3 * largest)] as const];
   });
+  const ofAll = gradients.map(([all]) => all);
   const [state, itsState] = [readCheckpointState(last), readCheckpointState(itsLast)];
   const { streams, position, epoch } = itsState;
   assert.deepEqual([state.streams, state.position, state.epoch], [streams, position, epoch]);
   return {
     loss: Math.max(...losses),
-    gradient: Math.max(...gradients.map(([ofAll]) => ofAll)),
-    ownGradient: Math.max(...gradients.map(([, ofOwn]) => ofOwn)),
+    gradient: Math.max(...ofAll),
+    gradientButOne: [...ofAll].sort((a, b) => b - a)[1] ?? Math.max(...ofAll),
+    ownGradient: Math.max(...gradients.map(([, own]) => own)),
     weight: farthest(tensorsIn(last, 'model'), tensorsIn(itsLast, 'model'), 1),
   };
 }
