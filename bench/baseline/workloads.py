@@ -32,8 +32,7 @@ class Workload:
         self.on_gpu = self.device.type == "cuda"
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # as open_clip_train
-        # int8 is the other implementation's alone: bf16 is the fastest that there is here.
-        self.bf16 = workload["precision"] != "fp32"
+        self.bf16 = workload["precision"] == "bf16"
         folder = Path(workload["folder"])
         model = open_clip.create_model(f"local-dir:{folder / 'model'}",
                                        precision=settings["weights"], device=self.device)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cases, selectCases } from './cases.js';
+import { baselinePrecision, cases, selectCases } from './cases.js';
 import { describeSettings } from './settings-text.js';
 import { changesFor, plainSettings, usualSettings } from './trials.js';
 
@@ -22,6 +22,17 @@ describe('selectCases', () => {
       name: 'UsageError',
       message: /No case matches "train\/ViT-B-23\/\*"/,
     });
+  });
+});
+
+describe('baselinePrecision', () => {
+  it("is the case's own, and the fastest that there is beside int8", () => {
+    assert.equal(baselinePrecision('fp32', undefined), 'fp32');
+    assert.equal(baselinePrecision('bf16', 'avx2'), 'bf16');
+    assert.equal(baselinePrecision('int8', undefined), 'bf16');
+    assert.equal(baselinePrecision('int8', 'avx512_bf16'), 'bf16');
+    assert.equal(baselinePrecision('int8', 'avx512'), 'fp32');
+    assert.equal(baselinePrecision('int8', 'avx2'), 'fp32');
   });
 });
 

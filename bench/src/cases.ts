@@ -1,5 +1,6 @@
 import { didYouMean, UsageError } from 'bantam/internal';
-import type { LoadFormat, OptimizerNumbers, WorkloadPrecision } from './protocol.js';
+import type { LoadFormat, OptimizerNumbers, Precision, WorkloadPrecision } from './protocol.js';
+import type { InstructionLimit } from './workers.js';
 
 /** A row of the benchmark's tables. */
 export interface ModelCase {
@@ -44,6 +45,18 @@ export function modelCase(
   precision: WorkloadPrecision,
 ): ModelCase {
   return { name: `${kind}/${model}/${precision}`, kind, model, precision };
+}
+
+/**
+ * Precision of the baseline, whose fastest one is compared with int8: bf16, or fp32 where the
+ * instructions are limited to some without bf16.
+ */
+export function baselinePrecision(
+  precision: WorkloadPrecision,
+  isa: InstructionLimit | undefined,
+): Precision {
+  if (precision !== 'int8') return precision;
+  return isa === 'avx2' || isa === 'avx512' ? 'fp32' : 'bf16';
 }
 
 /** Of all training cases: those of OpenCLIP's trainer for ViTs, at a rate that keeps losses even. */

@@ -10,6 +10,8 @@ import { machineCpuSeconds, type WorkerProcess } from './worker-process.js';
 export interface MeasuredBaseline {
   /** Starts its worker. */
   readonly start: () => WorkerProcess;
+  /** Its workload, if it differs. */
+  readonly workload?: Workload;
   readonly settings?: BaselineSettings;
 }
 
@@ -55,7 +57,11 @@ export async function measureAlternately(options: MeasureOptions): Promise<Measu
   let theirs: Checked | null = null;
   if (baseline !== null && baselineOptions !== null) {
     const { settings } = baselineOptions;
-    await baseline.ask({ op: 'open', workload, ...(settings && { settings }) });
+    await baseline.ask({
+      op: 'open',
+      workload: baselineOptions.workload ?? workload,
+      ...(settings && { settings }),
+    });
     theirs = await baseline.ask({ op: 'check' });
   }
   const agreement = theirs && compare(ours, theirs, precision);

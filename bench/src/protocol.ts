@@ -6,7 +6,7 @@ export type WorkloadKind = 'train' | 'image' | 'text' | 'load';
 /** Precision of the towers; `bf16` is autocast or bf16 weights, whichever suits. */
 export type Precision = 'fp32' | 'bf16';
 
-/** That of a workload; int8, for inference, is Bantam's alone: the baseline then computes in bf16. */
+/** That of a workload; int8, for inference, is Bantam's alone, and the baseline has another one then. */
 export type WorkloadPrecision = Precision | 'int8';
 
 /** AdamW's settings, equal in both implementations. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { BantamError } from 'bantam/internal';
-import { optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
+import { baselinePrecision, optimizer, type Case, type LoadCase, type ModelCase } from './cases.js';
 import { measureAlternately } from './measure.js';
 import type { BantamFacts, BaselineFacts, Prepared, Workload } from './protocol.js';
 import { packer } from './baseline.js';
@@ -74,7 +74,7 @@ async function runModelCase(
   const { batch } = options;
   const prepared = await prepareModel({ model, folder }, options);
   const { device } = options;
-  const workload: Workload = { kind, precision, device, folder, optimizer };
+  const workload = { kind, precision, device, folder, optimizer };
   return {
     name,
     kind,
@@ -82,7 +82,12 @@ async function runModelCase(
     precision,
     samplesPerStep: batch,
     prepared,
-    ...(await measure(name, workload, { ...options, precision, rate: true })),
+    ...(await measure(name, workload, {
+      ...options,
+      precision,
+      rate: true,
+      baselineWorkload: { ...workload, precision: baselinePrecision(precision, options.isa) },
+    })),
   };
 }
 
@@ -126,7 +131,12 @@ async function runLoadCase(
     model: null,
     samplesPerStep: photoCount,
     prepared: null,
-    ...(await measure(name, workload, { ...options, precision, rate: false })),
+    ...(await measure(name, workload, {
+      ...options,
+      precision,
+      rate: false,
+      baselineWorkload: workload,
+    })),
     // Bantam's workers are threads and the baseline's are processes, so no figure compares.
     peakBytes: { bantam: null, baseline: null },
   };
@@ -151,13 +161,17 @@ async function prepareModel(
 async function measure(
   name: string,
   workload: Workload,
-  options: RunCasesOptions & { precision: ModelCase['precision']; rate: boolean },
+  options: RunCasesOptions & {
+    precision: ModelCase['precision'];
+    rate: boolean;
+    baselineWorkload: Workload;
+  },
 ): Promise<Pick<CaseResult, 'agreement' | 'trials' | 'settings' | 'repetitions' | 'peakBytes'>> {
-  const { baseline, trials: how, repetitions, onProgress } = options;
+  const { baseline, baselineWorkload, trials: how, repetitions, onProgress } = options;
   const found =
     baseline === null || how === 'none'
-      ? { settings: usualSettings(workload), trials: [] }
-      : await findBestSettings(workload, {
+      ? { settings: usualSettings(baselineWorkload), trials: [] }
+      : await findBestSettings(baselineWorkload, {
           ...options,
           python: baseline.python,
           compile: how === 'with-compile',
@@ -170,6 +184,7 @@ async function measure(
     workload,
     baseline: baseline && {
       start: () => startBaseline(baseline.python, options, found.settings),
+      workload: baselineWorkload,
       settings: found.settings,
     },
     onRepetition: (repetition) => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -15,6 +17,29 @@ after(() => rmSync(folder, { recursive: true }));
 function create(...args) {
   const bin = join(own, 'bin', 'create-bantam.js');
   return spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8' });
+}
+
+/** The parts of Bantam that the shop starts with, for one image and no model. */
+const withoutModel = `
+export const train = () => Promise.reject(new Error('There is nothing to train.'));
+export const loadForInference = async () => ({ loaded: { model: { dispose() {} } } });
+export const openSource = async () => ({
+  size: 1,
+  record: () => ({ key: 'a red one.PNG' }),
+  location: () => ({ path: 'a red one.PNG' }),
+});
+export const buildIndex = async () => ({ size: 1 });
+export const serve = async () => ({ url: 'http://127.0.0.1:9', stop: async () => {} });
+`;
+
+/** A port of this machine that nothing listens at. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
 }
 
 describe('create-bantam', () => {
@@ -47,6 +72,34 @@ describe('create-bantam', () => {
       assert.equal(status, 2);
       assert.match(stderr, message);
     }
+  });
+
+  it('has a shop that answers an undecodable path with 404, and images with their type', async (t) => {
+    const shop = join(folder, 'run-shop');
+    const bantam = join(shop, 'node_modules', 'bantam');
+    for (const path of [bantam, join(shop, 'run', 'model')]) mkdirSync(path, { recursive: true });
+    const { transpileModule, ...ts } = createRequire(import.meta.url)('typescript');
+    const source = readFileSync(join(own, 'template', 'shop.ts'), 'utf8');
+    const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext };
+    const { outputText } = transpileModule(source, { compilerOptions });
+    writeFileSync(join(shop, 'shop.mjs'), outputText);
+    writeFileSync(join(shop, 'a red one.PNG'), 'bytes of an image');
+    writeFileSync(join(bantam, 'package.json'), '{"type":"module","exports":"./index.js"}');
+    writeFileSync(join(bantam, 'index.js'), withoutModel);
+    const port = await freePort();
+    const env = { ...process.env, PORT: String(port) };
+    const running = spawn(process.execPath, ['shop.mjs'], { cwd: shop, env, stdio: 'pipe' });
+    t.after(() => running.kill());
+    await once(running.stdout, 'data');
+    const answers = ['a%20red%20one.PNG', '%E0%A4%A', 'another.png'].map(async (path) => {
+      const { status, headers } = await fetch(`http://127.0.0.1:${port}/images/${path}`);
+      return [status, headers.get('content-type')];
+    });
+    assert.deepEqual(await Promise.all(answers), [
+      [200, 'image/png'],
+      [404, null],
+      [404, null],
+    ]);
   });
 
   it("has a template that agrees with Bantam's types", () => {

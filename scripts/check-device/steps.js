@@ -88,7 +88,9 @@ export function stepsFor(options) {
       name: 'memory',
       purpose: 'planned memory beside memory taken',
       run: (earlier) => {
-        const [model, batch] = isGpu(earlier) ? ['ViT-B-32', '256'] : ['ViT-Nano-16-64', '32'];
+        const [model, batch] = isGpu(earlier)
+          ? ['ViT-B-32', '256']
+          : ['ViT-Nano-16-64', short ? '8' : '32'];
         const work = join(folder, 'memory');
         mkdirSync(work, { recursive: true });
         return runForJson([node, 'scripts/check-device/memory.js', device, model, batch, work], {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const executable = fileURLToPath(new URL('../bin/bantam.js', import.meta.url));
@@ -76,12 +76,72 @@ export async function bantamJson(
   return JSON.parse(stdout);
 }
 
-/** Expects a run to fail with this exit status and one sentence that matches, and nothing else. */
+const commandProcess = fileURLToPath(new URL('command-process.js', import.meta.url));
+
+/** A process that carries out command lines in turn, see `command-process.ts`. */
+class CommandProcess {
+  readonly #child: ChildProcess;
+  readonly #waiting: ((ended: Ended) => void)[] = [];
+  #isOver = false;
+
+  constructor({ cwd, env }: StartOptions) {
+    this.#child = fork(commandProcess, {
+      ...(cwd !== undefined && { cwd }),
+      env: { ...process.env, ...env },
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (ended) => {
+      this.#waiting.shift()?.(ended as Ended);
+      this.#release();
+    });
+    this.#child.on('exit', (status) => {
+      this.#isOver = true;
+      for (const answer of this.#waiting.splice(0)) answer({ status, stdout: '', stderr: '' });
+    });
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  run(args: readonly string[]): Promise<Ended> {
+    this.#child.ref();
+    this.#child.channel?.ref();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#child.send(args);
+    });
+  }
+
+  /** A process without work does not keep the tests from ending; it ends with them. */
+  #release(): void {
+    if (this.#waiting.length > 0) return;
+    this.#child.unref();
+    this.#child.channel?.unref();
+  }
+}
+
+const processes = new Map<string, CommandProcess>();
+
+/** Runs `bantam` to its end in a process that others with the same folder and environment share. */
+function bantamInTurn(args: readonly string[], options: StartOptions): Promise<Ended> {
+  const key = JSON.stringify([options.cwd, options.env]);
+  const known = processes.get(key);
+  const shared = known === undefined || known.isOver ? new CommandProcess(options) : known;
+  processes.set(key, shared);
+  return shared.run(args);
+}
+
+/**
+ * Expects a command line to fail with this exit status and one sentence that matches, and nothing else.
+ * It shares a process with others, which is where the time of such a command goes.
+ */
 export async function expectFailure(
   args: readonly string[],
   { status, message, ...options }: StartOptions & { status: 1 | 2; message: RegExp },
 ): Promise<void> {
-  const ended = await bantam(args, options);
+  const ended = await bantamInTurn(args, options);
   assert.equal(ended.status, status, ended.stderr);
   assert.equal(ended.stdout, '');
   const errors = ended.stderr.split('\n').filter((line) => line.startsWith('error: '));

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -17,7 +24,6 @@ const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'
 before(async () => {
   await drawShapes(join(cwd, 'many'), { each: 4 });
   await drawShapes(join(cwd, 'test'), { each: 5, variant: 1 });
-  await drawShapes(join(cwd, 'twenty'), { each: 2 });
 });
 after(() => rm(cwd, { recursive: true }));
 
@@ -62,7 +68,7 @@ describe('bantam plan', () => {
 
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
     await pretendRate(100);
-    const args = ['plan', ...data, '--budget', '42s', '--pilots', '60%', ...few];
+    const args = ['plan', ...data, '--budget', '36s', '--pilots', '60%', ...few];
     const whole = (await bantamJson([...args, '--out', 'whole'], options)) as TrainingChoices;
     assert.equal(whole.isPriorOnly, false);
     const [first] = whole.choices;
@@ -83,27 +89,55 @@ describe('bantam plan', () => {
 
     const page = readFileSync(join(cwd, 'whole/plan.html'), 'utf8');
     assert.doesNotMatch(page, /NaN|Infinity|undefined|https?:\/\/(?!www\.w3)/);
+    const table = join(cwd, 'many/pairs.csv');
+    const original = readFileSync(table);
+    appendFileSync(table, 'red circle/0.png,a thirteenth kind of caption\n');
     const planned = await bantam(['train', '--from-plan', 'whole/plan.json', '--out', 'run', '--plan'], options); // prettier-ignore
     assert.match(planned.stdout, /samples per second/);
+    assert.match(
+      planned.stderr,
+      /changed since the plan was made \(still 48 records, but others or with other captions/,
+    );
+    writeFileSync(table, original);
     assert.equal(existsSync(join(cwd, 'run')), false);
   });
 
+  it('stops at SIGINT while it times, and keeps what was timed', async () => {
+    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'stopped'];
+    const timed = readdirSync(join(cwd, 'cache', 'rates'));
+    const models = ['--models', 'ResNet-Nano-64,ViT-Pico-8-64'];
+    const running = start([...args, ...models], options);
+    while (!existsSync(join(cwd, 'stopped/state.json'))) await setTimeout(50);
+    running.process.kill('SIGINT');
+    const { status, stderr } = await running.ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /^error: Planning was interrupted; what was timed is kept/m);
+    const state = readFileSync(join(cwd, 'stopped/state.json'), 'utf8');
+    const { rates } = JSON.parse(state) as { rates: object };
+    assert.deepEqual(Object.keys(rates), ['ResNet-Nano-64, 2 text layers, clip']);
+    // The model that was being timed was not timed to the end.
+    assert.deepEqual(readdirSync(join(cwd, 'cache', 'rates')), timed);
+  });
+
   it('refuses or explains in a sentence what cannot be planned', async () => {
-    const tiny = await bantam(['plan', '--data', 'csv:twenty/pairs.csv', '--budget', '2m', '--out', 'tiny', ...few], options); // prettier-ignore
+    const tiny = await bantam(['plan', '--data', 'csv:many/pairs.csv', '--budget', '2m', '--out', 'tiny', ...few], options); // prettier-ignore
     assert.match(tiny.stdout, /too few to hold out 50 to measure on; name validation data/);
     const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
       expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
-    await refused([...data, '--budget', '0.05s'], 2, /steps of the fastest candidate/);
     const short = await bantam(['plan', '--out', 'short', ...data, '--budget', '0.05s', ...few], options); // prettier-ignore
-    const [, steps, least] = /is (\d+) steps?.* plan for at least (\d+)s\.$/m.exec(short.stderr) ?? []; // prettier-ignore
+    assert.equal(short.status, 2);
+    const [, steps, least] = /is (\d+) steps?.* plan for at least (\d+)s\b/m.exec(short.stderr) ?? []; // prettier-ignore
     // The shortest run is planned as one second.
     assert.ok(Number(least) >= 20 / (Number(steps) + 1), short.stderr);
     await refused([...data, '--budget', '3epochs'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
+    await refused([...data, '--budget', '1h', '--metric', 'lp_acc1'], 1, /has no classes, so lp_acc1/); // prettier-ignore
+    await refused([...data, '--budget', '1h', '--memory', '50MB'], 1, /the smallest needs about (0\.\d) GB; plan with --memory \1GB or more/); // prettier-ignore
     const { stderr } = await bantam(['plan', '--out', 'refused', ...data, '--budget', '1h', '--scores', 'none.parquet'], options); // prettier-ignore
     assert.match(stderr, /error: .*none\.parquet/);
     assert.doesNotMatch(stderr, /timing/);
+    assert.equal(existsSync(join(cwd, 'refused')), false);
     await expectFailure(['train', '--from-plan', 'none.json', '--out', 'x'], {
       ...options,
       status: 2,

@@ -61,7 +61,7 @@ describe('bantam data reinforce', () => {
     const again = await bantam(reinforcing('whole'), { cwd, env });
     assert.equal(
       again.stdout,
-      '2 views and 1 captions of 0 records written (24 were there before): whole\nTrain from them with --data "csv:shapes/pairs.csv" --strategy distill --reinforced whole\n',
+      '2 views and 1 caption of 0 records written (24 were there before): whole\nTrain from them with --data "csv:shapes/pairs.csv" --strategy distill --reinforced whole\n',
     );
   });
 

@@ -8,6 +8,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { extname } from 'node:path';
 import { buildIndex, loadForInference, openSource, serve, train } from 'bantam';
 
 /** A table with the columns image (a path beside the table) and title; other columns can be filtered by. */
@@ -57,9 +58,12 @@ async function openShop(port: number): Promise<void> {
       if (pathname === '/') {
         response.setHeader('content-type', 'text/html; charset=utf-8').end(page);
       } else if (pathname.startsWith('/images/')) {
-        const file = files.get(decodeURIComponent(pathname.slice('/images/'.length)));
+        const file = files.get(decoded(pathname.slice('/images/'.length)));
         if (file === undefined) response.writeHead(404).end();
-        else response.end(await readFile(file));
+        else {
+          const type = types.get(extname(file).toLowerCase()) ?? 'application/octet-stream';
+          response.setHeader('content-type', type).end(await readFile(file));
+        }
       } else if (pathname === '/search' && request.method === 'POST') {
         const chunks: Buffer[] = [];
         for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -85,6 +89,26 @@ async function openShop(port: number): Promise<void> {
     });
   }
 }
+
+/** A part of a path in plain characters; unchanged if it is not encoded as such parts are. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** Content types by the endings of image files. */
+const types = new Map([
+  ['.avif', 'image/avif'],
+  ['.gif', 'image/gif'],
+  ['.jpeg', 'image/jpeg'],
+  ['.jpg', 'image/jpeg'],
+  ['.png', 'image/png'],
+  ['.svg', 'image/svg+xml'],
+  ['.webp', 'image/webp'],
+]);
 
 const page = `<!doctype html>
 <html lang="en">

@@ -3,6 +3,10 @@
 #include <c10/core/AutogradState.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <memory>
 
 #include "arguments.h"
 #include "handle.h"
@@ -58,6 +62,40 @@ napi_value set_requires_grad(Call& call) {
 
 napi_value is_leaf(Call& call) { return Napi::Boolean::New(call.env, tensor_at(call, 0).is_leaf()); }
 
+/// Says in a backward pass that a leaf's gradient is complete.
+class GradientHook final : public torch::autograd::PostAccumulateGradHook {
+ public:
+  GradientHook(std::shared_ptr<Napi::FunctionReference> then, uint32_t index) : then_(std::move(then)), index_(index) {}
+
+  void operator()(const at::Tensor&) override {
+    const auto env = then_->Env();
+    const Napi::HandleScope handles(env);
+    then_->Call({Napi::Number::New(env, index_)});
+  }
+
+ private:
+  std::shared_ptr<Napi::FunctionReference> then_;
+  uint32_t index_;
+};
+
+/// onGradients(leaves, then | null): calls `then` with a leaf's index whenever its gradient is complete in a backward
+/// pass, and no more with null.
+napi_value on_gradients(Call& call) {
+  const auto leaves = tensors_at(call, 0);
+  std::shared_ptr<Napi::FunctionReference> then;
+  if (!value_at(call, 1).IsNull()) {
+    then = std::make_shared<Napi::FunctionReference>(Napi::Persistent(function_at(call, 1)));
+  }
+  for (uint32_t i = 0; i < leaves.size(); ++i) {
+    TORCH_CHECK(leaves[i].is_leaf() && leaves[i].requires_grad(), "only leaves that require gradients have hooks");
+  }
+  for (uint32_t i = 0; i < leaves.size(); ++i) {
+    torch::autograd::impl::set_post_acc_grad_hooks(
+        leaves[i], then ? std::make_unique<GradientHook>(then, i) : std::unique_ptr<GradientHook>());
+  }
+  return nullptr;
+}
+
 /// setGradMode(enabled) → what it was.
 napi_value set_grad_mode(Call& call) {
   const bool enabled = boolean_at(call, 0), before = c10::GradMode::is_enabled();
@@ -88,8 +126,8 @@ void init_autograd(napi_env env, napi_value exports) {
       {"backward", backward},          {"grad", grad},
       {"getGrad", get_grad},           {"setGrad", set_grad},
       {"requiresGrad", requires_grad}, {"setRequiresGrad", set_requires_grad},
-      {"isLeaf", is_leaf},             {"setGradMode", set_grad_mode},
-      {"setAutocast", set_autocast},
+      {"isLeaf", is_leaf},             {"onGradients", on_gradients},
+      {"setGradMode", set_grad_mode},  {"setAutocast", set_autocast},
   };
   add_entries(env, exports, entries);
 }

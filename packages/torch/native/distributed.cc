@@ -46,7 +46,7 @@ class TORCH_API ProcessGroupGloo : public Backend {
 namespace bantam::distributed {
 namespace {
 
-constexpr Milliseconds kConnecting{60'000};
+constexpr Milliseconds kConnecting{30'000};
 /// Of a collective. Whoever waits for one asks the pulse whether there is anything to wait for.
 constexpr Milliseconds kCollective{24LL * 3600 * 1000};
 
@@ -61,15 +61,39 @@ Group joined(const std::string& name) {
 
 // --- Joining and leaving ---
 
-/// joinGroup(group, prefix, rank, processes, patience in ms) → a promise. The group has its store already, in which
-/// its keys begin with `prefix`. A process without a sign of life for so long is given up.
+/// watchGroup(group, prefix, rank, processes, patience in ms): shows signs of life in the group's store from now on,
+/// under keys that begin with `prefix`. A process that has shown some, and then none for so long, is given up.
+napi_value watch_group_of(Call& call) {
+  const auto name = string_at(call, 0), prefix = string_at(call, 1);
+  const auto size = static_cast<int>(integer_at(call, 3, 1, 1 << 20));
+  const auto rank = static_cast<int>(integer_at(call, 2, 0, size - 1));
+  watch_group(name, std::make_shared<Pulse>(group_of(name).store, prefix, rank, size, timeout_at(call, 4)));
+  return nullptr;
+}
+
+/// lostRanks(group, patience in ms) → the processes without a sign of life for so long, none if it is the store that
+/// does not answer; null while all live
+napi_value lost_ranks(Call& call) {
+  const auto pulse = group_of(string_at(call, 0)).pulse;
+  const auto patience = timeout_at(call, 1);
+  const Napi::Env env(call.env);
+  if (!pulse) return env.Null();
+  const bool is_cut_off = pulse->is_cut_off();
+  const auto silent = is_cut_off ? std::vector<int>() : pulse->silent(patience);
+  if (!is_cut_off && silent.empty()) return env.Null();
+  auto result = Napi::Array::New(call.env, silent.size());
+  for (uint32_t i = 0; i < silent.size(); ++i) result[i] = Napi::Number::New(call.env, silent[i]);
+  return result;
+}
+
+/// joinGroup(group, prefix, rank, processes) → a promise. The group has its store already, in which its keys begin
+/// with `prefix`, and is watched.
 napi_value join_group(Call& call) {
   const auto name = string_at(call, 0);
   const auto store = group_of(name).store;
   const auto prefix = string_at(call, 1);
   const auto size = static_cast<int>(integer_at(call, 3, 1, 1 << 20));
   const auto rank = static_cast<int>(integer_at(call, 2, 0, size - 1));
-  const auto patience = timeout_at(call, 4);
   return elsewhere(call.env, [=] {
     if (!has_gloo()) throw std::runtime_error("libtorch was built without Gloo");
     auto prefixed = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
@@ -79,8 +103,9 @@ napi_value join_group(Call& call) {
     group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
     group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
     group->setGroupName(name);
+    // Nobody waits any more if a process was lost meanwhile.
+    if (!connect_group(name, gloo)) return;
     c10d::register_process_group(name, group);
-    connect_group(name, gloo, std::make_shared<Pulse>(store, prefix, rank, size, patience));
   });
 }
 
@@ -257,7 +282,10 @@ namespace bantam {
 void init_distributed(napi_env env, napi_value exports) {
   using namespace distributed;
   init_stores(env, exports);
+  init_connections(env, exports);
   static constexpr Entry entries[] = {
+      {"watchGroup", watch_group_of},
+      {"lostRanks", lost_ranks},
       {"joinGroup", join_group},
       {"leaveGroup", leave_group},
       {"dropConnections", drop_connections},

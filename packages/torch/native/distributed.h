@@ -22,6 +22,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "arguments.h"
 
@@ -38,6 +39,10 @@ class Pulse {
 
   /// Why nobody may wait any longer; empty while all live.
   std::string lost() const;
+  /// The processes that have shown some sign of life, and then none for so long.
+  std::vector<int> silent(Milliseconds patience) const;
+  /// True if the store itself has not answered for too long.
+  bool is_cut_off() const;
   /// Ends the thread. Without `wait` it may still be in the store, which does not answer if its process hangs.
   void stop(bool wait);
 
@@ -50,15 +55,17 @@ class Pulse {
 struct Group {
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;  // after joining
-  std::shared_ptr<Pulse> pulse;
+  std::shared_ptr<Pulse> pulse;               // from the count of those who come on
 };
 
 /// The group of that name.
 Group group_of(const std::string& name);
 /// Adds a group, which has a store alone. An older one of that name must have been taken away.
 void add_group(const std::string& name, c10::intrusive_ptr<c10d::Store> store);
-/// Gives a group its connections.
-void connect_group(const std::string& name, c10::intrusive_ptr<c10d::Backend> backend, std::shared_ptr<Pulse> pulse);
+/// Lets a group show and watch signs of life.
+void watch_group(const std::string& name, std::shared_ptr<Pulse> pulse);
+/// Gives a group its connections; false if it was taken away meanwhile.
+bool connect_group(const std::string& name, c10::intrusive_ptr<c10d::Backend> backend);
 /// Takes a group's connections out, or the whole group; empty where there are none.
 Group take_group(const std::string& name, bool with_store);
 
@@ -68,6 +75,7 @@ napi_value elsewhere(napi_env env, std::function<void()> work, std::function<nap
 Milliseconds timeout_at(const Call& call, size_t at);
 
 void init_stores(napi_env env, napi_value exports);
+void init_connections(napi_env env, napi_value exports);
 
 }  // namespace bantam::distributed
 

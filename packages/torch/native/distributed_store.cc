@@ -129,11 +129,19 @@ void add_group(const std::string& name, c10::intrusive_ptr<c10d::Store> store) {
   }
 }
 
-void connect_group(const std::string& name, c10::intrusive_ptr<c10d::Backend> backend, std::shared_ptr<Pulse> pulse) {
+void watch_group(const std::string& name, std::shared_ptr<Pulse> pulse) {
   std::lock_guard lock(groups_mutex);
-  auto& group = groups()[name];
-  group.backend = std::move(backend);
-  group.pulse = std::move(pulse);
+  const auto found = groups().find(name);
+  if (found == groups().end()) throw std::runtime_error("there is no group '" + name + "'");
+  found->second.pulse = std::move(pulse);
+}
+
+bool connect_group(const std::string& name, c10::intrusive_ptr<c10d::Backend> backend) {
+  std::lock_guard lock(groups_mutex);
+  const auto found = groups().find(name);
+  if (found == groups().end()) return false;
+  found->second.backend = std::move(backend);
+  return true;
 }
 
 Group take_group(const std::string& name, bool with_store) {

@@ -65,15 +65,15 @@ export function backward(
 
 /**
  * Runs `body` under libtorch's autocast: matrix products and convolutions of tensors on `device` (default
- * `cpu`) in `dtype`, with weights cast once and kept until the outermost autocast ends. `float32` turns
- * it off. Tensors on other devices are computed as before.
+ * `cpu`) in `dtype`, with weights cast once and kept until the outermost autocast ends. `float32` and
+ * `float64` turn it off. Tensors on other devices are computed as before.
  */
 export function autocast<T>(
   dtype: FloatDType,
   body: () => T,
   { device = 'cpu' }: { device?: Device } = {},
 ): T {
-  const code = dtype === 'float32' ? null : dtypeCode(dtype);
+  const code = dtype === 'float32' || dtype === 'float64' ? null : dtypeCode(dtype);
   const type = isAccelerator(device) ? deviceType(device) : 'cpu';
   const before = native.setAutocast(type, code);
   try {

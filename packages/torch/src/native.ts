@@ -67,6 +67,7 @@ export interface Native {
   setGrad(tensor: TensorHandle, gradient: TensorHandle | null): void;
   requiresGrad(tensor: TensorHandle): boolean;
   setRequiresGrad(tensor: TensorHandle, requiresGrad: boolean): void;
+  onGradients(leaves: readonly TensorHandle[], then: ((index: number) => void) | null): void;
   isLeaf(tensor: TensorHandle): boolean;
   setGradMode(enabled: boolean): boolean;
   setAutocast(device: string, dtype: number | null): number | null;
@@ -151,15 +152,19 @@ export interface Native {
   storeSet(group: string, key: string, value: string): Promise<void>;
   storeWait(group: string, keys: readonly string[], timeout: number): Promise<(string | null)[]>;
   abandonTasks(): void;
-  joinGroup(
+  watchGroup(
     group: string,
     prefix: string,
     rank: number,
     processes: number,
     patience: number,
-  ): Promise<void>;
+  ): void;
+  lostRanks(group: string, patience: number): readonly number[] | null;
+  joinGroup(group: string, prefix: string, rank: number, processes: number): Promise<void>;
   leaveGroup(group: string): Promise<void>;
   dropConnections(group: string): void;
+  connections(): readonly number[];
+  limitSilence(connections: readonly number[], milliseconds: number): void;
   allReduce(
     group: string,
     tensors: readonly TensorHandle[],

@@ -19,10 +19,19 @@ export interface LaunchOptions {
 }
 
 /** Milliseconds that processes have to end by themselves after one of them has. */
-const graceAfterEnd = 60_000;
+const graceAfterEnd = 50_000;
+
+/** The same if it ended before all had joined: then there is nothing to save. */
+const graceBeforeJoining = 5_000;
+
+/** Milliseconds that a process has to end on its own after others have said that they miss it. */
+const graceAfterLoss = 10_000;
 
 /** Milliseconds that the others have after rank 0 has ended. */
 const graceAfterFirst = 15_000;
+
+/** News from a process to its launcher: it has joined the others, or misses some of them. */
+type News = { readonly joined: true } | { readonly lost: readonly number[] };
 
 /** The end of a process. */
 interface End {
@@ -120,13 +129,17 @@ function start(
   });
 }
 
-/** The ends of all processes: after the first failure the others have some time, then they are killed. */
+/**
+ * The ends of all processes: after the first failure the others have some time, then they are killed. One that the
+ * others miss, as it hangs, has less.
+ */
 function endsOf(children: readonly ChildProcess[]): Promise<End[]> {
   const timers: NodeJS.Timeout[] = [];
   const forced = new Set<ChildProcess>();
-  const killLater = (delay: number): void => {
+  const joined = new Set<ChildProcess>();
+  const killLater = (delay: number, some = children): void => {
     const kill = (): void => {
-      for (const child of children) {
+      for (const child of some) {
         if (child.exitCode !== null || child.signalCode !== null) continue;
         forced.add(child);
         child.kill('SIGKILL');
@@ -138,9 +151,19 @@ function endsOf(children: readonly ChildProcess[]): Promise<End[]> {
     (child, rank) =>
       new Promise<End>((resolve, reject) => {
         child.once('error', reject);
+        child.on('message', (news: News) => {
+          if ('joined' in news) joined.add(child);
+          else
+            killLater(
+              graceAfterLoss,
+              children.filter((_, other) => news.lost.includes(other)),
+            );
+        });
         child.once('close', (code, signal) => {
           if (rank === 0) killLater(graceAfterFirst);
-          else if (code !== 0) killLater(graceAfterEnd);
+          else if (code !== 0) {
+            killLater(joined.size < children.length ? graceBeforeJoining : graceAfterEnd);
+          }
           resolve({ code, signal, isForced: forced.has(child) });
         });
       }),
@@ -162,9 +185,30 @@ function describe(ends: readonly End[]): string {
   return `${plural} of ${ends.length} ended: ${named.join(', ')}.`;
 }
 
+/** True in a process that {@link launch} has started. */
+function isLaunched(): boolean {
+  return process.env.BANTAM_RENDEZVOUS !== undefined && process.connected;
+}
+
+function tellLauncher(news: News): void {
+  if (isLaunched()) process.send?.(news);
+}
+
+/** In a process that {@link launch} has started: says that all have come together. */
+export function tellJoined(): void {
+  tellLauncher({ joined: true });
+}
+
+/** In a process that {@link launch} has started: names the processes that an error says it has lost. */
+export async function tellLoss(error: unknown): Promise<void> {
+  const { GroupError } = await import('@bantam/torch/distributed');
+  const cause = error instanceof Error && !(error instanceof GroupError) ? error.cause : error;
+  if (cause instanceof GroupError && cause.lost.length > 0) tellLauncher({ lost: cause.lost });
+}
+
 /** In a process that {@link launch} has started: ends it with its launcher. */
 export function endWithLauncher(): void {
-  if (process.env.BANTAM_RENDEZVOUS === undefined || !process.connected) return;
+  if (!isLaunched()) return;
   process.channel?.unref();
   process.once('disconnect', () => {
     process.exit(1);

@@ -50,6 +50,11 @@ export function formatPercent(fraction: number, decimals = 1): string {
   return `${(100 * fraction).toFixed(decimals)} %`;
 }
 
+/** `1 image`, `3 images`; a thing whose plural has no plain s comes with it. */
+export function countOf(count: number, thing: string, several = `${thing}s`): string {
+  return `${count} ${count === 1 ? thing : several}`;
+}
+
 /** Bytes for people: `3.2 GB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

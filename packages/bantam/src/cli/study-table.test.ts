@@ -50,6 +50,7 @@ describe('formatStudy', () => {
       lines.filter((line) => line.length > 80),
       [],
     );
+    assert.match(text, /^Learning rates as in the file: not tuned\.$/m);
     assert.match(text, /^test +acc1 +image_retrieval_recall@10$/m);
     assert.match(text, /^ModifiedResNet-Nano-64( +50\.0 ± 10\.0 \(2\.0\)){2}$/m);
   });

@@ -3,6 +3,7 @@ import {
   comparisonCells,
   comparisonHead,
   summaryCell,
+  untunedRates,
   type ArmComparison,
   type ArmResult,
   type StudyColumn,
@@ -69,7 +70,7 @@ export function formatStudy(result: ShownStudy): string {
       't-test, adjusted by Holm’s method over the comparisons of a metric in a grid.',
     ].join('\n'),
     tuned.length === 0
-      ? 'Learning rates were not tuned.'
+      ? untunedRates(result.arms)
       : `Learning rates were tuned by validation with the first seed:\n${rateTable(result)}`,
     ...(result.failures.length === 0 ? [] : [failureList(result)]),
   ].join('\n\n');

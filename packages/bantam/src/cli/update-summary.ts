@@ -1,4 +1,5 @@
 import type { GrowSummary } from '../search/index.js';
+import { countOf } from './output.js';
 
 /** Most broken images that are named. */
 const mostNamed = 20;
@@ -16,15 +17,14 @@ export function describeUpdate(summary: GrowSummary): string {
   const twice =
     duplicates === 0
       ? []
-      : [`${duplicates} records have the key of another one and were left out.`];
+      : [`${countOf(duplicates, 'record')} left out, with the key of another one.`];
   const broken = quarantined
     .slice(0, mostNamed)
     .map(({ key, reason }) => `Broken: ${key}: ${reason}`);
-  const more = quarantined.length - broken.length;
-  return [
-    `${counts.join(', ')}.`,
-    ...twice,
-    ...broken,
-    ...(more > 0 ? [`${more} more are broken; --json names them all.`] : []),
-  ].join('\n');
+  const named = quarantined.length > mostNamed ? '; --json names them all' : '';
+  const total =
+    quarantined.length === 0
+      ? []
+      : [`${countOf(quarantined.length, 'image')} broken, without a vector${named}.`];
+  return [`${counts.join(', ')}.`, ...twice, ...broken, ...total].join('\n');
 }

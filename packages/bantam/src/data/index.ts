@@ -54,7 +54,7 @@ export {
   type SyntheticSummary,
 } from './inspect.js';
 export { Loader, type Batch, type LoaderOptions } from './loader/loader.js';
-export { defaultDecodeSide, pixelCacheBytes } from './loader/pixel-cache.js';
+export { defaultDecodeSide, pixelCacheBytes, pixelCacheLimit } from './loader/pixel-cache.js';
 export {
   formatSpec,
   resolveSpec,

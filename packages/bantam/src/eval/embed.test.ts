@@ -129,6 +129,23 @@ describe('embedSource', () => {
     assert.deepEqual(captionsOf[3], [4, 5, 6, 7]);
   });
 
+  it('ends after the present batch of images or texts when the signal comes', async () => {
+    for (const [stage, batches] of [
+      ['images', 1],
+      ['texts', 4],
+    ] as const) {
+      const controller = new AbortController();
+      let seen = 0;
+      const onProgress = (progress: { stage: string }): void => {
+        seen += 1;
+        if (progress.stage === stage) controller.abort(new RangeError('enough'));
+      };
+      const options = { batchSize: 2, signal: controller.signal, onProgress };
+      await assert.rejects(embedSource(loaded, source, options), { message: 'enough' });
+      assert.equal(seen, batches, stage);
+    }
+  });
+
   it('reports progress, lets the event loop run, and leaves no tensors behind', async () => {
     await freeGarbage();
     const start = liveTensors();

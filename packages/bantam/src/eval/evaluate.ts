@@ -66,7 +66,8 @@ export interface EvaluateOptions
  * tasks.
  *
  * @param specs Data sets, or specifications as {@link evalDatasets} takes them.
- * @throws BantamError when a source cannot be opened, or has not what a task needs.
+ * @throws BantamError when a source cannot be opened, or has not what a task needs; the reason of `signal`
+ * when that comes.
  */
 export async function evaluate(
   loaded: LoadedModel,
@@ -270,11 +271,15 @@ function classifierOptions({
   store,
   precision,
   batchSize,
+  helpers,
+  signal,
 }: EvaluateOptions): ClassifierOptions {
   return {
     ...(templates !== undefined && { templates }),
     ...(store !== undefined && { store }),
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
+    helpers,
+    signal,
   };
 }

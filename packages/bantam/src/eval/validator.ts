@@ -13,6 +13,8 @@ import { plainTasks, type EvaluationResult, type PlainTask } from './tasks/resul
 /** Options of {@link Validator.measure}. */
 export interface MeasureOptions {
   readonly precision: FloatDType;
+  /** Ends the measurement: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
   /** Receives progress in words. */
   readonly onProgress: (message: string) => void;
 }
@@ -94,10 +96,11 @@ export async function openMetric(settings: ValidatorSettings): Promise<MetricMet
   return {
     lowerIsBetter: metric.endsWith('median_rank'),
     samples,
-    async measure(model, { precision, onProgress }) {
+    async measure(model, { precision, signal, onProgress }) {
       const results = await evaluate(model, datasets, {
         tasks: [task],
         precision,
+        signal,
         onProgress: ({ dataset, stage, done, total }) => {
           onProgress(`${dataset}: ${done} of ${total} ${stage}`);
         },

@@ -22,6 +22,7 @@ export {
   convertModel,
   exportModel,
   loadModel,
+  loadModelTokenizer,
   paddedAs,
   saveModel,
   type ConvertedModel,

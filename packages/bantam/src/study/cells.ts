@@ -1,6 +1,6 @@
 /** Results of a study as text, in the units of tables: hundredths of fractions, and ranks. */
 import type { StudyColumn } from './config/metrics.js';
-import type { ArmComparison, MetricSummary } from './results.js';
+import type { ArmComparison, ArmResult, MetricSummary } from './results.js';
 
 type Unit = Pick<StudyColumn, 'lowerIsBetter'>;
 
@@ -32,4 +32,11 @@ export function comparisonCells(
     pValue?.toPrecision(2) ?? '–',
     adjusted?.toPrecision(2) ?? '–',
   ];
+}
+
+/** A sentence about the learning rates of a study without a search, with the peaks of its arms. */
+export function untunedRates(arms: readonly Pick<ArmResult, 'rows'>[]): string {
+  const rates = new Set(arms.flatMap(({ rows }) => rows.map(({ lr }) => lr)));
+  const peaks = [...rates].sort((a, b) => a - b).join(', ');
+  return `Learning rates as in the file: not tuned${peaks === '' ? '' : ` (peak ${peaks})`}.`;
 }

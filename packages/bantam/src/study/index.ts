@@ -7,6 +7,7 @@ export {
   type MeasureKind,
   type MeasureEntry,
   type StudyOptions,
+  type TuneOptions,
 } from './config/schema.js';
 export {
   axisNames,
@@ -46,7 +47,7 @@ export type {
   TunedRate,
 } from './results.js';
 export { costAxes, lineOf } from './results.js';
-export { comparisonCells, comparisonHead, summaryCell } from './cells.js';
+export { comparisonCells, comparisonHead, summaryCell, untunedRates } from './cells.js';
 export {
   bootstrapFit,
   fitLaw,
@@ -96,6 +97,7 @@ export {
   type PlannedChoice,
   type PlannedPilot,
   type PlannedRung,
+  type ReadChoice,
   type SurerPlan,
   type TrainingChoices,
 } from './planner/plan-file.js';

@@ -4,8 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setThreads } from '@bantam/torch';
-import { joinWorld, resumeTraining, train, type TrainOptions } from '../train/index.js';
+import { full, noGrad, scope, setThreads } from '@bantam/torch';
+import { joinGroup, RENDEZVOUS_VARIABLE } from '@bantam/torch/distributed';
+import { joinWorld, resumeTraining, train, World, type TrainOptions } from '../train/index.js';
 
 /** A training, or the rest of one. */
 export type SharedTask = {
@@ -13,6 +14,8 @@ export type SharedTask = {
   readonly stop?: number;
   /** The process whose signal interrupts it. Default 0. */
   readonly stoppedBy?: number;
+  /** The process in which a gradient is not finite in a step, before the processes add theirs up. */
+  readonly spoiled?: { readonly rank: number; readonly step: number };
 } & ({ readonly options: TrainOptions } | { readonly resume: string });
 
 /** A process that has ended. */
@@ -28,8 +31,16 @@ export interface SharedRun {
   readonly ends: Promise<SharedEnd[]>;
 }
 
-/** Starts `size` processes that do the tasks together, one after the other. */
-export function startTogether(size: number, tasks: readonly SharedTask[]): SharedRun {
+/**
+ * Starts `size` processes that do the tasks together, one after the other; a single one takes the way of several.
+ *
+ * @param seconds - The most that they may take
+ */
+export function startTogether(
+  size: number,
+  tasks: readonly SharedTask[],
+  seconds = 100,
+): SharedRun {
   const folder = mkdtempSync(join(tmpdir(), 'bantam-together-'));
   const file = join(folder, 'tasks.json');
   writeFileSync(file, JSON.stringify(tasks));
@@ -38,7 +49,7 @@ export function startTogether(size: number, tasks: readonly SharedTask[]): Share
   const processes = Array.from({ length: size }, (_, rank) =>
     spawn(process.execPath, [fileURLToPath(import.meta.url), file], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 100_000,
+      timeout: seconds * 1000,
       killSignal: 'SIGKILL',
       env: {
         ...process.env,
@@ -59,8 +70,8 @@ export function startTogether(size: number, tasks: readonly SharedTask[]): Share
 }
 
 /** {@link startTogether} to the end. */
-export function trainTogether(size: number, tasks: readonly SharedTask[]): Promise<SharedEnd[]> {
-  return startTogether(size, tasks).ends;
+export function trainTogether(...started: Parameters<typeof startTogether>): Promise<SharedEnd[]> {
+  return startTogether(...started).ends;
 }
 
 function endOf(child: ChildProcess): Promise<SharedEnd> {
@@ -75,14 +86,40 @@ function endOf(child: ChildProcess): Promise<SharedEnd> {
   });
 }
 
+/** The processes that this one is of; also if it is the only one. */
+async function joinOthers(env: NodeJS.ProcessEnv): Promise<World | null> {
+  const file = env[RENDEZVOUS_VARIABLE];
+  if (env.WORLD_SIZE !== '1' || file === undefined) return await joinWorld(env);
+  return new World(await joinGroup({ rank: 0, size: 1, rendezvous: { file } }), { localSize: 1 });
+}
+
+/** Lets a process of a world have a gradient that is not finite, in one step. */
+function spoilGradients(world: World, { spoiled }: SharedTask): void {
+  const summing = World.prototype.whileSumming.bind(world);
+  let steps = 0;
+  world.whileSumming = (parameters, pass) => {
+    steps++;
+    const [first] = parameters;
+    if (steps === spoiled?.step && world.rank === spoiled.rank && first !== undefined) {
+      scope(() => {
+        noGrad(() => {
+          first.grad = full(first.shape, NaN, { dtype: first.dtype });
+        });
+      });
+    }
+    summing(parameters, pass);
+  };
+}
+
 /** The work of each process. */
 async function main(file: string): Promise<void> {
   setThreads(1);
   const tasks = JSON.parse(readFileSync(file, 'utf8')) as readonly SharedTask[];
-  const world = await joinWorld();
+  const world = await joinOthers(process.env);
   const rank = world?.rank ?? 0;
   for (const task of tasks) {
     const controller = new AbortController();
+    if (world !== null) spoilGradients(world, task);
     const { stop, stoppedBy = 0 } = task;
     // Without events in the others, theirs is a signal from the start, which comes before the first step.
     if (stop !== undefined && rank !== 0 && stoppedBy === rank) controller.abort();

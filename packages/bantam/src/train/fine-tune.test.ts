@@ -110,10 +110,13 @@ describe('fine-tuning', () => {
     const fineTune = { type: 'lp-ft', headFraction: 0.5 } as const;
     const options = { fineTune, init: init(), train: { lr: 1e-3 } };
     const signal = new AbortController();
+    const notes: string[] = [];
     const onEvent = (event: TrainEvent) => {
+      if (event.kind === 'note') notes.push(event.message);
       if (event.kind === 'step' && event.step === 6) signal.abort();
     };
     await runs.train('lp-ft half', { ...options, signal: signal.signal, onEvent });
+    assert.equal(notes.at(-1), 'From step 7 on all weights train, no longer the head alone, at a peak learning rate of 0.001.'); // prettier-ignore
     const model = runs.checkpoint('lp-ft half').get('model.safetensors');
     assert.ok(model);
     const { tensors } = loadSafetensors(runs.path('lp-ft half', 'checkpoints', 'step-00000006', 'model.safetensors')); // prettier-ignore

@@ -55,6 +55,7 @@ export {
   MemoryPlanner,
   noiseBatch,
   planTime,
+  RecordingGroup,
   repeated,
   type DeviceCluster,
   type DistributedStep,
@@ -63,6 +64,7 @@ export {
   type NoiseBatchOptions,
   type PlanContext,
   type PlannedPhase,
+  type RecordedCollective,
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';
@@ -72,7 +74,11 @@ export {
   type MetricsRow,
   type ValidationRow,
 } from './run-dir/metrics.js';
-export { dataFingerprint, type DataFingerprint } from './run-dir/data-fingerprint.js';
+export {
+  dataFingerprint,
+  describeChange,
+  type DataFingerprint,
+} from './run-dir/data-fingerprint.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
 export {
   createStrategy,

@@ -3,7 +3,15 @@ import { TorchError } from '../errors.js';
 import type { Rendezvous } from './environment.js';
 
 /** A failed collective: processes of the group have ended or hang. */
-export class GroupError extends TorchError {}
+export class GroupError extends TorchError {
+  /** The processes that the others miss, if they know. */
+  readonly lost: readonly number[];
+
+  constructor(message: string, lost: readonly number[] = []) {
+    super(message);
+    this.lost = lost;
+  }
+}
 
 /** `Rank 1`, `Ranks 0, 1 and 3`. */
 export function ranks(numbers: readonly number[]): string {
@@ -53,6 +61,29 @@ export function joinFailure(
 }
 
 /**
+ * Why processes could not come together although all had come.
+ *
+ * @param lost - Those without a sign of life; none if it is the store that does not answer
+ */
+export function lostWhileJoining(
+  lost: readonly number[],
+  { size, rendezvous }: { readonly size: number; readonly rendezvous: Rendezvous },
+): GroupError {
+  if (lost.length > 0) {
+    return new GroupError(`${missing(lost, size)} before all were connected.`, lost);
+  }
+  if (!('file' in rendezvous)) return failureOf(null, { size, reason: '' });
+  return new GroupError(
+    `The file ${rendezvous.file}, in which the ${size} processes meet, does not answer; check its file system.`,
+  );
+}
+
+/** `Rank 1 of 3 has ended or hangs` */
+function missing(lost: readonly number[], size: number): string {
+  return `${ranks(lost)} of ${size} ${lost.length === 1 ? 'has ended or hangs' : 'have ended or hang'}`;
+}
+
+/**
  * What a collective's failure comes from.
  *
  * @param answers - What each process said in the roll call: nothing (null) if it has ended or hangs, the
@@ -65,6 +96,7 @@ export function failureOf(
   if (answers === null) {
     return new GroupError(
       `Rank 0 of ${size} has ended or hangs, and with it the store of all processes.`,
+      [0],
     );
   }
   const failed = [...answers.entries()].find(([, answer]) => (answer ?? '') !== '');
@@ -74,8 +106,14 @@ export function failureOf(
   }
   const gone = [...answers.keys()].filter((rank) => answers[rank] === null);
   if (gone.length > 0) {
-    const verb = gone.length === 1 ? 'has ended or hangs' : 'have ended or hang';
-    return new GroupError(`${ranks(gone)} of ${size} ${verb}.`);
+    return new GroupError(`${missing(gone, size)}.`, gone);
   }
-  return new GroupError(`The connections between the ${size} processes failed: ${reason}.`);
+  return connectFailure(size, reason);
+}
+
+/** Connections that fail although all processes are there. */
+export function connectFailure(size: number, error: unknown): GroupError {
+  return new GroupError(
+    `The connections between the ${size} processes failed: ${reasonOf(error)}.`,
+  );
 }

@@ -92,6 +92,25 @@ describe('joinGroup', () => {
       `TorchError: Rank 0 cannot open port ${port} for the other processes, as another program has it; choose another MASTER_PORT.`,
     );
   });
+
+  it('names a process that ends while others still come', async () => {
+    const [end] = await runGroup({
+      size: 3,
+      started: [0, 1],
+      body: `
+        if (rank === 1) print('joins');
+        await join({ patience: 4 });`,
+      onStart: ([, second]) => {
+        second?.stdout?.once('data', () => {
+          setTimeout(() => second.kill('SIGKILL'), 3000);
+        });
+      },
+    });
+    assert.equal(
+      end?.lines[0],
+      'TorchError: Rank 1 of 3 has ended or hangs before all were connected.',
+    );
+  });
 });
 
 describe('ProcessGroup', () => {
@@ -176,7 +195,7 @@ describe('ProcessGroup', () => {
     assert.deepEqual(await printed(2, body), [near, near]);
   });
 
-  it('sums gradients, also those that only one process has', async () => {
+  it('sums gradients that only one process has too, copies and gathers tensors', async () => {
     const body = `
       const group = await join();
       const leaf = (shape, dtype) => {
@@ -191,11 +210,70 @@ describe('ProcessGroup', () => {
       await distributed.sumGradients(group, parameters);
       const state = [torch.full([2], rank), torch.full([1], rank + 5, { dtype: 'int64' })];
       await distributed.broadcastAll(group, state);
+      const last = [torch.full([1], rank)];
+      await distributed.broadcastAll(group, last, 1);
+      const own = new Map([['a' + rank, torch.full([2], rank)], ['b' + rank, torch.full([1, 1], 7, { dtype: 'int64' })]]);
+      const gathered = await distributed.gatherTensors(group, own);
       await group.leave();
-      print([parameters.map(({ grad }) => grad?.toArray() ?? null), state.map((x) => x.toArray())]);`;
+      const theirs = [...gathered].map(([name, x]) => [name, x.shape, x.toArray()]);
+      print([parameters.map(({ grad }) => grad?.toArray() ?? null), state.map((x) => x.toArray()), last[0].item(), theirs]);`;
+    const expected = [[[3, 9, 6, 12], [1, 2, 3], [1], null], [[0, 0], [5]], 1];
+    const theirs = [
+      ['a1', [2], [1, 1]],
+      ['b1', [1, 1], [7]],
+    ];
+    assert.deepEqual(await printed(2, body), [
+      [...expected, theirs],
+      [...expected, []],
+    ]);
+  });
+
+  it('begins the sums of gradients during a backward pass', async () => {
+    const body = `
+      const group = await join();
+      const leaves = ['float32', 'float64', 'float32'].map((dtype) => {
+        const x = torch.ones([2], { dtype });
+        x.requiresGrad = true;
+        return x;
+      });
+      const sums = new distributed.GradientSums(group, leaves);
+      const found = [];
+      for (let step = 0; step < 3; step++) {
+        for (const leaf of leaves) leaf.grad = null;
+        const y = torch.add(
+          torch.sum(torch.mul(leaves[0], step + rank + 1)),
+          torch.sum(torch.mul(leaves[1], 10 * step + rank)),
+        );
+        sums.during(() => y.backward());
+        await sums.finish();
+        found.push(leaves.map(({ grad }) => grad?.toArray() ?? null));
+      }
+      await group.leave();
+      print(found);`;
+    const expected = [0, 1, 2].map((step) => {
+      const [a, b] = [2 * step + 3, 20 * step + 1];
+      return [[a, a], [b, b], null];
+    });
+    assert.deepEqual(await printed(2, body), [expected, expected]);
+  });
+
+  it('keeps the sums of gradients apart that share memory', async () => {
+    const body = `
+      const group = await join();
+      const leaves = [1, 2].map(() => {
+        const x = torch.zeros([1, 2]);
+        x.requiresGrad = true;
+        return x;
+      });
+      const shared = torch.full([2], rank + 1);
+      for (const leaf of leaves) leaf.grad = torch.reshape(shared, [1, 2]);
+      await distributed.sumGradients(group, leaves);
+      await group.leave();
+      torch.mul_(leaves[0].grad, 0);
+      print(leaves.map(({ grad }) => grad.toArray()));`;
     const expected = [
-      [[3, 9, 6, 12], [1, 2, 3], [1], null],
-      [[0, 0], [5]],
+      [0, 0],
+      [3, 3],
     ];
     assert.deepEqual(await printed(2, body), [expected, expected]);
   });

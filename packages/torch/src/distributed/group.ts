@@ -11,7 +11,14 @@ import { cat, contiguous, narrow, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import { fromTypedArray, Tensor } from '../tensor.js';
 import type { Rendezvous } from './environment.js';
-import { failureOf, joinFailure, ranks, reasonOf } from './failure.js';
+import {
+  connectFailure,
+  failureOf,
+  joinFailure,
+  lostWhileJoining,
+  ranks,
+  reasonOf,
+} from './failure.js';
 
 /** Options of {@link joinGroup}. */
 export interface JoinOptions {
@@ -20,7 +27,7 @@ export interface JoinOptions {
   readonly rendezvous: Rendezvous;
   /** Times that the group has been started again at the same meeting point. Default 0. */
   readonly restarts?: number;
-  /** Seconds without a sign of life after which a process hangs for the others. Default 30. */
+  /** Seconds without a sign of life after which a process hangs for the others. Default 25. */
   readonly patience?: number;
   /** Seconds in which all processes must have come. Default 120. */
   readonly arrival?: number;
@@ -34,6 +41,9 @@ const rollCallSeconds = 6;
 /** Time in which the others read rank 0's store before it ends. */
 const lingerMilliseconds = 500;
 
+/** Milliseconds between two looks at the signs of life of those who join. */
+const lookMilliseconds = 500;
+
 /** Begins the message of a failed sum within a graph. */
 const failedSum = 'a sum over the processes failed';
 
@@ -45,7 +55,7 @@ let groupsMade = 0;
  * Joins a group of processes: meets the others, compares facts with them and connects to each (Gloo).
  *
  * @throws TorchError in one sentence if libtorch has no Gloo, the meeting point cannot be reached or is
- * taken, a process does not come, or facts differ.
+ * taken, a process does not come, ends or hangs before all are connected, or facts differ.
  */
 export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
   const {
@@ -54,7 +64,7 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
     rendezvous,
     restarts = 0,
     arrival = 120,
-    patience = 30,
+    patience = 25,
     facts = {},
   } = options;
   if (!native.hasGloo()) {
@@ -64,6 +74,8 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
   }
   const name = `group${groupsMade++}`;
   const untilAll = Math.round(arrival * 1000);
+  const earlier = new Set(native.connections());
+  let isOpen = false;
   try {
     if ('file' in rendezvous) {
       await native.openFileStore(name, rendezvous.file, size, untilAll);
@@ -71,6 +83,7 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
       const { host, port, isHosted = false } = rendezvous;
       await native.openTcpStore(name, host, port, rank === 0 && !isHosted, untilAll);
     }
+    isOpen = true;
     const keys = Array.from({ length: size }, (_, i) => `bantam/${restarts}/here/${i}`);
     const [taken] = await native.storeWait(name, [at(keys, rank)], 1);
     if (taken !== null) {
@@ -78,19 +91,68 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
         `There is another process of rank ${rank}; give each its own RANK, 0 to ${size - 1}.`,
       );
     }
+    const prefix = `bantam/${restarts}/group`;
+    const silence = Math.round(patience * 1000);
+    native.watchGroup(name, prefix, rank, size, silence);
     const own = { WORLD_SIZE: String(size), ...facts };
     await native.storeSet(name, at(keys, rank), JSON.stringify(own));
-    const found = await native.storeWait(name, keys, untilAll);
-    compareFacts(found, { arrival });
-    const prefix = `bantam/${restarts}/group`;
-    await native.joinGroup(name, prefix, rank, size, Math.round(patience * 1000));
+    const group = { name, size, rendezvous, silence };
+    compareFacts(await whileAlive(native.storeWait(name, keys, untilAll), group), { arrival });
+    await whileAlive(connect(group, { prefix, rank }), group);
   } catch (error) {
     // The others learn the same from rank 0's store.
     if (rank === 0 && error instanceof TorchError) await sleep(lingerMilliseconds);
-    await native.leaveGroup(name);
-    throw error instanceof TorchError ? error : joinFailure(error, { rank, rendezvous, arrival });
+    // A store that does not answer holds up whoever waits for it.
+    await within(lingerMilliseconds / 1000, native.leaveGroup(name));
+    if (error instanceof TorchError) throw error;
+    throw isOpen && !('file' in rendezvous)
+      ? failureOf(null, { size, reason: reasonOf(error) })
+      : joinFailure(error, { rank, rendezvous, arrival });
   }
+  const own = native.connections().filter((connection) => !earlier.has(connection));
+  native.limitSilence(own, Math.round(patience * 1000));
   return new ProcessGroup({ name, rank, size, restarts });
+}
+
+/** A group while its processes come together. */
+interface Joining {
+  readonly name: string;
+  readonly size: number;
+  readonly rendezvous: Rendezvous;
+  /** Milliseconds without a sign of life after which a process hangs for the others. */
+  readonly silence: number;
+}
+
+/** @throws GroupError that names the processes that end or hang before a part of joining is done. */
+async function whileAlive<T>(part: Promise<T>, group: Joining): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const lost = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const found = native.lostRanks(group.name, group.silence);
+      if (found !== null) reject(lostWhileJoining(found, group));
+    }, lookMilliseconds);
+  });
+  try {
+    return await Promise.race([part, lost]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** @throws GroupError that names the processes that are not there any more, if it is they. */
+async function connect(
+  group: Joining,
+  { prefix, rank }: { readonly prefix: string; readonly rank: number },
+): Promise<void> {
+  const { name, size } = group;
+  try {
+    await native.joinGroup(name, prefix, rank, size);
+  } catch (error) {
+    await sleep(rollCallSeconds * 1000);
+    const lost = native.lostRanks(name, rollCallSeconds * 800);
+    if (lost !== null) throw lostWhileJoining(lost, group);
+    throw connectFailure(size, error);
+  }
 }
 
 /** @throws TorchError if a process did not come, or one has other facts than rank 0. */
@@ -129,6 +191,7 @@ export class ProcessGroup {
   readonly #name: string;
   readonly #restarts: number;
   #failure: Promise<TorchError> | null = null;
+  #seconds = 0;
 
   /** Use {@link joinGroup}. */
   constructor(joined: {
@@ -141,6 +204,11 @@ export class ProcessGroup {
     this.rank = joined.rank;
     this.size = joined.size;
     this.#restarts = joined.restarts;
+  }
+
+  /** Seconds from calls of collectives to their ends, waiting for the others included; those within a graph apart. */
+  get seconds(): number {
+    return this.#seconds;
   }
 
   /** Replaces contiguous tensors of the CPU, of equal shapes in all processes, by their sum, largest or least. */
@@ -200,6 +268,32 @@ export class ProcessGroup {
     return whole;
   }
 
+  /**
+   * {@link gatherRows} of any number of rows of the CPU while a graph is built: it holds this thread up until the
+   * others have come.
+   *
+   * @returns the rows of all, and the first of this process's
+   */
+  gatherRowsNow(rows: Tensor): { rows: Tensor; start: number } {
+    return noGrad(() =>
+      scope(() => {
+        const count = rows.dim(0);
+        const own = Array.from({ length: this.size }, (_, rank) =>
+          rank === this.rank ? count : 0,
+        );
+        const counts = this.sumOver(fromTypedArray(Float64Array.from(own))).toArray();
+        const sum = (of: readonly number[]): number => of.reduce((total, one) => total + one, 0);
+        const start = sum(counts.slice(0, this.rank));
+        const { dtype } = rows;
+        const nothing = (length: number): Tensor =>
+          zeros([length, ...rows.shape.slice(1)], { dtype, device: 'cpu' });
+        const rest = sum(counts) - start - count;
+        // x + 0 is x, so that the sum is a copy.
+        return { rows: this.sumOver(cat([nothing(start), rows, nothing(rest)])), start };
+      }),
+    );
+  }
+
   /** Each process's value, by rank; plain JSON. */
   async exchange<T>(value: T): Promise<T[]> {
     const bytes = new TextEncoder().encode(JSON.stringify(value));
@@ -251,10 +345,13 @@ export class ProcessGroup {
 
   async #run<T>(collective: () => Promise<T>): Promise<T> {
     if (this.#failure !== null) throw await this.#failure;
+    const begun = performance.now();
     try {
       return await collective();
     } catch (error) {
       throw await this.#explain(error);
+    } finally {
+      this.#seconds += (performance.now() - begun) / 1000;
     }
   }
 

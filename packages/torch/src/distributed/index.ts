@@ -6,5 +6,6 @@ export {
   type WorldEnvironment,
 } from './environment.js';
 export { GroupError } from './failure.js';
+export { GradientSums, sumGradients } from './gradient-sums.js';
 export { joinGroup, ProcessGroup, type JoinOptions } from './group.js';
-export { broadcastAll, sumGradients } from './reduce.js';
+export { broadcastAll, gatherTensors } from './copies.js';

@@ -71,9 +71,14 @@ export class LowRank extends Module {
     return lowRankProduct(this.b, this.a, this.scale);
   }
 
+  /** True while dropout sets inputs to zero. */
+  get isDropping(): boolean {
+    return this.training && this.#dropout !== null && this.#dropout.rate > 0;
+  }
+
   #dropped(x: Tensor): Tensor {
     const dropout = this.#dropout;
-    if (dropout === null || dropout.rate === 0 || !this.training) return x;
+    if (dropout === null || !this.isDropping) return x;
     const { dtype, device } = x;
     const keep = 1 - dropout.rate;
     const kept = bernoulli(ones(x.shape, { dtype, device }), keep, dropout.generator);

@@ -12,6 +12,7 @@ import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { countOf } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import {
   atLeastZero,
@@ -179,9 +180,9 @@ function describe(summary: CaptionSummary, { data }: CaptionFlags): string {
       `Captioning was interrupted after ${kept + written} of ${images} images, whose captions are in "${out}"; run the same command again to resume.`,
     );
   }
-  const before = kept === 0 ? '' : ` (${kept} images were captioned before)`;
+  const before = kept === 0 ? '' : ` (${countOf(kept, 'image')} captioned before)`;
   const broken = skipped.map(({ key, reason }) => `Skipped: ${key}: ${reason}`);
-  const text = `${captions} captions of ${written} images written${before}: ${out}`;
+  const text = `${countOf(captions, 'caption')} of ${countOf(written, 'image')} written${before}: ${out}`;
   const join = data.includes('?') ? '&' : '?';
   const use = `Train on them with --data "${data}${join}captions=${out.replace(/[%&]/g, encodeURIComponent)}"`;
   return [...broken, text, use].join('\n');

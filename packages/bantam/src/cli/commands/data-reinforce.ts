@@ -6,6 +6,7 @@ import { deviceOption } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { countOf } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { listed, positiveInteger, wholeNumber } from '../values.js';
 
@@ -120,7 +121,7 @@ function describe(summary: ReinforceSummary, spec: string): string {
   const before = kept === 0 ? '' : ` (${kept} were there before)`;
   return [
     ...broken.map(({ key, reason }) => `Broken: ${key}: ${reason}`),
-    `${augmentations} views and ${captions} captions of ${written} records written${before}: ${out}`,
+    `${countOf(augmentations, 'view')} and ${countOf(captions, 'caption')} of ${countOf(written, 'record')} written${before}: ${out}`,
     `Train from them with --data "${spec}" --strategy distill --reinforced ${out}`,
   ].join('\n');
 }

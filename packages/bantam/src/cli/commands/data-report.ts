@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { makeFolder } from '../../base/make-folder.js';
 import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
+import { countOf } from '../output.js';
 import { Progress } from '../progress.js';
 import { loadScoreFiles, scoreFilesHelp } from '../score-files.js';
 import { positiveInteger, wholeNumber } from '../values.js';
@@ -57,7 +58,7 @@ export function addReport(data: Command): void {
         ...notes,
         ...duplicates.map(
           ({ name, duplicates: count, groups }) =>
-            `By ${name}, ${count} of ${records} records duplicate one of ${groups} others.`,
+            `By ${name}, ${count} of ${countOf(records, 'record')} duplicate one of ${countOf(groups, 'other')}.`,
         ),
         ...agreements.map(
           ({ a, b, correlation }) => `Rank correlation of ${a} and ${b}: ${correlation.toFixed(2)}`,

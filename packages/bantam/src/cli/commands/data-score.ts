@@ -5,6 +5,7 @@ import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { deviceOption, precisionOption, type InferenceFlags } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { countOf } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveFraction, positiveInteger, wholeNumber } from '../values.js';
 
@@ -112,7 +113,7 @@ function describe(summary: ScoreSummary, spec: string): string {
   const before = kept === 0 ? '' : ` (${kept} of them before)`;
   const lost = broken === 0 ? '' : ` ${broken} of them are broken and have none.`;
   return [
-    `${records} records scored${before}: ${out}.${lost} Scores: ${scores.join(', ')}.`,
+    `${countOf(records, 'record')} scored${before}: ${out}.${lost} Scores: ${scores.join(', ')}.`,
     `Select by them with: bantam data select "${spec}" --scores ${out} --out subset.txt …; look at them with: bantam data report "${spec}" --scores ${out} --out scores.html`,
   ].join('\n');
 }

@@ -3,8 +3,9 @@ import type { CriterionInput, Subset, TieRule } from '../../data/index.js';
 import { UsageError } from '../../base/errors.js';
 import { comparisonOperators } from '../../data/select/criteria.js';
 import { action, examples } from '../command.js';
+import { describeCriterion } from '../criterion-text.js';
 import { showOpening } from '../data-progress.js';
-import { formatPercent, formatTable } from '../output.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import {
   fractionOf,
@@ -216,15 +217,16 @@ function criteriaOf(flags: SelectFlags): CriterionInput[] {
 
 function describe({ header, keys, alone, notes }: Subset, out: string, use: string): string {
   const percent = (count: number): string => formatPercent(count / header.of);
-  const rows = alone.map(({ criterion, kept }) => {
-    const { type, ...settings } = criterion;
-    return [`  ${type} ${JSON.stringify(settings)}`, `${kept}`, percent(kept)];
-  });
+  const rows = alone.map(({ criterion, kept }) => [
+    `  ${describeCriterion(criterion)}`,
+    `${kept}`,
+    percent(kept),
+  ]);
   const each = alone.length < 2 ? [] : ['Kept by each criterion alone:', formatTable(rows, { right: [1, 2] })]; // prettier-ignore
   return [
     ...notes,
     ...each,
-    `${keys.length} of ${header.of} records selected (${percent(keys.length)}): ${out}`,
+    `${keys.length} of ${countOf(header.of, 'record')} selected (${percent(keys.length)}): ${out}`,
     `Use them with "${use}"`,
   ].join('\n');
 }

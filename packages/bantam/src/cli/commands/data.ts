@@ -3,8 +3,9 @@ import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.
 import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { showEmojiData, showOpening } from '../data-progress.js';
-import { formatTable } from '../output.js';
+import { countOf, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
+import { openTokenizer } from '../open-tokenizer.js';
 import { positiveInteger } from '../values.js';
 import { addCaption } from './data-caption.js';
 import { addReinforce } from './data-reinforce.js';
@@ -48,7 +49,7 @@ function addGet(data: Command): void {
       return {
         text: [
           ...styles.map(({ name, images, licence, attribution }) => {
-            return `${name}: ${images} images, ${licence}, ${attribution}`;
+            return `${name}: ${countOf(images, 'image')}, ${licence}, ${attribution}`;
           }),
           `The emoji data set is in ${directory}`,
         ].join('\n'),
@@ -119,12 +120,6 @@ function addInspect(data: Command): void {
   });
 }
 
-/** The tokenizer in a folder, or of the model in it. */
-async function openTokenizer(directory: string) {
-  const { loadTokenizer } = await import('../../text/index.js');
-  return loadTokenizer(directory);
-}
-
 function addPack(data: Command): void {
   const pack = data
     .command('pack')
@@ -147,8 +142,8 @@ function addPack(data: Command): void {
         },
       });
       const notes = [...(source.notes ?? []).map(describeNote), ...summary.broken.map(brokenLine)];
-      const kept = summary.kept === 0 ? '' : ` (${summary.kept} were there before)`;
-      const text = `${summary.shards} shards${kept}, ${summary.written} samples written: ${summary.spec}`;
+      const kept = summary.kept === 0 ? '' : ` (${summary.kept} there before)`;
+      const text = `${countOf(summary.shards, 'shard')}${kept}, ${countOf(summary.written, 'sample')} written: ${summary.spec}`;
       return { text: [...notes, text].join('\n'), json: { ...summary, notes: source.notes ?? [] } };
     } finally {
       progress.done();
@@ -192,16 +187,16 @@ function describe(
       : [
           [
             'synthetic',
-            `${synthetic.captions} captions of ${synthetic.records} records, by ${synthetic.sources.join(', ')}`,
+            `${countOf(synthetic.captions, 'caption')} of ${countOf(synthetic.records, 'record')}, by ${synthetic.sources.join(', ')}`,
           ],
         ]),
-    ['width', `${range(images.width)} pixels, of ${images.decoded} images`],
+    ['width', `${range(images.width)} pixels, of ${countOf(images.decoded, 'image')}`],
     ['height', `${range(images.height)} pixels`],
     ['equal images', `${images.duplicates} of ${images.compared}`],
     ['broken images', `${images.broken.length}`],
     ...labels.map(({ name, classes, largest, smallest, unlabelled }) => [
       name,
-      `${classes} classes, from ${smallest.records} (${smallest.name}) to ${largest.records} (${largest.name}), ${unlabelled} records without`,
+      `${countOf(classes, 'class', 'classes')}, from ${smallest.records} (${smallest.name}) to ${largest.records} (${largest.name}), ${countOf(unlabelled, 'record')} without`,
     ]),
     ...licences.map(({ part, licence, attribution }) => [part, `${licence}, ${attribution}`]),
   ];

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { action, examples } from '../command.js';
-import { formatPercent, formatTable } from '../output.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger, positiveNumber } from '../values.js';
 
@@ -52,7 +52,7 @@ export function addDuplicates(program: Command): void {
       const groups = found.groups.map((rows) => rows.map(keyOf));
       const { compared, isApproximate } = found;
       const lines = [
-        `${pairs.length} pairs of ${index.size} images have a cosine of ${above} or more, in ${groups.length} groups.`,
+        `${countOf(pairs.length, 'pair')} of ${countOf(index.size, 'image')} ${pairs.length === 1 ? 'has' : 'have'} a cosine of ${above} or more, in ${countOf(groups.length, 'group')}.`,
         ...(compared < 1 ? [`Only ${formatPercent(compared)} was compared in the time.`] : []),
         ...(isApproximate
           ? [

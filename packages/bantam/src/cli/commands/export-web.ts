@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { ExportWebOptions, WebExport } from '../../export/index.js';
-import { formatBytes, type Outcome } from '../output.js';
+import { countOf, formatBytes, type Outcome } from '../output.js';
 import type { Progress } from '../progress.js';
 
 /** Options of `bantam export --to web` alone. */
@@ -82,12 +82,12 @@ async function readLabels(path: string): Promise<string[]> {
 
 function describe(result: WebExport, out: string): string {
   const { description, precisions, images, missing, files, bytes } = result;
-  const searched = images === 0 ? 'no index' : `${images} images to search`;
+  const searched = images === 0 ? 'no index' : `${countOf(images, 'image')} to search`;
   const [first = ''] = missing;
   const lines = [
-    `Exported ${description} (${precisions.join(', ')}), ${searched}: ${out} (${files} files, ${formatBytes(bytes)})`,
+    `Exported ${description} (${precisions.join(', ')}), ${searched}: ${out} (${countOf(files, 'file')}, ${formatBytes(bytes)})`,
     ...(missing.length > 0
-      ? [`Without a thumbnail: ${missing.length} images, such as ${first}`]
+      ? [`Without a thumbnail: ${countOf(missing.length, 'image')}, such as ${first}`]
       : []),
     `Open it: npx bantam-web ${out}`,
   ];

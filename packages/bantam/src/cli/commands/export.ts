@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Agreement, ExportPrecision, OnnxExport, TaskScores } from '../../export/index.js';
 import { action, examples } from '../command.js';
-import { formatBytes, formatPercent, formatTable } from '../output.js';
+import { countOf, formatBytes, formatPercent, formatTable } from '../output.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { addWebOptions, refuseWebOptions, runWebExport, type WebFlags } from './export-web.js';
@@ -101,7 +101,10 @@ function describe({ directory, manifest, check }: OnnxExport): string {
   const head = ['precision', 'image', 'text', 'image features', 'text features'];
   lines.push('', formatTable([head, ...rows], { right: [1, 2] }));
   if (check === null) return [...lines, '', 'Not compared with the model.'].join('\n');
-  lines.push('', `Compared on ${check.images} images (${check.data}) and ${check.texts} texts.`);
+  lines.push(
+    '',
+    `Compared on ${countOf(check.images, 'image')} (${check.data}) and ${countOf(check.texts, 'text')}.`,
+  );
   if (check.scores !== null) lines.push('', scoreTable(check.scores, checks));
   return lines.join('\n');
 }

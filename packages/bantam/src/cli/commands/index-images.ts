@@ -6,7 +6,7 @@ import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
-import { formatPercent, formatTable } from '../output.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 import { positiveFraction, positiveInteger } from '../values.js';
@@ -98,7 +98,7 @@ images below it, --min-score those below a score of your own.`,
       using index = await openIndex(folder, { exact: true });
       const cutoffs = cutoffsOf(index);
       const lines = [
-        `Indexed ${size} images in ${dimensions} dimensions: ${folder}`,
+        `Indexed ${countOf(size, 'image')} in ${dimensions} dimensions: ${folder}`,
         describeUpdate(changes),
         ...(compacted ? ['The files were written anew without what was removed.'] : []),
         ...(graph === undefined ? [] : [describeGraph(graph)]),
@@ -184,5 +184,5 @@ function describeGraph({ rows, measuredRows, recall, candidates }: GraphInfo): s
     ],
     { right: [0, 1, 2, 3] },
   );
-  return `Approximate search over ${rows} vectors. Recall@10, measured at ${measuredRows}, by candidates (*: in use):\n${table}`;
+  return `Approximate search over ${countOf(rows, 'vector')}. Recall@10, measured at ${measuredRows}, by candidates (*: in use):\n${table}`;
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../../base/errors.js';
 import type { MixingCurve } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { formatPercent, formatTable } from '../output.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import { factorList, unitNumber } from '../values.js';
 
@@ -153,7 +153,9 @@ function describeCurve({ data, points, best, rule }: MixingCurve): string {
   ];
   const head = ['', 'alpha', ...columns, ...(others > 0 ? ['mean of both'] : [])];
   const right = head.map((_, column) => column).slice(1);
-  const names = data.map(({ spec, role, samples }) => `${role}: ${spec}, ${samples} images`);
+  const names = data.map(
+    ({ spec, role, samples }) => `${role}: ${spec}, ${countOf(samples, 'image')}`,
+  );
   return [
     names.join('\n'),
     formatTable([head, ...rows, chance], { right }),

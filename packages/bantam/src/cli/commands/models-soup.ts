@@ -3,7 +3,7 @@ import { UsageError } from '../../base/errors.js';
 import type { GreedySoupResult } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { formatPercent, formatTable } from '../output.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 
 interface SoupFlags {
@@ -48,7 +48,7 @@ export function addSoup(models: Command): void {
       if (data === undefined) {
         const { averageModels } = await import('../../models/index.js');
         const result = await averageModels({ models: names, out });
-        return { text: `Mean of ${names.length} models: ${out}`, json: result };
+        return { text: `Mean of ${countOf(names.length, 'model')}: ${out}`, json: result };
       }
       const { greedySoup } = await import('../../eval/index.js');
       const result = await greedySoup({
@@ -78,7 +78,7 @@ function describe({ out, metric, samples, steps, soup }: GreedySoupResult, data:
   const head = ['', 'model', 'alone', 'soup with it'];
   const taken = steps.filter((step) => step.taken).length;
   return [
-    `${metric} on ${data}, ${samples} images`,
+    `${metric} on ${data}, ${countOf(samples, 'image')}`,
     formatTable([head, ...rows], { right: [2, 3] }),
     `Mean of ${taken} of ${steps.length} models, ${formatPercent(soup.value)}: ${out}`,
   ].join('\n\n');

@@ -36,7 +36,12 @@ export function addPlan(program: Command): void {
       '--metric <name>',
       'what is maximised: retrieval, zero-shot, or a metric of bantam eval (default: by the captions)',
     )
-    .option('--pilots <part>', 'part of the budget for pilots: 10%, or 0 for none', part, 0.1)
+    .option(
+      '--pilots <part>',
+      'part of the budget for pilots: 10%, or 0 for none; before them speeds are timed for at most a twentieth of the budget and 5 minutes, without pilots 1 minute',
+      part,
+      0.1,
+    )
     .option(
       '--validate <spec>',
       'data to measure on; held-out: a part of the training data',
@@ -73,7 +78,7 @@ export function addPlan(program: Command): void {
     const { planPaths, planTraining } = await import('../../study/index.js');
     const { formatTrainingChoices } = await import('../plan-table.js');
     const progress = new Progress();
-    const signal = stopOnInterrupt('stopping with a checkpoint; the same command resumes');
+    const signal = stopOnInterrupt('stopping; the same command resumes');
     try {
       const plan = await planTraining(await planOptions(flags), {
         out,

@@ -6,6 +6,7 @@ import {
 import type { TokenizerKind } from '../../train/config/tokenizer.js';
 import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
+import { openTokenizer } from '../open-tokenizer.js';
 import { positiveInteger, wholeNumber } from '../values.js';
 
 interface TrainFlags extends TokenizerKind {
@@ -96,7 +97,7 @@ export function addTokenizer(program: Command): void {
     .description('print the token ids of texts')
     .requiredOption(
       '--tokenizer <path>',
-      'tokenizer.json, a .model file of SentencePiece, or a folder of either',
+      'tokenizer.json, a .model file of SentencePiece, a folder of either, or a model directory',
     )
     .addOption(
       new Option(
@@ -107,8 +108,7 @@ export function addTokenizer(program: Command): void {
     .argument('<text...>', 'texts');
   examples(encode, ['bantam tokenizer encode --tokenizer quickstart/model "happy cat"']);
   action(encode, async ({ tokenizer: path, wrapper }: EncodeFlags, texts: string[]) => {
-    const { loadTokenizer } = await import('../../text/index.js');
-    const loaded = await loadTokenizer(path, { ...(wrapper !== undefined && { wrapper }) });
+    const loaded = await openTokenizer(path, { ...(wrapper !== undefined && { wrapper }) });
     const encoded = texts.map((text) => ({ text, ids: loaded.encode(text) }));
     return { text: encoded.map(({ ids }) => ids.join(' ')).join('\n'), json: encoded };
   });

@@ -3,11 +3,19 @@ import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
+import { refuseNested } from '../helpers.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { argumentsWithout, endWithLauncher, launch, resumeArguments } from '../launch.js';
-import { formatDuration } from '../output.js';
+import {
+  argumentsWithout,
+  endWithLauncher,
+  launch,
+  resumeArguments,
+  tellJoined,
+  tellLoss,
+} from '../launch.js';
+import { countOf, formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';
@@ -38,6 +46,7 @@ interface TrainFlags {
   readonly resume?: string;
   readonly processes?: number;
   readonly restarts?: number;
+  readonly shardOptimizer?: true;
   readonly fromPlan?: string;
   readonly choice?: number;
 }
@@ -85,7 +94,7 @@ export function addTrain(program: Command): void {
       '--reinforced <folder>',
       'distil from the stored teacher embeddings of this reinforced data set (bantam data reinforce), in place of --teacher',
     )
-    .option('--precision <name>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .option('--precision <name>', 'auto, fp32, bf16, fp16 or fp64 (default: auto)')
     .addOption(deviceOption())
     .option('--seed <n>', 'random seed (default: 0)', wholeNumber)
     .option(
@@ -112,6 +121,10 @@ export function addTrain(program: Command): void {
       '--restarts <n>',
       'start failed processes again from the last checkpoint, at most n times (default: 0)',
       wholeNumber,
+    )
+    .option(
+      '--shard-optimizer',
+      "divide the optimizer's state among the processes: less memory, the same weights",
     );
   examples(command, [
     'bantam train --data csv:pairs.csv --out runs/first --budget 30m',
@@ -144,13 +157,16 @@ export function addTrain(program: Command): void {
     const { joinWorld, planResumed, planRun, resumeTraining, train } =
       await import('../../train/index.js');
     const world = plan ? null : await joinWorld();
+    tellJoined();
+    const progress = new Progress();
     const options =
       resume !== undefined
         ? undefined
         : fresh.fromPlan === undefined
           ? await trainOptions(fresh)
-          : await plannedOptions(fresh, fresh.fromPlan);
-    const progress = new Progress();
+          : await plannedOptions(fresh, fresh.fromPlan, (message) => {
+              if (world?.isFirst !== false) progress.note(message);
+            });
     const control = {
       ...(device !== undefined && { device }),
       world,
@@ -172,6 +188,9 @@ export function addTrain(program: Command): void {
       await world?.leave();
       if (world?.isFirst === false) return null;
       return { text: await describe(result), json: result };
+    } catch (error) {
+      if (world !== null) await tellLoss(error);
+      throw error;
     } finally {
       progress.done();
     }
@@ -190,11 +209,7 @@ async function launchTraining({
   if (plan === true) {
     throw new UsageError('--plan plans the training of one process; leave out --processes.');
   }
-  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
-    throw new UsageError(
-      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
-    );
-  }
+  refuseNested(['--processes', '--restarts']);
   const { runPaths } = await import('../../train/index.js');
   const run = resume ?? out;
   // Of another training: a failure of this one must not resume it.
@@ -220,6 +235,7 @@ const flagSettings = {
   tokenizer: 'tokenizer.path',
   validate: 'validation.data',
   patience: 'validation.patience',
+  shardOptimizer: 'train.shardOptimizer',
 } as const;
 
 type FreshFlags = Omit<
@@ -227,8 +243,12 @@ type FreshFlags = Omit<
   'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
 >;
 
-/** The options of a choice of a plan, which has everything but the run directory. */
-async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOptions> {
+/** The options of a choice of a plan, which has everything but the run directory; a note says if its data have changed. */
+async function plannedOptions(
+  flags: FreshFlags,
+  file: string,
+  onNote: (message: string) => void,
+): Promise<TrainOptions> {
   const { out, choice = 1 } = flags;
   const own = ['out', 'choice', 'fromPlan'];
   const other = Object.keys(flags).find((name) => !own.includes(name));
@@ -241,7 +261,9 @@ async function plannedOptions(flags: FreshFlags, file: string): Promise<TrainOpt
     throw new UsageError('bantam train --from-plan needs --out, the new folder of the run.');
   }
   const { readChoice } = await import('../../study/index.js');
-  return { ...(await readChoice(file, choice)), out };
+  const { run, change } = await readChoice(file, choice);
+  if (change !== undefined) onNote(change);
+  return { ...run, out };
 }
 
 async function trainOptions(flags: FreshFlags): Promise<TrainOptions> {
@@ -314,7 +336,7 @@ async function describe(result: TrainResult): Promise<string> {
   }
   const { describeSummary } = await import('../../train/index.js');
   const lines = [
-    `Trained ${steps} steps on ${samples} samples in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
+    `Trained ${countOf(steps, 'step')} on ${countOf(samples, 'sample')} in ${formatDuration(seconds)}, loss ${loss.toFixed(3)}`,
     ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
     ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
     ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),

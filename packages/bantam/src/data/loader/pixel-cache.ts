@@ -68,16 +68,21 @@ export function defaultDecodeSide(size: number): number {
   return Math.ceil(size * 1.5);
 }
 
+/** Default `cacheBytes`: 2 GiB, but at most an eighth of so many GB; 0: of the machine's memory. */
+export function pixelCacheLimit(memory = 0): number {
+  return Math.min(2 ** 31, (memory > 0 ? memory * 1e9 : totalmem()) / 8);
+}
+
 /**
  * The most bytes in which a loader keeps decoded images of a source, for training on
  * images of `size` pixels.
  */
 export function pixelCacheBytes(
-  source: Source,
+  source: Pick<Source, 'size' | 'location'>,
   size: number,
   {
     decodeSide = defaultDecodeSide(size),
-    cacheBytes = Math.min(2 ** 31, totalmem() / 8),
+    cacheBytes = pixelCacheLimit(),
   }: { decodeSide?: number; cacheBytes?: number | undefined } = {},
 ): number {
   const raw = source.location(0).raw;

@@ -9,14 +9,15 @@ export interface GridOptions {
 }
 
 /**
- * A table of the positions of a grid for another one, in float32: [P + G², W] → [P + G′², W], or the
+ * A table of the positions of a grid for another one, in float32 at least: [P + G², W] → [P + G′², W], or the
  * same with a first dimension of 1. Rows are interpolated bicubically, with antialias where the grid
  * shrinks, as in OpenCLIP. A table of the new size is returned unchanged.
  */
 export function resizeGrid(table: Tensor, { prefix, grid }: GridOptions): Tensor {
   const [rows, width] = [table.dim(-2), table.dim(-1)];
   if (rows === prefix + grid ** 2) return table;
-  const flat = reshape(to(table, { dtype: 'float32' }), [rows, width]);
+  const wide = table.dtype === 'float64' ? table : to(table, { dtype: 'float32' });
+  const flat = reshape(wide, [rows, width]);
   const old = Math.round(Math.sqrt(rows - prefix));
   const square = reshape(narrow(flat, 0, prefix, old ** 2), [1, old, old, width]);
   const image = resize(permute(square, [0, 3, 1, 2]), [grid, grid], { mode: 'bicubic' });

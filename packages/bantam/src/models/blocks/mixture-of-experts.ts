@@ -3,6 +3,7 @@ import {
   at,
   autocast,
   cat,
+  detach,
   indexAdd,
   indexSelect,
   isRecording,
@@ -76,6 +77,12 @@ export function hasMixture(moe: MoeConfig | null, block: number): moe is MoeConf
   return moe !== null && (block + 1) % moe.every === 0;
 }
 
+/** Rows of all processes that have a part of a batch each, and the first of this process's. */
+export interface GatheredRows {
+  readonly rows: Tensor;
+  readonly start: number;
+}
+
 /** Options of {@link MixtureOfExperts}. */
 export interface MixtureOfExpertsOptions extends MlpOptions {
   moe: MoeConfig;
@@ -88,12 +95,17 @@ export interface MixtureOfExpertsOptions extends MlpOptions {
  * CLIP-UP starts (Wang et al. 2025).
  *
  * The tokens are grouped by expert, so that each expert computes its own tokens in one product. The
- * router computes in float32 under autocast as well, for its scores decide where a token goes.
+ * router computes in float32 at least under autocast as well, for its scores decide where a token goes.
  */
 export class MixtureOfExperts extends Module {
   router: Linear;
   experts: Mlp[];
   readonly config: MoeConfig;
+  /**
+   * The rows of all processes that have a part of the batch each, without gradient; null: this process has all of
+   * it. The load of the experts is balanced and limited over the whole batch.
+   */
+  gatherParts: ((rows: Tensor) => GatheredRows) | null = null;
 
   constructor({ moe, ...options }: MixtureOfExpertsOptions) {
     super();
@@ -121,15 +133,17 @@ export class MixtureOfExperts extends Module {
   forward(x: Tensor, { auxiliary }: { auxiliary?: Tensor[] | undefined } = {}): Tensor {
     const { topK, capacityFactor, balanceWeight, zLossWeight } = this.config;
     const tokens = reshape(x, [-1, x.dim(-1)]);
-    const logits = autocast(
-      'float32',
-      () => linear(to(tokens, { dtype: 'float32' }), this.router.effectiveWeight),
-      { device: x.device },
-    );
+    const { effectiveWeight: weight } = this.router;
+    const logits = autocast('float32', () => linear(to(tokens, { dtype: weight.dtype }), weight), {
+      device: x.device,
+    });
+    const whole = this.training ? this.gatherParts?.(detach(logits)) : undefined;
+    const { rows: scores, start } = whole ?? { rows: logits, start: 0 };
     const limited = this.training && capacityFactor > 0;
-    const evenLoad = (tokens.dim(0) * topK) / this.experts.length;
+    const evenLoad = (scores.dim(0) * topK) / this.experts.length;
     const capacity = limited ? Math.ceil(evenLoad * capacityFactor) : null;
-    const { wanted, taken } = chooseExperts(logits, { topK, capacity });
+    const { wanted, taken: all } = chooseExperts(scores, { topK, capacity });
+    const taken = whole === undefined ? all : narrow(all, 0, start, tokens.dim(0));
     if (this.training) {
       const rows = x.dim(0);
       auxiliary?.push(routingLoss(logits, wanted, { rows, balanceWeight, zLossWeight }));

@@ -126,7 +126,8 @@ export interface RoutingLossOptions {
 }
 
 /**
- * Loss that a router adds to that of each row of the batch, [B]; its mean over the rows is
+ * Loss that a router adds to that of each row of the batch, [B], of whose tokens `wanted` may have more: those of
+ * a whole batch of which this is a part. Its mean over the rows of the whole is
  * w_b·E·Σ_e f_e·P_e + w_z·mean(log²Σ_e exp l_e).
  *
  * The first term is the load-balancing loss (Fedus et al. 2022, eq. 4), 1 at an even load: f_e is

@@ -1,6 +1,7 @@
 import {
   at,
   isGradEnabled,
+  LowRank,
   Module,
   scope,
   unpackRows,
@@ -45,11 +46,20 @@ export class Transformer extends Module {
     }
   }
 
-  /** True if the blocks can run without padding: only their attention joins tokens. */
+  /**
+   * True if the blocks can run without padding: only their attention joins tokens, and no dropout is sampled for
+   * them, which must not depend on the other texts.
+   */
   get supportsUnpadding(): boolean {
-    return this.resblocks.every(
+    const isPlain = this.resblocks.every(
       (block) => block instanceof ResidualBlock && !(block.mlp instanceof MixtureOfExperts),
     );
+    return isPlain && !(this.training && this.#isDropping());
+  }
+
+  #isDropping(): boolean {
+    const modules = [...this.namedModules().values()];
+    return modules.some((module) => module instanceof LowRank && module.isDropping);
   }
 
   /**

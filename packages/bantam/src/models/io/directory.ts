@@ -44,6 +44,17 @@ export interface LoadModelOptions {
   hub?: HubOptions;
 }
 
+/**
+ * The tokenizer of a model, as {@link loadModel} has it; the weights are not read.
+ *
+ * @throws BantamError if there is no model of this name, or it has no readable tokenizer.
+ */
+export async function loadModelTokenizer(name: string): Promise<Tokenizer> {
+  const { clean, directory, config } = await openModel(name);
+  const tokenizer = await findTokenizer(directory, config.text, { clean });
+  return tokenizer();
+}
+
 /** Options of {@link exportModel}. */
 export interface ExportModelOptions {
   /** Name of the format: `open-clip`, `hugging-face`, `openai`, … */

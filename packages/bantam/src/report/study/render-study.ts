@@ -7,6 +7,8 @@ import {
   type StudyColumn,
   type StudyFit,
   type StudyResult,
+  untunedRates,
+  type TuneOptions,
 } from '../../study/index.js';
 import { markup, type Content } from '../markup.js';
 import { compact, duration } from '../numbers.js';
@@ -171,18 +173,29 @@ function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-function rateSection({ tuned }: StudyResult): Content {
-  if (tuned.length === 0) return null;
+function rateSection({ tuned, arms, study: { tune } }: StudyResult): Content {
+  if (tune === undefined) {
+    return markup`
+<section aria-labelledby="rates">
+  <h2 id="rates">Learning rates</h2>
+  <p class="lead">${untunedRates(arms)}</p>
+</section>`;
+  }
   return markup`
 <section aria-labelledby="rates">
   <h2 id="rates">Learning rates</h2>
-  <p class="lead">Chosen for each arm by validation of runs with the first seed.</p>
+  <p class="lead">${searchOf(tune)}</p>
   <div class="card scroll"><table class="dense"><tbody>${tuned.map(
     ({ grid, arm, chosen, isAtEnd, tried }) => markup`<tr><th scope="row">${grid}: ${arm}</th>
     <td>${chosen === null ? 'all failed' : String(chosen)}${isAtEnd ? ', at the end of the search' : ''}</td>
     <td>${tried.map(({ lr, value }) => `${lr}: ${value === null ? 'failed' : value.toPrecision(3)}`).join(', ')}</td></tr>`,
   )}</tbody></table></div>
 </section>`;
+}
+
+/** The search for learning rates in words. */
+function searchOf({ lr, data, metric }: TuneOptions): string {
+  return `Each arm was trained with ${lr.join(', ')} at its full budget with the first seed; all of its seeds have the rate with the best ${metric} on ${data}.`;
 }
 
 function failureSection({ failures }: StudyResult): Content {

@@ -153,6 +153,7 @@ describe('renderStudy', () => {
       'strategies',
       'In and out of distribution',
       'Fits',
+      'Learning rates',
       'Runs that failed',
       'How to read this',
     ]);
@@ -169,6 +170,18 @@ describe('renderStudy', () => {
       page,
       /Curves are the law “[^”]+”, shaded the band that holds a new run with 80 %\./,
     );
+  });
+
+  it('says that learning rates are not tuned, or by which search', () => {
+    assert.match(page, /Learning rates as in the file: not tuned \(peak 0\.001\)\./);
+    const tune = { lr: [3e-4, 1e-3], data: 'csv:val.csv', metric: 'acc1' };
+    const tried = [{ lr: 3e-4, value: 0.4 }, { lr: 1e-3, value: 0.5 }]; // prettier-ignore
+    const tuned = [{ grid: 'models', arm: 'a', chosen: 1e-3, isAtEnd: true, tried }];
+    const options = { command: 'bantam study', date: new Date(0) };
+    const searched = renderStudy({ ...result, study: { ...study, tune }, tuned }, options);
+    assert.match(searched, /trained with 0\.0003, 0\.001 .* with the best acc1 on csv:val\.csv/);
+    assert.match(searched, /0\.001, at the end of the search/);
+    assert.doesNotMatch(searched, /not tuned/);
   });
 
   it('is self-contained, escapes names, and has no coordinate that is not a number', () => {

@@ -1,5 +1,5 @@
 /** Candidates of a plan: model, batch, augmentation, strategy and fraction of the data. */
-import { modelConfig, modelFlops, type ModelConfig } from '../../models/index.js';
+import { modelConfig, modelFlops, withChanges, type ModelConfig } from '../../models/index.js';
 import type { SharedRunOptions } from '../config/schema.js';
 import { knownModels, type KnownModel } from './models.js';
 import {
@@ -29,6 +29,8 @@ export interface Candidate {
   readonly preset: string;
   /** Settings of the command line beside `--model`. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Its model's configuration for these data. */
+  readonly config: ModelConfig;
   /** Options of its runs. */
   readonly options: SharedRunOptions;
   readonly batch: number;
@@ -67,6 +69,9 @@ export interface CandidateFacts {
 }
 
 const batches = [64, 128, 256, 512] as const;
+
+/** Entries of the vocabulary that is trained on the captions, at most. */
+const vocabSize = 4096;
 
 /** Each candidate's own deviation of ln s from its model's. */
 const ownSd = { plain: 0.2, augmented: 0.35, strategy: 0.35 } as const;
@@ -125,6 +130,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
   const { contextLength, captionTokens, metric } = facts;
   const { preset, changes, label, settings: changed } = known;
   const config = modelConfig(preset, changes);
+  const fitted = withChanges(config, { text: { contextLength, vocabSize } });
   const tokens = Math.min(captionTokens, contextLength);
   const flops = forwardFlops(config, { tokens, strategy });
   const reference = forwardFlops(modelConfig(referencePreset), { tokens, strategy: 'clip' });
@@ -155,6 +161,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
       'tokenizer.contextLength': String(contextLength),
       ...(augment !== 'own' && { augment }),
     },
+    config: fitted,
     options,
     batch,
     strategy,

@@ -3,6 +3,7 @@ import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import type { RepeatedPoint } from '../fits/laws.js';
 import type { Candidate, LeftOut } from './candidates.js';
+import { availableMemory, lackOfMemory, tooLarge } from './memory.js';
 import type { PlanData } from './plan-data.js';
 import { writeState, type DecidedRung, type PlanState } from './plan-state.js';
 import { chancesOfBest, Posterior, type Observation } from './posterior.js';
@@ -12,6 +13,7 @@ import {
   measureLoading,
   rateOf,
   secondsPerSample,
+  throwIfInterrupted,
   type KindRate,
   type LoadTime,
 } from './rates.js';
@@ -26,9 +28,19 @@ export interface FieldOptions {
   readonly total: number;
   /** Memory that training may take in GB; 0: all. */
   readonly memory: number;
+  /** Estimated memory of each candidate in bytes. */
+  readonly estimates: readonly number[];
+  /** No measurement of a rate begins after so many seconds, or after {@link measuringFraction} of the budget. */
+  readonly longestMeasuring: number;
   readonly state: PlanState;
   /** File of the state. */
   readonly file: string;
+}
+
+/** Control of a measurement. */
+interface MeasuringControl {
+  readonly signal: AbortSignal | undefined;
+  readonly onStage: (message: string) => void;
 }
 
 /** Time of a candidate's samples, and where it comes from. */
@@ -40,6 +52,9 @@ export interface SampleTime {
 
 /** Fraction of the budget after which no measurement of a rate begins. */
 const measuringFraction = 0.05;
+
+/** Estimates of memory were 0.93 to 1.16 of what the plans of eight models said; these bounds are wider. */
+const estimateBounds = { low: 0.75, high: 1.1 } as const;
 
 /** Kinds that are measured at a time, before it is asked again which ones matter. */
 const kindsAtOnce = 3;
@@ -57,7 +72,10 @@ export class Field {
   readonly total: number;
   readonly data: PlanData;
   readonly #options: FieldOptions;
+  /** Reasons of candidates that are left out. */
   readonly #excluded = new Map<number, string>();
+  /** Bytes of candidates that do not fit the memory. */
+  readonly #large = new Map<number, number>();
   #state: PlanState;
   #runSeconds: number;
 
@@ -69,6 +87,11 @@ export class Field {
     this.data = options.data;
     this.#state = options.state;
     this.#runSeconds = options.total;
+  }
+
+  /** Time that measuring took of the budget. */
+  get measuringSeconds(): number {
+    return this.#state.measuringSeconds;
   }
 
   /** Training time of the chosen run. */
@@ -101,7 +124,11 @@ export class Field {
   }
 
   get excluded(): ReadonlySet<number> {
-    return new Set(this.#excluded.keys());
+    return new Set([...this.#excluded.keys(), ...this.#large.keys()]);
+  }
+
+  #isExcluded(candidate: number): boolean {
+    return this.#excluded.has(candidate) || this.#large.has(candidate);
   }
 
   /** Choices that are no candidates: kinds and single ones, each with its reason. */
@@ -109,16 +136,20 @@ export class Field {
     const reasons = new Map<string, string>();
     for (const [i, reason] of this.#excluded) {
       const { kind, name } = at(this.candidates, i);
-      const whole = this.candidates.every((one, j) => one.kind !== kind || this.#excluded.has(j));
+      const whole = this.candidates.every((one, j) => one.kind !== kind || this.#isExcluded(j));
       reasons.set(whole ? kind : name, reason);
     }
-    return [...this.#options.leftOut, ...[...reasons].map(([name, reason]) => ({ name, reason }))];
+    return [
+      ...this.#options.leftOut,
+      ...tooLarge(this.candidates, this.#large, this.#options.memory),
+      ...[...reasons].map(([name, reason]) => ({ name, reason })),
+    ];
   }
 
   /** Indices of the candidates that fit, and whose speed is known. */
   fitting(): number[] {
     return this.candidates.flatMap((_, i) =>
-      this.#excluded.has(i) || this.timeOf(i) === null ? [] : [i],
+      this.#isExcluded(i) || this.timeOf(i) === null ? [] : [i],
     );
   }
 
@@ -166,44 +197,34 @@ export class Field {
 
   /**
    * Measures the kinds of candidates that may be the best, the most likely ones first, and the loading
-   * of images, within a part of the budget.
+   * of images, within a part of the budget. What is measured is kept if the signal comes.
+   *
+   * @throws BantamError if no candidate fits the memory or can be trained, or the signal came.
    */
-  async measure({
-    signal,
-    onStage,
-  }: {
-    readonly signal: AbortSignal | undefined;
-    readonly onStage: (message: string) => void;
-  }): Promise<void> {
+  async measure({ signal, onStage }: MeasuringControl): Promise<void> {
+    this.#excludeByEstimate();
     const begin = performance.now();
     const before = this.#state.measuringSeconds;
     const elapsed = (): number => before + (performance.now() - begin) / 1000;
-    const allowance = measuringFraction * this.total;
-    for (;;) {
-      const kinds = this.#kindsToMeasure();
-      const isFirst = this.#measured().length === 0;
-      if (kinds.length === 0 || (!isFirst && elapsed() > allowance)) break;
-      await this.#measureKinds(isFirst ? kinds.slice(0, 1) : kinds, {
-        allowance: allowance - elapsed(),
-        signal,
-        onStage,
-      });
+    const { longestMeasuring } = this.#options;
+    const allowance = Math.min(longestMeasuring, measuringFraction * this.total);
+    try {
+      for (;;) {
+        const kinds = this.#kindsToMeasure();
+        const isFirst = this.#measured().length === 0;
+        if (kinds.length === 0 || (!isFirst && elapsed() > allowance)) break;
+        await this.#measureKinds(kinds, { allowance: allowance - elapsed(), signal, onStage });
+      }
+      this.#requireOne();
+      await this.#measureLoading({ signal, onStage, isOver: () => elapsed() > allowance });
+    } finally {
       this.#save({ measuringSeconds: elapsed() });
     }
-    this.#requireOne();
-    await this.#measureLoading(onStage, () => elapsed() > allowance);
-    this.#save({ measuringSeconds: elapsed() });
     this.#excludeLarge();
   }
 
   /** Measures the kinds of some candidates, which are to be piloted. */
-  async measureFor(
-    candidates: readonly number[],
-    options: {
-      readonly signal: AbortSignal | undefined;
-      readonly onStage: (message: string) => void;
-    },
-  ): Promise<void> {
+  async measureFor(candidates: readonly number[], options: MeasuringControl): Promise<void> {
     const missing = [...new Set(candidates.map((i) => at(this.candidates, i).kind))].filter(
       (kind) => this.#state.rates[kind] === undefined,
     );
@@ -213,15 +234,7 @@ export class Field {
 
   async #measureKinds(
     kinds: readonly string[],
-    {
-      allowance,
-      signal,
-      onStage,
-    }: {
-      readonly allowance: number;
-      readonly signal: AbortSignal | undefined;
-      readonly onStage: (message: string) => void;
-    },
+    { allowance, signal, onStage }: MeasuringControl & { readonly allowance: number },
   ): Promise<void> {
     const { data, memory } = this.#options;
     const found = await measureKinds(
@@ -235,26 +248,33 @@ export class Field {
         onProgress: onStage,
       },
     );
-    if (signal?.aborted === true) {
-      throw new BantamError('Planning was interrupted; the same command resumes it.');
-    }
     this.#save({ rates: { ...this.#state.rates, ...Object.fromEntries(found) } });
+    throwIfInterrupted(signal);
   }
 
   /** Kinds without a rate that most probably hold the best candidate. */
   #kindsToMeasure(): string[] {
-    if (this.#measured().length === 0) {
-      return this.candidates
-        .map(({ kind }) => kind)
-        .filter((kind) => this.#state.rates[kind] === undefined)
-        .slice(0, 1);
-    }
+    if (this.#measured().length === 0) return this.#firstKind();
     const chances = this.#chancesOfKinds();
     return [...chances]
       .filter(([kind, chance]) => chance >= leastChance && this.#state.rates[kind] === undefined)
       .sort(([, a], [, b]) => b - a)
       .map(([kind]) => kind)
       .slice(0, kindsAtOnce);
+  }
+
+  /**
+   * The kind to begin with: the first, and if that cannot be trained the smallest. If the smallest does
+   * not fit either, none does.
+   */
+  #firstKind(): string[] {
+    const tried = Object.keys(this.#state.rates);
+    const open = this.candidates.flatMap(({ kind }, i) =>
+      this.#isExcluded(i) ? [] : [{ kind, estimate: this.#estimateOf(i) }],
+    );
+    const smallest = open.toSorted((a, b) => a.estimate - b.estimate)[0]?.kind;
+    const next = tried.length === 0 ? open[0]?.kind : smallest;
+    return next === undefined || tried.includes(next) ? [] : [next];
   }
 
   #chancesOfKinds(): Map<string, number> {
@@ -273,16 +293,39 @@ export class Field {
   #requireOne(): void {
     if (this.#measured().length > 0) return;
     const rates = Object.values(this.#state.rates);
+    // The same command tries again, with other programs closed perhaps.
+    this.#save({ rates: {} });
     const [failure] = rates.flatMap((rate) => ('failure' in rate ? [rate.failure] : []));
+    if (failure !== undefined) throw new BantamError(failure);
     const needed = rates.flatMap((rate) => ('failure' in rate ? [] : [rate.bytes]));
-    throw new BantamError(
-      failure ??
-        `No candidate fits the memory: the smallest would take about ${(Math.min(...needed) / 1e9).toFixed(1)} GB, decoded images for later epochs included; allow more with --memory, or close other programs.`,
-    );
+    throw lackOfMemory(Math.min(...needed), this.#options.memory);
+  }
+
+  /**
+   * Leaves out candidates that cannot fit the memory, before one is tried.
+   *
+   * @throws BantamError if none is left.
+   */
+  #excludeByEstimate(): void {
+    const { estimates, memory } = this.#options;
+    const available = availableMemory(memory);
+    for (const [i, estimate] of estimates.entries()) {
+      if (estimateBounds.low * estimate > available) this.#large.set(i, estimate);
+    }
+    if (this.#large.size < this.candidates.length) return;
+    throw lackOfMemory(estimateBounds.high * Math.min(...estimates), memory);
+  }
+
+  #estimateOf(candidate: number): number {
+    return at(this.#options.estimates, candidate);
   }
 
   /** Measures the loading of images for the augmentations of likely candidates. */
-  async #measureLoading(onStage: (message: string) => void, isOver: () => boolean): Promise<void> {
+  async #measureLoading({
+    signal,
+    onStage,
+    isOver,
+  }: MeasuringControl & { readonly isOver: () => boolean }): Promise<void> {
     const fitting = this.fitting();
     const posterior = this.posterior([]);
     const chances = chancesOfBest(fitting.map((i) => posterior.predict(i, this.pointOf(i))));
@@ -295,32 +338,41 @@ export class Field {
       const isFirst = Object.keys(this.#state.loads).length === 0;
       if (!isFirst && (chance < leastChance || isOver())) break;
       onStage('timing the loading of images');
-      const load = await measureLoading(this.data.source, candidate);
+      const load = await measureLoading(this.data.source, candidate, signal);
       this.#save({ loads: { ...this.#state.loads, [name]: load } });
     }
   }
 
   /** Candidates whose kind failed or does not fit the memory, at their batch or at all. */
   #excludeLarge(): void {
-    const { memory } = this.#options;
-    const available = memory > 0 ? memory * 1e9 : process.availableMemory();
+    const available = availableMemory(this.#options.memory);
     for (const [i, { kind }] of this.candidates.entries()) {
       const rate = this.#state.rates[kind];
       if (rate === undefined) continue;
       if ('failure' in rate) this.exclude(i, `it cannot be trained: ${rate.failure}`);
       else if (rate.samplesPerSecond === null || this.bytesOf(i) > available) {
-        const [needed, there] = [this.bytesOf(i), available].map((bytes) =>
-          (bytes / 1e9).toFixed(1),
-        );
-        this.exclude(i, `it would take about ${needed} GB of memory, and ${there} GB are allowed`);
+        this.#large.set(i, this.bytesOf(i));
       }
     }
   }
 
-  /** The candidate by which a kind is measured: plain, at a batch of 128 or the nearest to it. */
+  /**
+   * The candidate by which a kind is measured: plain, at a batch of 128 or the nearest to it whose estimate
+   * fits the memory, else at the smallest.
+   */
   #representative(kind: string): Candidate {
-    const own = this.candidates.filter((one) => one.kind === kind && one.quality === 1);
-    const [first, ...others] = own;
+    const own = this.candidates.flatMap((candidate, i) =>
+      candidate.kind === kind && candidate.quality === 1
+        ? [{ candidate, estimate: this.#estimateOf(i) }]
+        : [],
+    );
+    const available = availableMemory(this.#options.memory);
+    const fitting = own.filter(({ estimate }) => estimate <= available);
+    const least = Math.min(...own.map(({ candidate }) => candidate.batch));
+    const smallest = own.filter(({ candidate }) => candidate.batch === least);
+    const [first, ...others] = (fitting.length > 0 ? fitting : smallest).map(
+      ({ candidate }) => candidate,
+    );
     if (first === undefined) throw new RangeError(`There is no kind ${kind}.`);
     const distance = ({ batch }: Candidate): number => Math.abs(Math.log2(batch / 128));
     return others.reduce((best, one) => (distance(one) < distance(best) ? one : best), first);

@@ -237,6 +237,7 @@ export class Pilots {
       measurements: [measurement],
       keep: 'results',
       processes: 1,
+      names: { work: 'Planning', runs: 'pilots of this round' },
       signal,
       onEvent,
     });

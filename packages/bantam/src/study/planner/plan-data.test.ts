@@ -27,12 +27,12 @@ before(async () => {
   writeFileSync(join(folder, 'few.csv'), `${rows.slice(0, 21).join('\n')}\n`);
 });
 
-function open(file: string, { metric }: { metric?: string } = {}) {
+function open(file: string, { metric, classes }: { metric?: string; classes?: string[] } = {}) {
   return openPlanData({
     data: `csv:${join(folder, file)}`,
     metric,
     validate: 'held-out',
-    classes: undefined,
+    classes,
     folder: join(folder, 'parts'),
   });
 }
@@ -64,14 +64,24 @@ describe('openPlanData', () => {
   });
 
   it('says that twenty images are too few to measure on, and keeps them all', async () => {
-    const { unmeasurable, pairs } = await open('few.csv');
+    const { unmeasurable, pairs, validation } = await open('few.csv');
+    // Ten of twenty.
+    assert.equal(validation.chance, 0.5);
     assert.match(unmeasurable ?? '', /have 20 records, too few to hold out 50/);
     assert.equal(pairs, 20);
   });
 
   it('refuses ranks, and metrics that the data do not have', async () => {
     await assert.rejects(open('pairs.csv', { metric: 'image_retrieval_median_rank' }), /is a rank/);
-    await assert.rejects(open('pairs.csv', { metric: 'zero-shot' }), /class/);
+    for (const metric of ['zero-shot', 'few_shot@5']) {
+      for (const file of ['pairs.csv', 'few.csv']) {
+        await assert.rejects(open(file, { metric }), /has no classes, so .* cannot be measured/);
+      }
+    }
+    await assert.rejects(
+      open('few.csv', { metric: 'acc1', classes: ['a', 'b'] }),
+      /has no classes/,
+    );
     await assert.rejects(open('pairs.csv', { metric: 'recal' }), /no metric "recal"/);
   });
 });

@@ -14,9 +14,14 @@ import {
   writeSubset,
   type Source,
 } from '../../data/index.js';
-import { openValidator, retrievalChance, type RetrievalChance } from '../../eval/index.js';
+import {
+  openValidator,
+  retrievalChance,
+  withClasses,
+  type RetrievalChance,
+} from '../../eval/index.js';
 import type { Tokenizer } from '../../text/index.js';
-import { dataFingerprint, prepareTokenizer } from '../../train/index.js';
+import { dataFingerprint, prepareTokenizer, type DataFingerprint } from '../../train/index.js';
 import { isLowerBetter, taskOfMetric } from '../config/metrics.js';
 import type { CandidateFacts } from './candidates.js';
 import { rankOf, type MeasuredOn } from './prior.js';
@@ -40,6 +45,8 @@ export interface PlanData {
   readonly pairs: number;
   /** Digest of what is trained on. */
   readonly digest: string;
+  /** Fingerprint of all data, with the part that is held out. */
+  readonly fingerprint: DataFingerprint;
   readonly validation: PlanValidation;
   /** Why nothing can be measured, in a sentence; undefined: something can. */
   readonly unmeasurable: string | undefined;
@@ -74,26 +81,30 @@ const shortMetrics: Readonly<Record<string, string>> = {
  * Opens the data of a plan and holds a part out, chosen by hashes of keys, so that it is the same for any
  * plan of these data.
  *
- * @throws UsageError for an unknown metric; BantamError for data that cannot be read or have no captions.
+ * @throws UsageError for an unknown metric; BantamError for data that cannot be read, have no captions, or
+ * lack the classes of the metric.
  */
 export async function openPlanData(options: PlanDataOptions): Promise<PlanData> {
   const { data, validate, folder } = options;
   const whole = await openSource(data);
   requireCaptions(whole);
   const metric = metricOf(options.metric, whole);
+  const others = validate === 'held-out' ? whole : await openSource(validate);
+  requireClasses(others, { metric, classes: options.classes });
   const kept = validate === 'held-out' ? await holdOut(whole, { data, folder }) : null;
   const source = kept?.source ?? whole;
   const measured = kept?.validation ?? validate;
   const isMeasurable = kept !== null || validate !== 'held-out';
   const validation = isMeasurable
     ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes: options.classes })
-    : { data: '', isHeldOut: true, images: source.size, classes: 0, chance: 0, queries: 0 };
+    : { data: '', isHeldOut: true, ...factsOf(whole, { metric, classes: options.classes }) };
   const { digest } = await dataFingerprint(source);
   return {
     train: kept?.train ?? data,
     source,
     pairs: source.size,
     digest,
+    fingerprint: await dataFingerprint(whole),
     validation,
     unmeasurable: !isMeasurable
       ? `The data have ${whole.size} records, too few to hold out ${fewestMeasured} to measure on; name validation data with --validate SPEC.`
@@ -110,6 +121,25 @@ function requireCaptions(source: Source): void {
   throw new BantamError(
     `"${source.spec}" has no captions to train on; write them with "bantam data caption", put them beside the images, or take the names of files with ?caption=name.`,
   );
+}
+
+/**
+ * Refuses a metric of classes before anything is held out or timed.
+ *
+ * @throws BantamError for data without classes, or given ones that lack some of theirs.
+ */
+function requireClasses(
+  { spec, labelSets }: Source,
+  { metric, classes }: { readonly metric: string; readonly classes: readonly string[] | undefined },
+): void {
+  if (taskOfMetric(metric) === 'retrieval') return;
+  const sets = Object.values(labelSets);
+  if (sets.length === 0) {
+    throw new BantamError(
+      `"${spec}" has no classes, so ${metric} cannot be measured on it; plan with --metric retrieval, or name data with classes with --validate SPEC.`,
+    );
+  }
+  if (classes !== undefined) for (const set of sets) withClasses(set, classes);
 }
 
 /** The metric by its name or short name; by default accuracy where captions are names of classes, else retrieval. */
@@ -185,14 +215,25 @@ async function openValidation(
   if ((task === 'zero-shot' && given === undefined) || task === 'retrieval') {
     await openValidator({ data, metric });
   }
-  const source = await openSource(data);
+  const facts = factsOf(await openSource(data), { metric, classes: given });
+  return { data, isHeldOut, ...facts };
+}
+
+/** Facts of data that a metric is measured on. */
+function factsOf(
+  source: Source,
+  {
+    metric,
+    classes: given,
+  }: { readonly metric: string; readonly classes: readonly string[] | undefined },
+): Pick<PlanValidation, 'images' | 'classes' | 'chance' | 'queries'> {
   const images = source.size;
-  if (task === 'retrieval') {
-    return { data, isHeldOut, images, classes: 0, ...retrievalFacts(source, metric) };
+  if (taskOfMetric(metric) === 'retrieval') {
+    return { images, classes: 0, ...retrievalFacts(source, metric) };
   }
   const [labels] = Object.values(source.labelSets);
   const classes = given?.length ?? labels?.classes.length ?? 2;
-  return { data, isHeldOut, images, classes, chance: 1 / classes, queries: images };
+  return { images, classes, chance: 1 / classes, queries: images };
 }
 
 /** Queries of a retrieval, and what guessing scores; equal captions are one text. */

@@ -1,10 +1,17 @@
 /** `plan.json`: the choices of a plan with what they rest on. */
 import { existsSync } from 'node:fs';
+import * as v from 'valibot';
 import { BantamError, UsageError } from '../../base/errors.js';
 import { readJson } from '../../base/json-file.js';
-import { isObject } from '../../base/schema.js';
+import { isObject, readSettings } from '../../base/schema.js';
 import type { Interval } from '../../eval/index.js';
-import type { RunOptions } from '../../train/index.js';
+import { openSource } from '../../data/index.js';
+import {
+  describeChange,
+  runSchema,
+  type DataFingerprint,
+  type RunOptions,
+} from '../../train/index.js';
 import type { LeftOut } from './candidates.js';
 
 /** Version of `plan.json`; it rises if an older file would be read differently. */
@@ -90,6 +97,8 @@ export interface TrainingChoices {
   readonly bantam: 'plan';
   readonly formatVersion: number;
   readonly data: string;
+  /** Fingerprint of the data. */
+  readonly fingerprint: DataFingerprint;
   /** Different pairs of the training part. */
   readonly pairs: number;
   readonly metric: string;
@@ -133,13 +142,22 @@ export const planPaths = (out: string) => ({
   runs: `${out}/runs`,
 });
 
+/** A choice of a plan's file. */
+export interface ReadChoice {
+  /** Options of its run. */
+  readonly run: RunOptions;
+  /** A sentence if the data are not those that were planned for. */
+  readonly change: string | undefined;
+}
+
 /**
- * The options of a choice's run in a plan's file.
+ * Reads a choice of a plan's file, and compares its data with those that there are now.
  *
  * @param choice - 1: the first
- * @throws UsageError or BantamError if there is no such plan or choice.
+ * @throws UsageError or BantamError if there is no such plan or choice, its run has a wrong setting, or
+ * the data cannot be read.
  */
-export async function readChoice(file: string, choice: number): Promise<RunOptions> {
+export async function readChoice(file: string, choice: number): Promise<ReadChoice> {
   if (!existsSync(file)) {
     throw new UsageError(`There is no plan ${file}; make one with "bantam plan".`);
   }
@@ -153,9 +171,36 @@ export async function readChoice(file: string, choice: number): Promise<RunOptio
     );
   }
   const found: unknown = plan.choices[choice - 1];
-  if (!isObject(found) || !isObject(found.run) || typeof found.run.data !== 'string') {
-    throw new UsageError(`${file} has ${plan.choices.length} choices, but no choice ${choice}.`);
+  if (found === undefined) {
+    throw new UsageError(
+      `${file} has no choice ${choice}; its last one is ${plan.choices.length}.`,
+    );
   }
-  // Checked against the schema of a run's options by train().
-  return { ...found.run, data: found.run.data };
+  const run = checkedRun(isObject(found) ? found.run : undefined, `choice ${choice} in ${file}`);
+  return { run, change: await changeOf(plan) };
+}
+
+/** @throws BantamError for what a run's options do not have, such as the control of a training. */
+function checkedRun(run: unknown, where: string): RunOptions {
+  try {
+    readSettings(runSchema, run, { error: BantamError });
+  } catch (error) {
+    if (!(error instanceof BantamError)) throw error;
+    throw new BantamError(`The run of ${where} cannot be used. ${error.message}`);
+  }
+  if (!v.is(runSchema, run)) throw new BantamError(`The run of ${where} cannot be used.`);
+  return run;
+}
+
+/** A sentence if a plan's data have changed since; plans of earlier versions have no fingerprint. */
+async function changeOf({
+  data,
+  fingerprint,
+}: Readonly<Record<string, unknown>>): Promise<string | undefined> {
+  if (typeof data !== 'string' || !isObject(fingerprint)) return undefined;
+  const change = await describeChange(fingerprint, await openSource(data));
+  return (
+    change &&
+    `The data "${data}" have changed since the plan was made (${change}): its choices and predictions are of the data as they were; plan anew for those of now.`
+  );
 }

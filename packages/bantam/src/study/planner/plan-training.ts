@@ -1,6 +1,8 @@
 /** A plan of a training: what to train on these data, on this machine, within this budget. */
 import { createHash } from 'node:crypto';
+import { existsSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
+import { dirname } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { UsageError } from '../../base/errors.js';
 import { FolderLock } from '../../base/folder-lock.js';
@@ -14,11 +16,13 @@ import { canonicalJson } from '../runs/study-run.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
+import { estimateMemory } from './memory.js';
 import { Pilots, type PlanEvent } from './pilots.js';
 import { openPlanData, type PlanData } from './plan-data.js';
 import { planFormat, planPaths, type PlannedChoice, type TrainingChoices } from './plan-file.js';
 import { readState } from './plan-state.js';
 import { sharedPrior } from './prior.js';
+import { throwIfInterrupted } from './rates.js';
 
 /** Options of {@link planTraining}. */
 export interface PlanTrainingOptions extends MeasurementPrompts {
@@ -44,10 +48,16 @@ export interface PlanTrainingOptions extends MeasurementPrompts {
 export interface PlanTrainingControl {
   /** Folder of the plan. */
   readonly out: string;
-  /** Ends planning with checkpoints of the present pilot. */
+  /** Ends planning, with a checkpoint of the present pilot. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: PlanEvent) => void;
 }
+
+/**
+ * Seconds after which no speed is timed any more, with pilots and without: the prior alone is too rough to
+ * wait for.
+ */
+const longestMeasuring = { withPilots: 300, without: 60 } as const;
 
 /** Fewest steps of a whole run. */
 const fewestSteps = 20;
@@ -55,11 +65,12 @@ const fewestSteps = 20;
 /**
  * Plans a training: measures rates, pilots candidates by successive halving within a part of the budget,
  * fits their learning curves together with what is known beforehand, and ranks them by the metric that a
- * run of the rest of the budget would reach. Writes `plan.json`; a plan that was interrupted goes on where
+ * run of the rest of the budget would reach. Writes `plan.json`; a plan that was interrupted resumes where
  * it was, with finished pilots taken.
  *
  * @throws UsageError for a wrong option or a budget that is too small; BantamError if data cannot be read
- * or planned for, another process plans in the folder, or the signal came.
+ * or planned for, another process plans in the folder, or the signal came. A new folder is left only if
+ * something was measured.
  */
 export async function planTraining(
   options: PlanTrainingOptions,
@@ -77,15 +88,26 @@ export async function planTraining(
       'Pilots take a fraction of the budget from 0 up to 90 %, such as 0.1; most is for the run itself.',
     );
   }
+  const created = firstMissing(out);
   makeFolder(out);
   const lock = new FolderLock(out);
   try {
     const plan = await carryOutPlan(options, { out, total, pilots, memory, signal, onEvent });
     writeFileAtomic(planPaths(out).plan, [Buffer.from(`${JSON.stringify(plan, null, 1)}\n`)]);
     return plan;
+  } catch (error) {
+    const isWorthless = error instanceof UsageError || !existsSync(planPaths(out).state);
+    if (created !== undefined && isWorthless) rmSync(created, { recursive: true });
+    throw error;
   } finally {
     lock.release();
   }
+}
+
+/** The uppermost of a folder and those above it that is not there; undefined: all are. */
+function firstMissing(folder: string): string | undefined {
+  if (existsSync(folder)) return undefined;
+  return firstMissing(dirname(folder)) ?? folder;
 }
 
 /** A plan whose options are checked. */
@@ -108,7 +130,8 @@ async function carryOutPlan(
   const onStage = (message: string): void => onEvent?.({ kind: 'stage', message });
   onStage('reading the data');
   const { data, ...listed } = await planCandidates(options, paths.data);
-  const { candidateFacts, validation, unmeasurable } = data;
+  throwIfInterrupted(signal);
+  const { candidateFacts, validation, unmeasurable, fingerprint } = data;
   const { metric } = candidateFacts;
   // Before anything is measured, so that a wrong file fails at once.
   const studyData = await StudyData.open(
@@ -116,17 +139,19 @@ async function carryOutPlan(
     paths.subsets,
   );
   const key = keyOf(options, data, { total, fraction });
+  const seconds = unmeasurable === undefined ? fraction * total : 0;
   const field = new Field({
     ...listed,
     data,
     shared: sharedPrior(metric, validation),
     total,
     memory,
+    estimates: estimateMemory(listed.candidates, { source: data.source, memory }),
+    longestMeasuring: seconds > 0 ? longestMeasuring.withPilots : longestMeasuring.without,
     state: readState(paths.state, key),
     file: paths.state,
   });
   await field.measure({ signal, onStage });
-  const seconds = unmeasurable === undefined ? fraction * total : 0;
   field.setRunSeconds(total - seconds);
   requireSteps(field, { budget, pilots: seconds / total });
   const prompts = promptsOf(options);
@@ -165,6 +190,7 @@ async function carryOutPlan(
     bantam: 'plan',
     formatVersion: planFormat,
     data: options.data,
+    fingerprint,
     pairs: data.pairs,
     metric,
     validation: { data: measured, images, isHeldOut, chance },
@@ -254,7 +280,12 @@ function requireSteps(
   if (most >= fewestSteps) return;
   const needed = field.budgetFor((field.runSeconds * fewestSteps) / most) / (1 - pilots);
   const steps = Math.floor(most);
+  const timing = Math.round(field.measuringSeconds);
+  const kept =
+    timing > field.total / 4
+      ? `, or try again, as timing took ${timing} s and its result is kept`
+      : '';
   throw new UsageError(
-    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
+    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s${kept}.`,
   );
 }

@@ -6,6 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
 import { cacheDirectory } from '../../base/cache-dir.js';
+import { BantamError } from '../../base/errors.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { mean } from '../../base/statistics.js';
 import { Loader, parseAugment, subsetOf, type Source } from '../../data/index.js';
@@ -36,6 +37,14 @@ export interface LoadTime {
   readonly again: number;
 }
 
+/** @throws BantamError once a signal has ended the planning. */
+export function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new BantamError(
+    'Planning was interrupted; what was timed is kept, and the same command resumes it.',
+  );
+}
+
 /** Options of {@link measureKinds}. */
 export interface MeasureKindsOptions {
   /** Specification of the training data, and their digest. */
@@ -51,8 +60,8 @@ export interface MeasureKindsOptions {
 
 /**
  * Measures kinds by the plan of a run (`planRun`: steps on noise), each in turn in a process of its own,
- * until the allowance is used up; those that this machine measured before are read from the cache.
- * Failures are of the kind: it has no rate.
+ * until the allowance is used up or the signal comes; those that this machine measured before are read
+ * from the cache. Failures are of the kind: it has no rate.
  */
 export async function measureKinds(
   representatives: readonly Candidate[],
@@ -97,7 +106,8 @@ export async function measureKinds(
         batch: candidate.batch,
       };
       rates.set(candidate.kind, rate);
-      writeRate(file, rate);
+      // Memory that is taken today may be free tomorrow.
+      if (rate.samplesPerSecond !== null) writeRate(file, rate);
     },
   });
   return rates;
@@ -166,10 +176,13 @@ const loadedImages = 192;
 /**
  * Measures the loading of images with an augmentation by one thread: with decoding, and again from kept
  * pixels.
+ *
+ * @throws BantamError if the signal comes.
  */
 export async function measureLoading(
   source: Source,
   { options, imageSize }: Pick<Candidate, 'options' | 'imageSize'>,
+  signal?: AbortSignal,
 ): Promise<LoadTime> {
   const { augment = source.augment } = options;
   const count = Math.min(loadedImages, source.size);
@@ -190,6 +203,7 @@ export async function measureLoading(
     const perEpoch = loader.batchesPerEpoch;
     const times: number[] = [];
     for (let i = 0; i < 2 * perEpoch; i++) {
+      throwIfInterrupted(signal);
       const start = performance.now();
       await batches.next();
       times.push((performance.now() - start) / 1000 / batchSize);

@@ -22,6 +22,8 @@ export interface CarryOutRunsOptions {
   readonly keep: NonNullable<StudyOptions['keep']>;
   /** Runs at a time. */
   readonly processes: number;
+  /** Names of the work and of its runs for the message of an interruption. */
+  readonly names?: { readonly work: string; readonly runs: string };
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: StudyEvent) => void) | undefined;
 }
@@ -34,8 +36,10 @@ export interface CarryOutRunsOptions {
  */
 export async function carryOutRuns(
   runs: readonly TrackedRun[],
-  { measurements, keep, processes, signal, onEvent }: CarryOutRunsOptions,
+  options: CarryOutRunsOptions,
 ): Promise<Map<string, string>> {
+  const { measurements, keep, processes, signal, onEvent } = options;
+  const { names = { work: 'The study', runs: 'runs' } } = options;
   const unique = [...new Map(runs.map((one) => [one.run.id, one])).values()];
   const open = unique.filter(({ run }) => !isFinished(run.folder, measurements));
   const finished = unique.length - open.length;
@@ -74,7 +78,7 @@ export async function carryOutRuns(
   });
   if (left > 0 && signal?.aborted === true) {
     throw new BantamError(
-      `The study was interrupted with ${unique.length - left} of ${unique.length} runs done; the same command resumes it.`,
+      `${names.work} was interrupted with ${unique.length - left} of ${unique.length} ${names.runs} done; the same command resumes it.`,
     );
   }
   return failed;

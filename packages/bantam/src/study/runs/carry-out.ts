@@ -115,7 +115,11 @@ async function measure(
   for (const one of missing) {
     if (signal.aborted) return;
     const { dataset, tasks, probe, prompts = {} } = one;
-    const options = { tasks, probe, ...prompts };
-    writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], options));
+    const options = { tasks, probe, signal, ...prompts };
+    try {
+      writeResults(folder, one, await evaluate({ ...loaded, model }, [dataset], options));
+    } catch (error) {
+      if (error !== signal.reason) throw error;
+    }
   }
 }

@@ -56,13 +56,19 @@ export async function forEachJob<Task>(
 /** A process for jobs, started when it is needed; one that ended is replaced. */
 class StudyProcess {
   #child: ChildProcess | undefined;
+  /** The present job. */
+  #job: StudyJob | undefined;
+  #isStopped = false;
 
   constructor(readonly threads: number) {}
 
   run(job: StudyJob, onProgress: (progress: JobProgress) => void): Promise<JobOutcome> {
     const child = this.#child ?? this.#start();
+    this.#job = job;
+    this.#isStopped = false;
     return new Promise((resolve) => {
       const settle = (outcome: JobOutcome): void => {
+        this.#job = undefined;
         child.off('message', receive).off('exit', ended).off('error', failed);
         resolve(outcome);
       };
@@ -73,6 +79,10 @@ class StudyProcess {
       };
       const ended = (status: number | null, signal: string | null): void => {
         this.#child = undefined;
+        if (this.#isStopped) {
+          settle({ kind: 'stopped' });
+          return;
+        }
         const memory = signal === 'SIGKILL' ? ', as the system does when memory runs out' : '';
         const how = signal ?? `status ${status}`;
         settle({ kind: 'failed', message: `Its process ended with ${how}${memory}.` });
@@ -86,9 +96,15 @@ class StudyProcess {
     });
   }
 
-  /** Asks for an end of the present job with a checkpoint. */
+  /** Ends the present job: a training with a checkpoint, a plan, which writes nothing, at once. */
   stop(): void {
-    if (this.#child !== undefined) this.#send(this.#child, { kind: 'stop' });
+    if (this.#child === undefined) return;
+    if (this.#job?.kind !== 'plan') {
+      this.#send(this.#child, { kind: 'stop' });
+      return;
+    }
+    this.#isStopped = true;
+    this.#child.kill('SIGKILL');
   }
 
   /** Ends the process, which has no job. */

@@ -47,6 +47,11 @@ export const trainSchema = group({
   beta2: setting(fraction(), 0.98, 'β₂: decay of the second moment.'),
   eps: setting(positive(), 1e-6, "ε in the denominator of AdamW's step."),
   optimizer: setting(oneOf('adamw', 'adafactor', 'lion'), 'adamw', 'Optimizer.'),
+  shardOptimizer: setting(
+    flag(),
+    false,
+    "Divide the optimizer's state among several processes, each of which keeps that of its parameters (ZeRO-1): less memory, the same weights.",
+  ),
   weightDecay: setting(
     atLeast(0),
     0.2,
@@ -89,11 +94,11 @@ export const trainSchema = group({
   ),
   precision: setting(
     v.picklist(
-      ['auto', 'fp32', 'bf16', 'fp16'],
-      '"auto" or "fp32" or "bf16" or "fp16" (int8 is for inference: bantam eval and bantam embed)',
+      ['auto', 'fp64', 'fp32', 'bf16', 'fp16'],
+      '"auto" or "fp64" or "fp32" or "bf16" or "fp16" (int8 is for inference: bantam eval and bantam embed)',
     ),
     'auto',
-    'auto is bf16 on CUDA, and on the CPU if it has instructions for its products, else fp32. fp16 scales the loss so that small gradients are kept.',
+    'auto is bf16 on CUDA, and on the CPU if it has instructions for its products, else fp32. fp16 scales the loss so that small gradients are kept. fp64 has weights, gradients and moments in double, for checks of numbers: twice the memory, and slow.',
   ),
   maxSkips: setting(
     count(),

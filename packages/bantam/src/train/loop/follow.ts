@@ -17,12 +17,17 @@ export interface RunParts {
   readonly trainer: Trainer;
 }
 
-/** Consequences of the work between two steps, for all processes. */
-export interface Orders {
-  readonly stop: boolean;
-  /** The checkpoint whose weights are to be restored; null: none. */
-  readonly restored: string | null;
-}
+/**
+ * What all processes do after work of rank 0: take a step, take no more, send rank 0 their parts of the
+ * optimizer's state and wait again, or end.
+ */
+export type Orders =
+  | {
+      readonly next: 'step' | 'stop' | 'gather';
+      /** The checkpoint whose weights are to be restored before; null: none. */
+      readonly restored: string | null;
+    }
+  | { readonly next: 'end'; readonly result: TrainResult };
 
 /** Work of one process, for which the others wait; its result comes to all of them. */
 export function alone<T>(world: World | null, work: () => Promise<T>): Promise<T> {
@@ -85,7 +90,6 @@ export async function follow(
 ): Promise<TrainResult> {
   const { world, checkpoint } = context;
   if (world === null) throw new RangeError('One process alone has nobody to follow.');
-  const orders = (): Promise<Orders> => world.first(nothing);
   try {
     if (checkpoint !== null) {
       withCheckpoint(context, { trainer, path: checkpoint }, (read) => {
@@ -95,19 +99,24 @@ export async function follow(
     await prepareTraining(context, { loader, trainer });
     const steps = trainer.run();
     for (;;) {
-      const { stop, restored } = await orders();
+      const orders = await world.first<Orders>(nothing);
+      if (orders.next === 'end') return orders.result;
+      const { next, restored } = orders;
       if (restored !== null) restoreWeights(context, { trainer, path: restored });
-      if (stop || (await steps.next()).done === true) break;
+      if (next === 'gather') await trainer.gatherOptimizer();
+      else if (next === 'stop' || (await steps.next()).done === true) await steps.return();
     }
-    await steps.return();
-    return await world.first<TrainResult>(nothing);
   } catch (error) {
-    if (!(error instanceof GroupError)) throw error;
-    throw new BantamError(
-      `${error.message} Resume the run from its last checkpoint with "bantam train --resume ${run}".`,
-      { cause: error },
-    );
+    throw error instanceof GroupError ? unsaved(error, run) : error;
   }
+}
+
+/** The error of a run that has lost processes, and that is as its last checkpoint has it. */
+export function unsaved(error: GroupError, run: string): BantamError {
+  return new BantamError(
+    `${error.message} Resume the run from its last checkpoint with "bantam train --resume ${run}".`,
+    { cause: error },
+  );
 }
 
 /** Rank 0 alone does this work. */

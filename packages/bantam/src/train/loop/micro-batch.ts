@@ -1,5 +1,5 @@
 /** Micro-batches: the samples that pass through the towers at once. */
-import { fromTypedArray, type Device, type Tensor } from '@bantam/torch';
+import { fromTypedArray, to, type Device, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import { CounterRng, type Batch } from '../../data/index.js';
 import { normalizePixels, type TrainedCosts } from '../../models/index.js';
@@ -86,13 +86,18 @@ export type CollatorContext = Pick<TrainingContext, 'tokenizer'> & {
 export class Collator {
   readonly #context: CollatorContext;
   readonly #device: Device;
+  readonly #dtype: 'float32' | 'float64';
   /** Of one phase, as it caches the classes of words. */
   #reduction: { phase: Phase; reducer: TextReducer } | null = null;
 
-  /** @param device - Where the tensors go, which nobody waits for */
-  constructor(context: CollatorContext, device: Device) {
+  /**
+   * @param device - Where the tensors go, which nobody waits for
+   * @param dtype - Type of the pixels, which are normalised in float32
+   */
+  constructor(context: CollatorContext, device: Device, dtype: 'float32' | 'float64' = 'float32') {
     this.#context = context;
     this.#device = device;
+    this.#dtype = dtype;
   }
 
   /** A batch of the loader; its tensors are made anew for each pass. */
@@ -139,6 +144,7 @@ export class Collator {
       copy: false,
       device: this.#device,
     });
-    return normalizePixels(raw, this.#context.config.preprocess);
+    const dtype = this.#dtype;
+    return to(normalizePixels(raw, this.#context.config.preprocess), { dtype });
   }
 }

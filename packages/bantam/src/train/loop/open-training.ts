@@ -1,5 +1,6 @@
 /** Opening of everything that a training works with: a new one, or one that resumes. */
-import { onDevice } from '@bantam/torch';
+import { onDevice, type Device } from '@bantam/torch';
+import { weightType } from '../../base/precision.js';
 import { frozenCopy } from '../../base/readonly.js';
 import {
   heldOutKeys,
@@ -24,7 +25,7 @@ import { listCheckpoints } from '../run-dir/checkpoint.js';
 import { readHeldOut } from '../run-dir/held-out.js';
 import { readRunConfig, runPaths } from '../run-dir/paths.js';
 import { createStrategy } from '../strategies/index.js';
-import { loadStrategyModels } from '../teachers/load.js';
+import { loadStrategyModels, type StrategyModels } from '../teachers/load.js';
 import type { World } from '../world/world.js';
 import type { TrainingContext } from './context.js';
 import { checkInitialWeights, loadInitialModels } from './initial-weights.js';
@@ -65,7 +66,7 @@ export function openTraining(
     const chosen = opened === null ? {} : { model: announceChoice(opened, control) };
     const resolved = resolveConfig({ ...options, ...chosen }, initial.model);
     const given = await validatorOf(resolved, control.openValidator);
-    const strategyModels = owned.add(await loadStrategyModels(resolved.strategy, device));
+    const strategyModels = owned.add(await strategyModelsOf(resolved, device));
     const whole = opened ?? (await openSource(resolved.data));
     const { config: wanted, heldOut } = await holdOut(resolved, whole, control);
     const source = heldOut?.kept ?? whole;
@@ -142,17 +143,25 @@ export function reopenTraining(run: string, control: TrainControl = {}): Promise
     const validator = await validatorOf(config, control.openValidator, heldOut);
     const checkpoint = listCheckpoints(run).at(-1) ?? null;
     const initial = checkpoint === null ? owned.add(await loadInitialModels(config.init)) : null;
-    const strategyModels = owned.add(await loadStrategyModels(config.strategy, device));
+    const strategyModels = owned.add(await strategyModelsOf(config, device));
     const opened = { config, source, heldOut, tokenizer, validator, initial, checkpoint };
     return complete(owned, { ...opened, device, strategyModels, control });
   });
+}
+
+/** The models and stored embeddings that the strategy works with, in the type of the weights. */
+function strategyModelsOf(
+  { strategy, train }: TrainConfig,
+  device: Device,
+): Promise<StrategyModels> {
+  return loadStrategyModels(strategy, { device, dtype: weightType(train.precision) });
 }
 
 type Opened = Pick<
   TrainingContext,
   'config' | 'source' | 'heldOut' | 'tokenizer' | 'validator' | 'initial' | 'checkpoint' | 'device'
 > & {
-  readonly strategyModels: Awaited<ReturnType<typeof loadStrategyModels>>;
+  readonly strategyModels: StrategyModels;
   readonly control: TrainControl;
 };
 

@@ -24,6 +24,7 @@ import { at } from '../../base/at.js';
 import type { Clip } from '../../models/index.js';
 import type { TrainSettings } from '../config/settings.js';
 import type { Losses, Strategy } from '../strategies/strategy.js';
+import type { OptimizerShards } from '../world/optimizer-shards.js';
 import type { World } from '../world/world.js';
 import type { BufferSnapshot } from './gradients.js';
 
@@ -55,6 +56,8 @@ export interface OptimizerStepParts {
   readonly device: Device;
   /** The processes that take the same step; null: this one alone. */
   readonly world: Pick<World, 'every'> | null;
+  /** The division of the optimizer's state among them; null: each has all of it. */
+  readonly shards: Pick<OptimizerShards, 'keepOwn' | 'share'> | null;
 }
 
 /** One step to take. */
@@ -145,7 +148,7 @@ export class OptimizerStep {
 
   /** Reads the loss and the norm of the gradient, then decides. */
   async #decideAndTake({ losses, lr, step, buffers, undo }: StepToTake): Promise<StepValues> {
-    const { model, strategy, optimizer, ema, scaler, train, device, world } = this.#parts;
+    const { model, strategy, optimizer, ema, scaler, train, device, world, shards } = this.#parts;
     const { measured } = scope(() => {
       this.#unscale();
       if (isAccelerator(device)) {
@@ -161,9 +164,13 @@ export class OptimizerStep {
     const [gradNorm = NaN, lossScale = NaN] = numbers.slice(-2);
     const isFinite = numbers.every(Number.isFinite);
     const taken = world === null ? isFinite : await this.#agreed(world, { isFinite, undo });
+    if (taken) {
+      shards?.keepOwn();
+      optimizer.step({ lr });
+      await shards?.share();
+    }
     scope(() => {
       if (taken) {
-        optimizer.step({ lr });
         noGrad(() => {
           limitTemperature(model);
           strategy.afterStep?.();

@@ -1,11 +1,13 @@
 /** A run from its start, or its checkpoint, to its model. */
+import type { Tensor } from '@bantam/torch';
 import { GroupError } from '@bantam/torch/distributed';
 import { BantamError } from '../../base/errors.js';
 import { precisionName } from '../../base/precision-name.js';
 import { resolvePrecision } from '../../base/precision.js';
 import { parseBudget } from '../config/budget.js';
 import { heldOutData } from '../config/hold-out.js';
-import { describeNote, Loader } from '../../data/index.js';
+import { describeNote, Loader, pixelCacheLimit } from '../../data/index.js';
+import type { Validator } from '../../eval/index.js';
 import { describeModel } from '../../models/index.js';
 import { CollapseDetector } from '../monitor/collapse-detector.js';
 import { cutCaptions, passesAdvice } from '../monitor/data-advice.js';
@@ -18,7 +20,8 @@ import {
 import { Recovery } from '../monitor/recovery.js';
 import { validate, ValidationHistory } from '../monitor/validation.js';
 import { listCheckpoints, writeCheckpoint } from '../run-dir/checkpoint.js';
-import { MetricsWriter } from '../run-dir/metrics.js';
+import { describePhase, phaseAt, type Phase } from '../strategies/phases.js';
+import { MetricsWriter, type ValidationRow } from '../run-dir/metrics.js';
 import { saveTrained } from '../run-dir/model-directory.js';
 import { runPaths } from '../run-dir/paths.js';
 import type { TrainingContext } from './context.js';
@@ -27,6 +30,7 @@ import {
   follow,
   prepareTraining,
   restoreWeights,
+  unsaved,
   withCheckpoint,
   type Orders,
   type RunParts,
@@ -54,6 +58,7 @@ export async function runTraining(context: TrainingContext, run: string): Promis
     size: config.preprocess.size,
     seed: config.seed,
     workers: config.train.workers,
+    cacheBytes: pixelCacheLimit(config.train.memoryLimit),
     ...(strategy.replay && { replay: strategy.replay }),
     ...(world && { part: world.part }),
     // Rank 0 counts the broken samples of all.
@@ -80,6 +85,9 @@ class TrainingRun {
   readonly #pace = new ValidationPace();
   #savedAt = performance.now();
   #advised = false;
+  #phase: Phase;
+  /** True if a signal ended a validation, which is still due. */
+  #isValidationOpen = false;
   /** The checkpoint whose weights were restored since the last step. */
   #restored: string | null = null;
 
@@ -97,6 +105,7 @@ class TrainingRun {
       });
       this.#note(`Continuing from step ${trainer.step} (${checkpoint}).`);
     }
+    this.#phase = phaseAt(context.strategy.phases, trainer.progress).phase;
     this.#recovery = new Recovery({
       path: runPaths(run).nonFinite,
       resumedAt: trainer.spent.samples,
@@ -124,9 +133,14 @@ class TrainingRun {
     const metrics = new MetricsWriter(this.#run, { resumedAt: trainer.step });
     try {
       await this.#takeSteps(metrics);
-      return await alone(this.#context.world, () => this.#finish(metrics));
+      const end = await alone<Orders & { readonly next: 'end' }>(this.#context.world, async () => {
+        return { next: 'end', result: await this.#finish(metrics) };
+      });
+      return end.result;
     } catch (error) {
       if (!(error instanceof GroupError)) throw error;
+      // A part of the optimizer's state is gone with its process.
+      if (trainer.isSharded) throw unsaved(error, this.#run);
       await this.#save(metrics);
       throw new BantamError(
         `${error.message} The run is saved at step ${trainer.step}; resume it with "bantam train --resume ${this.#run}".`,
@@ -143,7 +157,7 @@ class TrainingRun {
     await this.#save(metrics);
     const stoppedEarly = this.#isExhausted && trainer.progress < 1;
     if (stoppedEarly) this.#note(this.#history?.earlyStopMessage() ?? '');
-    const interrupted = trainer.progress < 1 && !stoppedEarly;
+    const interrupted = (trainer.progress < 1 && !stoppedEarly) || this.#isValidationOpen;
     const best = this.#history?.best ?? null;
     const { step: steps, spent, loss } = trainer;
     const { samples, seconds, flops } = spent;
@@ -211,21 +225,32 @@ class TrainingRun {
     // A validation that an interruption prevented.
     const start = await this.#between(async () => {
       await this.#validateIfDue(metrics);
-      return this.#isExhausted;
+      return this.#isExhausted || this.#isValidationOpen;
     });
-    if (start.stop) return;
+    if (start.next === 'stop') return;
     for await (const report of trainer.run()) {
       const next = await this.#between(async () => {
         this.#record(report, metrics);
+        this.#announcePhase();
         if (this.#isInterrupted) return true;
         await this.#validateIfDue(metrics);
-        if (this.#isExhausted) return true;
+        if (this.#isExhausted || this.#isValidationOpen) return true;
         const minutes = (performance.now() - this.#savedAt) / 60_000;
         if (minutes > this.#context.config.train.checkpointMinutes) await this.#save(metrics);
         return false;
       });
-      if (next.stop) return;
+      if (next.next === 'stop') return;
     }
+  }
+
+  /** Says that another phase begins with the next step. */
+  #announcePhase(): void {
+    const { strategy, config } = this.#context;
+    const before = this.#phase;
+    this.#phase = phaseAt(strategy.phases, this.#trainer.progress).phase;
+    if (this.#phase === before) return;
+    const next = { before, step: this.#trainer.step + 1, lr: config.train.lr };
+    this.#note(describePhase(this.#phase, next));
   }
 
   /** Work between two steps, which says whether to stop and for which the other processes wait. */
@@ -233,8 +258,23 @@ class TrainingRun {
     return alone(this.#context.world, async () => {
       this.#restored = null;
       const stop = await work();
-      return { stop, restored: this.#restored };
+      return this.#orders(stop ? 'stop' : 'step');
     });
+  }
+
+  /** Orders to the other processes, which restore what has been restored here. */
+  #orders(next: 'step' | 'stop' | 'gather'): Orders {
+    const restored = this.#restored;
+    this.#restored = null;
+    return { next, restored };
+  }
+
+  /** Copies of the optimizer's state that the other processes have. */
+  async #gatherOptimizer(): Promise<ReadonlyMap<string, Tensor>> {
+    const { world } = this.#context;
+    const trainer = this.#trainer;
+    if (trainer.isSharded) await world?.tell(this.#orders('gather'));
+    return await trainer.gatherOptimizer();
   }
 
   /** True if a signal ends the run before its budget is used. */
@@ -257,10 +297,24 @@ class TrainingRun {
     // A run that is resumed later has the validation before or behind it, never other weights.
     await this.#save(metrics);
     const start = performance.now();
-    const row = await validate(this.#context, { run: this.#run, trainer, validator, history });
+    const row = await this.#validate(validator, history);
+    if (row === null) return;
     const cost = this.#pace.add((performance.now() - start) / 1000, { every });
     if (data === heldOutData && cost !== undefined) this.#note(cost);
     metrics.scalar(`validation/${row.metric}`, row.value, row.step);
+  }
+
+  /** Validates; null if the signal comes, after which a run that resumes begins with this validation. */
+  async #validate(validator: Validator, history: ValidationHistory): Promise<ValidationRow | null> {
+    const { signal } = this.#context;
+    const parts = { run: this.#run, trainer: this.#trainer, validator, history };
+    try {
+      return await validate(this.#context, parts);
+    } catch (error) {
+      if (signal?.aborted !== true || error !== signal.reason) throw error;
+      this.#isValidationOpen = true;
+      return null;
+    }
   }
 
   /** The best and the last validation compared; null with fewer than two. */
@@ -307,7 +361,9 @@ class TrainingRun {
       this.#recovery.rollBack('the weights are not finite', trainer.step);
     }
     const { keepCheckpoints } = this.#context.config.train;
-    const path = writeCheckpoint(this.#run, trainer.checkpoint(), keepCheckpoints);
+    const others = await this.#gatherOptimizer();
+    const path = writeCheckpoint(this.#run, trainer.checkpoint(others), keepCheckpoints);
+    for (const tensor of others.values()) tensor.dispose();
     this.#context.emit({ kind: 'checkpoint', path, step: trainer.step });
     this.#savedAt = performance.now();
   }

@@ -35,6 +35,8 @@ export interface SharedGradientOptions extends GradientOptions {
   readonly world: World;
   /** Parameters that learn, in the same order in every process. */
   readonly parameters: readonly Tensor[];
+  /** True if the step has no backward pass after those of this batch: the sums of the gradients begin in its last. */
+  readonly isLast: boolean;
 }
 
 /** A micro-batch's forward pass here. */
@@ -84,7 +86,9 @@ export async function addSharedGradients(
       // Gradient checkpoints sample once more.
       step.streams.forRows(rows, () => {
         scope(() => {
-          backwardThrough(features, whole, rows.start);
+          lastPass(options, () => {
+            backwardThrough(features, whole, rows.start);
+          });
         });
       });
     }
@@ -198,6 +202,12 @@ function gradientsOnce(parameters: readonly Tensor[], world: World, pass: () => 
   });
 }
 
+/** Runs the last backward pass of a batch. */
+function lastPass({ world, parameters, isLast }: SharedGradientOptions, pass: () => void): void {
+  if (isLast) world.whileSumming(parameters, pass);
+  else pass();
+}
+
 /** Goes backwards through features here with the gradients that their rows of the whole have, from `start` on. */
 function backwardThrough(features: Features, whole: Features, start: number): void {
   const through = Object.entries(features).flatMap(([name, feature]) => {
@@ -234,7 +244,12 @@ function encodeAgain(
     scope(() => {
       streams.setState(state);
       streams.forRows(rows, () => {
-        backwardThrough(encode(microBatch.load(), options), whole, start);
+        const features = encode(microBatch.load(), options);
+        const pass = (): void => {
+          backwardThrough(features, whole, start);
+        };
+        if (i === parts.length - 1) lastPass(options, pass);
+        else pass();
       });
     });
   }

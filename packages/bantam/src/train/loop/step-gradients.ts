@@ -110,7 +110,7 @@ export class StepGradients {
         return { size, whole: all, load: () => microBatch.load(captionTokens) };
       });
       const step: StepContext = { ...this.#stepOf(wanted), samples: samplesOf(contrasted) };
-      losses.push(await this.#addBatch(microBatches, step));
+      losses.push(await this.#addBatch(microBatches, { step, isLast: i === accumulate - 1 }));
     }
     if (world !== null) await world.sumGradients(this.#parameters);
     const flops = whole.map(({ size, captionTokens }) => {
@@ -131,7 +131,7 @@ export class StepGradients {
 
   async #addBatch(
     microBatches: Parameters<typeof addSharedGradients>[0],
-    step: StepContext,
+    { step, isLast }: { readonly step: StepContext; readonly isLast: boolean },
   ): Promise<Losses> {
     const { context, scaler, world } = this.#parts;
     const { strategy, config } = context;
@@ -142,6 +142,7 @@ export class StepGradients {
       ...options,
       world,
       parameters: this.#parameters,
+      isLast,
     });
   }
 }

@@ -8,6 +8,7 @@ import {
 } from '@bantam/torch';
 import { didYouMean } from '../../base/did-you-mean.js';
 import { BantamError } from '../../base/errors.js';
+import { weightType } from '../../base/precision.js';
 import {
   addLora,
   createModel,
@@ -29,8 +30,8 @@ export interface TrainableContext {
 }
 
 /**
- * The weights of a model that learn. Freezes what strategy and settings freeze, and adds low-rank changes
- * if the run is fine-tuned so.
+ * The weights of a model that learn. Freezes what strategy and settings freeze, adds low-rank changes
+ * if the run is fine-tuned so, and converts the model to the type that the settings train in.
  */
 export class TrainableWeights {
   readonly #model: Clip;
@@ -48,6 +49,7 @@ export class TrainableWeights {
         dropout: streams.get('lora-dropout'),
       });
     }
+    model.to(weightType(train.precision));
     const named = model.namedParameters();
     const all = new Set([...named.values()].filter(({ requiresGrad }) => requiresGrad));
     const head = headNames(model).flatMap((name) => named.get(name) ?? []);

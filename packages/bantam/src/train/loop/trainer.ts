@@ -14,7 +14,7 @@ import {
   type Optimizer,
   type Tensor,
 } from '@bantam/torch';
-import { resolvePrecision } from '../../base/precision.js';
+import { resolvePrecision, weightType } from '../../base/precision.js';
 import type { Batch, Loader } from '../../data/index.js';
 import { createModel, type Clip, type TrainedCosts } from '../../models/index.js';
 import {
@@ -30,6 +30,7 @@ import type { Checkpoint, CheckpointState } from '../run-dir/checkpoint.js';
 import type { MetricsRow } from '../run-dir/metrics.js';
 import { phaseAt, type PhasePosition } from '../strategies/phases.js';
 import type { Strategy } from '../strategies/strategy.js';
+import { OptimizerShards } from '../world/optimizer-shards.js';
 import type { TrainingContext } from './context.js';
 import { copyInitialWeights } from './initial-weights.js';
 import { Collator, microBatchesPerStep } from './micro-batch.js';
@@ -136,6 +137,8 @@ export class Trainer implements Disposable {
   readonly #gradients: StepGradients;
   readonly #scaler: GradScaler | null;
   readonly #optimizerStep: OptimizerStep;
+  /** Null: this process has the optimizer's whole state. */
+  readonly #shards: OptimizerShards | null;
   readonly #weights: TrainableWeights;
   #pending: PendingStep | null = null;
   #spent: Spent = { ...unspent };
@@ -160,6 +163,7 @@ export class Trainer implements Disposable {
     }
     const parts = { config, strategy, streams: this.#streams };
     this.#weights = onDevice(device, () => new TrainableWeights(this.model, parts));
+    strategy.module?.to(weightType(train.precision));
     const groups = groupParameters(this.model, strategy, train);
     this.groups = describeAll(groups, trainedModules(this.model, strategy));
     this.#optimizer = createOptimizer(train, groups);
@@ -172,13 +176,15 @@ export class Trainer implements Disposable {
       context,
       model: this.model,
       streams: this.#streams,
-      collator: new Collator(context, device),
+      collator: new Collator(context, device, weightType(train.precision)),
       precision,
       scaler: this.#scaler,
       world,
       quarantine: batches.quarantine,
     });
-    world?.synchronizeBatchNorms(this.model);
+    world?.joinParts(this.model);
+    this.#shards =
+      world !== null && train.shardOptimizer ? new OptimizerShards(world, this.#optimizer) : null;
     this.#optimizerStep = new OptimizerStep({
       model: this.model,
       strategy,
@@ -188,6 +194,7 @@ export class Trainer implements Disposable {
       train,
       device,
       world,
+      shards: this.#shards,
     });
   }
 
@@ -240,8 +247,25 @@ export class Trainer implements Disposable {
     return pending.report(values);
   }
 
-  /** The state to write, its tensors not copied. After {@link drain}. */
-  checkpoint(): Checkpoint {
+  /** True if other processes have parts of the optimizer's state. */
+  get isSharded(): boolean {
+    return this.#shards !== null;
+  }
+
+  /**
+   * In rank 0 copies of the optimizer's state that other processes have, which the caller frees; every process
+   * calls this.
+   */
+  async gatherOptimizer(): Promise<ReadonlyMap<string, Tensor>> {
+    return (await this.#shards?.gather(this.#optimizer)) ?? new Map<string, Tensor>();
+  }
+
+  /**
+   * The state to write, its tensors not copied. After {@link drain}.
+   *
+   * @param others - The optimizer's state that other processes have
+   */
+  checkpoint(others: ReadonlyMap<string, Tensor> = new Map()): Checkpoint {
     const { strategy } = this.#context;
     const states = Object.entries(this.#streams.state());
     const state: CheckpointState = {
@@ -256,7 +280,7 @@ export class Trainer implements Disposable {
     };
     const tensors = {
       model: this.model.stateDict(),
-      optimizer: this.#optimizer.state(),
+      optimizer: new Map([...this.#optimizer.state(), ...others]),
       ...(this.ema !== null && { ema: this.ema.state() }),
       ...(strategy.module !== null && { strategy: strategy.module.stateDict() }),
     };
@@ -290,7 +314,8 @@ export class Trainer implements Disposable {
       return found;
     };
     this.model.loadStateDict(part('model'));
-    this.#optimizer.loadState(part('optimizer'));
+    const optimizer = part('optimizer');
+    this.#optimizer.loadState(this.#shards?.own(optimizer) ?? optimizer);
     this.ema?.loadState(part('ema'));
     this.#context.strategy.module?.loadStateDict(part('strategy'));
   }
@@ -303,7 +328,7 @@ export class Trainer implements Disposable {
 
   /** Steps until the phase's fraction of the budget is used. */
   async *#runPhase(position: PhasePosition): AsyncGenerator<StepReport> {
-    const { config } = this.#context;
+    const { config, world } = this.#context;
     const { phase, end } = position;
     this.#weights.select(phase.trains);
     this.#costs = this.#weights.costs(phase.trains);
@@ -312,6 +337,7 @@ export class Trainer implements Disposable {
     let batches: Batch[] = [];
     let clock = performance.now();
     let waited = this.#batches.waitSeconds;
+    let communicated = world?.seconds ?? 0;
     for await (const batch of this.#batches.batches(this.#next, { size })) {
       batches.push(batch);
       if (batches.length < perStep) continue;
@@ -347,6 +373,7 @@ export class Trainer implements Disposable {
         lr,
         samplesPerSecond: samples / seconds,
         dataWait: Math.min(1, wait / seconds),
+        ...(world && { communication: Math.min(1, (world.seconds - communicated) / seconds) }),
         seconds: this.#spent.seconds,
       };
       const etaSeconds = this.#remaining.after(this.#spent);
@@ -360,6 +387,7 @@ export class Trainer implements Disposable {
       if (this.progress >= end) return;
       // The consumer's work in between, such as saving, is not training time.
       clock = performance.now();
+      communicated = world?.seconds ?? 0;
       // Native work is synchronous: timers, signals and the loader's messages run here.
       await setImmediate();
     }

@@ -11,7 +11,7 @@ export type TrainEvent =
       /** Samples in the source. */
       samples: number;
       device: string;
-      /** `fp32`, `bf16` or `fp16`. */
+      /** `fp64`, `fp32`, `bf16` or `fp16`. */
       precision: string;
       batchSize: number;
       budget: string;

@@ -91,6 +91,30 @@ describe('a run with validations', () => {
     assert.ok(runs.weights('parts').equals(runs.weights('whole')));
   });
 
+  it('ends within a validation when the signal comes, the last as well, and resumes with it', async () => {
+    for (const stop of [6, 12, Infinity]) {
+      const controller = new AbortController();
+      const openValidator: OpenValidator = async (settings) => {
+        const validator = await byStep(rising)(settings);
+        const measure: typeof validator.measure = (model, options) => {
+          if (model.info.steps === stop) controller.abort();
+          options.signal?.throwIfAborted();
+          return validator.measure(model, options);
+        };
+        return { ...validator, measure };
+      };
+      const control = { openValidator, signal: controller.signal };
+      const { interrupted, steps, model } =
+        stop === 6
+          ? await runs.train('cut', { ...validated(rising), ...control })
+          : await resumeTraining(runs.path('cut'), control);
+      assert.deepEqual([interrupted, steps], [stop < Infinity, Math.min(stop, 12)]);
+      assert.equal(model === undefined, interrupted);
+    }
+    assert.deepEqual(values('cut'), values('whole'));
+    assert.ok(runs.weights('cut').equals(runs.weights('whole')));
+  });
+
   it('takes less for better where the metric is a rank', async () => {
     const ranks = { ...validated({}), openValidator: byStep({ 3: 9, 6: 4, 9: 5, 12: 4 }, true) };
     assert.equal((await runs.train('ranks', ranks)).validation?.step, 6);

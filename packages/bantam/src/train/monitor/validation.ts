@@ -108,17 +108,22 @@ export interface ValidateOptions {
 /**
  * Validates the trained model. If it is the best so far, its model directory replaces `best/`, whole
  * or not at all, before the row is written: a run that ends in between validates again.
+ *
+ * @throws the reason of the context's signal when that comes.
  */
 export async function validate(
   context: TrainingContext,
   { run, trainer, validator, history }: ValidateOptions,
 ): Promise<ValidationRow> {
-  const { config, emit } = context;
+  const { config, emit, signal } = context;
   const { data, metric } = config.validation;
   const trained = trainedModel(context, trainer);
   using model = trained.model;
+  const precision = resolvePrecision(config.train.precision, context.device);
   const value = await validator.measure(trained, {
-    precision: resolvePrecision(config.train.precision, context.device),
+    // The copy that is validated and saved has float32 weights.
+    precision: precision === 'float64' ? 'float32' : precision,
+    signal,
     onProgress: (message) => {
       emit({ kind: 'validating', message });
     },

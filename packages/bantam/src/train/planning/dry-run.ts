@@ -11,10 +11,11 @@ import {
   traceDeviceAllocations,
   type AllocationTrace,
   type Device,
+  type DType,
   type Module,
 } from '@bantam/torch';
 import { at } from '../../base/at.js';
-import { resolvePrecision } from '../../base/precision.js';
+import { resolvePrecision, weightType } from '../../base/precision.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import { Collator, samplesOf } from '../loop/micro-batch.js';
@@ -98,7 +99,10 @@ async function traceLosses(
   const { config, strategy, batch } = dummy;
   const phase = at(strategy.phases, 0);
   const { device } = dummy;
-  const microBatch = new Collator(dummy, device).collate(batch, phase);
+  const microBatch = new Collator(dummy, device, weightType(config.train.precision)).collate(
+    batch,
+    phase,
+  );
   const step: StepContext = {
     model,
     streams: new RandomStreams({ seed: config.seed }),
@@ -135,7 +139,7 @@ async function traceLosses(
       strategy.module?.zeroGrad();
     });
   });
-  const featureBytes = features.reduce((sum, [, feature]) => sum + 4 * feature.size, 0);
+  const featureBytes = bytesOf(features.map(([, feature]) => feature));
   for (const [, feature] of features) feature.dispose();
   return { losses, featureBytes };
 }
@@ -160,7 +164,10 @@ export function addsUp({ batchSize, microBatch, accumulate }: TrainSettings): bo
   return accumulate > 1 || (microBatch > 0 && microBatch < batchSize);
 }
 
-/** Bytes of tensors in float32. */
-export function bytesOf(tensors: Iterable<{ size: number }>): number {
-  return [...tensors].reduce((sum, { size }) => sum + 4 * size, 0);
+/** Bytes of tensors in float64, or else in float32. */
+export function bytesOf(tensors: Iterable<{ size: number; dtype: DType }>): number {
+  return [...tensors].reduce(
+    (sum, { size, dtype }) => sum + (dtype === 'float64' ? 8 : 4) * size,
+    0,
+  );
 }

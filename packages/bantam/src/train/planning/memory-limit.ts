@@ -1,5 +1,5 @@
 import { deviceMemory, isAccelerator, type Device } from '@bantam/torch';
-import { pixelCacheBytes } from '../../data/index.js';
+import { pixelCacheBytes, pixelCacheLimit } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
@@ -199,7 +199,9 @@ function roughBytes(config: TrainConfig, options: PlanContext): number {
   const perSample = (1 + models.length) * (Math.max(1, views) * image + text);
   const weights = 5 * 4 * parameterCount(model).total;
   const similarities = 16 * train.batchSize ** 2;
-  const data = pixelCacheBytes(source, preprocess.size) + storedBytes * source.size;
+  const cacheBytes = pixelCacheLimit(train.memoryLimit);
+  const images = pixelCacheBytes(source, preprocess.size, { cacheBytes });
+  const data = images + storedBytes * source.size;
   return 0.5e9 + others + weights + microBatchSize(train) * perSample + similarities + data;
 }
 

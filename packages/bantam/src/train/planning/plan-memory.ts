@@ -1,6 +1,6 @@
 import { deviceMemory, emptyCache, isAccelerator, memoryStats, type Device } from '@bantam/torch';
 import { at } from '../../base/at.js';
-import { pixelCacheBytes, type Source } from '../../data/index.js';
+import { pixelCacheBytes, pixelCacheLimit, type Source } from '../../data/index.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
@@ -191,10 +191,11 @@ export class MemoryPlanner {
     const largest = Math.max(...phases.map(({ phase }) => phase.imageSize ?? size));
     const ahead = Math.max(1, 2 * train.workers) + 1;
     const samples = train.accumulate * train.batchSize + ahead * microBatchSize(train);
+    const cacheBytes = pixelCacheLimit(train.memoryLimit);
     const encoded = facts.storedBytes > 0 ? preparedAtOnce(train) * 3 * size ** 2 : 0;
     return {
       batches: Math.max(encoded, facts.views * samples * 3 * largest ** 2),
-      images: facts.views === 0 ? 0 : pixelCacheBytes(source, size),
+      images: facts.views === 0 ? 0 : pixelCacheBytes(source, size, { cacheBytes }),
     };
   }
 

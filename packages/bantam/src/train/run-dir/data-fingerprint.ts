@@ -52,16 +52,24 @@ export async function keepDataFingerprint(run: string, source: Source): Promise<
   writeFileAtomic(runPaths(run).data, [Buffer.from(text)]);
 }
 
+/** In which way a source differs from the data of a fingerprint, in a clause; undefined: in none. */
+export async function describeChange(
+  kept: Readonly<Record<string, unknown>>,
+  source: Source,
+): Promise<string | undefined> {
+  const { records, digest } = await dataFingerprint(source);
+  if (kept.digest === digest) return undefined;
+  return kept.records === records
+    ? `still ${records} records, but others or with other captions, labels or files`
+    : `${String(kept.records)} records then, ${records} now`;
+}
+
 /** A sentence if the data of a run are not those that it began with; runs may have no fingerprint. */
 export async function dataChange(run: string, source: Source): Promise<string | undefined> {
   const kept = readKept(run);
-  const { records, digest } = await dataFingerprint(source);
-  if (kept === undefined || kept.digest === digest) return undefined;
-  const counts =
-    kept.records === records
-      ? `still ${records} records, but others or with other captions, labels or files`
-      : `${String(kept.records)} records then, ${records} now`;
-  return `The data "${source.spec}" have changed since this run began (${counts}): from here on it sees other samples than it would have, and its result differs from that of an uninterrupted run.`;
+  const change = kept && (await describeChange(kept, source));
+  if (change === undefined) return undefined;
+  return `The data "${source.spec}" have changed since this run began (${change}): from here on it sees other samples than it would have, and its result differs from that of an uninterrupted run.`;
 }
 
 /** The folder that a run began in, if it is another than the current one; runs may not have kept it. */

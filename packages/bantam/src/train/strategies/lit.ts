@@ -63,9 +63,9 @@ function withStoredFeatures(strategy: Strategy): Strategy {
     ...strategy,
     views: () => ({}),
     async prepare({ model, source, preprocess, precision, batchSize, signal, ...run }) {
-      const { device } = model.logitScale;
+      const { device, dtype } = model.logitScale;
       // Of all images: in the machine's memory, of which there is more.
-      const features = keep(zeros([source.size, model.config.embedDim], { device: 'cpu' }));
+      const features = keep(zeros([source.size, model.config.embedDim], { dtype, device: 'cpu' }));
       const missing = new Set(Array.from({ length: source.size }, (_, index) => index));
       for await (const batch of evalBatches(source, { preprocess, batchSize, ...run })) {
         signal?.throwIfAborted();
@@ -73,10 +73,10 @@ function withStoredFeatures(strategy: Strategy): Strategy {
           noGrad(() => {
             const { size, height, width, images } = batch;
             const raw = fromTypedArray(images, { shape: [size, height, width, 3], device });
-            const pixels = normalizePixels(raw, preprocess);
+            const pixels = to(normalizePixels(raw, preprocess), { dtype });
             const { pooled } = autocast(precision, () => model.visual.encode(pixels), { device });
             const rows = indexTensor(batch.indices, 'cpu');
-            indexCopy_(features, 0, rows, to(pooled, { dtype: 'float32', device: 'cpu' }));
+            indexCopy_(features, 0, rows, to(pooled, { dtype, device: 'cpu' }));
           });
         });
         for (const index of batch.indices) missing.delete(index);

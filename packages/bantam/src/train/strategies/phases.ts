@@ -56,6 +56,18 @@ export function headFirst(
   ];
 }
 
+/** A sentence about a phase that begins after another one, with its first step and peak learning rate. */
+export function describePhase(
+  phase: Phase,
+  { before, step, lr }: { readonly before: Phase; readonly step: number; readonly lr: number },
+): string {
+  const change =
+    before.trains === 'head' && phase.trains === 'all'
+      ? 'all weights train, no longer the head alone'
+      : 'images and captions are whole';
+  return `From step ${step} on ${change}, at a peak learning rate of ${Number((lr * phase.lr).toPrecision(3))}.`;
+}
+
 /** The present phase of a training, and its bounds as fractions of the budget. */
 export interface PhasePosition {
   readonly phase: Phase;

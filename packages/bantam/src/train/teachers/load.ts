@@ -8,6 +8,8 @@ import { ReinforcedSet } from './reinforced-set.js';
 /** Options of {@link loadModels}. */
 export interface LoadModelsOptions {
   readonly device: Device;
+  /** Type of the weights. Default float32. */
+  readonly dtype?: 'float32' | 'float64';
   /** Start of the error if a directory cannot be read. */
   readonly refusal: (directory: string) => string;
 }
@@ -24,7 +26,7 @@ export interface LoadedModels extends Disposable {
  */
 export async function loadModels(
   directories: readonly string[],
-  { device, refusal }: LoadModelsOptions,
+  { device, dtype = 'float32', refusal }: LoadModelsOptions,
 ): Promise<LoadedModels> {
   const models: LoadedModel[] = [];
   const loaded = {
@@ -37,7 +39,7 @@ export async function loadModels(
     try {
       const loaded = await loadModel(directory, { fused: true });
       models.push(loaded);
-      loaded.model.to({ device });
+      loaded.model.to({ device, dtype });
     } catch (error) {
       loaded[Symbol.dispose]();
       if (!(error instanceof BantamError)) throw error;
@@ -59,12 +61,13 @@ export interface StrategyModels extends LoadedModels {
  */
 export async function loadStrategyModels(
   strategy: StrategyConfig,
-  device: Device,
+  { device, dtype = 'float32' }: Pick<LoadModelsOptions, 'device' | 'dtype'>,
 ): Promise<StrategyModels> {
   const { teachers, reinforced: folder } =
     'teachers' in strategy ? strategy : { teachers: [], reinforced: '' };
   const loaded = await loadModels(teachers, {
     device,
+    dtype,
     refusal: (directory) => `The strategy '${strategy.type}' cannot use the model in ${directory}`,
   });
   try {

@@ -52,7 +52,7 @@ export interface ReinforceOptions {
   /** Images or captions that pass through a teacher at once; 64 by default. */
   readonly batchSize?: number;
   /** Precision of the teachers; `auto` by default. */
-  readonly precision?: TrainSettings['precision'];
+  readonly precision?: Exclude<TrainSettings['precision'], 'fp64'>;
   /** Device of the teachers: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` by default: a GPU if there is one. */
   readonly device?: string;
   /** Precision of the stored features; `bf16` by default. */

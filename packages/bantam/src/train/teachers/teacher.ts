@@ -157,13 +157,13 @@ export function storedTeachers(set: ReinforcedSet): Teacher[] {
     logitScale,
     directory: folder,
     fingerprint,
-    encode({ ids, indices, replayed }) {
+    encode({ images, indices, replayed }) {
       if (replayed === undefined) throw new RangeError('The batch is not of a reinforced set.');
       const { views, captions } = replayed;
-      const { device } = ids;
+      const { device, dtype } = requireTensor(images, 'image');
       return {
-        image: to(set.image({ teacher, indices, which: views }), { device, wait: false }),
-        text: to(set.text({ teacher, indices, which: captions }), { device, wait: false }),
+        image: to(set.image({ teacher, indices, which: views }), { device, dtype, wait: false }),
+        text: to(set.text({ teacher, indices, which: captions }), { device, dtype, wait: false }),
       };
     },
     flops: () => 0,

@@ -10,24 +10,10 @@ export function requireShareable(
   { config, device }: Pick<TrainingContext, 'config' | 'device'>,
   { size }: Pick<World, 'size'>,
 ): void {
-  const { model, train, fineTune } = config;
+  const { train } = config;
   if (isAccelerator(device)) {
     throw new BantamError(
       `Several processes train on the CPU alone so far, not on ${device}; add --device cpu, or run one process.`,
-    );
-  }
-  const mixture = (['vision', 'text'] as const).find((tower) => {
-    const settings: Readonly<Record<string, unknown>> = { ...model[tower] };
-    return settings.moe !== undefined && settings.moe !== null;
-  });
-  if (mixture !== undefined) {
-    throw new BantamError(
-      `The model has mixtures of experts ("${mixture}.moe"), whose routers balance whole micro-batches, which several processes cannot share yet; run one process.`,
-    );
-  }
-  if (fineTune.type === 'lora' && fineTune.dropout > 0) {
-    throw new BantamError(
-      `The dropout of LoRA (fineTune.dropout=${fineTune.dropout}) samples for the tokens of whole micro-batches without their padding, which several processes cannot share yet; set it to 0, or run one process.`,
     );
   }
   const smallest = microBatchSize(train);

@@ -8,13 +8,15 @@ import {
 } from '@bantam/torch';
 import {
   broadcastAll,
+  gatherTensors,
+  GradientSums,
   GroupError,
-  sumGradients,
   type ProcessGroup,
 } from '@bantam/torch/distributed';
 import { at } from '../../base/at.js';
 import { BantamError } from '../../base/errors.js';
 import { rowsOfPart, type BatchPart } from '../../data/index.js';
+import { MixtureOfExperts } from '../../models/index.js';
 
 /** The outcome of work that rank 0 has done alone. */
 type Outcome<T> = { readonly value: T } | { readonly failure: string };
@@ -42,6 +44,9 @@ export class World {
   reported = 0;
   readonly #group: ProcessGroup;
   #signal: AbortSignal | undefined;
+  #sums: GradientSums | null = null;
+  /** True if layers have sums of their own in the backward pass. */
+  #hasJoined = false;
 
   constructor(group: ProcessGroup, { localSize }: WorldOptions) {
     this.#group = group;
@@ -53,6 +58,7 @@ export class World {
   /** Begins a training, which any process's signal stops after the current step. */
   begin(signal: AbortSignal | undefined): void {
     this.#signal = signal;
+    this.#sums = null;
     this.isStopWished = false;
     this.reported = 0;
   }
@@ -65,6 +71,11 @@ export class World {
   /** True if this process's signal has come. */
   get wantsStop(): boolean {
     return this.#signal?.aborted === true;
+  }
+
+  /** Seconds spent in collectives, waiting for the others included. */
+  get seconds(): number {
+    return this.#group.seconds;
   }
 
   /** This process's part of every micro-batch. */
@@ -114,6 +125,11 @@ export class World {
     return outcome.value;
   }
 
+  /** In work that rank 0 does alone: gives the others a value before that of the work. */
+  async tell(value: unknown): Promise<void> {
+    await this.exchange<Outcome<unknown>>({ value });
+  }
+
   async #lead<T>(work: () => Promise<T>): Promise<T> {
     let value: T;
     try {
@@ -122,7 +138,7 @@ export class World {
       await this.exchange<Outcome<T>>({ failure: messageOf(error) });
       throw error;
     }
-    await this.exchange<Outcome<T>>({ value });
+    await this.tell(value);
     return value;
   }
 
@@ -131,20 +147,50 @@ export class World {
     return this.#group.gatherRows(rows, counts);
   }
 
+  /**
+   * Runs the last backward pass before {@link sumGradients}, whose sums begin meanwhile unless layers have sums of
+   * their own in it ({@link joinParts}), which would wait behind them.
+   */
+  whileSumming(parameters: readonly Tensor[], pass: () => void): void {
+    if (this.#hasJoined) pass();
+    else this.#sumsOf(parameters).during(pass);
+  }
+
   /** Replaces gradients by their sums over the processes. */
   sumGradients(parameters: readonly Tensor[]): Promise<void> {
-    return sumGradients(this.#group, parameters);
+    return this.#sumsOf(parameters).finish();
   }
 
-  /** Gives tensors the values that they have in rank 0. */
-  broadcast(tensors: readonly Tensor[]): Promise<void> {
-    return broadcastAll(this.#group, tensors);
+  #sumsOf(parameters: readonly Tensor[]): GradientSums {
+    if (this.#sums?.isOf(parameters) !== true) {
+      this.#sums = new GradientSums(this.#group, parameters);
+    }
+    return this.#sums;
   }
 
-  /** Lets the batch norms of a module normalise by the statistics of whole micro-batches in training. */
-  synchronizeBatchNorms(module: Module): void {
+  /** Gives tensors the values that they have in the process `root`. */
+  broadcast(tensors: readonly Tensor[], root = 0): Promise<void> {
+    return broadcastAll(this.#group, tensors, root);
+  }
+
+  /** Copies of the tensors that the other processes have, in rank 0, whose caller frees them. */
+  gatherTensors(own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> {
+    return gatherTensors(this.#group, own);
+  }
+
+  /**
+   * Lets the layers of a module that join the samples of a micro-batch see whole ones in training: batch norms
+   * their statistics, mixtures of experts the load of the experts.
+   */
+  joinParts(module: Module): void {
+    this.#hasJoined = false;
     for (const layer of module.namedModules().values()) {
+      const isJoined = layer instanceof BatchNorm2d || layer instanceof MixtureOfExperts;
+      this.#hasJoined ||= isJoined;
       if (layer instanceof BatchNorm2d) layer.sumOverParts = (x) => this.#group.sumOver(x);
+      if (layer instanceof MixtureOfExperts) {
+        layer.gatherParts = (rows) => this.#group.gatherRowsNow(rows);
+      }
     }
   }
 

@@ -19,6 +19,9 @@ const mostFooter = 2 ** 29;
 /** A page's header, first tried with so many bytes. */
 const headerBytes = 2 ** 13;
 
+/** A longer page of texts would take several times its bytes, all at once. */
+const mostText = 2 ** 28;
+
 /** A column whose values are no lists and no structures, by its path in the schema. */
 export interface Leaf {
   readonly path: readonly string[];
@@ -42,8 +45,14 @@ export class ParquetFile {
   readonly metadata: Metadata;
   readonly schema: SchemaTree;
 
-  /** @throws BantamError if the file cannot be read, is no Parquet file, or is cut off. */
-  constructor(readonly path: string) {
+  /**
+   * @param longestText - Bytes of the longest page of texts that is read
+   * @throws BantamError if the file cannot be read, is no Parquet file, or is cut off.
+   */
+  constructor(
+    readonly path: string,
+    readonly longestText = mostText,
+  ) {
     let file: number;
     try {
       file = openSync(path, 'r');
@@ -122,6 +131,12 @@ export class ParquetFile {
     };
     let dictionary: Values | undefined;
     for (const page of this.pages(group, leaf)) {
+      const { uncompressed_page_size: size } = page.header;
+      if (utf8 && size > this.longestText) {
+        throw new BantamError(
+          `The column "${leaf.path.join('.')}" of "${this.path}" has ${Math.round(size / 2 ** 20)} MiB of text in one page, and more than ${Math.round(this.longestText / 2 ** 20)} MiB are not read at once; write shorter texts, or smaller pages (data_page_size).`,
+        );
+      }
       const bytes = this.read(page.offset, page.length);
       const reader = { view: new DataView(bytes.buffer), offset: 0 };
       let data: Values;

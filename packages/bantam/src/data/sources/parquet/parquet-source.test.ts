@@ -11,6 +11,8 @@ import { Loader } from '../../loader/loader.js';
 import { describeNote } from '../notes.js';
 import { openSource } from '../open-source.js';
 import type { Source } from '../source.js';
+import { rowColumns } from './columns.js';
+import { ParquetFile } from './parquet-file.js';
 
 const fixtures = fileURLToPath(new URL('../../../../fixtures/data/parquet', import.meta.url));
 
@@ -115,6 +117,13 @@ describe('Parquet files with paths', () => {
       await refusal(`parquet:${path}.none`),
       /cannot be read \(no such file or folder\)/,
     );
+  });
+
+  it('are refused if a page has more text than is read at once', () => {
+    const file = new ParquetFile(join(fixtures, 'paths-none.parquet'), 10);
+    const [column] = rowColumns(file, undefined).columns;
+    const leaf = column?.leaf ?? assert.fail('no column');
+    assert.throws(() => [...file.values(0, leaf)], /The column "\w+" of ".*paths-none\.parquet" has \d+ MiB of text in one page/); // prettier-ignore
   });
 
   it('never crash on damaged bytes', async () => {
