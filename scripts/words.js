@@ -75,6 +75,7 @@ export const allowedUses = [
   { text: 'token.piece', why: "a member of SentencePiece's files" },
   { text: 'shortest edge', why: "a key of Hugging Face's preprocessor" },
   { text: 'peer dependenc', why: "npm's term" },
+  { text: "'veth', 'peer'", why: "an argument of Linux' ip" },
   { text: 'a picture of', why: 'a caption of data sets and prompt templates' },
 ];
 

@@ -13,9 +13,9 @@ import {
 import { readCaptions } from 'bantam-bench/captions';
 
 /** Bytes that look random: a linear congruential sequence. */
-function noise(length) {
+function noise(length, seed = 1) {
   const words = new Uint32Array(Math.ceil(length / 4));
-  let state = 1;
+  let state = seed;
   for (let i = 0; i < words.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     words[i] = state ^ (state >>> 15);
@@ -25,24 +25,31 @@ function noise(length) {
 
 /**
  * The batches of one step over and over, in micro-batches as a loader gives them: noise for images, every
- * microBatch with its own; the benchmark's captions, the same in every microBatch, so that none is longer.
+ * microBatch with its own; the benchmark's captions, the same in every microBatch, so that none is longer. Of
+ * several processes each has its rows of every microBatch.
  */
-function readyBatches({ batchSize, microBatchSize, views, captions }) {
+function readyBatches({ batchSize, microBatchSize, views, captions, world }) {
   const pixelsOf = new Map();
+  const { start: first, length } = world?.rows(microBatchSize) ?? {
+    start: 0,
+    length: microBatchSize,
+  };
   const microBatchOf = (microBatch, size) => {
-    const start = microBatch * microBatchSize;
-    const rows = Array.from({ length: microBatchSize }, (_, i) => start + i);
+    const start = microBatch * microBatchSize + first;
+    const rows = Array.from({ length }, (_, i) => start + i);
+    const bytes = size * size * 3;
     const images = views.map((view) => {
       const key = `${view} ${microBatch} ${size}`;
-      if (!pixelsOf.has(key)) pixelsOf.set(key, noise(microBatchSize * size * size * 3));
+      const own = () => noise(microBatchSize * bytes, 1 + microBatch).slice(first * bytes, (first + length) * bytes); // prettier-ignore
+      if (!pixelsOf.has(key)) pixelsOf.set(key, own());
       return [view, pixelsOf.get(key)];
     });
     return {
       images: Object.fromEntries(images),
       height: size,
       width: size,
-      size: microBatchSize,
-      captions: rows.map((_, i) => captions[i % captions.length]),
+      size: length,
+      captions: rows.map((_, i) => captions[(first + i) % captions.length]),
       indices: Int32Array.from(rows),
       keys: rows.map(String),
       epoch: 0,
@@ -82,13 +89,17 @@ function noiseSource(folder, samples, size) {
  * @param {'auto' | 'fp32' | 'bf16'} [options.precision] default `auto`
  * @param {import('bantam/experimental').TrainInput} [options.train] further settings of training
  * @param {string} options.folder for what a strategy reads before training
+ * @param {import('bantam/experimental').World | null} [options.world] the processes that train together
  * @returns {Promise<{
  *   precision: string,
  *   embedDim: number,
  *   step: () => Promise<number>,
+ *   loss: () => number,
+ *   captionTokens: () => number,
  *   flopsPerSample: () => number,
  *   close: () => void,
- * }>} `step` gives the seconds of one step of the optimizer
+ * }>} `step` gives the seconds of one step of the
+ * optimizer, `captionTokens` the length of the longest caption here
  */
 export async function readySteps({
   model,
@@ -98,6 +109,7 @@ export async function readySteps({
   precision = 'auto',
   train = {},
   folder,
+  world = null,
 }) {
   const type = typeof chosen === 'string' ? chosen : chosen.type;
   const config = resolveConfig({
@@ -115,8 +127,8 @@ export async function readySteps({
   const strategy = createStrategy(config, { samples: batchSize, models: [] });
   const microBatchSize = microBatch === 0 ? batchSize : microBatch;
   const views = Object.keys(strategy.views(config.augment));
-  const loader = readyBatches({ batchSize, microBatchSize, views, captions });
-  const trainer = new Trainer({ config, strategy, tokenizer }, loader);
+  const loader = readyBatches({ batchSize, microBatchSize, views, captions, world });
+  const trainer = new Trainer({ config, strategy, tokenizer, world }, loader);
   const dtype = resolvePrecision(precision);
   await strategy.prepare?.({
     model: trainer.model,
@@ -129,13 +141,22 @@ export async function readySteps({
     onProgress: () => undefined,
   });
   const steps = trainer.run();
+  let loss = NaN;
   return {
     precision: dtype,
     embedDim: config.model.embedDim,
     async step() {
       const start = performance.now();
-      await steps.next();
+      const { value } = await steps.next();
+      loss = value.row?.loss ?? value.loss;
       return (performance.now() - start) / 1000;
+    },
+    /** Of the last step. */
+    loss: () => loss,
+    captionTokens() {
+      const rows = world?.rows(microBatchSize) ?? { start: 0, length: microBatchSize };
+      const used = Array.from({ length: rows.length }, (_, i) => captions[(rows.start + i) % captions.length]); // prettier-ignore
+      return Math.max(...used.map((caption) => tokenizer.encode(caption).length));
     },
     flopsPerSample: () => trainer.spent.flops / trainer.spent.samples,
     close: () => trainer[Symbol.dispose](),

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { bantam, expectFailure, start } from './bantam.js';
+import { saveTinyModel } from '../dist/test-support/saved-model.js';
+import { bantam, bantamJson, expectFailure, start } from './bantam.js';
 import { drawShapes, temporaryFolder, tinyModel } from './shapes.js';
 
 const cwd = await temporaryFolder();
@@ -87,5 +89,49 @@ describe('bantam train --processes', () => {
       cwd,
       env: alone,
     });
+  });
+});
+
+/** More than two batches of images, and more prompts than a batch has. */
+const many = { data: 'folder:many', each: 12 };
+
+describe('bantam embed and eval with --processes', () => {
+  const model = join(cwd, 'random');
+  before(async () => {
+    await drawShapes(join(cwd, 'many'), { each: many.each });
+    await saveTinyModel(model);
+  });
+
+  it('write the file and the scores of one process', async () => {
+    const embed = ['embed', '--model', model, '--data', many.data];
+    const scores = ['eval', '--model', model, '--data', many.data, '--no-cache'];
+    const run = async (args: readonly string[]): Promise<unknown> => bantamJson(args, options);
+    await run([...embed, '--out', 'one/all.safetensors']);
+    const summary = await run([...embed, '--out', 'two/all.safetensors', '--processes', '2']);
+    assert.equal((summary as { size: number }).size, 144);
+    const [one, two] = ['one', 'two'].map((name) =>
+      readFileSync(join(cwd, name, 'all.safetensors')),
+    );
+    assert.ok(one !== undefined && two !== undefined && one.equals(two));
+    assert.deepEqual(await run([...scores, '--processes=2']), await run(scores));
+  });
+
+  it('end together if one fails', async () => {
+    const elsewhere = join(cwd, 'elsewhere');
+    await drawShapes(join(elsewhere, 'many'), { each: 1 });
+    const args = ['embed', '--model', model, '--data', many.data, '--out', 'failed.safetensors'];
+    const group = { WORLD_SIZE: '2', BANTAM_RENDEZVOUS: join(cwd, 'failing-store') };
+    const [first, second] = await Promise.all(
+      [cwd, elsewhere].map((folder, rank) => {
+        const env = { ...options.env, ...group, RANK: String(rank), GLOO_SOCKET_IFNAME: 'lo' };
+        return bantam(args, { cwd: folder, env });
+      }),
+    );
+    assert.equal(first?.status, 1);
+    assert.equal(second?.status, 1);
+    const reason = '"folder:many" has other records in rank 1 than in rank 0; all processes need';
+    assert.match(first.stderr, new RegExp(`^error: Rank 1 of 2 has failed: ${reason}`, 'm'));
+    assert.match(second.stderr, new RegExp(`^error: ${reason}`, 'm'));
+    assert.ok(!existsSync(join(cwd, 'failed.safetensors')));
   });
 });

@@ -282,6 +282,7 @@ namespace bantam {
 void init_distributed(napi_env env, napi_value exports) {
   using namespace distributed;
   init_stores(env, exports);
+  init_connections(env, exports);
   static constexpr Entry entries[] = {
       {"watchGroup", watch_group_of},
       {"lostRanks", lost_ranks},

@@ -75,6 +75,7 @@ napi_value elsewhere(napi_env env, std::function<void()> work, std::function<nap
 Milliseconds timeout_at(const Call& call, size_t at);
 
 void init_stores(napi_env env, napi_value exports);
+void init_connections(napi_env env, napi_value exports);
 
 }  // namespace bantam::distributed
 

@@ -1,10 +1,19 @@
-// Signs of life of a group's processes.
+// Signs of life of a group's processes, and of the connections between them.
 #include "distributed.h"
 
 #ifdef BANTAM_HAS_C10D
 
+#include <dirent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
+
+#include "guard.h"
 
 namespace bantam::distributed {
 namespace {
@@ -101,6 +110,69 @@ void Pulse::stop(bool wait) {
   } else {
     thread_.detach();
   }
+}
+
+namespace {
+
+// Connections that the kernel gives up when the other machine cannot be reached any more. A link that is cut between
+// two processes is otherwise noticed by neither: both show signs of life in the store, and wait for each other.
+
+/// Probes of a connection before it is given up.
+constexpr int kProbes = 3;
+
+bool is_connection(int file) {
+  int type = 0;
+  socklen_t length = sizeof(type);
+  if (getsockopt(file, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_STREAM) return false;
+  sockaddr_storage other{};
+  length = sizeof(other);
+  if (getpeername(file, reinterpret_cast<sockaddr*>(&other), &length) != 0) return false;
+  return other.ss_family == AF_INET || other.ss_family == AF_INET6;
+}
+
+/// connections() → the file descriptors of this process's TCP connections
+napi_value connections(Call& call) {
+  std::vector<int> files;
+  if (auto* folder = opendir("/dev/fd")) {
+    while (const auto* entry = readdir(folder)) {
+      const int file = std::atoi(entry->d_name);
+      if (file > 2 && is_connection(file)) files.push_back(file);
+    }
+    closedir(folder);
+  }
+  auto result = Napi::Array::New(call.env, files.size());
+  for (uint32_t i = 0; i < files.size(); ++i) result[i] = Napi::Number::New(call.env, files[i]);
+  return result;
+}
+
+/// limitSilence(connections, ms): what waits for a connection fails when the kernel of the other machine has confirmed
+/// nothing for so long. That of a process that computes or is stopped does confirm.
+napi_value limit_silence(Call& call) {
+  const auto files = array_at(call, 0);
+  const auto silence = static_cast<int>(timeout_at(call, 1).count());
+  const int on = 1, probes = kProbes, interval = std::max(1, silence / 1000 / (kProbes + 1));
+  for (uint32_t i = 0; i < files.Length(); ++i) {
+    const Napi::Value value = files.Get(i);
+    const int file = value.As<Napi::Number>().Int32Value();
+    setsockopt(file, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(file, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(file, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+#ifdef __APPLE__
+    setsockopt(file, IPPROTO_TCP, TCP_KEEPALIVE, &interval, sizeof(interval));
+#else
+    setsockopt(file, IPPROTO_TCP, TCP_KEEPIDLE, &interval, sizeof(interval));
+    const auto unconfirmed = static_cast<unsigned>(silence);
+    setsockopt(file, IPPROTO_TCP, TCP_USER_TIMEOUT, &unconfirmed, sizeof(unconfirmed));
+#endif
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void init_connections(napi_env env, napi_value exports) {
+  static constexpr Entry entries[] = {{"connections", connections}, {"limitSilence", limit_silence}};
+  add_entries(env, exports, entries);
 }
 
 }  // namespace bantam::distributed

@@ -163,6 +163,8 @@ export interface Native {
   joinGroup(group: string, prefix: string, rank: number, processes: number): Promise<void>;
   leaveGroup(group: string): Promise<void>;
   dropConnections(group: string): void;
+  connections(): readonly number[];
+  limitSilence(connections: readonly number[], milliseconds: number): void;
   allReduce(
     group: string,
     tensors: readonly TensorHandle[],

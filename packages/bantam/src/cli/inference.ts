@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import type { InferenceModel, InferencePrecision } from '../eval/index.js';
+import type { Helpers, InferenceModel, InferencePrecision } from '../eval/index.js';
 import { fetchModel } from './model-names.js';
 import type { Progress } from './progress.js';
 import { deviceName } from './values.js';
@@ -25,19 +25,19 @@ export function precisionOption(): Option {
     .default('fp32');
 }
 
-/** Fetches and loads a model for inference; a note warns if the CPU is slow in the precision. */
+/** Fetches and loads a model for inference, with its helpers; a note warns if the CPU is slow in the precision. */
 export async function loadToRun(
   model: string,
-  { precision, device }: InferenceFlags,
+  { precision, device, helpers }: InferenceFlags & { readonly helpers?: Helpers | undefined },
   progress: Progress,
 ): Promise<InferenceModel> {
   await fetchModel(model, progress);
-  const { loadForInference } = await import('../eval/index.js');
+  const { loadTogether } = await import('../eval/index.js');
   const { hasInt8Products } = await import('@bantam/torch');
   if (precision === 'int8' && !hasInt8Products()) {
     progress.note(
       'Bantam has no products of int8 for this CPU, only from AVX2 on: int8 then shows its loss of accuracy, but is slower than fp32.',
     );
   }
-  return loadForInference(model, { precision, ...(device !== undefined && { device }) });
+  return loadTogether(model, { precision, helpers, ...(device !== undefined && { device }) });
 }

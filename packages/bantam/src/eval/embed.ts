@@ -1,15 +1,20 @@
+import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { fromTypedArray, type Tensor } from '@bantam/torch';
 import {
   evalBatches,
   Quarantine,
+  type EvalBatch,
   type Geometry,
   type QuarantinedSample,
   type Source,
 } from '../data/index.js';
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import type { LoadedModel } from '../models/index.js';
 import { encodeImages, encodePixels, encodeTexts, type EncodeOptions } from './encode.js';
+import { eachBatch, type Computed } from './helpers/helpers.js';
+import type { ImagesOrder } from './helpers/orders.js';
 
 /** How far an embedding pass has come. */
 export interface EmbedProgress {
@@ -126,39 +131,115 @@ export interface EmbedImagesOptions
   readonly quarantine: Quarantine;
 }
 
+/** A batch of images that was read. */
+interface ReadBatch {
+  /** Null if no image of it can be read. */
+  readonly batch: EvalBatch | null;
+  readonly broken: readonly QuarantinedSample[];
+}
+
 /** Embeds images of a source batch by batch; the next batch is being read meanwhile. */
 export async function* embedImages(
   loaded: Pick<LoadedModel, 'model' | 'preprocess'>,
   source: Source,
-  {
-    indices,
-    quarantine,
-    batchSize = 64,
-    geometry,
-    representations = false,
-    ...options
-  }: EmbedImagesOptions,
+  options: EmbedImagesOptions,
 ): AsyncGenerator<ImageFeatures, void, undefined> {
+  const { indices, quarantine, batchSize = 64, geometry, representations = false } = options;
+  const total = indices?.length ?? source.size;
+  const count = Math.ceil(total / batchSize);
+  const helpers = count > 1 ? options.helpers : undefined;
+  await helpers?.give(imagesOrder(source, options));
   const preprocess = { ...loaded.preprocess, ...geometry };
-  const chosen = indices === undefined ? {} : { indices };
-  const batches = evalBatches(source, { preprocess, batchSize, quarantine, ...chosen });
-  let next = batches.next();
-  for (;;) {
-    const { done, value: batch } = await next;
-    if (done === true) return;
-    next = batches.next();
-    // A failure of the next batch is thrown where it is awaited.
-    next.catch(() => undefined);
-    const { images, size, height, width } = batch;
-    const { indices: read } = batch;
-    const rows = { pixels: images, shape: [size, height, width, 3] } as const;
-    if (representations) {
-      const { embedding, representation } = encodeImages(loaded, rows, options);
-      yield { indices: read, features: embedding, representations: representation };
-    } else {
-      yield { indices: read, features: encodePixels(loaded, rows, options) };
+  const read = (batch: number): Promise<ReadBatch> => {
+    const length = Math.min(batchSize, total - batch * batchSize);
+    const chosen = Array.from({ length }, (_, i) => {
+      const position = batch * batchSize + i;
+      return indices === undefined ? position : at(indices, position);
+    });
+    return readBatch(source, preprocess, chosen);
+  };
+  const ahead = new Map<number, Promise<ReadBatch>>();
+  const compute = async (item: number): Promise<Computed<BatchFacts>> => {
+    const { batch, broken } = await (ahead.get(item) ?? read(item));
+    ahead.clear();
+    const following = item + (helpers?.size ?? 1);
+    if (following < count) {
+      const next = read(following);
+      // A failure of the next batch is thrown where it is awaited.
+      next.catch(() => undefined);
+      ahead.set(following, next);
     }
+    if (batch === null) return { facts: { indices: [], broken }, rows: 0, tables: [] };
+    const { images, size, height, width } = batch;
+    const rows = { pixels: images, shape: [size, height, width, 3] } as const;
+    const facts = { indices: [...batch.indices], broken };
+    if (!representations) {
+      return { facts, rows: size, tables: [encodePixels(loaded, rows, options)] };
+    }
+    const { embedding, representation } = encodeImages(loaded, rows, options);
+    return { facts, rows: size, tables: [embedding, representation] };
+  };
+  let tried = 0;
+  for await (const { facts, tables } of eachBatch(count, compute, helpers)) {
+    tried = Math.min(tried + batchSize, total);
+    for (const sample of facts.broken) quarantine.add(sample, tried);
+    const [features, found] = tables;
+    if (features === undefined || facts.indices.length === 0) continue;
+    yield {
+      indices: Int32Array.from(facts.indices),
+      features,
+      ...(found !== undefined && { representations: found }),
+    };
   }
+}
+
+/** Facts of a batch of images. */
+interface BatchFacts {
+  readonly indices: readonly number[];
+  readonly broken: readonly QuarantinedSample[];
+}
+
+/** Reads one batch of records. */
+async function readBatch(
+  source: Source,
+  preprocess: Geometry,
+  indices: readonly number[],
+): Promise<ReadBatch> {
+  const quarantine = new Quarantine({ maxFraction: 1 });
+  const batches = evalBatches(source, {
+    ...{ preprocess, indices, quarantine },
+    batchSize: indices.length,
+  });
+  const { value } = await batches.next();
+  return { batch: value ?? null, broken: quarantine.samples };
+}
+
+function imagesOrder(
+  source: Source,
+  { indices, batchSize = 64, precision, geometry, representations = false }: EmbedImagesOptions,
+): ImagesOrder {
+  const chosen = indices === undefined ? null : Array.from(indices);
+  return {
+    kind: 'images',
+    spec: source.spec,
+    size: source.size,
+    indices: chosen,
+    digest: keysDigest(source, chosen),
+    batchSize,
+    representations,
+    ...(precision !== undefined && { precision }),
+    ...(geometry !== undefined && { geometry }),
+  };
+}
+
+/** SHA-256 over the keys of records of a source; null: of all. */
+export function keysDigest(source: Source, indices: readonly number[] | null): string {
+  const digest = createHash('sha256');
+  const count = indices?.length ?? source.size;
+  for (let i = 0; i < count; i++) {
+    digest.update(JSON.stringify(source.record(indices === null ? i : at(indices, i)).key));
+  }
+  return digest.digest('hex');
 }
 
 async function embedAllImages(

@@ -9,6 +9,7 @@ import {
   type FloatDType,
   type Tensor,
 } from '@bantam/torch';
+import { at } from '../base/at.js';
 import { BantamError } from '../base/errors.js';
 import {
   normalizePixels,
@@ -18,12 +19,15 @@ import {
   type Preprocess,
 } from '../models/index.js';
 import type { Tokenizer } from '../text/index.js';
+import { eachBatch, type Computed, type Helpers } from './helpers/helpers.js';
 
 export interface EncodeOptions {
   /** Number format of the towers; features are always float32. `float32` by default. */
   readonly precision?: FloatDType;
   /** Texts or images at a time. 64 by default. */
   readonly batchSize?: number;
+  /** Processes that compute a part of the batches; none by default. */
+  readonly helpers?: Helpers | undefined;
   /** Ends the work after the present batch: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -143,20 +147,30 @@ export async function encodeTexts(
   const { device } = model.logitScale;
   const lengths = new Map(texts.map((text) => [text, tokenizer.encode(text).length]));
   const shortestFirst = [...lengths].sort(([, a], [, b]) => a - b).map(([text]) => text);
-  const rowOf = new Map<string, Float32Array>();
-  for (let start = 0; start < shortestFirst.length; start += batchSize) {
-    const batch = shortestFirst.slice(start, start + batchSize);
-    const { ids, shape } = tokenizer.encodeBatch(batch, { length: 'longest' });
+  const count = Math.ceil(shortestFirst.length / batchSize);
+  const textsOf = (batch: number) =>
+    shortestFirst.slice(batch * batchSize, (batch + 1) * batchSize);
+  const compute = async (batch: number): Promise<Computed<null>> => {
+    const { ids, shape } = tokenizer.encodeBatch(textsOf(batch), { length: 'longest' });
     const features = scope(() => {
       const input = fromTypedArray(ids, { shape, device });
       const encode = (given: Tensor): [Tensor] => [model.encodeText(given)];
       return towerOutputs({ model, what: 'text', input, encode }, options)[0];
     });
-    batch.forEach((text, row) => {
+    await setImmediate();
+    return { facts: null, rows: textsOf(batch).length, tables: [features] };
+  };
+  // A single batch cannot be divided.
+  const helpers = count > 1 ? options.helpers : undefined;
+  await helpers?.give({ kind: 'texts', texts, batchSize, ...encodingOf(options, maxTokens) });
+  const rowOf = new Map<string, Float32Array>();
+  let batch = 0;
+  for await (const { tables } of eachBatch(count, compute, helpers)) {
+    const features = at(tables, 0);
+    textsOf(batch++).forEach((text, row) => {
       rowOf.set(text, features.subarray(row * width, (row + 1) * width));
     });
     onProgress?.(rowOf.size, shortestFirst.length);
-    await setImmediate();
     signal?.throwIfAborted();
   }
   const rows = new Float32Array(texts.length * width);
@@ -165,6 +179,13 @@ export async function encodeTexts(
     if (features !== undefined) rows.set(features, row * width);
   });
   return fromTypedArray(rows, { shape: [texts.length, width] });
+}
+
+function encodingOf({ precision }: EncodeOptions, maxTokens: number | undefined) {
+  return {
+    ...(precision !== undefined && { precision }),
+    ...(maxTokens !== undefined && { maxTokens }),
+  };
 }
 
 /** A tokenizer whose texts end after fewer tokens; the end token stays the last. */

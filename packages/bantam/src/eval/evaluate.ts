@@ -271,6 +271,7 @@ function classifierOptions({
   store,
   precision,
   batchSize,
+  helpers,
   signal,
 }: EvaluateOptions): ClassifierOptions {
   return {
@@ -278,6 +279,7 @@ function classifierOptions({
     ...(store !== undefined && { store }),
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
+    helpers,
     signal,
   };
 }

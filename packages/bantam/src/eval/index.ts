@@ -25,6 +25,9 @@ export {
   type EncodePixelsInput,
   type EncodeTextsOptions,
 } from './encode.js';
+export { followOrders } from './helpers/follow.js';
+export { Helpers } from './helpers/helpers.js';
+export { loadTogether } from './helpers/load.js';
 export { evaluate, type EvaluateOptions } from './evaluate.js';
 export { evalTasks, type EvalTask, type EvaluationResult } from './tasks/result.js';
 export type { EmbeddedDataset, Hits } from './tasks/dataset-context.js';

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { BantamError } from '../base/errors.js';
 import { at } from '../base/at.js';
 import { Quarantine, type QuarantinedSample, type Source } from '../data/index.js';
-import { embedImages, encodeTexts, type InferenceModel } from '../eval/index.js';
+import { embedImages, encodeTexts, type Helpers, type InferenceModel } from '../eval/index.js';
 import type { Collection } from './collection.js';
 import { imageStamp, type Comparison } from './image-stamp.js';
 import type { IndexRecord } from './record-log.js';
@@ -23,6 +23,8 @@ export interface GrowOptions {
   readonly captions?: boolean;
   /** Keeps labels and metadata beside the vectors. True by default. */
   readonly metadata?: boolean;
+  /** Processes that compute a part of the batches; none by default. */
+  readonly helpers?: Helpers | undefined;
   /** Keeps images that the source does not have any more. False by default. */
   readonly keepGone?: boolean;
   readonly onProgress?: (progress: GrowProgress) => void;
@@ -133,12 +135,13 @@ class Update {
     }
     const left = new Map(outdated.map((item) => [item.index, item]));
     const { loaded, precision } = this.#model;
-    const { batchSize = 64, onProgress } = this.#options;
+    const { batchSize = 64, helpers, onProgress } = this.#options;
     const width = loaded.config.embedDim;
     const batches = embedImages(loaded, this.#source, {
       precision,
       indices: outdated.map(({ index }) => index),
       batchSize,
+      helpers,
       quarantine: this.quarantine,
     });
     for await (const { indices, features } of batches) {
@@ -218,7 +221,10 @@ class Update {
       this.#captions = new Map([...this.#captions].filter(([caption]) => wanted.has(caption)));
     }
     if (missing.length > 0) {
-      const features = await encodeTexts(loaded, missing, { precision });
+      const features = await encodeTexts(loaded, missing, {
+        precision,
+        helpers: this.#options.helpers,
+      });
       const values = features.toTypedArray() as Float32Array;
       features.dispose();
       for (const [row, caption] of missing.entries()) {

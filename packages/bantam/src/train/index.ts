@@ -55,6 +55,7 @@ export {
   MemoryPlanner,
   noiseBatch,
   planTime,
+  RecordingGroup,
   repeated,
   type DeviceCluster,
   type DistributedStep,
@@ -63,6 +64,7 @@ export {
   type NoiseBatchOptions,
   type PlanContext,
   type PlannedPhase,
+  type RecordedCollective,
   type TimePlan,
   type TrainingPlan,
 } from './planning/index.js';

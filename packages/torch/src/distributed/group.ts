@@ -74,6 +74,7 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
   }
   const name = `group${groupsMade++}`;
   const untilAll = Math.round(arrival * 1000);
+  const earlier = new Set(native.connections());
   let isOpen = false;
   try {
     if ('file' in rendezvous) {
@@ -108,6 +109,8 @@ export async function joinGroup(options: JoinOptions): Promise<ProcessGroup> {
       ? failureOf(null, { size, reason: reasonOf(error) })
       : joinFailure(error, { rank, rendezvous, arrival });
   }
+  const own = native.connections().filter((connection) => !earlier.has(connection));
+  native.limitSilence(own, Math.round(patience * 1000));
   return new ProcessGroup({ name, rank, size, restarts });
 }
 
@@ -188,6 +191,7 @@ export class ProcessGroup {
   readonly #name: string;
   readonly #restarts: number;
   #failure: Promise<TorchError> | null = null;
+  #seconds = 0;
 
   /** Use {@link joinGroup}. */
   constructor(joined: {
@@ -200,6 +204,11 @@ export class ProcessGroup {
     this.rank = joined.rank;
     this.size = joined.size;
     this.#restarts = joined.restarts;
+  }
+
+  /** Seconds from calls of collectives to their ends, waiting for the others included; those within a graph apart. */
+  get seconds(): number {
+    return this.#seconds;
   }
 
   /** Replaces contiguous tensors of the CPU, of equal shapes in all processes, by their sum, largest or least. */
@@ -336,10 +345,13 @@ export class ProcessGroup {
 
   async #run<T>(collective: () => Promise<T>): Promise<T> {
     if (this.#failure !== null) throw await this.#failure;
+    const begun = performance.now();
     try {
       return await collective();
     } catch (error) {
       throw await this.#explain(error);
+    } finally {
+      this.#seconds += (performance.now() - begun) / 1000;
     }
   }
 

@@ -6,15 +6,17 @@ import type {
   EvalDataset,
   EvaluateOptions,
   EvaluationResult,
+  Helpers,
   Hits,
   ImageNetSet,
   ProbeOptions,
 } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { showEmbedding } from '../embed-progress.js';
+import { processesOption, withHelpers } from '../helpers.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { countOf, formatDuration } from '../output.js';
+import { countOf, formatDuration, type Outcome } from '../output.js';
 import { Progress } from '../progress.js';
 import { numberList, positiveNumber } from '../values.js';
 
@@ -42,6 +44,7 @@ interface EvalFlags extends InferenceFlags {
   readonly baselines?: readonly string[];
   readonly out?: string;
   readonly cache: boolean;
+  readonly processes?: number;
 }
 
 /** `bantam eval` */
@@ -105,7 +108,8 @@ export function addEval(program: Command): void {
     .option('--out <dir>', 'suite: folder for results and the report (default: eval/SUITE)')
     .option('--no-cache', 'compute features anew and keep none')
     .addOption(precisionOption())
-    .addOption(deviceOption());
+    .addOption(deviceOption())
+    .addOption(processesOption());
   examples(command, [
     'bantam eval --model quickstart/model --data emoji',
     'bantam eval --model runs/first/model --data folder:test --tasks zero-shot --json',
@@ -113,14 +117,19 @@ export function addEval(program: Command): void {
     'bantam eval --model ViT-B-32/openai --data folder:test --templates imagenet',
     'bantam eval --model runs/first/model --train folder:train --data folder:test --tasks linear-probe,few-shot',
     'bantam eval --model runs/a/model runs/b/model --suite datacomp --root evalsets',
+    'bantam eval --model ViT-L-14/openai --data coco:captions.json --processes 2',
     'bantam eval --model runs/c/model --suite domains.json --baselines eval/domains/results.json --out eval/c',
   ]);
-  action(command, (flags: EvalFlags) =>
-    flags.suite === undefined ? evaluateData(flags) : evaluateSuite(flags, flags.suite),
+  action(command, ({ processes, ...flags }: EvalFlags) =>
+    withHelpers(processes, (helpers) =>
+      flags.suite === undefined
+        ? evaluateData(flags, helpers)
+        : evaluateSuite(flags, flags.suite, helpers),
+    ),
   );
 }
 
-async function evaluateData(flags: EvalFlags) {
+async function evaluateData(flags: EvalFlags, helpers: Helpers | undefined): Promise<Outcome> {
   const { data, tasks, cache } = flags;
   const [model, ...others] = flags.model;
   if (data === undefined) {
@@ -154,10 +163,11 @@ async function evaluateData(flags: EvalFlags) {
       ...(associations !== undefined && { associations }),
     };
   });
-  const { loaded, precision } = await loadToRun(model, flags, progress);
+  const { loaded, precision } = await loadToRun(model, { ...flags, helpers }, progress);
   const variant = flags.precision === 'int8' ? { variant: 'int8' } : {};
   const options: EvaluateOptions = {
     precision,
+    helpers,
     // The library reports an unknown task.
     ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
     ...(prompts !== undefined && { templates: prompts }),
@@ -220,7 +230,11 @@ function probeOptions(flags: EvalFlags): ProbeOptions {
   };
 }
 
-async function evaluateSuite(flags: EvalFlags, name: string) {
+async function evaluateSuite(
+  flags: EvalFlags,
+  name: string,
+  helpers: Helpers | undefined,
+): Promise<Outcome> {
   if (flags.data !== undefined) {
     throw new UsageError('A suite names its data; leave out --data, or --suite.');
   }
@@ -237,6 +251,7 @@ async function evaluateSuite(flags: EvalFlags, name: string) {
       models: flags.model,
       out,
       precision,
+      helpers,
       ...(device !== undefined && { device }),
       ...(tasks !== undefined && { tasks: tasks.split(',') as EvaluateOptions['tasks'] & {} }),
       ...(protocol !== undefined && { protocols: protocol.split(',') }),

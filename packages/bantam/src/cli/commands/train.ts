@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
+import { refuseNested } from '../helpers.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { deviceOption } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -208,11 +209,7 @@ async function launchTraining({
   if (plan === true) {
     throw new UsageError('--plan plans the training of one process; leave out --processes.');
   }
-  if (process.env.RANK !== undefined || process.env.WORLD_SIZE !== undefined) {
-    throw new UsageError(
-      'RANK and WORLD_SIZE are set, so this process is one of several already; leave out --processes and --restarts, or unset them.',
-    );
-  }
+  refuseNested(['--processes', '--restarts']);
   const { runPaths } = await import('../../train/index.js');
   const run = resume ?? out;
   // Of another training: a failure of this one must not resume it.

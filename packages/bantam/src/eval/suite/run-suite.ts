@@ -7,11 +7,9 @@ import type { EvalDataset } from '../datasets.js';
 import { evaluate, type EvaluateOptions } from '../evaluate.js';
 import { FeatureStore } from '../features/feature-store.js';
 import { hashLabels, hashSource } from '../features/fingerprint.js';
-import {
-  loadForInference,
-  type InferenceModel,
-  type InferencePrecision,
-} from '../load-for-inference.js';
+import type { Helpers } from '../helpers/helpers.js';
+import { loadTogether } from '../helpers/load.js';
+import type { InferenceModel, InferencePrecision } from '../load-for-inference.js';
 import { resolveProtocols } from '../protocols/protocols.js';
 import { plainTasks, probeTasks, type EvalTask, type EvaluationResult } from '../tasks/result.js';
 import { averagesOf } from './averages.js';
@@ -36,8 +34,10 @@ export interface RunSuiteOptions extends OpenSourceOptions {
   readonly out: string;
   /** `fp32` by default. */
   readonly precision?: InferencePrecision;
-  /** Device of the models, as {@link loadForInference} takes it. */
+  /** Device of the models, as `loadForInference` takes it. */
   readonly device?: string;
+  /** Processes that compute a part of the batches; none by default. */
+  readonly helpers?: Helpers | undefined;
   /** Folder of features; Bantam's cache by default. */
   readonly features?: string;
   /** Tasks, instead of the suite's. */
@@ -187,7 +187,8 @@ class ModelRunner {
     ]);
     const known = await file.read();
     if (known !== undefined) return { results: known, reused: true };
-    this.#model ??= await loadForInference(this.directory, {
+    this.#model ??= await loadTogether(this.directory, {
+      helpers: options.helpers,
       precision,
       ...(options.device !== undefined && { device: options.device }),
     });
@@ -196,6 +197,7 @@ class ModelRunner {
       tasks: [task],
       protocols,
       precision: dtype,
+      helpers: options.helpers,
       store: this.store,
       details: true,
       probe,

@@ -23,9 +23,17 @@ export interface ClassifierOptions extends EncodeOptions {
 export function textFeatures(
   loaded: LoadedModel,
   texts: readonly string[],
-  { store, precision, batchSize, maxTokens, signal }: EncodeTextsOptions & { store?: FeatureStore },
+  {
+    store,
+    helpers,
+    precision,
+    batchSize,
+    maxTokens,
+    signal,
+  }: EncodeTextsOptions & { store?: FeatureStore },
 ): Promise<Tensor> {
   const options: EncodeTextsOptions = {
+    helpers,
     ...(precision !== undefined && { precision }),
     ...(batchSize !== undefined && { batchSize }),
     ...(maxTokens !== undefined && { maxTokens }),

@@ -328,7 +328,7 @@ export class Trainer implements Disposable {
 
   /** Steps until the phase's fraction of the budget is used. */
   async *#runPhase(position: PhasePosition): AsyncGenerator<StepReport> {
-    const { config } = this.#context;
+    const { config, world } = this.#context;
     const { phase, end } = position;
     this.#weights.select(phase.trains);
     this.#costs = this.#weights.costs(phase.trains);
@@ -337,6 +337,7 @@ export class Trainer implements Disposable {
     let batches: Batch[] = [];
     let clock = performance.now();
     let waited = this.#batches.waitSeconds;
+    let communicated = world?.seconds ?? 0;
     for await (const batch of this.#batches.batches(this.#next, { size })) {
       batches.push(batch);
       if (batches.length < perStep) continue;
@@ -372,6 +373,7 @@ export class Trainer implements Disposable {
         lr,
         samplesPerSecond: samples / seconds,
         dataWait: Math.min(1, wait / seconds),
+        ...(world && { communication: Math.min(1, (world.seconds - communicated) / seconds) }),
         seconds: this.#spent.seconds,
       };
       const etaSeconds = this.#remaining.after(this.#spent);
@@ -385,6 +387,7 @@ export class Trainer implements Disposable {
       if (this.progress >= end) return;
       // The consumer's work in between, such as saving, is not training time.
       clock = performance.now();
+      communicated = world?.seconds ?? 0;
       // Native work is synchronous: timers, signals and the loader's messages run here.
       await setImmediate();
     }

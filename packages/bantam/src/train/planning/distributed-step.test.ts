@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { at } from '@bantam/torch';
 import { activationBytes, modelConfig, modelFlops, parameterCount } from '../../models/index.js';
+import { TinyRuns } from '../../test-support/tiny-runs.js';
+import { readRunConfig } from '../run-dir/paths.js';
+import { train } from '../train.js';
+import { World } from '../world/world.js';
 import { distributedStep, fittingMicroBatch, type DeviceCluster } from './distributed-step.js';
+import { RecordingGroup } from './recording-group.js';
 
 const model = modelConfig('ViT-Nano-16-64');
 const cluster: DeviceCluster = {
@@ -34,19 +41,23 @@ describe('distributedStep', () => {
   it('computes the same FLOPs on any number of devices, and each its part', () => {
     const whole = distributedStep(work, cluster);
     assert.equal(whole.flops.towers, 3 * (image + text) * 96);
-    // b·B similarities of d multiply-adds in two directions, and two products backwards for each.
-    assert.equal(whole.flops.similarities, 2 * (2 * 96 * 96 * embedDim) * 3);
+    // B² similarities of d multiply-adds, and two products backwards; in parts twice.
+    assert.equal(whole.flops.similarities, 3 * 2 * 96 * 96 * embedDim);
+    const large = distributedStep({ ...work, batchSize: 4096 }, cluster);
+    assert.equal(large.flops.similarities, 4 * 2 * 4096 ** 2 * embedDim);
     for (const devices of [2, 3, 8]) {
       const { flops, samples } = distributedStep(work, { ...cluster, devices });
       assert.equal(samples, 96 / devices);
       assert.equal(flops.towers * devices, whole.flops.towers);
-      assert.equal(flops.similarities * devices, whole.flops.similarities);
+      assert.equal(flops.similarities, whole.flops.similarities);
+      const local = distributedStep({ ...work, losses: 'local' }, { ...cluster, devices });
+      assert.equal(local.flops.similarities, 3 * 2 * 2 * samples * 96 * embedDim);
     }
   });
 
   it('sends what a ring sends', () => {
     for (const devices of [2, 3, 8]) {
-      const { sent } = distributedStep(work, { ...cluster, devices });
+      const { sent } = distributedStep({ ...work, losses: 'local' }, { ...cluster, devices });
       const features = 2 * 96 * embedDim * 4;
       const close = (actual: number, expected: number) => {
         assert.ok(Math.abs(actual / expected - 1) < 1e-12, `${actual}, not ${expected}`);
@@ -87,9 +98,10 @@ describe('distributedStep', () => {
       total: products,
     });
     assert.equal(alone.efficiency, 1);
-    // A network that costs nothing hides nothing; one that costs all leaves the products' time.
+    // A network that costs nothing leaves the products' time; one that costs all leaves nothing else.
     const fast = { ...cluster, devices: 2, linkRate: 1e18, latency: 0 };
-    assert.ok(distributedStep(work, fast).efficiency > 0.999999);
+    const { exposed, total } = distributedStep(work, fast).seconds;
+    assert.ok(exposed < 1e-6 * total);
     const slow = distributedStep(work, { ...cluster, devices: 8, networkRate: 1 });
     const { sent, seconds } = slow;
     const bytes = sent.features + sent.featureGradients + sent.gradients;
@@ -97,10 +109,78 @@ describe('distributedStep', () => {
     assert.ok(slow.efficiency < 1e-3);
   });
 
+  it('hides gradients behind the backward pass if they overlap, all but one bucket', () => {
+    const large = { ...work, model: modelConfig('ViT-B-32'), batchSize: 4096 };
+    const devices = { ...cluster, devices: 8, networkRate: 1e9, latency: 0 };
+    const { sent, seconds } = distributedStep(large, devices);
+    const overlapping = distributedStep({ ...large, overlap: true }, devices).seconds;
+    assert.equal(overlapping.communication, seconds.communication);
+    const saved = seconds.exposed - overlapping.exposed;
+    assert.ok(Math.abs(saved - (sent.gradients - 50 * 2 ** 20) / 1e9) < 1e-9, `${saved}`);
+  });
+
+  it('waits for every message of a collective', () => {
+    const far = { ...cluster, devices: 8, linkRate: 1e18, networkRate: 1e18, latency: 1 };
+    // Three levels of a tree: six gathers and a broadcast once, two sums twice.
+    const tree = distributedStep(work, far).seconds.exposed;
+    assert.ok(Math.abs(tree - (6 + 1 + 4) * 3) < 1e-6, `${tree}`);
+    // Seven hops of a ring. Of the gradients' bucket, 25 MiB, four segments of each device pass through seven,
+    // two at a time, twice; a message waits for its receiver.
+    const ring = distributedStep(work, { ...far, route: 'ring' }).seconds.exposed;
+    const gradients = 2 * 2 * ((4 * 7) / 2);
+    assert.ok(Math.abs(ring - (6 * 2 * 7 + 2 * 7 + 2 * 3 + gradients)) < 1e-6, `${ring}`);
+  });
+
   it('uses the network only between machines', () => {
     const within = distributedStep(work, { ...cluster, devices: 4 });
     const between = distributedStep(work, { ...cluster, devices: 8 });
     assert.ok(between.seconds.communication > 8 * within.seconds.communication);
+  });
+});
+
+describe('a training by 512 processes', () => {
+  it('sends what the model of its step says', async () => {
+    const runs = new TinyRuns();
+    await runs.make();
+    try {
+      mkdirSync(runs.path('cards'));
+      const rows = Array.from({ length: 1024 }, (_, i) => {
+        copyFileSync(runs.path('images', 'red', '0.png'), runs.path('cards', `${i}.png`));
+        return `cards/${i}.png,a card`;
+      });
+      writeFileSync(runs.path('pairs.csv'), ['image,caption', ...rows].join('\n'));
+      const group = new RecordingGroup(512);
+      const ends: number[] = [];
+      await train({
+        ...runs.options('many', { budget: '3072samples', train: { batchSize: 1024 } }),
+        data: `csv:${runs.path('pairs.csv')}`,
+        world: new World(group, { localSize: 8 }),
+        onEvent: ({ kind }) => {
+          if (kind === 'step') ends.push(group.collectives.length);
+        },
+      });
+      const step = distributedStep(
+        { model: readRunConfig(runs.path('many')).model, batchSize: 1024 },
+        { ...cluster, devices: 512 },
+      );
+      // From the report of one step to that of the next.
+      const calls = group.collectives.slice(at(ends, 0), at(ends, 1));
+      const count = (...kinds: string[]) => calls.filter(({ kind }) => kinds.includes(kind)).length;
+      assert.deepEqual(
+        { gathers: count('gather'), sums: count('sum', 'min'), broadcasts: count('broadcast') },
+        step.collectives,
+      );
+      const bytes = (wanted: string, dtype: string, most: number) =>
+        calls
+          .flatMap(({ kind, tensors }) => (kind === wanted ? tensors.slice(-most) : []))
+          .reduce((sum, tensor) => sum + (tensor.dtype === dtype ? tensor.bytes : 0), 0);
+      assert.equal(511 * bytes('gather', 'float32', 1), step.sent.features);
+      // The sum's first tensor says who has which gradients.
+      assert.equal(((2 * 511) / 512) * bytes('sum', 'float32', 1), step.sent.gradients);
+      assert.equal(step.samples, 2);
+    } finally {
+      runs.remove();
+    }
   });
 });
 

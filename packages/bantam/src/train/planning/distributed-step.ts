@@ -22,6 +22,12 @@ export interface DeviceCluster {
   readonly networkRate: number;
   /** Seconds from the sending of a message to its arrival, its bytes apart. */
   readonly latency: number;
+  /** Route of a collective's messages: down a tree, the default, or along a ring, as Gloo's. */
+  readonly route?: 'ring' | 'tree';
+  /** Bytes of the segments in which a ring sums, of which two are under way at a time. Default: 1 MiB, Gloo's. */
+  readonly segmentBytes?: number;
+  /** Seconds of a step that every device takes whatever its samples: the optimizer, starts of kernels. Default 0. */
+  readonly stepSeconds?: number;
 }
 
 /** A step whose batch is spread over a {@link DeviceCluster}. */
@@ -33,6 +39,13 @@ export interface DistributedWork {
   readonly microBatch?: number;
   /** Tokens of a caption. Default: the context. */
   readonly captionTokens?: number;
+  /**
+   * Losses of the whole batch in every process, which is what Bantam computes; or of a process's own rows, for
+   * which the gradients of features are sent as well (OpenCLIP's local loss). Default `whole`.
+   */
+  readonly losses?: 'whole' | 'local';
+  /** Sum gradients beside the backward pass (PyTorch's DDP), which Bantam does not. Default false. */
+  readonly overlap?: boolean;
   /** Keep the optimizer's moments in parts, one on each device (ZeRO-1, Rajbhandari et al. 2020). */
   readonly shardedOptimizer?: boolean;
 }
@@ -48,6 +61,12 @@ export interface DistributedStep {
     readonly features: number;
     readonly featureGradients: number;
     readonly gradients: number;
+  };
+  /** Collectives, each of which waits for the one before; a sum is of all gradients, or of one number. */
+  readonly collectives: {
+    readonly gathers: number;
+    readonly sums: number;
+    readonly broadcasts: number;
   };
   /** Bytes of memory. */
   readonly memory: {
@@ -66,7 +85,7 @@ export interface DistributedStep {
     readonly exposed: number;
     readonly total: number;
   };
-  /** The time without communication, over the time: 1 if the devices wait for nothing. */
+  /** The products' time if all were divided, over the time: 1 if devices wait for nothing, and none does what another does too. */
   readonly efficiency: number;
 }
 
@@ -76,48 +95,63 @@ const FLOAT = 4;
 /** The most similarities at a time; larger batches' losses go through them in parts (`clipLoss`). */
 const SIMILARITIES = 2048 ** 2;
 
-/** Bytes of a bucket of gradients, which is sent while earlier layers' are computed (PyTorch's DDP). */
-const BUCKET = 25 * 2 ** 20;
+const MEBIBYTE = 2 ** 20;
+
+/** Bytes of a bucket of gradients, as PyTorch's DDP has them. */
+const BUCKET = 25 * MEBIBYTE;
 
 /**
- * Costs of a training step with one batch over N devices (each b = B / N samples), features gathered from
- * all, similarities of the own rows alone (OpenCLIP's local loss with gathered gradients), bf16 products
- * and float32 weights, AdamW:
+ * Gathers of a step: what the samples are and what rank 0 orders, each as a length and a text, and both
+ * features.
+ */
+const GATHERS = 6;
+
+/**
+ * Costs of a training step with one batch over N devices, each b = B / N samples, features gathered from
+ * all, bf16 products and float32 weights, AdamW:
  *
  * - FLOPs of the towers: 3·F·b for F FLOPs of a sample's forward pass; 4·F·b with a gradient cache, which
- *   computes features twice (Gao et al. 2021). Similarities: 3·2·2·b·B·d, two products of b rows of d
- *   with B columns.
- * - Sent by a ring (Patarasuk and Yuan 2009): (N−1)/N of the 2·B·d numbers for gathering the features, as
- *   many for adding their gradients up, and 2·(N−1)/N of all gradients for their sum. Sharding the
- *   optimizer sends as much: a reduce-scatter and an all-gather.
+ *   computes features twice (Gao et al. 2021). Similarities of the whole batch: 3·2·B²·d, one product
+ *   forwards and two backwards; 4·2·B²·d in parts, which are computed twice. Local losses: 3·2·2·b·B·d, as
+ *   rows and columns are other products.
+ * - Sent by a ring (Patarasuk and Yuan 2009): (N−1)/N of the 2·B·d numbers for gathering the features, for
+ *   local losses as many for adding their gradients up, and 2·(N−1)/N of all gradients for their sum.
+ * - Collectives: the features', the sum of all gradients, and small ones: what the samples are, whether all
+ *   gradients are finite, rank 0's clock, its orders for the next step.
  * - Memory: 4 bytes a number; two moments; activations of a micro-batch, half of those in float32
  *   ({@link activationBytes}); two matrices of at most 2048² similarities and their gradients.
- * - Seconds: FLOPs over what the device reaches; bytes over the slowest path that a ring takes, and the
- *   latency log₂N times for each message. The gradients' sum runs beside the last micro-batch's
+ * - Seconds: FLOPs over what the device reaches, and `stepSeconds`; bytes over the slowest path that a ring
+ *   takes; and {@link latenciesOf} collectives. With overlap the gradients' sum runs beside the last micro-batch's
  *   backward pass, which is two thirds of its time, all but its last bucket.
  *
- * Left out: the optimizer's own time, launches of kernels, data, and devices that wait for the slowest.
+ * Left out: data, and devices that wait for the slowest.
  */
 export function distributedStep(work: DistributedWork, cluster: DeviceCluster): DistributedStep {
-  const { model, batchSize, captionTokens = model.text.contextLength } = work;
+  const { model, batchSize, captionTokens = model.text.contextLength, losses = 'whole' } = work;
   const { devices } = cluster;
   const samples = Math.ceil(batchSize / devices);
   const microBatch = Math.min(samples, work.microBatch ?? samples);
   const parameters = parameterCount(model).total;
   const forward = sum({ ...modelFlops(model, { captionTokens }) });
   const passes = microBatch < samples ? 4 : 3;
+  const rows = losses === 'whole' ? batchSize : samples;
   const flops = {
     towers: passes * forward * samples,
-    similarities: 3 * 2 * 2 * samples * batchSize * model.embedDim,
+    similarities: similarityProducts(rows, batchSize) * 2 * rows * batchSize * model.embedDim,
   };
   const others = (devices - 1) / devices;
   const features = 2 * batchSize * model.embedDim * FLOAT;
   const gradients = parameters * FLOAT;
   const sent = {
     features: others * features,
-    featureGradients: others * features,
+    featureGradients: losses === 'whole' ? 0 : others * features,
     gradients: 2 * others * gradients,
   };
+  const localGathers = losses === 'whole' ? 0 : 2;
+  const collectives =
+    devices === 1
+      ? { gathers: 0, sums: 0, broadcasts: 0 }
+      : { gathers: GATHERS + localGathers, sums: 2, broadcasts: 1 };
   const moments = 2 * gradients;
   const memory = {
     weights: gradients,
@@ -125,40 +159,76 @@ export function distributedStep(work: DistributedWork, cluster: DeviceCluster): 
     optimizer: work.shardedOptimizer === true ? moments / devices : moments,
     activations: (sum({ ...activationBytes(model, { captionTokens }) }) / 2) * microBatch,
     features: 2 * features,
-    similarities: 2 * 2 * Math.min(samples * batchSize, SIMILARITIES) * FLOAT,
+    similarities: 2 * 2 * Math.min(rows * batchSize, SIMILARITIES) * FLOAT,
   };
-  const seconds = secondsOf({ flops, sent, forward, microBatch }, cluster);
+  const divided =
+    similarityProducts(batchSize, batchSize) * 2 * batchSize * samples * model.embedDim;
+  const least = (flops.towers + divided) / (cluster.peakFlops * cluster.utilization);
+  const backward = 2 * forward * microBatch;
+  const hidden = work.overlap === true ? backward : 0;
+  const seconds = secondsOf({ flops, sent, collectives, hidden }, cluster);
   return {
-    ...{ samples, microBatch, flops, sent, seconds },
+    ...{ samples, microBatch, flops, sent, collectives, seconds },
     memory: { ...memory, total: sum(memory) },
-    efficiency: seconds.compute / seconds.total,
+    efficiency: least / seconds.total,
   };
 }
 
-interface Costs extends Pick<DistributedStep, 'flops' | 'sent' | 'microBatch'> {
-  /** FLOPs of a sample's forward pass. */
-  readonly forward: number;
+/** Products of all rows with all columns that the losses and their gradients take. */
+function similarityProducts(rows: number, columns: number): number {
+  if (rows < columns) return 2 * 3;
+  return rows * columns > SIMILARITIES ? 4 : 3;
+}
+
+interface Costs extends Pick<DistributedStep, 'flops' | 'sent' | 'collectives'> {
+  /** FLOPs beside which gradients are sent. */
+  readonly hidden: number;
 }
 
 function secondsOf(
-  { flops, sent, forward, microBatch }: Costs,
-  { devices, devicesPerMachine, peakFlops, utilization, ...paths }: DeviceCluster,
+  { flops, sent, collectives, hidden }: Costs,
+  { devices, devicesPerMachine, peakFlops, utilization, stepSeconds = 0, ...paths }: DeviceCluster,
 ): DistributedStep['seconds'] {
   const rate = peakFlops * utilization;
-  const compute = sum({ ...flops }) / rate;
+  const compute = sum({ ...flops }) / rate + stepSeconds;
   if (devices === 1) return { compute, communication: 0, exposed: 0, total: compute };
   const bytesPerSecond =
     devices <= devicesPerMachine ? paths.linkRate : Math.min(paths.linkRate, paths.networkRate);
-  const arrival = paths.latency * Math.ceil(Math.log2(devices));
-  const sending = (bytes: number, messages: number) => bytes / bytesPerSecond + messages * arrival;
-  // Both features in one message each, before and after the losses; nothing else can run meanwhile.
-  const features = sending(sent.features + sent.featureGradients, 4);
-  const buckets = Math.ceil(sent.gradients / (2 * BUCKET));
-  const gradients = sending(sent.gradients, 2 * buckets);
-  const last = gradients / buckets;
-  const backward = (2 * forward * microBatch) / rate;
-  const exposed = features + Math.max(last, gradients - backward);
-  return { compute, communication: features + gradients, exposed, total: compute + exposed };
+  const features = (sent.features + sent.featureGradients) / bytesPerSecond;
+  const gradients = sent.gradients / bytesPerSecond;
+  // One bucket at least is sent after the backward pass.
+  const last = Math.min(gradients, (2 * BUCKET) / bytesPerSecond);
+  const left = hidden === 0 ? gradients : Math.max(last, gradients - hidden / rate);
+  const waiting = latenciesOf({ sent, collectives }, { devices, ...paths }) * paths.latency;
+  const exposed = features + left + waiting;
+  const communication = features + gradients + waiting;
+  return { compute, communication, exposed, total: compute + exposed };
+}
+
+/**
+ * Latencies that a step's collectives wait for, one after the other.
+ *
+ * Down a tree: ⌈log₂N⌉ for each, a sum twice. Along a ring a message takes two, as the receiver first says that
+ * it is ready (Gloo): N − 1 messages for a gather, ⌈log₂N⌉ for a broadcast. The sum of a number passes the ring
+ * twice, and is awaited. The sum of a bucket of gradients passes it twice in M segments, M·(N−1)/N of them through
+ * each device, two at a time; buckets are under way together.
+ */
+function latenciesOf(
+  { sent, collectives: { gathers, sums, broadcasts } }: Pick<Costs, 'sent' | 'collectives'>,
+  {
+    devices,
+    route = 'tree',
+    segmentBytes = MEBIBYTE,
+  }: Pick<DeviceCluster, 'devices' | 'route' | 'segmentBytes'>,
+): number {
+  const deep = Math.ceil(Math.log2(devices));
+  if (route === 'tree') return (gathers + 2 * sums + broadcasts) * deep;
+  const hops = devices - 1;
+  const gradients = (sent.gradients * devices) / (2 * hops);
+  const bucket = Math.min(gradients, BUCKET);
+  const perDevice = Math.max(2, Math.ceil(bucket / segmentBytes / devices));
+  const segments = 2 * 2 * Math.ceil((perDevice * hops) / 2);
+  return 2 * gathers * hops + 2 * (sums - 1) * hops + 2 * broadcasts * deep + segments;
 }
 
 function sum(parts: Readonly<Record<string, number>>): number {

@@ -25,3 +25,4 @@ export {
   type DistributedStep,
   type DistributedWork,
 } from './distributed-step.js';
+export { RecordingGroup, type RecordedCollective } from './recording-group.js';

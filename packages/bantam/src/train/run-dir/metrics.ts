@@ -21,6 +21,8 @@ export interface MetricsRow {
   samplesPerSecond: number;
   /** Fraction of the time that was spent waiting for data. */
   dataWait: number;
+  /** Fraction of the time that several processes spent in collectives, waiting for each other included. */
+  communication?: number;
   /** Training time so far. */
   seconds: number;
 }

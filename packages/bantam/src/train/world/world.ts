@@ -73,6 +73,11 @@ export class World {
     return this.#signal?.aborted === true;
   }
 
+  /** Seconds spent in collectives, waiting for the others included. */
+  get seconds(): number {
+    return this.#group.seconds;
+  }
+
   /** This process's part of every micro-batch. */
   get part(): BatchPart {
     return { index: this.rank, count: this.size };
