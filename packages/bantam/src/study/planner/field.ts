@@ -165,6 +165,16 @@ export class Field {
     return { ...secondsPerSample({ samplesPerSecond, load, epochs }), isMeasured };
   }
 
+  /**
+   * Time of an image and its caption in the evaluation of a pilot: a decoded image, and a forward pass in
+   * float32, which takes about half of a training step in bf16.
+   */
+  evaluationSecondsOf(candidate: number): number {
+    const own = at(this.candidates, candidate);
+    const rate = rateOf(own, this.#measured());
+    return this.#loadOf(own).first + (rate === null ? 0 : 0.5 / rate.samplesPerSecond);
+  }
+
   /** Steps of a candidate's run. */
   stepsOf(candidate: number): number {
     const time = this.timeOf(candidate);
