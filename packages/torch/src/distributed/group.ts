@@ -187,6 +187,14 @@ function compareFacts(found: readonly (string | null)[], { arrival }: { arrival:
   }
 }
 
+/** Options of {@link ProcessGroup.allReduce}. */
+export interface AllReduceOptions {
+  /** Default `sum`. */
+  readonly op?: 'sum' | 'max' | 'min';
+  /** False if other work goes on before {@link ProcessGroup.waitFor} waits for it. Default true. */
+  readonly isAwaited?: boolean;
+}
+
 /**
  * Processes that compute together. Every process calls the same collectives in the same order. They do not
  * hold up other code while they wait, which they do as long as all processes live.
@@ -217,7 +225,7 @@ export class ProcessGroup {
     this.#restarts = joined.restarts;
   }
 
-  /** Seconds from calls of collectives to their ends, waiting for the others included; those within a graph apart. */
+  /** Seconds of waiting for collectives, and so for the other processes; those within a graph apart. */
   get seconds(): number {
     return this.#seconds;
   }
@@ -225,23 +233,36 @@ export class ProcessGroup {
   /** Replaces contiguous tensors of the CPU, of equal shapes in all processes, by their sum, largest or least. */
   async allReduce(
     tensors: readonly Tensor[],
-    { op = 'sum' }: { op?: 'sum' | 'max' | 'min' } = {},
+    { op = 'sum', isAwaited = true }: AllReduceOptions = {},
   ): Promise<void> {
     if (tensors.length === 0) return;
-    await this.#run(() => native.allReduce(this.#name, handles(tensors), op));
+    const done = this.#run(() => native.allReduce(this.#name, handles(tensors), op));
+    await (isAwaited ? this.waitFor(done) : done);
+  }
+
+  /** Waits for a collective that began earlier; the wait counts among the {@link seconds}. */
+  async waitFor<T>(done: Promise<T>): Promise<T> {
+    const begun = performance.now();
+    try {
+      return await done;
+    } finally {
+      this.#seconds += (performance.now() - begun) / 1000;
+    }
   }
 
   /** The rows of all processes, rank after rank: [n, …] → [size · n, …]; of equal shapes in all processes. */
   async allGather(tensors: readonly Tensor[]): Promise<Tensor[]> {
     if (tensors.length === 0) return [];
-    const gathered = await this.#run(() => native.allGather(this.#name, handles(tensors)));
+    const gathered = await this.waitFor(
+      this.#run(() => native.allGather(this.#name, handles(tensors))),
+    );
     return gathered.map((handle) => new Tensor(handle));
   }
 
   /** Gives contiguous tensors of the CPU the values that they have in the process `root`. */
   async broadcast(tensors: readonly Tensor[], root = 0): Promise<void> {
     if (tensors.length === 0) return;
-    await this.#run(() => native.broadcast(this.#name, handles(tensors), root));
+    await this.waitFor(this.#run(() => native.broadcast(this.#name, handles(tensors), root)));
   }
 
   /** Waits until all processes have come here. */
@@ -356,13 +377,10 @@ export class ProcessGroup {
 
   async #run<T>(collective: () => Promise<T>): Promise<T> {
     if (this.#failure !== null) throw await this.#failure;
-    const begun = performance.now();
     try {
       return await collective();
     } catch (error) {
       throw await this.#explain(error);
-    } finally {
-      this.#seconds += (performance.now() - begun) / 1000;
     }
   }
 
