@@ -33,7 +33,7 @@ async function measure() {
   const world = await joinWorld();
   const during = world.whileSumming.bind(world);
   const after = (_, pass) => pass();
-  using trainer = noiseTrainer(world, { model: values.model, batchSize: Number(values.batch) });
+  const trainer = noiseTrainer(world, { model: values.model, batchSize: Number(values.batch) });
   const steps = trainer.run();
   // The first pass shows which gradients come in it.
   await steps.next();
@@ -48,6 +48,7 @@ async function measure() {
     }
   }
   await steps.return();
+  trainer[Symbol.dispose]();
   await world.leave();
   if (world.isFirst) console.log(JSON.stringify(seconds));
 }

@@ -28,7 +28,7 @@ async function measure() {
   const world = await joinWorld();
   const train = { shardOptimizer: values.shard };
   const options = { model: values.model, batchSize: Number(values.batch), train };
-  using trainer = noiseTrainer(world, options);
+  const trainer = noiseTrainer(world, options);
   const steps = trainer.run();
   await steps.next();
   await steps.next();
@@ -38,6 +38,7 @@ async function measure() {
   const own = { tensors: liveBytes, state };
   const all = world === null ? [own] : await world.exchange(own);
   await steps.return();
+  trainer[Symbol.dispose]();
   await world?.leave();
   if (world === null || world.isFirst) console.log(JSON.stringify(all));
 }

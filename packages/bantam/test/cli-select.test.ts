@@ -178,7 +178,7 @@ describe('bantam data select', () => {
       select('both.txt', '--where', 'words>=3', '--unique', 'phash', '--best', 'similarity'),
       { cwd, env },
     );
-    assert.match(stdout, /^  words >= 3 +60 +100\.0 %$/m);
+    assert.match(stdout, /^ {2}words >= 3 +60 +100\.0 %$/m);
     assert.match(stdout, /\d+ of 60 records selected \(\d+\.\d %\): both\.txt/);
     assert.match(stdout, /Use them with "csv:shapes\/pairs.csv\?subset=both.txt"/);
   });

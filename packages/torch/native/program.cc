@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <ATen/autocast_mode.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/GradMode.h>
 
 #include <memory>
@@ -35,6 +36,7 @@ struct Step {
   bool autocast;
   at::ScalarType autocast_dtype;
   bool in_team;               // needs none of libtorch's threads
+  int64_t divisible;          // nanoseconds of work that a team divides
   std::vector<size_t> freed;  // slots that nothing after it reads
 };
 
@@ -85,7 +87,8 @@ class Recorder {
     if (!can_repeat(op, arguments)) possible_ = false;
     if (!possible_) return;
     Step step{op, arguments, {}, program_->slots, 0, at::autocast::is_autocast_enabled(at::kCPU),
-              at::autocast::get_autocast_dtype(at::kCPU), false, {}};
+              at::autocast::get_autocast_dtype(at::kCPU), false, divisible_nanoseconds() - divided_, {}};
+    divided_ = divisible_nanoseconds();
     for (size_t i = 0; i < arguments.size(); ++i) take_slots(step, i);
     step.in_team = is_light(arguments, results) || is_for_team(step);
     std::unordered_set<const c10::StorageImpl*> given;
@@ -173,15 +176,28 @@ class Recorder {
 
   /// Joins neighbours that are alike.
   void divide() {
-    auto& stretches = program_->stretches;
-    for (size_t i = 0; i < program_->steps.size(); ++i) {
-      const bool in_team = program_->steps[i].in_team;
-      if (stretches.empty() || stretches.back().in_team != in_team) stretches.push_back({i, i, in_team});
-      stretches.back().end = i + 1;
-    }
-    // libtorch's threads, which wait for work for a while, would take the cores of a team between two short ones.
+    // A team that has less to do costs other programs more than it saves. One between libtorch's threads, which
+    // wait for work for a while, would have to share their cores.
+    constexpr int64_t kLittle = 100'000;
     constexpr size_t kFewSteps = 6;
-    for (auto& stretch : stretches) stretch.in_team &= stretch.end - stretch.first > kFewSteps;
+    auto& stretches = program_->stretches;
+    int64_t work = 0;
+    const auto end_stretch = [&] {
+      if (stretches.empty()) return;
+      auto& [first, end, in_team] = stretches.back();
+      in_team &= work >= kLittle && end - first > kFewSteps;
+      work = 0;
+    };
+    for (size_t i = 0; i < program_->steps.size(); ++i) {
+      const auto& step = program_->steps[i];
+      if (i == 0 || program_->steps[i - 1].in_team != step.in_team) {
+        end_stretch();
+        stretches.push_back({i, i, step.in_team});
+      }
+      stretches.back().end = i + 1;
+      work += step.divisible;
+    }
+    end_stretch();
   }
 
   void take_slots(Step& step, size_t argument) {
@@ -225,6 +241,7 @@ class Recorder {
   /// Memory of tensors that calls of the program made.
   std::unordered_set<const c10::StorageImpl*> made_;
   std::vector<at::Tensor> alive_;
+  int64_t divided_ = divisible_nanoseconds();
   bool possible_ = true;
 };
 
@@ -289,6 +306,8 @@ void run_step(const Step& step, std::vector<at::Tensor>& slots) {
 
 std::vector<at::Tensor> run(const Program& program, const std::vector<at::Tensor>& inputs) {
   const c10::AutoGradMode no_grad(false);
+  // Without gradients autograd has nothing to do, and its part of each call is not even asked.
+  const at::AutoDispatchBelowADInplaceOrView below;
   StepAutocast autocast;
   std::vector<at::Tensor> slots(program.slots);
   std::copy(inputs.begin(), inputs.end(), slots.begin());

@@ -81,7 +81,7 @@ describe('Program', () => {
 
   it('gives the bits of single calls where threads divide operators among themselves', () => {
     scope(() => {
-      const layers = Array.from({ length: 6 }, () => {
+      const layers = Array.from({ length: 12 }, () => {
         const weight = packLinear(mul(randn([192, 192], generator), 0.1));
         return { weight, bias: randn([192], generator) };
       });

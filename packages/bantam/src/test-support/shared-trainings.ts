@@ -1,7 +1,7 @@
 /** Trainings of every strategy that several processes share, and how far two runs of one are apart. */
 import assert from 'node:assert/strict';
 import { basename, join } from 'node:path';
-import { at, loadSafetensors, type Tensor } from '@bantam/torch';
+import { abs, at, loadSafetensors, max, noGrad, scope, sub, to, type Tensor } from '@bantam/torch';
 import { modelConfig, withChanges, type ModelConfig } from '../models/index.js';
 import type { TrainInput } from '../train/config/settings.js';
 import { listCheckpoints, readCheckpointState } from '../train/run-dir/checkpoint.js';
@@ -102,10 +102,14 @@ export interface RunDistance {
   /** Of the losses of all steps, of those above 1 relative. */
   readonly loss: number;
   /**
-   * Of AdamW's first moments in the checkpoints that both have, with `train.beta1` 0 the gradients: of each parameter, relative
-   * to its largest number or 10⁻³ of the largest of all.
+   * Of AdamW's first moments in the checkpoints that both have, with `train.beta1` 0 the gradients: of every
+   * parameter, relative to the largest number of all.
    */
   readonly gradient: number;
+  /** The same of all checkpoints but the worst: an activation may cross the kink of a ReLU in a step. */
+  readonly gradientButOne: number;
+  /** The same of all, relative to the largest number of the parameter's own, or 10⁻³ of the largest of all. */
+  readonly ownGradient: number;
   /** Of the weights in the last checkpoint: of each tensor, of those with numbers above 1 relative. */
   readonly weight: number;
 }
@@ -127,14 +131,17 @@ export function distanceOf(run: string, expected: string): RunDistance {
     if (other === undefined) return [];
     const [a, b] = [gradientsIn(path), gradientsIn(other)];
     const largest = Math.max(...[...b.values()].map(largestOf));
-    return [farthest(a, b, 1e-3 * largest)];
+    return [[farthest(a, b, largest), farthest(a, b, 1e-3 * largest)] as const];
   });
+  const ofAll = gradients.map(([all]) => all);
   const [state, itsState] = [readCheckpointState(last), readCheckpointState(itsLast)];
   const { streams, position, epoch } = itsState;
   assert.deepEqual([state.streams, state.position, state.epoch], [streams, position, epoch]);
   return {
     loss: Math.max(...losses),
-    gradient: Math.max(...gradients),
+    gradient: Math.max(...ofAll),
+    gradientButOne: [...ofAll].sort((a, b) => b - a)[1] ?? Math.max(...ofAll),
+    ownGradient: Math.max(...gradients.map(([, own]) => own)),
     weight: farthest(tensorsIn(last, 'model'), tensorsIn(itsLast, 'model'), 1),
   };
 }
@@ -149,7 +156,7 @@ function gradientsIn(checkpoint: string): Map<string, Tensor> {
 }
 
 function largestOf(tensor: Tensor): number {
-  return tensor.toArray().reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return scope(() => max(abs(tensor)).item());
 }
 
 /** The largest difference of tensors of the same names, relative to each one's largest number or `least`. */
@@ -159,16 +166,16 @@ function farthest(
   least: number,
 ): number {
   assert.deepEqual([...found.keys()].sort(), [...expected.keys()].sort());
-  let most = 0;
-  for (const [name, tensor] of expected) {
-    const own = found.get(name)?.toArray() ?? [];
-    const theirs = tensor.toArray();
-    const scale = Math.max(least, largestOf(tensor), Number.MIN_VALUE);
-    for (const [i, value] of theirs.entries()) {
-      const away = Math.abs(at(own, i) - value) / scale;
-      assert.ok(!Number.isNaN(away), `${name}[${i}] is ${String(own[i])}, not ${value}`);
-      most = Math.max(most, away);
-    }
-  }
-  return most;
+  const differences = [...expected].map(([name, tensor]) => {
+    const own = found.get(name);
+    assert.ok(own);
+    const away = noGrad(() => largestOfDifference(own, tensor));
+    return away / Math.max(least, largestOf(tensor), Number.MIN_VALUE);
+  });
+  return Math.max(...differences);
+}
+
+function largestOfDifference(a: Tensor, b: Tensor): number {
+  const wide = { dtype: 'float64' } as const;
+  return scope(() => largestOf(sub(to(a, wide), to(b, wide))));
 }

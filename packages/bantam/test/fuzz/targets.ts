@@ -13,7 +13,7 @@ import { decodeImage, openSource } from '../../dist/data/index.js';
 import { BantamError } from '../../dist/base/errors.js';
 import { openWeights } from '../../dist/models/index.js';
 import { loadTokenizer } from '../../dist/text/index.js';
-import { callOperator } from './operators.js';
+import { callOperator, fittingCalls } from './operators.js';
 import {
   mutateArchive,
   mutateBytes,
@@ -236,8 +236,9 @@ export const targets: readonly FuzzTarget[] = [
   {
     name: 'operators',
     seeds: () =>
-      Promise.resolve(
-        Array.from({ length: 44 }, (_, i) =>
+      Promise.resolve([
+        ...fittingCalls(),
+        ...Array.from({ length: 52 }, (_, i) =>
           Buffer.from([
             i,
             2,
@@ -245,7 +246,7 @@ export const targets: readonly FuzzTarget[] = [
             ...Array.from({ length: 61 }, (_, j) => (i * 89 + j * j * 53) & 255),
           ]),
         ),
-      ),
+      ]),
     mutate: mutateBytes,
     run: callOperator,
     // libtorch's errors are Errors of no kind of their own.

@@ -38,16 +38,30 @@ BANTAM_INLINE void mean_of(const E* x, const Square& square, int64_t count, E* y
 
 /// One line of the result: `width` locations.
 template <typename E>
-void pool_line(const E* x, const Square& square, int64_t width, E* y) {
-  vectorized([=]() BANTAM_INLINED {
-    const int64_t whole = square.channels / kLanes * kLanes;
-    for (int64_t i = 0; i < width; ++i) {
-      const E* from = x + i * square.side * square.channels;
-      E* const to = y + i * square.channels;
-      for (int64_t c = 0; c < whole; c += kLanes) mean_of(from + c, square, kLanes, to + c);
-      if (whole < square.channels) mean_of(from + whole, square, square.channels - whole, to + whole);
+BANTAM_INLINE void pool_locations(const E* x, const Square& square, int64_t width, E* y) {
+  const int64_t whole = square.channels / kLanes * kLanes;
+  for (int64_t i = 0; i < width; ++i, x += square.side * square.channels, y += square.channels) {
+    for (int64_t c = 0; c < whole; c += kLanes) mean_of(x + c, square, kLanes, y + c);
+    if (whole < square.channels) mean_of(x + whole, square, square.channels - whole, y + whole);
+  }
+}
+
+/// The same for squares of two by two, whose sums stay in registers.
+template <typename E>
+BANTAM_INLINE void pool_twos(const E* x, const Square& square, int64_t width, E* y) {
+  const int64_t channels = square.channels;
+  for (int64_t i = 0; i < width; ++i, x += 2 * channels, y += channels) {
+    const E* const below = x + square.line;
+    for (int64_t c = 0; c < channels; ++c) {
+      write(y + c, (read(x[c]) + read(x[channels + c]) + read(below[c]) + read(below[channels + c])) / 4);
     }
-  });
+  }
+}
+
+template <typename E>
+void pool_line(const E* x, const Square& square, int64_t width, E* y) {
+  if (square.side == 2) return vectorized([=]() BANTAM_INLINED { pool_twos(x, square, width, y); });
+  vectorized([=]() BANTAM_INLINED { pool_locations(x, square, width, y); });
 }
 
 template <typename E>

@@ -157,22 +157,41 @@ int64_t out_size(int64_t size, int64_t kernel, int64_t stride, int64_t padding, 
   return (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1;
 }
 
-/// Where the inputs of some locations of the result are, tap by tap; those beyond the map are zeros.
+/// Where the inputs of one location of the result are, tap by tap; those beyond the map are zeros.
+template <typename Number>
+void fill_location(const Geometry& g, const Number* image, const Number* zeros, int64_t top, int64_t left,
+                   const Number** sources) {
+  for (int64_t ky = 0; ky < g.kernel[0]; ++ky) {
+    const int64_t row = top + ky * g.dilation[0];
+    for (int64_t kx = 0; kx < g.kernel[1]; ++kx) {
+      const int64_t at = left + kx * g.dilation[1];
+      const bool inside = row >= 0 && row < g.height && at >= 0 && at < g.width;
+      *sources++ = inside ? image + (row * g.width + at) * g.channels : zeros;
+    }
+  }
+}
+
+/// The same for some locations. Within a line, and away from the map's sides, all move on by one step.
 template <typename Number>
 void fill_sources(const Geometry& g, const Number* x, const Number* zeros, int64_t first, int64_t end,
                   const Number** sources) {
-  for (int64_t location = first; location < end; ++location) {
-    const int64_t column = location % g.out_width, line = location / g.out_width;
-    const Number* image = x + line / g.out_height * g.height * g.width * g.channels;
+  const int64_t taps = g.kernel[0] * g.kernel[1], reach = (g.kernel[1] - 1) * g.dilation[1];
+  const int64_t step = g.stride[1] * g.channels;
+  for (int64_t location = first; location < end;) {
+    const int64_t line = location / g.out_width, next = std::min(end, (line + 1) * g.out_width);
+    const Number* const image = x + line / g.out_height * g.height * g.width * g.channels;
     const int64_t top = line % g.out_height * g.stride[0] - g.padding[0];
-    const int64_t left = column * g.stride[1] - g.padding[1];
-    for (int64_t ky = 0; ky < g.kernel[0]; ++ky) {
-      const int64_t row = top + ky * g.dilation[0];
-      for (int64_t kx = 0; kx < g.kernel[1]; ++kx) {
-        const int64_t at = left + kx * g.dilation[1];
-        const bool inside = row >= 0 && row < g.height && at >= 0 && at < g.width;
-        *sources++ = inside ? image + (row * g.width + at) * g.channels : zeros;
+    bool was_inner = false;
+    for (int64_t column = location % g.out_width; location < next; ++location, ++column, sources += taps) {
+      const int64_t left = column * g.stride[1] - g.padding[1];
+      const bool is_inner = left >= 0 && left + reach < g.width;
+      if (!is_inner || !was_inner) {
+        fill_location(g, image, zeros, top, left, sources);
+      } else {
+        const Number* const* const before = sources - taps;
+        for (int64_t tap = 0; tap < taps; ++tap) sources[tap] = before[tap] == zeros ? zeros : before[tap] + step;
       }
+      was_inner = is_inner;
     }
   }
 }
@@ -209,6 +228,10 @@ Tensor pack_panels(const Tensor& weight) { return packs(weight) ? pack(weight) :
 void check_geometry(at::IntArrayRef kernel, at::IntArrayRef stride, at::IntArrayRef padding,
                     at::IntArrayRef dilation) {
   constexpr int64_t kMost = 1 << 20;  // so that no size overflows
+  for (const auto& sizes : {kernel, stride, padding, dilation}) {
+    TORCH_CHECK(sizes.size() == 2, "a convolution's kernel, stride, padding and dilation are two numbers each, not ",
+                sizes.size());
+  }
   for (const int64_t size : {kernel[0], kernel[1], stride[0], stride[1], dilation[0], dilation[1]}) {
     TORCH_CHECK(size >= 1 && size <= kMost, "a convolution's kernel, stride and dilation are at least 1, not ", size);
   }

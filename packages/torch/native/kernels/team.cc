@@ -7,6 +7,7 @@ namespace bantam {
 namespace {
 
 thread_local Team* led_here = nullptr;
+thread_local int64_t divisible = 0;
 
 /// Rounds of waiting awake, about 0.1 ms, as long as libgomp's threads wait (src/native.ts).
 constexpr int kRounds = 10'000;
@@ -141,7 +142,10 @@ int64_t threads_here() {
 bool is_worth_dividing(int64_t nanoseconds) {
   // Twice the time until a second thread has begun.
   constexpr int64_t kAwake = 1'500, kAsleep = 10'000;
+  if (nanoseconds >= kAwake) divisible += nanoseconds;
   return nanoseconds >= (Team::led() != nullptr ? kAwake : kAsleep) && threads_here() > 1;
 }
+
+int64_t divisible_nanoseconds() { return divisible; }
 
 }  // namespace bantam

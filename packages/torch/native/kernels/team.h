@@ -69,6 +69,9 @@ int64_t threads_here();
 /// Whether work of so many nanoseconds on one thread is done sooner by several.
 bool is_worth_dividing(int64_t nanoseconds);
 
+/// Nanoseconds of work that the calling thread has asked {@link is_worth_dividing} about, and that a team divides.
+int64_t divisible_nanoseconds();
+
 /// work(first, count) for parts of `rows` rows that take so many nanoseconds each.
 template <typename Work>
 void for_rows(int64_t rows, int64_t nanoseconds, const Work& work) {

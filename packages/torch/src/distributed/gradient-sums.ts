@@ -2,8 +2,9 @@
 import { noGrad } from '../autograd.js';
 import { at } from '../at.js';
 import { native } from '../native.js';
+import { emptyLike } from '../ops/create.js';
 import { copy_ } from '../ops/in-place.js';
-import { clone, reshape, to } from '../ops/shape.js';
+import { reshape, to } from '../ops/shape.js';
 import { keep, scope } from '../scope.js';
 import { fromTypedArray, type Tensor } from '../tensor.js';
 import { bucketsOf, eachPart, flatten, type Bucket } from './buckets.js';
@@ -18,7 +19,8 @@ interface Begun {
 /**
  * Replaces the gradients of parameters, the same list in every process, by their sums over the group; a parameter
  * without gradient in one process has that of the others. They travel in buckets of 25 MiB (Li et al. 2020,
- * "PyTorch Distributed", section 3.2), the last parameters first, and take as much memory once more.
+ * "PyTorch Distributed", section 3.2), the last parameters first, and take as much memory once more
+ * until they have come.
  *
  * The sums have the same bits whether they begin during a pass or after it.
  */
@@ -143,13 +145,17 @@ export class GradientSums {
     return fromTypedArray(Float32Array.from(this.#parameters, (_, i) => Number(holds(i))));
   }
 
+  /**
+   * Gives parameters their parts of a bucket. Their own gradients may share memory with each other, as that of a sum
+   * of two parameters does, so that writing into one would change another.
+   */
   #replace(bucket: Bucket, flat: Tensor, there: readonly number[]): void {
     eachPart(bucket, flat, this.#sizes, (i, part) => {
       if (at(there, i) === 0) return;
       const parameter = at(this.#parameters, i);
-      const { grad, shape, device } = parameter;
-      if (grad === null) parameter.grad = clone(to(reshape(part, shape), { device }));
-      else copy_(grad, reshape(part, grad.shape));
+      const { shape, device, isContiguous } = parameter;
+      const sum = reshape(part, shape);
+      parameter.grad = isContiguous ? to(sum, { device }) : copy_(emptyLike(parameter), sum);
     });
   }
 }

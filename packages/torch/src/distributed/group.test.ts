@@ -257,6 +257,27 @@ describe('ProcessGroup', () => {
     assert.deepEqual(await printed(2, body), [expected, expected]);
   });
 
+  it('keeps the sums of gradients apart that share memory', async () => {
+    const body = `
+      const group = await join();
+      const leaves = [1, 2].map(() => {
+        const x = torch.zeros([1, 2]);
+        x.requiresGrad = true;
+        return x;
+      });
+      const shared = torch.full([2], rank + 1);
+      for (const leaf of leaves) leaf.grad = torch.reshape(shared, [1, 2]);
+      await distributed.sumGradients(group, leaves);
+      await group.leave();
+      torch.mul_(leaves[0].grad, 0);
+      print(leaves.map(({ grad }) => grad.toArray()));`;
+    const expected = [
+      [0, 0],
+      [3, 3],
+    ];
+    assert.deepEqual(await printed(2, body), [expected, expected]);
+  });
+
   const waiting = `
       const group = await join({ patience: 5 });
       // Rank 0 can have joined while others still connect.

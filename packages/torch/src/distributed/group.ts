@@ -44,6 +44,9 @@ const lingerMilliseconds = 500;
 /** Milliseconds between two looks at the signs of life of those who join. */
 const lookMilliseconds = 500;
 
+/** Milliseconds in which all connect, once they have come: Gloo's own, and some. */
+const connectMilliseconds = 40_000;
+
 /** Begins the message of a failed sum within a graph. */
 const failedSum = 'a sum over the processes failed';
 
@@ -139,7 +142,11 @@ async function whileAlive<T>(part: Promise<T>, group: Joining): Promise<T> {
   }
 }
 
-/** @throws GroupError that names the processes that are not there any more, if it is they. */
+/**
+ * Connects to all others. Nobody goes on, and perhaps ends, while others still connect.
+ *
+ * @throws GroupError that names the processes that are not there any more, if it is they.
+ */
 async function connect(
   group: Joining,
   { prefix, rank }: { readonly prefix: string; readonly rank: number },
@@ -153,6 +160,10 @@ async function connect(
     if (lost !== null) throw lostWhileJoining(lost, group);
     throw connectFailure(size, error);
   }
+  const keys = Array.from({ length: size }, (_, i) => `${prefix}/connected/${i}`);
+  await native.storeSet(name, at(keys, rank), '');
+  const found = await native.storeWait(name, keys, connectMilliseconds);
+  if (found.includes(null)) throw connectFailure(size, 'not all of them could connect');
 }
 
 /** @throws TorchError if a process did not come, or one has other facts than rank 0. */

@@ -3,7 +3,7 @@ import { isGradEnabled, noGrad } from '../autograd.js';
 import type { FloatDType } from '../dtype.js';
 import { add, div, mul, sqrt, sub } from '../ops/arithmetic.js';
 import { dropNormed } from '../ops/batch-norm.js';
-import { fusedConv, packLinear, packPanels, type ConvEpilogue } from '../ops/packed.js';
+import { fusedConv, hasPanels, packLinear, packPanels, type ConvEpilogue } from '../ops/packed.js';
 import { contiguous, reshape, to } from '../ops/shape.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
@@ -125,7 +125,10 @@ export function packConvolution(
   scope(() => {
     const { weight, bias } =
       norm === null ? { weight: given, bias: givenBias } : foldBatchNorm(given, givenBias, norm);
-    conv.weight = packed(weight, dtype, conv.groups === 1 ? packPanels : contiguous);
+    const { groups } = conv;
+    // In bfloat16 the panels have two channels at a time; pixels have three.
+    const isOdd = groups === 1 && weight.dim(1) % 2 === 1 && hasPanels(dtype);
+    conv.weight = packed(weight, isOdd ? 'float32' : dtype, groups === 1 ? packPanels : contiguous);
     if (bias !== null && bias !== givenBias) {
       conv.bias = new Parameter(bias, { requiresGrad: false });
       givenBias?.dispose();

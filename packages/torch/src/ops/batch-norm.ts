@@ -114,7 +114,9 @@ export function batchNormOverParts(
     const scale = mul(weight, rsqrt(add(variance, eps)));
     // Far from zero, x·scale would lose the digits that x − mean keeps.
     const scaled = mul(sub(wide, spread(mean)), spread(scale));
-    const normed = add(scaled, spread(bias));
+    // Times one, so that its gradient has memory of its own: with one value per channel, `add` and the residual hand
+    // the same memory to both biases, which autograd then writes into twice.
+    const normed = add(scaled, spread(mul(bias, 1)));
     // Rounded once, as in one pass.
     const summed = residual === null ? normed : add(normed, to(residual, { dtype }));
     return to(relu ? rectify(summed) : summed, { dtype: x.dtype });

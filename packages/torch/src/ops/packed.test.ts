@@ -317,5 +317,9 @@ describe('conv_panels', () => {
       () => conv.tensor(map, draw([64]), null, null, one, [0, 1], none, one, false),
       /kernel, stride and dilation are at least 1, not 0/,
     );
+    assert.throws(
+      () => conv.tensor(map, draw([64]), null, null, [], one, none, one, false),
+      /kernel, stride, padding and dilation are two numbers each, not 0/,
+    );
   });
 });

@@ -78,7 +78,7 @@ export function pixelCacheLimit(memory = 0): number {
  * images of `size` pixels.
  */
 export function pixelCacheBytes(
-  source: Source,
+  source: Pick<Source, 'size' | 'location'>,
   size: number,
   {
     decodeSide = defaultDecodeSide(size),

@@ -206,8 +206,12 @@ function surerPlan(
   const longest = Math.max(...pilots.rungs.map(({ seconds }) => seconds), 0);
   const seconds = longest > 0 ? 4 * longest : 0.05 * total;
   if (seconds < pilots.leastSeconds()) return null;
-  const before = pilots.rungs.reduce((sum, rung) => sum + rung.seconds * rung.candidates.length, 0);
-  const fraction = (before + 2 * seconds) / total;
+  const overhead = pilots.overhead();
+  const before = pilots.rungs.reduce(
+    (sum, rung) => sum + (rung.seconds + overhead) * rung.candidates.length,
+    0,
+  );
+  const fraction = (before + 2 * (seconds + overhead)) / total;
   if (fraction > 0.5) return null;
   const supposed = [first, second].map(({ index }): Observation => {
     const point = field.pointOf(index, seconds, pilots.secondsPerSample(index));

@@ -2,7 +2,7 @@
 import { BantamError } from '../../base/errors.js';
 import { pixelCacheBytes, pixelCacheLimit, type Source } from '../../data/index.js';
 import { activationBytes, parameterCount, type ModelConfig } from '../../models/index.js';
-import type { Candidate } from './candidates.js';
+import type { Candidate, LeftOut } from './candidates.js';
 
 /** Memory of a process with libtorch beside its tensors, in bytes. */
 const processBytes = 0.45e9;
@@ -16,7 +16,7 @@ const bytesPerPair = 16;
 /** Options of {@link estimateMemory}. */
 export interface EstimateOptions {
   /** Data of the training. */
-  readonly source: Source;
+  readonly source: Pick<Source, 'size' | 'location'>;
   /** Memory that training may take in GB; 0: all. */
   readonly memory: number;
 }
@@ -55,10 +55,17 @@ export function availableMemory(memory: number): number {
   return memory > 0 ? memory * 1e9 : process.availableMemory();
 }
 
-/** The refusal of a plan without a candidate that fits, with the least that is needed in bytes. */
+/**
+ * The refusal of a plan without a candidate that fits.
+ *
+ * @param needed - Bytes of the smallest candidate
+ */
 export function lackOfMemory(needed: number, memory: number): BantamError {
-  const least = (Math.ceil(needed / 1e8) / 10).toFixed(1);
-  const there = gigabytes(availableMemory(memory));
+  const available = availableMemory(memory);
+  // A higher limit leaves an eighth of it to decoded images.
+  const whole = memory > 0 ? needed + (needed - available) / 7 : needed;
+  const least = (Math.ceil(whole / 1e8) / 10).toFixed(1);
+  const there = gigabytes(available);
   return new BantamError(
     memory > 0
       ? `No candidate fits a memory of ${there}: the smallest needs about ${least} GB; plan with --memory ${least}GB or more.`
@@ -66,7 +73,29 @@ export function lackOfMemory(needed: number, memory: number): BantamError {
   );
 }
 
+/**
+ * What does not fit the memory, model by model: from the smallest batch on that is too large.
+ *
+ * @param bytes - Of each candidate that does not fit, by its index
+ */
+export function tooLarge(
+  candidates: readonly Pick<Candidate, 'model' | 'batch'>[],
+  bytes: ReadonlyMap<number, number>,
+  memory: number,
+): LeftOut[] {
+  const there = gigabytes(availableMemory(memory));
+  return [...new Set(candidates.map(({ model }) => model))].flatMap((model) => {
+    const own = [...candidates.entries()].filter(([, one]) => one.model === model);
+    const large = own.filter(([i]) => bytes.has(i));
+    if (large.length === 0) return [];
+    const batch = Math.min(...large.map(([, one]) => one.batch));
+    const least = Math.min(...large.map(([i]) => bytes.get(i) ?? Infinity));
+    const name = large.length === own.length ? model : `${model}, batches of ${batch} or more`;
+    return [{ name, reason: `it would take at least ${gigabytes(least)} of memory, and ${there} are allowed` }]; // prettier-ignore
+  });
+}
+
 /** `1.2 GB` */
-export function gigabytes(bytes: number): string {
+function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -39,14 +39,17 @@ interface Finished extends PlannedPilot {
   readonly candidate: number;
 }
 
-/** Time of a pilot beside its training in seconds: a process, the model, the evaluation. */
-const overhead = 2;
+/** Time of a pilot beside its training and its evaluation in seconds: a process, the model. */
+const processSeconds = 2;
 
 /** The part of a pilot's training that its first steps take longer than others, in seconds. */
 const startSeconds = 1;
 
-/** The shortest pilots: this part of the samples at which learning should set in, and so many steps. */
-const least = { scale: 0.4, steps: 16 } as const;
+/**
+ * The shortest pilots: this part of the samples at which learning should set in, and so many steps. Pilots
+ * of 23 steps cost a sixth of a minute's budget and changed no choice (docs/planner.md).
+ */
+const least = { scale: 0.4, steps: 48 } as const;
 
 /** Multiple of the planned time by which pilots may be late before a note says so. */
 const lateness = 1.25;
@@ -126,7 +129,7 @@ export class Pilots {
     const fitting = field.fitting();
     const rungs = planRungs({
       seconds,
-      overhead,
+      overhead: this.overhead(),
       least: this.leastSeconds(),
       candidates: fitting.length,
     });
@@ -178,19 +181,32 @@ export class Pilots {
       : [];
   }
 
+  /** Time of a pilot of the most likely candidate beside its training, in seconds. */
+  overhead(): number {
+    const { field } = this.#options;
+    const each = field.evaluationSecondsOf(this.#leader());
+    return processSeconds + field.data.validation.images * each;
+  }
+
   /** The shortest pilot that tells something, by the most likely candidate. */
   leastSeconds(): number {
+    const { field } = this.#options;
+    const leader = this.#leader();
+    const { batch, prior } = at(field.candidates, leader);
+    const scale = Math.exp(field.shared.lnScale.mean + prior.lnScale);
+    const samples = Math.max(least.scale * scale, least.steps * batch);
+    return samples * (field.timeOf(leader)?.seconds ?? Infinity);
+  }
+
+  /** The most likely candidate. */
+  #leader(): number {
     const { field } = this.#options;
     const fitting = field.fitting();
     const { chances, values } = this.#outlook(fitting);
     const isAhead = (a: number, b: number): boolean =>
       at(chances, a) > at(chances, b) ||
       (at(chances, a) === at(chances, b) && at(values, a) > at(values, b));
-    const leader = fitting.reduce((best, i) => (isAhead(i, best) ? i : best));
-    const { batch, prior } = at(field.candidates, leader);
-    const scale = Math.exp(field.shared.lnScale.mean + prior.lnScale);
-    const samples = Math.max(least.scale * scale, least.steps * batch);
-    return samples * (field.timeOf(leader)?.seconds ?? Infinity);
+    return fitting.reduce((best, i) => (isAhead(i, best) ? i : best));
   }
 
   #choose(count: number, before: readonly number[]): number[] {

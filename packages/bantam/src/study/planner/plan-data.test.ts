@@ -64,7 +64,9 @@ describe('openPlanData', () => {
   });
 
   it('says that twenty images are too few to measure on, and keeps them all', async () => {
-    const { unmeasurable, pairs } = await open('few.csv');
+    const { unmeasurable, pairs, validation } = await open('few.csv');
+    // Ten of twenty.
+    assert.equal(validation.chance, 0.5);
     assert.match(unmeasurable ?? '', /have 20 records, too few to hold out 50/);
     assert.equal(pairs, 20);
   });

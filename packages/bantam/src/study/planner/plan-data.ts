@@ -97,7 +97,7 @@ export async function openPlanData(options: PlanDataOptions): Promise<PlanData> 
   const isMeasurable = kept !== null || validate !== 'held-out';
   const validation = isMeasurable
     ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes: options.classes })
-    : { data: '', isHeldOut: true, images: source.size, classes: 0, chance: 0, queries: 0 };
+    : { data: '', isHeldOut: true, ...factsOf(whole, { metric, classes: options.classes }) };
   const { digest } = await dataFingerprint(source);
   return {
     train: kept?.train ?? data,
@@ -215,14 +215,25 @@ async function openValidation(
   if ((task === 'zero-shot' && given === undefined) || task === 'retrieval') {
     await openValidator({ data, metric });
   }
-  const source = await openSource(data);
+  const facts = factsOf(await openSource(data), { metric, classes: given });
+  return { data, isHeldOut, ...facts };
+}
+
+/** Facts of data that a metric is measured on. */
+function factsOf(
+  source: Source,
+  {
+    metric,
+    classes: given,
+  }: { readonly metric: string; readonly classes: readonly string[] | undefined },
+): Pick<PlanValidation, 'images' | 'classes' | 'chance' | 'queries'> {
   const images = source.size;
-  if (task === 'retrieval') {
-    return { data, isHeldOut, images, classes: 0, ...retrievalFacts(source, metric) };
+  if (taskOfMetric(metric) === 'retrieval') {
+    return { images, classes: 0, ...retrievalFacts(source, metric) };
   }
   const [labels] = Object.values(source.labelSets);
   const classes = given?.length ?? labels?.classes.length ?? 2;
-  return { data, isHeldOut, images, classes, chance: 1 / classes, queries: images };
+  return { images, classes, chance: 1 / classes, queries: images };
 }
 
 /** Queries of a retrieval, and what guessing scores; equal captions are one text. */

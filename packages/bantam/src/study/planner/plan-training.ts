@@ -280,7 +280,12 @@ function requireSteps(
   if (most >= fewestSteps) return;
   const needed = field.budgetFor((field.runSeconds * fewestSteps) / most) / (1 - pilots);
   const steps = Math.floor(most);
+  const timing = Math.round(field.measuringSeconds);
+  const kept =
+    timing > field.total / 4
+      ? `, or try again, as timing took ${timing} s and its result is kept`
+      : '';
   throw new UsageError(
-    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s.`,
+    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s${kept}.`,
   );
 }

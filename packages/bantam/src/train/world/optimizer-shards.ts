@@ -1,5 +1,5 @@
 /** Division of an optimizer's state among processes. */
-import type { Optimizer, Parameter, Tensor } from '@bantam/torch';
+import { scope, type Optimizer, type Parameter, type Tensor } from '@bantam/torch';
 import { at } from '../../base/at.js';
 import type { World } from './world.js';
 
@@ -41,7 +41,7 @@ export class OptimizerShards {
 
   /** Before the optimizer's step: frees the gradients of the parameters that other processes move. */
   keepOwn(): void {
-    this.#moving = this.#shards.filter(({ parameter }) => parameter.grad !== null);
+    this.#moving = scope(() => this.#shards.filter(({ parameter }) => parameter.grad !== null));
     for (const { parameter, owner } of this.#moving) {
       if (owner !== this.#world.rank) parameter.grad = null;
     }

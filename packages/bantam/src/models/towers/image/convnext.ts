@@ -143,12 +143,14 @@ class ConvNextBlock extends Module implements Prepackable {
     const normed = this.norm.forward(this.convDw.forward(x));
     if (this.mlp.isPrepacked) return this.mlp.forward(normed, { residual: x });
     const { gamma } = this;
+    const { dtype } = gamma;
     const rate = this.training ? this.#dropPath : 0;
-    if (isGradEnabled() && rate === 0) {
-      const residual = to(x, { dtype: gamma.dtype });
-      return this.mlp.forward(normed, { residual, scale: gamma });
+    if (!isGradEnabled()) {
+      return add(x, dropPath(mul(this.mlp.forward(normed), gamma), { rate, generator }));
     }
-    return add(x, dropPath(mul(this.mlp.forward(normed), gamma), { rate, generator }));
+    if (rate === 0) return this.mlp.forward(normed, { residual: to(x, { dtype }), scale: gamma });
+    const branch = to(this.mlp.forward(normed, { scale: gamma }), { dtype });
+    return add(x, dropPath(branch, { rate, generator }));
   }
 
   prepack(dtype: FloatDType): void {

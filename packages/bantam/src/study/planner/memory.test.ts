@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { at } from '../../base/at.js';
+import { listCandidates } from './candidates.js';
+import { estimateMemory, lackOfMemory, tooLarge } from './memory.js';
+
+const { candidates } = listCandidates({
+  metric: 'image_retrieval_recall@10',
+  samplesPerEpoch: 1e5,
+  contextLength: 16,
+  captionTokens: 9,
+  hasOwnAugment: false,
+  isScored: false,
+  models: ['ModifiedResNet-Nano-64'],
+});
+
+describe('estimateMemory', () => {
+  it('adds up a process, weights, a batch, and decoded images to an eighth of the limit', () => {
+    // Images of 5 MB each, raw, so that the limit alone decides.
+    const raw = { width: 1000, height: 1667 };
+    const source = { size: 1e5, location: () => ({ path: '', raw }) };
+    const own = candidates.filter(({ model }) => model === 'ModifiedResNet-Nano-64, 2 text layers');
+    const [first, second] = [0.8, 1.6].map((memory) => estimateMemory(own, { source, memory }));
+    assert.ok(first && second);
+    for (const [i, bytes] of first.entries()) {
+      assert.ok(Math.abs(at(second, i) - bytes - 0.1e9) < 1, `${bytes}`);
+    }
+    const [small, large] = [64, 512].map((batch) => {
+      return (
+        at(
+          first,
+          own.findIndex((one) => one.batch === batch),
+        ) - 0.1e9
+      );
+    });
+    assert.ok(small && large);
+    // Their plans on 1,000 photographs said 802 and 1,846 MB.
+    assert.ok(Math.abs(small / 802e6 - 1) < 0.15, `${small}`);
+    assert.ok(Math.abs(large / 1846e6 - 1) < 0.15, `${large}`);
+  });
+});
+
+describe('lackOfMemory', () => {
+  it('names what is enough, also for the images that a higher limit keeps', () => {
+    assert.equal(
+      lackOfMemory(0.73e9, 0.1).message,
+      'No candidate fits a memory of 0.1 GB: the smallest needs about 0.9 GB; plan with --memory 0.9GB or more.',
+    );
+  });
+});
+
+describe('tooLarge', () => {
+  it('names each model once, from the smallest batch on that does not fit', () => {
+    const [a, b] = ['a', 'b'].map((model) => [64, 64, 128].map((batch) => ({ model, batch })));
+    const bytes = new Map([[2, 3.1e9], [3, 2.5e9], [4, 2.6e9], [5, 4e9]]); // prettier-ignore
+    assert.deepEqual(tooLarge([...(a ?? []), ...(b ?? [])], bytes, 2), [
+      { name: 'a, batches of 128 or more', reason: 'it would take at least 3.1 GB of memory, and 2.0 GB are allowed' },
+      { name: 'b', reason: 'it would take at least 2.5 GB of memory, and 2.0 GB are allowed' },
+    ]); // prettier-ignore
+  });
+});
