@@ -112,6 +112,7 @@ function checkCurves(name, train, test, { models, point, middle }) {
     shared,
     candidates: models.map(({ model, gflops }) => ({
       model,
+      batch: 0,
       lnScale: 0,
       modelSd: 0.5,
       ownSd: 0.05,

@@ -1,8 +1,7 @@
 /**
  * What a training step computes, moves and keeps on 1, 8, 64 and 512 GPUs, from the model of a step in
  * `distributedStep`: no GPU runs. Prints the tables of docs/scaling.md, for steps as Bantam takes them and for
- * steps with local losses whose gradients are sent beside the backward pass, and at how many GPUs such steps wait
- * for a fifth of the time.
+ * steps with local losses, and at how many GPUs such steps wait for a fifth of the time.
  *
  *     node recipes/scaling.js [--utilization 0.4] [--network 50e9] [--link 450e9] [--latency 1e-5] [--tokens 77]
  *     node recipes/scaling.js --simulate 512 [--model ViT-Nano-16-64] [--pairs 8192] [--precision fp32]
@@ -49,8 +48,8 @@ const trainings = [
 ];
 const sizes = [1, 8, 64, 512];
 
-/** Two changes for many devices, which Bantam's step does not have. */
-const spread = { losses: 'local', overlap: true };
+/** A change for many devices, which Bantam's step does not have. */
+const spread = { losses: 'local' };
 
 /** The step with the largest micro-batch that fits. */
 function stepOn(devices, { name, batchSize }, changes = {}) {
@@ -113,7 +112,7 @@ async function simulate(devices) {
           count('gather'),
           step.collectives.gathers - 2,
         ],
-        ['sums', count('sum') + count('min'), step.collectives.sums],
+        ['sums', count('sum') + count('max') + count('min'), step.collectives.sums],
         ['broadcasts', count('broadcast'), step.collectives.broadcasts],
         ['features, MB sent', megabytes((devices - 1) * sentBytes('gather', 'float32', 0)), megabytes(sent.features)], // prettier-ignore
         ['gradients, MB sent', megabytes((2 * (devices - 1) * sentBytes('sum', 'float32', 1)) / devices), megabytes(sent.gradients)], // prettier-ignore
@@ -153,7 +152,7 @@ function printTables() {
       ...['GPUs', 'pairs', 'micro-batch', 'towers, TFLOP', 'similarities, TFLOP'],
       ...['features, MB sent', 'gradients, MB sent'],
       ...['activations, GB', 'memory, GB'],
-      ...['products, ms', 'waiting, ms', 'efficiency', 'local losses, overlap'],
+      ...['products, ms', 'waiting, ms', 'efficiency', 'local losses'],
     ];
     print(header, rows);
   }

@@ -101,7 +101,7 @@ describe('bantam data caption', () => {
     assert.match(stderr, /last line of "parts\.jsonl" was cut off \(15 bytes\)/);
     assert.match(
       stdout,
-      /captions of \d+ images written \(\d+ images were captioned before\): parts\.jsonl/,
+      /captions of \d+ images written \(\d+ images captioned before\): parts\.jsonl/,
     );
     assert.equal(read('parts.jsonl'), read('whole.jsonl'));
     await slow.close();

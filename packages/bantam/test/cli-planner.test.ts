@@ -68,7 +68,7 @@ describe('bantam plan', () => {
 
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
     await pretendRate(100);
-    const args = ['plan', ...data, '--budget', '40s', '--pilots', '60%', ...few];
+    const args = ['plan', ...data, '--budget', '100s', '--pilots', '60%', ...few];
     const whole = (await bantamJson([...args, '--out', 'whole'], options)) as TrainingChoices;
     assert.equal(whole.isPriorOnly, false);
     const [first] = whole.choices;

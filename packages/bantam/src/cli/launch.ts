@@ -22,7 +22,7 @@ export interface LaunchOptions {
 const graceAfterEnd = 50_000;
 
 /** The same if it ended before all had joined: then there is nothing to save. */
-const graceBeforeJoining = 5_000;
+const graceBeforeJoining = 10_000;
 
 /** Milliseconds that a process has to end on its own after others have said that they miss it. */
 const graceAfterLoss = 10_000;

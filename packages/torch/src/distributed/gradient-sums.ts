@@ -97,7 +97,7 @@ export class GradientSums {
       const gradients = this.#parameters.map((one, i) => (own.has(i) ? one.grad : null));
       return keep(noGrad(() => flatten(bucket, gradients, this.#sizes)));
     });
-    const done = this.#group.allReduce([flat]);
+    const done = this.#group.allReduce([flat], { isAwaited: false });
     // Whoever finishes learns of a failure.
     done.catch(() => undefined);
     this.#begun.push({ flat, done });
@@ -113,7 +113,7 @@ export class GradientSums {
     try {
       await this.#learn();
       await this.#group.allReduce([has], { op: 'max' });
-      for (const { done } of begun) await done;
+      for (const { done } of begun) await this.#group.waitFor(done);
       const there = has.toArray();
       noGrad(() => {
         scope(() => {

@@ -44,6 +44,9 @@ const lingerMilliseconds = 500;
 /** Milliseconds between two looks at the signs of life of those who join. */
 const lookMilliseconds = 500;
 
+/** Milliseconds in which all connect, once they have come: Gloo's own, and some. */
+const connectMilliseconds = 40_000;
+
 /** Begins the message of a failed sum within a graph. */
 const failedSum = 'a sum over the processes failed';
 
@@ -139,7 +142,11 @@ async function whileAlive<T>(part: Promise<T>, group: Joining): Promise<T> {
   }
 }
 
-/** @throws GroupError that names the processes that are not there any more, if it is they. */
+/**
+ * Connects to all others. Nobody goes on, and perhaps ends, while others still connect.
+ *
+ * @throws GroupError that names the processes that are not there any more, if it is they.
+ */
 async function connect(
   group: Joining,
   { prefix, rank }: { readonly prefix: string; readonly rank: number },
@@ -153,6 +160,10 @@ async function connect(
     if (lost !== null) throw lostWhileJoining(lost, group);
     throw connectFailure(size, error);
   }
+  const keys = Array.from({ length: size }, (_, i) => `${prefix}/connected/${i}`);
+  await native.storeSet(name, at(keys, rank), '');
+  const found = await native.storeWait(name, keys, connectMilliseconds);
+  if (found.includes(null)) throw connectFailure(size, 'not all of them could connect');
 }
 
 /** @throws TorchError if a process did not come, or one has other facts than rank 0. */
@@ -174,6 +185,14 @@ function compareFacts(found: readonly (string | null)[], { arrival }: { arrival:
       );
     }
   }
+}
+
+/** Options of {@link ProcessGroup.allReduce}. */
+export interface AllReduceOptions {
+  /** Default `sum`. */
+  readonly op?: 'sum' | 'max' | 'min';
+  /** False if other work goes on before {@link ProcessGroup.waitFor} waits for it. Default true. */
+  readonly isAwaited?: boolean;
 }
 
 /**
@@ -206,7 +225,7 @@ export class ProcessGroup {
     this.#restarts = joined.restarts;
   }
 
-  /** Seconds from calls of collectives to their ends, waiting for the others included; those within a graph apart. */
+  /** Seconds of waiting for collectives, and so for the other processes; those within a graph apart. */
   get seconds(): number {
     return this.#seconds;
   }
@@ -214,23 +233,36 @@ export class ProcessGroup {
   /** Replaces contiguous tensors of the CPU, of equal shapes in all processes, by their sum, largest or least. */
   async allReduce(
     tensors: readonly Tensor[],
-    { op = 'sum' }: { op?: 'sum' | 'max' | 'min' } = {},
+    { op = 'sum', isAwaited = true }: AllReduceOptions = {},
   ): Promise<void> {
     if (tensors.length === 0) return;
-    await this.#run(() => native.allReduce(this.#name, handles(tensors), op));
+    const done = this.#run(() => native.allReduce(this.#name, handles(tensors), op));
+    await (isAwaited ? this.waitFor(done) : done);
+  }
+
+  /** Waits for a collective that began earlier; the wait counts among the {@link seconds}. */
+  async waitFor<T>(done: Promise<T>): Promise<T> {
+    const begun = performance.now();
+    try {
+      return await done;
+    } finally {
+      this.#seconds += (performance.now() - begun) / 1000;
+    }
   }
 
   /** The rows of all processes, rank after rank: [n, …] → [size · n, …]; of equal shapes in all processes. */
   async allGather(tensors: readonly Tensor[]): Promise<Tensor[]> {
     if (tensors.length === 0) return [];
-    const gathered = await this.#run(() => native.allGather(this.#name, handles(tensors)));
+    const gathered = await this.waitFor(
+      this.#run(() => native.allGather(this.#name, handles(tensors))),
+    );
     return gathered.map((handle) => new Tensor(handle));
   }
 
   /** Gives contiguous tensors of the CPU the values that they have in the process `root`. */
   async broadcast(tensors: readonly Tensor[], root = 0): Promise<void> {
     if (tensors.length === 0) return;
-    await this.#run(() => native.broadcast(this.#name, handles(tensors), root));
+    await this.waitFor(this.#run(() => native.broadcast(this.#name, handles(tensors), root)));
   }
 
   /** Waits until all processes have come here. */
@@ -345,13 +377,10 @@ export class ProcessGroup {
 
   async #run<T>(collective: () => Promise<T>): Promise<T> {
     if (this.#failure !== null) throw await this.#failure;
-    const begun = performance.now();
     try {
       return await collective();
     } catch (error) {
       throw await this.#explain(error);
-    } finally {
-      this.#seconds += (performance.now() - begun) / 1000;
     }
   }
 

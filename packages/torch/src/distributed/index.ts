@@ -7,5 +7,5 @@ export {
 } from './environment.js';
 export { GroupError } from './failure.js';
 export { GradientSums, sumGradients } from './gradient-sums.js';
-export { joinGroup, ProcessGroup, type JoinOptions } from './group.js';
+export { joinGroup, ProcessGroup, type AllReduceOptions, type JoinOptions } from './group.js';
 export { broadcastAll, gatherTensors } from './copies.js';

@@ -172,6 +172,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
     imageSize: config.vision.imageSize,
     prior: {
       model: label,
+      batch,
       lnScale:
         known.lnScale +
         lnScaleOfBatch(batch) +

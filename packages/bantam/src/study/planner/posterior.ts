@@ -6,7 +6,7 @@ import type { Interval } from '../../eval/index.js';
 import { curveError, type LearningCurve } from '../fits/learning-curve.js';
 import { effectiveSamples, type RepeatedPoint } from '../fits/laws.js';
 import { leastSquares } from '../fits/least-squares.js';
-import type { CandidatePrior, SharedPrior } from './prior.js';
+import { warmSteps, type CandidatePrior, type SharedPrior } from './prior.js';
 
 /** A metric that a pilot measured. */
 export interface Observation {
@@ -93,7 +93,7 @@ export class Posterior {
         : misfitBeyond * Math.max(0, Math.log(effectiveSamples(point, 6) / last));
     const own = Math.hypot(misfit, beyond);
     const curve = this.#draws.map(
-      (parameters) => 1 - curveError(this.#curve(parameters, candidate), point),
+      (parameters) => 1 - curveError(this.#curve(parameters, candidate, point), point),
     );
     const draws = curve.map((value, draw) => {
       const seed = new CounterRng({ seed: 0, purpose: 'seed of a new run', epoch: draw });
@@ -170,7 +170,7 @@ export class Posterior {
           return (at(given, i) - at(targets, position)) / at(deviations, position);
         });
         const ofData = observations.map(({ candidate, point }, i) => {
-          const value = 1 - curveError(this.#curve(all, candidate), point);
+          const value = 1 - curveError(this.#curve(all, candidate, point), point);
           const { target, sd } = at(values, i);
           return (logit(value) - target) / sd;
         });
@@ -206,7 +206,12 @@ export class Posterior {
     };
   }
 
-  #curve(parameters: readonly number[], candidate: number): LearningCurve {
+  /** The curve as it is for runs of so many samples: the fewer their steps, the later learning sets in. */
+  #curve(
+    parameters: readonly number[],
+    candidate: number,
+    { samples }: RepeatedPoint,
+  ): LearningCurve {
     const shared = this.#shared(parameters);
     const prior = at(this.#options.candidates, candidate);
     const first = sharedNames.length;
@@ -215,7 +220,10 @@ export class Posterior {
     return {
       ...shared,
       floor: Math.min(0.99 * shared.start, shared.floor * prior.floor),
-      scale: shared.scale * Math.exp(prior.lnScale + ofModel + own),
+      scale:
+        shared.scale *
+        Math.exp(prior.lnScale + ofModel + own) *
+        (1 + (warmSteps * prior.batch) / Math.max(1, samples)),
       repeats: shared.repeats * Math.exp(prior.lnRepeats),
     };
   }

@@ -29,6 +29,8 @@ export interface SharedPrior {
 export interface CandidatePrior {
   /** Candidates of one model share what is unknown of it. */
   readonly model: string;
+  /** Samples of a step; 0 where steps are so many that their number does not matter. */
+  readonly batch: number;
   /** ln of its scale relative to the reference model's; the deviation of its model, and its own. */
   readonly lnScale: number;
   readonly modelSd: number;
@@ -50,8 +52,18 @@ const curve = {
   lnRepeats: { mean: Math.log(6.5), sd: 0.3 },
 } as const;
 
-/** Samples at which the reference model begins to find products among 1,000 at rank 10 or better. */
-const productScale = 3500;
+/**
+ * Samples at which the reference model begins to find images among 1,000 at rank 10 or better: 2,300 on
+ * products, 12,000 on emoji (docs/planner.md), so that one number can only be between.
+ */
+const retrievalScale = 3500;
+
+/**
+ * Steps that samples are worth little in: S steps teach S/(S + 30) of what their samples would in many.
+ * With it, runs of 23, 136 and 245 steps on products, and of 59 and 234, have scales within 15 % of each
+ * other (docs/planner.md).
+ */
+export const warmSteps = 30;
 
 /** Samples of a class at which the reference model begins to tell it from others. */
 const samplesPerClass = 700;
@@ -82,7 +94,7 @@ export function sharedPrior(metric: string, { images, classes, chance }: Measure
     // The mean of reciprocal ranks is between those of 1 and 10.
     const harder =
       Math.log(10 / (rankOf(metric) ?? 3)) + 0.6 * Math.log(Math.max(20, images) / 1000);
-    const lnScale = { mean: Math.log(productScale) + harder, sd: 0.9 };
+    const lnScale = { mean: Math.log(retrievalScale) + harder, sd: 0.9 };
     return { ...curve, lnScale, logitFloor: { mean: -3, sd: 1.2 }, start };
   }
   const lnScale = { mean: Math.log(samplesPerClass * Math.max(2, classes)), sd: 1.1 };
@@ -98,13 +110,12 @@ export function floorFactor(flops: number, reference: number): number {
 }
 
 /**
- * ln of the scale in samples by the batch. Batches of 256 instead of 128 needed 1.5 times the samples on
- * products at one learning rate, and batches of 64 about as many as 128 (docs/log.md); the rate that
- * grows with the root of the batch gives a part of it back.
+ * ln of the scale in samples by the batch, beside what {@link warmSteps} say. Batches of 256 instead of 128
+ * needed 1.5 times the samples on products at one learning rate (docs/log.md); the rate that grows with the
+ * root of the batch gives a part of it back.
  */
 export function lnScaleOfBatch(batch: number): number {
-  const doublings = Math.log2(batch / 128);
-  return doublings > 0 ? 0.35 * doublings : 0.08 * doublings ** 2;
+  return 0.28 * Math.max(0, Math.log2(batch / 128));
 }
 
 /** Peak learning rate: that of the quickstart at a batch of 128, with the root of the batch. */

@@ -44,7 +44,7 @@ export interface DistributedWork {
    * which the gradients of features are sent as well (OpenCLIP's local loss). Default `whole`.
    */
   readonly losses?: 'whole' | 'local';
-  /** Sum gradients beside the backward pass (PyTorch's DDP), which Bantam does not. Default false. */
+  /** Gradients are summed beside the last backward pass, as Bantam and PyTorch's DDP do. Default true. */
   readonly overlap?: boolean;
   /** Keep the optimizer's moments in parts, one on each device (ZeRO-1, Rajbhandari et al. 2020). */
   readonly shardedOptimizer?: boolean;
@@ -62,7 +62,7 @@ export interface DistributedStep {
     readonly featureGradients: number;
     readonly gradients: number;
   };
-  /** Collectives, each of which waits for the one before; a sum is of all gradients, or of one number. */
+  /** Collectives, each of which waits for the one before; a sum is of all gradients, or small. */
   readonly collectives: {
     readonly gathers: number;
     readonly sums: number;
@@ -116,8 +116,8 @@ const GATHERS = 6;
  *   rows and columns are other products.
  * - Sent by a ring (Patarasuk and Yuan 2009): (N−1)/N of the 2·B·d numbers for gathering the features, for
  *   local losses as many for adding their gradients up, and 2·(N−1)/N of all gradients for their sum.
- * - Collectives: the features', the sum of all gradients, and small ones: what the samples are, whether all
- *   gradients are finite, rank 0's clock, its orders for the next step.
+ * - Collectives: the features', the sum of all gradients, and small ones: what the samples are, which gradients there
+ *   are, whether all are finite, rank 0's clock, its orders for the next step.
  * - Memory: 4 bytes a number; two moments; activations of a micro-batch, half of those in float32
  *   ({@link activationBytes}); two matrices of at most 2048² similarities and their gradients.
  * - Seconds: FLOPs over what the device reaches, and `stepSeconds`; bytes over the slowest path that a ring
@@ -151,7 +151,7 @@ export function distributedStep(work: DistributedWork, cluster: DeviceCluster): 
   const collectives =
     devices === 1
       ? { gathers: 0, sums: 0, broadcasts: 0 }
-      : { gathers: GATHERS + localGathers, sums: 2, broadcasts: 1 };
+      : { gathers: GATHERS + localGathers, sums: 3, broadcasts: 1 };
   const moments = 2 * gradients;
   const memory = {
     weights: gradients,
@@ -165,7 +165,7 @@ export function distributedStep(work: DistributedWork, cluster: DeviceCluster): 
     similarityProducts(batchSize, batchSize) * 2 * batchSize * samples * model.embedDim;
   const least = (flops.towers + divided) / (cluster.peakFlops * cluster.utilization);
   const backward = 2 * forward * microBatch;
-  const hidden = work.overlap === true ? backward : 0;
+  const hidden = work.overlap === false ? 0 : backward;
   const seconds = secondsOf({ flops, sent, collectives, hidden }, cluster);
   return {
     ...{ samples, microBatch, flops, sent, collectives, seconds },
@@ -196,8 +196,9 @@ function secondsOf(
     devices <= devicesPerMachine ? paths.linkRate : Math.min(paths.linkRate, paths.networkRate);
   const features = (sent.features + sent.featureGradients) / bytesPerSecond;
   const gradients = sent.gradients / bytesPerSecond;
-  // One bucket at least is sent after the backward pass.
-  const last = Math.min(gradients, (2 * BUCKET) / bytesPerSecond);
+  // The first layers' bucket is sent after the backward pass.
+  const buckets = (sent.gradients * devices) / (2 * (devices - 1)) / BUCKET;
+  const last = gradients / Math.max(1, buckets);
   const left = hidden === 0 ? gradients : Math.max(last, gradients - hidden / rate);
   const waiting = latenciesOf({ sent, collectives }, { devices, ...paths }) * paths.latency;
   const exposed = features + left + waiting;

@@ -1,5 +1,5 @@
 import { cat, dtypeBytes, keep, noGrad, scope, type DType, type Tensor } from '@bantam/torch';
-import { ProcessGroup } from '@bantam/torch/distributed';
+import { ProcessGroup, type AllReduceOptions } from '@bantam/torch/distributed';
 
 /** A collective that a {@link RecordingGroup} was asked for. */
 export interface RecordedCollective {
@@ -22,7 +22,7 @@ export class RecordingGroup extends ProcessGroup {
 
   override allReduce(
     tensors: readonly Tensor[],
-    { op = 'sum' }: { op?: 'sum' | 'max' | 'min' } = {},
+    { op = 'sum' }: AllReduceOptions = {},
   ): Promise<void> {
     this.#record(op, tensors);
     return Promise.resolve();
