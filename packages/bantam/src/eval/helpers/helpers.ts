@@ -163,10 +163,14 @@ export class Helpers {
     else await this.#group.fail(error.message).catch(() => undefined);
   }
 
-  /** Ends together with the others. */
+  /** Ends together with the others. Rank 0 needs none of them any more, so that a loss of some is no error. */
   async end(): Promise<void> {
-    await this.give({ kind: 'end' });
-    await this.#group.leave();
+    try {
+      await this.give({ kind: 'end' });
+      await this.#group.leave();
+    } catch (error) {
+      if (!this.isFirst || !(error instanceof GroupError)) throw error;
+    }
   }
 }
 

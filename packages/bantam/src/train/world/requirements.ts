@@ -10,10 +10,19 @@ export function requireShareable(
   { config, device }: Pick<TrainingContext, 'config' | 'device'>,
   { size }: Pick<World, 'size'>,
 ): void {
-  const { train } = config;
+  const { model, train, fineTune } = config;
   if (isAccelerator(device)) {
     throw new BantamError(
       `Several processes train on the CPU alone so far, not on ${device}; add --device cpu, or run one process.`,
+    );
+  }
+  const mixture = (['vision', 'text'] as const).find((tower) => {
+    const settings: Readonly<Record<string, unknown>> = { ...model[tower] };
+    return settings.moe !== undefined && settings.moe !== null;
+  });
+  if (mixture !== undefined && fineTune.type === 'lora' && fineTune.dropout > 0) {
+    throw new BantamError(
+      `The dropout of LoRA (fineTune.dropout=${fineTune.dropout}) cannot be shared by several processes in a model with mixtures of experts ("${mixture}.moe"), as it would depend on which tokens an expert gets; set it to 0, or run one process.`,
     );
   }
   const smallest = microBatchSize(train);

@@ -9,6 +9,7 @@ import {
 } from '../../test-support/shared-trainings.js';
 import { startTogether, trainTogether } from '../../test-support/train-together.js';
 import { TinyRuns } from '../../test-support/tiny-runs.js';
+import { withChanges } from '../../models/index.js';
 import { readMetrics } from '../run-dir/metrics.js';
 import { listCheckpoints, readCheckpointState } from '../run-dir/checkpoint.js';
 import type { TrainConfig } from '../config/config.js';
@@ -143,6 +144,16 @@ describe('a training by several processes', () => {
     refuses(
       { train: { ...config.train, microBatch: 1 } },
       /^BantamError: A micro-batch of 1 cannot be divided among 2 processes; run fewer, or raise train\.microBatch/,
+    );
+    const { fineTune } = runs.config({
+      init: { model: runs.path('teacher', 'model') },
+      fineTune: { type: 'lora', dropout: 0.1 },
+    });
+    const moe = { experts: 3, topK: 1, every: 1 };
+    requireShareable({ config: { ...config, fineTune }, device: 'cpu' }, { size: 2 });
+    refuses(
+      { fineTune, model: withChanges(config.model, { text: { moe } }) },
+      /^BantamError: The dropout of LoRA .* mixtures of experts \("text\.moe"\)/,
     );
     assert.throws(() => {
       requireShareable({ config, device: 'cuda:0' }, { size: 2 });
