@@ -22,7 +22,7 @@ const few = ['--models', 'ResNet-Nano-64'];
 const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'];
 
 before(async () => {
-  await drawShapes(join(cwd, 'many'), { each: 4 });
+  await drawShapes(join(cwd, 'many'), { each: 2 });
   await drawShapes(join(cwd, 'test'), { each: 5, variant: 1 });
 });
 after(() => rm(cwd, { recursive: true }));
@@ -68,7 +68,7 @@ describe('bantam plan', () => {
 
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
     await pretendRate(100);
-    const args = ['plan', ...data, '--budget', '100s', '--pilots', '60%', ...few];
+    const args = ['plan', ...data, '--budget', '50s', '--pilots', '60%', ...few];
     const whole = (await bantamJson([...args, '--out', 'whole'], options)) as TrainingChoices;
     assert.equal(whole.isPriorOnly, false);
     const [first] = whole.choices;
@@ -96,7 +96,7 @@ describe('bantam plan', () => {
     assert.match(planned.stdout, /samples per second/);
     assert.match(
       planned.stderr,
-      /changed since the plan was made \(still 48 records, but others or with other captions/,
+      /changed since the plan was made \(still 24 records, but others or with other captions/,
     );
     writeFileSync(table, original);
     assert.equal(existsSync(join(cwd, 'run')), false);
