@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace bantam {
 namespace {
@@ -81,6 +82,7 @@ void Team::run(int64_t count, Task work, void* context) {
   context_ = context;
   count_ = count;
   next_ = 0;
+  has_failed_ = false;
   offer(job_ + 1);
   // No helper reads the job afterwards, also where a task threw: either it counts as busy before the job is
   // closed, or it finds the job closed.
@@ -93,8 +95,12 @@ void Team::run(int64_t count, Task work, void* context) {
         else std::this_thread::yield();
       }
     }
-  } closing{*this};
-  take();
+  };
+  {
+    const Closing closing{*this};
+    take();
+  }
+  if (has_failed_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Team::help(int64_t index) {
@@ -121,7 +127,11 @@ void Team::help(int64_t index) {
     const uint32_t job = job_;
     if (!is_open(job)) continue;
     seen = job;
-    take();
+    try {
+      take();
+    } catch (...) {
+      if (!has_failed_.exchange(true)) failure_ = std::current_exception();
+    }
     round = 0;
   }
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 
 namespace bantam {
 
@@ -32,7 +33,7 @@ class Team {
   /// The team that the calling thread leads, or none.
   static Team* led();
 
-  /// Hands out tasks one by one, and takes some.
+  /// Hands out tasks one by one, and takes some. Throws what the first of them threw.
   void run(int64_t count, Task work, void* context);
 
   int64_t threads() const { return threads_; }
@@ -57,6 +58,9 @@ class Team {
   /// Helpers that may be reading the job.
   alignas(64) std::atomic<int64_t> busy_{0};
   alignas(64) std::atomic<int64_t> next_{0};
+  /// What a task threw in a helper.
+  std::atomic<bool> has_failed_{false};
+  std::exception_ptr failure_;
 };
 
 /// Hands tasks to the team that the calling thread leads, or to libtorch's threads, one by one, because their
