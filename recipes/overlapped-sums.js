@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { setThreads } from '@bantam/torch';
 import { joinWorld } from 'bantam/experimental';
 import { noiseTrainer, runTogether } from './shared/processes.js';
+import { median } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -22,10 +23,6 @@ const { values } = parseArgs({
   },
 });
 const stepsPerTurn = 3;
-
-function median(numbers) {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-}
 
 /** Seconds of a step, with sums during the backward pass and after it. */
 async function measure() {

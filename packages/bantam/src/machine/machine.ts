@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import type { Device, FloatDType } from '@bantam/torch';
 import { cacheDirectory } from '../base/cache-dir.js';
+import { gigabytes } from '../base/gigabytes.js';
 import { causeOf } from '../base/system-error.js';
 import { inspectCpu, type Cpu } from './cpu.js';
 import type { InspectRuntimeOptions, Runtime } from './runtime.js';
@@ -202,8 +203,4 @@ export function problems({
     });
   }
   return found;
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / gigabyte).toFixed(1)} GB`;
 }

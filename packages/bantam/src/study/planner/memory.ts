@@ -1,5 +1,6 @@
 /** Memory of candidates: estimated before any is tried, and compared with what there is. */
 import { BantamError } from '../../base/errors.js';
+import { gigabytes } from '../../base/gigabytes.js';
 import { pixelCacheBytes, pixelCacheLimit, type Source } from '../../data/index.js';
 import { activationBytes, parameterCount, type ModelConfig } from '../../models/index.js';
 import type { Candidate, LeftOut } from './candidates.js';
@@ -93,9 +94,4 @@ export function tooLarge(
     const name = large.length === own.length ? model : `${model}, batches of ${batch} or more`;
     return [{ name, reason: `it would take at least ${gigabytes(least)} of memory, and ${there} are allowed` }]; // prettier-ignore
   });
-}
-
-/** `1.2 GB` */
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

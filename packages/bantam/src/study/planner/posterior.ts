@@ -206,7 +206,7 @@ export class Posterior {
     };
   }
 
-  /** The curve as it is for runs of so many samples: the fewer their steps, the later learning sets in. */
+  /** The curve of runs with so many samples: the fewer their steps, the later learning sets in. */
   #curve(
     parameters: readonly number[],
     candidate: number,

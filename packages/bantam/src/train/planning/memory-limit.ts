@@ -1,6 +1,7 @@
 import { deviceMemory, isAccelerator, type Device } from '@bantam/torch';
 import { pixelCacheBytes, pixelCacheLimit } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
+import { gigabytes } from '../../base/gigabytes.js';
 import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
@@ -204,5 +205,3 @@ function roughBytes(config: TrainConfig, options: PlanContext): number {
   const data = images + storedBytes * source.size;
   return 0.5e9 + others + weights + microBatchSize(train) * perSample + similarities + data;
 }
-
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
