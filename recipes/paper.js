@@ -1,37 +1,66 @@
 /**
  * Questions of _Scaling (Down) CLIP_ (Li et al. 2024, arXiv 2404.08197) on product photographs, each a grid of
- * one study: which tower for how many samples, which strategy at equal samples and at equal FLOPs,
- * and whether augmentation makes half of the data worth all of it.
+ * one study: which size for how many different pairs and for how many samples, which tower, which strategy
+ * at equal samples and at equal FLOPs, and whether augmentation makes half of the data worth all of it.
  *
  *     node recipes/paper.js --products DIR [--question towers]… [--seeds 3] [--out runs/paper]
  *
  * DIR as in `quality.js`; the captions are the products' own. `quantity.js` and `quality.js` ask the
- * questions of data. Finished runs are not repeated.
+ * questions of data, `robustness.js` those of other domains. Finished runs are not repeated.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { carryOut, productData, productStudy } from './shared/products.js';
+import { smallResNet } from './shared/small-resnet.js';
 
-/** @type {Record<string, Omit<import('bantam').StudyOptions['grids'][number], 'name'>>} */
+/** @typedef {Omit<import('bantam').StudyOptions['grids'][number], 'name'>} Question */
+
+/**
+ * The questions; samples are named in epochs of all pairs.
+ *
+ * @type {Record<string, (samples: (epochs: number) => string) => Question>}
+ */
 const questions = {
+  // Small models for small data: at 340 epochs of 10M pairs S/16 is as good as L/16.
+  'sizes by pairs': (samples) => ({
+    axes: {
+      quantity: [1, 0.5, 0.25, 0.125],
+      variants: [
+        { name: 'small', run: { model: smallResNet } },
+        { name: 'Nano', run: {} },
+      ],
+    },
+    budget: [samples(3)],
+  }),
   // Convolutions ahead where samples are few, transformers where they are many; MLPs behind both.
-  towers: {
-    axes: { model: ['ModifiedResNet-Nano-64', 'ViT-Nano-16-64', 'Mixer-Nano-64'] },
-    budget: ['6ksamples', '18ksamples', '54ksamples'],
-  },
-  augmentation: {
-    axes: { quantity: [1, 0.5], augment: ['none', 'crop-flip', 'rand-augment'] },
-    budget: ['36ksamples'],
-  },
+  towers: (samples) => ({
+    axes: {
+      variants: [
+        { name: 'ModifiedResNet-Nano-64', run: {} },
+        { name: 'a small ModifiedResNet', run: { model: smallResNet } },
+        { name: 'ViT-Nano-16-64', run: { model: 'ViT-Nano-16-64' } },
+        { name: 'Mixer-Nano-64', run: { model: 'Mixer-Nano-64' } },
+      ],
+    },
+    budget: [samples(1), samples(3), samples(6)],
+  }),
+  augmentation: (samples) => ({
+    axes: {
+      quantity: [1, 0.5],
+      variants: [{ name: 'small', run: { model: smallResNet } }],
+      augment: ['none', 'crop-flip', 'rand-augment'],
+    },
+    budget: [samples(6)],
+  }),
   // Masks need patches.
-  strategies: {
+  strategies: (samples) => ({
     axes: { model: ['ViT-Nano-16-64'], strategy: ['clip', 'flip', 'clipa', 'slip'] },
-    budget: ['18ksamples', '36ksamples'],
-  },
-  'strategies at equal FLOPs': {
+    budget: [samples(1), samples(4)],
+  }),
+  'strategies at equal FLOPs': () => ({
     axes: { model: ['ViT-Nano-16-64'], strategy: ['clip', 'flip', 'clipa', 'slip'] },
-    budget: ['2.5e13flops'],
-  },
+    budget: ['1.7e13flops'],
+  }),
 };
 
 const { values } = parseArgs({
@@ -44,14 +73,15 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
+const data = await productData(values.products, values.out);
+const samples = (epochs) => `${epochs * data.kinds.size}samples`;
 const grids = values.question.map((name) => {
   const question = questions[name];
   if (question === undefined) {
     throw new Error(`No question "${name}"; there are ${Object.keys(questions).join(', ')}.`);
   }
-  return { name, ...question };
+  return { name, ...question(samples) };
 });
-const data = await productData(values.products, values.out);
 await carryOut(values, {
   ...productStudy(values, data),
   name: 'Questions of the paper',

@@ -1,24 +1,28 @@
 /**
- * Is the planner right? Plans a training, then trains every candidate of a grid for the whole budget,
- * and the planner's choice for what its pilots left: the regret in points of the metric, and how many
+ * Is the planner right? Trains every candidate of a grid for the whole budget, then plans a training, and
+ * trains the planner's choice for what planning left: the regret in points of the metric, and how many
  * runs are within the plan's 80 % bands.
  *
- *     node recipes/planner-regret.js --data SPEC --seconds 60 [--pilots 0.3] [--seeds 1] [--jobs 1]
+ *     node recipes/planner-regret.js --data SPEC --seconds 60 [--pilots 0.1] [--seeds 3] [--repeat 8] [--jobs 1]
  *
- * Budgets of the grid's runs are the samples that the plan gives each candidate in that time, so that a
- * machine that slows down does not change them, and several may run at a time. Everything is a study
- * (docs/studies.md) in `--out`; finished runs are not repeated. The grid is `--models` times
- * `--batches` times `--augments`, 24 candidates by default.
+ * A run's samples are those that steps on noise promise its model and batch in that time, so that a machine
+ * that slows down does not change them, and several may run at a time (`--jobs`); `--part grid`
+ * trains the grid alone, so that it can be kept apart from planning, which measures the machine. The
+ * grid is `--models` times `--batches` times `--augments`, 24 candidates by default. All have the
+ * first seed; those that are the best with it, `--repeat` of them, and the choice have all seeds. Everything
+ * is a study (docs/studies.md) in `--out`; finished runs are not repeated.
  */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { planCandidates, planTraining, runStudy } from 'bantam/experimental';
+import { planCandidates, planRun, planTraining, runStudy } from 'bantam/experimental';
 
 const { values } = parseArgs({
   options: {
     data: { type: 'string' },
     seconds: { type: 'string', default: '60' },
-    pilots: { type: 'string', default: '0.3' },
+    pilots: { type: 'string', default: '0.1' },
     metric: { type: 'string' },
     validate: { type: 'string', default: 'held-out' },
     models: {
@@ -28,13 +32,17 @@ const { values } = parseArgs({
     },
     batches: { type: 'string', default: '64,128' },
     augments: { type: 'string', default: 'none,photo' },
-    seeds: { type: 'string', default: '1' },
+    seeds: { type: 'string', default: '3' },
+    repeat: { type: 'string', default: '8' },
     jobs: { type: 'string', default: '1' },
+    part: { type: 'string', default: 'all' },
     out: { type: 'string', default: 'runs/planner-regret' },
   },
 });
 if (values.data === undefined) throw new Error('Name the data with --data SPEC.');
 
+const { out } = values;
+const seconds = Number(values.seconds);
 const options = {
   data: values.data,
   budget: `${values.seconds}s`,
@@ -49,10 +57,9 @@ const say = (event) => {
   else if (event.kind === 'stage') console.error(event.message);
 };
 
-const began = performance.now();
-const plan = await planTraining(options, { out: `${values.out}/plan`, onEvent: say });
-const planned = (performance.now() - began) / 1000;
-const { candidates } = await planCandidates(options, `${values.out}/plan/data`);
+mkdirSync(out, { recursive: true });
+const { data, candidates } = await planCandidates(options, join(out, 'data'));
+const { metric } = data.candidateFacts;
 const batches = values.batches.split(',').map(Number);
 const augments = values.augments.split(',');
 /** @type {Set<string>} */
@@ -64,66 +71,103 @@ const grid = candidates.filter(({ batch, augment, strategy, preset }) => {
   if (isWanted) seen.add(name);
   return isWanted && isNew;
 });
-const [choice] = plan.choices;
-const forecastOf = (name) => plan.forecasts.find((one) => one.name === name);
 
-/** A study of candidates, each with a number of samples. */
-const study = (name, arms) => ({
-  name,
-  data: plan.choices[0].run.data,
-  seeds: Array.from({ length: Number(values.seeds) }, (_, seed) => seed),
-  grids: arms.map(({ candidate, samples }) => ({
-    name: candidate.name,
-    axes: { variants: [{ name: candidate.name, run: candidate.options }] },
-    budget: [`${samples}samples`],
-  })),
-  measure: [{ name: 'validation', data: plan.validation.data, metrics: [plan.metric] }],
-  keep: 'results',
-});
+/**
+ * Samples per second by model and batch, measured once.
+ *
+ * @type {Record<string, number>}
+ */
+const rates = {};
+const ratesFile = join(out, 'rates.json');
+if (existsSync(ratesFile)) Object.assign(rates, JSON.parse(readFileSync(ratesFile, 'utf8')));
+for (const { model, batch, options: run } of grid) {
+  const name = `${model}, batch ${batch}`;
+  if (rates[name] !== undefined) continue;
+  const { time } = await planRun({
+    ...run,
+    data: data.train,
+    budget: '1h',
+    validation: { data: 'none' },
+  });
+  if (time === null) throw new Error(`${name} does not fit the memory.`);
+  rates[name] = time.rate;
+  console.error(`${name}: ${time.rate.toFixed(0)} samples/s`);
+  writeFileSync(ratesFile, JSON.stringify(rates, null, 1));
+}
+const samplesOf = ({ model, batch }, time) =>
+  batch * Math.max(1, Math.floor((rates[`${model}, batch ${batch}`] * time) / batch));
+
+const column = `validation, ${metric}`;
 const control = { processes: Number(values.jobs), onEvent: say };
+/** Trains candidates, each with a number of samples; rows of runs by name. */
+const trainAll = async (name, arms, seeds) => {
+  const { arms: trained } = await runStudy(
+    {
+      name,
+      data: data.train,
+      seeds,
+      grids: arms.map(({ candidate, samples }) => ({
+        name: candidate.name,
+        axes: { variants: [{ name: candidate.name, run: candidate.options }] },
+        budget: [`${samples}samples`],
+      })),
+      measure: [{ name: 'validation', data: data.validation.data, metrics: [metric] }],
+      keep: 'results',
+    },
+    { ...control, out: join(out, name) },
+  );
+  return new Map(
+    trained.map((arm) => [arm.grid, arm.rows.map(({ metrics }) => metrics[column].value)]),
+  );
+};
+const whole = grid.map((candidate) => ({ candidate, samples: samplesOf(candidate, seconds) }));
+const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
+const results = await trainAll('grid', whole, [0]);
+const others = Array.from({ length: Number(values.seeds) - 1 }, (_, i) => i + 1);
+const best = [...results]
+  .sort(([, a], [, b]) => mean(b) - mean(a))
+  .slice(0, Number(values.repeat))
+  .map(([name]) => name);
+if (others.length > 0) {
+  const repeated = whole.filter(({ candidate }) => best.includes(candidate.name));
+  for (const [name, more] of await trainAll('repeats', repeated, others)) {
+    results.get(name).push(...more);
+  }
+}
+if (values.part === 'grid') process.exit();
+
+const began = performance.now();
+const plan = await planTraining(options, { out: join(out, 'plan'), onEvent: say });
+const planned = (performance.now() - began) / 1000;
+const [choice] = plan.choices;
 const chosen = candidates.find(({ name }) => name === choice.name);
-const own = await runStudy(study('choice', [{ candidate: chosen, samples: choice.samples }]), {
-  ...control,
-  out: `${values.out}/choice`,
-});
-const whole = await runStudy(
-  study(
-    'grid',
-    grid.flatMap((candidate) => {
-      const forecast = forecastOf(candidate.name);
-      return forecast === undefined ? [] : [{ candidate, samples: forecast.whole.samples }];
-    }),
-  ),
-  { ...control, out: `${values.out}/grid` },
+const own = await trainAll(
+  'choice',
+  [{ candidate: chosen, samples: choice.samples }],
+  [0, ...others],
 );
 
-const column = `validation, ${plan.metric}`;
 const percent = (value) => (100 * value).toFixed(1).padStart(5);
-const rows = whole.arms
-  .map(({ grid: name, metrics, rows: runs }) => {
-    const { whole: forecast, pilots } = forecastOf(name);
-    const value = metrics[column].mean;
-    const [low, high] = forecast.band;
-    const held = runs.filter(
-      ({ metrics: one }) => low <= one[column].value && one[column].value <= high,
-    ).length;
-    return { name, value, forecast, pilots, held, runs: runs.length, low, high };
-  })
-  .sort((a, b) => b.value - a.value);
-console.log(`measured  predicted   80 % band        pilots  ${plan.metric}`);
-for (const { name, value, forecast, pilots, low, high, held } of rows) {
+console.log(`measured (seeds)  predicted   80 % band        ${metric}`);
+let [held, runs] = [0, 0];
+for (const [name, reached] of [...results].sort(([, a], [, b]) => mean(b) - mean(a))) {
+  const forecast = plan.forecasts.find((one) => one.name === name)?.whole;
+  if (forecast === undefined) continue;
+  const [low, high] = forecast.band;
+  const inside = reached.filter((value) => low <= value && value <= high).length;
+  held += inside;
+  runs += reached.length;
   console.log(
-    `${percent(value)} %   ${percent(forecast.value)} %   ${percent(low)} to ${percent(high)} ${held > 0 ? ' ' : '*'}  ${pilots}  ${name}`,
+    `${percent(mean(reached))} % (${reached.length})        ${percent(forecast.value)} %   ${percent(low)} to ${percent(high)}  ${inside === reached.length ? ' ' : '*'} ${name}`,
   );
 }
-const best = rows[0];
-const reached = own.arms[0].metrics[column].mean;
+const [first] = best.toSorted((a, b) => mean(results.get(b)) - mean(results.get(a)));
+const reached = mean(own.get(choice.name));
 const [low, high] = choice.predicted.band;
-const count = (list, of) => list.reduce((sum, one) => sum + of(one), 0);
-const piloted = rows.filter(({ pilots }) => pilots > 0);
 console.log(`
-planning took ${planned.toFixed(0)} s of ${values.seconds} s
+planning took ${planned.toFixed(1)} s, the run has ${choice.seconds.toFixed(1)} s of ${seconds} s
 choice: ${choice.name}, ${choice.samples} samples: ${percent(reached)} %, predicted ${percent(choice.predicted.value)} % (${percent(low)} to ${percent(high)})
-best of the grid: ${best.name}: ${percent(best.value)} %
-regret, pilots included: ${(100 * (best.value - reached)).toFixed(1)} points
-runs within the 80 % bands: ${count(rows, ({ held }) => held)} of ${count(rows, ({ runs }) => runs)}; of piloted candidates ${count(piloted, ({ held }) => held)} of ${count(piloted, ({ runs }) => runs)}`);
+the same without planning: ${results.has(choice.name) ? `${percent(mean(results.get(choice.name)))} %` : 'not of the grid'}
+best of the grid: ${first}: ${percent(mean(results.get(first)))} %
+regret, planning included: ${(100 * (mean(results.get(first)) - reached)).toFixed(1)} points
+runs within the 80 % bands: ${held} of ${runs}`);

@@ -33,8 +33,9 @@ async function pretendRate(samplesPerSecond: number): Promise<void> {
   const folder = join(cwd, 'cache', 'rates');
   for (const file of readdirSync(folder)) {
     const path = join(folder, file);
-    const rate = JSON.parse(readFileSync(path, 'utf8')) as object;
-    writeFileSync(path, JSON.stringify({ ...rate, samplesPerSecond }));
+    const kept = JSON.parse(readFileSync(path, 'utf8')) as { value: object };
+    if (!('samplesPerSecond' in kept.value)) continue;
+    writeFileSync(path, JSON.stringify({ ...kept, value: { ...kept.value, samplesPerSecond } }));
   }
 }
 

@@ -28,7 +28,12 @@ export type TrainOptions = RunOptions &
   };
 
 /** Options of {@link planRun}: those of {@link train}, of which it needs no run directory. */
-export type PlanOptions = RunOptions & TrainControl & { out?: string };
+export type PlanOptions = RunOptions &
+  TrainControl & {
+    readonly out?: string;
+    /** Seconds for which steps of one size are timed. Default 2. */
+    readonly timing?: number | undefined;
+  };
 
 /**
  * Trains a model and saves it as a model directory in `out`, with metrics, checkpoints and the whole
@@ -95,9 +100,10 @@ async function requireSame(context: TrainingContext): Promise<void> {
  * @throws UsageError or BantamError as {@link train} does.
  */
 export async function planRun(options: PlanOptions): Promise<TrainingPlan> {
-  const { run, control } = split(options);
+  const { timing, ...others } = options;
+  const { run, control } = split(others);
   using context = await openTraining(run, control);
-  return await planTraining(context);
+  return await planTraining(context, { enough: timing });
 }
 
 /** Continues the run in a run directory from its last checkpoint, or from its start. */
@@ -122,7 +128,7 @@ export async function resumeTraining(
 /** The memory that {@link resumeTraining} would take, and the time of what remains. */
 export async function planResumed(run: string, control: TrainControl = {}): Promise<TrainingPlan> {
   using context = await reopenRun(run, control);
-  return await planTraining(context, spentBy(context));
+  return await planTraining(context, { spent: spentBy(context) });
 }
 
 /** Opens a run's training; a failure names the folder that its relative paths belong to. */
@@ -144,7 +150,15 @@ function spentBy({ checkpoint }: TrainingContext): Spent {
 }
 
 /** The run directory, the run's own options, and those that control it. */
-function split({ out, device, signal, onEvent, world, openValidator, ...run }: PlanOptions) {
+function split({
+  out,
+  device,
+  signal,
+  onEvent,
+  world,
+  openValidator,
+  ...run
+}: Omit<PlanOptions, 'timing'>) {
   const control: TrainControl = {
     ...(world && { world }),
     ...(device !== undefined && { device }),

@@ -12,8 +12,10 @@ import {
   measureKinds,
   measureLoading,
   rateOf,
+  secondsOfKind,
   secondsPerSample,
   throwIfInterrupted,
+  timingWithin,
   type KindRate,
   type LoadTime,
 } from './rates.js';
@@ -213,16 +215,13 @@ export class Field {
    */
   async measure({ signal, onStage }: MeasuringControl): Promise<void> {
     this.#excludeByEstimate();
-    const begin = performance.now();
-    const before = this.#state.measuringSeconds;
-    const elapsed = (): number => before + (performance.now() - begin) / 1000;
-    const { longestMeasuring } = this.#options;
-    const allowance = Math.min(longestMeasuring, measuringFraction * this.total);
+    const elapsed = this.#stopwatch();
+    const allowance = this.#allowance();
     try {
       for (;;) {
         const kinds = this.#kindsToMeasure();
         const isFirst = this.#measured().length === 0;
-        if (kinds.length === 0 || (!isFirst && elapsed() > allowance)) break;
+        if (kinds.length === 0 || (!isFirst && elapsed() + secondsOfKind > allowance)) break;
         await this.#measureKinds(kinds, { allowance: allowance - elapsed(), signal, onStage });
       }
       this.#requireOne();
@@ -238,8 +237,25 @@ export class Field {
     const missing = [...new Set(candidates.map((i) => at(this.candidates, i).kind))].filter(
       (kind) => this.#state.rates[kind] === undefined,
     );
-    await this.#measureKinds(missing, { ...options, allowance: Infinity });
+    const elapsed = this.#stopwatch();
+    try {
+      await this.#measureKinds(missing, { ...options, allowance: Infinity });
+    } finally {
+      this.#save({ measuringSeconds: elapsed() });
+    }
     this.#excludeLarge();
+  }
+
+  /** Seconds of measuring so far, from now on. */
+  #stopwatch(): () => number {
+    const begin = performance.now();
+    const before = this.#state.measuringSeconds;
+    return () => before + (performance.now() - begin) / 1000;
+  }
+
+  /** Seconds after which no measurement begins. */
+  #allowance(): number {
+    return Math.min(this.#options.longestMeasuring, measuringFraction * this.total);
   }
 
   async #measureKinds(
@@ -254,6 +270,7 @@ export class Field {
         digest: data.digest,
         memory,
         allowance,
+        timing: timingWithin(this.#allowance()),
         signal,
         onProgress: onStage,
       },
@@ -348,7 +365,12 @@ export class Field {
       const isFirst = Object.keys(this.#state.loads).length === 0;
       if (!isFirst && (chance < leastChance || isOver())) break;
       onStage('timing the loading of images');
-      const load = await measureLoading(this.data.source, candidate, signal);
+      const timing = timingWithin(this.#allowance());
+      const load = await measureLoading(this.data.source, candidate, {
+        digest: this.data.digest,
+        timing,
+        signal,
+      });
       this.#save({ loads: { ...this.#state.loads, [name]: load } });
     }
   }

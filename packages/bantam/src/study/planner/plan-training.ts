@@ -173,8 +173,8 @@ async function carryOutPlan(
     ...(await pilots.carryOut()),
   ];
   const isPriorOnly = pilots.piloted.length === 0;
-  // Without pilots their part is the run's.
-  if (isPriorOnly) field.setRunSeconds(total);
+  // Without pilots their part is the run's; with them more was timed.
+  field.setRunSeconds(isPriorOnly ? total : total - seconds);
   const isValidated = unmeasurable === undefined && prompts === undefined;
   const choices = await choicesOf({
     field,

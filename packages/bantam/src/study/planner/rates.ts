@@ -1,23 +1,12 @@
 /** How fast this machine trains each kind of candidate, and loads its images. */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { availableParallelism, cpus } from 'node:os';
-import { join } from 'node:path';
-import { writeFileAtomic } from '@bantam/torch';
-import { cacheDirectory } from '../../base/cache-dir.js';
+import { availableParallelism } from 'node:os';
 import { BantamError } from '../../base/errors.js';
-import { makeFolder } from '../../base/make-folder.js';
 import { mean } from '../../base/statistics.js';
 import { Loader, parseAugment, subsetOf, type Source } from '../../data/index.js';
 import type { RunOptions } from '../../train/index.js';
 import { forEachJob, threadsOf } from '../runs/process-pool.js';
-import { canonicalJson } from '../runs/study-run.js';
 import type { Candidate } from './candidates.js';
-
-const { version } = createRequire(import.meta.url)('../../../package.json') as {
-  version: string;
-};
+import { TimingCache } from './timing-cache.js';
 
 /** Speed and memory of candidates of one kind. */
 export interface KindRate {
@@ -45,6 +34,17 @@ export function throwIfInterrupted(signal: AbortSignal | undefined): void {
   );
 }
 
+/** What a kind takes to be timed at least, in seconds: a process, the model, its steps. */
+export const secondsOfKind = 3;
+
+/** Seconds for which steps of one size are timed, if so many may pass for all kinds. */
+export function timingWithin(allowance: number): number {
+  return Math.min(2, Math.max(0.25, allowance / 10));
+}
+
+/** Images whose loading is measured for each second of timed steps. */
+const imagesPerSecond = 96;
+
 /** Options of {@link measureKinds}. */
 export interface MeasureKindsOptions {
   /** Specification of the training data, and their digest. */
@@ -54,6 +54,8 @@ export interface MeasureKindsOptions {
   readonly memory: number;
   /** No measurement begins after so many seconds. */
   readonly allowance: number;
+  /** Seconds for which steps of one size are timed. */
+  readonly timing: number;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (message: string) => void;
 }
@@ -67,9 +69,9 @@ export async function measureKinds(
   representatives: readonly Candidate[],
   options: MeasureKindsOptions,
 ): Promise<Map<string, KindRate | { readonly failure: string }>> {
-  const { data, memory, allowance, signal, onProgress } = options;
+  const { data, memory, allowance, timing, signal, onProgress } = options;
   const rates = new Map<string, KindRate | { failure: string }>();
-  const missing: { candidate: Candidate; file: string; run: RunOptions }[] = [];
+  const missing: { candidate: Candidate; cache: TimingCache<KindRate>; run: RunOptions }[] = [];
   for (const candidate of representatives) {
     const { train = {}, ...others } = candidate.options;
     const run: RunOptions = {
@@ -79,9 +81,13 @@ export async function measureKinds(
       budget: '1h',
       validation: { data: 'none' },
     };
-    const file = cacheFile(run, options.digest);
-    const known = readRate(file);
-    if (known === undefined) missing.push({ candidate, file, run });
+    // The same data may be named otherwise; their digest tells.
+    const cache = new TimingCache<KindRate>({
+      options: { ...run, data: '' },
+      digest: options.digest,
+    });
+    const known = cache.read(timing);
+    if (known === undefined) missing.push({ candidate, cache, run });
     else rates.set(candidate.kind, known);
   }
   const end = performance.now() + 1000 * allowance;
@@ -90,11 +96,11 @@ export async function measureKinds(
   await forEachJob(missing, {
     processes: 1,
     signal: stop,
-    jobOf: ({ run }) => ({ kind: 'plan', options: run }),
+    jobOf: ({ run }) => ({ kind: 'plan', options: run, timing }),
     onStart: ({ candidate }) => {
       onProgress(`timing ${candidate.kind}`);
     },
-    onEnd: ({ candidate, file }, outcome) => {
+    onEnd: ({ candidate, cache }, outcome) => {
       if (performance.now() > end) enough.abort();
       if (outcome.kind === 'failed') rates.set(candidate.kind, { failure: outcome.message });
       if (outcome.kind !== 'done' || outcome.plan === undefined) return;
@@ -107,42 +113,10 @@ export async function measureKinds(
       };
       rates.set(candidate.kind, rate);
       // Memory that is taken today may be free tomorrow.
-      if (rate.samplesPerSecond !== null) writeRate(file, rate);
+      if (rate.samplesPerSecond !== null) cache.write(rate, timing);
     },
   });
   return rates;
-}
-
-/** The cache's file of a rate, named by everything that it depends on. */
-function cacheFile(run: RunOptions, digest: string): string {
-  const cpu = cpus()[0]?.model.trim() ?? 'unknown';
-  const level = process.env.BANTAM_MAX_ISA ?? '';
-  // The same data may be named otherwise; their digest tells.
-  const options = { ...run, data: '' };
-  const facts = { version, cpu, level, threads: threadsOf(1), options, digest };
-  const hash = createHash('sha256').update(canonicalJson(facts)).digest('hex').slice(0, 24);
-  return join(cacheDirectory(), 'rates', `${hash}.json`);
-}
-
-/** Older measurements may be of another system. */
-const longestKept = 30 * 24 * 3600 * 1000;
-
-/** A rate of the cache; undefined if there is none, or it is old or damaged. */
-function readRate(file: string): KindRate | undefined {
-  if (!existsSync(file)) return undefined;
-  let kept: KindRate & { readonly measured: number };
-  try {
-    kept = JSON.parse(readFileSync(file, 'utf8')) as typeof kept;
-  } catch {
-    return undefined;
-  }
-  const { measured, ...rate } = kept;
-  return Date.now() - measured > longestKept ? undefined : rate;
-}
-
-function writeRate(file: string, rate: KindRate): void {
-  makeFolder(join(file, '..'));
-  writeFileAtomic(file, [Buffer.from(`${JSON.stringify({ ...rate, measured: Date.now() })}\n`)]);
 }
 
 /** Exponent of a rate by FLOPs: small models use a CPU less well. */
@@ -170,22 +144,31 @@ export function rateOf(
   return { samplesPerSecond: Math.exp(mean(logs)), isMeasured: false };
 }
 
-/** Images whose loading is measured. */
-const loadedImages = 192;
+/** Options of {@link measureLoading}. */
+export interface MeasureLoadingOptions {
+  /** Digest of the data. */
+  readonly digest: string;
+  /** As for the steps; it decides how many images are loaded. */
+  readonly timing: number;
+  readonly signal: AbortSignal | undefined;
+}
 
 /**
- * Measures the loading of images with an augmentation by one thread: with decoding, and again from kept
- * pixels.
+ * Measures the loading of some images with an augmentation by one thread: with decoding, and again from
+ * kept pixels. What this machine measured before is read from the cache.
  *
  * @throws BantamError if the signal comes.
  */
 export async function measureLoading(
   source: Source,
   { options, imageSize }: Pick<Candidate, 'options' | 'imageSize'>,
-  signal?: AbortSignal,
+  { digest, timing, signal }: MeasureLoadingOptions,
 ): Promise<LoadTime> {
   const { augment = source.augment } = options;
-  const count = Math.min(loadedImages, source.size);
+  const cache = new TimingCache<LoadTime>({ loading: augment, imageSize, digest });
+  const known = cache.read(timing);
+  if (known !== undefined) return known;
+  const count = Math.min(Math.round(imagesPerSecond * timing), source.size);
   const step = source.size / count;
   const keys = Array.from({ length: count }, (_, i) => source.record(Math.floor(i * step)).key);
   const part = subsetOf(source, new Set(keys));
@@ -210,7 +193,9 @@ export async function measureLoading(
     }
     // The first batch starts the thread.
     const decoded = times.slice(Math.min(1, perEpoch - 1), perEpoch);
-    return { first: mean(decoded), again: mean(times.slice(perEpoch)) };
+    const load: LoadTime = { first: mean(decoded), again: mean(times.slice(perEpoch)) };
+    cache.write(load, timing);
+    return load;
   } finally {
     await loader.close();
   }

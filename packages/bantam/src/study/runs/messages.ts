@@ -11,7 +11,12 @@ export type StudyJob =
       readonly measurements: readonly Measurement[];
       readonly keep: 'results' | 'model' | 'checkpoints';
     }
-  | { readonly kind: 'plan'; readonly options: RunOptions };
+  | {
+      readonly kind: 'plan';
+      readonly options: RunOptions;
+      /** As `planRun` takes it. */
+      readonly timing?: number;
+    };
 
 /** Sent to a process: a job, or the request to end the present one with a checkpoint. */
 export type ToProcess =

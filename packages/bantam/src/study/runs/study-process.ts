@@ -29,7 +29,7 @@ async function outcomeOf(job: StudyJob): Promise<JobOutcome> {
   try {
     if (job.kind === 'plan') {
       send({ kind: 'progress', stage: 'planning', progress: 0 });
-      return { kind: 'done', plan: await planRun({ ...job.options, signal }) };
+      return { kind: 'done', plan: await planRun({ ...job.options, timing: job.timing, signal }) };
     }
     return await carryOut(job, {
       signal,

@@ -18,8 +18,13 @@ export interface MeasuredTime {
 /** A step that would take longer, in seconds, is continued from smaller ones. */
 const LONGEST = 5;
 
-/** Seconds for which a step is measured again and again. */
-const ENOUGH = 2;
+/** Options of {@link measureTimes}. */
+export interface MeasureTimesOptions {
+  /** What a run has spent before. */
+  readonly spent?: Spent | undefined;
+  /** Seconds for which steps of one size are measured again and again. Default 2. */
+  readonly enough?: number | undefined;
+}
 
 /** No more steps of one size are measured. */
 const MOST = 5;
@@ -31,7 +36,7 @@ const MOST = 5;
 export async function measureTimes(
   config: TrainConfig,
   context: PlanContext,
-  spent: Spent = unspent,
+  { spent = unspent, enough = 2 }: MeasureTimesOptions = {},
 ): Promise<TimeCosts> {
   const { train } = config;
   const { phases, storedBytes } = strategyFacts(config, context);
@@ -44,7 +49,8 @@ export async function measureTimes(
       async (samples) => {
         const found = sizes.find((one) => one.samples === samples);
         context.emit?.({ kind: 'preparing', message: `timing steps of ${samples} samples` });
-        return stepSeconds({ ...config, train: found?.train ?? train }, context, phaseIndex);
+        const sized = { ...config, train: found?.train ?? train };
+        return stepSeconds(sized, context, { phaseIndex, enough });
       },
     );
     const { name, fraction } = phase;
@@ -107,7 +113,7 @@ export function smallerSteps(train: TrainSettings): { samples: number; train: Tr
 async function stepSeconds(
   config: TrainConfig,
   context: PlanContext,
-  phaseIndex: number,
+  { phaseIndex, enough }: { readonly phaseIndex: number; readonly enough: number },
 ): Promise<number> {
   const shape = { phaseIndex, size: microBatchSize(config.train) };
   using dummy = dummyTraining(endless(config), context, shape);
@@ -118,7 +124,7 @@ async function stepSeconds(
     await steps.next();
     const times: number[] = [];
     const start = trainer.spent.seconds;
-    while (times.length < 1 || (times.length < MOST && trainer.spent.seconds - start < ENOUGH)) {
+    while (times.length < 1 || (times.length < MOST && trainer.spent.seconds - start < enough)) {
       const before = trainer.spent.seconds;
       await steps.next();
       times.push(trainer.spent.seconds - before);

@@ -1,11 +1,11 @@
 import { onDevice, RandomStreams } from '@bantam/torch';
 import { createModel } from '../../models/index.js';
-import { parseBudget, type Spent } from '../config/budget.js';
+import { parseBudget } from '../config/budget.js';
 import type { TrainingContext } from '../loop/context.js';
 import { describeAll, groupParameters, trainedModules } from '../loop/optimizer.js';
 import { TrainableWeights } from '../loop/trainable-weights.js';
 import { dryRunsOf, lacksMemory } from './memory-limit.js';
-import { measureTimes } from './measure-time.js';
+import { measureTimes, type MeasureTimesOptions } from './measure-time.js';
 import { MemoryPlanner, type MemoryPlan } from './plan-memory.js';
 import { planTime, type TimePlan } from './plan-time.js';
 
@@ -19,13 +19,16 @@ export interface TrainingPlan {
 }
 
 /** Plans a training: its memory, and its time if that fits; of what remains after `spent`. */
-export async function planTraining(context: TrainingContext, spent?: Spent): Promise<TrainingPlan> {
+export async function planTraining(
+  context: TrainingContext,
+  options: MeasureTimesOptions = {},
+): Promise<TrainingPlan> {
   const { config } = context;
   const planner = await MemoryPlanner.create(config, context);
   const memory = planner.plan({ dryRuns: dryRunsOf(config, context) });
   const groups = plannedGroups(context);
   if (lacksMemory(memory, context)) return { memory, time: null, groups };
-  const costs = await measureTimes(config, context, spent);
+  const costs = await measureTimes(config, context, options);
   return { memory, time: planTime(parseBudget(config.budget), costs), groups };
 }
 

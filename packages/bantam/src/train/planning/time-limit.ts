@@ -39,7 +39,7 @@ export async function requireTime(context: TrainingContext, resumed?: ResumedRun
     );
   }
   if (!needsTime(config, context)) return;
-  const costs = await measureTimes(config, context, resumed?.spent);
+  const costs = await measureTimes(config, context, { spent: resumed?.spent });
   requireWithin(limit, { budget, costs, settingsIn: resumed?.settingsIn });
 }
 
