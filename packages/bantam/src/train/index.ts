@@ -82,6 +82,7 @@ export {
 export {
   dataFingerprint,
   describeChange,
+  isFingerprint,
   type DataFingerprint,
 } from './run-dir/data-fingerprint.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';
