@@ -53,7 +53,7 @@ export function lackOfMemory(needed: number, memory: number): BantamError {
 }
 
 /**
- * What does not fit the memory, model by model: from the smallest batch on that is too large.
+ * Candidates that do not fit the memory, model by model: from the smallest batch on that is too large.
  *
  * @param bytes - Of each candidate that does not fit, by its index
  */
