@@ -55,7 +55,7 @@ const measuringFraction = 0.05;
 
 /**
  * Estimates of memory were up to 1.43 times what dry runs of the known models said, at large batches; those of
- * small batches, of which the smallest candidate is one, at least 0.93 times.
+ * small batches, of which the smallest candidate is one, at least 0.92 times.
  */
 const estimateBounds = { low: 0.65, high: 1.1 } as const;
 

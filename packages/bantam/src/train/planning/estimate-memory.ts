@@ -81,8 +81,9 @@ export interface EstimatedBatches {
 
 /**
  * Estimated peak memory of a training in bytes: {@link modelMemory}, similarities, and the decoded images that are
- * kept. It was 0.7 to 1.45 of what {@link MemoryPlanner} found for 16 models with AdamW and all weights trained, at batches
- * of 64 and 512 in bf16 and fp32, and is more than that with frozen weights or gradient checkpointing.
+ * kept. It was 0.71 to 1.43 of what {@link MemoryPlanner} found for 15 models with AdamW and all weights trained, at
+ * batches of 64 to 512 in bf16, five of them in fp32 too; it is more than that with frozen weights or gradient
+ * checkpointing.
  */
 export function estimateMemory(
   { fixed, perSample }: ModelMemory,
