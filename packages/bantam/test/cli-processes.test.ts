@@ -116,6 +116,20 @@ describe('bantam embed and eval with --processes', () => {
     assert.deepEqual(await run([...scores, '--processes=2']), await run(scores));
   });
 
+  it('are no failure when they are interrupted', async () => {
+    const data = Array.from({ length: 8 }, () => many.data);
+    const args = ['eval', '--model', model, '--data', ...data, '--no-cache', '--processes=2'];
+    const run = start([...args, '--answers', 'interrupted.json'], options);
+    await run.printed(/^embedding images/m);
+    run.process.kill('SIGINT');
+    const { status, stdout, stderr } = await run.ended;
+    assert.equal(status, 130, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^SIGINT: stopped before the work was done\.$/m);
+    assert.doesNotMatch(stderr, /error|ended/);
+    assert.ok(!existsSync(join(cwd, 'interrupted.json')));
+  });
+
   it('end together if one fails', async () => {
     const elsewhere = join(cwd, 'elsewhere');
     await drawShapes(join(elsewhere, 'many'), { each: 1 });

@@ -1,7 +1,7 @@
 /** Several processes of one command on this machine: started together, ended together, started again. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, networkInterfaces, tmpdir } from 'node:os';
+import { availableParallelism, constants, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { at } from '../base/at.js';
@@ -45,14 +45,15 @@ interface End {
  * Runs this program as several processes that meet in a file, with the variables of torchrun and the CPU's threads
  * divided among them. Rank 0 prints; the others' messages come with their rank. Signals go to all.
  *
- * @returns rank 0's exit status, which has said what failed; 1 if another process failed
- * @throws BantamError if rank 0 could not say it, as a signal has ended it
+ * @returns rank 0's exit status, which has said what failed; 1 if another process failed; as a shell has it, 128 and
+ * the number of a signal that was passed on and has ended rank 0
+ * @throws BantamError if rank 0 could not say what failed, as another signal has ended it
  */
 export async function launch(options: LaunchOptions): Promise<number> {
   let children: readonly ChildProcess[] = [];
-  const interrupted = new AbortController();
+  const passed = new Set<NodeJS.Signals>();
   const pass = (signal: NodeJS.Signals): void => {
-    interrupted.abort();
+    passed.add(signal);
     for (const child of children) child.kill(signal);
   };
   const names = ['SIGINT', 'SIGTERM'] as const;
@@ -71,11 +72,15 @@ export async function launch(options: LaunchOptions): Promise<number> {
       const [first] = ends;
       if (ends.every(({ code }) => code === 0)) return 0;
       const failure = describe(ends);
-      const resumed = interrupted.signal.aborted || first?.code === 2 ? null : options.resume();
+      const resumed = passed.size > 0 || first?.code === 2 ? null : options.resume();
       if (resumed === null || restart >= options.restarts) {
         if (first?.code === null) {
           const again = options.resume()?.join(' ');
           const hint = again === undefined ? '' : ` Resume the run with "bantam ${again}".`;
+          if (first.signal !== null && passed.has(first.signal)) {
+            process.stderr.write(`\n${first.signal}: stopped before the work was done.${hint}\n`);
+            return 128 + constants.signals[first.signal];
+          }
           throw new BantamError(`${failure}${hint}`);
         }
         if (first?.code === 0) process.stderr.write(`${failure}\n`);

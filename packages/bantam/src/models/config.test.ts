@@ -4,7 +4,8 @@ import { BantamError } from '../base/errors.js';
 import { mlpWidth } from './blocks/transformer-config.js';
 import { parseModelConfig, withChanges, type ModelConfigInput } from './config.js';
 import { modelConfig } from './presets/presets.js';
-import { gridSize, visionHeads } from './towers/image/vit.js';
+import { gridSize } from './blocks/patches.js';
+import { visionHeads } from './towers/image/vit.js';
 
 function refused(read: () => unknown, message: RegExp): void {
   assert.throws(read, (error) => error instanceof BantamError && message.test(error.message));

@@ -50,9 +50,11 @@ export {
 } from './monitor/overfitting.js';
 export {
   distributedStep,
+  estimateMemory,
   fittingMicroBatch,
   fixedLengthTokenizer,
   MemoryPlanner,
+  modelMemory,
   noiseBatch,
   planTime,
   RecordingGroup,
@@ -60,7 +62,10 @@ export {
   type DeviceCluster,
   type DistributedStep,
   type DistributedWork,
+  type EstimatedBatches,
   type MemoryPlan,
+  type ModelMemory,
+  type ModelMemoryOptions,
   type NoiseBatchOptions,
   type PlanContext,
   type PlannedPhase,
@@ -77,6 +82,7 @@ export {
 export {
   dataFingerprint,
   describeChange,
+  isFingerprint,
   type DataFingerprint,
 } from './run-dir/data-fingerprint.js';
 export { readRunConfig, runPaths } from './run-dir/paths.js';

@@ -37,6 +37,8 @@ export class GradientSums {
   /** The ones of this step's pass; null: there was none. */
   #came: Set<number> | null = null;
   #begun: Begun[] = [];
+  /** Buckets whose sums had begun before a gradient came, in this process. */
+  readonly #late = new Set<number>();
 
   constructor(group: ProcessGroup, parameters: readonly Tensor[]) {
     this.#group = group;
@@ -59,7 +61,8 @@ export class GradientSums {
 
   /**
    * Runs the last backward pass before {@link finish}. The first one shows which gradients come in it; in those
-   * after it a bucket's sum begins as soon as all of them have come, and so have the buckets' before it.
+   * after it a bucket's sum begins as soon as all of them have come, and so have the buckets' before it. The sum of a
+   * bucket that meets another gradient after it has begun is done again, and the next pass shows anew which come.
    * There must be no other collective in the pass, and all processes must run the same.
    */
   during(pass: () => void): void {
@@ -70,8 +73,7 @@ export class GradientSums {
       came.add(i);
       if (left === null) return;
       const place = at(this.#bucketOf, i);
-      if (place < this.#begun.length)
-        throw new RangeError('A gradient came after its sum had begun.');
+      if (place < this.#begun.length) this.#late.add(place);
       left[place]?.delete(i);
       while (this.#begun.length < left.length && left[this.#begun.length]?.size === 0)
         this.#begin();
@@ -91,7 +93,10 @@ export class GradientSums {
 
   /** Begins the next bucket's sum. */
   #begin(): void {
-    const bucket = at(this.#buckets, this.#begun.length);
+    this.#begun.push(this.#sumOf(at(this.#buckets, this.#begun.length)));
+  }
+
+  #sumOf(bucket: Bucket): Begun {
     const own = new Set(bucket.indices);
     const flat = scope(() => {
       const gradients = this.#parameters.map((one, i) => (own.has(i) ? one.grad : null));
@@ -100,7 +105,7 @@ export class GradientSums {
     const done = this.#group.allReduce([flat], { isAwaited: false });
     // Whoever finishes learns of a failure.
     done.catch(() => undefined);
-    this.#begun.push({ flat, done });
+    return { flat, done };
   }
 
   /** Begins the sums that have not, and waits for all. */
@@ -109,12 +114,23 @@ export class GradientSums {
     const begun = this.#begun;
     this.#begun = [];
     const own = scope(() => this.#parameters.map(({ grad }) => grad !== null));
-    const has = this.#flags((i) => at(own, i));
+    // Of the parameters, then of the buckets, so that one collective has both.
+    const isLate = this.#buckets.map((_, place) => this.#late.has(place));
+    const flags = fromTypedArray(Float32Array.from([...own, ...isLate], Number));
+    this.#late.clear();
     try {
       await this.#learn();
-      await this.#group.allReduce([has], { op: 'max' });
+      await this.#group.allReduce([flags], { op: 'max' });
       for (const { done } of begun) await this.#group.waitFor(done);
-      const there = has.toArray();
+      const there = flags.toArray();
+      const late = [...begun.entries()].filter(([place]) => at(there, own.length + place) === 1);
+      for (const [place, { flat }] of late) {
+        const again = this.#sumOf(at(this.#buckets, place));
+        begun[place] = again;
+        flat.dispose();
+        await this.#group.waitFor(again.done);
+      }
+      if (late.length > 0) this.#coming = null;
       noGrad(() => {
         scope(() => {
           for (const [place, { flat }] of begun.entries()) {
@@ -123,7 +139,7 @@ export class GradientSums {
         });
       });
     } finally {
-      for (const tensor of [has, ...begun.map(({ flat }) => flat)]) tensor.dispose();
+      for (const tensor of [flags, ...begun.map(({ flat }) => flat)]) tensor.dispose();
     }
   }
 

@@ -228,7 +228,7 @@ describe('ProcessGroup', () => {
     ]);
   });
 
-  it('begins the sums of gradients during a backward pass', async () => {
+  it('begins the sums of gradients during a backward pass, though more come later on', async () => {
     const body = `
       const group = await join();
       const leaves = ['float32', 'float64', 'float32'].map((dtype) => {
@@ -238,21 +238,25 @@ describe('ProcessGroup', () => {
       });
       const sums = new distributed.GradientSums(group, leaves);
       const found = [];
-      for (let step = 0; step < 3; step++) {
+      for (let step = 0; step < 6; step++) {
         for (const leaf of leaves) leaf.grad = null;
-        const y = torch.add(
+        // The first one goes backwards last, after the sum of its bucket has begun: in one process, then in both.
+        const last = step > 3 - rank ? torch.sum(torch.mul(leaves[2], 100 * (rank + 1))) : null;
+        const both = torch.add(
           torch.sum(torch.mul(leaves[0], step + rank + 1)),
           torch.sum(torch.mul(leaves[1], 10 * step + rank)),
         );
+        const y = last === null ? both : torch.add(both, last);
         sums.during(() => y.backward());
         await sums.finish();
         found.push(leaves.map(({ grad }) => grad?.toArray() ?? null));
       }
       await group.leave();
       print(found);`;
-    const expected = [0, 1, 2].map((step) => {
+    const expected = [0, 1, 2, 3, 4, 5].map((step) => {
       const [a, b] = [2 * step + 3, 20 * step + 1];
-      return [[a, a], [b, b], null];
+      const c = step > 3 ? 300 : 200;
+      return [[a, a], [b, b], step < 3 ? null : [c, c]];
     });
     assert.deepEqual(await printed(2, body), [expected, expected]);
   });

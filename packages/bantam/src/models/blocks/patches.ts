@@ -21,15 +21,26 @@ import {
 import { BantamError } from '../../base/errors.js';
 import type { Prepackable } from './prepackable.js';
 
+/** Whole patches along one side of the image: G = ⌊S/P⌋. */
+export function gridSize({
+  imageSize,
+  patchSize,
+}: {
+  readonly imageSize: number;
+  readonly patchSize: number;
+}): number {
+  return Math.floor(imageSize / patchSize);
+}
+
 /**
  * The convolution whose stride is its kernel, as one matrix product over the patches, whose gradient
- * is several times cheaper: [B, 3, S, S] → [B, G², W] with G = ⌊S/P⌋, row by row. Pixels beyond the
+ * is several times cheaper: [B, 3, S, S] → [B, G², W] with G of {@link gridSize}, row by row. Pixels beyond the
  * last whole patch are left out, as a convolution does.
  */
 export function embedPatches(pixels: Tensor, { weight, bias }: Conv2d, patchSize: number): Tensor {
   const [batch, , size] = dims(pixels, 4);
   const width = weight.dim(0);
-  const grid = Math.floor(size / patchSize);
+  const grid = gridSize({ imageSize: size, patchSize });
   const side = grid * patchSize;
   const whole = side === size ? pixels : narrow(narrow(pixels, 2, 0, side), 3, 0, side);
   const cut = reshape(whole, [batch, 3, grid, patchSize, grid, patchSize]);

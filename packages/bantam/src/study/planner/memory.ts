@@ -1,20 +1,11 @@
 /** Memory of candidates: estimated before any is tried, and compared with what there is. */
 import { BantamError } from '../../base/errors.js';
 import { gigabytes } from '../../base/gigabytes.js';
-import { pixelCacheBytes, pixelCacheLimit, type Source } from '../../data/index.js';
-import { activationBytes, parameterCount, type ModelConfig } from '../../models/index.js';
+import type { Source } from '../../data/index.js';
+import { estimateMemory, modelMemory, type ModelMemory } from '../../train/index.js';
 import type { Candidate, LeftOut } from './candidates.js';
 
-/** Memory of a process with libtorch beside its tensors, in bytes. */
-const processBytes = 0.45e9;
-
-/** Bytes of each parameter in float32: weight, gradient and two moments. */
-const bytesPerParameter = 16;
-
-/** Bytes of each pair of a batch: similarities of both sides with their gradients. */
-const bytesPerPair = 16;
-
-/** Options of {@link estimateMemory}. */
+/** Options of {@link estimateCandidates}. */
 export interface EstimateOptions {
   /** Data of the training. */
   readonly source: Pick<Source, 'size' | 'location'>;
@@ -23,32 +14,19 @@ export interface EstimateOptions {
 }
 
 /**
- * Estimated peak memory of training each candidate, in bytes: a process, weights with their gradients and
- * moments, the activations of a batch, similarities, and the decoded images that are kept. Strategies that
- * leave patches out end with a phase that has all of them.
+ * Estimated peak memory of training each candidate, in bytes: {@link estimateMemory}. Strategies that leave patches
+ * out end with a phase that has all of them.
  */
-export function estimateMemory(
+export function estimateCandidates(
   candidates: readonly Pick<Candidate, 'model' | 'config' | 'batch' | 'imageSize'>[],
-  { source, memory }: EstimateOptions,
+  { source, memory: memoryLimit }: EstimateOptions,
 ): number[] {
-  const costs = new Map<string, ModelBytes>();
-  const cacheBytes = pixelCacheLimit(memory);
-  return candidates.map(({ model, config, batch, imageSize }) => {
-    const own = costs.get(model) ?? modelBytes(config);
+  const costs = new Map<string, ModelMemory>();
+  return candidates.map(({ model, config, batch: batchSize, imageSize }) => {
+    const own = costs.get(model) ?? modelMemory(config, { precision: 'auto' });
     costs.set(model, own);
-    const images = pixelCacheBytes(source, imageSize, { cacheBytes });
-    return processBytes + own.kept + batch * own.perSample + bytesPerPair * batch ** 2 + images;
+    return estimateMemory(own, { batchSize, source, imageSize, memoryLimit });
   });
-}
-
-interface ModelBytes {
-  readonly kept: number;
-  readonly perSample: number;
-}
-
-function modelBytes(config: ModelConfig): ModelBytes {
-  const { image, text } = activationBytes(config);
-  return { kept: bytesPerParameter * parameterCount(config).total, perSample: image + text };
 }
 
 /** Bytes that training may take: so many GB, or if that is 0 what the machine has. */
@@ -75,7 +53,7 @@ export function lackOfMemory(needed: number, memory: number): BantamError {
 }
 
 /**
- * What does not fit the memory, model by model: from the smallest batch on that is too large.
+ * Candidates that do not fit the memory, model by model: from the smallest batch on that is too large.
  *
  * @param bytes - Of each candidate that does not fit, by its index
  */

@@ -18,11 +18,11 @@ const file = join(folder, 'plan.json');
 const rows = 'image,caption\na.png,one\nb.png,two\n';
 
 /** Writes a plan for the table as it was at first. */
-async function writePlan(run: object): Promise<void> {
+async function writePlan(run: object, changes: object = {}): Promise<void> {
   writeFileSync(table, rows);
   const fingerprint = await dataFingerprint(await openSource(spec));
   const head = { bantam: 'plan', formatVersion: 1, data: spec, fingerprint };
-  writeFileSync(file, JSON.stringify({ ...head, choices: [{ run }] }));
+  writeFileSync(file, JSON.stringify({ ...head, choices: [{ run }], ...changes }));
 }
 
 describe('readChoice', () => {
@@ -46,5 +46,15 @@ describe('readChoice', () => {
     await writePlan({ budget: '1m' });
     await assert.rejects(readChoice(file, 1), /The setting 'data' is missing/);
     await assert.rejects(readChoice(file, 2), /has no choice 2; its last one is 1/);
+  });
+
+  it('refuses a damaged fingerprint and a plan without choices', async () => {
+    const run = { data: spec, budget: '1m' };
+    await writePlan(run, { fingerprint: {} });
+    await assert.rejects(readChoice(file, 1), /plan\.json is damaged: its "fingerprint" must have .*; plan anew with "bantam plan"\.$/); // prettier-ignore
+    await writePlan(run, { choices: [] });
+    await assert.rejects(readChoice(file, 1), /plan\.json has no choices; plan anew with "bantam plan"\.$/); // prettier-ignore
+    await writePlan(run, { fingerprint: undefined });
+    assert.deepEqual(await readChoice(file, 1), { run, change: undefined });
   });
 });

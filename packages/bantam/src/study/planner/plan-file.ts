@@ -8,6 +8,7 @@ import type { Interval } from '../../eval/index.js';
 import { openSource } from '../../data/index.js';
 import {
   describeChange,
+  isFingerprint,
   runSchema,
   type DataFingerprint,
   type RunOptions,
@@ -170,6 +171,9 @@ export async function readChoice(file: string, choice: number): Promise<ReadChoi
       `${file} was written by another version of Bantam (format ${String(plan.formatVersion)}, this one reads ${planFormat}); plan anew.`,
     );
   }
+  if (plan.choices.length === 0) {
+    throw new BantamError(`${file} has no choices; plan anew with "bantam plan".`);
+  }
   const found: unknown = plan.choices[choice - 1];
   if (found === undefined) {
     throw new UsageError(
@@ -177,7 +181,7 @@ export async function readChoice(file: string, choice: number): Promise<ReadChoi
     );
   }
   const run = checkedRun(isObject(found) ? found.run : undefined, `choice ${choice} in ${file}`);
-  return { run, change: await changeOf(plan) };
+  return { run, change: await changeOf(plan, file) };
 }
 
 /** @throws BantamError for what a run's options do not have, such as the control of a training. */
@@ -192,12 +196,21 @@ function checkedRun(run: unknown, where: string): RunOptions {
   return run;
 }
 
-/** A sentence if a plan's data have changed since; plans of earlier versions have no fingerprint. */
-async function changeOf({
-  data,
-  fingerprint,
-}: Readonly<Record<string, unknown>>): Promise<string | undefined> {
-  if (typeof data !== 'string' || !isObject(fingerprint)) return undefined;
+/**
+ * A sentence if a plan's data have changed since; plans of earlier versions have no fingerprint.
+ *
+ * @throws BantamError for what is no fingerprint.
+ */
+async function changeOf(
+  { data, fingerprint }: Readonly<Record<string, unknown>>,
+  file: string,
+): Promise<string | undefined> {
+  if (typeof data !== 'string' || fingerprint === undefined) return undefined;
+  if (!isFingerprint(fingerprint)) {
+    throw new BantamError(
+      `${file} is damaged: its "fingerprint" must have the number "records" and the text "digest"; plan anew with "bantam plan".`,
+    );
+  }
   const change = await describeChange(fingerprint, await openSource(data));
   return (
     change &&

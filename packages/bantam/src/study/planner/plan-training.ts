@@ -16,7 +16,7 @@ import { canonicalJson } from '../runs/study-run.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
-import { estimateMemory } from './memory.js';
+import { estimateCandidates } from './memory.js';
 import { Pilots, type PlanEvent } from './pilots.js';
 import { openPlanData, type PlanData } from './plan-data.js';
 import { planFormat, planPaths, type PlannedChoice, type TrainingChoices } from './plan-file.js';
@@ -146,7 +146,7 @@ async function carryOutPlan(
     shared: sharedPrior(metric, validation),
     total,
     memory,
-    estimates: estimateMemory(listed.candidates, { source: data.source, memory }),
+    estimates: estimateCandidates(listed.candidates, { source: data.source, memory }),
     longestMeasuring: seconds > 0 ? longestMeasuring.withPilots : longestMeasuring.without,
     state: readState(paths.state, key),
     file: paths.state,

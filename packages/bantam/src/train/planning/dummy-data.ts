@@ -92,6 +92,8 @@ export interface StrategyFacts {
   readonly views: number;
   /** Bytes kept of each image, if all are encoded before the first step; else 0. */
   readonly storedBytes: number;
+  /** Parameters of its own, beside the model's. */
+  readonly parameters: number;
   /** Its phases, each with the FLOPs of a step per sample. */
   readonly phases: readonly { readonly phase: Phase; readonly flops: number }[];
 }
@@ -114,11 +116,13 @@ export function strategyFacts(
       return { phase, flops: flopsPerSample(strategy, config, step) };
     });
   });
+  const parameters = strategy.module?.parameters().reduce((sum, { size }) => sum + size, 0) ?? 0;
   strategy.module?.dispose();
   strategy[Symbol.dispose]?.();
   return {
     views: Object.keys(strategy.views(config.augment)).length,
     storedBytes: strategy.storedBytes ?? 0,
+    parameters,
     phases,
   };
 }

@@ -1,4 +1,11 @@
 /** Memory and time of a training, predicted before it starts. */
+export {
+  estimateMemory,
+  modelMemory,
+  type EstimatedBatches,
+  type ModelMemory,
+  type ModelMemoryOptions,
+} from './estimate-memory.js';
 export { footprintOf, type SizedTrace, type Work } from './extrapolate-trace.js';
 export { availableBytes, requireFit, requireMemory, dryRunsOf } from './memory-limit.js';
 export { measureTimes } from './measure-time.js';

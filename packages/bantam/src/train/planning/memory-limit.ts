@@ -1,8 +1,6 @@
 import { deviceMemory, isAccelerator, type Device } from '@bantam/torch';
-import { pixelCacheBytes, pixelCacheLimit } from '../../data/index.js';
 import { BantamError } from '../../base/errors.js';
 import { gigabytes } from '../../base/gigabytes.js';
-import { activationBytes, parameterCount } from '../../models/index.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import { microBatchSize } from '../loop/micro-batch.js';
@@ -14,6 +12,7 @@ import {
 } from './plan-memory.js';
 import type { TrainingContext } from '../loop/context.js';
 import { bytesOf } from './dry-run.js';
+import { estimateMemory, modelMemory } from './estimate-memory.js';
 import { strategyFacts, type PlanContext } from './dummy-data.js';
 import { needsTime, type ResumedRun } from './time-limit.js';
 
@@ -188,20 +187,28 @@ function largestMicroBatch(
     });
 }
 
-/** Weights with their gradients and states, activations of every view in float32, and data. */
+/** {@link estimateMemory} with the strategy's views and own weights, teachers and stored features. */
 function roughBytes(config: TrainConfig, options: PlanContext): number {
   const { model, train, preprocess } = config;
-  const { source, models, longest } = options;
-  const { image, text } = activationBytes(model, {
+  const { source, models, longest, device } = options;
+  const { views, storedBytes, parameters } = strategyFacts(config, options);
+  const teachers = models.reduce((sum, one) => sum + bytesOf(one.model.stateDict().values()), 0);
+  const passes = 1 + models.length;
+  const memory = modelMemory(model, {
+    precision: train.precision,
+    device,
     captionTokens: Math.min(longest.tokens, model.text.contextLength),
+    imagePasses: passes * Math.max(1, views),
+    textPasses: passes,
+    otherParameters: parameters,
+    hasAverage: train.ema > 0,
   });
-  const { views, storedBytes } = strategyFacts(config, options);
-  const others = models.reduce((sum, one) => sum + bytesOf(one.model.stateDict().values()), 0);
-  const perSample = (1 + models.length) * (Math.max(1, views) * image + text);
-  const weights = 5 * 4 * parameterCount(model).total;
-  const similarities = 16 * train.batchSize ** 2;
-  const cacheBytes = pixelCacheLimit(train.memoryLimit);
-  const images = pixelCacheBytes(source, preprocess.size, { cacheBytes });
-  const data = images + storedBytes * source.size;
-  return 0.5e9 + others + weights + microBatchSize(train) * perSample + similarities + data;
+  const batches = {
+    batchSize: train.batchSize,
+    microBatch: microBatchSize(train),
+    source,
+    imageSize: preprocess.size,
+    memoryLimit: train.memoryLimit,
+  };
+  return estimateMemory(memory, batches) + teachers + storedBytes * source.size;
 }

@@ -20,6 +20,14 @@ export interface DataFingerprint {
   readonly digest: string;
 }
 
+/** Of a fingerprint that is read from a file: what is compared. */
+type KeptFingerprint = Pick<DataFingerprint, 'records' | 'digest'>;
+
+/** True if a value read from a file has what {@link describeChange} compares. */
+export function isFingerprint(value: unknown): value is KeptFingerprint {
+  return isObject(value) && typeof value.records === 'number' && typeof value.digest === 'string';
+}
+
 /** The fingerprint of a source. */
 export async function dataFingerprint(source: Source): Promise<DataFingerprint> {
   const { size } = source;
@@ -54,20 +62,20 @@ export async function keepDataFingerprint(run: string, source: Source): Promise<
 
 /** In which way a source differs from the data of a fingerprint, in a clause; undefined: in none. */
 export async function describeChange(
-  kept: Readonly<Record<string, unknown>>,
+  kept: KeptFingerprint,
   source: Source,
 ): Promise<string | undefined> {
   const { records, digest } = await dataFingerprint(source);
   if (kept.digest === digest) return undefined;
   return kept.records === records
     ? `still ${records} records, but others or with other captions, labels or files`
-    : `${String(kept.records)} records then, ${records} now`;
+    : `${kept.records} records then, ${records} now`;
 }
 
 /** A sentence if the data of a run are not those that it began with; runs may have no fingerprint. */
 export async function dataChange(run: string, source: Source): Promise<string | undefined> {
   const kept = readKept(run);
-  const change = kept && (await describeChange(kept, source));
+  const change = isFingerprint(kept) ? await describeChange(kept, source) : undefined;
   if (change === undefined) return undefined;
   return `The data "${source.spec}" have changed since this run began (${change}): from here on it sees other samples than it would have, and its result differs from that of an uninterrupted run.`;
 }

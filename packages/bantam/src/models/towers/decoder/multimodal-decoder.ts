@@ -32,7 +32,7 @@ import {
   type TransformerConfig,
 } from '../../blocks/transformer-config.js';
 import type { TextConfig, VisionConfig } from '../../towers.js';
-import { gridSize } from '../image/vit.js';
+import { gridSize } from '../../blocks/patches.js';
 import { isTextTransformer } from '../text/text-transformer.js';
 
 /**

@@ -16,6 +16,7 @@ import {
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
+import { gridSize } from '../../blocks/patches.js';
 import {
   rotaryPositions,
   rotaryTables,
@@ -48,11 +49,6 @@ import {
   PatchProjection,
   timmParameter,
 } from './timm-vit-blocks.js';
-
-/** Patches along one side of the image. */
-function gridOf({ imageSize, patchSize }: EvaConfig): number {
-  return Math.floor(imageSize / patchSize);
-}
 
 /** Tokens before the patches. */
 function classTokens({ classToken }: EvaConfig): number {
@@ -92,7 +88,7 @@ class RotaryCache {
     let tables = this.#tables.get(imageSize);
     if (tables === undefined) {
       tables = rotaryTables({
-        grid: gridOf(config),
+        grid: gridSize(config),
         referenceGrid: rotary.grid,
         offset: rotary.offset,
         order: rotary.order,
@@ -124,7 +120,7 @@ class EvaTrunk extends Module {
     const prefix = classTokens(config);
     this.patchEmbed = new PatchProjection({ width, patchSize, bias: !preNorm, generator });
     this.clsToken = config.classToken ? timmParameter([1, 1, width], generator) : null;
-    this.posEmbed = timmParameter([1, prefix + gridOf(config) ** 2, width], generator);
+    this.posEmbed = timmParameter([1, prefix + gridSize(config) ** 2, width], generator);
     this.normPre = preNorm ? new LayerNorm({ width, eps }) : null;
     this.blocks = Array.from({ length: layers }, (_, layer) =>
       createBlock(config, layer, generator),
@@ -149,7 +145,7 @@ class EvaTrunk extends Module {
       this.clsToken === null
         ? patches
         : cat([expand(this.clsToken, [batch, 1, width]), patches], 1);
-    const grid = gridOf({ ...config, imageSize });
+    const grid = gridSize({ ...config, imageSize });
     const placed = add(tokens, resizeGrid(this.posEmbed, { prefix, grid }));
     const x = this.normPre === null ? placed : this.normPre.forward(placed);
     const { cosines = null, sines = null } = this.#rotary.positions(imageSize, x) ?? {};
@@ -233,7 +229,7 @@ export const eva: ImageTowerKind<typeof evaSchema> = {
     }
   },
   checkImageSize(config, imageSize) {
-    if (gridOf({ ...config, imageSize }) >= 1) return;
+    if (gridSize({ ...config, imageSize }) >= 1) return;
     throw new BantamError(
       `"imageSize" of "vision" (${imageSize}) has no room for a patch of ${config.patchSize} pixels.`,
     );
@@ -242,7 +238,7 @@ export const eva: ImageTowerKind<typeof evaSchema> = {
   create: (options) => new EvaTower(options),
   flops(config, { embedDim }) {
     const { width, layers, patchSize, block, poolType } = config;
-    const patches = gridOf(config) ** 2;
+    const patches = gridSize(config) ** 2;
     const tokens = classTokens(config) + patches;
     const embedding = 2 * patches * width * 3 * patchSize ** 2;
     // A gated MLP has three products in place of two.
@@ -251,7 +247,7 @@ export const eva: ImageTowerKind<typeof evaSchema> = {
     const pooling = poolType === 'map' ? attentionPoolFlops(poolSizes(config), tokens) : 0;
     return embedding + blocks + layers * gate + pooling + 2 * width * embedDim;
   },
-  positions: { name: 'trunk.pos_embed', prefix: classTokens, grid: gridOf },
+  positions: { name: 'trunk.pos_embed', prefix: classTokens, grid: gridSize },
   describe: ({ width, layers, patchSize, imageSize, poolType }) =>
     `${poolType === 'map' ? 'PE' : 'EVA'} ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
   toOpenClip: (config) => writeTimmTowerOf(config, evaTowers),

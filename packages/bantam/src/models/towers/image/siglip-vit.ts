@@ -11,7 +11,7 @@ import * as v from 'valibot';
 import { BantamError } from '../../../base/errors.js';
 import { count, flag, group, oneOf, positive, setting } from '../../../base/schema.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
-import { dropPatches, keptPatches } from '../../blocks/patches.js';
+import { dropPatches, gridSize, keptPatches } from '../../blocks/patches.js';
 import { runBlocks } from '../../blocks/run-block.js';
 import {
   checkTransformer,
@@ -63,14 +63,6 @@ const siglipVitSchema = group({
 /** SigLIP's image tower: a vision transformer pooled by attention (Zhai et al. 2023). */
 export type SiglipVitConfig = ConfigOf<typeof siglipVitSchema>;
 
-/** Patches along one side of the image. */
-export function siglipGrid({
-  imageSize,
-  patchSize,
-}: Pick<SiglipVitConfig, 'imageSize' | 'patchSize'>): number {
-  return Math.floor(imageSize / patchSize);
-}
-
 /** Options of the tower's trunk. */
 interface TrunkOptions {
   config: SiglipVitConfig;
@@ -98,7 +90,7 @@ class SiglipTrunk extends Module {
     const { width, layers, patchSize } = config;
     const sizes = { ...poolSizes(config), generator };
     this.patchEmbed = new PatchProjection({ width, patchSize, generator });
-    this.posEmbed = timmParameter([1, siglipGrid(config) ** 2, width], generator);
+    this.posEmbed = timmParameter([1, gridSize(config) ** 2, width], generator);
     this.blocks = Array.from(
       { length: layers },
       () => new TimmBlock({ ...sizes, mlp: () => new TimmMlp(sizes) }),
@@ -115,7 +107,7 @@ class SiglipTrunk extends Module {
     const { patchDropout = 0, generator } = options;
     const { patchSize } = config;
     const patches = this.patchEmbed.forward(pixels);
-    const grid = siglipGrid({ imageSize, patchSize });
+    const grid = gridSize({ imageSize, patchSize });
     const placed = add(patches, resizeGrid(this.posEmbed, { prefix: 0, grid }));
     const kept = dropPatches(placed, { fraction: this.training ? patchDropout : 0, generator });
     return this.norm.forward(runBlocks(this.blocks, kept, (block, x) => block.forward(x)));
@@ -208,7 +200,7 @@ export const siglipVit: ImageTowerKind<typeof siglipVitSchema> = {
   },
   dropsPatches: true,
   checkImageSize({ patchSize }, imageSize) {
-    if (siglipGrid({ imageSize, patchSize }) >= 1) return;
+    if (gridSize({ imageSize, patchSize }) >= 1) return;
     throw new BantamError(
       `"imageSize" of "vision" (${imageSize}) has no room for a patch of ${patchSize} pixels.`,
     );
@@ -217,7 +209,7 @@ export const siglipVit: ImageTowerKind<typeof siglipVitSchema> = {
   create: (options) => new SiglipVisionTransformer(options),
   flops(config, { embedDim, training, patchDropout = 0 }) {
     const { width, patchSize } = config;
-    const patches = siglipGrid(config) ** 2;
+    const patches = gridSize(config) ** 2;
     const tokens = training ? keptPatches(patches, patchDropout) : patches;
     const embedding = 2 * patches * width * 3 * patchSize ** 2;
     const pooling = attentionPoolFlops({ width, hidden: mlpWidth(config) }, tokens);
@@ -225,7 +217,7 @@ export const siglipVit: ImageTowerKind<typeof siglipVitSchema> = {
     return embedding + transformerFlops({ ...plainBlocks, ...config }, tokens) + pooling + head;
   },
   preprocess: { ...channelStatistics.inception, resizeMode: 'squash' },
-  positions: { name: 'trunk.pos_embed', prefix: () => 0, grid: siglipGrid },
+  positions: { name: 'trunk.pos_embed', prefix: () => 0, grid: gridSize },
   describe: ({ width, layers, patchSize, imageSize }) =>
     `SigLIP ViT ${width} × ${layers}, patch ${patchSize}, ${imageSize} px`,
   toOpenClip: (config) => writeTimmTower(config, timm),

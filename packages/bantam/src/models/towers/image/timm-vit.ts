@@ -19,7 +19,7 @@ import {
 } from '@bantam/torch';
 import { BantamError } from '../../../base/errors.js';
 import { resizeGrid } from '../../blocks/grid-positions.js';
-import { dropPatches, keptPatches } from '../../blocks/patches.js';
+import { dropPatches, gridSize, keptPatches } from '../../blocks/patches.js';
 import { dropPathRates, runBlock, runBlocks } from '../../blocks/run-block.js';
 import {
   checkTransformer,
@@ -47,7 +47,7 @@ import { MbConvStem, mbConvStemSizes } from './vitamin-stem.js';
 function stemSizes({ stem, stemWidth, width, imageSize, patchSize }: TimmVitConfig) {
   if (stem === 'convolutions') return convStemSizes({ width, imageSize });
   if (stem === 'mbconv') return mbConvStemSizes({ stemWidth, width, imageSize });
-  const grid = Math.floor(imageSize / patchSize);
+  const grid = gridSize({ imageSize, patchSize });
   return { flops: 2 * grid ** 2 * width * 3 * patchSize ** 2, grid };
 }
 

@@ -28,7 +28,7 @@ import {
   type AttentionalPoolerSizes,
 } from '../../blocks/cross-attention.js';
 import { resizeGrid, sinCosPositions } from '../../blocks/grid-positions.js';
-import { dropPatches, embedPatches, keptPatches } from '../../blocks/patches.js';
+import { dropPatches, embedPatches, gridSize, keptPatches } from '../../blocks/patches.js';
 import {
   checkTransformer,
   describeBlocks,
@@ -94,11 +94,6 @@ const vitSchema = group({
 
 /** A vision transformer (Dosovitskiy et al. 2021) as CLIP has it (Radford et al. 2021). */
 export type VitConfig = ConfigOf<typeof vitSchema>;
-
-/** Patches along one side of the image. */
-export function gridSize({ imageSize, patchSize }: VitConfig): number {
-  return imageSize / patchSize;
-}
 
 /** Attention heads of the image tower. */
 export function visionHeads({ width, headWidth }: VitConfig): number {
