@@ -74,7 +74,7 @@ const batches = [64, 128, 256, 512] as const;
 const vocabSize = 4096;
 
 /** Each candidate's own deviation of ln s from its model's. */
-const ownSd = { plain: 0.2, augmented: 0.35, strategy: 0.35 } as const;
+const ownSd = { plain: 0.2, augmented: 0.35, strategy: 0.6 } as const;
 
 /** All candidates for some data, and what is none. */
 export function listCandidates(facts: CandidateFacts): {

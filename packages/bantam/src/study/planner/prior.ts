@@ -165,12 +165,13 @@ export const augmentEffects = {
 
 /**
  * Strategies that cost less than CLIP: a sample teaches a little less. At equal time FLIP and CLIPA
- * with a ViT were ahead of CLIP in retrieval on the emoji (docs/strategies.md).
+ * with a ViT were ahead of CLIP in retrieval on the emoji (docs/strategies.md). On products CLIPA's whole
+ * phase was too short for what its small images had not taught: five times the samples (docs/studies.md).
  */
 export const strategyEffects = {
   clip: { lnScale: 0, lnRepeats: 0 },
   flip: { lnScale: 0.2, lnRepeats: 0.2 },
-  clipa: { lnScale: 0.45, lnRepeats: 0.2 },
+  clipa: { lnScale: 0.9, lnRepeats: 0.2 },
 } as const satisfies Readonly<Record<string, Effect>>;
 
 /** Strategies that are not candidates, and why. */
