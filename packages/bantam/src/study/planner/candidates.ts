@@ -4,7 +4,7 @@ import type { SharedRunOptions } from '../config/schema.js';
 import { knownModels, type KnownModel } from './models.js';
 import {
   augmentEffects,
-  floorFactor,
+  floorMultiplier,
   keptFractions,
   learningRate,
   lnScaleOfBatch,
@@ -181,7 +181,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
       modelSd: known.sd,
       ownSd: isPlain ? ownSd.plain : strategy === 'clip' ? ownSd.augmented : ownSd.strategy,
       lnRepeats: effects.reduce((sum, { lnRepeats }) => sum + lnRepeats, 0),
-      floor: floorFactor(forwardFlops(config, { tokens, strategy: 'clip' }), reference),
+      floor: floorMultiplier(forwardFlops(config, { tokens, strategy: 'clip' }), reference),
     },
   };
 }

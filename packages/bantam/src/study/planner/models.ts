@@ -12,7 +12,7 @@ export interface KnownModel {
   /** ln of the samples at which learning sets in, relative to `ModifiedResNet-Nano-64`, and how sure that is. */
   readonly lnScale: number;
   readonly sd: number;
-  /** Factor of the learning rate: wider towers take lower ones. */
+  /** Multiplier of the learning rate: wider towers take lower ones. */
   readonly rate: number;
 }
 
