@@ -7,6 +7,7 @@ import { at } from '../../base/at.js';
 import { listCandidates } from './candidates.js';
 import { commandOf } from './choices.js';
 import { Field } from './field.js';
+import { nextToTime } from './measuring.js';
 import { samplingErrorOf } from './pilots.js';
 import { openPlanData } from './plan-data.js';
 import { PlanStateFile } from './plan-state.js';
@@ -34,15 +35,22 @@ const listed = listCandidates({
 });
 const { candidates } = listed;
 const state = new PlanStateFile(join(folder, 'state.json'), 'a');
-const field = new Field({
-  ...listed,
-  data,
-  shared: sharedPrior(data.candidateFacts.metric, data.validation),
-  total: 60,
-  memory: 0,
-  estimates: candidates.map((_, i) => 1e9 + i),
-  state,
-});
+
+/** The candidates within so many GB, or all memory, each estimated at one and a few bytes. */
+function fieldWithin(memory: number): Field {
+  return new Field({
+    ...listed,
+    data,
+    shared: sharedPrior(data.candidateFacts.metric, data.validation),
+    total: 60,
+    memory,
+    estimates: candidates.map((_, i) => 1e9 + i),
+    state,
+  });
+}
+
+const field = fieldWithin(0);
+const kind = 'ViT-Nano-16-64, clip';
 
 /** Index of a candidate without augmentation. */
 function indexOf(kind: string, batch: number): number {
@@ -54,8 +62,8 @@ function indexOf(kind: string, batch: number): number {
 describe('Field', () => {
   it('takes the memory of a candidate from its kind, its model, or its own estimate', () => {
     const rate = { samplesPerSecond: 100, bytes: 2e9, stepBytes: 1e9, batch: 128 };
-    state.save({ rates: { 'ViT-Nano-16-64, clip': rate } });
-    assert.equal(field.bytesOf(indexOf('ViT-Nano-16-64, clip', 64)), 1.5e9);
+    state.save({ rates: { [kind]: rate } });
+    assert.equal(field.bytesOf(indexOf(kind, 64)), 1.5e9);
     assert.equal(field.bytesOf(indexOf('ViT-Nano-16-64, flip', 256)), 3e9);
     const other = indexOf('ModifiedResNet-Nano-64, clip', 64);
     assert.equal(field.bytesOf(other), 1e9 + other);
@@ -66,6 +74,24 @@ describe('Field', () => {
       () => field.indexOf('ViT-Nano-16-64, batch 63'),
       /state\.json is damaged; delete it/,
     );
+  });
+});
+
+describe('nextToTime', () => {
+  it('times a kind that was too large at a smaller batch, which stays a candidate', () => {
+    const small = fieldWithin(1.6);
+    const batchOf = (): number | undefined => nextToTime(kind, { field: small, state })?.batch;
+    state.save({ rates: {} });
+    assert.equal(batchOf(), 128);
+    const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9 };
+    state.save({ rates: { [kind]: { ...rate, batch: 128 } } });
+    assert.equal(batchOf(), 64);
+    small.excludeByMeasurement();
+    assert.deepEqual([64, 128, 256].map((batch) => small.isExcluded(indexOf(kind, batch))), [false, true, true]); // prettier-ignore
+    state.save({ rates: { [kind]: { ...rate, bytes: 1.5e9, batch: 64 } } });
+    assert.equal(batchOf(), undefined);
+    state.save({ rates: { [kind]: { ...rate, samplesPerSecond: 9, batch: 64 } } });
+    assert.equal(batchOf(), undefined);
   });
 });
 

@@ -131,16 +131,18 @@ export class Field {
     throw lackOfMemory(estimateBounds.high * Math.min(...estimates), this.memory);
   }
 
-  /** Leaves out candidates whose kind failed or does not fit the memory, at their batch or at all. */
+  /** Leaves out candidates whose kind failed, or that do not fit the memory at their batch. */
   excludeByMeasurement(): void {
     const available = availableMemory(this.memory);
-    for (const [i, { kind }] of this.candidates.entries()) {
+    for (const [i, { kind, batch }] of this.candidates.entries()) {
       const rate = this.#options.state.current.rates[kind];
       if (rate === undefined) continue;
-      if ('failure' in rate) this.exclude(i, `it cannot be trained: ${rate.failure}`);
-      else if (rate.samplesPerSecond === null || this.bytesOf(i) > available) {
-        this.#large.set(i, this.bytesOf(i));
+      if ('failure' in rate) {
+        this.exclude(i, `it cannot be trained: ${rate.failure}`);
+        continue;
       }
+      const wasTooLarge = rate.samplesPerSecond === null && batch >= rate.batch;
+      if (wasTooLarge || this.bytesOf(i) > available) this.#large.set(i, this.bytesOf(i));
     }
   }
 

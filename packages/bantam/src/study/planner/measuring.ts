@@ -71,10 +71,9 @@ export class Measuring {
 
   /** Measures the kinds of some candidates, which are to be piloted. */
   async measureFor(candidates: readonly number[]): Promise<void> {
-    const { field, state } = this.#options;
+    const { field } = this.#options;
     const kinds = new Set(candidates.map((i) => at(field.candidates, i).kind));
-    const missing = [...kinds].filter((kind) => state.current.rates[kind] === undefined);
-    await this.#timed(() => this.#measureKinds(missing, Infinity));
+    await this.#timed(() => this.#measureKinds([...kinds], Infinity));
   }
 
   /** Measures, and counts the seconds of measuring so far. */
@@ -86,17 +85,22 @@ export class Measuring {
     try {
       await measure(elapsed);
     } finally {
-      state.save({ measuringSeconds: elapsed() });
+      // A state without a rate is of no use to the same plan.
+      if (Object.keys(state.current.rates).length > 0) state.save({ measuringSeconds: elapsed() });
     }
     field.excludeByMeasurement();
   }
 
-  /** @param allowance - Seconds after which no further kind is begun */
+  /**
+   * Measures those of some kinds that are still to be timed.
+   *
+   * @param allowance - Seconds after which no further kind is begun
+   */
   async #measureKinds(kinds: readonly string[], allowance: number): Promise<void> {
     const { field, state, signal, onStage } = this.#options;
     const { train, digest } = field.data;
     const found = await measureKinds(
-      kinds.map((kind) => this.#representative(kind)),
+      kinds.flatMap((kind) => nextToTime(kind, this.#options) ?? []),
       {
         data: train,
         digest,
@@ -107,13 +111,16 @@ export class Measuring {
         onProgress: onStage,
       },
     );
-    state.save({ rates: { ...state.current.rates, ...Object.fromEntries(found) } });
+    // Without a new rate there is nothing to keep.
+    if (found.size > 0) {
+      state.save({ rates: { ...state.current.rates, ...Object.fromEntries(found) } });
+    }
     throwIfInterrupted(signal);
   }
 
   /** Kinds without a rate that most probably hold the best candidate. */
   #kindsToMeasure(): string[] {
-    const { field, state } = this.#options;
+    const { field } = this.#options;
     if (field.measured().length === 0) return this.#firstKind();
     const chances = new Map<string, number>();
     for (const { candidate, chance } of field.outlook()) {
@@ -121,7 +128,7 @@ export class Measuring {
     }
     return [...chances]
       .filter(([kind, chance]) => {
-        return chance >= smallestChance && state.current.rates[kind] === undefined;
+        return chance >= smallestChance && nextToTime(kind, this.#options) !== undefined;
       })
       .sort(([, a], [, b]) => b - a)
       .map(([kind]) => kind)
@@ -129,30 +136,34 @@ export class Measuring {
   }
 
   /**
-   * The kind to begin with: the first, and if that cannot be trained the smallest. If the smallest does
-   * not fit either, none does.
+   * The kind to begin with: the first, and if that cannot be trained or is too large the smallest. If the
+   * smallest does not fit either, none does.
    */
   #firstKind(): string[] {
     const { field, state } = this.#options;
-    const tried = Object.keys(state.current.rates);
+    const isFirst = Object.keys(state.current.rates).length === 0;
     const open = field.candidates.flatMap(({ kind }, i) =>
       field.isExcluded(i) ? [] : [{ kind, estimate: field.estimateOf(i) }],
     );
     const smallest = open.toSorted((a, b) => a.estimate - b.estimate)[0]?.kind;
-    const next = tried.length === 0 ? open[0]?.kind : smallest;
-    return next === undefined || tried.includes(next) ? [] : [next];
+    const next = isFirst ? open[0]?.kind : smallest;
+    return next === undefined || nextToTime(next, this.#options) === undefined ? [] : [next];
   }
 
   /** @throws BantamError if no kind could be measured. */
   #requireOne(): void {
     const { field, state } = this.#options;
     if (field.measured().length > 0) return;
-    const rates = Object.values(state.current.rates);
+    const { rates } = state.current;
+    const needed = field.candidates.flatMap(({ kind }, i) =>
+      rates[kind] === undefined ? [] : [field.bytesOf(i)],
+    );
     // The same command tries again, with other programs closed perhaps.
-    state.save({ rates: {} });
-    const [failure] = rates.flatMap((rate) => ('failure' in rate ? [rate.failure] : []));
+    state.clear();
+    const [failure] = Object.values(rates).flatMap((rate) =>
+      'failure' in rate ? [rate.failure] : [],
+    );
     if (failure !== undefined) throw new BantamError(failure);
-    const needed = rates.flatMap((rate) => ('failure' in rate ? [] : [rate.bytes]));
     throw lackOfMemory(Math.min(...needed), field.memory);
   }
 
@@ -175,27 +186,33 @@ export class Measuring {
       state.save({ loads: { ...loads, [name]: load } });
     }
   }
+}
 
-  /**
-   * The candidate by which a kind is measured: plain, at the usual batch or the nearest to it whose
-   * estimate fits the memory, else at the smallest.
-   */
-  #representative(kind: string): Candidate {
-    const { field } = this.#options;
-    const own = field.candidates.flatMap((candidate, i) =>
-      candidate.kind === kind && candidate.quality === 1
-        ? [{ candidate, estimate: field.estimateOf(i) }]
-        : [],
-    );
-    const available = availableMemory(field.memory);
-    const fitting = own.filter(({ estimate }) => estimate <= available);
-    const smallestBatch = Math.min(...own.map(({ candidate }) => candidate.batch));
-    const smallest = own.filter(({ candidate }) => candidate.batch === smallestBatch);
-    const [first, ...others] = (fitting.length > 0 ? fitting : smallest).map(
-      ({ candidate }) => candidate,
-    );
-    if (first === undefined) throw new RangeError(`There is no kind ${kind}.`);
-    const distance = ({ batch }: Candidate): number => Math.abs(Math.log2(batch / usualBatch));
-    return others.reduce((best, one) => (distance(one) < distance(best) ? one : best), first);
-  }
+/**
+ * The candidate by which a kind is to be timed: plain, at the usual batch or the nearest to it that fits the
+ * memory, else at the smallest. A kind that turned out too large is timed again at a smaller batch that
+ * fits. Undefined: there is nothing to time.
+ */
+export function nextToTime(
+  kind: string,
+  { field, state }: Pick<MeasuringOptions, 'field' | 'state'>,
+): Candidate | undefined {
+  const rate = state.current.rates[kind];
+  if (rate !== undefined && ('failure' in rate || rate.samplesPerSecond !== null)) return undefined;
+  const own = field.candidates.flatMap((candidate, i) =>
+    candidate.kind === kind &&
+    candidate.quality === 1 &&
+    candidate.batch < (rate?.batch ?? Infinity)
+      ? [{ candidate, bytes: field.bytesOf(i) }]
+      : [],
+  );
+  const available = availableMemory(field.memory);
+  const fitting = own.filter(({ bytes }) => bytes <= available);
+  const smallestBatch = Math.min(...own.map(({ candidate }) => candidate.batch));
+  const smallest = own.filter(({ candidate }) => candidate.batch === smallestBatch);
+  const distance = ({ batch }: Candidate): number => Math.abs(Math.log2(batch / usualBatch));
+  const [nearest] = (fitting.length > 0 || rate !== undefined ? fitting : smallest)
+    .map(({ candidate }) => candidate)
+    .sort((a, b) => distance(a) - distance(b));
+  return nearest;
 }

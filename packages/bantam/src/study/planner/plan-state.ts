@@ -1,5 +1,5 @@
 /** Decisions of a plan so far, so that one that was killed resumes with the same numbers. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileAtomic } from '@bantam/torch';
 import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
@@ -33,6 +33,10 @@ export type DecidedRung = Readonly<v.InferOutput<typeof rungSchema>>;
 /** The state of a plan. */
 export type PlanState = Readonly<v.InferOutput<typeof stateSchema>>;
 
+function beginningOf(key: string): PlanState {
+  return { key, rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
+}
+
 /** The state of a plan in a file of its folder, which each change rewrites whole. */
 export class PlanStateFile {
   readonly #file: string;
@@ -45,7 +49,7 @@ export class PlanStateFile {
    */
   constructor(file: string, key: string) {
     this.#file = file;
-    this.#state = this.#read(key) ?? { key, rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
+    this.#state = this.#read(key) ?? beginningOf(key);
   }
 
   get current(): PlanState {
@@ -55,6 +59,12 @@ export class PlanStateFile {
   save(changes: Partial<Omit<PlanState, 'key'>>): void {
     this.#state = { ...this.#state, ...changes };
     writeFileAtomic(this.#file, [Buffer.from(`${JSON.stringify(this.#state, null, 1)}\n`)]);
+  }
+
+  /** Deletes the file: the plan begins again. */
+  clear(): void {
+    this.#state = beginningOf(this.#state.key);
+    rmSync(this.#file, { force: true });
   }
 
   /** The error of a state that this plan cannot have written. */
