@@ -18,7 +18,7 @@ export interface ReasonFacts {
   readonly withoutRepeats: PredictedMetric;
   /** The metric after half of the samples. */
   readonly atHalf: PredictedMetric;
-  /** The same choice with other augmentations, other batches or all of the data. */
+  /** The same choice with another augmentation, another batch or another fraction of the data. */
   readonly alternatives: readonly {
     readonly candidate: Candidate;
     readonly predicted: PredictedMetric;
@@ -67,7 +67,7 @@ function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): 
         ? nameOfAugment(other)
         : other.batch !== candidate.batch
           ? `a batch of ${other.batch}`
-          : 'all of the data';
+          : nameOfFraction(other);
     if (Math.abs(difference) < negligiblePoints) return [`${name} would be as good`];
     return [
       `${name} would ${difference > 0 ? 'lose' : 'gain'} ${Math.abs(difference).toFixed(1)} points`,
@@ -78,6 +78,10 @@ function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): 
 function nameOfAugment({ augment }: Candidate): string {
   if (augment === 'none') return 'no augmentation';
   return augment === 'own' ? "the data's own augmentation" : `augmentation ${augment}`;
+}
+
+function nameOfFraction({ quality }: Candidate): string {
+  return quality === 1 ? 'all of the data' : `the best ${100 * quality} % of the data`;
 }
 
 function halfFact({ predicted, atHalf }: ReasonFacts): string {

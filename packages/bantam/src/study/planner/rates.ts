@@ -40,7 +40,7 @@ export function throwIfInterrupted(signal: AbortSignal | undefined): void {
   );
 }
 
-/** The least time of timing a kind in seconds: a process, the model, its steps. */
+/** Time that timing a kind takes in seconds, at best: a process, the model, its steps. */
 export const secondsOfKind = 3;
 
 /** Seconds for which steps of one size are timed, if so many may pass for all kinds. */
