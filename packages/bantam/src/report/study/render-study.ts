@@ -52,13 +52,15 @@ function factList({ study, machine, arms }: StudyResult): Content {
   const runs = new Map(arms.flatMap(({ rows }) => rows.map((row) => [row.run, row] as const)));
   const seconds = [...runs.values()].reduce((sum, row) => sum + row.seconds, 0);
   const { cpu, cores, processes, threads } = machine;
+  const runsAtATime = processes === 1 ? 'one run at a time' : `${processes} runs at a time`;
+  const threadsEach = threads === 1 ? 'one thread each' : `${threads} threads each`;
   return markup`<dl class="facts">
     ${fact('Arms', String(arms.length))}
     ${fact('Runs', String(runs.size))}
     ${fact('Seeds', (study.seeds ?? [0, 1, 2]).join(', '))}
     ${fact('Training time', duration(seconds))}
     ${fact('Data', study.data, 'wide')}
-    ${fact('Machine', `${cpu}, ${cores} cores; ${processes} runs at a time, ${threads} threads each`, 'wide')}
+    ${fact('Machine', `${cpu}, ${cores} cores; ${runsAtATime}, ${threadsEach}`, 'wide')}
   </dl>`;
 }
 

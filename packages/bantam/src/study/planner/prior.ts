@@ -42,14 +42,29 @@ export interface CandidatePrior {
 }
 
 /**
- * c = 2.4 and k = 0.28 describe six models on product photographs after 30 and 120 seconds of one thread
- * (docs/planner.md), with a scale of each alone. R* is 6.5 in the first figure of Scaling (Down) CLIP (Li
- * et al. 2024; docs/studies.md), and 6 to 8 on the products (docs/log.md).
+ * R* is 6.5 in the first figure of Scaling (Down) CLIP (Li et al. 2024; docs/studies.md), and 6 to 8 on the
+ * products (docs/log.md).
  */
-const curve = {
+const lnRepeats: Belief = { mean: Math.log(6.5), sd: 0.3 };
+
+/**
+ * c = 2.4 and k = 0.28 describe retrieval by six models on product photographs after 30 and 120 seconds of
+ * one thread (docs/planner.md), with a scale of each alone.
+ */
+const retrieval = {
   lnOnset: { mean: Math.log(2.4), sd: 0.2 },
   lnTail: { mean: Math.log(0.28), sd: 0.25 },
-  lnRepeats: { mean: Math.log(6.5), sd: 0.3 },
+  logitFloor: { mean: -3, sd: 1.2 },
+} as const;
+
+/**
+ * Accuracy rises from chance with the first samples, and slowly: c = 0.7 and k = 0.5 describe three lengths
+ * on the products' 58 types, and two on Tiny ImageNet's 200 classes (docs/planner.md).
+ */
+const classification = {
+  lnOnset: { mean: Math.log(0.7), sd: 0.2 },
+  lnTail: { mean: Math.log(0.5), sd: 0.3 },
+  logitFloor: { mean: -0.6, sd: 1 },
 } as const;
 
 /**
@@ -65,8 +80,11 @@ const retrievalScale = 3500;
  */
 export const warmSteps = 30;
 
-/** Samples of a class at which the reference model begins to tell it from others. */
-const samplesPerClass = 700;
+/**
+ * Samples of a class at which the reference model begins to tell it from others: 40 by types of products,
+ * which their titles name, 130 on CIFAR-10, 250 on emoji, 630 on Tiny ImageNet (docs/planner.md).
+ */
+const samplesPerClass = 170;
 
 /** The k of a recall at k. */
 export function rankOf(metric: string): number | undefined {
@@ -85,8 +103,8 @@ export interface MeasuredOn {
 
 /**
  * The shared part for a metric. Rank 1 needs about ten times the samples of rank 10 (the emoji of
- * docs/log.md: R@1 and R@10 of equal runs), and more images make ranks harder. Accuracy needs about 700
- * samples a class: eight of CIFAR-10 and 200 of Tiny ImageNet agree (docs/strategies.md, docs/log.md).
+ * docs/log.md: R@1 and R@10 of equal runs), and more images make ranks harder. Accuracy needs samples of
+ * each class.
  */
 export function sharedPrior(metric: string, { images, classes, chance }: MeasuredOn): SharedPrior {
   const start = 1 - Math.min(0.95, chance);
@@ -95,10 +113,10 @@ export function sharedPrior(metric: string, { images, classes, chance }: Measure
     const harder =
       Math.log(10 / (rankOf(metric) ?? 3)) + 0.6 * Math.log(Math.max(20, images) / 1000);
     const lnScale = { mean: Math.log(retrievalScale) + harder, sd: 0.9 };
-    return { ...curve, lnScale, logitFloor: { mean: -3, sd: 1.2 }, start };
+    return { ...retrieval, lnRepeats, lnScale, start };
   }
-  const lnScale = { mean: Math.log(samplesPerClass * Math.max(2, classes)), sd: 1.1 };
-  return { ...curve, lnScale, logitFloor: { mean: -0.6, sd: 1 }, start };
+  const lnScale = { mean: Math.log(samplesPerClass * Math.max(2, classes)), sd: 1.2 };
+  return { ...classification, lnRepeats, lnScale, start };
 }
 
 /**
