@@ -56,7 +56,7 @@ describe('bantam plan', () => {
     assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
   });
 
-  it('measures anew where the cache is damaged, and names a damaged state', async () => {
+  it('measures again where the cache is damaged, and names a damaged state', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few];
     const folder = join(cwd, 'cache', 'rates');
     for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');

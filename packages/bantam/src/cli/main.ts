@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { version } from '../base/version.js';
 import type { GlobalOptions } from './command.js';
 import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
@@ -20,8 +20,6 @@ import { addTokenizer } from './commands/tokenizer.js';
 import { addTrain } from './commands/train.js';
 import { explain } from './failure.js';
 import { ignoreClosedPipes } from './output.js';
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 /** The command line with all of its commands. */
 export function createProgram(): Command {

@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { BantamError } from '../base/errors.js';
 import { FileTokenizer } from './file-tokenizer.js';
 import type { TokenizerFiles, TokenizerJson } from './tokenizer-json.js';
-import type { Tokenizer } from './tokenizer.js';
+import { clipContextLength, type Tokenizer } from './tokenizer.js';
 
 /** Ends the last token of each word. */
 export const END_OF_WORD = '</w>';
@@ -223,7 +223,7 @@ async function readVocabulary(file: string): Promise<Record<string, number>> {
 export async function clipTokenizer({
   mergesFile = OWN_MERGES,
   vocabFile,
-  contextLength = 77,
+  contextLength = clipContextLength,
 }: ClipTokenizerOptions = {}): Promise<Tokenizer> {
   const merges = await readMerges(mergesFile);
   const vocab = vocabFile === undefined ? numberTokens(merges) : await readVocabulary(vocabFile);

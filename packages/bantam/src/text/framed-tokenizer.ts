@@ -5,7 +5,12 @@ import { sentencePieceEncoder } from './sentencepiece/encoder.js';
 import type { PlainEncoder } from './plain-encoder.js';
 import { TextCache } from './text-cache.js';
 import { checkId, cleaningByFiles, type TokenizerFiles } from './tokenizer-json.js';
-import type { EncodeBatchOptions, EncodedBatch, TextCodec } from './tokenizer.js';
+import {
+  clipContextLength,
+  type EncodeBatchOptions,
+  type EncodedBatch,
+  type TextCodec,
+} from './tokenizer.js';
 
 /** Context length and cleaning of a tokenizer. */
 export interface FrameOptions {
@@ -96,8 +101,6 @@ export class FramedTokenizer implements TextCodec {
   }
 }
 
-/** OpenCLIP's default. */
-const DEFAULT_CONTEXT = 77;
 /** Hugging Face writes 1e30 for "no limit"; no text tower has a context beyond this. */
 const LONGEST_CONTEXT = 1 << 20;
 
@@ -106,9 +109,9 @@ export function settingsOf(
   { tokenizer, config }: TokenizerFiles,
   given: Partial<FrameOptions> = {},
 ): FrameOptions {
-  const stored = tokenizer.truncation?.max_length ?? config.model_max_length ?? DEFAULT_CONTEXT;
+  const stored = tokenizer.truncation?.max_length ?? config.model_max_length ?? clipContextLength;
   return {
-    contextLength: given.contextLength ?? (stored < LONGEST_CONTEXT ? stored : DEFAULT_CONTEXT),
+    contextLength: given.contextLength ?? (stored < LONGEST_CONTEXT ? stored : clipContextLength),
     clean: given.clean ?? cleaningByFiles(config),
   };
 }

@@ -13,4 +13,11 @@ export { trainTokenizer, type TrainTokenizerOptions } from './train-tokenizer.js
 export { sentencePieceWrappers, type SentencePieceWrapper } from './sentencepiece/wrappers.js';
 export { sentencePieceFiles } from './tokenizer-files.js';
 export { cleaningByFiles } from './tokenizer-json.js';
-export type { EncodeBatchOptions, EncodedBatch, TextCodec, Tokenizer } from './tokenizer.js';
+export {
+  clipContextLength,
+  trainedVocabSize,
+  type EncodeBatchOptions,
+  type EncodedBatch,
+  type TextCodec,
+  type Tokenizer,
+} from './tokenizer.js';

@@ -1,3 +1,9 @@
+/** The most ids that a text of CLIP has (Radford et al. 2021), start and end included. */
+export const clipContextLength = 77;
+
+/** The most ids of a vocabulary that is trained on captions, if no other number is asked for. */
+export const trainedVocabSize = 4096;
+
 /** Token ids of a batch of texts, row after row, each row filled up with the padding id. */
 export interface EncodedBatch {
   /** `rows × columns` ids in row-major order. */

@@ -8,7 +8,7 @@ import { learnMerges, type CountedWord } from './learn-merges.js';
 import { toTokenizerJson } from './sentencepiece/to-tokenizer-json.js';
 import { writeSentencePieceModel } from './sentencepiece/write-model.js';
 import { SENTENCEPIECE_FILE, type TokenizerFiles } from './tokenizer-json.js';
-import type { Tokenizer } from './tokenizer.js';
+import { trainedVocabSize, type Tokenizer } from './tokenizer.js';
 import { trainUnigram, type TrainUnigramOptions } from './unigram/train-unigram.js';
 
 export interface TrainTokenizerOptions extends Partial<Omit<TrainUnigramOptions, 'vocabSize'>> {
@@ -74,7 +74,7 @@ export function trainTokenizer(
   captions: Iterable<string>,
   {
     type = 'bpe',
-    vocabSize = 4096,
+    vocabSize = trainedVocabSize,
     contextLength = 32,
     minFrequency = 2,
     clean = 'whitespace',

@@ -3,6 +3,7 @@ import {
   sentencePieceWrappers,
   type SentencePieceWrapper,
 } from '../../text/sentencepiece/wrappers.js';
+import { trainedVocabSize } from '../../text/tokenizer.js';
 import type { TokenizerKind } from '../../train/config/tokenizer.js';
 import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
@@ -52,7 +53,7 @@ export function addTokenizer(program: Command): void {
         .choices(['bpe', 'unigram'])
         .default('bpe'),
     )
-    .option('--vocab-size <n>', 'maximum size of the vocabulary', positiveInteger, 4096)
+    .option('--vocab-size <n>', 'maximum size of the vocabulary', positiveInteger, trainedVocabSize)
     .option('--context-length <n>', 'context length in tokens', positiveInteger, 32)
     .option(
       '--character-coverage <fraction>',

@@ -1,10 +1,8 @@
 /** The description of the API, made from the schemas by which requests are checked. */
-import { createRequire } from 'node:module';
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema';
 import type { AnySchema } from '../../base/schema.js';
+import { version } from '../../base/version.js';
 import { classifySchema, embeddingsSchema, searchSchema } from './requests.js';
-
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
 const number = { type: 'number' } as const;
 const whole = { type: 'integer' } as const;

@@ -1,5 +1,6 @@
 /** Reasons of a choice in one line, from the fitted curves. */
 import { at } from '../../base/at.js';
+import { formatMetric } from '../../eval/index.js';
 import type { Candidate } from './candidates.js';
 import type { PlannedPilot } from './plan-file.js';
 import type { PredictedMetric } from './posterior.js';
@@ -7,7 +8,6 @@ import type { PredictedMetric } from './posterior.js';
 /** Facts that a reason is made of. */
 export interface ReasonFacts {
   readonly candidate: Candidate;
-  readonly samples: number;
   readonly epochs: number;
   readonly pairs: number;
   readonly isLoaderBound: boolean;
@@ -18,7 +18,7 @@ export interface ReasonFacts {
   readonly withoutRepeats: PredictedMetric;
   /** The metric after half of the samples. */
   readonly atHalf: PredictedMetric;
-  /** The same choice with other augmentations, other batches or all of the data. */
+  /** The same choice with another augmentation, another batch or another fraction of the data. */
   readonly alternatives: readonly {
     readonly candidate: Candidate;
     readonly predicted: PredictedMetric;
@@ -26,7 +26,7 @@ export interface ReasonFacts {
 }
 
 /** Differences below this, in points, are not worth a word. */
-const leastPoints = 0.5;
+const negligiblePoints = 0.5;
 
 /** One line that says why, from fitted facts. */
 export function reasonOf(facts: ReasonFacts): string {
@@ -44,7 +44,7 @@ export function reasonOf(facts: ReasonFacts): string {
 function pilotFact({ pilots, seconds }: ReasonFacts): string {
   if (pilots.length === 0) return 'no pilot, the prior alone';
   const last = at(pilots, -1);
-  const values = pilots.map(({ value }) => points(value)).join(', then ');
+  const values = pilots.map(({ value }) => formatMetric(value, 'fraction')).join(', then ');
   const ratio = seconds / last.seconds;
   return `${values} after ${pilots.map((one) => `${Math.round(one.samples / 100) / 10}k`).join(' and ')} samples in pilots, the longest 1/${Math.max(1, Math.round(ratio))} of the run`;
 }
@@ -53,8 +53,8 @@ function repeatFact({ epochs, pairs, predicted, withoutRepeats }: ReasonFacts): 
   if (epochs < 2) return '';
   const cost = meanDifference(withoutRepeats, predicted);
   const seen = `${pairs.toLocaleString('en-US')} distinct pairs are seen ${Math.round(epochs)} times`;
-  return cost < leastPoints
-    ? `${seen}, which costs less than ${leastPoints} points beside new ones`
+  return cost < negligiblePoints
+    ? `${seen}, which costs less than ${negligiblePoints} points beside new ones`
     : `${seen}: as many new ones would bring ${cost.toFixed(1)} points more`;
 }
 
@@ -67,8 +67,8 @@ function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): 
         ? nameOfAugment(other)
         : other.batch !== candidate.batch
           ? `a batch of ${other.batch}`
-          : 'all of the data';
-    if (Math.abs(difference) < leastPoints) return [`${name} would be as good`];
+          : nameOfFraction(other);
+    if (Math.abs(difference) < negligiblePoints) return [`${name} would be as good`];
     return [
       `${name} would ${difference > 0 ? 'lose' : 'gain'} ${Math.abs(difference).toFixed(1)} points`,
     ];
@@ -78,6 +78,10 @@ function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): 
 function nameOfAugment({ augment }: Candidate): string {
   if (augment === 'none') return 'no augmentation';
   return augment === 'own' ? "the data's own augmentation" : `augmentation ${augment}`;
+}
+
+function nameOfFraction({ quality }: Candidate): string {
+  return quality === 1 ? 'all of the data' : `the best ${100 * quality} % of the data`;
 }
 
 function halfFact({ predicted, atHalf }: ReasonFacts): string {
@@ -95,8 +99,4 @@ function loaderFact({ isLoaderBound }: ReasonFacts): string {
 function meanDifference(a: PredictedMetric, b: PredictedMetric): number {
   const sum = a.curve.reduce((total, value, i) => total + value - at(b.curve, i), 0);
   return (100 * sum) / Math.max(1, a.curve.length);
-}
-
-function points(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
 }

@@ -1,10 +1,17 @@
 /** Candidates of a plan: model, batch, augmentation, strategy and fraction of the data. */
-import { modelConfig, modelFlops, withChanges, type ModelConfig } from '../../models/index.js';
+import {
+  modelConfig,
+  modelFlops,
+  withChanges,
+  type ModelConfig,
+  type ModelConfigInput,
+} from '../../models/index.js';
+import { trainedVocabSize } from '../../text/index.js';
 import type { SharedRunOptions } from '../config/schema.js';
 import { knownModels, type KnownModel } from './models.js';
 import {
   augmentEffects,
-  floorFactor,
+  floorMultiplier,
   keptFractions,
   learningRate,
   lnScaleOfBatch,
@@ -24,12 +31,12 @@ export type StrategyChoice = keyof typeof strategyEffects;
 /** A choice that a plan compares. */
 export interface Candidate {
   readonly name: string;
-  /** Its model, as tables name it, and the preset that this is made of. */
+  /** Its model, as tables name it. */
   readonly model: string;
+  /** The preset that its model is made of, and the changes to it. */
   readonly preset: string;
-  /** Settings of the command line beside `--model`. */
-  readonly settings: Readonly<Record<string, string>>;
-  /** Its model's configuration for these data. */
+  readonly changes: ModelConfigInput;
+  /** Its model's configuration with the vocabulary and the length of texts of these data. */
   readonly config: ModelConfig;
   /** Options of its runs. */
   readonly options: SharedRunOptions;
@@ -42,7 +49,6 @@ export interface Candidate {
   readonly kind: string;
   /** FLOPs of a sample's forward pass; of FLIP and CLIPA without what they leave out. */
   readonly flops: number;
-  readonly imageSize: number;
   readonly prior: CandidatePrior;
 }
 
@@ -69,9 +75,6 @@ export interface CandidateFacts {
 }
 
 const batches = [64, 128, 256, 512] as const;
-
-/** Entries of the vocabulary that is trained on the captions, at most. */
-const vocabSize = 4096;
 
 /** Each candidate's own deviation of ln s from its model's. */
 const ownSd = { plain: 0.2, augmented: 0.35, strategy: 0.6 } as const;
@@ -128,9 +131,9 @@ interface Choices {
 function candidateOf(known: KnownModel, choices: Choices): Candidate {
   const { batch, augment, strategy, quality, facts } = choices;
   const { contextLength, captionTokens, metric } = facts;
-  const { preset, changes, label, settings: changed } = known;
+  const { preset, changes, label } = known;
   const config = modelConfig(preset, changes);
-  const fitted = withChanges(config, { text: { contextLength, vocabSize } });
+  const fitted = withChanges(config, { text: { contextLength, vocabSize: trainedVocabSize } });
   const tokens = Math.min(captionTokens, contextLength);
   const flops = forwardFlops(config, { tokens, strategy });
   const reference = forwardFlops(modelConfig(referencePreset), { tokens, strategy: 'clip' });
@@ -154,13 +157,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
     ].join(', '),
     model: label,
     preset,
-    settings: {
-      ...changed,
-      'train.batchSize': String(batch),
-      'train.lr': String(lr),
-      'tokenizer.contextLength': String(contextLength),
-      ...(augment !== 'own' && { augment }),
-    },
+    changes,
     config: fitted,
     options,
     batch,
@@ -169,7 +166,6 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
     quality,
     kind: `${label}, ${strategy}`,
     flops,
-    imageSize: config.vision.imageSize,
     prior: {
       model: label,
       batch,
@@ -181,7 +177,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
       modelSd: known.sd,
       ownSd: isPlain ? ownSd.plain : strategy === 'clip' ? ownSd.augmented : ownSd.strategy,
       lnRepeats: effects.reduce((sum, { lnRepeats }) => sum + lnRepeats, 0),
-      floor: floorFactor(forwardFlops(config, { tokens, strategy: 'clip' }), reference),
+      floor: floorMultiplier(forwardFlops(config, { tokens, strategy: 'clip' }), reference),
     },
   };
 }

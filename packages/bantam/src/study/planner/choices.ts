@@ -1,19 +1,13 @@
 /** The ranked choices of a plan. */
-import { at } from '../../base/at.js';
+import { isObject } from '../../base/schema.js';
 import type { StudyData } from '../runs/arm-data.js';
-import type { RunOptions } from '../../train/index.js';
 import { reasonOf } from './advice.js';
 import type { Candidate } from './candidates.js';
-import type { Field } from './field.js';
+import type { Field, Outlook } from './field.js';
 import type { Pilots } from './pilots.js';
 import type { Forecast, PlannedChoice, SurerPlan } from './plan-file.js';
-import {
-  chancesOfBest,
-  type Observation,
-  type Posterior,
-  type PredictedMetric,
-} from './posterior.js';
-import type { RepeatedPoint } from '../fits/laws.js';
+import type { Observation, Posterior } from './posterior.js';
+import { keptOneIn } from './rungs.js';
 
 /** Options of {@link choicesOf}. */
 export interface ChoicesOptions {
@@ -22,7 +16,6 @@ export interface ChoicesOptions {
   readonly pilots: Pilots;
   /** Validation of the run; null: none. */
   readonly validation: { readonly data: string; readonly metric: string } | null;
-  readonly memory: number;
   /** Seconds of the whole budget. */
   readonly total: number;
 }
@@ -33,13 +26,11 @@ const mostChoices = 10;
 /** Times of a choice's curve, as multiples of its run. */
 const curveTimes = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4] as const;
 
-/** A candidate with what it would reach. */
-interface Outlook {
-  readonly index: number;
-  readonly candidate: Candidate;
-  readonly point: RepeatedPoint;
-  readonly predicted: PredictedMetric;
-}
+/** Time of each of two pilots as a part of the budget, if there were none: a tenth for both, the default. */
+const firstPilots = 0.05;
+
+/** No larger part of the budget for pilots is proposed: the run would be shorter than what it is chosen by. */
+const mostForPilots = 0.5;
 
 /**
  * Ranks the candidates by their predicted metric. With pilots only those that had one are choices: what
@@ -52,13 +43,7 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
 }> {
   const { field, pilots } = options;
   const posterior = pilots.posterior();
-  const outlook = (index: number): Outlook => {
-    const point = field.pointOf(index, field.runSeconds, pilots.secondsPerSample(index));
-    const candidate = at(field.candidates, index);
-    return { index, candidate, point, predicted: posterior.predict(index, point) };
-  };
-  const fitting = field.fitting().map(outlook);
-  const chances = chancesOfBest(fitting.map(({ predicted }) => predicted));
+  const fitting = field.outlook(posterior, (index) => pilots.secondsPerSample(index));
   const possible =
     pilots.piloted.length > 0
       ? fitting.filter(({ index }) => pilots.piloted.includes(index))
@@ -68,10 +53,7 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
     .slice(0, mostChoices);
   const choices: PlannedChoice[] = [];
   for (const [i, own] of ranked.entries()) {
-    const chanceOfBest = at(chances, fitting.indexOf(own));
-    choices.push(
-      await choiceOf(own, { ...options, posterior, fitting, chanceOfBest, rank: i + 1 }),
-    );
+    choices.push(await choiceOf(own, { ...options, posterior, fitting, rank: i + 1 }));
   }
   const forecasts = fitting.map(({ index, candidate, predicted }): Forecast => {
     const perSample = pilots.secondsPerSample(index);
@@ -85,18 +67,17 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
       pilots: pilots.of(index).length,
     };
   });
-  return { choices, forecasts, surer: surerPlan(ranked, options) };
+  return { choices, forecasts, surer: longerPilots(ranked, options) };
 }
 
 interface ChoiceContext extends ChoicesOptions {
   readonly posterior: Posterior;
   readonly fitting: readonly Outlook[];
-  readonly chanceOfBest: number;
   readonly rank: number;
 }
 
 async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedChoice> {
-  const { field, pilots, studyData, rank, chanceOfBest, posterior, fitting } = context;
+  const { field, pilots, studyData, rank, posterior, fitting } = context;
   const { index, candidate, point, predicted } = own;
   const seconds = field.runSeconds;
   const arm = pilots.arm(candidate, `${seconds}s`);
@@ -113,7 +94,6 @@ async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedCh
   const ownPilots = pilots.of(index);
   const reason = reasonOf({
     candidate,
-    samples: point.samples,
     epochs,
     pairs: point.unique,
     isLoaderBound: time?.isLoaderBound ?? false,
@@ -129,7 +109,7 @@ async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedCh
     name: candidate.name,
     model: candidate.model,
     run,
-    command: commandOf(candidate, run, context.memory),
+    command: commandOf(candidate, run),
     pairs: point.unique,
     samples: point.samples,
     epochs,
@@ -143,7 +123,7 @@ async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedCh
       const { value, band } = posterior.predict(index, other);
       return { seconds: times * seconds, value, band };
     }),
-    chanceOfBest,
+    chanceOfBest: own.chance,
     pilots: ownPilots,
     reason,
   };
@@ -168,34 +148,48 @@ function alternativesTo({ candidate, index }: Outlook, fitting: readonly Outlook
 }
 
 /** The command of a run, with a folder to choose. */
-function commandOf(
-  { preset, strategy, settings }: Candidate,
-  { data, budget, validation = {} }: RunOptions,
-  memory: number,
+export function commandOf(
+  { preset, changes, strategy }: Pick<Candidate, 'preset' | 'changes' | 'strategy'>,
+  { data, budget, validation, train, tokenizer, augment }: PlannedChoice['run'],
 ): string {
-  const named = {
-    ...settings,
-    ...(validation.metric !== undefined && { 'validation.metric': validation.metric }),
-    ...(memory > 0 && { 'train.memoryLimit': String(memory) }),
-  };
+  const { metric } = validation;
+  const settings = settingsOf({
+    model: changes,
+    train,
+    tokenizer,
+    augment,
+    validation: { metric },
+  });
   return [
     'bantam train',
     `--model ${preset}`,
     `--data ${quoted(data)}`,
     '--out runs/planned',
-    `--budget ${budget ?? ''}`,
+    `--budget ${budget}`,
     ...(strategy === 'clip' ? [] : [`--strategy ${strategy}`]),
-    `--validate ${quoted(validation.data ?? 'none')}`,
-    ...Object.entries(named).map(([name, value]) => `--set ${quoted(`${name}=${value}`)}`),
+    `--validate ${quoted(validation.data)}`,
+    ...settings.map((setting) => `--set ${quoted(setting)}`),
   ].join(' ');
+}
+
+/** Nested options as settings of the command line, such as `train.lr=0.0006`. */
+function settingsOf(options: Readonly<Record<string, unknown>>, parent = ''): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    if (isObject(value)) return settingsOf(value, `${parent}${name}.`);
+    if (value === undefined) return [];
+    return [`${parent}${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`];
+  });
 }
 
 function quoted(word: string): string {
   return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** Pilots of the first two choices that are four times as long as the longest so far, and the band that they would leave. */
-function surerPlan(
+/**
+ * Pilots of the first two choices, longer than those so far as a further rung would be, and the band that
+ * they would leave.
+ */
+function longerPilots(
   ranked: readonly Outlook[],
   { field, pilots, total }: ChoicesOptions,
 ): SurerPlan | null {
@@ -204,15 +198,15 @@ function surerPlan(
     return null;
   }
   const longest = Math.max(...pilots.rungs.map(({ seconds }) => seconds), 0);
-  const seconds = longest > 0 ? 4 * longest : 0.05 * total;
-  if (seconds < pilots.leastSeconds()) return null;
+  const seconds = longest > 0 ? keptOneIn * longest : firstPilots * total;
+  if (seconds < pilots.shortestSeconds()) return null;
   const overhead = pilots.overhead();
   const before = pilots.rungs.reduce(
     (sum, rung) => sum + (rung.seconds + overhead) * rung.candidates.length,
     0,
   );
   const fraction = (before + 2 * (seconds + overhead)) / total;
-  if (fraction > 0.5) return null;
+  if (fraction > mostForPilots) return null;
   const supposed = [first, second].map(({ index }): Observation => {
     const point = field.pointOf(index, seconds, pilots.secondsPerSample(index));
     const { value } = pilots.posterior().predict(index, point);

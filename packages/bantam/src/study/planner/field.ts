@@ -1,24 +1,13 @@
-/** The candidates of a plan with their rates, memory and samples within the budget. */
+/** The candidates of a plan: which of them fit, and the time, memory and learning curve of each. */
 import { at } from '../../base/at.js';
-import { BantamError } from '../../base/errors.js';
 import type { RepeatedPoint } from '../fits/laws.js';
 import type { Candidate, LeftOut } from './candidates.js';
 import { availableMemory, lackOfMemory, tooLarge } from './memory.js';
 import type { PlanData } from './plan-data.js';
-import { writeState, type DecidedRung, type PlanState } from './plan-state.js';
-import { chancesOfBest, Posterior, type Observation } from './posterior.js';
+import type { PlanStateFile } from './plan-state.js';
+import { chancesOfBest, Posterior, type Observation, type PredictedMetric } from './posterior.js';
 import type { SharedPrior } from './prior.js';
-import {
-  measureKinds,
-  measureLoading,
-  rateOf,
-  secondsOfKind,
-  secondsPerSample,
-  throwIfInterrupted,
-  timingWithin,
-  type KindRate,
-  type LoadTime,
-} from './rates.js';
+import { rateOf, secondsPerSample, type KindRate, type LoadTime } from './rates.js';
 
 /** Parts of a {@link Field}. */
 export interface FieldOptions {
@@ -32,17 +21,8 @@ export interface FieldOptions {
   readonly memory: number;
   /** Estimated memory of each candidate in bytes. */
   readonly estimates: readonly number[];
-  /** No measurement of a rate begins after so many seconds, or after {@link measuringFraction} of the budget. */
-  readonly longestMeasuring: number;
-  readonly state: PlanState;
-  /** File of the state. */
-  readonly file: string;
-}
-
-/** Control of a measurement. */
-interface MeasuringControl {
-  readonly signal: AbortSignal | undefined;
-  readonly onStage: (message: string) => void;
+  /** Holds the measured rates. */
+  readonly state: PlanStateFile;
 }
 
 /** Time of a candidate's samples, and where it comes from. */
@@ -52,20 +32,21 @@ export interface SampleTime {
   readonly isLoaderBound: boolean;
 }
 
-/** Fraction of the budget after which no measurement of a rate begins. */
-const measuringFraction = 0.05;
+/** A candidate with the metric that it would reach. */
+export interface Outlook {
+  readonly index: number;
+  readonly candidate: Candidate;
+  readonly point: RepeatedPoint;
+  readonly predicted: PredictedMetric;
+  /** Chance that it is the best of all that fit. */
+  readonly chance: number;
+}
 
 /**
  * Estimates of memory were up to 1.43 times what dry runs of the known models said, at large batches; those of
  * small batches, of which the smallest candidate is one, at least 0.92 times.
  */
 const estimateBounds = { low: 0.65, high: 1.1 } as const;
-
-/** Kinds that are measured at a time, before it is asked again which ones matter. */
-const kindsAtOnce = 3;
-
-/** Kinds with a smaller chance to hold the best candidate are not worth a measurement. */
-const leastChance = 0.02;
 
 /** Fraction of the time of a run that its validations and saving take. */
 const besideTraining = 0.05;
@@ -76,12 +57,12 @@ export class Field {
   readonly shared: SharedPrior;
   readonly total: number;
   readonly data: PlanData;
+  readonly memory: number;
   readonly #options: FieldOptions;
   /** Reasons of candidates that are left out. */
   readonly #excluded = new Map<number, string>();
   /** Bytes of candidates that do not fit the memory. */
   readonly #large = new Map<number, number>();
-  #state: PlanState;
   #runSeconds: number;
 
   constructor(options: FieldOptions) {
@@ -90,13 +71,13 @@ export class Field {
     this.shared = options.shared;
     this.total = options.total;
     this.data = options.data;
-    this.#state = options.state;
+    this.memory = options.memory;
     this.#runSeconds = options.total;
   }
 
   /** Time that measuring took of the budget. */
   get measuringSeconds(): number {
-    return this.#state.measuringSeconds;
+    return this.#options.state.current.measuringSeconds;
   }
 
   /** Training time of the chosen run. */
@@ -106,21 +87,24 @@ export class Field {
 
   /** Sets the time that is left for the chosen run, of which some passes beside its training. */
   setRunSeconds(left: number): void {
-    const seconds = (left - this.#state.measuringSeconds) * (1 - besideTraining);
+    const seconds = (left - this.measuringSeconds) * (1 - besideTraining);
     this.#runSeconds = Math.max(1, Math.round(10 * seconds) / 10);
   }
 
   /** Time without pilots that leaves so much training time, as {@link setRunSeconds} divides it. */
   budgetFor(runSeconds: number): number {
-    return runSeconds / (1 - besideTraining) + this.#state.measuringSeconds;
+    return runSeconds / (1 - besideTraining) + this.measuringSeconds;
   }
 
-  get rungs(): readonly DecidedRung[] {
-    return this.#state.rungs;
-  }
-
-  addRung(rung: DecidedRung): void {
-    this.#save({ rungs: [...this.#state.rungs, rung] });
+  /**
+   * The index of a candidate that the state names.
+   *
+   * @throws BantamError if there is none of this name.
+   */
+  indexOf(name: string): number {
+    const index = this.candidates.findIndex((one) => one.name === name);
+    if (index === -1) throw this.#options.state.damaged();
+    return index;
   }
 
   /** Leaves a candidate out, with the reason in a clause. */
@@ -128,12 +112,38 @@ export class Field {
     this.#excluded.set(candidate, reason);
   }
 
-  get excluded(): ReadonlySet<number> {
-    return new Set([...this.#excluded.keys(), ...this.#large.keys()]);
+  isExcluded(candidate: number): boolean {
+    return this.#excluded.has(candidate) || this.#large.has(candidate);
   }
 
-  #isExcluded(candidate: number): boolean {
-    return this.#excluded.has(candidate) || this.#large.has(candidate);
+  /**
+   * Leaves out candidates that cannot fit the memory, before one is tried.
+   *
+   * @throws BantamError if none is left.
+   */
+  excludeByEstimate(): void {
+    const { estimates } = this.#options;
+    const available = availableMemory(this.memory);
+    for (const [i, estimate] of estimates.entries()) {
+      if (estimateBounds.low * estimate > available) this.#large.set(i, estimate);
+    }
+    if (this.#large.size < this.candidates.length) return;
+    throw lackOfMemory(estimateBounds.high * Math.min(...estimates), this.memory);
+  }
+
+  /** Leaves out candidates whose kind failed, or that do not fit the memory at their batch. */
+  excludeByMeasurement(): void {
+    const available = availableMemory(this.memory);
+    for (const [i, { kind, batch }] of this.candidates.entries()) {
+      const rate = this.#options.state.current.rates[kind];
+      if (rate === undefined) continue;
+      if ('failure' in rate) {
+        this.exclude(i, `it cannot be trained: ${rate.failure}`);
+        continue;
+      }
+      const wasTooLarge = rate.samplesPerSecond === null && batch >= rate.batch;
+      if (wasTooLarge || this.bytesOf(i) > available) this.#large.set(i, this.bytesOf(i));
+    }
   }
 
   /** Choices that are no candidates: kinds and single ones, each with its reason. */
@@ -141,12 +151,12 @@ export class Field {
     const reasons = new Map<string, string>();
     for (const [i, reason] of this.#excluded) {
       const { kind, name } = at(this.candidates, i);
-      const whole = this.candidates.every((one, j) => one.kind !== kind || this.#isExcluded(j));
-      reasons.set(whole ? kind : name, reason);
+      const isWhole = this.candidates.every((one, j) => one.kind !== kind || this.isExcluded(j));
+      reasons.set(isWhole ? kind : name, reason);
     }
     return [
       ...this.#options.leftOut,
-      ...tooLarge(this.candidates, this.#large, this.#options.memory),
+      ...tooLarge(this.candidates, this.#large, this.memory),
       ...[...reasons].map(([name, reason]) => ({ name, reason })),
     ];
   }
@@ -154,14 +164,14 @@ export class Field {
   /** Indices of the candidates that fit, and whose speed is known. */
   fitting(): number[] {
     return this.candidates.flatMap((_, i) =>
-      this.#isExcluded(i) || this.timeOf(i) === null ? [] : [i],
+      this.isExcluded(i) || this.timeOf(i) === null ? [] : [i],
     );
   }
 
   /** Time of a sample; null before anything is measured. */
   timeOf(candidate: number): SampleTime | null {
     const own = at(this.candidates, candidate);
-    const rate = rateOf(own, this.#measured());
+    const rate = rateOf(own, this.measured());
     if (rate === null) return null;
     const { samplesPerSecond, isMeasured } = rate;
     const load = this.#loadOf(own);
@@ -176,7 +186,7 @@ export class Field {
    */
   evaluationSecondsOf(candidate: number): number {
     const own = at(this.candidates, candidate);
-    const rate = rateOf(own, this.#measured());
+    const rate = rateOf(own, this.measured());
     return this.#loadOf(own).first + (rate === null ? 0 : 0.5 / rate.samplesPerSecond);
   }
 
@@ -196,12 +206,29 @@ export class Field {
     return { unique: Math.max(1, Math.round(quality * this.data.pairs)), samples: steps * batch };
   }
 
-  /** Planned peak memory of a candidate in bytes. */
+  /** Estimated peak memory of a candidate in bytes, before anything is measured. */
+  estimateOf(candidate: number): number {
+    return at(this.#options.estimates, candidate);
+  }
+
+  /** Peak memory of a candidate in bytes: as its kind or another of its model was planned, or estimated. */
   bytesOf(candidate: number): number {
     const { kind, batch, model } = at(this.candidates, candidate);
-    const known = this.#rate(kind) ?? this.#rate(this.#kinOf(model));
-    if (known === undefined) return 0;
+    const ofModel = this.candidates.filter((one) => one.model === model);
+    const [known] = [kind, ...ofModel.map((one) => one.kind)].flatMap((one) => this.#rate(one));
+    if (known === undefined) return this.estimateOf(candidate);
     return known.bytes + known.stepBytes * (batch / known.batch - 1);
+  }
+
+  /** Kinds whose speed was measured, each by one of its candidates, and samples per second. */
+  measured(): { readonly candidate: Candidate; readonly rate: number }[] {
+    const { rates } = this.#options.state.current;
+    return Object.keys(rates).flatMap((kind) => {
+      const candidate = this.candidates.find((one) => one.kind === kind);
+      const [known] = this.#rate(kind);
+      const rate = known?.samplesPerSecond ?? null;
+      return candidate === undefined || rate === null ? [] : [{ candidate, rate }];
+    });
   }
 
   /** The posterior of all candidates with what was observed. */
@@ -211,238 +238,36 @@ export class Field {
   }
 
   /**
-   * Measures the kinds of candidates that may be the best, the most likely ones first, and the loading
-   * of images, within a part of the budget. What is measured is kept if the signal comes.
+   * The candidates that fit, with the metric at the end of the run.
    *
-   * @throws BantamError if no candidate fits the memory or can be trained, or the signal came.
+   * @param perSample - Seconds of a candidate's sample; undefined: by measured rates
    */
-  async measure({ signal, onStage }: MeasuringControl): Promise<void> {
-    this.#excludeByEstimate();
-    const elapsed = this.#stopwatch();
-    const allowance = this.#allowance();
-    try {
-      for (;;) {
-        const kinds = this.#kindsToMeasure();
-        const isFirst = this.#measured().length === 0;
-        if (kinds.length === 0 || (!isFirst && elapsed() + secondsOfKind > allowance)) break;
-        await this.#measureKinds(kinds, { allowance: allowance - elapsed(), signal, onStage });
-      }
-      this.#requireOne();
-      await this.#measureLoading({ signal, onStage, isOver: () => elapsed() > allowance });
-    } finally {
-      this.#save({ measuringSeconds: elapsed() });
-    }
-    this.#excludeLarge();
+  outlook(
+    posterior = this.posterior([]),
+    perSample: (candidate: number) => number | undefined = () => undefined,
+  ): Outlook[] {
+    const predictions = this.fitting().map((index) => {
+      const point = this.pointOf(index, this.#runSeconds, perSample(index));
+      const candidate = at(this.candidates, index);
+      return { index, candidate, point, predicted: posterior.predict(index, point) };
+    });
+    const chances = chancesOfBest(predictions.map(({ predicted }) => predicted));
+    return predictions.map((one, i) => ({ ...one, chance: at(chances, i) }));
   }
 
-  /** Measures the kinds of some candidates, which are to be piloted. */
-  async measureFor(candidates: readonly number[], options: MeasuringControl): Promise<void> {
-    const missing = [...new Set(candidates.map((i) => at(this.candidates, i).kind))].filter(
-      (kind) => this.#state.rates[kind] === undefined,
-    );
-    const elapsed = this.#stopwatch();
-    try {
-      await this.#measureKinds(missing, { ...options, allowance: Infinity });
-    } finally {
-      this.#save({ measuringSeconds: elapsed() });
-    }
-    this.#excludeLarge();
-  }
-
-  /** Seconds of measuring so far, from now on. */
-  #stopwatch(): () => number {
-    const begin = performance.now();
-    const before = this.#state.measuringSeconds;
-    return () => before + (performance.now() - begin) / 1000;
-  }
-
-  /** Seconds after which no measurement begins. */
-  #allowance(): number {
-    return Math.min(this.#options.longestMeasuring, measuringFraction * this.total);
-  }
-
-  async #measureKinds(
-    kinds: readonly string[],
-    { allowance, signal, onStage }: MeasuringControl & { readonly allowance: number },
-  ): Promise<void> {
-    const { data, memory } = this.#options;
-    const found = await measureKinds(
-      kinds.map((kind) => this.#representative(kind)),
-      {
-        data: data.train,
-        digest: data.digest,
-        memory,
-        allowance,
-        timing: timingWithin(this.#allowance()),
-        signal,
-        onProgress: onStage,
-      },
-    );
-    this.#save({ rates: { ...this.#state.rates, ...Object.fromEntries(found) } });
-    throwIfInterrupted(signal);
-  }
-
-  /** Kinds without a rate that most probably hold the best candidate. */
-  #kindsToMeasure(): string[] {
-    if (this.#measured().length === 0) return this.#firstKind();
-    const chances = this.#chancesOfKinds();
-    return [...chances]
-      .filter(([kind, chance]) => chance >= leastChance && this.#state.rates[kind] === undefined)
-      .sort(([, a], [, b]) => b - a)
-      .map(([kind]) => kind)
-      .slice(0, kindsAtOnce);
-  }
-
-  /**
-   * The kind to begin with: the first, and if that cannot be trained the smallest. If the smallest does
-   * not fit either, none does.
-   */
-  #firstKind(): string[] {
-    const tried = Object.keys(this.#state.rates);
-    const open = this.candidates.flatMap(({ kind }, i) =>
-      this.#isExcluded(i) ? [] : [{ kind, estimate: this.#estimateOf(i) }],
-    );
-    const smallest = open.toSorted((a, b) => a.estimate - b.estimate)[0]?.kind;
-    const next = tried.length === 0 ? open[0]?.kind : smallest;
-    return next === undefined || tried.includes(next) ? [] : [next];
-  }
-
-  #chancesOfKinds(): Map<string, number> {
-    const fitting = this.fitting();
-    const posterior = this.posterior([]);
-    const chances = chancesOfBest(fitting.map((i) => posterior.predict(i, this.pointOf(i))));
-    const kinds = new Map<string, number>();
-    for (const [position, i] of fitting.entries()) {
-      const { kind } = at(this.candidates, i);
-      kinds.set(kind, (kinds.get(kind) ?? 0) + at(chances, position));
-    }
-    return kinds;
-  }
-
-  /** @throws BantamError if no kind could be measured. */
-  #requireOne(): void {
-    if (this.#measured().length > 0) return;
-    const rates = Object.values(this.#state.rates);
-    // The same command tries again, with other programs closed perhaps.
-    this.#save({ rates: {} });
-    const [failure] = rates.flatMap((rate) => ('failure' in rate ? [rate.failure] : []));
-    if (failure !== undefined) throw new BantamError(failure);
-    const needed = rates.flatMap((rate) => ('failure' in rate ? [] : [rate.bytes]));
-    throw lackOfMemory(Math.min(...needed), this.#options.memory);
-  }
-
-  /**
-   * Leaves out candidates that cannot fit the memory, before one is tried.
-   *
-   * @throws BantamError if none is left.
-   */
-  #excludeByEstimate(): void {
-    const { estimates, memory } = this.#options;
-    const available = availableMemory(memory);
-    for (const [i, estimate] of estimates.entries()) {
-      if (estimateBounds.low * estimate > available) this.#large.set(i, estimate);
-    }
-    if (this.#large.size < this.candidates.length) return;
-    throw lackOfMemory(estimateBounds.high * Math.min(...estimates), memory);
-  }
-
-  #estimateOf(candidate: number): number {
-    return at(this.#options.estimates, candidate);
-  }
-
-  /** Measures the loading of images for the augmentations of likely candidates. */
-  async #measureLoading({
-    signal,
-    onStage,
-    isOver,
-  }: MeasuringControl & { readonly isOver: () => boolean }): Promise<void> {
-    const fitting = this.fitting();
-    const posterior = this.posterior([]);
-    const chances = chancesOfBest(fitting.map((i) => posterior.predict(i, this.pointOf(i))));
-    const likely = fitting
-      .map((i, position) => ({ candidate: at(this.candidates, i), chance: at(chances, position) }))
-      .sort((a, b) => b.chance - a.chance);
-    for (const { candidate, chance } of likely) {
-      const name = loadName(candidate);
-      if (this.#state.loads[name] !== undefined) continue;
-      const isFirst = Object.keys(this.#state.loads).length === 0;
-      if (!isFirst && (chance < leastChance || isOver())) break;
-      onStage('timing the loading of images');
-      const timing = timingWithin(this.#allowance());
-      const load = await measureLoading(this.data.source, candidate, {
-        digest: this.data.digest,
-        timing,
-        signal,
-      });
-      this.#save({ loads: { ...this.#state.loads, [name]: load } });
-    }
-  }
-
-  /** Candidates whose kind failed or does not fit the memory, at their batch or at all. */
-  #excludeLarge(): void {
-    const available = availableMemory(this.#options.memory);
-    for (const [i, { kind }] of this.candidates.entries()) {
-      const rate = this.#state.rates[kind];
-      if (rate === undefined) continue;
-      if ('failure' in rate) this.exclude(i, `it cannot be trained: ${rate.failure}`);
-      else if (rate.samplesPerSecond === null || this.bytesOf(i) > available) {
-        this.#large.set(i, this.bytesOf(i));
-      }
-    }
-  }
-
-  /**
-   * The candidate by which a kind is measured: plain, at a batch of 128 or the nearest to it whose estimate
-   * fits the memory, else at the smallest.
-   */
-  #representative(kind: string): Candidate {
-    const own = this.candidates.flatMap((candidate, i) =>
-      candidate.kind === kind && candidate.quality === 1
-        ? [{ candidate, estimate: this.#estimateOf(i) }]
-        : [],
-    );
-    const available = availableMemory(this.#options.memory);
-    const fitting = own.filter(({ estimate }) => estimate <= available);
-    const least = Math.min(...own.map(({ candidate }) => candidate.batch));
-    const smallest = own.filter(({ candidate }) => candidate.batch === least);
-    const [first, ...others] = (fitting.length > 0 ? fitting : smallest).map(
-      ({ candidate }) => candidate,
-    );
-    if (first === undefined) throw new RangeError(`There is no kind ${kind}.`);
-    const distance = ({ batch }: Candidate): number => Math.abs(Math.log2(batch / 128));
-    return others.reduce((best, one) => (distance(one) < distance(best) ? one : best), first);
-  }
-
-  #measured(): { readonly candidate: Candidate; readonly rate: number }[] {
-    return Object.entries(this.#state.rates).flatMap(([kind, rate]) =>
-      'failure' in rate || rate.samplesPerSecond === null
-        ? []
-        : [{ candidate: this.#representative(kind), rate: rate.samplesPerSecond }],
-    );
-  }
-
-  #rate(kind: string): KindRate | undefined {
-    const rate = this.#state.rates[kind];
-    return rate === undefined || 'failure' in rate ? undefined : rate;
-  }
-
-  /** A measured kind of a model, or of any. */
-  #kinOf(model: string): string {
-    const kinds = this.#measured().map(({ candidate }) => candidate);
-    return (kinds.find((one) => one.model === model) ?? kinds[0])?.kind ?? '';
+  /** The rate of a kind, if it has one. */
+  #rate(kind: string): KindRate[] {
+    const rate = this.#options.state.current.rates[kind];
+    return rate === undefined || 'failure' in rate ? [] : [rate];
   }
 
   #loadOf(candidate: Candidate): LoadTime {
-    const own = this.#state.loads[loadName(candidate)];
-    return own ?? Object.values(this.#state.loads)[0] ?? { first: 0, again: 0 };
-  }
-
-  #save(changes: Partial<PlanState>): void {
-    this.#state = { ...this.#state, ...changes };
-    writeState(this.#options.file, this.#state);
+    const { loads } = this.#options.state.current;
+    return loads[loadName(candidate)] ?? Object.values(loads)[0] ?? { first: 0, again: 0 };
   }
 }
 
-function loadName({ augment, imageSize }: Candidate): string {
-  return `${augment} at ${imageSize}`;
+/** Name of the loading of a candidate's images. */
+export function loadName({ augment, config }: Pick<Candidate, 'augment' | 'config'>): string {
+  return `${augment} at ${config.vision.imageSize}`;
 }

@@ -42,6 +42,14 @@ describe('lackOfMemory', () => {
       'No candidate fits a memory of 0.1 GB: the smallest needs about 0.9 GB; plan with --memory 0.9GB or more.',
     );
   });
+
+  it('counts no more decoded images than are ever kept', () => {
+    // 2 GiB of images are kept under 20 GB as under 40 GB.
+    assert.match(
+      lackOfMemory(40e9, 20).message,
+      /needs about 40\.0 GB; plan with --memory 40\.0GB/,
+    );
+  });
 });
 
 describe('tooLarge', () => {

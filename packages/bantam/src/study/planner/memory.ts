@@ -1,7 +1,7 @@
 /** Memory of candidates: estimated before any is tried, and compared with what there is. */
 import { BantamError } from '../../base/errors.js';
 import { gigabytes } from '../../base/gigabytes.js';
-import type { Source } from '../../data/index.js';
+import { pixelCacheLimit, type Source } from '../../data/index.js';
 import { estimateMemory, modelMemory, type ModelMemory } from '../../train/index.js';
 import type { Candidate, LeftOut } from './candidates.js';
 
@@ -18,13 +18,14 @@ export interface EstimateOptions {
  * out end with a phase that has all of them.
  */
 export function estimateCandidates(
-  candidates: readonly Pick<Candidate, 'model' | 'config' | 'batch' | 'imageSize'>[],
+  candidates: readonly Pick<Candidate, 'model' | 'config' | 'batch'>[],
   { source, memory: memoryLimit }: EstimateOptions,
 ): number[] {
   const costs = new Map<string, ModelMemory>();
-  return candidates.map(({ model, config, batch: batchSize, imageSize }) => {
+  return candidates.map(({ model, config, batch: batchSize }) => {
     const own = costs.get(model) ?? modelMemory(config, { precision: 'auto' });
     costs.set(model, own);
+    const { imageSize } = config.vision;
     return estimateMemory(own, { batchSize, source, imageSize, memoryLimit });
   });
 }
@@ -40,16 +41,23 @@ export function availableMemory(memory: number): number {
  * @param needed - Bytes of the smallest candidate
  */
 export function lackOfMemory(needed: number, memory: number): BantamError {
-  const available = availableMemory(memory);
-  // A higher limit leaves an eighth of it to decoded images.
-  const whole = memory > 0 ? needed + (needed - available) / 7 : needed;
-  const least = (Math.ceil(whole / 1e8) / 10).toFixed(1);
-  const there = gigabytes(available);
+  const enough = memory > 0 ? sufficientLimit(needed, memory) : needed;
+  const smallest = (Math.ceil(enough / 1e8) / 10).toFixed(1);
+  const there = gigabytes(availableMemory(memory));
   return new BantamError(
     memory > 0
-      ? `No candidate fits a memory of ${there}: the smallest needs about ${least} GB; plan with --memory ${least}GB or more.`
-      : `No candidate fits the memory: the smallest needs about ${least} GB, and ${there} are available; close other programs.`,
+      ? `No candidate fits a memory of ${there}: the smallest needs about ${smallest} GB; plan with --memory ${smallest}GB or more.`
+      : `No candidate fits the memory: the smallest needs about ${smallest} GB, and ${there} are available; close other programs.`,
   );
+}
+
+/** The limit in bytes that allows so many bytes under a lower one: decoded images take a part of each limit. */
+function sufficientLimit(needed: number, memory: number): number {
+  const withoutImages = needed - pixelCacheLimit(memory);
+  let limit = needed;
+  // Each time an eighth of the time before is added at most, so that ten are exact to a byte of a gigabyte.
+  for (let i = 0; i < 10; i++) limit = withoutImages + pixelCacheLimit(limit / 1e9);
+  return limit;
 }
 
 /**
@@ -68,8 +76,8 @@ export function tooLarge(
     const large = own.filter(([i]) => bytes.has(i));
     if (large.length === 0) return [];
     const batch = Math.min(...large.map(([, one]) => one.batch));
-    const least = Math.min(...large.map(([i]) => bytes.get(i) ?? Infinity));
+    const smallest = Math.min(...large.map(([i]) => bytes.get(i) ?? Infinity));
     const name = large.length === own.length ? model : `${model}, batches of ${batch} or more`;
-    return [{ name, reason: `it would take at least ${gigabytes(least)} of memory, and ${there} are allowed` }]; // prettier-ignore
+    return [{ name, reason: `it would take at least ${gigabytes(smallest)} of memory, and ${there} are allowed` }]; // prettier-ignore
   });
 }

@@ -1,4 +1,4 @@
-/** Models that a plan compares, and what is known of how fast they learn. */
+/** Models that a plan compares, and how fast they are known to learn. */
 import { modelConfig, type ModelConfigInput } from '../../models/index.js';
 
 /** A model with what is believed of it. */
@@ -7,12 +7,10 @@ export interface KnownModel {
   readonly changes: ModelConfigInput;
   /** Name in tables. */
   readonly label: string;
-  /** `changes` as settings of the command line. */
-  readonly settings: Readonly<Record<string, string>>;
   /** ln of the samples at which learning sets in, relative to `ModifiedResNet-Nano-64`, and how sure that is. */
   readonly lnScale: number;
   readonly sd: number;
-  /** Factor of the learning rate: wider towers take lower ones. */
+  /** Multiplier of the learning rate: wider towers take lower ones. */
   readonly rate: number;
 }
 
@@ -23,7 +21,7 @@ interface Facts {
 }
 
 function preset(name: string, { lnScale, sd, rate = 1 }: Facts): KnownModel {
-  return { preset: name, changes: {}, label: name, settings: {}, lnScale, sd, rate };
+  return { preset: name, changes: {}, label: name, lnScale, sd, rate };
 }
 
 /** A preset with a text tower of two layers. */
@@ -32,7 +30,6 @@ function shallow(name: string, { lnScale, sd, rate = 1 }: Facts): KnownModel {
     preset: name,
     changes: { text: { layers: 2 } },
     label: `${name}, 2 text layers`,
-    settings: { 'model.text.layers': '2' },
     lnScale: lnScale + lnScaleOfShallowText,
     sd,
     rate,
@@ -55,7 +52,6 @@ const models: readonly KnownModel[] = [
     preset: 'ModifiedResNet-Nano-64',
     changes: { vision: { width: 64 }, text: { layers: 2 } },
     label: 'ModifiedResNet-Nano-64, width 64, 2 text layers',
-    settings: { 'model.vision.width': '64', 'model.text.layers': '2' },
     lnScale: -0.1 + lnScaleOfShallowText,
     sd: 0.4,
     rate: 0.8,

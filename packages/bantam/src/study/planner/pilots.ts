@@ -4,13 +4,15 @@ import type { StudyData } from '../runs/arm-data.js';
 import { mergeOptions, type Arm } from '../config/axes.js';
 import { taskOfMetric } from '../config/metrics.js';
 import { carryOutRuns, type StudyEvent } from '../runs/carry-out-runs.js';
-import { readResults, valueOf, type Measurement } from '../runs/measurement.js';
+import { readResults, valueOf, type MeasuredValue, type Measurement } from '../runs/measurement.js';
 import { upperMedian } from '../../base/statistics.js';
 import { readRecord } from '../runs/run-record.js';
 import { studyRun, type StudyRun } from '../runs/study-run.js';
-import type { Field } from './field.js';
+import type { Field, Outlook } from './field.js';
+import type { Measuring } from './measuring.js';
 import type { PlannedPilot, PlannedRung } from './plan-file.js';
-import { chancesOfBest, type Observation, type Posterior } from './posterior.js';
+import type { PlanStateFile } from './plan-state.js';
+import type { Observation, Posterior } from './posterior.js';
 import { chooseForRung, planRungs } from './rungs.js';
 
 /** An event of planning. */
@@ -19,6 +21,9 @@ export type PlanEvent = StudyEvent | { readonly kind: 'stage'; readonly message:
 /** Parts of {@link Pilots}. */
 export interface PilotsOptions {
   readonly field: Field;
+  readonly measuring: Measuring;
+  /** Keeps the decided rungs. */
+  readonly state: PlanStateFile;
   readonly studyData: StudyData;
   /** Specification of the training data. */
   readonly train: string;
@@ -46,10 +51,20 @@ const processSeconds = 2;
 const startSeconds = 1;
 
 /**
+ * A pilot's own slowdown counts from four fifths to five fourths of the median of all. Candidates differ in
+ * how well steps on noise tell their speed; a larger difference is rather other work on the machine while
+ * that pilot ran. The bounds are chosen, not measured.
+ */
+const ownSlowdown = { low: 0.8, high: 1.25 } as const;
+
+/** Less training time than this is taken for this much: a shorter pilot is all start. */
+const leastTraining = 0.1;
+
+/**
  * The shortest pilots: this part of the samples at which learning should set in, and so many steps. Pilots
  * of 23 steps cost a sixth of a minute's budget and changed no choice (docs/planner.md).
  */
-const least = { scale: 0.4, steps: 48 } as const;
+const shortest = { scale: 0.4, steps: 48 } as const;
 
 /** Multiple of the planned time by which pilots may be late before a note says so. */
 const lateness = 1.25;
@@ -105,7 +120,7 @@ export class Pilots {
   /**
    * Time of a candidate's sample in the run: what steps on noise promise, times by how much pilots were
    * slower. That is their median, as a machine that others use slows some of them down and not others; a
-   * pilot's own ratio counts within a quarter of it. Undefined: the candidate had none.
+   * pilot's own ratio counts within {@link ownSlowdown}. Undefined: the candidate had none.
    */
   secondsPerSample(candidate: number): number | undefined {
     const own = this.#finished.filter((one) => one.candidate === candidate);
@@ -113,50 +128,47 @@ export class Pilots {
     if (own.length === 0 || planned === null) return undefined;
     const common = upperMedian(this.#finished.map((one) => this.#slowdown(one)));
     const ratio = upperMedian(own.map((one) => this.#slowdown(one)));
-    return planned.seconds * Math.min(1.25 * common, Math.max(0.8 * common, ratio));
+    const { low, high } = ownSlowdown;
+    return planned.seconds * Math.min(high * common, Math.max(low * common, ratio));
   }
 
   /** Training time of a pilot relative to what steps on noise promised, without that of its start. */
   #slowdown({ candidate, samples, seconds }: Finished): number {
     const planned = samples * (this.#options.field.timeOf(candidate)?.seconds ?? NaN);
-    return Math.max(0.1, seconds - startSeconds) / planned;
+    return Math.max(leastTraining, seconds - startSeconds) / planned;
   }
 
   /** Carries out the rungs that the time allows; returns remarks. */
   async carryOut(): Promise<string[]> {
-    const { field, measurement, seconds, signal } = this.#options;
+    const { field, measuring, state, measurement, seconds } = this.#options;
     if (measurement === undefined) return [];
-    const fitting = field.fitting();
     const rungs = planRungs({
       seconds,
       overhead: this.overhead(),
-      least: this.leastSeconds(),
-      candidates: fitting.length,
+      shortest: this.shortestSeconds(),
+      candidates: field.fitting().length,
     });
     if (rungs.length === 0) {
       return [
         `Pilots would have ${Math.round(seconds)} s, too little for two that learn anything on this machine; give a larger budget, or a larger part of it with --pilots.`,
       ];
     }
-    const onStage = (message: string): void => this.#options.onEvent?.({ kind: 'stage', message });
     let before: number[] = [];
     for (const [i, rung] of rungs.entries()) {
-      let decided = field.rungs[i];
+      let decided = state.current.rungs[i];
       if (decided === undefined) {
         const chosen = this.#choose(rung.candidates, before);
-        await field.measureFor(chosen, { signal, onStage });
+        await measuring.measureFor(chosen);
         const pilots = chosen
-          .filter((candidate) => !field.excluded.has(candidate))
+          .filter((candidate) => !field.isExcluded(candidate))
           .map((candidate) => ({
             candidate: at(field.candidates, candidate).name,
             samples: field.pointOf(candidate, rung.seconds).samples,
           }));
         decided = { seconds: rung.seconds, pilots };
-        field.addRung(decided);
+        state.save({ rungs: [...state.current.rungs, decided] });
       }
-      const indices = decided.pilots.map(({ candidate }) =>
-        field.candidates.findIndex(({ name }) => name === candidate),
-      );
+      const indices = decided.pilots.map(({ candidate }) => field.indexOf(candidate));
       await this.#train(
         indices,
         decided.pilots.map(({ samples }) => samples),
@@ -173,6 +185,8 @@ export class Pilots {
 
   /** A note if the pilots took much longer than planned. */
   #lateNote(): string[] {
+    // All may have failed.
+    if (this.#finished.length === 0) return [];
     const slower = upperMedian(this.#finished.map((one) => this.#slowdown(one)));
     return slower > lateness
       ? [
@@ -189,52 +203,34 @@ export class Pilots {
   }
 
   /** The shortest pilot that tells something, by the most likely candidate. */
-  leastSeconds(): number {
+  shortestSeconds(): number {
     const { field } = this.#options;
     const leader = this.#leader();
     const { batch, prior } = at(field.candidates, leader);
     const scale = Math.exp(field.shared.lnScale.mean + prior.lnScale);
-    const samples = Math.max(least.scale * scale, least.steps * batch);
+    const samples = Math.max(shortest.scale * scale, shortest.steps * batch);
     return samples * (field.timeOf(leader)?.seconds ?? Infinity);
   }
 
   /** The most likely candidate. */
   #leader(): number {
-    const { field } = this.#options;
-    const fitting = field.fitting();
-    const { chances, values } = this.#outlook(fitting);
-    const isAhead = (a: number, b: number): boolean =>
-      at(chances, a) > at(chances, b) ||
-      (at(chances, a) === at(chances, b) && at(values, a) > at(values, b));
-    return fitting.reduce((best, i) => (isAhead(i, best) ? i : best));
+    const isAhead = (a: Outlook, b: Outlook): boolean =>
+      a.chance > b.chance || (a.chance === b.chance && a.predicted.value > b.predicted.value);
+    const outlook = this.#options.field.outlook(this.posterior());
+    return outlook.reduce((best, one) => (isAhead(one, best) ? one : best)).index;
   }
 
   #choose(count: number, before: readonly number[]): number[] {
     const { field } = this.#options;
-    const fitting = field.fitting();
-    const { chances, values } = this.#outlook(fitting);
+    const outlook = new Map(field.outlook(this.posterior()).map((one) => [one.index, one]));
     return chooseForRung({
-      count: Math.min(count, fitting.length),
-      chances,
-      values,
+      count: Math.min(count, outlook.size),
+      chances: field.candidates.map((_, i) => outlook.get(i)?.chance ?? 0),
+      values: field.candidates.map((_, i) => outlook.get(i)?.predicted.value ?? 0),
       models: field.candidates.map(({ model }) => model),
       before,
-      excluded: new Set(field.candidates.flatMap((_, i) => (fitting.includes(i) ? [] : [i]))),
+      excluded: new Set(field.candidates.flatMap((_, i) => (outlook.has(i) ? [] : [i]))),
     });
-  }
-
-  /** By candidate: the chance to be the best at the end, and the metric there. */
-  #outlook(fitting: readonly number[]): { chances: number[]; values: number[] } {
-    const { field } = this.#options;
-    const posterior = this.posterior();
-    const predictions = fitting.map((i) => posterior.predict(i, field.pointOf(i)));
-    const chances = field.candidates.map(() => 0);
-    const values = field.candidates.map(() => 0);
-    for (const [position, chance] of chancesOfBest(predictions).entries()) {
-      chances[at(fitting, position)] = chance;
-      values[at(fitting, position)] = at(predictions, position).value;
-    }
-    return { chances, values };
   }
 
   async #train(
@@ -296,13 +292,25 @@ export class Pilots {
       throw new RangeError(`The pilot in ${folder} is not finished.`);
     }
     const column = { metric, task: taskOfMetric(metric), dataset: measurement.dataset.name };
-    const { value, interval } = valueOf(results, column);
-    const images = Math.max(1, this.#options.field.data.validation.images);
-    const samplingError =
-      interval === undefined
-        ? Math.sqrt((value * (1 - value)) / images)
-        : (interval[1] - interval[0]) / (2 * 1.96);
+    const measured = valueOf(results, column);
+    const { value } = measured;
+    const samplingError = samplingErrorOf(measured, this.#options.field.data.validation.queries);
     const { samples, seconds } = record;
     return { candidate, run: folder, samples, seconds, value, samplingError };
   }
+}
+
+/**
+ * Standard error of a measured metric by the choice of the test data: its 95 % interval divided by 2 · 1.96,
+ * or that of a binomial fraction, √(p(1 − p)/n).
+ *
+ * @param queries - n, the answers that the metric counts
+ */
+export function samplingErrorOf(
+  { value, interval }: Pick<MeasuredValue, 'value' | 'interval'>,
+  queries: number,
+): number {
+  return interval === undefined
+    ? Math.sqrt((value * (1 - value)) / queries)
+    : (interval[1] - interval[0]) / (2 * 1.96);
 }

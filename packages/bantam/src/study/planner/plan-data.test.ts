@@ -25,13 +25,20 @@ before(async () => {
   }
   writeFileSync(join(folder, 'pairs.csv'), `${rows.join('\n')}\n`);
   writeFileSync(join(folder, 'few.csv'), `${rows.slice(0, 21).join('\n')}\n`);
+  writeFileSync(join(folder, 'others.csv'), `${[rows[0], ...rows.slice(21, 41)].join('\n')}\n`);
 });
 
-function open(file: string, { metric, classes }: { metric?: string; classes?: string[] } = {}) {
+interface OpenOptions {
+  readonly metric?: string;
+  readonly classes?: readonly string[];
+  readonly validate?: string;
+}
+
+function open(file: string, { metric, classes, validate = 'held-out' }: OpenOptions = {}) {
   return openPlanData({
     data: `csv:${join(folder, file)}`,
     metric,
-    validate: 'held-out',
+    validate,
     classes,
     folder: join(folder, 'parts'),
   });
@@ -69,6 +76,17 @@ describe('openPlanData', () => {
     assert.equal(validation.chance, 0.5);
     assert.match(unmeasurable ?? '', /have 20 records, too few to hold out 50/);
     assert.equal(pairs, 20);
+  });
+
+  it('tells validation data of equal number apart', async () => {
+    const [one, other] = await Promise.all(
+      ['few.csv', 'others.csv'].map((file) =>
+        open('few.csv', { validate: `csv:${join(folder, file)}` }),
+      ),
+    );
+    assert.equal(one?.validation.images, other?.validation.images);
+    assert.equal(one?.digest, other?.digest);
+    assert.notEqual(one?.validation.digest, other?.validation.digest);
   });
 
   it('refuses ranks, and metrics that the data do not have', async () => {

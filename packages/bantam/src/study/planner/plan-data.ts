@@ -20,7 +20,7 @@ import {
   withClasses,
   type RetrievalChance,
 } from '../../eval/index.js';
-import type { Tokenizer } from '../../text/index.js';
+import { clipContextLength, trainedVocabSize, type Tokenizer } from '../../text/index.js';
 import { dataFingerprint, prepareTokenizer, type DataFingerprint } from '../../train/index.js';
 import { isLowerBetter, taskOfMetric } from '../config/metrics.js';
 import type { CandidateFacts } from './candidates.js';
@@ -34,6 +34,8 @@ export interface PlanValidation extends MeasuredOn {
   readonly isHeldOut: boolean;
   /** Answers that the metric counts: images or texts. */
   readonly queries: number;
+  /** Digest of its records. */
+  readonly digest: string;
 }
 
 /** The opened data of a plan. */
@@ -43,7 +45,7 @@ export interface PlanData {
   readonly source: Source;
   /** Different image-text pairs. */
   readonly pairs: number;
-  /** Digest of what is trained on. */
+  /** Digest of the data that are trained on: of all, and of the part that is held out of them. */
   readonly digest: string;
   /** Fingerprint of all data, with the part that is held out. */
   readonly fingerprint: DataFingerprint;
@@ -95,16 +97,18 @@ export async function openPlanData(options: PlanDataOptions): Promise<PlanData> 
   const source = kept?.source ?? whole;
   const measured = kept?.validation ?? validate;
   const isMeasurable = kept !== null || validate !== 'held-out';
+  const { classes } = options;
+  const fingerprint = await dataFingerprint(whole);
+  const { digest } = fingerprint;
   const validation = isMeasurable
-    ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes: options.classes })
-    : { data: '', isHeldOut: true, ...factsOf(whole, { metric, classes: options.classes }) };
-  const { digest } = await dataFingerprint(source);
+    ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes })
+    : { data: '', isHeldOut: true, digest, ...factsOf(whole, { metric, classes }) };
   return {
     train: kept?.train ?? data,
     source,
     pairs: source.size,
-    digest,
-    fingerprint: await dataFingerprint(whole),
+    digest: kept === null ? digest : `${digest}-${validation.digest}`,
+    fingerprint,
     validation,
     unmeasurable: !isMeasurable
       ? `The data have ${whole.size} records, too few to hold out ${fewestMeasured} to measure on; name validation data with --validate SPEC.`
@@ -215,8 +219,9 @@ async function openValidation(
   if ((task === 'zero-shot' && given === undefined) || task === 'retrieval') {
     await openValidator({ data, metric });
   }
-  const facts = factsOf(await openSource(data), { metric, classes: given });
-  return { data, isHeldOut, ...facts };
+  const source = await openSource(data);
+  const { digest } = await dataFingerprint(source);
+  return { data, isHeldOut, digest, ...factsOf(source, { metric, classes: given }) };
 }
 
 /** Facts of data that a metric is measured on. */
@@ -231,8 +236,7 @@ function factsOf(
   if (taskOfMetric(metric) === 'retrieval') {
     return { images, classes: 0, ...retrievalFacts(source, metric) };
   }
-  const [labels] = Object.values(source.labelSets);
-  const classes = given?.length ?? labels?.classes.length ?? 2;
+  const { length: classes } = given ?? at(Object.values(source.labelSets), 0).classes;
   return { images, classes, chance: 1 / classes, queries: images };
 }
 
@@ -266,7 +270,12 @@ async function candidateFacts(
 ): Promise<Omit<CandidateFacts, 'isScored' | 'models'>> {
   const tokenizer = await prepareTokenizer(
     {
-      tokenizer: { path: '', wrapper: 'auto', vocabSize: 4096, contextLength: 77 },
+      tokenizer: {
+        path: '',
+        wrapper: 'auto',
+        vocabSize: trainedVocabSize,
+        contextLength: clipContextLength,
+      },
       seed: 0,
     },
     source,
@@ -278,7 +287,7 @@ async function candidateFacts(
     metric,
     samplesPerEpoch: samplesPerEpoch(source),
     // Nineteen of twenty captions are whole.
-    contextLength: Math.min(77, Math.max(8, 4 * Math.ceil(long / 4))),
+    contextLength: Math.min(clipContextLength, Math.max(8, 4 * Math.ceil(long / 4))),
     captionTokens: Math.round(mean(lengths)),
     hasOwnAugment: JSON.stringify(source.augment) !== JSON.stringify(photoAugment),
   };

@@ -51,9 +51,9 @@ describe('readChoice', () => {
   it('refuses a damaged fingerprint and a plan without choices', async () => {
     const run = { data: spec, budget: '1m' };
     await writePlan(run, { fingerprint: {} });
-    await assert.rejects(readChoice(file, 1), /plan\.json is damaged: its "fingerprint" must have .*; plan anew with "bantam plan"\.$/); // prettier-ignore
+    await assert.rejects(readChoice(file, 1), /plan\.json is damaged: its "fingerprint" must have .*; plan again with "bantam plan"\.$/); // prettier-ignore
     await writePlan(run, { choices: [] });
-    await assert.rejects(readChoice(file, 1), /plan\.json has no choices; plan anew with "bantam plan"\.$/); // prettier-ignore
+    await assert.rejects(readChoice(file, 1), /plan\.json has no choices; plan again with "bantam plan"\.$/); // prettier-ignore
     await writePlan(run, { fingerprint: undefined });
     assert.deepEqual(await readChoice(file, 1), { run, change: undefined });
   });

@@ -25,7 +25,7 @@ export interface PlannedPilot {
   readonly samples: number;
   /** Training time. */
   readonly seconds: number;
-  /** The measured metric, with half of its 95 % interval of sampling. */
+  /** The measured metric, with the standard error of its sampling. */
   readonly value: number;
   readonly samplingError: number;
 }
@@ -36,7 +36,10 @@ export interface PlannedChoice {
   readonly name: string;
   readonly model: string;
   /** Options of its run, as `train()` takes them. */
-  readonly run: RunOptions & { readonly budget: string };
+  readonly run: RunOptions & {
+    readonly budget: string;
+    readonly validation: { readonly data: string; readonly metric?: string };
+  };
   /** The same as a command. */
   readonly command: string;
   /** Different pairs that it trains on. */
@@ -168,11 +171,11 @@ export async function readChoice(file: string, choice: number): Promise<ReadChoi
   }
   if (plan.formatVersion !== planFormat) {
     throw new BantamError(
-      `${file} was written by another version of Bantam (format ${String(plan.formatVersion)}, this one reads ${planFormat}); plan anew.`,
+      `${file} was written by another version of Bantam (format ${String(plan.formatVersion)}, this one reads ${planFormat}); plan again.`,
     );
   }
   if (plan.choices.length === 0) {
-    throw new BantamError(`${file} has no choices; plan anew with "bantam plan".`);
+    throw new BantamError(`${file} has no choices; plan again with "bantam plan".`);
   }
   const found: unknown = plan.choices[choice - 1];
   if (found === undefined) {
@@ -208,12 +211,12 @@ async function changeOf(
   if (typeof data !== 'string' || fingerprint === undefined) return undefined;
   if (!isFingerprint(fingerprint)) {
     throw new BantamError(
-      `${file} is damaged: its "fingerprint" must have the number "records" and the text "digest"; plan anew with "bantam plan".`,
+      `${file} is damaged: its "fingerprint" must have the number "records" and the text "digest"; plan again with "bantam plan".`,
     );
   }
   const change = await describeChange(fingerprint, await openSource(data));
   return (
     change &&
-    `The data "${data}" have changed since the plan was made (${change}): its choices and predictions are of the data as they were; plan anew for those of now.`
+    `The data "${data}" have changed since the plan was made (${change}): its choices and predictions are of the data as they were; plan again for those of now.`
   );
 }

@@ -1,54 +1,92 @@
 /** Decisions of a plan so far, so that one that was killed resumes with the same numbers. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileAtomic } from '@bantam/torch';
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
-import type { KindRate, LoadTime } from './rates.js';
+import { atLeast, count, group, isObject, listOf, positive, text } from '../../base/schema.js';
+import { kindRateSchema, loadTimeSchema } from './rates.js';
 
-/** A pilot that was decided on. */
-export interface DecidedPilot {
-  /** Name of the candidate. */
-  readonly candidate: string;
-  readonly samples: number;
-}
+/** A rung that was decided on: the pilots, each with the name of its candidate. */
+const rungSchema = group({
+  seconds: positive(),
+  pilots: listOf(group({ candidate: text(), samples: count() })),
+});
+
+/** A kind that could not be trained. */
+const failureSchema = group({ failure: text() });
+
+const stateSchema = group({
+  /** Hash of everything that the plan depends on; another plan starts again. */
+  key: text(),
+  /** Measured kinds by name. */
+  rates: v.record(text(), v.union([kindRateSchema, failureSchema])),
+  /** By augmentation and size of the images. */
+  loads: v.record(text(), loadTimeSchema),
+  /** Time that all measurements took of the budget. */
+  measuringSeconds: atLeast(0),
+  rungs: listOf(rungSchema),
+});
 
 /** A rung that was decided on. */
-export interface DecidedRung {
-  readonly seconds: number;
-  readonly pilots: readonly DecidedPilot[];
-}
+export type DecidedRung = Readonly<v.InferOutput<typeof rungSchema>>;
 
 /** The state of a plan. */
-export interface PlanState {
-  /** Hash of everything that the plan depends on; another plan starts anew. */
-  readonly key: string;
-  /** Measured kinds by name, and what it cost. */
-  readonly rates: Readonly<Record<string, KindRate | { readonly failure: string }>>;
-  /** By augmentation and size of the images. */
-  readonly loads: Readonly<Record<string, LoadTime>>;
-  readonly measuringSeconds: number;
-  readonly rungs: readonly DecidedRung[];
+export type PlanState = Readonly<v.InferOutput<typeof stateSchema>>;
+
+function beginningOf(key: string): PlanState {
+  return { key, rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
 }
 
-/** The state of a plan in its folder; that of a beginning if there is none, or one of another plan. */
-export function readState(file: string, key: string): PlanState {
-  const fresh: PlanState = { key, rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
-  if (!existsSync(file)) return fresh;
-  const state = parsed(file);
-  return state.key === key ? state : fresh;
-}
+/** The state of a plan in a file of its folder, which each change rewrites whole. */
+export class PlanStateFile {
+  readonly #file: string;
+  #state: PlanState;
 
-/** @throws BantamError for a file that was changed by hand: it is written whole or not at all. */
-function parsed(file: string): PlanState {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as PlanState;
-  } catch (error) {
-    throw new BantamError(`${file} is damaged; delete it, and the plan measures anew.`, {
-      cause: error,
+  /**
+   * Reads the state; that of a beginning if there is none, or one of another plan.
+   *
+   * @throws BantamError for a file that was changed by hand: it is written whole or not at all.
+   */
+  constructor(file: string, key: string) {
+    this.#file = file;
+    this.#state = this.#read(key) ?? beginningOf(key);
+  }
+
+  get current(): PlanState {
+    return this.#state;
+  }
+
+  save(changes: Partial<Omit<PlanState, 'key'>>): void {
+    this.#state = { ...this.#state, ...changes };
+    writeFileAtomic(this.#file, [Buffer.from(`${JSON.stringify(this.#state, null, 1)}\n`)]);
+  }
+
+  /** Deletes the file: the plan begins again. */
+  clear(): void {
+    this.#state = beginningOf(this.#state.key);
+    rmSync(this.#file, { force: true });
+  }
+
+  /** The error of a state that this plan cannot have written. */
+  damaged(cause?: unknown): BantamError {
+    return new BantamError(`${this.#file} is damaged; delete it, and the plan measures again.`, {
+      cause,
     });
   }
-}
 
-/** Writes the state of a plan, whole or not at all. */
-export function writeState(file: string, state: PlanState): void {
-  writeFileAtomic(file, [Buffer.from(`${JSON.stringify(state, null, 1)}\n`)]);
+  #read(key: string): PlanState | undefined {
+    if (!existsSync(this.#file)) return undefined;
+    const state = this.#parsed();
+    if (isObject(state) && typeof state.key === 'string' && state.key !== key) return undefined;
+    if (!v.is(stateSchema, state)) throw this.damaged();
+    return state;
+  }
+
+  #parsed(): unknown {
+    try {
+      return JSON.parse(readFileSync(this.#file, 'utf8')) as unknown;
+    } catch (error) {
+      throw this.damaged(error);
+    }
+  }
 }

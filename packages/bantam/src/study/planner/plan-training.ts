@@ -7,6 +7,7 @@ import { writeFileAtomic } from '@bantam/torch';
 import { UsageError } from '../../base/errors.js';
 import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
+import { version } from '../../base/version.js';
 import { parseBudget, withoutEpochs } from '../../train/index.js';
 import type { StudyOptions } from '../config/schema.js';
 import { StudyData } from '../runs/arm-data.js';
@@ -16,11 +17,12 @@ import { canonicalJson } from '../runs/study-run.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
+import { Measuring } from './measuring.js';
 import { estimateCandidates } from './memory.js';
 import { Pilots, type PlanEvent } from './pilots.js';
 import { openPlanData, type PlanData } from './plan-data.js';
 import { planFormat, planPaths, type PlannedChoice, type TrainingChoices } from './plan-file.js';
-import { readState } from './plan-state.js';
+import { PlanStateFile } from './plan-state.js';
 import { sharedPrior } from './prior.js';
 import { throwIfInterrupted } from './rates.js';
 
@@ -64,7 +66,7 @@ const fewestSteps = 20;
 
 /**
  * Plans a training: measures rates, pilots candidates by successive halving within a part of the budget,
- * fits their learning curves together with what is known beforehand, and ranks them by the metric that a
+ * fits their learning curves together with the prior, and ranks them by the metric that a
  * run of the rest of the budget would reach. Writes `plan.json`; a plan that was interrupted resumes where
  * it was, with finished pilots taken.
  *
@@ -140,6 +142,7 @@ async function carryOutPlan(
   );
   const key = keyOf(options, data, { total, fraction });
   const seconds = unmeasurable === undefined ? fraction * total : 0;
+  const state = new PlanStateFile(paths.state, key);
   const field = new Field({
     ...listed,
     data,
@@ -147,17 +150,19 @@ async function carryOutPlan(
     total,
     memory,
     estimates: estimateCandidates(listed.candidates, { source: data.source, memory }),
-    longestMeasuring: seconds > 0 ? longestMeasuring.withPilots : longestMeasuring.without,
-    state: readState(paths.state, key),
-    file: paths.state,
+    state,
   });
-  await field.measure({ signal, onStage });
+  const longest = seconds > 0 ? longestMeasuring.withPilots : longestMeasuring.without;
+  const measuring = new Measuring({ field, state, longest, signal, onStage });
+  await measuring.measureLikely();
   field.setRunSeconds(total - seconds);
   requireSteps(field, { budget, pilots: seconds / total });
   const prompts = promptsOf(options);
   const entry = { name: 'validation', data: validation.data, metrics: [metric] };
   const pilots = new Pilots({
     field,
+    measuring,
+    state,
     studyData,
     train: data.train,
     measurement: seconds > 0 ? await measurementOf(entry, prompts) : undefined,
@@ -181,10 +186,9 @@ async function carryOutPlan(
     studyData,
     pilots,
     validation: isValidated ? { data: validation.data, metric } : null,
-    memory,
     total,
   });
-  notes.push(...anewNote(choices.choices));
+  notes.push(...restartNote(choices.choices));
   const { data: measured, images, isHeldOut, chance } = validation;
   return {
     bantam: 'plan',
@@ -210,12 +214,12 @@ async function carryOutPlan(
 }
 
 /** The reason why the run does not resume its pilot, and how little that costs. */
-function anewNote([first]: readonly PlannedChoice[]): string[] {
+function restartNote([first]: readonly PlannedChoice[]): string[] {
   const last = first?.pilots.at(-1);
   if (first === undefined || last === undefined) return [];
   const part = (100 * last.samples) / first.samples;
   return [
-    `The run starts anew, as the schedule of its pilot has ended at a learning rate of zero; that pilot has ${part.toPrecision(2)} % of the samples of the run.`,
+    `The run starts from the beginning, as the schedule of its pilot has ended at a learning rate of zero; that pilot has ${part.toPrecision(2)} % of the samples of the run.`,
   ];
 }
 
@@ -243,7 +247,7 @@ function keyOf(
   const prompts = promptsOf(options);
   const chosen = { models, scores, memory, prompts, total, fraction, threads: threadsOf(1) };
   return createHash('sha256')
-    .update(canonicalJson({ planFormat, digest, validation, candidateFacts, ...chosen }))
+    .update(canonicalJson({ version, planFormat, digest, validation, candidateFacts, ...chosen }))
     .digest('hex')
     .slice(0, 16);
 }

@@ -134,7 +134,10 @@ export class Posterior {
   #deviations(): number[] {
     const { shared, candidates } = this.#options;
     const ofModel = (name: string): number =>
-      candidates.find(({ model }) => model === name)?.modelSd ?? 1;
+      at(
+        candidates.filter(({ model }) => model === name),
+        0,
+      ).modelSd;
     return [
       ...sharedNames.map((name) => shared[name].sd),
       ...this.#models.map(ofModel),
@@ -194,15 +197,16 @@ export class Posterior {
   }
 
   #shared(parameters: readonly number[]): LearningCurve {
-    const [lnScale = 0, lnOnset = 0, lnTail = 0, logitFloor = 0, lnRepeats = 0] = parameters;
+    const value = (name: (typeof sharedNames)[number]): number =>
+      at(parameters, sharedNames.indexOf(name));
     const { start } = this.#options.shared;
     return {
       start,
-      floor: start * sigmoid(logitFloor),
-      scale: Math.exp(lnScale),
-      onset: Math.exp(lnOnset),
-      tail: Math.exp(lnTail),
-      repeats: Math.exp(lnRepeats),
+      floor: start * sigmoid(value('logitFloor')),
+      scale: Math.exp(value('lnScale')),
+      onset: Math.exp(value('lnOnset')),
+      tail: Math.exp(value('lnTail')),
+      repeats: Math.exp(value('lnRepeats')),
     };
   }
 

@@ -1,6 +1,6 @@
 /**
  * Facts that the planner starts from, each with its source: how samples, repeats, batches, augmentation,
- * strategies and quality act on the learning curve of a small CLIP. What is measured here overrules them.
+ * strategies and quality act on the learning curve of a small CLIP. Pilots of a plan overrule them.
  */
 import { taskOfMetric } from '../config/metrics.js';
 
@@ -37,7 +37,7 @@ export interface CandidatePrior {
   readonly ownSd: number;
   /** Added to ln R*. */
   readonly lnRepeats: number;
-  /** Factor of the floor. */
+  /** Multiplier of the floor. */
   readonly floor: number;
 }
 
@@ -69,7 +69,7 @@ const classification = {
 
 /**
  * Samples at which the reference model begins to find images among 1,000 at rank 10 or better: 2,300 on
- * products, 12,000 on emoji (docs/planner.md), so that one number can only be between.
+ * products, 12,000 on emoji (docs/planner.md). No number suits both data sets: this one is between the two.
  */
 const retrievalScale = 3500;
 
@@ -123,7 +123,7 @@ export function sharedPrior(metric: string, { images, classes, chance }: Measure
  * Floors fall with the model's size as g^−0.28: the term of size of an additive law fitted to
  * CLIP on DataComp-1.4B (Nezhurina et al. 2025, arXiv 2506.04598).
  */
-export function floorFactor(flops: number, reference: number): number {
+export function floorMultiplier(flops: number, reference: number): number {
   return (flops / reference) ** -0.279;
 }
 
@@ -143,9 +143,9 @@ export function learningRate(batch: number): number {
 
 /** Effect of a choice on the curve. */
 export interface Effect {
-  /** ln of the factor of the scale in samples. */
+  /** ln of the multiplier of the scale in samples. */
   readonly lnScale: number;
-  /** ln of the factor of R*. */
+  /** ln of the multiplier of R*. */
   readonly lnRepeats: number;
 }
 
@@ -188,7 +188,7 @@ export const otherStrategies = [
 ] as const;
 
 /**
- * ln of the factor of the scale where only the fraction of the data with the highest scores is kept: errors
+ * ln of the multiplier of the scale if only the fraction of the data with the highest scores is kept: errors
  * at equal samples of Scaling (Down) CLIP (Li et al. 2024), in samples by the slope of its B/32.
  * Zero-shot is best with 40 %, retrieval with 80 %.
  */
@@ -203,7 +203,7 @@ export const keptFractions = [1, 0.8, 0.6, 0.4] as const;
 /** A kept fraction. */
 export type KeptFraction = (typeof keptFractions)[number];
 
-/** ln of the factor of the scale of a kept fraction. */
+/** ln of the multiplier of the scale of a kept fraction. */
 export function lnScaleOfQuality(fraction: KeptFraction, metric: string): number {
   const task = taskOfMetric(metric) === 'retrieval' ? 'retrieval' : 'other';
   return qualityEffects[task][fraction];

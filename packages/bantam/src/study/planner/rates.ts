@@ -1,6 +1,8 @@
 /** How fast this machine trains each kind of candidate, and loads its images. */
 import { availableParallelism } from 'node:os';
+import * as v from 'valibot';
 import { BantamError } from '../../base/errors.js';
+import { atLeast, count, group, positive } from '../../base/schema.js';
 import { mean } from '../../base/statistics.js';
 import { Loader, parseAugment, subsetOf, type Source } from '../../data/index.js';
 import type { RunOptions } from '../../train/index.js';
@@ -8,23 +10,27 @@ import { forEachJob, threadsOf } from '../runs/process-pool.js';
 import type { Candidate } from './candidates.js';
 import { TimingCache } from './timing-cache.js';
 
-/** Speed and memory of candidates of one kind. */
-export interface KindRate {
+export const kindRateSchema = group({
   /** In training, with data ready in memory; null: it does not fit the memory. */
-  readonly samplesPerSecond: number | null;
+  samplesPerSecond: v.nullable(positive()),
   /** Planned peak memory at `batch`, and the part of it that grows with the batch. */
-  readonly bytes: number;
-  readonly stepBytes: number;
-  readonly batch: number;
-}
+  bytes: positive(),
+  stepBytes: atLeast(0),
+  batch: count(),
+});
+
+/** Speed and memory of candidates of one kind. */
+export type KindRate = Readonly<v.InferOutput<typeof kindRateSchema>>;
+
+export const loadTimeSchema = group({
+  /** With decoding. */
+  first: atLeast(0),
+  /** From the decoded images that are kept for later epochs. */
+  again: atLeast(0),
+});
 
 /** Seconds of loading an image. */
-export interface LoadTime {
-  /** With decoding. */
-  readonly first: number;
-  /** From the decoded images that are kept for later epochs. */
-  readonly again: number;
-}
+export type LoadTime = Readonly<v.InferOutput<typeof loadTimeSchema>>;
 
 /** @throws BantamError once a signal has ended the planning. */
 export function throwIfInterrupted(signal: AbortSignal | undefined): void {
@@ -34,7 +40,7 @@ export function throwIfInterrupted(signal: AbortSignal | undefined): void {
   );
 }
 
-/** What a kind takes to be timed at least, in seconds: a process, the model, its steps. */
+/** Time that timing a kind takes in seconds, at best: a process, the model, its steps. */
 export const secondsOfKind = 3;
 
 /** Seconds for which steps of one size are timed, if so many may pass for all kinds. */
@@ -82,7 +88,7 @@ export async function measureKinds(
       validation: { data: 'none' },
     };
     // The same data may be named otherwise; their digest tells.
-    const cache = new TimingCache<KindRate>({
+    const cache = new TimingCache(kindRateSchema, {
       options: { ...run, data: '' },
       digest: options.digest,
     });
@@ -135,8 +141,8 @@ export function rateOf(
 ): { readonly samplesPerSecond: number; readonly isMeasured: boolean } | null {
   const own = measured.find((one) => one.candidate.kind === candidate.kind);
   if (own !== undefined) return { samplesPerSecond: own.rate, isMeasured: true };
-  const kin = measured.filter((one) => one.candidate.model === candidate.model);
-  const from = kin.length > 0 ? kin : measured;
+  const ofModel = measured.filter((one) => one.candidate.model === candidate.model);
+  const from = ofModel.length > 0 ? ofModel : measured;
   if (from.length === 0) return null;
   const logs = from.map(
     (one) => Math.log(one.rate) + rateExponent * Math.log(one.candidate.flops / candidate.flops),
@@ -155,17 +161,18 @@ export interface MeasureLoadingOptions {
 
 /**
  * Measures the loading of some images with an augmentation by one thread: with decoding, and again from
- * kept pixels. What this machine measured before is read from the cache.
+ * kept pixels. An earlier measurement of this machine is read from the cache.
  *
  * @throws BantamError if the signal comes.
  */
 export async function measureLoading(
   source: Source,
-  { options, imageSize }: Pick<Candidate, 'options' | 'imageSize'>,
+  { options, config }: Pick<Candidate, 'options' | 'config'>,
   { digest, timing, signal }: MeasureLoadingOptions,
 ): Promise<LoadTime> {
   const { augment = source.augment } = options;
-  const cache = new TimingCache<LoadTime>({ loading: augment, imageSize, digest });
+  const { imageSize } = config.vision;
+  const cache = new TimingCache(loadTimeSchema, { loading: augment, imageSize, digest });
   const known = cache.read(timing);
   if (known !== undefined) return known;
   const count = Math.min(Math.round(imagesPerSecond * timing), source.size);

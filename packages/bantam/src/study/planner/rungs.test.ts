@@ -4,7 +4,7 @@ import { chooseForRung, planRungs } from './rungs.js';
 
 describe('planRungs', () => {
   it('gives each rung an equal part of the time, for a quarter of the candidates of the last', () => {
-    const rungs = planRungs({ seconds: 4800, overhead: 4, least: 30, candidates: 300 });
+    const rungs = planRungs({ seconds: 4800, overhead: 4, shortest: 30, candidates: 300 });
     assert.deepEqual(rungs, [
       { candidates: 16, seconds: 1600 / 16 - 4 },
       { candidates: 4, seconds: 1600 / 4 - 4 },
@@ -14,7 +14,7 @@ describe('planRungs', () => {
 
   it('has as many candidates as useful runs fit, and never more than there are', () => {
     const counts = (seconds: number, candidates = 300): number[] =>
-      planRungs({ seconds, overhead: 2, least: 10, candidates }).map((rung) => rung.candidates);
+      planRungs({ seconds, overhead: 2, shortest: 10, candidates }).map((rung) => rung.candidates);
     assert.deepEqual(counts(16 * 3 * 12), [16, 4, 2]);
     assert.deepEqual(counts(16 * 3 * 12 - 1), [12, 3, 2]);
     assert.deepEqual(counts(8 * 2 * 12), [8, 2]);
@@ -24,7 +24,7 @@ describe('planRungs', () => {
   });
 
   it('is empty if not even two useful runs fit', () => {
-    assert.deepEqual(planRungs({ seconds: 23, overhead: 2, least: 10, candidates: 9 }), []);
+    assert.deepEqual(planRungs({ seconds: 23, overhead: 2, shortest: 10, candidates: 9 }), []);
   });
 });
 

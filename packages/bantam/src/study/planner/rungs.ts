@@ -15,7 +15,7 @@ export interface RungOptions {
   /** Time of a run beside its training: start, evaluation. */
   readonly overhead: number;
   /** The shortest training that tells anything. */
-  readonly least: number;
+  readonly shortest: number;
   /** Candidates that there are. */
   readonly candidates: number;
 }
@@ -24,7 +24,7 @@ export interface RungOptions {
 const starts = [16, 12, 8, 6, 4, 3, 2] as const;
 
 /** Of the candidates of a rung one in so many is in the next, whose runs are about as many times longer. */
-const keptOneIn = 4;
+export const keptOneIn = 4;
 
 /** The fewest of a rung: a choice needs two. */
 const fewest = 2;
@@ -32,9 +32,9 @@ const fewest = 2;
 /**
  * Rungs of successive halving (Jamieson and Talwalkar 2016): each takes an equal part of the time, and a
  * quarter of its candidates stay for the next, down to two. The first has as many candidates as runs of
- * the least useful length fit, up to 16; none if not even two do.
+ * the shortest useful length fit, up to 16; none if not even two do.
  */
-export function planRungs({ seconds, overhead, least, candidates }: RungOptions): Rung[] {
+export function planRungs({ seconds, overhead, shortest, candidates }: RungOptions): Rung[] {
   const possible = starts.filter((count) => count <= candidates);
   for (const first of possible) {
     const counts: number[] = [first];
@@ -45,7 +45,7 @@ export function planRungs({ seconds, overhead, least, candidates }: RungOptions)
     const rungs = counts.map((count) => {
       return { candidates: count, seconds: seconds / counts.length / count - overhead };
     });
-    if (rungs.every((rung) => rung.seconds >= least)) return rungs;
+    if (rungs.every((rung) => rung.seconds >= shortest)) return rungs;
   }
   return [];
 }

@@ -15,7 +15,7 @@ import {
   text,
   unitInterval,
 } from '../../base/schema.js';
-import { sentencePieceWrappers } from '../../text/index.js';
+import { sentencePieceWrappers, trainedVocabSize } from '../../text/index.js';
 
 /**
  * Settings of training itself. The defaults suit small models on small data; the learning rate is that
@@ -132,7 +132,7 @@ export const tokenizerSchema = group({
     'auto',
     'Special ids around those of a .model file; auto: by the files beside it.',
   ),
-  vocabSize: setting(count(), 4096, 'Entries of a trained vocabulary.'),
+  vocabSize: setting(count(), trainedVocabSize, 'Entries of a trained vocabulary.'),
   contextLength: setting(count(), 32, 'The most tokens of a caption.'),
 });
 

@@ -20,7 +20,7 @@ const LONGEST = 5;
 
 /** Options of {@link measureTimes}. */
 export interface MeasureTimesOptions {
-  /** What a run has spent before. */
+  /** Cost of the run so far. */
   readonly spent?: Spent | undefined;
   /** Seconds for which steps of one size are measured again and again. Default 2. */
   readonly enough?: number | undefined;

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { at } from '../../base/at.js';
+import { PlanStateFile } from './plan-state.js';
+import { loadTimeSchema } from './rates.js';
+import { TimingCache } from './timing-cache.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'bantam-plan-state-'));
+const { BANTAM_CACHE } = process.env;
+after(() => {
+  if (BANTAM_CACHE === undefined) delete process.env.BANTAM_CACHE;
+  else process.env.BANTAM_CACHE = BANTAM_CACHE;
+  rmSync(folder, { recursive: true });
+});
+
+describe('PlanStateFile', () => {
+  const file = join(folder, 'state.json');
+  const fresh = { key: 'a', rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
+  const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9, batch: 128 };
+
+  it('keeps what the same plan decided, and begins again for another', () => {
+    const state = new PlanStateFile(file, 'a');
+    assert.deepEqual(state.current, fresh);
+    const pilots = [{ candidate: 'x', samples: 640 }];
+    state.save({ rates: { x: rate, y: { failure: 'No.' } }, rungs: [{ seconds: 2.5, pilots }] });
+    assert.deepEqual(new PlanStateFile(file, 'a').current, state.current);
+    assert.deepEqual(new PlanStateFile(file, 'b').current, { ...fresh, key: 'b' });
+  });
+
+  it('refuses a damaged file in a sentence, whichever part of it is wrong', () => {
+    for (const damaged of [
+      null,
+      [],
+      {},
+      { ...fresh, rates: null },
+      { ...fresh, rates: { x: { ...rate, bytes: '2 GB' } } },
+      { ...fresh, loads: { x: { first: 0.1 } } },
+      { ...fresh, rungs: [{ seconds: 2.5, pilots: [{ candidate: 'x' }] }] },
+    ]) {
+      writeFileSync(file, JSON.stringify(damaged));
+      assert.throws(() => new PlanStateFile(file, 'a'), {
+        name: 'BantamError',
+        message: `${file} is damaged; delete it, and the plan measures again.`,
+      });
+    }
+  });
+});
+
+describe('TimingCache', () => {
+  it('gives what was timed for as long, and nothing of a file of another shape', () => {
+    process.env.BANTAM_CACHE = folder;
+    const cache = new TimingCache(loadTimeSchema, { loading: 'photo' });
+    assert.equal(cache.read(1), undefined);
+    const load = { first: 0.01, again: 0.001 };
+    cache.write(load, 1);
+    assert.deepEqual(cache.read(1), load);
+    assert.equal(cache.read(2), undefined);
+    const file = join(folder, 'rates', at(readdirSync(join(folder, 'rates')), 0));
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as object;
+    for (const other of [
+      null,
+      {},
+      { ...kept, value: {} },
+      { ...kept, value: { ...load, again: '1' } },
+    ]) {
+      writeFileSync(file, JSON.stringify(other));
+      assert.equal(cache.read(1), undefined, JSON.stringify(other));
+    }
+  });
+});
