@@ -102,7 +102,16 @@ export class Posterior {
     });
     const sorted = draws.toSorted((a, b) => a - b);
     const band: Interval = [quantile(sorted, 0.1), quantile(sorted, 0.9)];
-    return { value: quantile(sorted, 0.5), band, draws, curve };
+    // Noise is even on the logit, so the curve has the median of new runs; without it ranks are calmer.
+    return {
+      value: quantile(
+        curve.toSorted((a, b) => a - b),
+        0.5,
+      ),
+      band,
+      draws,
+      curve,
+    };
   }
 
   /** 80 % intervals of the reference model's curve. */
