@@ -21,7 +21,7 @@ export interface Observation {
 
 /** A predicted metric. */
 export interface PredictedMetric {
-  /** Median. */
+  /** By the most probable curve, without the noise of a run. */
   readonly value: number;
   /** 80 % of new runs fall into it. */
   readonly band: Interval;
@@ -66,6 +66,8 @@ const sharedNames = ['lnScale', 'lnOnset', 'lnTail', 'logitFloor', 'lnRepeats'] 
 export class Posterior {
   readonly #options: PosteriorOptions;
   readonly #models: readonly string[];
+  /** The most probable parameters. */
+  readonly #best: readonly number[];
   readonly #draws: readonly (readonly number[])[];
   readonly #last = new Map<number, number>();
 
@@ -73,10 +75,10 @@ export class Posterior {
     this.#options = options;
     const { candidates, observations, draws = 160 } = options;
     this.#models = [...new Set(candidates.map(({ model }) => model))];
-    const best = this.#fit(() => 0, this.#means());
+    this.#best = this.#fit(() => 0, this.#means());
     this.#draws = Array.from({ length: draws }, (_, draw) => {
       const random = new CounterRng({ seed: 0, purpose: 'posterior', epoch: draw });
-      return this.#fit(() => random.normal(), best);
+      return this.#fit(() => random.normal(), this.#best);
     });
     for (const { candidate, point } of observations) {
       const seen = effectiveSamples(point, 6);
@@ -92,9 +94,7 @@ export class Posterior {
         ? misfitUnseen
         : misfitBeyond * Math.max(0, Math.log(effectiveSamples(point, 6) / last));
     const own = Math.hypot(misfit, beyond);
-    const curve = this.#draws.map(
-      (parameters) => 1 - curveError(this.#curve(parameters, candidate, point), point),
-    );
+    const curve = this.#draws.map((parameters) => this.#value(parameters, candidate, point));
     const draws = curve.map((value, draw) => {
       const seed = new CounterRng({ seed: 0, purpose: 'seed of a new run', epoch: draw });
       const wrong = new CounterRng({ seed: candidate, purpose: 'misfit', epoch: draw });
@@ -102,16 +102,8 @@ export class Posterior {
     });
     const sorted = draws.toSorted((a, b) => a - b);
     const band: Interval = [quantile(sorted, 0.1), quantile(sorted, 0.9)];
-    // Noise is even on the logit, so the curve has the median of new runs; without it ranks are calmer.
-    return {
-      value: quantile(
-        curve.toSorted((a, b) => a - b),
-        0.5,
-      ),
-      band,
-      draws,
-      curve,
-    };
+    const value = this.#value(this.#best, candidate, point);
+    return { value, band, draws, curve };
   }
 
   /** 80 % intervals of the reference model's curve. */
@@ -182,7 +174,7 @@ export class Posterior {
           return (at(given, i) - at(targets, position)) / at(deviations, position);
         });
         const ofData = observations.map(({ candidate, point }, i) => {
-          const value = 1 - curveError(this.#curve(all, candidate, point), point);
+          const value = this.#value(all, candidate, point);
           const { target, sd } = at(values, i);
           return (logit(value) - target) / sd;
         });
@@ -217,6 +209,11 @@ export class Posterior {
       tail: Math.exp(value('lnTail')),
       repeats: Math.exp(value('lnRepeats')),
     };
+  }
+
+  /** The metric by some parameters. */
+  #value(parameters: readonly number[], candidate: number, point: RepeatedPoint): number {
+    return 1 - curveError(this.#curve(parameters, candidate, point), point);
   }
 
   /** The curve of runs with so many samples: the fewer their steps, the later learning sets in. */
