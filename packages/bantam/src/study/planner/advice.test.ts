@@ -19,7 +19,7 @@ const candidateOf = (quality: number) =>
     0,
   );
 const predictionOf = (value: number) => {
-  return { value, band: [value, value] as const, draws: [value], curve: [value] };
+  return { value, band: [value, value] as const, draws: [value] };
 };
 
 describe('reasonOf', () => {

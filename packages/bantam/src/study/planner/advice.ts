@@ -51,7 +51,7 @@ function pilotFact({ pilots, seconds }: ReasonFacts): string {
 
 function repeatFact({ epochs, pairs, predicted, withoutRepeats }: ReasonFacts): string {
   if (epochs < 2) return '';
-  const cost = meanDifference(withoutRepeats, predicted);
+  const cost = pointsAbove(withoutRepeats, predicted);
   const seen = `${pairs.toLocaleString('en-US')} distinct pairs are seen ${Math.round(epochs)} times`;
   return cost < negligiblePoints
     ? `${seen}, which costs less than ${negligiblePoints} points beside new ones`
@@ -61,7 +61,7 @@ function repeatFact({ epochs, pairs, predicted, withoutRepeats }: ReasonFacts): 
 /** The nearest rivals in augmentation, batch and fraction of the data. */
 function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): string[] {
   return alternatives.flatMap(({ candidate: other, predicted: theirs }) => {
-    const difference = meanDifference(predicted, theirs);
+    const difference = pointsAbove(predicted, theirs);
     const name =
       other.augment !== candidate.augment
         ? nameOfAugment(other)
@@ -85,7 +85,7 @@ function nameOfFraction({ quality }: Candidate): string {
 }
 
 function halfFact({ predicted, atHalf }: ReasonFacts): string {
-  const gain = meanDifference(predicted, atHalf);
+  const gain = pointsAbove(predicted, atHalf);
   return `the second half of the time brings ${Math.max(0, gain).toFixed(1)} points`;
 }
 
@@ -95,8 +95,7 @@ function loaderFact({ isLoaderBound }: ReasonFacts): string {
     : '';
 }
 
-/** Points of per cent by which a prediction is above another, in the mean of the draws. */
-function meanDifference(a: PredictedMetric, b: PredictedMetric): number {
-  const sum = a.curve.reduce((total, value, i) => total + value - at(b.curve, i), 0);
-  return (100 * sum) / Math.max(1, a.curve.length);
+/** Points of per cent by which a prediction is above another. */
+function pointsAbove(a: PredictedMetric, b: PredictedMetric): number {
+  return 100 * (a.value - b.value);
 }

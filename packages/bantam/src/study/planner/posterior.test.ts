@@ -248,7 +248,6 @@ describe('chancesOfBest', () => {
       value: 0,
       band: [0, 1] as const,
       draws,
-      curve: draws,
     });
     assert.deepEqual(chancesOfBest([of(1, 2, 5, 4), of(2, 1, 4, 3)]), [0.75, 0.25]);
     assert.deepEqual(chancesOfBest([]), []);

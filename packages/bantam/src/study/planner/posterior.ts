@@ -27,8 +27,6 @@ export interface PredictedMetric {
   readonly band: Interval;
   /** Draws of new runs; the seed's part of their noise is common to all candidates. */
   readonly draws: readonly number[];
-  /** The same draws of the curve itself, without the noise of a run. */
-  readonly curve: readonly number[];
 }
 
 /** Parts of {@link Posterior}. */
@@ -94,16 +92,16 @@ export class Posterior {
         ? misfitUnseen
         : misfitBeyond * Math.max(0, Math.log(effectiveSamples(point, 6) / last));
     const own = Math.hypot(misfit, beyond);
-    const curve = this.#draws.map((parameters) => this.#value(parameters, candidate, point));
-    const draws = curve.map((value, draw) => {
+    const draws = this.#draws.map((parameters, draw) => {
       const seed = new CounterRng({ seed: 0, purpose: 'seed of a new run', epoch: draw });
       const wrong = new CounterRng({ seed: candidate, purpose: 'misfit', epoch: draw });
+      const value = this.#value(parameters, candidate, point);
       return sigmoid(logit(value) + seedNoise * seed.normal() + own * wrong.normal());
     });
     const sorted = draws.toSorted((a, b) => a - b);
     const band: Interval = [quantile(sorted, 0.1), quantile(sorted, 0.9)];
     const value = this.#value(this.#best, candidate, point);
-    return { value, band, draws, curve };
+    return { value, band, draws };
   }
 
   /** 80 % intervals of the reference model's curve. */
