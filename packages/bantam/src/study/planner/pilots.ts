@@ -1,5 +1,6 @@
 /** Pilots of a plan: short runs of likely candidates, each with a whole schedule. */
 import { at } from '../../base/at.js';
+import { BantamError } from '../../base/errors.js';
 import type { StudyData } from '../runs/arm-data.js';
 import { mergeOptions, type Arm } from '../config/axes.js';
 import { taskOfMetric } from '../config/metrics.js';
@@ -138,21 +139,28 @@ export class Pilots {
     return Math.max(leastTraining, seconds - startSeconds) / planned;
   }
 
-  /** Carries out the rungs that the time allows; returns remarks. */
+  /**
+   * Carries out the rungs that the time allows; returns remarks.
+   *
+   * @throws BantamError if all pilots failed, or the signal came.
+   */
   async carryOut(): Promise<string[]> {
     const { field, measuring, state, measurement, seconds } = this.#options;
     if (measurement === undefined) return [];
-    const rungs = planRungs({
-      seconds,
-      overhead: this.overhead(),
-      shortest: this.shortestSeconds(),
-      candidates: field.fitting().length,
-    });
+    const rungs =
+      state.current.schedule ??
+      planRungs({
+        seconds,
+        overhead: this.overhead(),
+        shortest: this.shortestSeconds(),
+        candidates: field.fitting().length,
+      });
     if (rungs.length === 0) {
       return [
         `Pilots would have ${Math.round(seconds)} s, too little for two that learn anything on this machine; give a larger budget, or a larger part of it with --pilots.`,
       ];
     }
+    state.save({ schedule: [...rungs] });
     let before: number[] = [];
     for (const [i, rung] of rungs.entries()) {
       let decided = state.current.rungs[i];
@@ -258,6 +266,9 @@ export class Pilots {
       if (message !== undefined) field.exclude(candidate, `its pilot failed: ${message}`);
       else this.#finished.push(this.#finishedOf(candidate, run, measurement));
     }
+    const [failure] = failed.values();
+    if (this.#finished.length > 0 || failure === undefined) return;
+    throw new BantamError(`Every pilot failed: ${failure}`);
   }
 
   #run(candidate: number, budget: string): Promise<StudyRun> {
