@@ -43,6 +43,8 @@ export interface PilotsOptions {
 /** A finished pilot. */
 interface Finished extends PlannedPilot {
   readonly candidate: number;
+  /** Images that could not be read when it was measured. */
+  readonly broken: number;
 }
 
 /** Time of a pilot beside its training and its evaluation in seconds: a process, the model. */
@@ -188,7 +190,7 @@ export class Pilots {
       });
       before = indices;
     }
-    return this.#lateNote();
+    return [...this.#lateNote(), ...this.#brokenNote()];
   }
 
   /** A note if the pilots took much longer than planned. */
@@ -201,6 +203,17 @@ export class Pilots {
           `Training took ${slower.toFixed(1)} times as long in the pilots as steps on noise promised; predictions allow for that.`,
         ]
       : [];
+  }
+
+  /** A note if pilots were measured on fewer images than there are. */
+  #brokenNote(): string[] {
+    const { data, images } = this.#options.field.data.validation;
+    const broken = Math.max(0, ...this.#finished.map((one) => one.broken));
+    return broken === 0
+      ? []
+      : [
+          `${broken} of the ${images} images of ${data} could not be read; pilots are measured on the others.`,
+        ];
   }
 
   /** Time of a pilot of the most likely candidate beside its training, in seconds. */
@@ -307,7 +320,8 @@ export class Pilots {
     const { value } = measured;
     const samplingError = samplingErrorOf(measured, this.#options.field.data.validation.queries);
     const { samples, seconds } = record;
-    return { candidate, run: folder, samples, seconds, value, samplingError };
+    const broken = Math.max(0, ...results.map(({ quarantined }) => quarantined));
+    return { candidate, run: folder, samples, seconds, value, samplingError, broken };
   }
 }
 
