@@ -7,6 +7,7 @@
  *
  * Needs AMX or AVX512-BF16; takes half a minute.
  */
+import './shared/one-sentence.js';
 import { parseArgs } from 'node:util';
 import * as torch from '@bantam/torch';
 import { median } from './shared/runs.js';

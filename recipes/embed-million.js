@@ -9,6 +9,7 @@
  * each fifth it prints the images per CPU second and the process's memory: RssAnon, without the pages of
  * mapped files.
  */
+import './shared/one-sentence.js';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';

@@ -8,6 +8,7 @@
  * Finished runs are not repeated. Exit status 1 if a run failed or its
  * loss did not fall.
  */
+import './shared/one-sentence.js';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

@@ -9,6 +9,7 @@
  * which are network namespaces. Those need root and Linux; elsewhere there are no cut links. A minute for each
  * trial, most of it waiting, on two cores. Prints a table; exit status 1 if a trial ends otherwise.
  */
+import './shared/one-sentence.js';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';

@@ -12,6 +12,7 @@
  * the first model, half of the photographs the others; factors and soups are chosen on validation
  * parts, all printed values are of test parts. Finished runs are not repeated.
  */
+import './shared/one-sentence.js';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

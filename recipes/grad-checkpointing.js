@@ -9,6 +9,7 @@
  *
  * Measure times on an idle machine.
  */
+import './shared/one-sentence.js';
 import { parseArgs } from 'node:util';
 import { memoryStats, resetPeakBytes } from '@bantam/torch';
 import { readySteps } from './shared/ready-steps.js';

@@ -10,6 +10,7 @@
  * are those of the first data set, with tokenization. The fp32, bf16 and int8 models are in memory
  * together.
  */
+import './shared/one-sentence.js';
 import { parseArgs } from 'node:util';
 import { memoryStats, setThreads } from '@bantam/torch';
 import { encodePixels, encodeTexts, evaluate, loadForInference, openSource } from 'bantam';

@@ -11,6 +11,7 @@
  * two processes as well, which contrast the same pairs: the losses must be equal to five digits. The images of a batch are in
  * memory as 8-bit pixels in any case; they count in the process, not among the tensors.
  */
+import './shared/one-sentence.js';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';

@@ -9,6 +9,7 @@
  * captions, of six to twelve words, and normalise the features; ONNX Runtime gets float pixels, while
  * Bantam converts 8-bit ones in its time.
  */
+import './shared/one-sentence.js';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';

@@ -5,6 +5,7 @@
  *
  *     node recipes/overlapped-sums.js [--model ViT-S-16] [--batch 16] [--processes 2] [--rounds 7]
  */
+import './shared/one-sentence.js';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';

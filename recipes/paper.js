@@ -8,6 +8,7 @@
  * DIR as in `quality.js`; the captions are the products' own. `quantity.js` and `quality.js` ask the
  * questions of data, `robustness.js` those of other domains. Finished runs are not repeated.
  */
+import './shared/one-sentence.js';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { carryOut, productData, productStudy } from './shared/products.js';
@@ -73,15 +74,13 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 });
+for (const name of values.question) {
+  if (Object.hasOwn(questions, name)) continue;
+  throw new Error(`No question "${name}"; there are ${Object.keys(questions).join(', ')}.`);
+}
 const data = await productData(values.products, values.out);
 const samples = (epochs) => `${epochs * data.kinds.size}samples`;
-const grids = values.question.map((name) => {
-  const question = questions[name];
-  if (question === undefined) {
-    throw new Error(`No question "${name}"; there are ${Object.keys(questions).join(', ')}.`);
-  }
-  return { name, ...question(samples) };
-});
+const grids = values.question.map((name) => ({ name, ...questions[name](samples) }));
 await carryOut(values, {
   ...productStudy(values, data),
   name: 'Questions of the paper',

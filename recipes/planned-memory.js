@@ -10,6 +10,7 @@
  * decoded ones take 2 MB: in place of the most that they may take, these are counted. A minute or two
  * for the small models; RN50 and MobileCLIP-S0 take 3 GB.
  */
+import './shared/one-sentence.js';
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -12,7 +12,8 @@
  * first seed; those that are the best with it, `--repeat` of them, and the choice have all seeds. Everything
  * is a study (docs/studies.md) in `--out`; finished runs are not repeated.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import './shared/one-sentence.js';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
@@ -40,6 +41,12 @@ const { values } = parseArgs({
   },
 });
 if (values.data === undefined) throw new Error('Name the data with --data SPEC.');
+if (!['all', 'grid'].includes(values.part)) throw new Error('--part is all or grid.');
+const least = { seconds: 1, pilots: 0, seeds: 1, repeat: 1, jobs: 1 };
+for (const [name, value] of Object.entries(least)) {
+  if (Number(values[name]) >= value) continue;
+  throw new Error(`--${name} must be a number of at least ${value}, and is "${values[name]}".`);
+}
 
 const { out } = values;
 const seconds = Number(values.seconds);
@@ -62,6 +69,14 @@ const { data, candidates } = await planCandidates(options, join(out, 'data'));
 const { metric } = data.candidateFacts;
 const batches = values.batches.split(',').map(Number);
 const augments = values.augments.split(',');
+for (const [name, wanted] of Object.entries({ batch: batches, augment: augments })) {
+  const known = new Set(candidates.map((candidate) => candidate[name]));
+  const unknown = wanted.find((value) => !known.has(value));
+  if (unknown === undefined) continue;
+  throw new Error(
+    `No candidate has the ${name} ${unknown}; on these data there are ${[...known].join(', ')}.`,
+  );
+}
 /** @type {Set<string>} */
 const seen = new Set();
 const grid = candidates.filter(({ batch, augment, strategy, preset }) => {
@@ -92,7 +107,8 @@ for (const { model, batch, options: run } of grid) {
   if (time === null) throw new Error(`${name} does not fit the memory.`);
   rates[name] = time.rate;
   console.error(`${name}: ${time.rate.toFixed(0)} samples/s`);
-  writeFileSync(ratesFile, JSON.stringify(rates, null, 1));
+  writeFileSync(`${ratesFile}.new`, JSON.stringify(rates, null, 1));
+  renameSync(`${ratesFile}.new`, ratesFile);
 }
 const samplesOf = ({ model, batch }, time) =>
   batch * Math.max(1, Math.floor((rates[`${model}, batch ${batch}`] * time) / batch));
@@ -101,7 +117,7 @@ const column = `validation, ${metric}`;
 const control = { processes: Number(values.jobs), onEvent: say };
 /** Trains candidates, each with a number of samples; rows of runs by name. */
 const trainAll = async (name, arms, seeds) => {
-  const { arms: trained } = await runStudy(
+  const { arms: trained, failures } = await runStudy(
     {
       name,
       data: data.train,
@@ -116,6 +132,8 @@ const trainAll = async (name, arms, seeds) => {
     },
     { ...control, out: join(out, name) },
   );
+  const [failure] = failures;
+  if (failure !== undefined) throw new Error(`${failure.arm} failed: ${failure.message}`);
   return new Map(
     trained.map((arm) => [arm.grid, arm.rows.map(({ metrics }) => metrics[column].value)]),
   );

@@ -7,6 +7,7 @@
  * The grids, with their sources, are in packages/bantam/fixtures/study/published-grids.json. Takes
  * seconds on one core.
  */
+import './shared/one-sentence.js';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import {

@@ -13,6 +13,7 @@
  * is kept, and with the same number of samples: a study (docs/studies.md), whose finished runs are not
  * repeated.
  */
+import './shared/one-sentence.js';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

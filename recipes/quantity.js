@@ -9,6 +9,7 @@
  * pool; half of it is seen twice as often, and so on. It writes a study and carries it out
  * (docs/studies.md); finished runs are not repeated.
  */
+import './shared/one-sentence.js';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { carryOut, productData, productStudy } from './shared/products.js';

@@ -7,6 +7,7 @@
  *
  * Finished runs are not repeated. docs/log.md has the results.
  */
+import './shared/one-sentence.js';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

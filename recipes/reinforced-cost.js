@@ -9,6 +9,7 @@
  *
  * Start it in an empty folder, on an idle machine. The first quarter of the steps is not counted.
  */
+import './shared/one-sentence.js';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';

@@ -10,6 +10,7 @@
  * DIR has a folder for each domain, in it one for each class: `photo/dog/*.jpg`. Finished runs are not
  * repeated.
  */
+import './shared/one-sentence.js';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -35,10 +36,14 @@ const towers = [
   { name: 'ViT-Nano-16-64', run: { model: 'ViT-Nano-16-64' } },
 ];
 
+/** Domains of PACS that no model is trained on. */
+const unknown = ['art-painting', 'cartoon', 'sketch'];
+
 /** Photographs to train on, and a fifth of them held out. */
 async function pacsStudy(out) {
-  if (values.pacs === undefined) throw new Error('Name the folder of PACS with --pacs DIR.');
   const folder = (domain) => `folder:${resolve(values.pacs, domain)}`;
+  // Before anything is trained, so that a missing domain is told at once.
+  for (const domain of unknown) await openSource(folder(domain));
   const photos = await openSource(folder('photo'));
   const keys = Array.from({ length: photos.size }, (_, i) => photos.record(i).key);
   const isHeldOut = (key) => uniformOfKey(key, { seed: 0, purpose: 'held-out photos' }) < 0.2;
@@ -67,7 +72,7 @@ async function pacsStudy(out) {
         kind: 'in-distribution',
         metrics,
       },
-      ...['art-painting', 'cartoon', 'sketch'].map((domain) => ({
+      ...unknown.map((domain) => ({
         name: domain,
         data: folder(domain),
         kind: 'out-of-distribution',
@@ -102,10 +107,18 @@ function emojiStudy() {
   };
 }
 
+const studies = { pacs: pacsStudy, emoji: emojiStudy };
+for (const name of values.data) {
+  if (Object.hasOwn(studies, name)) continue;
+  throw new Error(`No data "${name}"; there are ${Object.keys(studies).join(' and ')}.`);
+}
+if (values.data.includes('pacs') && values.pacs === undefined) {
+  throw new Error('Name the folder of PACS with --pacs DIR.');
+}
 for (const name of values.data) {
   const out = join(values.out, name);
   mkdirSync(out, { recursive: true });
-  const own = name === 'pacs' ? await pacsStudy(out) : emojiStudy();
+  const own = await studies[name](out);
   await carryOut(
     { out, jobs: values.jobs },
     {

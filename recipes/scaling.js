@@ -9,6 +9,7 @@
  * A second on any machine. `--simulate N` takes a real step of the first of N processes, whose others only echo
  * what it says, and prints the collectives, bytes and memory of it beside the model's; a minute.
  */
+import './shared/one-sentence.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

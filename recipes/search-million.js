@@ -15,6 +15,7 @@
  * machine that has other work the second is what counts. Peaks are those of /proc/self/status: RssAnon is memory, RssFile are pages of the
  * mapped files, which the system may drop.
  */
+import './shared/one-sentence.js';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';

@@ -11,6 +11,7 @@
  * records as queries: the fraction of images of other captions that pass the cut-off of each rate, and of
  * the images that the captions belong to.
  */
+import './shared/one-sentence.js';
 import { parseArgs } from 'node:util';
 import { encodeTexts, loadForInference } from 'bantam';
 import { identifyModel, openFolderStore, openIndex } from 'bantam/experimental';

@@ -7,6 +7,7 @@
  *
  * Prints the seconds, those of the CPU, and the largest resident memory of each command.
  */
+import './shared/one-sentence.js';
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -9,6 +9,7 @@
  * the start of each second; so a rate is shared by 25 of them that start 40 ms apart. Latencies are of
  * answers with status 200.
  */
+import './shared/one-sentence.js';
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';

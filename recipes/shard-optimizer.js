@@ -6,6 +6,7 @@
  *
  *     node recipes/shard-optimizer.js [--model ViT-S-16] [--batch 8]
  */
+import './shared/one-sentence.js';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { memoryStats, setThreads } from '@bantam/torch';

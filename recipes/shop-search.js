@@ -11,6 +11,7 @@
  * searches and among the first ten in 47.1 %. Among the 959 products that were not trained on, it is
  * 43.5 and 80.4 % (`bantam eval --tasks retrieval` on these).
  */
+import './shared/one-sentence.js';
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

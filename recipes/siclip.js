@@ -9,6 +9,7 @@
  * resumes. Constants that the paper does not publish are ours: see `stages`. The results
  * are in docs/strategies.md.
  */
+import './shared/one-sentence.js';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

@@ -11,6 +11,7 @@
  * The emoji's `--model` is a ViT, because FLIP needs patches to drop; name another for the strategies
  * that work with it. `--repetitions` counts the measurements of each speed; measure on an idle machine.
  */
+import './shared/one-sentence.js';
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

@@ -8,6 +8,7 @@
  * FLIP and CLIPA are measured in their cheaper part, LiT with images through the locked tower and
  * with stored features. Measure on an idle machine.
  */
+import './shared/one-sentence.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -11,6 +11,7 @@
  * 5 ms and at no limit, 1000 and 200 Mb/s, and prints samples a second and the fraction of the time in
  * collectives beside what the model predicts from the fit. Needs root, Linux, Python and two idle cores; six minutes.
  */
+import './shared/one-sentence.js';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

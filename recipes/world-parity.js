@@ -11,6 +11,7 @@
  *
  *     node recipes/world-parity.js [--steps 20] [--each] [--only clip]…
  */
+import './shared/one-sentence.js';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setThreads } from '@bantam/torch';

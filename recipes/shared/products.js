@@ -1,5 +1,5 @@
 /** Tables of product photographs with titles, a stated part of them spoiled. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openSource } from 'bantam';
 import { uniformOfKey } from 'bantam/experimental';
@@ -152,7 +152,11 @@ export async function carryOut({ out, jobs }, study) {
   const file = join(out, 'recipe.json');
   writeFileSync(file, JSON.stringify(study, null, 2));
   const args = ['study', file, '--out', out, '--processes', jobs];
-  const { status, output } = await runBantam(args, { log: join(out, 'study.log'), threads: 'all' });
-  console.log(output);
-  if (status !== 0) throw new Error(`The study failed, see ${join(out, 'study.log')}`);
+  const log = join(out, 'study.log');
+  const { status, output } = await runBantam(args, { log, threads: 'all' });
+  if (output !== '') console.log(output);
+  if (status === 0) return;
+  const [, cause = 'its last line says why'] =
+    /^error: (.*)$/m.exec(readFileSync(log, 'utf8')) ?? [];
+  throw new Error(`The study failed, see ${log}: ${cause}`);
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -51,20 +52,26 @@ function decisions({ rungs, choices }: TrainingChoices): unknown {
 
 describe('bantam plan', () => {
   it('without pilots gives the answer of the prior, and says so', async () => {
-    const { stdout } = await bantam(['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few], options); // prettier-ignore
+    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
+    const { stdout } = await bantam(args, options);
     assert.match(stdout, /No pilot was run: this is what is known beforehand/);
-    assert.match(stdout, /bantam train --from-plan prior\/plan\.json/);
+    assert.match(stdout, /bantam train --from-plan 'my prior\/plan\.json' --out/);
+    const page = readFileSync(join(cwd, 'my prior/plan.html'), 'utf8');
+    assert.match(page, /made by <code>bantam plan .*--pilots 0 --out &#39;my prior&#39; --models/);
+    const plan = readFileSync(join(cwd, 'my prior/plan.json'), 'utf8');
+    await bantam(args, options);
+    assert.equal(readFileSync(join(cwd, 'my prior/plan.json'), 'utf8'), plan);
   });
 
   it('measures again where the cache is damaged, and names a damaged state', async () => {
-    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'prior', ...few];
+    const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
     const folder = join(cwd, 'cache', 'rates');
     for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');
-    rmSync(join(cwd, 'prior/state.json'));
+    rmSync(join(cwd, 'my prior/state.json'));
     const { status, stderr } = await bantam(args, options);
     assert.equal(status, 0, stderr);
-    writeFileSync(join(cwd, 'prior/state.json'), '{');
-    await expectFailure(args, { ...options, status: 1, message: /prior\/state\.json is damaged; delete it/ }); // prettier-ignore
+    writeFileSync(join(cwd, 'my prior/state.json'), '{');
+    await expectFailure(args, { ...options, status: 1, message: /my prior\/state\.json is damaged; delete it/ }); // prettier-ignore
   });
 
   it('killed by SIGKILL goes on to the same plan, which trains', async () => {
@@ -139,6 +146,12 @@ describe('bantam plan', () => {
     assert.match(stderr, /error: .*none\.parquet/);
     assert.doesNotMatch(stderr, /timing/);
     assert.equal(existsSync(join(cwd, 'refused')), false);
+    // Another plan begins while this one reads its data.
+    const running = start(['plan', '--out', 'both/short', ...data, '--budget', '0.05s', ...few], options); // prettier-ignore
+    while (!existsSync(join(cwd, 'both/short'))) await setTimeout(5);
+    mkdirSync(join(cwd, 'both/other'));
+    assert.equal((await running.ended).status, 2);
+    assert.deepEqual(readdirSync(join(cwd, 'both')), ['other']);
     await expectFailure(['train', '--from-plan', 'none.json', '--out', 'x'], {
       ...options,
       status: 2,

@@ -1,4 +1,5 @@
 /** A plan as text: the ranked choices, why, what else would help, and the command. */
+import { shellWord } from '../base/shell-word.js';
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
 import { formatBytes, formatDuration, formatPercent, formatTable } from './output.js';
 
@@ -22,7 +23,7 @@ export function formatTrainingChoices(plan: TrainingChoices, file: string): stri
     ...(first === undefined
       ? []
       : [
-          `Train the first choice:\n  bantam train --from-plan ${file} --out runs/planned\nor the same in full:\n  ${first.command}`,
+          `Train the first choice:\n  bantam train --from-plan ${shellWord(file)} --out runs/planned\nor the same in full:\n  ${first.command}`,
         ]),
   ]
     .filter((part) => part !== '')

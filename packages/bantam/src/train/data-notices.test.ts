@@ -67,13 +67,13 @@ describe('a run on data', () => {
     const cut = (notes: readonly string[]) => notes.filter((note) => note.includes('captions'));
     const notes = await notesOf((control) => train({ ...options, ...control }), 2);
     assert.deepEqual(cut(notes), [
-      '100 % of the captions reach the 16 tokens of the context and are cut there; --set tokenizer.contextLength=32 keeps more of them.',
+      '100 % of the captions fill the 16 tokens of the context, and what is longer is cut; --set tokenizer.contextLength=32 keeps more of them.',
     ]);
     const out = runs.path('cut');
     assert.deepEqual(cut(await notesOf((control) => resumeTraining(out, control))), []);
     const again = runs.options('cut again', { data, init: { model: join(out, 'model') } });
     assert.deepEqual(cut(await notesOf((control) => train({ ...again, ...control }), 1)), [
-      `100 % of the captions reach the 16 tokens of the context and are cut there; "bantam models convert ${join(out, 'model')} --to open-clip --context-length 32 --out DIR" makes a model that reads more.`,
+      `100 % of the captions fill the 16 tokens of the context, and what is longer is cut; "bantam models convert ${join(out, 'model')} --to open-clip --context-length 32 --out DIR" makes a model that reads more.`,
     ]);
     table = writeTable((name) => `a ${name}`);
   });

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import type { Prompts } from '../../data/index.js';
 import type { PlanEvent, PlanTrainingOptions } from '../../study/index.js';
 import { UsageError } from '../../base/errors.js';
+import { shellWord } from '../../base/shell-word.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { Progress } from '../progress.js';
@@ -89,7 +90,7 @@ export function addPlan(program: Command): void {
       const { renderPlan } = await import('../../report/index.js');
       const { writeFileAtomic } = await import('@bantam/torch');
       const { plan: file, report } = planPaths(out);
-      const made = `bantam plan --data ${flags.data} --budget ${flags.budget} --out ${out}`;
+      const made = ['bantam', ...process.argv.slice(2)].map(shellWord).join(' ');
       const page = renderPlan(plan, { command: made, date: new Date() });
       writeFileAtomic(report, [Buffer.from(page)]);
       return {

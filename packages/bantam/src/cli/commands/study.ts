@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { basename, extname, join } from 'node:path';
+import { shellWord } from '../../base/shell-word.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { Progress } from '../progress.js';
@@ -58,7 +59,7 @@ export function addStudy(program: Command): void {
       const { results, report } = studyPaths(out);
       const { renderStudy } = await import('../../report/index.js');
       const { writeFileAtomic } = await import('@bantam/torch');
-      const command = `bantam study ${file} --out ${out}`;
+      const command = `bantam study ${shellWord(file)} --out ${shellWord(out)}`;
       writeFileAtomic(report, [Buffer.from(renderStudy(result, { command, date: new Date() }))]);
       const failed = result.failures.length;
       return {

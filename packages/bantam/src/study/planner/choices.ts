@@ -1,5 +1,6 @@
 /** The ranked choices of a plan. */
 import { isObject } from '../../base/schema.js';
+import { shellWord } from '../../base/shell-word.js';
 import type { StudyData } from '../runs/arm-data.js';
 import { reasonOf } from './advice.js';
 import type { Candidate } from './candidates.js';
@@ -163,12 +164,12 @@ export function commandOf(
   return [
     'bantam train',
     `--model ${preset}`,
-    `--data ${quoted(data)}`,
+    `--data ${shellWord(data)}`,
     '--out runs/planned',
     `--budget ${budget}`,
     ...(strategy === 'clip' ? [] : [`--strategy ${strategy}`]),
-    `--validate ${quoted(validation.data)}`,
-    ...settings.map((setting) => `--set ${quoted(setting)}`),
+    `--validate ${shellWord(validation.data)}`,
+    ...settings.map((setting) => `--set ${shellWord(setting)}`),
   ].join(' ');
 }
 
@@ -179,10 +180,6 @@ function settingsOf(options: Readonly<Record<string, unknown>>, parent = ''): st
     if (value === undefined) return [];
     return [`${parent}${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`];
   });
-}
-
-function quoted(word: string): string {
-  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /**

@@ -77,6 +77,20 @@ describe('Field', () => {
   });
 });
 
+describe('Field.requireFitting', () => {
+  it('names the memory that is needed if nothing of what was timed earlier fits now', () => {
+    const rate = { samplesPerSecond: 100, bytes: 3e9, stepBytes: 1e9, batch: 128 };
+    const kinds = candidates.map((one) => [one.kind, rate]);
+    state.save({ rates: Object.fromEntries(kinds) as Record<string, typeof rate> });
+    const small = fieldWithin(1.6);
+    small.excludeByMeasurement();
+    assert.throws(() => {
+      small.requireFitting();
+    }, /No candidate fits a memory of 1\.6 GB: the smallest needs about \d\.\d GB/);
+    fieldWithin(0).requireFitting();
+  });
+});
+
 describe('nextToTime', () => {
   it('times a kind that was too large at a smaller batch, which stays a candidate', () => {
     const small = fieldWithin(1.6);

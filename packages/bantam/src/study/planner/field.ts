@@ -1,5 +1,6 @@
 /** The candidates of a plan: which of them fit, and the time, memory and learning curve of each. */
 import { at } from '../../base/at.js';
+import { BantamError } from '../../base/errors.js';
 import type { RepeatedPoint } from '../fits/laws.js';
 import type { Candidate, LeftOut } from './candidates.js';
 import { availableMemory, lackOfMemory, tooLarge } from './memory.js';
@@ -144,6 +145,14 @@ export class Field {
       const wasTooLarge = rate.samplesPerSecond === null && batch >= rate.batch;
       if (wasTooLarge || this.bytesOf(i) > available) this.#large.set(i, this.bytesOf(i));
     }
+  }
+
+  /** @throws BantamError if no candidate is left, with the reason of one. */
+  requireFitting(): void {
+    if (this.fitting().length > 0) return;
+    const [reason] = this.#excluded.values();
+    if (this.#large.size > 0) throw lackOfMemory(Math.min(...this.#large.values()), this.memory);
+    throw new BantamError(`No candidate can be trained: ${reason ?? 'none was timed.'}`);
   }
 
   /** Choices that are no candidates: kinds and single ones, each with its reason. */

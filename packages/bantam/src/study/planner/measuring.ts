@@ -49,14 +49,16 @@ export class Measuring {
 
   /**
    * Measures the kinds of candidates that may be the best, the most likely ones first, and the loading
-   * of images, within a part of the budget. Finished measurements are kept if the signal comes.
+   * of images, within a part of the budget. Finished measurements are kept if the signal comes. Once pilots
+   * are decided on, nothing is measured any more: the plan resumes with the numbers that it had.
    *
    * @throws BantamError if no candidate fits the memory or can be trained, or the signal came.
    */
   async measureLikely(): Promise<void> {
-    const { field } = this.#options;
+    const { field, state } = this.#options;
     field.excludeByEstimate();
     await this.#timed(async (elapsed) => {
+      if (state.current.schedule !== undefined) return;
       for (;;) {
         const kinds = this.#kindsToMeasure();
         const isFirst = field.measured().length === 0;
@@ -67,6 +69,7 @@ export class Measuring {
       this.#requireOne();
       await this.#measureLoading(elapsed);
     });
+    field.requireFitting();
   }
 
   /** Measures the kinds of some candidates, which are to be piloted. */
@@ -80,13 +83,17 @@ export class Measuring {
   async #timed(measure: (elapsed: () => number) => Promise<void>): Promise<void> {
     const { field, state } = this.#options;
     const begin = performance.now();
-    const before = field.measuringSeconds;
-    const elapsed = (): number => before + (performance.now() - begin) / 1000;
+    const { rates, loads, measuringSeconds } = state.current;
+    const elapsed = (): number => measuringSeconds + (performance.now() - begin) / 1000;
     try {
       await measure(elapsed);
     } finally {
+      // The same command again measures nothing, and leaves the run as long as it was.
+      const isNew = state.current.rates !== rates || state.current.loads !== loads;
       // A state without a rate is of no use to the same plan.
-      if (Object.keys(state.current.rates).length > 0) state.save({ measuringSeconds: elapsed() });
+      if (isNew && Object.keys(state.current.rates).length > 0) {
+        state.save({ measuringSeconds: elapsed() });
+      }
     }
     field.excludeByMeasurement();
   }

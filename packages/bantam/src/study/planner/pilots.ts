@@ -1,5 +1,6 @@
 /** Pilots of a plan: short runs of likely candidates, each with a whole schedule. */
 import { at } from '../../base/at.js';
+import { BantamError } from '../../base/errors.js';
 import type { StudyData } from '../runs/arm-data.js';
 import { mergeOptions, type Arm } from '../config/axes.js';
 import { taskOfMetric } from '../config/metrics.js';
@@ -42,6 +43,8 @@ export interface PilotsOptions {
 /** A finished pilot. */
 interface Finished extends PlannedPilot {
   readonly candidate: number;
+  /** Images that could not be read when it was measured. */
+  readonly broken: number;
 }
 
 /** Time of a pilot beside its training and its evaluation in seconds: a process, the model. */
@@ -138,21 +141,28 @@ export class Pilots {
     return Math.max(leastTraining, seconds - startSeconds) / planned;
   }
 
-  /** Carries out the rungs that the time allows; returns remarks. */
+  /**
+   * Carries out the rungs that the time allows; returns remarks.
+   *
+   * @throws BantamError if all pilots failed, or the signal came.
+   */
   async carryOut(): Promise<string[]> {
     const { field, measuring, state, measurement, seconds } = this.#options;
     if (measurement === undefined) return [];
-    const rungs = planRungs({
-      seconds,
-      overhead: this.overhead(),
-      shortest: this.shortestSeconds(),
-      candidates: field.fitting().length,
-    });
+    const rungs =
+      state.current.schedule ??
+      planRungs({
+        seconds,
+        overhead: this.overhead(),
+        shortest: this.shortestSeconds(),
+        candidates: field.fitting().length,
+      });
     if (rungs.length === 0) {
       return [
         `Pilots would have ${Math.round(seconds)} s, too little for two that learn anything on this machine; give a larger budget, or a larger part of it with --pilots.`,
       ];
     }
+    state.save({ schedule: [...rungs] });
     let before: number[] = [];
     for (const [i, rung] of rungs.entries()) {
       let decided = state.current.rungs[i];
@@ -180,7 +190,7 @@ export class Pilots {
       });
       before = indices;
     }
-    return this.#lateNote();
+    return [...this.#lateNote(), ...this.#brokenNote()];
   }
 
   /** A note if the pilots took much longer than planned. */
@@ -193,6 +203,17 @@ export class Pilots {
           `Training took ${slower.toFixed(1)} times as long in the pilots as steps on noise promised; predictions allow for that.`,
         ]
       : [];
+  }
+
+  /** A note if pilots were measured on fewer images than there are. */
+  #brokenNote(): string[] {
+    const { data, images } = this.#options.field.data.validation;
+    const broken = Math.max(0, ...this.#finished.map((one) => one.broken));
+    return broken === 0
+      ? []
+      : [
+          `${broken} of the ${images} images of ${data} could not be read; pilots are measured on the others.`,
+        ];
   }
 
   /** Time of a pilot of the most likely candidate beside its training, in seconds. */
@@ -258,6 +279,9 @@ export class Pilots {
       if (message !== undefined) field.exclude(candidate, `its pilot failed: ${message}`);
       else this.#finished.push(this.#finishedOf(candidate, run, measurement));
     }
+    const [failure] = failed.values();
+    if (this.#finished.length > 0 || failure === undefined) return;
+    throw new BantamError(`Every pilot failed: ${failure}`);
   }
 
   #run(candidate: number, budget: string): Promise<StudyRun> {
@@ -296,7 +320,8 @@ export class Pilots {
     const { value } = measured;
     const samplingError = samplingErrorOf(measured, this.#options.field.data.validation.queries);
     const { samples, seconds } = record;
-    return { candidate, run: folder, samples, seconds, value, samplingError };
+    const broken = Math.max(0, ...results.map(({ quarantined }) => quarantined));
+    return { candidate, run: folder, samples, seconds, value, samplingError, broken };
   }
 }
 

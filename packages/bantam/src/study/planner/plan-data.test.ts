@@ -24,6 +24,11 @@ before(async () => {
     rows.push(`images/${i}.png,a small square of colour ${i}`);
   }
   writeFileSync(join(folder, 'pairs.csv'), `${rows.join('\n')}\n`);
+  writeFileSync(join(folder, 'most.csv'), `${rows.slice(0, 250).join('\n')}\n`);
+  for (const classes of [5, 10]) {
+    const labelled = rows.map((row, i) => `${row},${i === 0 ? 'class' : `class ${i % classes}`}`);
+    writeFileSync(join(folder, `classes${classes}.csv`), `${labelled.join('\n')}\n`);
+  }
   writeFileSync(join(folder, 'few.csv'), `${rows.slice(0, 21).join('\n')}\n`);
   writeFileSync(join(folder, 'others.csv'), `${[rows[0], ...rows.slice(21, 41)].join('\n')}\n`);
 });
@@ -38,7 +43,7 @@ function open(file: string, { metric, classes, validate = 'held-out' }: OpenOpti
   return openPlanData({
     data: `csv:${join(folder, file)}`,
     metric,
-    validate,
+    validate: validate === 'held-out' ? validate : `csv:${join(folder, validate)}`,
     classes,
     folder: join(folder, 'parts'),
   });
@@ -80,13 +85,27 @@ describe('openPlanData', () => {
 
   it('tells validation data of equal number apart', async () => {
     const [one, other] = await Promise.all(
-      ['few.csv', 'others.csv'].map((file) =>
-        open('few.csv', { validate: `csv:${join(folder, file)}` }),
-      ),
+      ['few.csv', 'others.csv'].map((file) => open('few.csv', { validate: file })),
     );
     assert.equal(one?.validation.images, other?.validation.images);
     assert.equal(one?.digest, other?.digest);
     assert.notEqual(one?.validation.digest, other?.validation.digest);
+  });
+
+  it('keeps the parts of other data in its folder', async () => {
+    const first = await open('pairs.csv');
+    await open('most.csv');
+    const { size } = await openSource(first.train);
+    assert.equal(size, first.pairs);
+  });
+
+  it('refuses a metric that guesses reach, and knows the chance of five answers', async () => {
+    await assert.rejects(
+      open('pairs.csv', { metric: 'acc5', validate: 'classes5.csv?label=class' }),
+      /Any model has 100 % of acc5 on .*, which has too few classes/,
+    );
+    const { validation } = await open('pairs.csv', { metric: 'acc5', validate: 'classes10.csv?label=class' }); // prettier-ignore
+    assert.equal(validation.chance, 0.5);
   });
 
   it('refuses ranks, and metrics that the data do not have', async () => {

@@ -93,16 +93,24 @@ export async function openPlanData(options: PlanDataOptions): Promise<PlanData> 
   const metric = metricOf(options.metric, whole);
   const others = validate === 'held-out' ? whole : await openSource(validate);
   requireClasses(others, { metric, classes: options.classes });
-  const kept = validate === 'held-out' ? await holdOut(whole, { data, folder }) : null;
+  const fingerprint = await dataFingerprint(whole);
+  const { digest } = fingerprint;
+  // A plan of other data in the same folder changes no part of this one.
+  const parts = join(folder, digest.slice(0, 12));
+  const kept = validate === 'held-out' ? await holdOut(whole, { data, folder: parts }) : null;
   const source = kept?.source ?? whole;
   const measured = kept?.validation ?? validate;
   const isMeasurable = kept !== null || validate !== 'held-out';
   const { classes } = options;
-  const fingerprint = await dataFingerprint(whole);
-  const { digest } = fingerprint;
   const validation = isMeasurable
     ? await openValidation(measured, { metric, isHeldOut: kept !== null, classes })
     : { data: '', isHeldOut: true, digest, ...factsOf(whole, { metric, classes }) };
+  const unmeasurable = !isMeasurable
+    ? `The data have ${whole.size} records, too few to hold out ${fewestMeasured} to measure on; name validation data with --validate SPEC.`
+    : validation.images < fewestMeasured
+      ? `The ${validation.images} images of ${validation.data} are too few to tell runs apart; name at least ${fewestMeasured} with --validate SPEC.`
+      : undefined;
+  if (unmeasurable === undefined) requireDifference(validation, metric);
   return {
     train: kept?.train ?? data,
     source,
@@ -110,11 +118,7 @@ export async function openPlanData(options: PlanDataOptions): Promise<PlanData> 
     digest: kept === null ? digest : `${digest}-${validation.digest}`,
     fingerprint,
     validation,
-    unmeasurable: !isMeasurable
-      ? `The data have ${whole.size} records, too few to hold out ${fewestMeasured} to measure on; name validation data with --validate SPEC.`
-      : validation.images < fewestMeasured
-        ? `The ${validation.images} images of ${validation.data} are too few to tell runs apart; name at least ${fewestMeasured} with --validate SPEC.`
-        : undefined,
+    unmeasurable,
     candidateFacts: await candidateFacts(source, metric),
   };
 }
@@ -144,6 +148,14 @@ function requireClasses(
     );
   }
   if (classes !== undefined) for (const set of sets) withClasses(set, classes);
+}
+
+/** @throws BantamError if guesses are all right, such as five of five classes. */
+function requireDifference({ data, chance }: PlanValidation, metric: string): void {
+  if (chance < 1) return;
+  throw new BantamError(
+    `Any model has 100 % of ${metric} on "${data}", which has too few classes or captions for it; plan with another --metric.`,
+  );
 }
 
 /** The metric by its name or short name; by default accuracy where captions are names of classes, else retrieval. */
@@ -237,7 +249,8 @@ function factsOf(
     return { images, classes: 0, ...retrievalFacts(source, metric) };
   }
   const { length: classes } = given ?? at(Object.values(source.labelSets), 0).classes;
-  return { images, classes, chance: 1 / classes, queries: images };
+  const guesses = metric.endsWith('acc5') ? 5 : 1;
+  return { images, classes, chance: Math.min(1, guesses / classes), queries: images };
 }
 
 /** Queries of a retrieval, and what guessing scores; equal captions are one text. */

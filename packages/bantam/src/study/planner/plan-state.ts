@@ -12,6 +12,9 @@ const rungSchema = group({
   pilots: listOf(group({ candidate: text(), samples: count() })),
 });
 
+/** The rungs that the time allows, decided once: later measurements would divide it otherwise. */
+const scheduleSchema = listOf(group({ candidates: count(), seconds: positive() }));
+
 /** A kind that could not be trained. */
 const failureSchema = group({ failure: text() });
 
@@ -22,8 +25,10 @@ const stateSchema = group({
   rates: v.record(text(), v.union([kindRateSchema, failureSchema])),
   /** By augmentation and size of the images. */
   loads: v.record(text(), loadTimeSchema),
-  /** Time that all measurements took of the budget. */
+  /** Time that measurements took of the budget, those that were cut short apart. */
   measuringSeconds: atLeast(0),
+  /** Absent before the pilots. */
+  schedule: v.optional(scheduleSchema),
   rungs: listOf(rungSchema),
 });
 

@@ -1,6 +1,6 @@
 /** A plan of a training: what to train on these data, on this machine, within this budget. */
 import { createHash } from 'node:crypto';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
@@ -8,6 +8,7 @@ import { UsageError } from '../../base/errors.js';
 import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
 import { version } from '../../base/version.js';
+import { metricNames } from '../../eval/index.js';
 import { parseBudget, withoutEpochs } from '../../train/index.js';
 import type { StudyOptions } from '../config/schema.js';
 import { StudyData } from '../runs/arm-data.js';
@@ -99,7 +100,7 @@ export async function planTraining(
     return plan;
   } catch (error) {
     const isWorthless = error instanceof UsageError || !existsSync(planPaths(out).state);
-    if (created !== undefined && isWorthless) rmSync(created, { recursive: true });
+    if (created !== undefined && isWorthless) removeMade(out, created);
     throw error;
   } finally {
     lock.release();
@@ -110,6 +111,20 @@ export async function planTraining(
 function firstMissing(folder: string): string | undefined {
   if (existsSync(folder)) return undefined;
   return firstMissing(dirname(folder)) ?? folder;
+}
+
+/** Removes a folder, and of those above it that were made with it the ones that nobody else uses. */
+function removeMade(folder: string, uppermost: string): void {
+  rmSync(folder, { recursive: true });
+  for (let above = folder; above !== uppermost;) {
+    above = dirname(above);
+    try {
+      rmdirSync(above);
+    } catch {
+      // Another plan has its folder there.
+      return;
+    }
+  }
 }
 
 /** A plan whose options are checked. */
@@ -180,7 +195,9 @@ async function carryOutPlan(
   const isPriorOnly = pilots.piloted.length === 0;
   // Without pilots their part is the run's; with them more was timed.
   field.setRunSeconds(isPriorOnly ? total : total - seconds);
-  const isValidated = unmeasurable === undefined && prompts === undefined;
+  // A run is validated by neither probes nor other prompts.
+  const isValidated =
+    unmeasurable === undefined && prompts === undefined && metricNames.includes(metric);
   const choices = await choicesOf({
     field,
     studyData,
@@ -282,13 +299,15 @@ function requireSteps(
   const fitting = field.fitting();
   const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
   if (most >= fewestSteps) return;
-  const needed = field.budgetFor((field.runSeconds * fewestSteps) / most) / (1 - pilots);
+  const { measuringSeconds: timing, total } = field;
+  const training = field.budgetFor((field.runSeconds * fewestSteps) / most);
+  const needed = training / (1 - pilots);
   const steps = Math.floor(most);
-  const timing = Math.round(field.measuringSeconds);
-  const kept =
-    timing > field.total / 4
-      ? `, or try again, as timing took ${timing} s and its result is kept`
-      : '';
+  // Kept timings take no time again.
+  const isEnoughAgain = timing > total / 4 && (training - timing) / (1 - pilots) < total;
+  const kept = isEnoughAgain
+    ? `, or try again, as timing took ${Math.round(timing)} s and its result is kept`
+    : '';
   throw new UsageError(
     `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s${kept}.`,
   );

@@ -30,7 +30,7 @@ export function cutCaptions(
     init.model === ''
       ? `--set tokenizer.contextLength=${longer} keeps more of them`
       : `"bantam models convert ${init.model} --to open-clip --context-length ${longer} --out DIR" makes a model that reads more`;
-  return `${percent} of the captions reach the ${contextLength} tokens of the context and are cut there; ${remedy}.`;
+  return `${percent} of the captions fill the ${contextLength} tokens of the context, and what is longer is cut; ${remedy}.`;
 }
 
 /**

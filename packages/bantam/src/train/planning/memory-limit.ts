@@ -5,6 +5,7 @@ import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import { microBatchSize } from '../loop/micro-batch.js';
 import {
+  batchBytes,
   MemoryPlanner,
   type MemoryPlan,
   type MemoryPlanOptions,
@@ -165,8 +166,12 @@ function remedy(
     return `with ${single.join(' or ')}${where} it would fit, for the same batch and one more forward pass`;
   }
   const both = checkpointed && largestMicroBatch(checkpointed, train, options);
-  return both
-    ? `with ${checkpoints} and train.microBatch=${both}${where} it would fit, for the same batch and two more forward passes`
+  if (both) {
+    return `with ${checkpoints} and train.microBatch=${both}${where} it would fit, for the same batch and two more forward passes`;
+  }
+  const { batches } = planner.plan({ dryRuns, microBatch: 1 });
+  return batches > options.available / 2
+    ? `the images of a step's ${train.accumulate * train.batchSize} samples alone are ${gigabytes(batches)}, so lower ${train.accumulate > 1 ? 'train.accumulate' : 'train.batchSize'}${where}`
     : 'not even micro-batches of one sample would fit, so take a smaller model or close other programs';
 }
 
@@ -187,11 +192,12 @@ function largestMicroBatch(
     });
 }
 
-/** {@link estimateMemory} with the strategy's views and own weights, teachers and stored features. */
+/** {@link estimateMemory} with the strategy's views and own weights, teachers, stored features, and images in use. */
 function roughBytes(config: TrainConfig, options: PlanContext): number {
   const { model, train, preprocess } = config;
   const { source, models, longest, device } = options;
-  const { views, storedBytes, parameters } = strategyFacts(config, options);
+  const facts = strategyFacts(config, options);
+  const { views, storedBytes, parameters } = facts;
   const teachers = models.reduce((sum, one) => sum + bytesOf(one.model.stateDict().values()), 0);
   const passes = 1 + models.length;
   const memory = modelMemory(model, {
@@ -210,5 +216,6 @@ function roughBytes(config: TrainConfig, options: PlanContext): number {
     imageSize: preprocess.size,
     memoryLimit: train.memoryLimit,
   };
-  return estimateMemory(memory, batches) + teachers + storedBytes * source.size;
+  const others = teachers + storedBytes * source.size + batchBytes(config, facts);
+  return estimateMemory(memory, batches) + others;
 }

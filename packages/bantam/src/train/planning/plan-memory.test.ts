@@ -166,6 +166,14 @@ describe('MemoryPlanner', () => {
     );
   });
 
+  it('counts the images of a step, which micro-batches do not divide', async () => {
+    const train = { batchSize: 8, microBatch: 2, accumulate: 2e6, memoryLimit: 4 };
+    await assert.rejects(
+      runs.train('accumulated', { train }),
+      /allows 4\.0 GB; the images of a step's 16000000 samples alone are \d+\.\d GB, so lower train\.accumulate\.$/,
+    );
+  });
+
   it('leaves no run where a training is refused, and no tensors', async () => {
     const before = memoryStats().liveTensors;
     await assert.rejects(

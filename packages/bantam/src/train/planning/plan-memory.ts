@@ -186,15 +186,11 @@ export class MemoryPlanner {
   }
 
   #data(train: TrainSettings): Pick<MemoryPlan, 'batches' | 'images'> {
-    const { config, facts, phases, source } = this.#parts;
-    const { size } = config.preprocess;
-    const largest = Math.max(...phases.map(({ phase }) => phase.imageSize ?? size));
-    const ahead = Math.max(1, 2 * train.workers) + 1;
-    const samples = train.accumulate * train.batchSize + ahead * microBatchSize(train);
+    const { config, facts, source } = this.#parts;
     const cacheBytes = pixelCacheLimit(train.memoryLimit);
-    const encoded = facts.storedBytes > 0 ? preparedAtOnce(train) * 3 * size ** 2 : 0;
+    const { size } = config.preprocess;
     return {
-      batches: Math.max(encoded, facts.views * samples * 3 * largest ** 2),
+      batches: batchBytes({ ...config, train }, facts),
       images: facts.views === 0 ? 0 : pixelCacheBytes(source, size, { cacheBytes }),
     };
   }
@@ -206,6 +202,18 @@ export class MemoryPlanner {
     const standing = memory ? last : Math.max(before, first) - kernels;
     return standing + phases.length * (time ? 1 + TIMED_SHAPES : 1) * kernels + others + RUN_BYTES;
   }
+}
+
+/** Bytes of the images of a step's batches, of those prepared for the next, and of a pass before training. */
+export function batchBytes(
+  { train, preprocess: { size } }: Pick<TrainConfig, 'train' | 'preprocess'>,
+  { views, storedBytes, phases }: StrategyFacts,
+): number {
+  const largest = Math.max(...phases.map(({ phase }) => phase.imageSize ?? size));
+  const ahead = Math.max(1, 2 * train.workers) + 1;
+  const samples = train.accumulate * train.batchSize + ahead * microBatchSize(train);
+  const encoded = storedBytes > 0 ? preparedAtOnce(train) * 3 * size ** 2 : 0;
+  return Math.max(encoded, views * samples * 3 * largest ** 2);
 }
 
 /**
