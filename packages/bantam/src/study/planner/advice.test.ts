@@ -35,12 +35,13 @@ describe('reasonOf', () => {
       withoutRepeats: predictionOf(0.6),
       atHalf: predictionOf(0.55),
       alternatives: [1, 0.6].map((quality) => {
-        return { candidate: candidateOf(quality), predicted: predictionOf(quality - 0.02) };
+        const predicted = predictionOf(quality - 0.02);
+        return { candidate: candidateOf(quality), predicted, hasPilot: quality === 0.6 };
       }),
     });
     assert.equal(
       reason,
-      '25.0 % after 4.1k samples in pilots, the longest 1/20 of the run; all of the data would gain 38.0 points; the best 60 % of the data would lose 2.0 points; the second half of the time brings 5.0 points; loading images takes longer than computing: smaller files would help',
+      '25.0 % after 4.1k samples in pilots, the longest 1/20 of the run; all of the data, without a pilot, would gain 38.0 points; the best 60 % of the data would lose 2.0 points; the second half of the time brings 5.0 points; loading images takes longer than computing: smaller files would help',
     );
   });
 });

@@ -22,6 +22,7 @@ export interface ReasonFacts {
   readonly alternatives: readonly {
     readonly candidate: Candidate;
     readonly predicted: PredictedMetric;
+    readonly hasPilot: boolean;
   }[];
 }
 
@@ -59,19 +60,19 @@ function repeatFact({ epochs, pairs, predicted, withoutRepeats }: ReasonFacts): 
 }
 
 /** The nearest rivals in augmentation, batch and fraction of the data. */
-function alternativeFacts({ candidate, predicted, alternatives }: ReasonFacts): string[] {
-  return alternatives.flatMap(({ candidate: other, predicted: theirs }) => {
+function alternativeFacts({ candidate, predicted, pilots, alternatives }: ReasonFacts): string[] {
+  return alternatives.map(({ candidate: other, predicted: theirs, hasPilot }) => {
     const difference = pointsAbove(predicted, theirs);
-    const name =
+    const named =
       other.augment !== candidate.augment
         ? nameOfAugment(other)
         : other.batch !== candidate.batch
           ? `a batch of ${other.batch}`
           : nameOfFraction(other);
-    if (Math.abs(difference) < negligiblePoints) return [`${name} would be as good`];
-    return [
-      `${name} would ${difference > 0 ? 'lose' : 'gain'} ${Math.abs(difference).toFixed(1)} points`,
-    ];
+    // With pilots only those that had one are choices, however well the curves speak of others.
+    const name = pilots.length > 0 && !hasPilot ? `${named}, without a pilot,` : named;
+    if (Math.abs(difference) < negligiblePoints) return `${name} would be as good`;
+    return `${name} would ${difference > 0 ? 'lose' : 'gain'} ${Math.abs(difference).toFixed(1)} points`;
   });
 }
 

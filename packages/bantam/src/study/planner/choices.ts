@@ -103,7 +103,9 @@ async function choiceOf(own: Outlook, context: ChoiceContext): Promise<PlannedCh
     predicted,
     withoutRepeats: posterior.predict(index, { ...point, unique: point.samples }),
     atHalf: posterior.predict(index, { ...point, samples: point.samples / 2 }),
-    alternatives: alternativesTo(own, fitting),
+    alternatives: alternativesTo(own, fitting).map((other) => {
+      return { ...other, hasPilot: pilots.of(other.index).length > 0 };
+    }),
   });
   return {
     rank,
