@@ -62,7 +62,7 @@ export interface ArmResult {
   readonly metrics: Readonly<Record<string, MetricSummary>>;
 }
 
-/** An arm compared with its grid's baseline by one metric. */
+/** An arm compared with its grid's baseline, at equal cost if the grid varies it, by one metric. */
 export interface ArmComparison extends PairedTest {
   readonly grid: string;
   readonly column: string;
@@ -202,7 +202,9 @@ export function summarize(parts: ResultParts): StudySummary {
       threads,
     },
     columns,
-    grids: grids.map(({ name, varied, baseline }) => ({ name, varied, baseline: baseline.name })),
+    grids: grids.map((grid) => {
+      return { name: grid.name, varied: grid.varied, baseline: nameOfBaseline(grid) };
+    }),
     arms,
     comparisons: grids.flatMap((grid) =>
       columns.flatMap((column) => comparisonsOf(grid, column, arms)),
@@ -249,30 +251,61 @@ function metricSummary(found: readonly MeasuredValue[]): MetricSummary {
   };
 }
 
+/** True if a grid varies the cost and something else, so that arms are compared at each cost. */
+function isComparedByCost({ varied }: Grid): boolean {
+  const costs = varied.filter((axis) => costAxes.includes(axis));
+  return costs.length > 0 && costs.length < varied.length;
+}
+
+/** The baseline in words. */
+function nameOfBaseline(grid: Grid): string {
+  const { baseline, varied } = grid;
+  if (!isComparedByCost(grid)) return baseline.name;
+  const cost = varied.includes('epochs') ? 'with as many epochs' : 'at equal cost';
+  return `${lineOf(baseline, varied, costAxes)} ${cost}`;
+}
+
+/** The arm that another is compared with: the baseline, at the other's cost if the grid varies it. */
+function referenceOf(
+  { values }: ArmResult,
+  grid: Grid,
+  own: readonly ArmResult[],
+): ArmResult | undefined {
+  const { baseline, varied } = grid;
+  if (!isComparedByCost(grid)) return own.find(({ name }) => name === baseline.name);
+  return own.find((other) =>
+    varied.every((axis) => {
+      const wanted = costAxes.includes(axis) ? values : baseline.values;
+      return other.values[axis]?.label === wanted[axis]?.label;
+    }),
+  );
+}
+
 /** Every other arm of a grid with its baseline, by one metric. */
 function comparisonsOf(
-  { name, baseline }: Grid,
+  grid: Grid,
   { id, lowerIsBetter }: StudyColumn,
   arms: readonly ArmResult[],
 ): ArmComparison[] {
+  const { name } = grid;
   const own = arms.filter((arm) => arm.grid === name);
-  const reference = own.find((arm) => arm.name === baseline.name);
-  if (reference === undefined) return [];
   const tests = own.flatMap((arm) => {
-    const differences = arm === reference ? [] : differencesOf(arm, reference, id);
-    return differences.length === 0 ? [] : [{ arm, test: pairedTest(differences) }];
+    const reference = referenceOf(arm, grid, own);
+    if (reference === undefined || reference === arm) return [];
+    const differences = differencesOf(arm, reference, id);
+    return differences.length === 0 ? [] : [{ arm, reference, test: pairedTest(differences) }];
   });
   const known = tests.filter(({ test }) => test.pValue !== null);
   const adjusted = holm(known.flatMap(({ test }) => test.pValue ?? []));
   return tests.map((one) => {
-    const { arm, test } = one;
+    const { arm, reference, test } = one;
     const position = known.indexOf(one);
     const corrected = position < 0 ? null : at(adjusted, position);
     return {
       grid: name,
       column: id,
       arm: arm.name,
-      baseline: baseline.name,
+      baseline: reference.name,
       ...test,
       adjusted: corrected,
       verdict: verdictOn(test, corrected, { lowerIsBetter }),

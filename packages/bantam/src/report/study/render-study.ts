@@ -124,14 +124,14 @@ function armTable({ arms, columns }: Figure): Content {
   })}</tr></tbody></table>`;
 }
 
-function comparisonTable({ grid, columns }: Figure, { comparisons }: StudyResult): Content {
+function comparisonTable({ grid, columns }: Figure, { comparisons, grids }: StudyResult): Content {
   const own = comparisons.filter(
     (one) => one.grid === grid && columns.some(({ id }) => id === one.column),
   );
-  const [first] = own;
-  if (first === undefined) return null;
+  const baseline = grids.find(({ name }) => name === grid)?.baseline;
+  if (own.length === 0 || baseline === undefined) return null;
   return markup`<table class="dense">
-  <caption>Compared with ${first.baseline}, paired by seed</caption>
+  <caption>Compared with ${baseline}, paired by seed</caption>
   <thead><tr><th scope="col">arm</th><th scope="col">metric</th>${comparisonHead.map(
     (name) => markup`<th scope="col" class="number">${name}</th>`,
   )}<th scope="col"></th></tr></thead>
