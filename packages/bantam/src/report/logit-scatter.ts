@@ -34,6 +34,9 @@ const marks = [
 /** Distance of two names, one below the other. */
 const nameHeight = 13;
 
+/** Width of a letter of a name, a little more than the mean. */
+const letterWidth = 6.2;
+
 /** Least number of marks on an axis. */
 const fewest = 3;
 
@@ -114,8 +117,10 @@ function dots(placed: readonly Placed[]): Content {
     .map(({ point: { name }, cx, cy }) => {
       const y = Math.max(cy, free);
       free = y + nameHeight;
-      const isRight = cx > 0.6 * side;
-      return markup`<text class="${isRight ? 'end point-name' : 'point-name'}" x="${coordinate(cx + (isRight ? -9 : 9))}" y="${coordinate(y)}" dy=".35em">${name}</text>`;
+      const width = letterWidth * name.length + 9;
+      // A name that is too long for both sides is cut where there is less to lose.
+      const isLeft = cx + width > side + margin.right && cx > side / 2;
+      return markup`<text class="${isLeft ? 'end point-name' : 'point-name'}" x="${coordinate(cx + (isLeft ? -9 : 9))}" y="${coordinate(y)}" dy=".35em">${name}</text>`;
     });
   const circles = placed
     .toSorted((a, b) => Number(isNamed(a)) - Number(isNamed(b)))
