@@ -118,7 +118,7 @@ function frontierSection({ choices, metric }: TrainingChoices): Content {
       points: curve.map(({ seconds, value }) => ({ x: seconds, y: value })),
     })),
     width: 720,
-    height: 400,
+    height: 420,
   })}
   <table class="dense"><thead><tr><th scope="col">time</th><th scope="col">best choice</th>
     <th scope="col" class="number">predicted</th></tr></thead>
