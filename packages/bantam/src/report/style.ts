@@ -33,11 +33,11 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .facts { display: flex; flex-wrap: wrap; gap: 1px;
   background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
   margin: 28px 0 0; }
-.facts div { flex: 1 1 140px; background: var(--card); padding: 14px 18px; }
+.facts div { flex: 1 1 140px; max-width: 100%; background: var(--card); padding: 14px 18px; }
 .facts dt { color: var(--soft); font-size: 13px; }
-.facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: anywhere; }
-.facts .wide { flex-basis: 240px; }
-.facts .wide dd { font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
+.facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: break-word; }
+.facts .wide { flex-basis: 240px; min-width: 0; }
+.facts .wide dd { overflow-wrap: anywhere; font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 16px; margin-top: 16px; }
 .charts h3 { margin: 0 0 6px; font-size: 14px; font-weight: 600; }
