@@ -5,6 +5,7 @@ import {
   extentOf,
   padded,
   project,
+  textWidth,
   ticks,
   union,
   type Extent,
@@ -42,7 +43,8 @@ export interface LineChartOptions {
   readonly formatY?: (value: number) => string;
 }
 
-const margin = { top: 14, right: 14, bottom: 42, left: 54 };
+/** The line above the axes has the name of the vertical one and the legend, which cover no curve. */
+const margin = { top: 14, named: 34, right: 14, bottom: 42, left: 54 };
 
 /** Fraction of values at either end that may exceed the y axis: spikes. */
 const outliers = 0.002;
@@ -54,9 +56,10 @@ const outliers = 0.002;
 export function lineChart(options: LineChartOptions): Markup {
   const { title, series, xName, yName = '', reference, fromZero = false } = options;
   const { width = 720, height = 300, formatX = compact, formatY = compact } = options;
+  const top = yName !== '' || series.length > 1 ? margin.named : margin.top;
   const size = {
     width: width - margin.left - margin.right,
-    height: height - margin.top - margin.bottom,
+    height: height - top - margin.bottom,
   };
   const all = series.flatMap(({ points }) => points);
   const xExtent = union([0, 0], extentOf(all.map(({ x }) => x)) ?? [0, 1]);
@@ -82,7 +85,7 @@ export function lineChart(options: LineChartOptions): Markup {
   });
   return markup`
 <svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
-  <g transform="translate(${margin.left} ${margin.top})">
+  <g transform="translate(${margin.left} ${top})">
     ${grid}${notches}
     <line class="axis" x2="${size.width}" y1="${size.height}" y2="${size.height}"/>
     <svg width="${size.width}" height="${size.height}" overflow="hidden">
@@ -90,7 +93,7 @@ export function lineChart(options: LineChartOptions): Markup {
     </svg>
     ${legend(series, size.width)}
     <text class="middle name" x="${size.width / 2}" y="${size.height + 37}">${xName}</text>
-    <text class="middle name" transform="translate(-42 ${size.height / 2}) rotate(-90)">${yName}</text>
+    <text class="name" x="${8 - margin.left}" y="-18">${yName}</text>
   </g>
 </svg>`;
 }
@@ -140,11 +143,13 @@ function referenceLine(
 
 function legend(series: readonly Series[], width: number): Content {
   if (series.length < 2) return null;
-  return series.map(({ name, look = 'main' }, at) => {
-    const y = 48 + 18 * at;
-    const x = width - 130;
+  const y = -22;
+  let end = width;
+  return series.toReversed().map(({ name, look = 'main' }) => {
+    const x = end - textWidth(name);
+    end = x - 52;
     return markup`
-    <line class="${look}" x1="${x}" x2="${x + 22}" y1="${y}" y2="${y}"/>
-    <text x="${x + 28}" y="${y}" dy=".35em">${name}</text>`;
+    <line class="${look}" x1="${coordinate(x - 28)}" x2="${coordinate(x - 6)}" y1="${y}" y2="${y}"/>
+    <text x="${coordinate(x)}" y="${y}" dy=".35em">${name}</text>`;
   });
 }

@@ -1,7 +1,7 @@
 import { at } from '../base/at.js';
 import { logit, type RobustnessLine } from '../eval/index.js';
 import { markup, type Content, type Markup } from './markup.js';
-import { coordinate, percent, project } from './numbers.js';
+import { coordinate, percent, project, textWidth } from './numbers.js';
 
 /** A model: fractions on both axes. */
 export interface ScatterPoint {
@@ -33,9 +33,6 @@ const marks = [
 
 /** Distance of two names, one below the other. */
 const nameHeight = 13;
-
-/** Width of a letter of a name, a little more than the mean. */
-const letterWidth = 6.2;
 
 /** Least number of marks on an axis. */
 const fewest = 3;
@@ -117,7 +114,7 @@ function dots(placed: readonly Placed[]): Content {
     .map(({ point: { name }, cx, cy }) => {
       const y = Math.max(cy, free);
       free = y + nameHeight;
-      const width = letterWidth * name.length + 9;
+      const width = textWidth(name) + 9;
       // A name that is too long for both sides is cut where there is less to lose.
       const isLeft = cx + width > side + margin.right && cx > side / 2;
       return markup`<text class="${isLeft ? 'end point-name' : 'point-name'}" x="${coordinate(cx + (isLeft ? -9 : 9))}" y="${coordinate(y)}" dy=".35em">${name}</text>`;

@@ -40,7 +40,8 @@ export interface PlotOptions {
   readonly height?: number;
 }
 
-const margin = { top: 14, right: 16, bottom: 44, left: 58 };
+/** The name of the vertical axis is a line above it: turned, a long one would run over its labels. */
+const margin = { top: 34, right: 16, bottom: 44, left: 58 };
 
 /** Dashes of the lines of successive series. */
 const dashes = ['', '7 4', '2 3', '9 3 2 3', '5 2', '1 4', '12 4', '4 2 1 2'] as const;
@@ -50,7 +51,7 @@ const looks = dashes.length;
 
 /** A plot with its legend below. */
 export function plot(options: PlotOptions): Markup {
-  const { title, series, x, y, width = 420, height = 290 } = options;
+  const { title, series, x, y, width = 420, height = 310 } = options;
   const inner = {
     width: width - margin.left - margin.right,
     height: height - margin.top - margin.bottom,
@@ -108,7 +109,7 @@ export function plot(options: PlotOptions): Markup {
     <line class="axis" x2="${inner.width}" y1="${inner.height}" y2="${inner.height}"/>
     ${drawn}
     <text class="middle name" x="${inner.width / 2}" y="${inner.height + 38}">${x.name}</text>
-    <text class="middle name" transform="translate(-44 ${inner.height / 2}) rotate(-90)">${y.name}</text>
+    <text class="name" x="${8 - margin.left}" y="-20">${y.name}</text>
   </g>
 </svg>
 ${legend(series)}

@@ -1,7 +1,7 @@
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
 import { dotPlot } from './dot-plot.js';
 import { markup, type Content } from './markup.js';
-import { compact, duration } from './numbers.js';
+import { compact, counted, duration } from './numbers.js';
 import { fact, renderPage } from './page.js';
 import { plot } from './plot.js';
 
@@ -46,7 +46,7 @@ function factList(plan: TrainingChoices): Content {
     ${fact('Run', duration(runSeconds))}
     ${fact('Data', plan.data, 'wide')}
     ${fact('Measured on', `${plan.metric} of ${measured}`, 'wide')}
-    ${fact('Machine', `${machine.cpu}, ${machine.cores} cores, ${machine.threads} threads`, 'wide')}
+    ${fact('Machine', `${machine.cpu}, ${counted(machine.cores, 'core')}, ${counted(machine.threads, 'thread')}`, 'wide')}
   </dl>`;
 }
 
@@ -62,39 +62,36 @@ function choiceSection({ choices, isPriorOnly, metric }: TrainingChoices): Conte
   ${dotPlot({
     title: `Predicted ${metric} of each choice with 80 % bands`,
     xName: metric,
-    dots: choices.map(({ rank, model, predicted: { value, band } }) => {
-      return { name: `${rank}. ${model}`, value, low: band[0], high: band[1] };
+    dots: choices.map(({ rank, name, predicted: { value, band } }) => {
+      return { name: `${rank}. ${name}`, value, low: band[0], high: band[1] };
     }),
-    left: 280,
     format: percent,
   })}
-  <table class="dense">
-  <thead><tr><th scope="col">choice</th>${[
-    'predicted',
-    '80 % band',
-    'chance of best',
-    'epochs',
-    'samples/s',
-    'memory',
-  ].map(
+  <table class="dense choices">
+  <thead><tr><th scope="col">choice</th>${figures.map(
     (name) => markup`<th scope="col" class="number">${name}</th>`,
-  )}<th scope="col">why</th></tr></thead>
-  <tbody>${choices.map((choice) => choiceRow(choice))}</tbody></table>
+  )}</tr></thead>
+  ${choices.map((choice) => choiceRows(choice))}</table>
   </div>
 </section>`;
 }
 
-function choiceRow(choice: PlannedChoice): Content {
+/** Columns of numbers of a choice. */
+const figures = ['predicted', '80 % band', 'chance of best', 'epochs', 'samples/s', 'memory'];
+
+/** A choice in numbers, and its reason in a line below. */
+function choiceRows(choice: PlannedChoice): Content {
   const { name, predicted, chanceOfBest, epochs, samplesPerSecond, bytes, reason } = choice;
   const [low, high] = predicted.band;
-  return markup`<tr><th scope="row">${choice.rank}. ${name}</th>${[
+  return markup`<tbody><tr><th scope="row">${choice.rank}. ${name}</th>${[
     percent(predicted.value),
-    `${percent(low)} to ${percent(high)}`,
+    `${(100 * low).toFixed(1)} to ${percent(high)}`,
     percent(chanceOfBest),
     compact(epochs),
     `${Math.round(samplesPerSecond)}${choice.isRateMeasured ? '' : ' (estimated)'}`,
     `${(bytes / 1e9).toFixed(1)} GB`,
-  ].map((cell) => markup`<td class="number">${cell}</td>`)}<td>${reason}</td></tr>`;
+  ].map((cell) => markup`<td class="number">${cell}</td>`)}</tr>
+    <tr><td class="why" colspan="${figures.length + 1}">${reason}</td></tr></tbody>`;
 }
 
 /** The best choice of each time. */
@@ -121,7 +118,7 @@ function frontierSection({ choices, metric }: TrainingChoices): Content {
       points: curve.map(({ seconds, value }) => ({ x: seconds, y: value })),
     })),
     width: 720,
-    height: 400,
+    height: 420,
   })}
   <table class="dense"><thead><tr><th scope="col">time</th><th scope="col">best choice</th>
     <th scope="col" class="number">predicted</th></tr></thead>

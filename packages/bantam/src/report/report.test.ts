@@ -107,6 +107,20 @@ describe('lineChart', () => {
     assert.doesNotMatch(svg, /NaN|undefined/);
   });
 
+  it('puts the names of its curves and axis above the plot, side by side', () => {
+    const series = ['each step', 'smoothed'].map((name) => ({ name, points: [{ x: 1, y: 2 }] }));
+    const svg = lineChart({ title: '', series, xName: 'steps', yName: 'contrastive loss' }).text;
+    const placed = [...svg.matchAll(/<text(?: class="name")? x="([\d.-]+)" y="(-\d+)"[^>]*>([^<]+)/g)]; // prettier-ignore
+    const names = placed.map(([, x, , name = '']) => ({ left: Number(x), name }));
+    const sorted = names.toSorted((a, b) => a.left - b.left);
+    assert.deepEqual(
+      sorted.map(({ name }) => name),
+      ['contrastive loss', 'each step', 'smoothed'],
+    );
+    const [loss = NaN, each = NaN, smoothed = NaN] = sorted.map(({ left }) => left);
+    assert.ok(loss + 100 < each - 28 && each + 50 < smoothed - 28, `${loss}, ${each}, ${smoothed}`);
+  });
+
   it('is still a chart without points', () => {
     const svg = lineChart({ title: '', series: [{ name: '', points: [] }], xName: 'x' }).text;
     assert.doesNotMatch(svg, /NaN|Infinity|undefined/);

@@ -33,11 +33,11 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .facts { display: flex; flex-wrap: wrap; gap: 1px;
   background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
   margin: 28px 0 0; }
-.facts div { flex: 1 1 140px; background: var(--card); padding: 14px 18px; }
+.facts div { flex: 1 1 140px; max-width: 100%; background: var(--card); padding: 14px 18px; }
 .facts dt { color: var(--soft); font-size: 13px; }
-.facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: anywhere; }
-.facts .wide { flex-basis: 240px; }
-.facts .wide dd { font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
+.facts dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -0.01em; overflow-wrap: break-word; }
+.facts .wide { flex-basis: 240px; min-width: 0; }
+.facts .wide dd { overflow-wrap: anywhere; font-size: 15px; font-weight: 500; line-height: 1.4; padding-top: 4px; }
 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 16px; margin-top: 16px; }
 .charts h3 { margin: 0 0 6px; font-size: 14px; font-weight: 600; }
@@ -71,6 +71,9 @@ code { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .legend .key { width: 34px; height: 14px; flex: none; }
 table.dense { font-size: 14px; margin-top: 12px; }
 table.dense th, table.dense td { padding-top: 4px; padding-bottom: 4px; }
+.choices tbody th { white-space: normal; }
+.choices td.number, .choices th.number { padding: 4px 0 4px 16px; }
+.choices td.why { border-top: 0; padding: 0 0 8px; color: var(--soft); font-size: 13px; line-height: 1.4; }
 .chart .frame { fill: none; stroke: var(--soft); }
 .chart .point-main { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
 .chart .point-faint { fill: var(--soft); opacity: 0.55; }
@@ -132,6 +135,13 @@ td.metric small { color: var(--soft); font-size: 12.5px; margin-left: 6px; }
   padding: 9px 12px; margin-top: 6px; }
 footer { margin-top: 64px; padding-bottom: 48px; color: var(--soft); font-size: 13px; }
 footer ul { padding-left: 18px; margin: 6px 0 0; }
+@media (max-width: 800px) {
+  .choices, .choices thead, .choices tbody { display: block; }
+  .choices tr { display: grid; grid-template-columns: 3fr 5fr 4fr 2fr 5fr 2fr; }
+  .choices tr > :first-child { grid-column: 1 / -1; }
+  .choices td { border-top: 0; }
+  .choices td.number, .choices th.number { text-align: left; padding-left: 0; }
+}
 @media (max-width: 560px) {
   header.top { padding-top: 28px; }
   main, header.top, footer { padding-left: 16px; padding-right: 16px; }
@@ -143,7 +153,7 @@ footer ul { padding-left: 18px; margin: 6px 0 0; }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
   body { background: #fff; font-size: 11pt; }
-  .card, .plot, tr { break-inside: avoid; }
+  .card, .plot, tr, .choices tbody { break-inside: avoid; }
   .scroll { overflow: visible; }
   h2, h3 { break-after: avoid; }
 }

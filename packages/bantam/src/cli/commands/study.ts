@@ -21,7 +21,7 @@ export function addStudy(program: Command): void {
     .argument('<file>', 'description of the study: .json, or a .js or .ts module')
     .option(
       '--out <folder>',
-      'folder of the study; the same command resumes it (default: studies/NAME)',
+      'folder of the study; the same command resumes it (default: studies/ and the name of the file without its extension)',
     )
     .option('--processes <n>', 'runs at a time, which share the cores', positiveInteger, 1)
     .option('--dry-run', 'only list the runs, with planned time and memory');

@@ -1,4 +1,5 @@
 /** The figures of a study: of each grid those of Scaling (Down) CLIP that its axes allow. */
+import type { Interval } from '../../eval/index.js';
 import {
   costAxes,
   lineOf,
@@ -197,10 +198,19 @@ function sideBySide(arms: readonly ArmResult[], column: StudyColumn): Markup {
       const summary = metrics[column.id];
       if (summary === undefined) return [];
       const { mean: value, interval } = summary;
-      return [{ name, value, ...(interval && { low: interval[0], high: interval[1] }) }];
+      const [low, high] = interval === null ? [] : possible(interval, column);
+      return [{ name, value, ...(low !== undefined && high !== undefined && { low, high }) }];
     }),
     ...(!column.lowerIsBetter && { format: percent }),
   });
+}
+
+/** The part of an interval by Student's t that a metric can reach: ranks begin at 1, fractions end at 1. */
+function possible(
+  [low, high]: Interval,
+  { lowerIsBetter }: Pick<StudyColumn, 'lowerIsBetter'>,
+): Interval {
+  return lowerIsBetter ? [Math.max(1, low), high] : [Math.max(0, low), Math.min(1, high)];
 }
 
 /** Labels of an axis that do not run into each other. */
@@ -251,20 +261,22 @@ function curveOf(
   const curve = fits.flatMap(({ curves }) => curves).find(({ line }) => line === name);
   const points = (curve?.points ?? []).flatMap(({ error: y, band: [low, high], ...costs }) => {
     const x = cost === undefined ? undefined : costs[cost];
-    return x === undefined ? [] : [{ x, y, low, high }];
+    return x === undefined ? [] : [{ x, y, low, high: Math.min(1, high) }];
   });
   return points.length === 0 ? undefined : points;
 }
 
 /** An arm on the axes; the error of metrics of which more is better. */
-function pointOf(arm: ArmResult, { id, lowerIsBetter }: StudyColumn, { of }: Across): PlotPoint[] {
+function pointOf(arm: ArmResult, column: StudyColumn, { of }: Across): PlotPoint[] {
+  const { id, lowerIsBetter } = column;
   const summary = arm.metrics[id];
   if (summary === undefined) return [];
   const { mean, interval } = summary;
   const y = lowerIsBetter ? mean : 1 - mean;
-  const bounds = interval?.map((bound) => (lowerIsBetter ? bound : 1 - bound));
+  const reached = interval === null ? [] : possible(interval, column);
+  const bounds = reached.map((bound) => (lowerIsBetter ? bound : 1 - bound));
   // A logarithmic axis ends above 0, and an interval that reaches beyond says no more.
-  const [low, high] = (bounds ?? []).toSorted((a, b) => a - b);
+  const [low, high] = bounds.toSorted((a, b) => a - b);
   return [
     {
       x: of(arm),

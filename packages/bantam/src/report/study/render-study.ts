@@ -216,8 +216,9 @@ function noteSection(command: string): Content {
 <section aria-labelledby="reading">
   <h2 id="reading">How to read this</h2>
   <p>Numbers are means over the seeds ± half of the 95 % interval by Student’s t; in brackets half of the 95 %
-    interval of sampling the test images, which the seeds have in common. Bars in the figures are the intervals of the
-    seeds. Comparisons are paired by seed: seeds share initial weights, order of the data and subsets. p is that of the
+    interval of sampling the test images, which the seeds have in common. With two
+    seeds t is 12.7, with three 4.3: an interval of two seeds says little. Bars in the figures are the intervals of the
+    seeds, cut off where the metric ends: at 0 and 100 %, ranks at 1. Comparisons are paired by seed: seeds share initial weights, order of the data and subsets. p is that of the
     paired t-test, and the adjusted one is by Holm’s method over the comparisons of a metric in a grid; a difference is
     called “not distinguishable” unless it is below 0.05.</p>
   <p>The page was made by <code>${command}</code>.</p>

@@ -172,6 +172,26 @@ describe('renderStudy', () => {
     );
   });
 
+  it('puts the name of an axis above it, where it runs over no label', () => {
+    assert.match(page, /<text class="name" x="-50" y="-20">error: photos, acc1</);
+    assert.doesNotMatch(page, /rotate[^>]*>error: /);
+  });
+
+  it('draws no interval beyond 0 and 100 %, or below rank 1', () => {
+    const wide = result.arms.map((arm) => ({
+      ...arm,
+      metrics: Object.fromEntries(
+        Object.entries(arm.metrics).map(([id, summary]) => [id, { ...summary, interval: [-20, 20] as const }]), // prettier-ignore
+      ),
+    }));
+    const drawn = renderStudy({ ...result, arms: wide }, { command: '', date: new Date(0) });
+    const labels = [...drawn.matchAll(/<text class="(?:end|middle)"[^>]*>([^<]+)</g)].map(([, label = '']) => label); // prettier-ignore
+    const percents = labels.filter((label) => label.endsWith(' %')).map((label) => parseFloat(label)); // prettier-ignore
+    assert.ok(percents.length > 20);
+    assert.ok(Math.min(...percents) >= 0 && Math.max(...percents) <= 100, percents.join());
+    assert.deepEqual(labels.filter((label) => label.startsWith('-')), []); // prettier-ignore
+  });
+
   it('says that learning rates are not tuned, or by which search', () => {
     assert.match(page, /Learning rates as in the file: not tuned \(peak 0\.001\)\./);
     const tune = { lr: [3e-4, 1e-3], data: 'csv:val.csv', metric: 'acc1' };

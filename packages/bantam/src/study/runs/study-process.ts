@@ -43,6 +43,9 @@ async function outcomeOf(job: StudyJob): Promise<JobOutcome> {
 }
 
 function send(message: FromProcess): void {
-  // The study may have gone in between.
-  if (process.connected) process.send?.(message);
+  if (!process.connected) return;
+  // The pipe of a study that was killed is broken before 'disconnect' is emitted.
+  process.send?.(message, (error: Error | null) => {
+    if (error !== null) process.exit();
+  });
 }
