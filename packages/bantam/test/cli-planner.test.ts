@@ -141,7 +141,7 @@ describe('bantam plan', () => {
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
     await refused([...data, '--budget', '1h', '--metric', 'lp_acc1'], 1, /has no classes, so lp_acc1/); // prettier-ignore
-    await refused([...data, '--budget', '1h', '--memory', '50MB'], 1, /the smallest needs about (0\.\d) GB; plan with --memory \1GB or more/); // prettier-ignore
+    await refused([...data, '--budget', '1h', '--memory', '50MB'], 1, /fits a memory of 50 MB: the smallest needs about (\d+) MB; plan with --memory \1MB or more/); // prettier-ignore
     const { stderr } = await bantam(['plan', '--out', 'refused', ...data, '--budget', '1h', '--scores', 'none.parquet'], options); // prettier-ignore
     assert.match(stderr, /error: .*none\.parquet/);
     assert.doesNotMatch(stderr, /timing/);

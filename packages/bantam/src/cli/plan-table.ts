@@ -1,7 +1,8 @@
 /** A plan as text: the ranked choices, why, what else would help, and the command. */
+import { formatBytes } from '../base/format-bytes.js';
 import { shellWord } from '../base/shell-word.js';
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
-import { formatBytes, formatDuration, formatPercent, formatTable } from './output.js';
+import { formatDuration, formatPercent, formatTable } from './output.js';
 
 /** Choices in the table; the file has more. */
 const shown = 5;
