@@ -53,7 +53,8 @@ function decisions({ rungs, choices }: TrainingChoices): unknown {
 describe('bantam plan', () => {
   it('without pilots gives the answer of the prior, and says so', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
-    const { stdout } = await bantam(args, options);
+    const { stdout, stderr } = await bantam(args, options);
+    assert.match(stderr, /^plan {2}timing ResNet-Nano-64/m);
     assert.match(stdout, /No pilot was run: this is what is known beforehand/);
     assert.match(stdout, /bantam train --from-plan 'my prior\/plan\.json' --out/);
     const page = readFileSync(join(cwd, 'my prior/plan.html'), 'utf8');
@@ -63,11 +64,29 @@ describe('bantam plan', () => {
     assert.equal(readFileSync(join(cwd, 'my prior/plan.json'), 'utf8'), plan);
   });
 
+  it('refuses another plan in its folder, of which nothing changes, unless it is forced', async () => {
+    const folder = join(cwd, 'my prior');
+    const contents = (): string[] =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => `${name} ${readFileSync(join(parentPath, name), 'utf8')}`);
+    const before = contents();
+    const names = readdirSync(folder);
+    const plan = ['plan', '--budget', '2m', '--pilots', '0', '--out', 'my prior', ...few];
+    const others = [...plan, '--data', 'csv:test/pairs.csv'];
+    const message = /my prior holds another plan .*--force, or choose another folder with --out/;
+    await expectFailure(others, { ...options, status: 2, message });
+    await expectFailure([...plan, ...data], { ...options, status: 2, message });
+    assert.deepEqual([readdirSync(folder), contents()], [names, before]);
+    const forced = (await bantamJson([...plan, ...data, '--force'], options)) as TrainingChoices;
+    assert.equal(forced.budget, '2m');
+    rmSync(folder, { recursive: true });
+  });
+
   it('measures again where the cache is damaged, and names a damaged state', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
     const folder = join(cwd, 'cache', 'rates');
     for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');
-    rmSync(join(cwd, 'my prior/state.json'));
     const { status, stderr } = await bantam(args, options);
     assert.equal(status, 0, stderr);
     writeFileSync(join(cwd, 'my prior/state.json'), '{');
