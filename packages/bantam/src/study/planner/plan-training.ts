@@ -211,14 +211,15 @@ async function carryOutPlan(
   // A run is validated by neither probes nor other prompts.
   const isValidated =
     unmeasurable === undefined && prompts === undefined && metricNames.includes(metric);
-  const choices = await choicesOf({
+  const { notes: remarks, ...choices } = await choicesOf({
     field,
     studyData,
     pilots,
     validation: isValidated ? { data: validation.data, metric } : null,
     total,
+    pilotSeconds: seconds,
   });
-  notes.push(...restartNote(choices.choices));
+  notes.push(...remarks, ...restartNote(choices.choices));
   const { data: measured, images, isHeldOut, chance } = validation;
   return {
     bantam: 'plan',
@@ -230,6 +231,7 @@ async function carryOutPlan(
     validation: { data: measured, images, isHeldOut, chance },
     budget,
     seconds: total,
+    measuringSeconds: Math.round(10 * field.measuringSeconds) / 10,
     pilotSeconds: isPriorOnly ? 0 : seconds,
     runSeconds: field.runSeconds,
     machine: machineFacts(),
