@@ -23,7 +23,7 @@ export function withoutPilots({
   const least = leastForRungs(options);
   const part = Math.ceil((100 * least) / total);
   const larger = part <= 100 * mostForPilots ? `, or with --pilots ${part}%` : '';
-  return `Pilots would have ${Math.round(seconds)} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${Math.ceil((least * total) / seconds)}s${larger}.`;
+  return `Pilots would have ${Number(seconds.toPrecision(2))} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${Math.ceil((least * total) / seconds)}s${larger}.`;
 }
 
 /** Facts that a too short run is told by. */
@@ -47,7 +47,7 @@ export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] 
   const where = `the first choice is predicted to reach ${formatMetric(value, 'fraction')}, where guessing has ${formatMetric(chance, 'fraction')}`;
   return [
     needed === undefined
-      ? `Nothing is learned here: ${where}, and no longer run would tell them apart.`
+      ? `Hardly anything is learned here: ${where}, and a longer run would not change that.`
       : `The run is too short to learn anything here: ${where}; plan for about ${Math.ceil(needed)} s.`,
   ];
 }

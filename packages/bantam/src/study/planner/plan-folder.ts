@@ -16,7 +16,7 @@ export function holdsOther({ other }: Pick<PlanStateFile, 'other'>, out: string)
 /** The refusal of a plan in a folder that holds another one. */
 export function otherPlan(out: string): UsageError {
   return new UsageError(
-    `${out} holds another plan (of other data, another budget, other options or threads, or by another version of Bantam); replace it with --force, or choose another folder with --out.`,
+    `The folder ${out} holds another plan (of other data, another budget, other options or threads, or by another version of Bantam); replace it with --force, or choose another folder with --out.`,
   );
 }
 
