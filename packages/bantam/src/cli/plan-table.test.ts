@@ -78,7 +78,9 @@ describe('formatTrainingChoices', () => {
   });
 
   it('gives the rest of the chances below the table', () => {
-    assert.ok(linesOf({}).includes('The other 2 candidates together: 60 %.'));
+    assert.ok(linesOf({}).includes('The other 2 candidates together, without a pilot: 60 %.'));
+    const prior = linesOf({ isPriorOnly: true });
+    assert.ok(prior.includes('The other 2 candidates together: 60 %.'));
     const others = linesOf({ forecasts: forecasts.slice(0, 2) });
     assert.ok(!others.some((line) => line.startsWith('The other')));
   });

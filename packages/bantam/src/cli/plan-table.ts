@@ -89,13 +89,15 @@ function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): s
 }
 
 /** The chance that the column "best" lacks. */
-function othersText({ choices, forecasts }: TrainingChoices): string {
+function othersText({ choices, forecasts, isPriorOnly }: TrainingChoices): string {
   const listed = choices.slice(0, shown);
   const others = forecasts.length - listed.length;
   if (others === 0) return '';
   const chance = 1 - listed.reduce((sum, { chanceOfBest }) => sum + chanceOfBest, 0);
   const name = others === 1 ? 'The other candidate' : `The other ${others} candidates together`;
-  return `${name}: ${Math.max(0, Math.round(100 * chance))} %.`;
+  // Only candidates with a pilot are choices, if there were any pilots.
+  const remark = !isPriorOnly && choices.length <= shown ? ', without a pilot' : '';
+  return `${name}${remark}: ${Math.max(0, Math.round(100 * chance))} %.`;
 }
 
 function surerText({ surer }: TrainingChoices): string {
