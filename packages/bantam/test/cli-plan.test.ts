@@ -63,7 +63,7 @@ describe('a training that would not fit', () => {
     await expectFailure([...once, '--set', 'train.memoryLimit=0.05'], {
       status: 1,
       message:
-        /would take about \d\.\d GB of memory, but train\.memoryLimit allows 0\.1 GB; not even micro-batches of one sample would fit/,
+        /would take about [\d.]+ [MG]B of memory, but train\.memoryLimit allows 50 MB; not even micro-batches of one sample would fit/,
       ...options,
     });
     await expectFailure([...once, '--set', 'train.memoryLimit=-1'], {

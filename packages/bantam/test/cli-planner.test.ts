@@ -53,7 +53,8 @@ function decisions({ rungs, choices }: TrainingChoices): unknown {
 describe('bantam plan', () => {
   it('without pilots gives the answer of the prior, and says so', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
-    const { stdout } = await bantam(args, options);
+    const { stdout, stderr } = await bantam(args, options);
+    assert.match(stderr, /^plan {2}timing ResNet-Nano-64/m);
     assert.match(stdout, /No pilot was run: this is what is known beforehand/);
     assert.match(stdout, /bantam train --from-plan 'my prior\/plan\.json' --out/);
     const page = readFileSync(join(cwd, 'my prior/plan.html'), 'utf8');
@@ -63,11 +64,29 @@ describe('bantam plan', () => {
     assert.equal(readFileSync(join(cwd, 'my prior/plan.json'), 'utf8'), plan);
   });
 
+  it('refuses another plan in its folder, of which nothing changes, unless it is forced', async () => {
+    const folder = join(cwd, 'my prior');
+    const contents = (): string[] =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => `${name} ${readFileSync(join(parentPath, name), 'utf8')}`);
+    const before = contents();
+    const names = readdirSync(folder);
+    const plan = ['plan', '--budget', '2m', '--pilots', '0', '--out', 'my prior', ...few];
+    const others = [...plan, '--data', 'csv:test/pairs.csv'];
+    const message = /my prior holds another plan .*--force, or choose another folder with --out/;
+    await expectFailure(others, { ...options, status: 2, message });
+    await expectFailure([...plan, ...data], { ...options, status: 2, message });
+    assert.deepEqual([readdirSync(folder), contents()], [names, before]);
+    const forced = (await bantamJson([...plan, ...data, '--force'], options)) as TrainingChoices;
+    assert.equal(forced.budget, '2m');
+    rmSync(folder, { recursive: true });
+  });
+
   it('measures again where the cache is damaged, and names a damaged state', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
     const folder = join(cwd, 'cache', 'rates');
     for (const file of readdirSync(folder)) writeFileSync(join(folder, file), '{');
-    rmSync(join(cwd, 'my prior/state.json'));
     const { status, stderr } = await bantam(args, options);
     assert.equal(status, 0, stderr);
     writeFileSync(join(cwd, 'my prior/state.json'), '{');
@@ -141,7 +160,7 @@ describe('bantam plan', () => {
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore
     await refused([...data, '--budget', '1h', '--metric', 'lp_acc1'], 1, /has no classes, so lp_acc1/); // prettier-ignore
-    await refused([...data, '--budget', '1h', '--memory', '50MB'], 1, /the smallest needs about (0\.\d) GB; plan with --memory \1GB or more/); // prettier-ignore
+    await refused([...data, '--budget', '1h', '--memory', '50MB'], 1, /fits a memory of 50 MB: the smallest needs about (\d+) MB; plan with --memory \1MB or more/); // prettier-ignore
     const { stderr } = await bantam(['plan', '--out', 'refused', ...data, '--budget', '1h', '--scores', 'none.parquet'], options); // prettier-ignore
     assert.match(stderr, /error: .*none\.parquet/);
     assert.doesNotMatch(stderr, /timing/);

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { ModelLocation, PullEvent } from '../models/index.js';
-import { formatBytes } from './output.js';
+import { formatBytes } from '../base/format-bytes.js';
 import { formatFraction, type Progress } from './progress.js';
 
 /** How models are named, for the help of options. */

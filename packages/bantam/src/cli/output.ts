@@ -55,14 +55,6 @@ export function countOf(count: number, thing: string, several = `${thing}s`): st
   return `${count} ${count === 1 ? thing : several}`;
 }
 
-/** Bytes for people: `3.2 GB`. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
-  const value = bytes / 1000 ** power;
-  return `${value.toFixed(power === 0 || value >= 100 ? 0 : 1)} ${at(units, power)}`;
-}
-
 /** A duration for people: `45s`, `4m 05s`, `2h 03m`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';

@@ -1,7 +1,8 @@
 /** A plan as text: the ranked choices, why, what else would help, and the command. */
 import { shellWord } from '../base/shell-word.js';
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
-import { formatBytes, formatDuration, formatPercent, formatTable } from './output.js';
+import { formatBytes } from '../base/format-bytes.js';
+import { formatDuration, formatPercent, formatTable } from './output.js';
 
 /** Choices in the table; the file has more. */
 const shown = 5;
@@ -12,7 +13,7 @@ export function formatTrainingChoices(plan: TrainingChoices, file: string): stri
   const [first] = choices;
   return [
     headOf(plan),
-    choiceTable(choices.slice(0, shown), plan.isPriorOnly),
+    [choiceTable(choices.slice(0, shown), plan.isPriorOnly), othersText(plan)].join('\n').trimEnd(),
     choices
       .slice(0, shown)
       .map(({ rank, reason }) => `${rank}. ${reason}.`)
@@ -31,17 +32,42 @@ export function formatTrainingChoices(plan: TrainingChoices, file: string): stri
 }
 
 function headOf(plan: TrainingChoices): string {
-  const { pairs, validation, metric, runSeconds, pilotSeconds, rungs } = plan;
-  const part = validation.isHeldOut ? 'held-out images' : 'images';
-  const measured = validation.data === '' ? '' : `, measured on ${validation.images} ${part}`;
-  const pilots =
-    rungs.length === 0
-      ? ''
-      : ` after ${formatDuration(pilotSeconds)} of pilots (${rungs.map((rung) => `${rung.candidates.length} × ${formatDuration(rung.seconds)}`).join(', ')})`;
+  const { pairs, validation, metric } = plan;
+  const images = `${validation.images} ${validation.isHeldOut ? 'held-out images' : 'images'}`;
+  const measured =
+    validation.data === ''
+      ? `nothing to measure on: predictions are as if for ${images}`
+      : `measured on ${images}`;
+  const chance = `chance ${formatPercent(validation.chance)}`;
   const only = plan.isPriorOnly
     ? '\nNo pilot was run: this is what is known beforehand, not what these data showed.'
     : '';
-  return `${metric} of ${pairs.toLocaleString('en-US')} pairs${measured}: a run of ${formatDuration(runSeconds)}${pilots}.${only}`;
+  return `${metric} of ${pairs.toLocaleString('en-US')} pairs, ${measured}, ${chance}.\n${budgetText(plan)}${only}`;
+}
+
+/** The parts of the budget; those of less than half a second are not named. */
+function budgetText(plan: TrainingChoices): string {
+  const { seconds, measuringSeconds, pilotSeconds, runSeconds, rungs } = plan;
+  const pilots = rungs
+    .map((rung) => `${rung.candidates.length} × ${formatDuration(rung.seconds)}`)
+    .join(', ');
+  const parts = [
+    { name: 'timing', took: measuringSeconds, remark: '' },
+    {
+      name: 'pilots',
+      took: pilotSeconds,
+      remark: ` (${pilots} of training, with processes and evaluation)`,
+    },
+    {
+      name: 'validation and saving',
+      took: seconds - measuringSeconds - pilotSeconds - runSeconds,
+      remark: '',
+    },
+  ]
+    .filter(({ took }) => took >= 0.5)
+    .map(({ name, took, remark }) => `${name} ${formatDuration(took)}${remark}, `)
+    .join('');
+  return `${formatDuration(seconds)}: ${parts}the run ${formatDuration(runSeconds)}.`;
 }
 
 function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): string {
@@ -60,6 +86,18 @@ function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): s
   return formatTable([[...head, ...(isPriorOnly ? [] : ['pilots'])], ...rows], {
     right: [0, 2, 3, 4, 5, 6, 7],
   });
+}
+
+/** The chance that the column "best" lacks. */
+function othersText({ choices, forecasts, isPriorOnly }: TrainingChoices): string {
+  const listed = choices.slice(0, shown);
+  const others = forecasts.length - listed.length;
+  if (others === 0) return '';
+  const chance = 1 - listed.reduce((sum, { chanceOfBest }) => sum + chanceOfBest, 0);
+  const name = others === 1 ? 'The other candidate' : `The other ${others} candidates together`;
+  // Only candidates with a pilot are choices, if there were any pilots.
+  const remark = !isPriorOnly && choices.length <= shown ? ', without a pilot' : '';
+  return `${name}${remark}: ${Math.max(0, Math.round(100 * chance))} %.`;
 }
 
 function surerText({ surer }: TrainingChoices): string {

@@ -10,7 +10,8 @@ import {
   type StudyPlan,
   type StudyResult,
 } from '../study/index.js';
-import { formatBytes, formatDuration, formatTable } from './output.js';
+import { formatBytes } from '../base/format-bytes.js';
+import { formatDuration, formatTable } from './output.js';
 
 /** Columns that every terminal has. */
 const terminalColumns = 80;

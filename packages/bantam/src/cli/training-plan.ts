@@ -1,6 +1,7 @@
 import { at } from '../base/at.js';
 import type { MemoryPlan, PlannedPhase, TimePlan, TrainingPlan } from '../train/index.js';
-import { formatBytes, formatDuration, formatTable } from './output.js';
+import { formatBytes } from '../base/format-bytes.js';
+import { formatDuration, formatTable } from './output.js';
 
 const parts: readonly (readonly [keyof MemoryPlan, string])[] = [
   ['parameters', 'parameters'],

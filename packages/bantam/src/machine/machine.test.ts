@@ -47,7 +47,7 @@ describe('problems', () => {
 
   it('names what is short', () => {
     assert.match(words({ memory: { totalBytes: 16e9, freeBytes: 1e9 } }), /1\.0 GB of memory/);
-    assert.match(words({ cache: { ...cache, freeBytes: 5e8 } }), /0\.5 GB are free on the disk/);
+    assert.match(words({ cache: { ...cache, freeBytes: 5e8 } }), /500 MB are free on the disk/);
     assert.match(words({ runtimeError: 'No addon.' }), /libtorch does not load: No addon$/);
     assert.doesNotMatch(words({}), /GB/);
   });

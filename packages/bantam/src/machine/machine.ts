@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import type { Device, FloatDType } from '@bantam/torch';
 import { cacheDirectory } from '../base/cache-dir.js';
-import { gigabytes } from '../base/gigabytes.js';
+import { formatBytes } from '../base/format-bytes.js';
 import { causeOf } from '../base/system-error.js';
 import { inspectCpu, type Cpu } from './cpu.js';
 import type { InspectRuntimeOptions, Runtime } from './runtime.js';
@@ -178,13 +178,13 @@ export function problems({
     });
   } else if (cache.freeBytes < leastDisk) {
     found.push({
-      what: `only ${gigabytes(cache.freeBytes)} are free on the disk of ${cache.directory}`,
-      remedy: `free ${gigabytes(leastDisk)}, or set BANTAM_CACHE to a folder on another disk`,
+      what: `only ${formatBytes(cache.freeBytes)} are free on the disk of ${cache.directory}`,
+      remedy: `free ${formatBytes(leastDisk)}, or set BANTAM_CACHE to a folder on another disk`,
     });
   }
   if (memory.freeBytes < leastMemory) {
     found.push({
-      what: `only ${gigabytes(memory.freeBytes)} of memory are free`,
+      what: `only ${formatBytes(memory.freeBytes)} of memory are free`,
       remedy: 'close other programs, or train with a smaller train.batchSize',
     });
   }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Machine, Runtime } from '../../machine/index.js';
 import { action, examples } from '../command.js';
-import { formatBytes, formatTable } from '../output.js';
+import { formatBytes } from '../../base/format-bytes.js';
+import { formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 
 /** `bantam doctor` */

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { ExportWebOptions, WebExport } from '../../export/index.js';
-import { countOf, formatBytes, type Outcome } from '../output.js';
+import { formatBytes } from '../../base/format-bytes.js';
+import { countOf, type Outcome } from '../output.js';
 import type { Progress } from '../progress.js';
 
 /** Options of `bantam export --to web` alone. */

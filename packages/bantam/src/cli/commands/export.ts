@@ -1,7 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Agreement, ExportPrecision, OnnxExport, TaskScores } from '../../export/index.js';
 import { action, examples } from '../command.js';
-import { countOf, formatBytes, formatPercent, formatTable } from '../output.js';
+import { formatBytes } from '../../base/format-bytes.js';
+import { countOf, formatPercent, formatTable } from '../output.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { Progress } from '../progress.js';
 import { addWebOptions, refuseWebOptions, runWebExport, type WebFlags } from './export-web.js';

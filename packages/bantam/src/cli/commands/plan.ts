@@ -22,6 +22,7 @@ interface PlanFlags {
   readonly scores?: string;
   readonly score: string;
   readonly out: string;
+  readonly force?: true;
   readonly threads?: number;
   readonly memory?: number;
 }
@@ -63,17 +64,18 @@ export function addPlan(program: Command): void {
     )
     .option('--score <name>', 'the score by which they are kept', 'similarity')
     .option('--out <folder>', 'folder of the plan; the same command resumes it', 'plan')
+    .option('--force', 'replace another plan in the folder')
     .option('--threads <n>', 'threads of pilots and run (default: all cores)', positiveInteger)
     .option('--memory <size>', 'memory that training may take, e.g. 2GB (default: all)', gigabytes);
   examples(command, [
     'bantam plan --data csv:pairs.csv --budget 8h',
     'bantam plan --data folder:photos --budget 2h --metric zero-shot --pilots 20%',
     'bantam plan --data csv:pairs.csv --budget 30m --validate csv:val.csv --threads 2 --memory 4GB',
-    'bantam plan --data csv:pairs.csv --budget 8h --pilots 0',
+    'bantam plan --data csv:pairs.csv --budget 8h --pilots 0 --out plan-prior',
     'bantam train --from-plan plan/plan.json --out runs/planned',
   ]);
   action(command, async (flags: PlanFlags) => {
-    const { out, threads } = flags;
+    const { out, force, threads } = flags;
     // Before anything loads libtorch; pilots inherit it.
     if (threads !== undefined) process.env.OMP_NUM_THREADS = String(threads);
     const { planPaths, planTraining } = await import('../../study/index.js');
@@ -83,6 +85,7 @@ export function addPlan(program: Command): void {
     try {
       const plan = await planTraining(await planOptions(flags), {
         out,
+        ...(force !== undefined && { force }),
         signal,
         onEvent: showPlan(progress),
       });
@@ -143,7 +146,8 @@ function isList(prompts: Prompts): prompts is readonly string[] {
 function showPlan(progress: Progress): (event: PlanEvent) => void {
   const ofPilots = showStudy(progress, 'pilots');
   return (event) => {
-    if (event.kind === 'stage') progress.update('plan', event.message);
+    // A task of its own, so that each stage is shown as soon as it begins.
+    if (event.kind === 'stage') progress.update(`plan  ${event.message}`, '');
     else ofPilots(event);
   };
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { at } from '../../base/at.js';
-import { reasonOf } from './advice.js';
+import { chanceNote, reasonOf, withoutPilots } from './advice.js';
 import { listCandidates } from './candidates.js';
+import { planRungs } from './rungs.js';
 
 const { candidates } = listCandidates({
   metric: 'acc1',
@@ -43,5 +44,47 @@ describe('reasonOf', () => {
       reason,
       '25.0 % after 4.1k samples in pilots, the longest 1/20 of the run; all of the data, without a pilot, would gain 38.0 points; the best 60 % of the data would lose 2.0 points; the second half of the time brings 5.0 points; loading images takes longer than computing: smaller files would help',
     );
+  });
+});
+
+describe('withoutPilots', () => {
+  const rungs = { overhead: 4, shortest: 6, candidates: 9 };
+
+  it('names the least budget, and the part of this one that would do', () => {
+    assert.equal(
+      withoutPilots({ ...rungs, seconds: 4, total: 41 }),
+      'Pilots would have 4 s, and two that learn anything take about 20 s on this machine; plan for at least 205s, or with --pilots 49%.',
+    );
+    assert.match(withoutPilots({ ...rungs, seconds: 2, total: 20 }), /plan for at least 200s\.$/);
+    assert.deepEqual(planRungs({ ...rungs, seconds: 0.1 * 204 }).length, 1);
+    assert.deepEqual(planRungs({ ...rungs, seconds: 0.1 * 199 }).length, 0);
+  });
+
+  it('does not blame the budget if there is nothing to compare', () => {
+    const note = withoutPilots({ ...rungs, candidates: 1, seconds: 400, total: 4000 });
+    assert.match(note, /one candidate alone/);
+  });
+});
+
+describe('chanceNote', () => {
+  it('tells a run that learns nothing, with the budget for three times chance', () => {
+    const asked: number[] = [];
+    const budgetFor = (value: number): number => {
+      asked.push(value);
+      return 39.2;
+    };
+    assert.deepEqual(chanceNote({ chance: 0.01, value: 0.015, budgetFor }), [
+      'The run is too short to learn anything here: the first choice is predicted to reach 1.5 %, where guessing has 1.0 %; plan for about 40 s.',
+    ]);
+    assert.deepEqual(asked, [0.03 / 1.02]);
+    const never = chanceNote({ chance: 0.01, value: 0.015, budgetFor: () => undefined });
+    assert.match(never.join(), /a longer run would not change that/);
+  });
+
+  it('has nothing to say of a metric well above chance, be that large or small', () => {
+    const budgetFor = (): undefined => undefined;
+    assert.deepEqual(chanceNote({ chance: 0.01, value: 0.03, budgetFor }), []);
+    assert.deepEqual(chanceNote({ chance: 0.5, value: 0.77, budgetFor }), []);
+    assert.equal(chanceNote({ chance: 0.5, value: 0.6, budgetFor }).length, 1);
   });
 });

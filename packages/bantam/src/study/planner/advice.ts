@@ -4,6 +4,53 @@ import { formatMetric } from '../../eval/index.js';
 import type { Candidate } from './candidates.js';
 import type { PlannedPilot } from './plan-file.js';
 import type { PredictedMetric } from './posterior.js';
+import { leastForRungs, type RungOptions } from './rungs.js';
+
+/** No larger part of the budget for pilots is proposed: the run would be shorter than what it is chosen by. */
+export const mostForPilots = 0.5;
+
+/**
+ * The reason why a plan has no pilots, with the least budget that has some.
+ *
+ * @param options - Those of the rungs, of which there are none; `total` is the whole budget in seconds
+ */
+export function withoutPilots({
+  total,
+  ...options
+}: RungOptions & { readonly total: number }): string {
+  const { seconds, candidates } = options;
+  if (candidates < 2) return 'There is one candidate alone, so no pilots compare it with others.';
+  const least = leastForRungs(options);
+  const part = Math.ceil((100 * least) / total);
+  const larger = part <= 100 * mostForPilots ? `, or with --pilots ${part}%` : '';
+  return `Pilots would have ${Number(seconds.toPrecision(2))} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${Math.ceil((least * total) / seconds)}s${larger}.`;
+}
+
+/** Facts that a too short run is told by. */
+export interface ChanceFacts {
+  /** The score of guesses. */
+  readonly chance: number;
+  /** The predicted metric of the first choice. */
+  readonly value: number;
+  /** Seconds of a budget after which the first choice would reach a value; undefined: it never does. */
+  readonly budgetFor: (value: number) => number | undefined;
+}
+
+/**
+ * A note if a run is predicted to score less than a point above twice chance, with the budget for three
+ * times chance. Multiples are of the odds, which of a small chance are the same, and of a large one below 1.
+ */
+export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] {
+  const multiple = (times: number): number => (times * chance) / (1 + (times - 1) * chance);
+  if (value >= multiple(2) + 0.01) return [];
+  const needed = budgetFor(multiple(3));
+  const where = `the first choice is predicted to reach ${formatMetric(value, 'fraction')}, where guessing has ${formatMetric(chance, 'fraction')}`;
+  return [
+    needed === undefined
+      ? `Hardly anything is learned here: ${where}, and a longer run would not change that.`
+      : `The run is too short to learn anything here: ${where}; plan for about ${Math.ceil(needed)} s.`,
+  ];
+}
 
 /** Facts that a reason is made of. */
 export interface ReasonFacts {

@@ -89,8 +89,9 @@ export function listCandidates(facts: CandidateFacts): {
   const leftOut: LeftOut[] = [
     ...batches
       .filter((batch) => batch > samplesPerEpoch)
+      .slice(0, 1)
       .map((batch) => ({
-        name: `batches of ${batch}`,
+        name: `batches of ${batch} or more`,
         reason: `an epoch has ${samplesPerEpoch} samples`,
       })),
     ...otherStrategies,

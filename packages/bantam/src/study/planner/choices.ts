@@ -2,7 +2,7 @@
 import { isObject } from '../../base/schema.js';
 import { shellWord } from '../../base/shell-word.js';
 import type { StudyData } from '../runs/arm-data.js';
-import { reasonOf } from './advice.js';
+import { chanceNote, mostForPilots, reasonOf } from './advice.js';
 import type { Candidate } from './candidates.js';
 import type { Field, Outlook } from './field.js';
 import type { Pilots } from './pilots.js';
@@ -19,6 +19,8 @@ export interface ChoicesOptions {
   readonly validation: { readonly data: string; readonly metric: string } | null;
   /** Seconds of the whole budget. */
   readonly total: number;
+  /** Those of them that are for pilots. */
+  readonly pilotSeconds: number;
 }
 
 /** Most choices of a plan. */
@@ -30,9 +32,6 @@ const curveTimes = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4] as const;
 /** Time of each of two pilots as a part of the budget, if there were none: a tenth for both, the default. */
 const firstPilots = 0.05;
 
-/** No larger part of the budget for pilots is proposed: the run would be shorter than what it is chosen by. */
-const mostForPilots = 0.5;
-
 /**
  * Ranks the candidates by their predicted metric. With pilots only those that had one are choices: what
  * the fitted curves say of others, none has shown.
@@ -41,6 +40,7 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
   readonly choices: readonly PlannedChoice[];
   readonly forecasts: readonly Forecast[];
   readonly surer: SurerPlan | null;
+  readonly notes: readonly string[];
 }> {
   const { field, pilots } = options;
   const posterior = pilots.posterior();
@@ -68,7 +68,8 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
       pilots: pilots.of(index).length,
     };
   });
-  return { choices, forecasts, surer: longerPilots(ranked, options) };
+  const surer = longerPilots(ranked, options);
+  return { choices, forecasts, surer, notes: shortNote(ranked, options) };
 }
 
 interface ChoiceContext extends ChoicesOptions {
@@ -182,6 +183,38 @@ function settingsOf(options: Readonly<Record<string, unknown>>, parent = ''): st
     if (value === undefined) return [];
     return [`${parent}${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`];
   });
+}
+
+/** Longest run that is looked for, as a multiple of the planned one. */
+const longestSought = 2 ** 16;
+
+/** A note if the run of the first choice is too short to learn anything. */
+function shortNote(
+  [first]: readonly Outlook[],
+  { field, pilots, total, pilotSeconds }: ChoicesOptions,
+): string[] {
+  if (first === undefined) return [];
+  const { index, predicted } = first;
+  const { chance } = field.data.validation;
+  const perSample = pilots.secondsPerSample(index);
+  const posterior = pilots.posterior();
+  const reaches = (seconds: number, value: number): boolean =>
+    posterior.predict(index, field.pointOf(index, seconds, perSample)).value >= value;
+  const budgetFor = (value: number): number | undefined => {
+    let [low, high] = [field.runSeconds, 2 * field.runSeconds];
+    while (!reaches(high, value)) {
+      if (high > longestSought * field.runSeconds) return undefined;
+      [low, high] = [high, 2 * high];
+    }
+    // Six halvings leave an error of one in a hundred.
+    for (let i = 0; i < 6; i++) {
+      const middle = Math.sqrt(low * high);
+      if (reaches(middle, value)) high = middle;
+      else low = middle;
+    }
+    return field.budgetFor(high) / (1 - pilotSeconds / total);
+  };
+  return chanceNote({ chance, value: predicted.value, budgetFor });
 }
 
 /**

@@ -38,8 +38,8 @@ describe('estimateCandidates', () => {
 describe('lackOfMemory', () => {
   it('names what is enough, also for the images that a higher limit keeps', () => {
     assert.equal(
-      lackOfMemory(0.73e9, 0.1).message,
-      'No candidate fits a memory of 0.1 GB: the smallest needs about 0.9 GB; plan with --memory 0.9GB or more.',
+      lackOfMemory(0.68e9, 0.05).message,
+      'No candidate fits a memory of 50 MB: the smallest needs about 800 MB; plan with --memory 800MB or more.',
     );
   });
 
@@ -57,7 +57,7 @@ describe('tooLarge', () => {
     const [a, b] = ['a', 'b'].map((model) => [64, 64, 128].map((batch) => ({ model, batch })));
     const bytes = new Map([[2, 3.1e9], [3, 2.5e9], [4, 2.6e9], [5, 4e9]]); // prettier-ignore
     assert.deepEqual(tooLarge([...(a ?? []), ...(b ?? [])], bytes, 2), [
-      { name: 'a, batches of 128 or more', reason: 'it would take at least 3.1 GB of memory, and 2.0 GB are allowed' },
+      { name: 'a with batches of 128 or more', reason: 'it would take at least 3.1 GB of memory, and 2.0 GB are allowed' },
       { name: 'b', reason: 'it would take at least 2.5 GB of memory, and 2.0 GB are allowed' },
     ]); // prettier-ignore
   });

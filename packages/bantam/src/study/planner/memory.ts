@@ -1,6 +1,6 @@
 /** Memory of candidates: estimated before any is tried, and compared with what there is. */
 import { BantamError } from '../../base/errors.js';
-import { gigabytes } from '../../base/gigabytes.js';
+import { formatBytes } from '../../base/format-bytes.js';
 import { pixelCacheLimit, type Source } from '../../data/index.js';
 import { estimateMemory, modelMemory, type ModelMemory } from '../../train/index.js';
 import type { Candidate, LeftOut } from './candidates.js';
@@ -42,12 +42,12 @@ export function availableMemory(memory: number): number {
  */
 export function lackOfMemory(needed: number, memory: number): BantamError {
   const enough = memory > 0 ? sufficientLimit(needed, memory) : needed;
-  const smallest = (Math.ceil(enough / 1e8) / 10).toFixed(1);
-  const there = gigabytes(availableMemory(memory));
+  const smallest = formatBytes(1e8 * Math.ceil(enough / 1e8));
+  const there = formatBytes(availableMemory(memory));
   return new BantamError(
     memory > 0
-      ? `No candidate fits a memory of ${there}: the smallest needs about ${smallest} GB; plan with --memory ${smallest}GB or more.`
-      : `No candidate fits the memory: the smallest needs about ${smallest} GB, and ${there} are available; close other programs.`,
+      ? `No candidate fits a memory of ${there}: the smallest needs about ${smallest}; plan with --memory ${smallest.replace(' ', '')} or more.`
+      : `No candidate fits the memory: the smallest needs about ${smallest}, and ${there} are available; close other programs.`,
   );
 }
 
@@ -70,14 +70,14 @@ export function tooLarge(
   bytes: ReadonlyMap<number, number>,
   memory: number,
 ): LeftOut[] {
-  const there = gigabytes(availableMemory(memory));
+  const there = formatBytes(availableMemory(memory));
   return [...new Set(candidates.map(({ model }) => model))].flatMap((model) => {
     const own = [...candidates.entries()].filter(([, one]) => one.model === model);
     const large = own.filter(([i]) => bytes.has(i));
     if (large.length === 0) return [];
     const batch = Math.min(...large.map(([, one]) => one.batch));
     const smallest = Math.min(...large.map(([i]) => bytes.get(i) ?? Infinity));
-    const name = large.length === own.length ? model : `${model}, batches of ${batch} or more`;
-    return [{ name, reason: `it would take at least ${gigabytes(smallest)} of memory, and ${there} are allowed` }]; // prettier-ignore
+    const name = large.length === own.length ? model : `${model} with batches of ${batch} or more`;
+    return [{ name, reason: `it would take at least ${formatBytes(smallest)} of memory, and ${there} are allowed` }]; // prettier-ignore
   });
 }

@@ -14,7 +14,8 @@ import type { Measuring } from './measuring.js';
 import type { PlannedPilot, PlannedRung } from './plan-file.js';
 import type { PlanStateFile } from './plan-state.js';
 import type { Observation, Posterior } from './posterior.js';
-import { chooseForRung, planRungs } from './rungs.js';
+import { withoutPilots } from './advice.js';
+import { chooseForRung, planRungs, type RungOptions } from './rungs.js';
 
 /** An event of planning. */
 export type PlanEvent = StudyEvent | { readonly kind: 'stage'; readonly message: string };
@@ -147,20 +148,11 @@ export class Pilots {
    * @throws BantamError if all pilots failed, or the signal came.
    */
   async carryOut(): Promise<string[]> {
-    const { field, measuring, state, measurement, seconds } = this.#options;
+    const { field, measuring, state, measurement } = this.#options;
     if (measurement === undefined) return [];
-    const rungs =
-      state.current.schedule ??
-      planRungs({
-        seconds,
-        overhead: this.overhead(),
-        shortest: this.shortestSeconds(),
-        candidates: field.fitting().length,
-      });
+    const rungs = state.current.schedule ?? planRungs(this.#rungOptions());
     if (rungs.length === 0) {
-      return [
-        `Pilots would have ${Math.round(seconds)} s, too little for two that learn anything on this machine; give a larger budget, or a larger part of it with --pilots.`,
-      ];
+      return [withoutPilots({ ...this.#rungOptions(), total: field.total })];
     }
     state.save({ schedule: [...rungs] });
     let before: number[] = [];
@@ -191,6 +183,15 @@ export class Pilots {
       before = indices;
     }
     return [...this.#lateNote(), ...this.#brokenNote()];
+  }
+
+  #rungOptions(): RungOptions {
+    return {
+      seconds: this.#options.seconds,
+      overhead: this.overhead(),
+      shortest: this.shortestSeconds(),
+      candidates: this.#options.field.fitting().length,
+    };
   }
 
   /** A note if the pilots took much longer than planned. */

@@ -113,8 +113,9 @@ export interface TrainingChoices {
     readonly chance: number;
   };
   readonly budget: string;
-  /** Seconds of the budget, and the parts for pilots and for the chosen run. */
+  /** Seconds of the budget, and the parts for timing, for pilots and for the training of the chosen run. */
   readonly seconds: number;
+  readonly measuringSeconds: number;
   readonly pilotSeconds: number;
   readonly runSeconds: number;
   readonly machine: {

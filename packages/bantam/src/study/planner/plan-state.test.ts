@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { at } from '../../base/at.js';
+import { holdsOther, partsIn, removeParts } from './plan-folder.js';
 import { PlanStateFile } from './plan-state.js';
 import { loadTimeSchema } from './rates.js';
 import { TimingCache } from './timing-cache.js';
@@ -27,7 +28,13 @@ describe('PlanStateFile', () => {
     const pilots = [{ candidate: 'x', samples: 640 }];
     state.save({ rates: { x: rate, y: { failure: 'No.' } }, rungs: [{ seconds: 2.5, pilots }] });
     assert.deepEqual(new PlanStateFile(file, 'a').current, state.current);
-    assert.deepEqual(new PlanStateFile(file, 'b').current, { ...fresh, key: 'b' });
+    const other = new PlanStateFile(file, 'b');
+    assert.deepEqual(other.current, { ...fresh, key: 'b' });
+    // A plan that was ended while it timed has nothing to lose.
+    assert.equal(holdsOther(other, folder), false);
+    state.save({ schedule: [{ candidates: 2, seconds: 2.5 }] });
+    assert.equal(holdsOther(new PlanStateFile(file, 'b'), folder), true);
+    assert.equal(holdsOther(new PlanStateFile(file, 'a'), folder), false);
   });
 
   it('refuses a damaged file in a sentence, whichever part of it is wrong', () => {
@@ -46,6 +53,19 @@ describe('PlanStateFile', () => {
         message: `${file} is damaged; delete it, and the plan measures again.`,
       });
     }
+  });
+});
+
+describe('removeParts', () => {
+  it('removes the parts that were not there before, and the folder if it was not', () => {
+    const parts = join(folder, 'parts');
+    mkdirSync(join(parts, 'a'), { recursive: true });
+    const before = partsIn(parts);
+    mkdirSync(join(parts, 'b'));
+    removeParts(parts, before);
+    assert.deepEqual(readdirSync(parts), ['a']);
+    removeParts(parts, undefined);
+    assert.equal(partsIn(parts), undefined);
   });
 });
 

@@ -46,6 +46,7 @@ function beginningOf(key: string): PlanState {
 export class PlanStateFile {
   readonly #file: string;
   #state: PlanState;
+  #other: { readonly hasPilots: boolean } | undefined;
 
   /**
    * Reads the state; that of a beginning if there is none, or one of another plan.
@@ -55,6 +56,11 @@ export class PlanStateFile {
   constructor(file: string, key: string) {
     this.#file = file;
     this.#state = this.#read(key) ?? beginningOf(key);
+  }
+
+  /** Another plan whose state the file holds, and which this one will replace. */
+  get other(): { readonly hasPilots: boolean } | undefined {
+    return this.#other;
   }
 
   get current(): PlanState {
@@ -82,7 +88,10 @@ export class PlanStateFile {
   #read(key: string): PlanState | undefined {
     if (!existsSync(this.#file)) return undefined;
     const state = this.#parsed();
-    if (isObject(state) && typeof state.key === 'string' && state.key !== key) return undefined;
+    if (isObject(state) && typeof state.key === 'string' && state.key !== key) {
+      this.#other = { hasPilots: state.schedule !== undefined };
+      return undefined;
+    }
     if (!v.is(stateSchema, state)) throw this.damaged();
     return state;
   }

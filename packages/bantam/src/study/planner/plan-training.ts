@@ -18,6 +18,7 @@ import { canonicalJson } from '../runs/study-run.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
+import { holdsOther, otherPlan, partsIn, removeParts } from './plan-folder.js';
 import { Measuring } from './measuring.js';
 import { estimateCandidates } from './memory.js';
 import { Pilots, type PlanEvent } from './pilots.js';
@@ -51,6 +52,8 @@ export interface PlanTrainingOptions extends MeasurementPrompts {
 export interface PlanTrainingControl {
   /** Folder of the plan. */
   readonly out: string;
+  /** Replaces another plan in the folder; default false. */
+  readonly force?: boolean;
   /** Ends planning, with a checkpoint of the present pilot. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: PlanEvent) => void;
@@ -72,12 +75,13 @@ const fewestSteps = 20;
  * it was, with finished pilots taken.
  *
  * @throws UsageError for a wrong option or a budget that is too small; BantamError if data cannot be read
- * or planned for, another process plans in the folder, or the signal came. A new folder is left only if
+ * or planned for, another process plans in the folder, or the signal came; UsageError for a folder with
+ * another plan, of which nothing is changed. A new folder is left only if
  * something was measured.
  */
 export async function planTraining(
   options: PlanTrainingOptions,
-  { out, signal, onEvent }: PlanTrainingControl,
+  { out, force = false, signal, onEvent }: PlanTrainingControl,
 ): Promise<TrainingChoices> {
   const { pilots = 0.1, memory = 0, budget } = options;
   const { unit, amount: total } = parseBudget(withoutEpochs(budget, 1));
@@ -95,7 +99,7 @@ export async function planTraining(
   makeFolder(out);
   const lock = new FolderLock(out);
   try {
-    const plan = await carryOutPlan(options, { out, total, pilots, memory, signal, onEvent });
+    const plan = await carryOutPlan(options, { out, force, total, pilots, memory, signal, onEvent }); // prettier-ignore
     writeFileAtomic(planPaths(out).plan, [Buffer.from(`${JSON.stringify(plan, null, 1)}\n`)]);
     return plan;
   } catch (error) {
@@ -130,6 +134,7 @@ function removeMade(folder: string, uppermost: string): void {
 /** A plan whose options are checked. */
 interface CheckedPlan {
   readonly out: string;
+  readonly force: boolean;
   /** Seconds of the budget. */
   readonly total: number;
   readonly pilots: number;
@@ -140,13 +145,23 @@ interface CheckedPlan {
 
 async function carryOutPlan(
   options: PlanTrainingOptions,
-  { out, total, pilots: fraction, memory, signal, onEvent }: CheckedPlan,
+  { out, force, total, pilots: fraction, memory, signal, onEvent }: CheckedPlan,
 ): Promise<TrainingChoices> {
   const paths = planPaths(out);
   const { scores, budget } = options;
   const onStage = (message: string): void => onEvent?.({ kind: 'stage', message });
   onStage('reading the data');
+  const partsBefore = partsIn(paths.data);
   const { data, ...listed } = await planCandidates(options, paths.data);
+  const key = keyOf(options, data, { total, fraction });
+  const state = new PlanStateFile(paths.state, key);
+  if (holdsOther(state, out)) {
+    if (!force) {
+      removeParts(paths.data, partsBefore);
+      throw otherPlan(out);
+    }
+    for (const file of [paths.plan, paths.report, paths.state]) rmSync(file, { force: true });
+  }
   throwIfInterrupted(signal);
   const { candidateFacts, validation, unmeasurable, fingerprint } = data;
   const { metric } = candidateFacts;
@@ -155,9 +170,7 @@ async function carryOutPlan(
     { data: data.train, ...(scores !== undefined && { scores }) },
     paths.subsets,
   );
-  const key = keyOf(options, data, { total, fraction });
   const seconds = unmeasurable === undefined ? fraction * total : 0;
-  const state = new PlanStateFile(paths.state, key);
   const field = new Field({
     ...listed,
     data,
@@ -198,14 +211,15 @@ async function carryOutPlan(
   // A run is validated by neither probes nor other prompts.
   const isValidated =
     unmeasurable === undefined && prompts === undefined && metricNames.includes(metric);
-  const choices = await choicesOf({
+  const { notes: remarks, ...choices } = await choicesOf({
     field,
     studyData,
     pilots,
     validation: isValidated ? { data: validation.data, metric } : null,
     total,
+    pilotSeconds: seconds,
   });
-  notes.push(...restartNote(choices.choices));
+  notes.push(...remarks, ...restartNote(choices.choices));
   const { data: measured, images, isHeldOut, chance } = validation;
   return {
     bantam: 'plan',
@@ -217,6 +231,7 @@ async function carryOutPlan(
     validation: { data: measured, images, isHeldOut, chance },
     budget,
     seconds: total,
+    measuringSeconds: Math.round(10 * field.measuringSeconds) / 10,
     pilotSeconds: isPriorOnly ? 0 : seconds,
     runSeconds: field.runSeconds,
     machine: machineFacts(),

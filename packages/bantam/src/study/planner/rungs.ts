@@ -29,6 +29,14 @@ export const keptOneIn = 4;
 /** The fewest of a rung: a choice needs two. */
 const fewest = 2;
 
+/** The least time in which {@link planRungs} has pilots: that of the fewest runs of the shortest length. */
+export function leastForRungs({
+  overhead,
+  shortest,
+}: Pick<RungOptions, 'overhead' | 'shortest'>): number {
+  return fewest * (overhead + shortest);
+}
+
 /**
  * Rungs of successive halving (Jamieson and Talwalkar 2016): each takes an equal part of the time, and a
  * quarter of its candidates stay for the next, down to two. The first has as many candidates as runs of

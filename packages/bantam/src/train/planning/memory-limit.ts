@@ -1,6 +1,6 @@
 import { deviceMemory, isAccelerator, type Device } from '@bantam/torch';
 import { BantamError } from '../../base/errors.js';
-import { gigabytes } from '../../base/gigabytes.js';
+import { formatBytes } from '../../base/format-bytes.js';
 import type { TrainConfig } from '../config/config.js';
 import type { TrainSettings } from '../config/settings.js';
 import { microBatchSize } from '../loop/micro-batch.js';
@@ -117,11 +117,11 @@ export function requireFit(planners: Planners, train: TrainSettings, options: Fi
   const { needed, available, where } = missing;
   const there =
     train.memoryLimit > 0
-      ? `train.memoryLimit allows ${gigabytes(available)}`
-      : `${gigabytes(available)} are available`;
+      ? `train.memoryLimit allows ${formatBytes(available)}`
+      : `${formatBytes(available)} are available`;
   const each = parts === 1 ? '' : ` in each of ${parts} processes`;
   throw new BantamError(
-    `This training would take about ${gigabytes(needed)} of memory${where}${each}, but ${there}; ${remedy(planners, train, options)}.`,
+    `This training would take about ${formatBytes(needed)} of memory${where}${each}, but ${there}; ${remedy(planners, train, options)}.`,
   );
 }
 
@@ -171,7 +171,7 @@ function remedy(
   }
   const { batches } = planner.plan({ dryRuns, microBatch: 1 });
   return batches > options.available / 2
-    ? `the images of a step's ${train.accumulate * train.batchSize} samples alone are ${gigabytes(batches)}, so lower ${train.accumulate > 1 ? 'train.accumulate' : 'train.batchSize'}${where}`
+    ? `the images of a step's ${train.accumulate * train.batchSize} samples alone are ${formatBytes(batches)}, so lower ${train.accumulate > 1 ? 'train.accumulate' : 'train.batchSize'}${where}`
     : 'not even micro-batches of one sample would fit, so take a smaller model or close other programs';
 }
 
