@@ -124,13 +124,15 @@ export class Pilots {
   /**
    * Time of a candidate's sample in the run: what steps on noise promise, times by how much pilots were
    * slower. That is their median, as a machine that others use slows some of them down and not others; a
-   * pilot's own ratio counts within {@link ownSlowdown}. Undefined: the candidate had none.
+   * pilot's own ratio counts within {@link ownSlowdown}. Candidates without a pilot take the median, or they
+   * would seem faster than those that had one. Undefined: there was no pilot.
    */
   secondsPerSample(candidate: number): number | undefined {
     const own = this.#finished.filter((one) => one.candidate === candidate);
     const planned = this.#options.field.timeOf(candidate);
-    if (own.length === 0 || planned === null) return undefined;
+    if (this.#finished.length === 0 || planned === null) return undefined;
     const common = upperMedian(this.#finished.map((one) => this.#slowdown(one)));
+    if (own.length === 0) return planned.seconds * common;
     const ratio = upperMedian(own.map((one) => this.#slowdown(one)));
     const { low, high } = ownSlowdown;
     return planned.seconds * Math.min(high * common, Math.max(low * common, ratio));
