@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { planCandidates, planRun, planTraining, runStudy } from 'bantam/experimental';
+import { mean } from './shared/runs.js';
 
 const { values } = parseArgs({
   options: {
@@ -139,7 +140,6 @@ const trainAll = async (name, arms, seeds) => {
   );
 };
 const whole = grid.map((candidate) => ({ candidate, samples: samplesOf(candidate, seconds) }));
-const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
 const results = await trainAll('grid', whole, [0]);
 const others = Array.from({ length: Number(values.seeds) - 1 }, (_, i) => i + 1);
 const best = [...results]

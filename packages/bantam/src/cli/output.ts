@@ -50,11 +50,6 @@ export function formatPercent(fraction: number, decimals = 1): string {
   return `${(100 * fraction).toFixed(decimals)} %`;
 }
 
-/** `1 image`, `3 images`; a thing whose plural has no plain s comes with it. */
-export function countOf(count: number, thing: string, several = `${thing}s`): string {
-  return `${count} ${count === 1 ? thing : several}`;
-}
-
 /** A duration for people: `45s`, `4m 05s`, `2h 03m`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';

@@ -1,5 +1,5 @@
 import type { GrowSummary } from '../search/index.js';
-import { countOf } from './output.js';
+import { countOf } from '../base/count-of.js';
 
 /** Most broken images that are named. */
 const mostNamed = 20;

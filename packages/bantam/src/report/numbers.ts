@@ -23,11 +23,6 @@ export function percent(fraction: number, decimals = 2): string {
   return `${trim(100 * fraction, decimals)} %`;
 }
 
-/** `1 core`, `2 cores`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
 /** Width of a text of a chart in user units, for a letter a little more than the mean. */
 export function textWidth(text: string): number {
   return 6.2 * text.length;

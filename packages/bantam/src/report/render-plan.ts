@@ -1,7 +1,8 @@
 import type { PlannedChoice, TrainingChoices } from '../study/index.js';
 import { dotPlot } from './dot-plot.js';
 import { markup, type Content } from './markup.js';
-import { compact, counted, duration } from './numbers.js';
+import { countOf } from '../base/count-of.js';
+import { compact, duration } from './numbers.js';
 import { fact, renderPage } from './page.js';
 import { plot } from './plot.js';
 
@@ -46,7 +47,7 @@ function factList(plan: TrainingChoices): Content {
     ${fact('Run', duration(runSeconds))}
     ${fact('Data', plan.data, 'wide')}
     ${fact('Measured on', `${plan.metric} of ${measured}`, 'wide')}
-    ${fact('Machine', `${machine.cpu}, ${counted(machine.cores, 'core')}, ${counted(machine.threads, 'thread')}`, 'wide')}
+    ${fact('Machine', `${machine.cpu}, ${countOf(machine.cores, 'core')}, ${countOf(machine.threads, 'thread')}`, 'wide')}
   </dl>`;
 }
 

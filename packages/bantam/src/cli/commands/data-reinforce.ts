@@ -6,7 +6,7 @@ import { deviceOption } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
 import { showOpening } from '../data-progress.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { countOf } from '../output.js';
+import { countOf } from '../../base/count-of.js';
 import { formatCount, Progress } from '../progress.js';
 import { listed, positiveInteger, wholeNumber } from '../values.js';
 

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { makeFolder } from '../../base/make-folder.js';
 import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
-import { countOf } from '../output.js';
+import { countOf } from '../../base/count-of.js';
 import { Progress } from '../progress.js';
 import { loadScoreFiles, scoreFilesHelp } from '../score-files.js';
 import { positiveInteger, wholeNumber } from '../values.js';

@@ -5,7 +5,7 @@ import { action, examples } from '../command.js';
 import { showOpening } from '../data-progress.js';
 import { deviceOption, precisionOption, type InferenceFlags } from '../inference.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { countOf } from '../output.js';
+import { countOf } from '../../base/count-of.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveFraction, positiveInteger, wholeNumber } from '../values.js';
 

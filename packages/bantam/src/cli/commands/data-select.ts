@@ -5,7 +5,8 @@ import { comparisonOperators } from '../../data/select/criteria.js';
 import { action, examples } from '../command.js';
 import { describeCriterion } from '../criterion-text.js';
 import { showOpening } from '../data-progress.js';
-import { countOf, formatPercent, formatTable } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import {
   fractionOf,

@@ -3,7 +3,8 @@ import type { QuarantinedSample, SourceSummary, Spread } from '../../data/index.
 import { UsageError } from '../../base/errors.js';
 import { action, examples } from '../command.js';
 import { showEmojiData, showOpening } from '../data-progress.js';
-import { countOf, formatTable } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { openTokenizer } from '../open-tokenizer.js';
 import { positiveInteger } from '../values.js';

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { action, examples } from '../command.js';
-import { countOf, formatPercent, formatTable } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatPercent, formatTable } from '../output.js';
 import { formatCount, Progress } from '../progress.js';
 import { positiveInteger, positiveNumber } from '../values.js';
 

@@ -6,7 +6,8 @@ import { showEmbedding } from '../embed-progress.js';
 import { processesOption, withHelpers } from '../helpers.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { MODEL_NAMES } from '../model-names.js';
-import { countOf, type Outcome } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import type { Outcome } from '../output.js';
 import { Progress } from '../progress.js';
 import { describeUpdate } from '../update-summary.js';
 

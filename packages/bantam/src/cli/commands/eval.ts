@@ -16,7 +16,8 @@ import { showEmbedding } from '../embed-progress.js';
 import { processesOption, withHelpers } from '../helpers.js';
 import { deviceOption, loadToRun, precisionOption, type InferenceFlags } from '../inference.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { countOf, formatDuration, type Outcome } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatDuration, type Outcome } from '../output.js';
 import { Progress } from '../progress.js';
 import { numberList, positiveNumber } from '../values.js';
 

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
 import type { ExportWebOptions, WebExport } from '../../export/index.js';
 import { formatBytes } from '../../base/format-bytes.js';
-import { countOf, type Outcome } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import type { Outcome } from '../output.js';
 import type { Progress } from '../progress.js';
 
 /** Options of `bantam export --to web` alone. */

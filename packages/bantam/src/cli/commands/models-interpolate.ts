@@ -3,7 +3,8 @@ import { UsageError } from '../../base/errors.js';
 import type { MixingCurve } from '../../eval/index.js';
 import { action, examples } from '../command.js';
 import { fetchModel, MODEL_NAMES } from '../model-names.js';
-import { countOf, formatPercent, formatTable } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatPercent, formatTable } from '../output.js';
 import { Progress } from '../progress.js';
 import { factorList, unitNumber } from '../values.js';
 

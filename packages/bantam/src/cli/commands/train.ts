@@ -15,7 +15,8 @@ import {
   tellJoined,
   tellLoss,
 } from '../launch.js';
-import { countOf, formatDuration } from '../output.js';
+import { countOf } from '../../base/count-of.js';
+import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showTraining } from '../train-progress.js';
 import { formatPlan } from '../training-plan.js';

@@ -1,3 +1,4 @@
+import { countOf } from '../../base/count-of.js';
 import { formatMetric } from '../../eval/index.js';
 import {
   comparisonCells,
@@ -52,15 +53,13 @@ function factList({ study, machine, arms }: StudyResult): Content {
   const runs = new Map(arms.flatMap(({ rows }) => rows.map((row) => [row.run, row] as const)));
   const seconds = [...runs.values()].reduce((sum, row) => sum + row.seconds, 0);
   const { cpu, cores, processes, threads } = machine;
-  const runsAtATime = processes === 1 ? 'one run at a time' : `${processes} runs at a time`;
-  const threadsEach = threads === 1 ? 'one thread each' : `${threads} threads each`;
   return markup`<dl class="facts">
     ${fact('Arms', String(arms.length))}
     ${fact('Runs', String(runs.size))}
     ${fact('Seeds', (study.seeds ?? [0, 1, 2]).join(', '))}
     ${fact('Training time', duration(seconds))}
     ${fact('Data', study.data, 'wide')}
-    ${fact('Machine', `${cpu}, ${cores} cores; ${runsAtATime}, ${threadsEach}`, 'wide')}
+    ${fact('Machine', `${cpu}, ${countOf(cores, 'core')}; ${countOf(processes, 'run')} at a time, ${countOf(threads, 'thread')} each`, 'wide')}
   </dl>`;
 }
 
