@@ -11,7 +11,8 @@
 import './shared/one-sentence.js';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { carryOut, productData, productStudy } from './shared/products.js';
+import { carryOut } from './shared/carry-out.js';
+import { productData, productStudy } from './shared/products.js';
 import { smallResNet } from './shared/small-resnet.js';
 
 /** @typedef {Omit<import('bantam').StudyOptions['grids'][number], 'name'>} Question */

@@ -19,6 +19,7 @@ import {
   repeatsLaw,
   utilityLaw,
 } from 'bantam/experimental';
+import { mean } from './shared/runs.js';
 
 const { values } = parseArgs({ options: { confidence: { type: 'string', default: '0.8' } } });
 const confidence = Number(values.confidence);
@@ -58,7 +59,6 @@ function judge(name, train, test, predict) {
     const held = band === null ? null : band[0] <= point.error && point.error <= band[1];
     return { off: 100 * (error - point.error), held, width: band && 100 * (band[1] - band[0]) };
   });
-  const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
   const rms = Math.sqrt(mean(found.map(({ off }) => off ** 2)));
   const bias = mean(found.map(({ off }) => off));
   const worst = Math.max(...found.map(({ off }) => Math.abs(off)));

@@ -19,7 +19,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { rocAuc, readScores, topFraction } from 'bantam/experimental';
-import { carryOut, damage, productData, productStudy } from './shared/products.js';
+import { carryOut } from './shared/carry-out.js';
+import { damage, productData, productStudy } from './shared/products.js';
 import { runBantam, settingArgs } from './shared/runs.js';
 
 const { values } = parseArgs({

@@ -12,7 +12,8 @@
 import './shared/one-sentence.js';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { carryOut, productData, productStudy } from './shared/products.js';
+import { carryOut } from './shared/carry-out.js';
+import { productData, productStudy } from './shared/products.js';
 
 const { values } = parseArgs({
   options: {

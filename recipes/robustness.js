@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openSource } from 'bantam';
 import { uniformOfKey } from 'bantam/experimental';
-import { carryOut } from './shared/products.js';
+import { carryOut } from './shared/carry-out.js';
 import { smallResNet } from './shared/small-resnet.js';
 
 const { values } = parseArgs({
