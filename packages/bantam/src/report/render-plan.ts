@@ -2,6 +2,7 @@ import type { PlannedChoice, TrainingChoices } from '../study/index.js';
 import { dotPlot } from './dot-plot.js';
 import { markup, type Content } from './markup.js';
 import { countOf } from '../base/count-of.js';
+import { formatBytes } from '../base/format-bytes.js';
 import { compact, duration } from './numbers.js';
 import { fact, renderPage } from './page.js';
 import { plot } from './plot.js';
@@ -90,7 +91,7 @@ function choiceRows(choice: PlannedChoice): Content {
     percent(chanceOfBest),
     compact(epochs),
     `${Math.round(samplesPerSecond)}${choice.isRateMeasured ? '' : ' (estimated)'}`,
-    `${(bytes / 1e9).toFixed(1)} GB`,
+    formatBytes(bytes),
   ].map((cell) => markup`<td class="number">${cell}</td>`)}</tr>
     <tr><td class="why" colspan="${figures.length + 1}">${reason}</td></tr></tbody>`;
 }
