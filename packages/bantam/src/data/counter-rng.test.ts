@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CounterRng, philox } from './counter-rng.js';
+import { CounterRng, hashText, philox } from './counter-rng.js';
 
 describe('philox', () => {
   // The known answers that come with the authors' implementation (Random123, philox4x32-10).
@@ -24,6 +24,15 @@ describe('philox', () => {
       assert.equal(Array.from(block, (word) => word.toString(16).padStart(8, '0')).join(' '), out);
     });
   }
+});
+
+describe('hashText', () => {
+  it('is FNV-1a of the bytes in UTF-8, as its authors list it', () => {
+    assert.equal(hashText(''), 0x811c9dc5);
+    assert.equal(hashText('a'), 0xe40c292c);
+    assert.equal(hashText('foobar'), 0xbf9cf968);
+    assert.equal(hashText('a\u00e9'), 0x79d7a1fc);
+  });
 });
 
 describe('CounterRng', () => {

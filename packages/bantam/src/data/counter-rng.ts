@@ -46,7 +46,20 @@ export function philox(block: Uint32Array, key0: number, key1: number): void {
 /** FNV-1a, 32 bits, over the UTF-8 bytes of a text. */
 export function hashText(text: string): number {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    // Code units of ASCII are their bytes.
+    if (code > 0x7f) return hashBytes(encoder.encode(text));
+    hash = Math.imul(hash ^ code, 0x01000193);
+  }
+  return hash >>> 0;
+}
+
+const encoder = new TextEncoder();
+
+function hashBytes(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 

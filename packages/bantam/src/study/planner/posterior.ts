@@ -67,6 +67,8 @@ export class Posterior {
   /** The most probable parameters. */
   readonly #best: readonly number[];
   readonly #draws: readonly (readonly number[])[];
+  /** The noise of another seed in each draw. */
+  readonly #seeds: readonly number[];
   readonly #last = new Map<number, number>();
 
   constructor(options: PosteriorOptions) {
@@ -77,6 +79,9 @@ export class Posterior {
     this.#draws = Array.from({ length: draws }, (_, draw) => {
       const random = new CounterRng({ seed: 0, purpose: 'posterior', epoch: draw });
       return this.#fit(() => random.normal(), this.#best);
+    });
+    this.#seeds = this.#draws.map((_, epoch) => {
+      return seedNoise * new CounterRng({ seed: 0, purpose: 'seed of a new run', epoch }).normal();
     });
     for (const { candidate, point } of observations) {
       const seen = effectiveSamples(point, 6);
@@ -93,10 +98,9 @@ export class Posterior {
         : misfitBeyond * Math.max(0, Math.log(effectiveSamples(point, 6) / last));
     const own = Math.hypot(misfit, beyond);
     const draws = this.#draws.map((parameters, draw) => {
-      const seed = new CounterRng({ seed: 0, purpose: 'seed of a new run', epoch: draw });
       const wrong = new CounterRng({ seed: candidate, purpose: 'misfit', epoch: draw });
       const value = this.#value(parameters, candidate, point);
-      return sigmoid(logit(value) + seedNoise * seed.normal() + own * wrong.normal());
+      return sigmoid(logit(value) + at(this.#seeds, draw) + own * wrong.normal());
     });
     const sorted = draws.toSorted((a, b) => a - b);
     const band: Interval = [quantile(sorted, 0.1), quantile(sorted, 0.9)];

@@ -19,7 +19,11 @@ describe('secondsOf', () => {
     const { asked, measure } = line(0.01, 0.5);
     const found = await secondsOf([4, 16, 64, 256], measure);
     assert.deepEqual(found, { seconds: 0.01 * 256 + 0.5, measuredOn: 256 });
-    assert.deepEqual(asked, [4, 16, 64, 256]);
+    // A line that goes through zero and 0.54 s for 4 would be at 35 s.
+    assert.deepEqual(asked, [4, 16, 256]);
+    const { asked: few, measure: quick } = line(0.01, 0.01);
+    await secondsOf([4, 16, 64, 256], quick);
+    assert.deepEqual(few, [4, 256]);
   });
 
   it('continues the line of the sizes before one that would take longer than five seconds', async () => {

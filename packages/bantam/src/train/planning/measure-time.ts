@@ -64,7 +64,8 @@ export async function measureTimes(
 /**
  * Measures something of growing sizes up to the last, and ends before a size that would take longer
  * than {@link LONGEST}, by the line through the last two: from there that line is continued. The
- * second size is left out only if the first took longer.
+ * second size is left out only if the first took longer. Sizes before the last are left out once the last is
+ * expected to be quick; by one size alone, as if time were proportional to it, which is too much.
  *
  * @param sizes - In ascending order
  */
@@ -82,6 +83,8 @@ export async function secondsOf(
     return last.seconds + slope * (size - last.size);
   };
   for (const size of sizes) {
+    const isQuick = points.length > 0 && continued(wanted) <= LONGEST;
+    if (isQuick && size < wanted) continue;
     // One size alone cannot tell what grows with it, such as the optimizer's step from what does not.
     const known = points.length === 1 ? at(points, 0).seconds : continued(size);
     if (known > LONGEST) break;
