@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { cpus } from 'node:os';
 import { at } from '../../base/at.js';
-import { chanceNote, reasonOf, withoutPilots } from './advice.js';
+import { busyNote, chanceNote, reasonOf, tooShort, withoutPilots } from './advice.js';
 import { listCandidates } from './candidates.js';
 import { planRungs } from './rungs.js';
 
@@ -63,6 +64,44 @@ describe('withoutPilots', () => {
   it('does not blame the budget if there is nothing to compare', () => {
     const note = withoutPilots({ ...rungs, candidates: 1, seconds: 400, total: 4000 });
     assert.match(note, /one candidate alone/);
+  });
+});
+
+describe('tooShort', () => {
+  const facts = { budget: '20s', total: 20, timing: 6, left: 12, steps: 5.7, fewest: 20, needed: 52.4, neededAgain: 46 }; // prettier-ignore
+
+  it('refuses a budget of too few steps, with the least that is enough', () => {
+    assert.equal(
+      tooShort(facts),
+      'A budget of 20s is 5 steps of the fastest candidate on this machine, and nothing is learned in fewer than 20; plan for at least 53s.',
+    );
+    assert.match(
+      tooShort({ ...facts, neededAgain: 19 }) ?? '',
+      /53s, or try again, as timing took 6 s and its result is kept\.$/,
+    );
+    assert.equal(tooShort({ ...facts, steps: 20 }), undefined);
+  });
+
+  it('refuses a budget that timing has used up', () => {
+    assert.equal(
+      tooShort({ ...facts, budget: '2s', total: 2, left: -4, steps: 25, needed: 7.05, neededAgain: 1.05 }), // prettier-ignore
+      'A budget of 2s leaves no second for the run, as timing took 6 s; plan for at least 8s, or try again, as its result is kept.',
+    );
+    const tiny = { ...facts, budget: '0.1s', total: 0.1, timing: 0.02, left: 0.07, needed: 1.1 };
+    assert.equal(
+      tooShort(tiny),
+      'A budget of 0.1s leaves no second for the run; plan for at least 2s.',
+    );
+  });
+});
+
+describe('busyNote', () => {
+  it('says how many cores others used, if that disturbs', () => {
+    assert.deepEqual(busyNote(0.2 * cpus().length), []);
+    assert.match(
+      busyNote(cpus().length).join(),
+      /^Other programs used ([\d.]+) of \d+ cores while speeds were timed, .* plan again with another --out\.$/,
+    );
   });
 });
 

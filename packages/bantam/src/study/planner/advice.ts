@@ -1,5 +1,8 @@
 /** Reasons of a choice in one line, from the fitted curves. */
+import { cpus } from 'node:os';
 import { at } from '../../base/at.js';
+import { countOf } from '../../base/count-of.js';
+import { isBusy } from '../../base/cpu-load.js';
 import { formatMetric } from '../../eval/index.js';
 import type { Candidate } from './candidates.js';
 import type { PlannedPilot } from './plan-file.js';
@@ -26,6 +29,44 @@ export function withoutPilots({
   return `Pilots would have ${Number(seconds.toPrecision(2))} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${Math.ceil((least * total) / seconds)}s${larger}.`;
 }
 
+/** Facts by which a budget is too small. */
+export interface BudgetFacts {
+  readonly budget: string;
+  /** Its seconds. */
+  readonly total: number;
+  /** Seconds that timing took. */
+  readonly timing: number;
+  /** Seconds that are left for the run. */
+  readonly left: number;
+  /** Steps of the fastest candidate in its run, and how many it should have. */
+  readonly steps: number;
+  readonly fewest: number;
+  /** Seconds of the smallest budget that is enough, and of that once the timing is kept. */
+  readonly needed: number;
+  readonly neededAgain: number;
+}
+
+/** A run without a second of its own is none. */
+const shortestRun = 1;
+
+/** The refusal of a budget that is too small for any candidate; undefined: it is not. */
+export function tooShort(facts: BudgetFacts): string | undefined {
+  const { budget, total, timing, left, steps, fewest, needed, neededAgain } = facts;
+  const isUsedUp = left < shortestRun;
+  if (steps >= fewest && !isUsedUp) return undefined;
+  const whole = Math.floor(steps);
+  const took = Math.round(timing) === 0 ? '' : `timing took ${Math.round(timing)} s`;
+  const why = isUsedUp
+    ? `A budget of ${budget} leaves no second for the run${took && `, as ${took}`}`
+    : `A budget of ${budget} is ${countOf(whole, 'step')} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewest}`;
+  // Kept timings take no time again.
+  const isEnoughAgain = took !== '' && timing > total / 4 && neededAgain < total;
+  const again = isEnoughAgain
+    ? `, or try again, as ${isUsedUp ? 'its' : `${took} and its`} result is kept`
+    : '';
+  return `${why}; plan for at least ${Math.ceil(needed)}s${again}.`;
+}
+
 /** Facts that a too short run is told by. */
 export interface ChanceFacts {
   /** The score of guesses. */
@@ -49,6 +90,14 @@ export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] 
     needed === undefined
       ? `Hardly anything is learned here: ${where}, and a longer run would not change that.`
       : `The run is too short to learn anything here: ${where}; plan for about ${Math.ceil(needed)} s.`,
+  ];
+}
+
+/** A note if the speeds of a plan are those of a busy machine, of which so many cores were in use by others. */
+export function busyNote(others: number): string[] {
+  if (!isBusy(others)) return [];
+  return [
+    `Other programs used ${others.toFixed(1)} of ${cpus().length} cores while speeds were timed, so without them the machine is faster than this plan says; once they have ended, plan again with another --out.`,
   ];
 }
 

@@ -61,7 +61,7 @@ function indexOf(kind: string, batch: number): number {
 
 describe('Field', () => {
   it('takes the memory of a candidate from its kind, its model, or its own estimate', () => {
-    const rate = { samplesPerSecond: 100, bytes: 2e9, stepBytes: 1e9, batch: 128 };
+    const rate = { samplesPerSecond: 100, bytes: 2e9, stepBytes: 1e9, batch: 128, others: 0 };
     state.save({ rates: { [kind]: rate } });
     assert.equal(field.bytesOf(indexOf(kind, 64)), 1.5e9);
     assert.equal(field.bytesOf(indexOf('ViT-Nano-16-64, flip', 256)), 3e9);
@@ -79,7 +79,7 @@ describe('Field', () => {
 
 describe('Field.requireFitting', () => {
   it('names the memory that is needed if nothing of what was timed earlier fits now', () => {
-    const rate = { samplesPerSecond: 100, bytes: 3e9, stepBytes: 1e9, batch: 128 };
+    const rate = { samplesPerSecond: 100, bytes: 3e9, stepBytes: 1e9, batch: 128, others: 0 };
     const kinds = candidates.map((one) => [one.kind, rate]);
     state.save({ rates: Object.fromEntries(kinds) as Record<string, typeof rate> });
     const small = fieldWithin(1.6);
@@ -97,7 +97,7 @@ describe('nextToTime', () => {
     const batchOf = (): number | undefined => nextToTime(kind, { field: small, state })?.batch;
     state.save({ rates: {} });
     assert.equal(batchOf(), 128);
-    const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9 };
+    const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9, others: 0 };
     state.save({ rates: { [kind]: { ...rate, batch: 128 } } });
     assert.equal(batchOf(), 64);
     small.excludeByMeasurement();

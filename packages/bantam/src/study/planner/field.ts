@@ -81,6 +81,12 @@ export class Field {
     return this.#options.state.current.measuringSeconds;
   }
 
+  /** Cores that other processes used while speeds were timed, at most. */
+  get others(): number {
+    const { rates } = this.#options.state.current;
+    return Math.max(0, ...Object.values(rates).map((one) => ('failure' in one ? 0 : one.others)));
+  }
+
   /** Training time of the chosen run. */
   get runSeconds(): number {
     return this.#runSeconds;

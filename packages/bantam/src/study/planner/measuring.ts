@@ -1,5 +1,6 @@
 /** Timing of a plan: the kinds that may hold the best candidate, and the loading of their images. */
 import { at } from '../../base/at.js';
+import type { CpuLoad } from '../../base/cpu-load.js';
 import { BantamError } from '../../base/errors.js';
 import type { Candidate } from './candidates.js';
 import { loadName, type Field } from './field.js';
@@ -18,6 +19,8 @@ export interface MeasuringOptions {
   readonly field: Field;
   /** Keeps the measured rates. */
   readonly state: PlanStateFile;
+  /** Load by other processes since planning began. */
+  readonly load: CpuLoad;
   /** No measurement begins after so many seconds, or after {@link measuringFraction} of the budget. */
   readonly longest: number;
   readonly signal: AbortSignal | undefined;
@@ -41,6 +44,8 @@ export class Measuring {
   readonly #options: MeasuringOptions;
   /** Seconds after which no measurement begins. */
   readonly #allowance: number;
+  /** Cores that other processes used before the first measurement: later its own processes are among them. */
+  #others: Promise<number> | undefined;
 
   constructor(options: MeasuringOptions) {
     this.#options = options;
@@ -114,6 +119,7 @@ export class Measuring {
         memory: field.memory,
         allowance,
         timing: timingWithin(this.#allowance),
+        others: await this.#othersUse(),
         signal,
         onProgress: onStage,
       },
@@ -123,6 +129,11 @@ export class Measuring {
       state.save({ rates: { ...state.current.rates, ...Object.fromEntries(found) } });
     }
     throwIfInterrupted(signal);
+  }
+
+  #othersUse(): Promise<number> {
+    this.#others ??= this.#options.load.others();
+    return this.#others;
   }
 
   /** Kinds without a rate that most probably hold the best candidate. */
@@ -188,6 +199,7 @@ export class Measuring {
       const load = await measureLoading(field.data.source, candidate, {
         digest: field.data.digest,
         timing: timingWithin(this.#allowance),
+        others: await this.#othersUse(),
         signal,
       });
       state.save({ loads: { ...loads, [name]: load } });

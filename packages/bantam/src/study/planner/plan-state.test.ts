@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { at } from '../../base/at.js';
 import { holdsOther, partsIn, removeParts } from './plan-folder.js';
 import { PlanStateFile } from './plan-state.js';
-import { loadTimeSchema } from './rates.js';
+import { loadTimeSchema, type LoadTime } from './rates.js';
 import { TimingCache } from './timing-cache.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'bantam-plan-state-'));
@@ -20,7 +20,7 @@ after(() => {
 describe('PlanStateFile', () => {
   const file = join(folder, 'state.json');
   const fresh = { key: 'a', rates: {}, loads: {}, measuringSeconds: 0, rungs: [] };
-  const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9, batch: 128 };
+  const rate = { samplesPerSecond: null, bytes: 2e9, stepBytes: 1e9, batch: 128, others: 0 };
 
   it('keeps what the same plan decided, and begins again for another', () => {
     const state = new PlanStateFile(file, 'a');
@@ -72,7 +72,7 @@ describe('removeParts', () => {
 describe('TimingCache', () => {
   it('gives what was timed for as long, and nothing of a file of another shape', () => {
     process.env.BANTAM_CACHE = folder;
-    const cache = new TimingCache(loadTimeSchema, { loading: 'photo' });
+    const cache = new TimingCache(loadTimeSchema, { loading: 'photo', others: 0 });
     assert.equal(cache.read(1), undefined);
     const load = { first: 0.01, again: 0.001 };
     cache.write(load, 1);
@@ -89,5 +89,20 @@ describe('TimingCache', () => {
       writeFileSync(file, JSON.stringify(other));
       assert.equal(cache.read(1), undefined, JSON.stringify(other));
     }
+  });
+
+  it('gives what was timed beside other work for an hour, while there is other work', () => {
+    process.env.BANTAM_CACHE = join(folder, 'busy');
+    const cacheBeside = (others: number): TimingCache<LoadTime> =>
+      new TimingCache(loadTimeSchema, { loading: 'photo', others });
+    const load = { first: 0.01, again: 0.001 };
+    cacheBeside(cpus().length).write(load, 1);
+    assert.deepEqual(cacheBeside(cpus().length).read(1), load);
+    assert.equal(cacheBeside(0).read(1), undefined);
+    const rates = join(folder, 'busy', 'rates');
+    const file = join(rates, at(readdirSync(rates), 0));
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as { measured: number };
+    writeFileSync(file, JSON.stringify({ ...kept, measured: kept.measured - 3.7e6 }));
+    assert.equal(cacheBeside(cpus().length).read(1), undefined);
   });
 });

@@ -4,6 +4,7 @@ import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { writeFileAtomic } from '@bantam/torch';
+import { CpuLoad } from '../../base/cpu-load.js';
 import { UsageError } from '../../base/errors.js';
 import { FolderLock } from '../../base/folder-lock.js';
 import { makeFolder } from '../../base/make-folder.js';
@@ -15,6 +16,7 @@ import { StudyData } from '../runs/arm-data.js';
 import { measurementOf, type MeasurementPrompts } from '../runs/measurement.js';
 import { threadsOf } from '../runs/process-pool.js';
 import { canonicalJson } from '../runs/study-run.js';
+import { busyNote, tooShort } from './advice.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
@@ -147,6 +149,7 @@ async function carryOutPlan(
   options: PlanTrainingOptions,
   { out, force, total, pilots: fraction, memory, signal, onEvent }: CheckedPlan,
 ): Promise<TrainingChoices> {
+  const load = new CpuLoad();
   const paths = planPaths(out);
   const { scores, budget } = options;
   const onStage = (message: string): void => onEvent?.({ kind: 'stage', message });
@@ -181,7 +184,7 @@ async function carryOutPlan(
     state,
   });
   const longest = seconds > 0 ? longestMeasuring.withPilots : longestMeasuring.without;
-  const measuring = new Measuring({ field, state, longest, signal, onStage });
+  const measuring = new Measuring({ field, state, load, longest, signal, onStage });
   await measuring.measureLikely();
   field.setRunSeconds(total - seconds);
   requireSteps(field, { budget, pilots: seconds / total });
@@ -204,6 +207,7 @@ async function carryOutPlan(
   const notes = [
     ...(unmeasurable === undefined ? [] : [unmeasurable]),
     ...(await pilots.carryOut()),
+    ...busyNote(field.others),
   ];
   const isPriorOnly = pilots.piloted.length === 0;
   // Without pilots their part is the run's; with them more was timed.
@@ -311,19 +315,18 @@ function requireSteps(
   field: Field,
   { budget, pilots }: { readonly budget: string; readonly pilots: number },
 ): void {
-  const fitting = field.fitting();
-  const most = Math.max(0, ...fitting.map((i) => field.stepsOf(i)));
-  if (most >= fewestSteps) return;
-  const { measuringSeconds: timing, total } = field;
-  const training = field.budgetFor((field.runSeconds * fewestSteps) / most);
-  const needed = training / (1 - pilots);
-  const steps = Math.floor(most);
-  // Kept timings take no time again.
-  const isEnoughAgain = timing > total / 4 && (training - timing) / (1 - pilots) < total;
-  const kept = isEnoughAgain
-    ? `, or try again, as timing took ${Math.round(timing)} s and its result is kept`
-    : '';
-  throw new UsageError(
-    `A budget of ${budget} is ${steps === 1 ? '1 step' : `${steps} steps`} of the fastest candidate on this machine, and nothing is learned in fewer than ${fewestSteps}; plan for at least ${Math.ceil(needed)}s${kept}.`,
-  );
+  const steps = Math.max(0, ...field.fitting().map((i) => field.stepsOf(i)));
+  const { measuringSeconds, runSeconds, total } = field;
+  const longer = runSeconds * Math.max(1, fewestSteps / steps);
+  const message = tooShort({
+    budget,
+    total,
+    timing: measuringSeconds,
+    left: (1 - pilots) * total - measuringSeconds,
+    steps,
+    fewest: fewestSteps,
+    needed: field.budgetFor(longer) / (1 - pilots),
+    neededAgain: (field.budgetFor(longer) - measuringSeconds) / (1 - pilots),
+  });
+  if (message !== undefined) throw new UsageError(message);
 }

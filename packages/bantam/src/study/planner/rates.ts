@@ -17,6 +17,8 @@ export const kindRateSchema = group({
   bytes: positive(),
   stepBytes: atLeast(0),
   batch: count(),
+  /** Cores that other processes used when it was timed. */
+  others: atLeast(0),
 });
 
 /** Speed and memory of candidates of one kind. */
@@ -62,6 +64,8 @@ export interface MeasureKindsOptions {
   readonly allowance: number;
   /** Seconds for which steps of one size are timed. */
   readonly timing: number;
+  /** Cores that other processes use. */
+  readonly others: number;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (message: string) => void;
 }
@@ -75,13 +79,13 @@ export async function measureKinds(
   representatives: readonly Candidate[],
   options: MeasureKindsOptions,
 ): Promise<Map<string, KindRate | { readonly failure: string }>> {
-  const { data, memory, allowance, timing, signal, onProgress } = options;
+  const { data, memory, allowance, timing, others, signal, onProgress } = options;
   const rates = new Map<string, KindRate | { failure: string }>();
   const missing: { candidate: Candidate; cache: TimingCache<KindRate>; run: RunOptions }[] = [];
   for (const candidate of representatives) {
-    const { train = {}, ...others } = candidate.options;
+    const { train = {}, ...rest } = candidate.options;
     const run: RunOptions = {
-      ...others,
+      ...rest,
       train: { ...train, memoryLimit: memory },
       data,
       budget: '1h',
@@ -91,6 +95,7 @@ export async function measureKinds(
     const cache = new TimingCache(kindRateSchema, {
       options: { ...run, data: '' },
       digest: options.digest,
+      others,
     });
     const known = cache.read(timing);
     if (known === undefined) missing.push({ candidate, cache, run });
@@ -116,6 +121,7 @@ export async function measureKinds(
         bytes: planned.total,
         stepBytes: planned.step + planned.batches,
         batch: candidate.batch,
+        others,
       };
       rates.set(candidate.kind, rate);
       // Memory that is taken today may be free tomorrow.
@@ -156,6 +162,8 @@ export interface MeasureLoadingOptions {
   readonly digest: string;
   /** As for the steps; it decides how many images are loaded. */
   readonly timing: number;
+  /** Cores that other processes use. */
+  readonly others: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -168,11 +176,11 @@ export interface MeasureLoadingOptions {
 export async function measureLoading(
   source: Source,
   { options, config }: Pick<Candidate, 'options' | 'config'>,
-  { digest, timing, signal }: MeasureLoadingOptions,
+  { digest, timing, others, signal }: MeasureLoadingOptions,
 ): Promise<LoadTime> {
   const { augment = source.augment } = options;
   const { imageSize } = config.vision;
-  const cache = new TimingCache(loadTimeSchema, { loading: augment, imageSize, digest });
+  const cache = new TimingCache(loadTimeSchema, { loading: augment, imageSize, digest, others });
   const known = cache.read(timing);
   if (known !== undefined) return known;
   const count = Math.min(Math.round(imagesPerSecond * timing), source.size);
