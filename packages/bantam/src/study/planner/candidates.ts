@@ -47,8 +47,8 @@ export interface Candidate {
   readonly quality: KeptFraction;
   /** Equal for candidates whose samples cost the same. */
   readonly kind: string;
-  /** FLOPs of a sample's forward pass; of FLIP and CLIPA without what they leave out. */
-  readonly flops: number;
+  /** Time of a sample in training relative to other candidates', estimated: {@link sampleCost}. */
+  readonly cost: number;
   readonly prior: CandidatePrior;
 }
 
@@ -136,7 +136,6 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
   const config = modelConfig(preset, changes);
   const fitted = withChanges(config, { text: { contextLength, vocabSize: trainedVocabSize } });
   const tokens = Math.min(captionTokens, contextLength);
-  const flops = forwardFlops(config, { tokens, strategy });
   const reference = forwardFlops(modelConfig(referencePreset), { tokens, strategy: 'clip' });
   const lr = Number((learningRate(batch) * known.rate).toPrecision(2));
   const effects = [augmentEffects[augment], strategyEffects[strategy]];
@@ -166,7 +165,7 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
     augment,
     quality,
     kind: `${label}, ${strategy}`,
-    flops,
+    cost: sampleCost(forwardFlops(config, { tokens, strategy }), known.efficiency, strategy),
     prior: {
       model: label,
       batch,
@@ -185,6 +184,20 @@ function candidateOf(known: KnownModel, choices: Choices): Candidate {
 
 /** The model that scales are relative to. */
 export const referencePreset = 'ModifiedResNet-Nano-64';
+
+/** Exponent of a sample's time by FLOPs: small models use a CPU less well. */
+const costExponent = 0.9;
+
+/** Samples per second relative to what FLOPs and the model let expect. */
+const efficiencies: Readonly<Record<StrategyChoice, number>> = { clip: 1, flip: 0.8, clipa: 0.7 };
+
+/**
+ * Estimated time of a sample in training, in units of its own: F^0.9 of F FLOPs of its forward pass, divided
+ * by the efficiencies of its model and its strategy.
+ */
+function sampleCost(flops: number, efficiency: number, strategy: StrategyChoice): number {
+  return flops ** costExponent / efficiency / efficiencies[strategy];
+}
 
 /** FLOPs of a sample's forward pass, without what a strategy leaves out in its long phase. */
 function forwardFlops(

@@ -12,6 +12,8 @@ export interface KnownModel {
   readonly sd: number;
   /** Multiplier of the learning rate: wider towers take lower ones. */
   readonly rate: number;
+  /** Speed relative to what its FLOPs let expect, for models that are not timed. */
+  readonly efficiency: number;
 }
 
 interface Facts {
@@ -20,8 +22,26 @@ interface Facts {
   readonly rate?: number;
 }
 
+/**
+ * Samples per second of kinds of models by F^−0.9 of their FLOPs, relative to `ModifiedResNet-Nano-64`: batches
+ * of 128 by one thread of an AMD EPYC with AVX512-BF16 (`bantam train --plan`; docs/planner.md).
+ */
+const efficiencies: readonly (readonly [prefix: string, efficiency: number])[] = [
+  ['ViT-', 1.5],
+  ['Mixer-', 1.4],
+  ['ConvNeXt-', 1],
+  ['ResNet-', 0.9],
+  ['Swin-', 0.9],
+  ['MobileCLIP-', 0.6],
+];
+
+function efficiencyOf(name: string): number {
+  const [, efficiency] = efficiencies.find(([prefix]) => name.startsWith(prefix)) ?? [name, 1];
+  return efficiency;
+}
+
 function preset(name: string, { lnScale, sd, rate = 1 }: Facts): KnownModel {
-  return { preset: name, changes: {}, label: name, lnScale, sd, rate };
+  return { preset: name, changes: {}, label: name, lnScale, sd, rate, efficiency: efficiencyOf(name) }; // prettier-ignore
 }
 
 /** A preset with a text tower of two layers. */
@@ -33,6 +53,7 @@ function shallow(name: string, { lnScale, sd, rate = 1 }: Facts): KnownModel {
     lnScale: lnScale + lnScaleOfShallowText,
     sd,
     rate,
+    efficiency: efficiencyOf(name),
   };
 }
 
@@ -55,6 +76,7 @@ const models: readonly KnownModel[] = [
     lnScale: -0.1 + lnScaleOfShallowText,
     sd: 0.4,
     rate: 0.8,
+    efficiency: 1.15,
   },
   shallow('ResNet-Nano-64', { lnScale: 0.55, sd: 0.4 }),
   shallow('ConvNeXt-Nano-64', { lnScale: 0.65, sd: 0.4 }),

@@ -131,17 +131,14 @@ export async function measureKinds(
   return rates;
 }
 
-/** Exponent of a rate by FLOPs: small models use a CPU less well. */
-const rateExponent = 0.9;
-
 /**
- * Samples per second of a candidate: measured, or estimated from the measured kinds by FLOPs, those of its
- * own model if there are any.
+ * Samples per second of a candidate: measured, or estimated from the measured kinds by the cost of a sample,
+ * those of its own model if there are any.
  */
 export function rateOf(
-  candidate: Pick<Candidate, 'kind' | 'model' | 'flops'>,
+  candidate: Pick<Candidate, 'kind' | 'model' | 'cost'>,
   measured: readonly {
-    readonly candidate: Pick<Candidate, 'kind' | 'model' | 'flops'>;
+    readonly candidate: Pick<Candidate, 'kind' | 'model' | 'cost'>;
     readonly rate: number;
   }[],
 ): { readonly samplesPerSecond: number; readonly isMeasured: boolean } | null {
@@ -150,9 +147,7 @@ export function rateOf(
   const ofModel = measured.filter((one) => one.candidate.model === candidate.model);
   const from = ofModel.length > 0 ? ofModel : measured;
   if (from.length === 0) return null;
-  const logs = from.map(
-    (one) => Math.log(one.rate) + rateExponent * Math.log(one.candidate.flops / candidate.flops),
-  );
+  const logs = from.map((one) => Math.log((one.rate * one.candidate.cost) / candidate.cost));
   return { samplesPerSecond: Math.exp(mean(logs)), isMeasured: false };
 }
 

@@ -42,6 +42,12 @@ describe('chooseForRung', () => {
     assert.deepEqual(choose(6), [0, 1, 4, 6, 7, 5]);
   });
 
+  it('has the highest prediction in the first rung, however small its chance', () => {
+    const sure = { chances: [0.1, 0.5, 0.4], values: [0.9, 0.8, 0.7], models: ['a', 'b', 'c'] };
+    const among = { ...sure, before: [], excluded: new Set<number>() };
+    assert.deepEqual(chooseForRung({ ...among, count: 2 }), [0, 1]);
+  });
+
   it('leaves out what failed', () => {
     assert.deepEqual(choose(2, { excluded: [0, 1] }), [2, 4]);
   });

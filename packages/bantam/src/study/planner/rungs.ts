@@ -72,7 +72,11 @@ export interface ChooseOptions {
   readonly excluded: ReadonlySet<number>;
 }
 
-/** Indices of a rung's candidates. */
+/**
+ * Indices of a rung's candidates: the likeliest to be the best. The first rung has the one with the highest
+ * prediction as well, and several models. Uncertain candidates have a chance because they are uncertain, and
+ * only what had a pilot is chosen in the end.
+ */
 export function chooseForRung(options: ChooseOptions): number[] {
   const { count, chances, values, models, before, excluded } = options;
   const order = chances
@@ -80,16 +84,18 @@ export function chooseForRung(options: ChooseOptions): number[] {
     .filter((i) => !excluded.has(i))
     .sort((a, b) => at(chances, b) - at(chances, a) || at(values, b) - at(values, a) || a - b);
   if (before.length > 0) return keepersAndNew(order, { count, before });
-  // A model may be wrong in all of its candidates, so the first rung has several models.
+  const [leader] = order.toSorted((a, b) => at(values, b) - at(values, a));
+  const first = [...new Set([...(leader === undefined ? [] : [leader]), ...order])];
+  // A model may be wrong in all of its candidates.
   const mostOfModel = Math.max(1, Math.ceil(count / 3));
   const ofModel = new Map<string, number>();
-  const chosen = order.filter((i) => {
+  const chosen = first.filter((i) => {
     const name = at(models, i);
     const taken = ofModel.get(name) ?? 0;
     ofModel.set(name, taken + 1);
     return taken < mostOfModel;
   });
-  return [...new Set([...chosen.slice(0, count), ...order])].slice(0, count);
+  return [...new Set([...chosen.slice(0, count), ...first])].slice(0, count);
 }
 
 /** Half at least of a later rung was in the one before, as long runs are compared with short ones. */
