@@ -88,6 +88,7 @@ const grid = candidates.filter(({ batch, augment, strategy, preset }) => {
   return isWanted && isNew;
 });
 
+const rateName = ({ model, batch }) => `${model}, batch ${batch}`;
 /**
  * Samples per second by model and batch, measured once.
  *
@@ -96,8 +97,9 @@ const grid = candidates.filter(({ batch, augment, strategy, preset }) => {
 const rates = {};
 const ratesFile = join(out, 'rates.json');
 if (existsSync(ratesFile)) Object.assign(rates, JSON.parse(readFileSync(ratesFile, 'utf8')));
-for (const { model, batch, options: run } of grid) {
-  const name = `${model}, batch ${batch}`;
+for (const candidate of grid) {
+  const { options: run } = candidate;
+  const name = rateName(candidate);
   if (rates[name] !== undefined) continue;
   const { time } = await planRun({
     ...run,
@@ -111,8 +113,8 @@ for (const { model, batch, options: run } of grid) {
   writeFileSync(`${ratesFile}.new`, JSON.stringify(rates, null, 1));
   renameSync(`${ratesFile}.new`, ratesFile);
 }
-const samplesOf = ({ model, batch }, time) =>
-  batch * Math.max(1, Math.floor((rates[`${model}, batch ${batch}`] * time) / batch));
+const samplesOf = (candidate, time) =>
+  candidate.batch * Math.max(1, Math.floor((rates[rateName(candidate)] * time) / candidate.batch));
 
 const column = `validation, ${metric}`;
 const control = { processes: Number(values.jobs), onEvent: say };
@@ -159,11 +161,10 @@ const plan = await planTraining(options, { out: join(out, 'plan'), onEvent: say 
 const planned = (performance.now() - began) / 1000;
 const [choice] = plan.choices;
 const chosen = candidates.find(({ name }) => name === choice.name);
-const own = await trainAll(
-  'choice',
-  [{ candidate: chosen, samples: choice.samples }],
-  [0, ...others],
-);
+// As fast as in the grid, if it is of the grid.
+const isOfGrid = rates[rateName(chosen)] !== undefined;
+const samples = isOfGrid ? samplesOf(chosen, choice.seconds) : choice.samples;
+const own = await trainAll('choice', [{ candidate: chosen, samples }], [0, ...others]);
 
 const percent = (value) => (100 * value).toFixed(1).padStart(5);
 console.log(`measured (seeds)  predicted   80 % band        ${metric}`);
@@ -184,7 +185,7 @@ const reached = mean(own.get(choice.name));
 const [low, high] = choice.predicted.band;
 console.log(`
 planning took ${planned.toFixed(1)} s, the run has ${choice.seconds.toFixed(1)} s of ${seconds} s
-choice: ${choice.name}, ${choice.samples} samples: ${percent(reached)} %, predicted ${percent(choice.predicted.value)} % (${percent(low)} to ${percent(high)})
+choice: ${choice.name}, ${samples} samples: ${percent(reached)} %, predicted ${percent(choice.predicted.value)} % (${percent(low)} to ${percent(high)})
 the same without planning: ${results.has(choice.name) ? `${percent(mean(results.get(choice.name)))} %` : 'not of the grid'}
 best of the grid: ${first}: ${percent(mean(results.get(first)))} %
 regret, planning included: ${(100 * (mean(results.get(first)) - reached)).toFixed(1)} points
