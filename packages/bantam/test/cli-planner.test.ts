@@ -139,7 +139,7 @@ describe('bantam plan', () => {
       const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'busy'];
       const busy = { ...options, env: { ...env, BANTAM_CACHE: join(cwd, 'busy cache') } };
       const { stdout } = await bantam([...args, ...few], busy);
-      assert.match(stdout, /^Other programs used \d+\.\d of \d+ cores while speeds were timed/m);
+      assert.match(stdout, /^Other programs used \d+\.\d of \d+ cores when timing began/m);
     } finally {
       for (const program of programs) program.kill();
     }
@@ -167,9 +167,12 @@ describe('bantam plan', () => {
     assert.match(tiny.stdout, /too few to hold out 50 to measure on; name validation data/);
     const refused = (args: readonly string[], status: 1 | 2, message: RegExp): Promise<void> =>
       expectFailure(['plan', '--out', 'refused', ...few, ...args], { ...options, status, message });
+    mkdirSync(join(cwd, 'short'));
     const short = await bantam(['plan', '--out', 'short', ...data, '--budget', '0.05s', ...few], options); // prettier-ignore
     assert.equal(short.status, 2);
     assert.match(short.stderr, /0\.05s leaves no second for the run.*; plan for at least \d+s\b/);
+    // The time of timing is not counted again.
+    assert.equal(existsSync(join(cwd, 'short/state.json')), false);
     await refused([...data, '--budget', '3epochs'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '9ksamples'], 2, /A plan is for a time/);
     await refused([...data, '--budget', '1h', '--metric', 'image_retrieval_median_rank'], 2, /is a rank/); // prettier-ignore

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { cpus } from 'node:os';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { coresOfOthers, CpuLoad, isBusy } from './cpu-load.js';
 
 describe('coresOfOthers', () => {
@@ -21,19 +21,21 @@ describe('isBusy', () => {
   });
 });
 
+/** Computes for 0.6 s, and prints the CPU seconds that it got. */
+const program = `
+const start = process.cpuUsage();
+for (const end = Date.now() + 600; Date.now() < end; );
+console.log(process.cpuUsage(start).user / 1e6);
+`;
+
 describe('CpuLoad', () => {
-  it('counts a process that computes', async () => {
-    const other = spawn(process.execPath, ['-e', 'console.log(); for (;;);'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    try {
-      await once(other.stdout, 'data');
-      const others = await new CpuLoad().others();
-      // On a machine that is busy with much else it gets its part of a core.
-      assert.ok(others > 0.05, `${others} cores`);
-      assert.ok(others <= 1.1 * cpus().length, `${others} cores`);
-    } finally {
-      other.kill();
-    }
+  it('counts the CPU time of a process that computes', async () => {
+    const load = new CpuLoad();
+    const began = performance.now();
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program]);
+    const others = await load.others();
+    const seconds = (performance.now() - began) / 1000;
+    assert.ok(others * seconds >= 0.9 * Number(stdout) - 0.05, `${others} cores, ${stdout} s`);
+    assert.ok(others <= 1.1 * cpus().length, `${others} cores`);
   });
 });

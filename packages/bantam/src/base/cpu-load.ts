@@ -15,7 +15,10 @@ const shortestSpan = 0.3;
 /** Fraction of all cores from which on a measurement of speed is not that of the machine to itself. */
 const busyFrom = 0.25;
 
-/** The load by other processes since this was made. Processes that this one starts are others as well. */
+/**
+ * The load by other processes since this was made, those that this one starts included, on all cores of the
+ * machine, whichever of them this process may use. Time that a hypervisor takes is not counted.
+ */
 export class CpuLoad {
   readonly #start = cpuTimes();
 
@@ -33,7 +36,7 @@ export function coresOfOthers(start: CpuTimes, end: CpuTimes): number {
   return Math.max(0, used / (end.clock - start.clock));
 }
 
-/** True if so many cores in use by others disturb a measurement of speed: a quarter of them. */
+/** True if others use so many cores that they disturb a measurement of speed: a quarter of all. */
 export function isBusy(others: number): boolean {
   return others >= busyFrom * cpus().length && others > 0;
 }

@@ -46,20 +46,13 @@ export function philox(block: Uint32Array, key0: number, key1: number): void {
 /** FNV-1a, 32 bits, over the UTF-8 bytes of a text. */
 export function hashText(text: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    // Code units of ASCII are their bytes.
-    if (code > 0x7f) return hashBytes(encoder.encode(text));
-    hash = Math.imul(hash ^ code, 0x01000193);
-  }
-  return hash >>> 0;
-}
-
-const encoder = new TextEncoder();
-
-function hashBytes(bytes: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  const add = (byte: number): void => {
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  };
+  // Code units of ASCII are their bytes; a hash costs less than to encode them.
+  const isAscii = Buffer.byteLength(text) === text.length;
+  if (isAscii) for (let i = 0; i < text.length; i++) add(text.charCodeAt(i));
+  else for (const byte of Buffer.from(text)) add(byte);
   return hash >>> 0;
 }
 

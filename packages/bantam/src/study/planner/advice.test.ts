@@ -100,7 +100,7 @@ describe('busyNote', () => {
     assert.deepEqual(busyNote(0.2 * cpus().length), []);
     assert.match(
       busyNote(cpus().length).join(),
-      /^Other programs used ([\d.]+) of \d+ cores while speeds were timed, .* plan again with another --out\.$/,
+      /^Other programs used ([\d.]+) of \d+ cores when timing began, .* plan again with another --out\.$/,
     );
   });
 });

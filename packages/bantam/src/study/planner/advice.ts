@@ -93,11 +93,11 @@ export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] 
   ];
 }
 
-/** A note if the speeds of a plan are those of a busy machine, of which so many cores were in use by others. */
+/** A note if the speeds of a plan are those of a busy machine, of which others used so many cores. */
 export function busyNote(others: number): string[] {
   if (!isBusy(others)) return [];
   return [
-    `Other programs used ${others.toFixed(1)} of ${cpus().length} cores while speeds were timed, so without them the machine is faster than this plan says; once they have ended, plan again with another --out.`,
+    `Other programs used ${others.toFixed(1)} of ${cpus().length} cores when timing began, so without them the machine is faster than this plan says; once they have ended, plan again with another --out.`,
   ];
 }
 

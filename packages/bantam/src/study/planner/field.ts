@@ -81,7 +81,7 @@ export class Field {
     return this.#options.state.current.measuringSeconds;
   }
 
-  /** Cores that other processes used while speeds were timed, at most. */
+  /** Cores that other processes used before speeds were timed, at most. */
   get others(): number {
     const { rates } = this.#options.state.current;
     return Math.max(0, ...Object.values(rates).map((one) => ('failure' in one ? 0 : one.others)));

@@ -44,8 +44,8 @@ export class Measuring {
   readonly #options: MeasuringOptions;
   /** Seconds after which no measurement begins. */
   readonly #allowance: number;
-  /** Cores that other processes used before the first measurement: later its own processes are among them. */
-  #others: Promise<number> | undefined;
+  /** Cores that other processes used before the first measurement: later the plan's own are among them. */
+  #others = 0;
 
   constructor(options: MeasuringOptions) {
     this.#options = options;
@@ -62,6 +62,7 @@ export class Measuring {
   async measureLikely(): Promise<void> {
     const { field, state } = this.#options;
     field.excludeByEstimate();
+    this.#others = await this.#options.load.others();
     await this.#timed(async (elapsed) => {
       if (state.current.schedule !== undefined) return;
       for (;;) {
@@ -119,7 +120,7 @@ export class Measuring {
         memory: field.memory,
         allowance,
         timing: timingWithin(this.#allowance),
-        others: await this.#othersUse(),
+        others: this.#others,
         signal,
         onProgress: onStage,
       },
@@ -129,11 +130,6 @@ export class Measuring {
       state.save({ rates: { ...state.current.rates, ...Object.fromEntries(found) } });
     }
     throwIfInterrupted(signal);
-  }
-
-  #othersUse(): Promise<number> {
-    this.#others ??= this.#options.load.others();
-    return this.#others;
   }
 
   /** Kinds without a rate that most probably hold the best candidate. */
@@ -199,7 +195,7 @@ export class Measuring {
       const load = await measureLoading(field.data.source, candidate, {
         digest: field.data.digest,
         timing: timingWithin(this.#allowance),
-        others: await this.#othersUse(),
+        others: this.#others,
         signal,
       });
       state.save({ loads: { ...loads, [name]: load } });

@@ -24,7 +24,8 @@ interface Facts {
 
 /**
  * Samples per second of kinds of models by F^−0.9 of their FLOPs, relative to `ModifiedResNet-Nano-64`: batches
- * of 128 by one thread of an AMD EPYC with AVX512-BF16 (`bantam train --plan`; docs/planner.md).
+ * of 128 by one thread of an AMD EPYC with AVX512-BF16 (`bantam train --plan`; docs/planner.md). Others are
+ * taken for as fast as that.
  */
 const efficiencies: readonly (readonly [prefix: string, efficiency: number])[] = [
   ['ViT-', 1.5],

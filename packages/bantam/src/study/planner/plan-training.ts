@@ -187,7 +187,12 @@ async function carryOutPlan(
   const measuring = new Measuring({ field, state, load, longest, signal, onStage });
   await measuring.measureLikely();
   field.setRunSeconds(total - seconds);
-  requireSteps(field, { budget, pilots: seconds / total });
+  const refusal = lackOfTime(field, { budget, pilots: seconds / total });
+  if (refusal !== undefined) {
+    // The cache keeps the speeds, so that the same command has no time of timing to pay again.
+    state.clear();
+    throw new UsageError(refusal);
+  }
   const prompts = promptsOf(options);
   const entry = { name: 'validation', data: validation.data, metrics: [metric] };
   const pilots = new Pilots({
@@ -308,17 +313,18 @@ export async function planCandidates(
 }
 
 /**
+ * The refusal of a budget that is too small for any candidate; undefined: it is not.
+ *
  * @param pilots - Fraction of the budget that pilots take
- * @throws UsageError if the budget is too small for any candidate.
  */
-function requireSteps(
+function lackOfTime(
   field: Field,
   { budget, pilots }: { readonly budget: string; readonly pilots: number },
-): void {
+): string | undefined {
   const steps = Math.max(0, ...field.fitting().map((i) => field.stepsOf(i)));
   const { measuringSeconds, runSeconds, total } = field;
   const longer = runSeconds * Math.max(1, fewestSteps / steps);
-  const message = tooShort({
+  return tooShort({
     budget,
     total,
     timing: measuringSeconds,
@@ -328,5 +334,4 @@ function requireSteps(
     needed: field.budgetFor(longer) / (1 - pilots),
     neededAgain: (field.budgetFor(longer) - measuringSeconds) / (1 - pilots),
   });
-  if (message !== undefined) throw new UsageError(message);
 }

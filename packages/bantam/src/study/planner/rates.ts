@@ -17,7 +17,7 @@ export const kindRateSchema = group({
   bytes: positive(),
   stepBytes: atLeast(0),
   batch: count(),
-  /** Cores that other processes used when it was timed. */
+  /** Cores that other processes used before timing began. */
   others: atLeast(0),
 });
 

@@ -63,9 +63,10 @@ export async function measureTimes(
 
 /**
  * Measures something of growing sizes up to the last, and ends before a size that would take longer
- * than {@link LONGEST}, by the line through the last two: from there that line is continued. The
- * second size is left out only if the first took longer. Sizes before the last are left out once the last is
- * expected to be quick; by one size alone, as if time were proportional to it, which is too much.
+ * than {@link LONGEST}, by the line through the last two: from there that line is continued. By one size
+ * alone time is proportional to it, which is too much, as a part of a step does not grow; so the second size is
+ * measured unless the first took longer. Sizes before the last are left out once the last is expected
+ * to be quick.
  *
  * @param sizes - In ascending order
  */
@@ -114,7 +115,7 @@ export function smallerSteps(train: TrainSettings): { samples: number; train: Tr
 
 /**
  * Median seconds of a few steps of a phase, as the trainer counts them, after a first one. The step after that
- * still took 1.4 times as long as later ones, as memory is touched first; of two the quicker one counts.
+ * still took 1.4 times as long as later ones, as memory is touched first; of two or four the lower middle one counts.
  */
 async function stepSeconds(
   config: TrainConfig,
