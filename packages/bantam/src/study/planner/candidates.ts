@@ -189,14 +189,18 @@ export const referencePreset = 'ModifiedResNet-Nano-64';
 const costExponent = 0.9;
 
 /** Samples per second relative to what FLOPs and the model let expect. */
-const efficiencies: Readonly<Record<StrategyChoice, number>> = { clip: 1, flip: 0.8, clipa: 0.7 };
+const strategyEfficiencies: Readonly<Record<StrategyChoice, number>> = {
+  clip: 1,
+  flip: 0.8,
+  clipa: 0.7,
+};
 
 /**
  * Estimated time of a sample in training, in units of its own: F^0.9 of F FLOPs of its forward pass, divided
  * by the efficiencies of its model and its strategy.
  */
 function sampleCost(flops: number, efficiency: number, strategy: StrategyChoice): number {
-  return flops ** costExponent / efficiency / efficiencies[strategy];
+  return flops ** costExponent / efficiency / strategyEfficiencies[strategy];
 }
 
 /** FLOPs of a sample's forward pass, without what a strategy leaves out in its long phase. */
