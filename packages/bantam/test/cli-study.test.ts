@@ -117,6 +117,20 @@ describe('bantam study', () => {
     );
   });
 
+  it('says what could not be read', async () => {
+    await drawShapes(join(cwd, 'damaged'), { each: 2, variant: 1 });
+    const [first] = readdirSync(join(cwd, 'damaged'), { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name.endsWith('.png'),
+    );
+    await writeFile(join(cwd, 'damaged', first ?? ''), 'no image');
+    const measure = [{ name: 'shapes', data: 'folder:damaged', metrics: ['acc1'] }];
+    const file = await write('damaged.json', { measure, seeds: [0] });
+    const { stdout } = await bantam(['study', file, '--out', 'whole'], options);
+    assert.match(stdout, /^1 image of shapes could not be read: the metrics are of the others\.$/m);
+    const page = readFileSync(join(cwd, 'whole', 'report.html'), 'utf8');
+    assert.match(page, /<li>1 image of shapes could not be read/);
+  });
+
   it('lists the runs with time and memory, trials of learning rates included, and writes nothing', async () => {
     const tune = { lr: [1e-3, 3e-3], data: 'folder:train', metric: 'acc1' };
     const file = await write('tuned.json', { tune });

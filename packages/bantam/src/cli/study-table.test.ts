@@ -44,6 +44,7 @@ describe('formatStudy', () => {
       })),
       tuned: [],
       failures: [],
+      remarks: ['2 images of test could not be read: the metrics are of the others.'],
     });
     const lines = text.split('\n');
     assert.deepEqual(
@@ -51,6 +52,7 @@ describe('formatStudy', () => {
       [],
     );
     assert.match(text, /^Learning rates as in the file: not tuned\.$/m);
+    assert.match(text, /^2 images of test could not be read: the metrics are of the others\.$/m);
     assert.match(text, /^test +acc1 +image_retrieval_recall@10$/m);
     assert.match(text, /^ModifiedResNet-Nano-64( +50\.0 ± 10\.0 \(2\.0\)){2}$/m);
   });

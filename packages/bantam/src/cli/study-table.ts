@@ -43,7 +43,7 @@ export function formatStudyPlan({ runs, seconds, bytes, processes, threads }: St
 /** Parts of a study that are printed. */
 type ShownStudy = Pick<
   StudyResult,
-  'grids' | 'arms' | 'columns' | 'comparisons' | 'tuned' | 'failures'
+  'grids' | 'arms' | 'columns' | 'comparisons' | 'tuned' | 'failures' | 'remarks'
 >;
 
 /** The tables of a study: each grid's arms with their costs and metrics, then comparisons. */
@@ -74,6 +74,7 @@ export function formatStudy(result: ShownStudy): string {
     tuned.length === 0
       ? untunedRates(result.arms)
       : `Learning rates were tuned by validation with the first seed:\n${rateTable(result)}`,
+    ...(result.remarks.length === 0 ? [] : [result.remarks.join('\n')]),
     ...(result.failures.length === 0 ? [] : [failureList(result)]),
   ].join('\n\n');
 }

@@ -47,6 +47,7 @@ export type {
   TunedRate,
 } from './results.js';
 export { costAxes, lineOf } from './results.js';
+export type { RunIncidents } from './remarks.js';
 export { comparisonCells, comparisonHead, summaryCell, untunedRates } from './cells.js';
 export {
   bootstrapFit,

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { gridsOf } from './config/axes.js';
 import type { StudyColumn } from './config/metrics.js';
 import type { StudyOptions } from './config/schema.js';
+import { remarksOn, type RunIncidents } from './remarks.js';
 import { summarize, type StudyRow } from './results.js';
 
 const column: StudyColumn = {
@@ -12,6 +13,8 @@ const column: StudyColumn = {
   dataset: 'test',
   lowerIsBetter: false,
 };
+
+const none: RunIncidents = { broken: 0, skipped: 0, stoppedEarly: false, unmeasured: [] };
 
 /** The comparisons of a study whose runs have the accuracies of `valueOf`. */
 function comparisons(
@@ -29,6 +32,7 @@ function comparisons(
     flops: 10,
     seconds: 1,
     lr: 6e-4,
+    incidents: none,
     metrics: { [column.id]: { value: valueOf(arm, seed) } },
   });
   const rows = new Map(
@@ -70,5 +74,32 @@ describe('comparisons of a study', () => {
     assert.deepEqual(found.map(({ arm, baseline }) => [arm, baseline]), [
       ['200samples', '100samples'],
     ]); // prettier-ignore
+  });
+});
+
+describe('remarks on a study', () => {
+  const rowOf = (run: string, incidents: Partial<RunIncidents> = {}): StudyRow => {
+    const costs = { records: 10, epochs: 1, samples: 10, flops: 10, seconds: 1, lr: 6e-4 };
+    return { seed: 0, run, ...costs, incidents: { ...none, ...incidents }, metrics: {} };
+  };
+
+  it('are none if all went as planned', () => {
+    assert.deepEqual(remarksOn([{ rows: [rowOf('a'), rowOf('b')] }]), []);
+  });
+
+  it('name what was not read, skipped and stopped, with the runs, of which two arms may share one', () => {
+    const shared = rowOf('a', { broken: 3, unmeasured: [{ dataset: 'test', images: 1 }] });
+    const other = rowOf('b', {
+      broken: 1,
+      skipped: 2,
+      stoppedEarly: true,
+      unmeasured: [{ dataset: 'test', images: 1 }],
+    });
+    assert.deepEqual(remarksOn([{ rows: [shared, other] }, { rows: [shared, rowOf('c')] }]), [
+      '1 image of test could not be read: the metrics are of the others.',
+      'Up to 3 training images could not be read, in 2 of 3 runs: others took their place.',
+      'Up to 2 steps had a loss or a gradient that was not finite, in 1 of 3 runs: they changed nothing.',
+      '1 of 3 runs stopped early, for want of better validations.',
+    ]);
   });
 });

@@ -14,6 +14,7 @@ import {
   type Verdict,
 } from './statistics/comparisons.js';
 import { moments, studentInterval } from './statistics/student-t.js';
+import { remarksOn, type RunIncidents } from './remarks.js';
 import type { MeasuredValue } from './runs/measurement.js';
 
 /** Version of `results.json`; it rises if an older file would be read differently. */
@@ -32,6 +33,7 @@ export interface StudyRow {
   /** Training time. */
   readonly seconds: number;
   readonly lr: number;
+  readonly incidents: RunIncidents;
   /** By {@link StudyColumn.id}. */
   readonly metrics: Readonly<Record<string, MeasuredValue>>;
 }
@@ -163,6 +165,8 @@ export interface StudySummary {
   /** Empty if learning rates are not tuned. */
   readonly tuned: readonly TunedRate[];
   readonly failures: readonly StudyFailure[];
+  /** Sentences about data that were not read and training that did not go as planned. */
+  readonly remarks: readonly string[];
 }
 
 /** Everything that a study found. */
@@ -211,6 +215,7 @@ export function summarize(parts: ResultParts): StudySummary {
     ),
     tuned,
     failures,
+    remarks: remarksOn(arms),
   };
 }
 

@@ -42,6 +42,7 @@ export function renderStudy(result: StudyResult, { command, date }: StudyPageOpt
       robustnessSection(result),
       fitSection(result.fits),
       rateSection(result),
+      remarkSection(result),
       failureSection(result),
       noteSection(command),
     ],
@@ -197,6 +198,15 @@ function rateSection({ tuned, arms, study: { tune } }: StudyResult): Content {
 /** The search for learning rates in words. */
 function searchOf({ lr, data, metric }: TuneOptions): string {
   return `Each arm was trained with ${lr.join(', ')} at its full budget with the first seed; all of its seeds have the rate with the best ${metric} on ${data}.`;
+}
+
+function remarkSection({ remarks }: StudyResult): Content {
+  if (remarks.length === 0) return null;
+  return markup`
+<section aria-labelledby="remarks">
+  <h2 id="remarks">Remarks on the runs</h2>
+  <ul>${remarks.map((remark) => markup`<li>${remark}</li>`)}</ul>
+</section>`;
 }
 
 function failureSection({ failures }: StudyResult): Content {

@@ -44,6 +44,7 @@ function rowOf(arm: Arm, seed: number): StudyRow {
     flops: 1e9 * samples,
     seconds: samples / 100,
     lr: 1e-3,
+    incidents: { broken: 0, skipped: 0, stoppedEarly: false, unmeasured: [] },
     metrics: {
       'photos, acc1': photos,
       'photos, image_retrieval_median_rank': { value: Math.round(20 * error) },

@@ -164,7 +164,7 @@ class StudySession {
     const { columns, measurements } = this.#prepared;
     const record = readRecord(folder);
     if (record === undefined || !isFinished(folder, measurements)) return undefined;
-    const { samples, flops, seconds } = record;
+    const { samples, flops, seconds, quarantined, skipped, stoppedEarly } = record;
     const metrics = columns.flatMap((column) => {
       const measurement = measurements.find(({ dataset }) => dataset.name === column.dataset);
       const results = measurement && readResults(folder, measurement);
@@ -181,7 +181,25 @@ class StudySession {
       flops,
       seconds,
       lr: readRunConfig(folder).train.lr,
+      incidents: {
+        broken: quarantined,
+        skipped,
+        stoppedEarly,
+        unmeasured: unmeasuredIn(folder, measurements),
+      },
       metrics: Object.fromEntries(metrics),
     };
   }
+}
+
+/** Data sets of which images could not be read when a run was measured. */
+function unmeasuredIn(
+  run: string,
+  measurements: readonly Measurement[],
+): StudyRow['incidents']['unmeasured'] {
+  return measurements.flatMap((measurement) => {
+    const results = readResults(run, measurement) ?? [];
+    const images = Math.max(0, ...results.map(({ quarantined }) => quarantined));
+    return images === 0 ? [] : [{ dataset: measurement.dataset.name, images }];
+  });
 }
