@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cpus } from 'node:os';
 import { at } from '../../base/at.js';
-import { busyNote, chanceNote, reasonOf, tooShort, withoutPilots } from './advice.js';
+import { busyNote, chanceNote, reasonOf, tooShort, trainedNote, withoutPilots } from './advice.js';
 import { listCandidates } from './candidates.js';
 import { planRungs } from './rungs.js';
 
@@ -102,6 +102,15 @@ describe('busyNote', () => {
       busyNote(cpus().length).join(),
       /^Other programs used ([\d.]+) of \d+ cores when timing began, .* plan again with another --out\.$/,
     );
+  });
+});
+
+describe('trainedNote', () => {
+  it('tells that the same data are trained on and measured, a held-out part apart', () => {
+    const [note] = trainedNote({ digest: 'a', isHeldOut: false }, 'a');
+    assert.match(String(note), /^The data to measure on are the training data/);
+    assert.deepEqual(trainedNote({ digest: 'b', isHeldOut: false }, 'a'), []);
+    assert.deepEqual(trainedNote({ digest: 'a', isHeldOut: true }, 'a'), []);
   });
 });
 

@@ -5,6 +5,7 @@ import { countOf } from '../../base/count-of.js';
 import { isBusy } from '../../base/cpu-load.js';
 import { formatMetric } from '../../eval/index.js';
 import type { Candidate } from './candidates.js';
+import type { PlanValidation } from './plan-data.js';
 import type { PlannedPilot } from './plan-file.js';
 import type { PredictedMetric } from './posterior.js';
 import { leastForRungs, type RungOptions } from './rungs.js';
@@ -98,6 +99,17 @@ export function busyNote(others: number): string[] {
   if (!isBusy(others)) return [];
   return [
     `Other programs used ${others.toFixed(1)} of ${cpus().length} cores when timing began, so without them the machine is faster than this plan says; once they have ended, plan again with another --out.`,
+  ];
+}
+
+/** A note if the data to measure on, by their digest, are those that are trained on. */
+export function trainedNote(
+  { digest, isHeldOut }: Pick<PlanValidation, 'digest' | 'isHeldOut'>,
+  data: string,
+): string[] {
+  if (isHeldOut || digest !== data) return [];
+  return [
+    'The data to measure on are the training data, and what is measured is learned by heart; without --validate a part of the data is held out.',
   ];
 }
 

@@ -38,9 +38,10 @@ describe('listCandidates', () => {
   it('gives models that leave out patches those strategies, and scored data fractions', () => {
     const { candidates } = listCandidates({
       ...facts,
-      models: ['ViT-Nano-16-64', 'ResNet-Nano-64'],
+      models: ['ViT-Nano-16-64', 'ResNet-Nano-64', 'ViT-Nano-16-64'],
       isScored: true,
     });
+    assert.equal(new Set(candidates.map(({ name }) => name)).size, candidates.length);
     const of = (strategy: string): Set<string> =>
       new Set(candidates.filter((one) => one.strategy === strategy).map(({ preset }) => preset));
     assert.deepEqual([...of('flip')], ['ViT-Nano-16-64']);

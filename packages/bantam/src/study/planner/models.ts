@@ -100,13 +100,13 @@ const models: readonly KnownModel[] = [
 const unknown = { lnScale: 0.9, sd: 0.8 } as const;
 
 /**
- * The models with some presets, or all that are known.
+ * The models with some presets, each once, or all that are known.
  *
  * @throws BantamError for a name that no preset has.
  */
 export function knownModels(presets?: readonly string[]): readonly KnownModel[] {
   if (presets === undefined) return models;
-  return presets.flatMap((name) => {
+  return [...new Set(presets)].flatMap((name) => {
     const own = models.filter((known) => known.preset === name);
     if (own.length > 0) return own;
     // The defaults are those of small images.

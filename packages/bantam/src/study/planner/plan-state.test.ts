@@ -27,14 +27,18 @@ describe('PlanStateFile', () => {
     assert.deepEqual(state.current, fresh);
     const pilots = [{ candidate: 'x', samples: 640 }];
     state.save({ rates: { x: rate, y: { failure: 'No.' } }, rungs: [{ seconds: 2.5, pilots }] });
-    assert.deepEqual(new PlanStateFile(file, 'a').current, state.current);
+    // A kind that failed is tried again.
+    const { current } = new PlanStateFile(file, 'a');
+    assert.deepEqual(current, { ...state.current, rates: { x: rate } });
     const other = new PlanStateFile(file, 'b');
     assert.deepEqual(other.current, { ...fresh, key: 'b' });
     // A plan that was ended while it timed has nothing to lose.
     assert.equal(holdsOther(other, folder), false);
     state.save({ schedule: [{ candidates: 2, seconds: 2.5 }] });
     assert.equal(holdsOther(new PlanStateFile(file, 'b'), folder), true);
-    assert.equal(holdsOther(new PlanStateFile(file, 'a'), folder), false);
+    const resumed = new PlanStateFile(file, 'a');
+    assert.deepEqual(resumed.current, state.current);
+    assert.equal(holdsOther(resumed, folder), false);
   });
 
   it('refuses a damaged file in a sentence, whichever part of it is wrong', () => {

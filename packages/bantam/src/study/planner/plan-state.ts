@@ -93,7 +93,10 @@ export class PlanStateFile {
       return undefined;
     }
     if (!v.is(stateSchema, state)) throw this.damaged();
-    return state;
+    if (state.schedule !== undefined) return state;
+    // A kind that failed is tried again, until pilots are decided on: memory may be free now.
+    const rates = Object.entries(state.rates).filter(([, rate]) => !('failure' in rate));
+    return { ...state, rates: Object.fromEntries(rates) };
   }
 
   #parsed(): unknown {

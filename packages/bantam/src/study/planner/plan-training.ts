@@ -16,7 +16,7 @@ import { StudyData } from '../runs/arm-data.js';
 import { measurementOf, type MeasurementPrompts } from '../runs/measurement.js';
 import { threadsOf } from '../runs/process-pool.js';
 import { canonicalJson } from '../runs/study-run.js';
-import { busyNote, tooShort } from './advice.js';
+import { busyNote, tooShort, trainedNote } from './advice.js';
 import { listCandidates, type Candidate, type LeftOut } from './candidates.js';
 import { choicesOf } from './choices.js';
 import { Field } from './field.js';
@@ -211,6 +211,7 @@ async function carryOutPlan(
   });
   const notes = [
     ...(unmeasurable === undefined ? [] : [unmeasurable]),
+    ...trainedNote(validation, fingerprint.digest),
     ...(await pilots.carryOut()),
     ...busyNote(field.others),
   ];
