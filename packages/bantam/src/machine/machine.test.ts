@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, it } from 'node:test';
 import { hasAvx512Bf16, type Device, type FloatDType } from '@bantam/torch';
 import { inspectMachine, problems, rateOf, verdicts } from './machine.js';
+import { measureMatrixRate } from './runtime.js';
 
 const machine = await inspectMachine({
   seconds: 0.01,
@@ -68,6 +69,15 @@ describe('problems', () => {
     assert.match(words({ cpu, runtime }), /AMX/);
     assert.doesNotMatch(words({ cpu, runtime: { ...runtime, level: 'amx' } }), /AMX/);
     assert.doesNotMatch(words({ cpu, runtime: { ...runtime, limit: 'avx2' } }), /AMX/);
+  });
+});
+
+describe('measureMatrixRate', () => {
+  it('takes smaller matrices where one product would take too long', async () => {
+    const sizeOf = async (options: object): Promise<number> =>
+      (await measureMatrixRate('float32', { seconds: 0, ...options })).size;
+    assert.equal(await sizeOf({}), 256);
+    assert.equal(await sizeOf({ size: 300 }), 300);
   });
 });
 

@@ -122,7 +122,10 @@ function isGpu(device: Device): boolean {
 export interface MatrixRateOptions {
   /** Default `cpu`. */
   readonly device?: Device;
-  /** Default 2048; 8192 on a GPU, whose units a small product does not fill. */
+  /**
+   * Default 2048, and 8192 on a GPU, whose units a small product does not fill; a half, a quarter or an eighth
+   * of that where one product would take longer than `seconds`.
+   */
   readonly size?: number;
   /** Default 1. */
   readonly seconds?: number;
@@ -137,26 +140,34 @@ const SECONDS_BETWEEN_WAITS = 0.05;
  */
 export async function measureMatrixRate(
   dtype: FloatDType,
-  { device = 'cpu', size = isGpu(device) ? 8192 : 2048, seconds = 1 }: MatrixRateOptions = {},
+  { device = 'cpu', size, seconds = 1 }: MatrixRateOptions = {},
 ): Promise<MatrixRate> {
-  const generator = new Generator({ seed: 1 });
-  using a = rand([size, size], generator, { dtype, device });
-  using b = rand([size, size], generator, { dtype, device });
-  const secondsOf = async (products: number): Promise<number> => {
-    const start = performance.now();
-    for (let i = 0; i < products; i++) matmul(a, b).dispose();
-    await synchronize(device);
-    return (performance.now() - start) / 1000 / products;
-  };
-  await secondsOf(1);
-  const products = isAccelerator(device)
-    ? Math.ceil(SECONDS_BETWEEN_WAITS / (await secondsOf(1)))
-    : 1;
-  const times: number[] = [];
-  const end = performance.now() + seconds * 1000;
-  while (times.length === 0 || performance.now() < end) {
-    times.push(await secondsOf(products));
-    await setImmediate();
+  const largest = size ?? (isGpu(device) ? 8192 : 2048);
+  for (let sideLength = size ?? largest / 8; ; sideLength *= 2) {
+    const generator = new Generator({ seed: 1 });
+    using a = rand([sideLength, sideLength], generator, { dtype, device });
+    using b = rand([sideLength, sideLength], generator, { dtype, device });
+    const secondsOf = async (products: number): Promise<number> => {
+      const start = performance.now();
+      for (let i = 0; i < products; i++) matmul(a, b).dispose();
+      await synchronize(device);
+      return (performance.now() - start) / 1000 / products;
+    };
+    await secondsOf(1);
+    const once = await secondsOf(1);
+    if (sideLength < largest && 2 ** 3 * once <= seconds) continue;
+    const products = isAccelerator(device) ? Math.ceil(SECONDS_BETWEEN_WAITS / once) : 1;
+    const times: number[] = [];
+    const end = performance.now() + seconds * 1000;
+    while (times.length === 0 || performance.now() < end) {
+      times.push(await secondsOf(products));
+      await setImmediate();
+    }
+    return {
+      device,
+      dtype,
+      size: sideLength,
+      gflops: (2 * sideLength ** 3) / upperMedian(times) / 1e9,
+    };
   }
-  return { device, dtype, size, gflops: (2 * size ** 3) / upperMedian(times) / 1e9 };
 }
