@@ -8,7 +8,7 @@
  * A run's samples are those that steps on noise promise its model and batch in that time, so that a machine
  * that slows down does not change them, and several may run at a time (`--jobs`); `--part grid`
  * trains the grid alone, so that it can be kept apart from planning, which measures the machine. The
- * grid is `--models` times `--batches` times `--augments`, 24 candidates by default. All have the
+ * grid is `--models` times `--batches` times `--augments`, 28 candidates by default. All have the
  * first seed; those that are the best with it, `--repeat` of them, and the choice have all seeds. Everything
  * is a study (docs/studies.md) in `--out`; finished runs are not repeated.
  */
@@ -30,7 +30,7 @@ const { values } = parseArgs({
     models: {
       type: 'string',
       default:
-        'ModifiedResNet-Nano-64,ResNet-Nano-64,ConvNeXt-Nano-64,ViT-Nano-16-64,ViT-Pico-8-64,Mixer-Nano-64',
+        'ModifiedResNet-Nano-64,ModifiedResNet-Pico-64,ResNet-Nano-64,ConvNeXt-Nano-64,ViT-Nano-16-64,ViT-Pico-8-64,Mixer-Nano-64',
     },
     batches: { type: 'string', default: '64,128' },
     augments: { type: 'string', default: 'none,photo' },

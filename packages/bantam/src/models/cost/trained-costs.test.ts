@@ -34,7 +34,7 @@ describe('trainedCosts', () => {
       const { image, text } = trainedCosts(model, new Set(head));
       for (const { activations, weights } of [image, text]) {
         // The attention that pools has many of a small ResNet's weights.
-        assert.ok(activations === weights && weights < 0.6, `${weights}`);
+        assert.ok(activations === weights && weights < 0.65, `${weights}`);
       }
     });
   }

@@ -48,7 +48,8 @@ const towers = {
 /**
  * One small model for each kind of tower, for images of 64 pixels and vocabularies trained on the
  * captions at hand: ours, to compare architectures within minutes. The image towers differ, the text
- * tower is that of `ViT-Nano-16-64` where the kind has none of its own.
+ * tower is that of `ViT-Nano-16-64` where the kind has none of its own. `ModifiedResNet-Pico-64` is for
+ * budgets of minutes (docs/models.md).
  */
 export function addNanoPresets(presets: Presets): void {
   const { embedDim, text } = findPreset(presets, 'ViT-Nano-16-64');
@@ -56,6 +57,10 @@ export function addNanoPresets(presets: Presets): void {
     const config = { embedDim, text, vision: { ...vision, imageSize: 64 } };
     presets.set(`${name}-Nano-64`, parseModelConfig(config));
   }
+  derive(presets, 'ModifiedResNet-Pico-64', 'ModifiedResNet-Nano-64', {
+    vision: { width: 16 },
+    text: { width: 96, layers: 2 },
+  });
   presets.set(
     'SigLIP-Nano-64',
     parseModelConfig({

@@ -28,6 +28,7 @@ interface Facts {
  * taken for as fast as that.
  */
 const efficiencies: readonly (readonly [prefix: string, efficiency: number])[] = [
+  ['ModifiedResNet-Pico-', 0.6],
   ['ViT-', 1.5],
   ['Mixer-', 1.4],
   ['ConvNeXt-', 1],
@@ -79,6 +80,7 @@ const models: readonly KnownModel[] = [
     rate: 0.8,
     efficiency: 1.15,
   },
+  preset('ModifiedResNet-Pico-64', { lnScale: 0.15, sd: 0.3, rate: 2 }),
   shallow('ResNet-Nano-64', { lnScale: 0.55, sd: 0.4 }),
   shallow('ConvNeXt-Nano-64', { lnScale: 0.65, sd: 0.4 }),
   shallow('ViT-Nano-16-64', { lnScale: 0.85, sd: 0.4 }),
