@@ -22,7 +22,9 @@ export class FolderLock {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
       const holder = this.#holder();
-      if (holder !== undefined && isRunning(holder)) break;
+      // It was released between the two calls, and another process may be about to take it.
+      if (holder === undefined) continue;
+      if (isRunning(holder)) break;
       rmSync(this.#path, { force: true });
     }
     throw new BantamError(

@@ -1,6 +1,6 @@
 /** A plan as text: the ranked choices, why, what else would help, and the command. */
 import { shellWord } from '../base/shell-word.js';
-import type { PlannedChoice, TrainingChoices } from '../study/index.js';
+import { othersNote, type PlannedChoice, type TrainingChoices } from '../study/index.js';
 import { formatBytes } from '../base/format-bytes.js';
 import { formatDuration, formatPercent, formatTable } from './output.js';
 
@@ -11,9 +11,11 @@ const shown = 5;
 export function formatTrainingChoices(plan: TrainingChoices, file: string): string {
   const { choices, notes } = plan;
   const [first] = choices;
+  const table = choiceTable(choices.slice(0, shown), plan.isPriorOnly);
+  const others = othersNote(plan, shown);
   return [
     headOf(plan),
-    [choiceTable(choices.slice(0, shown), plan.isPriorOnly), othersText(plan)].join('\n').trimEnd(),
+    others === undefined ? table : `${table}\n${others}`,
     choices
       .slice(0, shown)
       .map(({ rank, reason }) => `${rank}. ${reason}.`)
@@ -88,22 +90,10 @@ function choiceTable(choices: readonly PlannedChoice[], isPriorOnly: boolean): s
   });
 }
 
-/** The chance that the column "best" lacks. */
-function othersText({ choices, forecasts, isPriorOnly }: TrainingChoices): string {
-  const listed = choices.slice(0, shown);
-  const others = forecasts.length - listed.length;
-  if (others === 0) return '';
-  const chance = 1 - listed.reduce((sum, { chanceOfBest }) => sum + chanceOfBest, 0);
-  const name = others === 1 ? 'The other candidate' : `The other ${others} candidates together`;
-  // Only candidates with a pilot are choices, if there were any pilots.
-  const remark = !isPriorOnly && choices.length <= shown ? ', without a pilot' : '';
-  return `${name}${remark}: ${Math.max(0, Math.round(100 * chance))} %.`;
-}
-
 function surerText({ surer }: TrainingChoices): string {
   if (surer === null) return '';
   const { seconds, pilots, now, then } = surer;
-  return `Surer: pilots of ${formatDuration(seconds)} more (--pilots ${Math.round(100 * pilots)}%) would narrow the band of the first choice from ±${points(now)} to about ±${points(then)} points.`;
+  return `Surer: pilots of ${formatDuration(seconds)} more (about --pilots ${Math.ceil(100 * pilots - 1e-9)}%) would narrow the band of the first choice from ±${points(now)} to about ±${points(then)} points.`;
 }
 
 function leftOutText({ leftOut }: TrainingChoices): string {

@@ -16,6 +16,11 @@ function choice(rank: number, batch: number): PlannedChoice {
   };
 }
 
+const forecasts = ['a', 'b', 'c'].map((name) => {
+  const whole = { samples: 3e3, value: 0.7, band: [0.6, 0.8] as const };
+  return { ...whole, name, whole, pilots: 0 };
+});
+
 const plan: TrainingChoices = {
   ...{ bantam: 'plan', formatVersion: 1, data: 'csv:a.csv', metric: 'acc1', budget: '30s' },
   fingerprint: { records: 100, samplesPerEpoch: 100, digest: '' },
@@ -29,7 +34,7 @@ const plan: TrainingChoices = {
     isPriorOnly: true,
   },
   machine: { cpu: 'CPU', cores: 2, threads: 1 },
-  ...{ candidates: 2, rungs: [], choices: [choice(1, 32), choice(2, 64)], forecasts: [] },
+  ...{ candidates: 3, rungs: [], choices: [choice(1, 32), choice(2, 64)], forecasts },
   ...{ surer: null, curve: {}, leftOut: [], notes: [] },
 };
 
@@ -53,6 +58,11 @@ describe('the page of a plan', () => {
       ['half &lt;of&gt; 64 is the batch', 'half &lt;of&gt; 128 is the batch'],
     );
     assert.match(page, /<td class="number">55\.3 to 89\.9 %<\/td>/);
+  });
+
+  it('gives the rest of the chances below the table', () => {
+    assert.match(page, /<\/table>\s*<p>The other candidate: 0 %\.<\/p>/);
+    assert.match(page, /Candidates that fit<\/dt><dd[^>]*>3</);
   });
 
   it('counts one thread', () => {

@@ -1,4 +1,4 @@
-import type { PlannedChoice, TrainingChoices } from '../study/index.js';
+import { othersNote, type PlannedChoice, type TrainingChoices } from '../study/index.js';
 import { dotPlot } from './dot-plot.js';
 import { markup, type Content } from './markup.js';
 import { countOf } from '../base/count-of.js';
@@ -38,12 +38,12 @@ export function renderPlan(plan: TrainingChoices, { command, date }: PlanPageOpt
 }
 
 function factList(plan: TrainingChoices): Content {
-  const { machine, validation, pairs, candidates, runSeconds, pilotSeconds } = plan;
+  const { machine, validation, pairs, forecasts, runSeconds, pilotSeconds } = plan;
   const measured =
     validation.data === '' ? 'nothing' : `${validation.images} images of ${validation.data}`;
   return markup`<dl class="facts">
     ${fact('Pairs', pairs.toLocaleString('en-US'))}
-    ${fact('Candidates', String(candidates))}
+    ${fact('Candidates that fit', String(forecasts.length))}
     ${fact('Pilots', duration(pilotSeconds))}
     ${fact('Run', duration(runSeconds))}
     ${fact('Data', plan.data, 'wide')}
@@ -52,7 +52,9 @@ function factList(plan: TrainingChoices): Content {
   </dl>`;
 }
 
-function choiceSection({ choices, isPriorOnly, metric }: TrainingChoices): Content {
+function choiceSection(plan: TrainingChoices): Content {
+  const { choices, isPriorOnly, metric } = plan;
+  const others = othersNote(plan, choices.length);
   const lead = isPriorOnly
     ? 'No pilot was run: predictions are what is known beforehand, not what these data showed.'
     : 'Predicted by the learning curves of the pilots; 80 % of new runs fall into the bands if the curves hold that far.';
@@ -74,6 +76,7 @@ function choiceSection({ choices, isPriorOnly, metric }: TrainingChoices): Conte
     (name) => markup`<th scope="col" class="number">${name}</th>`,
   )}</tr></thead>
   ${choices.map((choice) => choiceRows(choice))}</table>
+  ${others === undefined ? null : markup`<p>${others}</p>`}
   </div>
 </section>`;
 }

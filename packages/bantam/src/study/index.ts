@@ -91,6 +91,7 @@ export {
   type PlanTrainingControl,
   type PlanTrainingOptions,
 } from './planner/plan-training.js';
+export { othersNote } from './planner/advice.js';
 export {
   planPaths,
   readChoice,

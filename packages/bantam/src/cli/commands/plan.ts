@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Prompts } from '../../data/index.js';
 import type { PlanEvent, PlanTrainingOptions } from '../../study/index.js';
+import { countOf } from '../../base/count-of.js';
 import { UsageError } from '../../base/errors.js';
 import { shellWord } from '../../base/shell-word.js';
 import { action, examples } from '../command.js';
 import { stopOnInterrupt } from '../interrupt.js';
+import { formatDuration } from '../output.js';
 import { Progress } from '../progress.js';
 import { showStudy } from '../study-progress.js';
 import { nameList, positiveInteger } from '../values.js';
@@ -144,11 +146,16 @@ function isList(prompts: Prompts): prompts is readonly string[] {
 }
 
 function showPlan(progress: Progress): (event: PlanEvent) => void {
-  const ofPilots = showStudy(progress, 'pilots');
+  let ofPilots = showStudy(progress, 'pilots');
   return (event) => {
     // A task of its own, so that each stage is shown as soon as it begins.
     if (event.kind === 'stage') progress.update(`plan  ${event.message}`, '');
-    else ofPilots(event);
+    else if (event.kind === 'rung') {
+      const { rung, rungs, pilots, seconds } = event;
+      const name = `rung ${rung} of ${rungs}`;
+      progress.note(`${name}: ${countOf(pilots, 'pilot')} of ${formatDuration(seconds)}`);
+      ofPilots = showStudy(progress, `pilots, ${name}`);
+    } else ofPilots(event);
   };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { BantamError, UsageError } from '../../base/errors.js';
+import type { ReadChoice } from '../../study/index.js';
 import type { StrategyKind, TrainOptions, TrainResult, ValidationRow } from '../../train/index.js';
 import { action, examples } from '../command.js';
 import { refuseNested } from '../helpers.js';
@@ -160,14 +161,11 @@ export function addTrain(program: Command): void {
     const world = plan ? null : await joinWorld();
     tellJoined();
     const progress = new Progress();
+    const planned =
+      fresh.fromPlan === undefined ? undefined : await readPlanned(fresh, fresh.fromPlan);
+    if (planned?.change !== undefined && world?.isFirst !== false) progress.note(planned.change);
     const options =
-      resume !== undefined
-        ? undefined
-        : fresh.fromPlan === undefined
-          ? await trainOptions(fresh)
-          : await plannedOptions(fresh, fresh.fromPlan, (message) => {
-              if (world?.isFirst !== false) progress.note(message);
-            });
+      resume !== undefined ? undefined : (planned?.options ?? (await trainOptions(fresh)));
     const control = {
       ...(device !== undefined && { device }),
       world,
@@ -176,11 +174,11 @@ export function addTrain(program: Command): void {
     };
     try {
       if (plan) {
-        const planned =
+        const cost =
           options === undefined
             ? await planResumed(resume ?? '', control)
             : await planRun({ ...options, ...control });
-        return { text: formatPlan(planned), json: planned };
+        return { text: formatPlan(cost), json: cost };
       }
       const result =
         options === undefined
@@ -188,7 +186,12 @@ export function addTrain(program: Command): void {
           : await train({ ...options, ...control });
       await world?.leave();
       if (world?.isFirst === false) return null;
-      return { text: await describe(result), json: result };
+      // The prediction is of one process on the CPU.
+      const isAsPlanned = world === null && device === undefined;
+      return {
+        text: await describe(result, isAsPlanned ? planned?.predicted : undefined),
+        json: result,
+      };
     } catch (error) {
       if (world !== null) await tellLoss(error);
       throw error;
@@ -244,12 +247,11 @@ type FreshFlags = Omit<
   'resume' | 'plan' | 'verbose' | 'device' | 'processes' | 'restarts'
 >;
 
-/** The options of a choice of a plan, which has everything but the run directory; a note says if its data have changed. */
-async function plannedOptions(
+/** A choice of a plan, whose options have everything but the run directory. */
+async function readPlanned(
   flags: FreshFlags,
   file: string,
-  onNote: (message: string) => void,
-): Promise<TrainOptions> {
+): Promise<Omit<ReadChoice, 'run'> & { readonly options: TrainOptions }> {
   const { out, choice = 1 } = flags;
   const own = ['out', 'choice', 'fromPlan'];
   const other = Object.keys(flags).find((name) => !own.includes(name));
@@ -262,9 +264,8 @@ async function plannedOptions(
     throw new UsageError('bantam train --from-plan needs --out, the new folder of the run.');
   }
   const { readChoice } = await import('../../study/index.js');
-  const { run, change } = await readChoice(file, choice);
-  if (change !== undefined) onNote(change);
-  return { ...run, out };
+  const { run, ...rest } = await readChoice(file, choice);
+  return { options: { ...run, out }, ...rest };
 }
 
 async function trainOptions(flags: FreshFlags): Promise<TrainOptions> {
@@ -328,7 +329,7 @@ function requireStudent(
 }
 
 /** @throws BantamError for a run that was interrupted: its work is not done. */
-async function describe(result: TrainResult): Promise<string> {
+async function describe(result: TrainResult, predicted?: ReadChoice['predicted']): Promise<string> {
   const { run, model, steps, samples, seconds, loss, ...rest } = result;
   if (model === undefined) {
     throw new BantamError(
@@ -341,6 +342,7 @@ async function describe(result: TrainResult): Promise<string> {
     ...counted(rest.quarantined, ['broken sample', 'broken samples'], `${run}/quarantine.jsonl`),
     ...counted(rest.skipped, ['non-finite step', 'non-finite steps'], `${run}/non-finite.jsonl`),
     ...(rest.validation === undefined ? [] : [describeBest(rest.validation)]),
+    ...(predicted === undefined ? [] : [describePredicted(predicted)]),
     ...(rest.validations === undefined ? [] : [describeSummary(rest.validations)]),
     `Model: ${model}`,
   ];
@@ -349,6 +351,14 @@ async function describe(result: TrainResult): Promise<string> {
 
 function describeBest({ metric, value, step }: ValidationRow): string {
   return `Best validation: ${metric} ${value.toFixed(4)} at step ${step}; the model has its weights`;
+}
+
+function describePredicted({
+  metric,
+  value,
+  band: [low, high],
+}: NonNullable<ReadChoice['predicted']>): string {
+  return `Predicted by the plan: ${metric} ${value.toFixed(4)}, 80 % band ${low.toFixed(4)} to ${high.toFixed(4)}`;
 }
 
 /** A line about skipped samples or steps, if there are any. */

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cpus } from 'node:os';
 import { at } from '../../base/at.js';
-import { busyNote, chanceNote, reasonOf, tooShort, trainedNote, withoutPilots } from './advice.js';
+import { budgetOf, busyNote, chanceNote, othersNote, reasonOf, tooShort, trainedNote, withoutPilots } from './advice.js'; // prettier-ignore
 import { listCandidates } from './candidates.js';
+import type { Forecast, PlannedChoice } from './plan-file.js';
 import { planRungs } from './rungs.js';
 
 const { candidates } = listCandidates({
@@ -67,6 +68,32 @@ describe('withoutPilots', () => {
   });
 });
 
+describe('budgetOf', () => {
+  it('is a time that --budget takes, rounded up', () => {
+    const times = [0.2, 205 + 1e-13, 599.5, 600.5, 36_001].map(budgetOf);
+    assert.deepEqual(times, ['1s', '205s', '600s', '11m', '11h']);
+  });
+});
+
+describe('othersNote', () => {
+  const choices = [0.5, 0.2].map((chanceOfBest) => ({ chanceOfBest }) as PlannedChoice);
+  const forecastsOf = (pilots: readonly number[]): Forecast[] =>
+    pilots.map((count) => ({ pilots: count }) as Forecast);
+  const note = (pilots: readonly number[], count: number): string | undefined =>
+    othersNote({ choices, forecasts: forecastsOf(pilots), isPriorOnly: false }, count);
+
+  it('says that the others have no pilot, if that is so', () => {
+    assert.equal(note([1, 1, 0, 0], 2), 'The other 2 candidates together, without a pilot: 30 %.');
+    assert.equal(note([1, 1, 0, 0], 1), 'The other 3 candidates together: 50 %.');
+    assert.equal(note([1, 1, 1], 2), 'The other candidate: 30 %.');
+  });
+
+  it('is nothing if all are listed', () => {
+    assert.equal(note([1, 1], 2), undefined);
+    assert.equal(note([], 2), undefined);
+  });
+});
+
 describe('tooShort', () => {
   const facts = { budget: '20s', total: 20, timing: 6, left: 12, steps: 5.7, fewest: 20, needed: 52.4, neededAgain: 46 }; // prettier-ignore
 
@@ -122,9 +149,12 @@ describe('chanceNote', () => {
       return 39.2;
     };
     assert.deepEqual(chanceNote({ chance: 0.01, value: 0.015, budgetFor }), [
-      'The run is too short to learn anything here: the first choice is predicted to reach 1.5 %, where guessing has 1.0 %; plan for about 40 s.',
+      'The run is too short to learn anything here: the first choice is predicted to reach 1.5 %, where guessing has 1.0 %; plan for about 40s.',
     ]);
-    assert.deepEqual(asked, [0.03 / 1.02]);
+    // A point above twice chance is more than three times of it.
+    assert.deepEqual(asked, [0.02 / 1.01 + 0.01]);
+    chanceNote({ chance: 0.1, value: 0.1, budgetFor });
+    assert.deepEqual(asked.slice(1), [(3 * 0.1) / 1.2]);
     const never = chanceNote({ chance: 0.01, value: 0.015, budgetFor: () => undefined });
     assert.match(never.join(), /a longer run would not change that/);
   });

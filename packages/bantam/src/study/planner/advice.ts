@@ -6,12 +6,20 @@ import { isBusy } from '../../base/cpu-load.js';
 import { formatMetric } from '../../eval/index.js';
 import type { Candidate } from './candidates.js';
 import type { PlanValidation } from './plan-data.js';
-import type { PlannedPilot } from './plan-file.js';
+import type { PlannedPilot, TrainingChoices } from './plan-file.js';
 import type { PredictedMetric } from './posterior.js';
 import { leastForRungs, type RungOptions } from './rungs.js';
 
 /** No larger part of the budget for pilots is proposed: the run would be shorter than what it is chosen by. */
 export const mostForPilots = 0.5;
+
+/** A time rounded up as `--budget` takes it: seconds up to ten minutes, minutes up to ten hours, else hours. */
+export function budgetOf(seconds: number): string {
+  // 205.00000000000003 s are 205.
+  const up = (value: number): number => Math.ceil(value - 1e-9);
+  if (seconds <= 600) return `${up(seconds)}s`;
+  return seconds <= 36_000 ? `${up(seconds / 60)}m` : `${up(seconds / 3600)}h`;
+}
 
 /**
  * The reason why a plan has no pilots, with the least budget that has some.
@@ -27,7 +35,7 @@ export function withoutPilots({
   const least = leastForRungs(options);
   const part = Math.ceil((100 * least) / total);
   const larger = part <= 100 * mostForPilots ? `, or with --pilots ${part}%` : '';
-  return `Pilots would have ${Number(seconds.toPrecision(2))} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${Math.ceil((least * total) / seconds)}s${larger}.`;
+  return `Pilots would have ${Number(seconds.toPrecision(2))} s, and two that learn anything take about ${Math.ceil(least)} s on this machine; plan for at least ${budgetOf((least * total) / seconds)}${larger}.`;
 }
 
 /** Facts by which a budget is too small. */
@@ -65,7 +73,7 @@ export function tooShort(facts: BudgetFacts): string | undefined {
   const again = isEnoughAgain
     ? `, or try again, as ${isUsedUp ? 'its' : `${took} and its`} result is kept`
     : '';
-  return `${why}; plan for at least ${Math.ceil(needed)}s${again}.`;
+  return `${why}; plan for at least ${budgetOf(needed)}${again}.`;
 }
 
 /** Facts that a too short run is told by. */
@@ -80,18 +88,42 @@ export interface ChanceFacts {
 
 /**
  * A note if a run is predicted to score less than a point above twice chance, with the budget for three
- * times chance. Multiples are of the odds, which of a small chance are the same, and of a large one below 1.
+ * times chance, and for no less than that. Multiples are of the odds, which of a small chance are the same, and of a large one below 1.
  */
 export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] {
   const multiple = (times: number): number => (times * chance) / (1 + (times - 1) * chance);
-  if (value >= multiple(2) + 0.01) return [];
-  const needed = budgetFor(multiple(3));
+  const enough = multiple(2) + 0.01;
+  if (value >= enough) return [];
+  const needed = budgetFor(Math.max(multiple(3), enough));
   const where = `the first choice is predicted to reach ${formatMetric(value, 'fraction')}, where guessing has ${formatMetric(chance, 'fraction')}`;
   return [
     needed === undefined
       ? `Hardly anything is learned here: ${where}, and a longer run would not change that.`
-      : `The run is too short to learn anything here: ${where}; plan for about ${Math.ceil(needed)} s.`,
+      : `The run is too short to learn anything here: ${where}; plan for about ${budgetOf(needed)}.`,
   ];
+}
+
+/**
+ * What the candidates that a table does not list have of the chance to be the best; undefined: it lists all.
+ *
+ * @param count - Choices in the table
+ */
+export function othersNote(
+  {
+    choices,
+    forecasts,
+    isPriorOnly,
+  }: Pick<TrainingChoices, 'choices' | 'forecasts' | 'isPriorOnly'>,
+  count: number,
+): string | undefined {
+  const listed = choices.slice(0, count);
+  const others = forecasts.length - listed.length;
+  if (others <= 0) return undefined;
+  const chance = 1 - listed.reduce((sum, { chanceOfBest }) => sum + chanceOfBest, 0);
+  const name = others === 1 ? 'The other candidate' : `The other ${others} candidates together`;
+  const piloted = forecasts.filter(({ pilots }) => pilots > 0).length;
+  const remark = !isPriorOnly && piloted <= listed.length ? ', without a pilot' : '';
+  return `${name}${remark}: ${Math.max(0, Math.round(100 * chance))} %.`;
 }
 
 /** A note if the speeds of a plan are those of a busy machine, of which others used so many cores. */

@@ -23,7 +23,7 @@ export interface ChoicesOptions {
   readonly pilotSeconds: number;
 }
 
-/** Most choices of a plan. */
+/** Most choices of a plan; more only if more had a pilot. */
 const mostChoices = 10;
 
 /** Times of a choice's curve, as multiples of its run. */
@@ -51,7 +51,7 @@ export async function choicesOf(options: ChoicesOptions): Promise<{
       : fitting;
   const ranked = possible
     .toSorted((a, b) => b.predicted.value - a.predicted.value || a.index - b.index)
-    .slice(0, mostChoices);
+    .slice(0, Math.max(mostChoices, pilots.piloted.length));
   const choices: PlannedChoice[] = [];
   for (const [i, own] of ranked.entries()) {
     choices.push(await choiceOf(own, { ...options, posterior, fitting, rank: i + 1 }));

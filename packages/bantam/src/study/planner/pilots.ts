@@ -18,7 +18,18 @@ import { withoutPilots } from './advice.js';
 import { chooseForRung, planRungs, type RungOptions } from './rungs.js';
 
 /** An event of planning. */
-export type PlanEvent = StudyEvent | { readonly kind: 'stage'; readonly message: string };
+export type PlanEvent =
+  | StudyEvent
+  | { readonly kind: 'stage'; readonly message: string }
+  | {
+      readonly kind: 'rung';
+      /** 1: the first. */
+      readonly rung: number;
+      readonly rungs: number;
+      readonly pilots: number;
+      /** Training time of each. */
+      readonly seconds: number;
+    };
 
 /** Parts of {@link Pilots}. */
 export interface PilotsOptions {
@@ -150,7 +161,7 @@ export class Pilots {
    * @throws BantamError if all pilots failed, or the signal came.
    */
   async carryOut(): Promise<string[]> {
-    const { field, measuring, state, measurement } = this.#options;
+    const { field, measuring, state, measurement, onEvent } = this.#options;
     if (measurement === undefined) return [];
     const rungs = state.current.schedule ?? planRungs(this.#rungOptions());
     if (rungs.length === 0) {
@@ -163,6 +174,8 @@ export class Pilots {
       if (decided === undefined) {
         const chosen = this.#choose(rung.candidates, before);
         await measuring.measureFor(chosen);
+        // That took time from the run.
+        field.setRunSeconds(field.total - this.#options.seconds);
         const pilots = chosen
           .filter((candidate) => !field.isExcluded(candidate))
           .map((candidate) => ({
@@ -173,6 +186,13 @@ export class Pilots {
         state.save({ rungs: [...state.current.rungs, decided] });
       }
       const indices = decided.pilots.map(({ candidate }) => field.indexOf(candidate));
+      onEvent?.({
+        kind: 'rung',
+        rung: i + 1,
+        rungs: rungs.length,
+        pilots: indices.length,
+        seconds: decided.seconds,
+      });
       await this.#train(
         indices,
         decided.pilots.map(({ samples }) => samples),
@@ -251,7 +271,7 @@ export class Pilots {
       count: Math.min(count, outlook.size),
       chances: field.candidates.map((_, i) => outlook.get(i)?.chance ?? 0),
       values: field.candidates.map((_, i) => outlook.get(i)?.predicted.value ?? 0),
-      models: field.candidates.map(({ model }) => model),
+      presets: field.candidates.map(({ preset }) => preset),
       before,
       excluded: new Set(field.candidates.flatMap((_, i) => (outlook.has(i) ? [] : [i]))),
     });

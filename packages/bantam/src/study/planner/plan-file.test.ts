@@ -29,12 +29,21 @@ describe('readChoice', () => {
   it('gives the options of a run, and says if its data have changed since', async () => {
     const run = { data: spec, model: 'ViT-Pico-8-64', budget: '1m', train: { lr: 1e-3 } };
     await writePlan(run);
-    assert.deepEqual(await readChoice(file, 1), { run, change: undefined });
+    assert.deepEqual(await readChoice(file, 1), { run, change: undefined, predicted: undefined });
     writeFileSync(table, `${rows}c.png,three\n`);
     const { change } = await readChoice(file, 1);
     assert.match(change ?? '', /have changed since the plan was made \(2 records then, 3 now\)/);
     writeFileSync(table, rows.replace('two', 'three'));
     assert.match((await readChoice(file, 1)).change ?? '', /still 2 records, but others/);
+  });
+
+  it('gives the prediction, if the plan has one', async () => {
+    const run = { data: spec, budget: '1m' };
+    const predicted = { value: 0.4, band: [0.3, 0.5] };
+    await writePlan(run, { metric: 'acc1', choices: [{ run, predicted }] });
+    assert.deepEqual((await readChoice(file, 1)).predicted, { metric: 'acc1', ...predicted });
+    await writePlan(run, { metric: 'acc1', choices: [{ run, predicted: { value: 0.4 } }] });
+    assert.equal((await readChoice(file, 1)).predicted, undefined);
   });
 
   it('refuses what is no option of a run by its name, and a choice that there is not', async () => {
@@ -55,6 +64,6 @@ describe('readChoice', () => {
     await writePlan(run, { choices: [] });
     await assert.rejects(readChoice(file, 1), /plan\.json has no choices; plan again with "bantam plan"\.$/); // prettier-ignore
     await writePlan(run, { fingerprint: undefined });
-    assert.deepEqual(await readChoice(file, 1), { run, change: undefined });
+    assert.deepEqual(await readChoice(file, 1), { run, change: undefined, predicted: undefined });
   });
 });

@@ -147,12 +147,20 @@ export const planPaths = (out: string) => ({
   runs: `${out}/runs`,
 });
 
+const predictionSchema = v.object({
+  metric: v.string(),
+  value: v.number(),
+  band: v.tuple([v.number(), v.number()]),
+});
+
 /** A choice of a plan's file. */
 export interface ReadChoice {
   /** Options of its run. */
   readonly run: RunOptions;
   /** A sentence if the data are not those that were planned for. */
   readonly change: string | undefined;
+  /** The metric that was predicted, with its 80 % band; undefined: the plan was changed by hand. */
+  readonly predicted: v.InferOutput<typeof predictionSchema> | undefined;
 }
 
 /**
@@ -184,8 +192,14 @@ export async function readChoice(file: string, choice: number): Promise<ReadChoi
       `${file} has no choice ${choice}; its last one is ${plan.choices.length}.`,
     );
   }
-  const run = checkedRun(isObject(found) ? found.run : undefined, `choice ${choice} in ${file}`);
-  return { run, change: await changeOf(plan, file) };
+  const { run: options, predicted } = isObject(found) ? found : {};
+  const run = checkedRun(options, `choice ${choice} in ${file}`);
+  const prediction = { metric: plan.metric, ...(isObject(predicted) && predicted) };
+  return {
+    run,
+    change: await changeOf(plan, file),
+    predicted: v.is(predictionSchema, prediction) ? prediction : undefined,
+  };
 }
 
 /** @throws BantamError for what a run's options do not have, such as the control of a training. */

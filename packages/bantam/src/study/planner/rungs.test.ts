@@ -31,21 +31,23 @@ describe('planRungs', () => {
 describe('chooseForRung', () => {
   const chances = [0.3, 0.25, 0.2, 0.15, 0.1, 0, 0, 0];
   const values = [0.8, 0.8, 0.8, 0.7, 0.6, 0.1, 0.5, 0.3];
-  const models = ['a', 'a', 'a', 'a', 'b', 'c', 'c', 'd'];
+  const presets = ['a', 'a', 'a', 'a', 'b', 'c', 'c', 'd'];
   const choose = (
     count: number,
     { before = [], excluded = [] }: { before?: number[]; excluded?: number[] } = {},
   ): number[] =>
-    chooseForRung({ count, chances, values, models, before, excluded: new Set(excluded) });
+    chooseForRung({ count, chances, values, presets, before, excluded: new Set(excluded) });
 
-  it('takes the likeliest first, a third of them of one model at most, and then by value', () => {
+  it('takes the likeliest first, a third of them of one preset at most, and then by value', () => {
     assert.deepEqual(choose(6), [0, 1, 4, 6, 7, 5]);
   });
 
   it('has the highest prediction in the first rung, however small its chance', () => {
-    const sure = { chances: [0.1, 0.5, 0.4], values: [0.9, 0.8, 0.7], models: ['a', 'b', 'c'] };
+    const sure = { chances: [0.1, 0.5, 0.4], values: [0.9, 0.8, 0.7], presets: ['a', 'b', 'c'] };
     const among = { ...sure, before: [], excluded: new Set<number>() };
     assert.deepEqual(chooseForRung({ ...among, count: 2 }), [0, 1]);
+    const ofOnePreset = { ...among, presets: ['a', 'a', 'b'] };
+    assert.deepEqual(chooseForRung({ ...ofOnePreset, count: 2 }), [0, 1]);
   });
 
   it('leaves out what failed', () => {

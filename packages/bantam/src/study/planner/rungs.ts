@@ -65,7 +65,7 @@ export interface ChooseOptions {
   readonly chances: readonly number[];
   /** Predicted metric of each at the whole budget. */
   readonly values: readonly number[];
-  readonly models: readonly string[];
+  readonly presets: readonly string[];
   /** Candidates of the rung before; empty: none. */
   readonly before: readonly number[];
   /** Candidates that failed or do not fit. */
@@ -74,26 +74,27 @@ export interface ChooseOptions {
 
 /**
  * Indices of a rung's candidates: the likeliest to be the best. The first rung has the one with the highest
- * prediction as well, and several models. Uncertain candidates have a chance because they are uncertain, and
+ * prediction as well, and beside these two at most a third of one preset. Uncertain candidates have a chance because they are uncertain, and
  * only what had a pilot is chosen in the end.
  */
 export function chooseForRung(options: ChooseOptions): number[] {
-  const { count, chances, values, models, before, excluded } = options;
+  const { count, chances, values, presets, before, excluded } = options;
   const order = chances
     .map((_, i) => i)
     .filter((i) => !excluded.has(i))
     .sort((a, b) => at(chances, b) - at(chances, a) || at(values, b) - at(values, a) || a - b);
   if (before.length > 0) return keepersAndNew(order, { count, before });
-  const [leader] = order.toSorted((a, b) => at(values, b) - at(values, a));
-  const first = [...new Set([...(leader === undefined ? [] : [leader]), ...order])];
-  // A model may be wrong in all of its candidates.
-  const mostOfModel = Math.max(1, Math.ceil(count / 3));
-  const ofModel = new Map<string, number>();
+  const leaders = order.toSorted((a, b) => at(values, b) - at(values, a)).slice(0, 1);
+  const sure = new Set([...leaders, ...order.slice(0, 1)]);
+  const first = [...new Set([...sure, ...order])];
+  // The prior of a preset may be wrong in all of its candidates.
+  const mostOfPreset = Math.max(1, Math.ceil(count / 3));
+  const ofPreset = new Map<string, number>();
   const chosen = first.filter((i) => {
-    const name = at(models, i);
-    const taken = ofModel.get(name) ?? 0;
-    ofModel.set(name, taken + 1);
-    return taken < mostOfModel;
+    const name = at(presets, i);
+    const taken = ofPreset.get(name) ?? 0;
+    ofPreset.set(name, taken + 1);
+    return sure.has(i) || taken < mostOfPreset;
   });
   return [...new Set([...chosen.slice(0, count), ...first])].slice(0, count);
 }
