@@ -17,6 +17,7 @@ import {
   fusedConv,
   Generator,
   gt,
+  hasAvx512Bf16,
   instructionLevel,
   linear,
   linearInt8,
@@ -241,6 +242,11 @@ function depthwiseByOffsets(i: Inputs, kernel: number): Tensor {
   return terms.reduce((sum, term) => add(sum, term), reshape(of(i, 'b'), [1, x.dim(1), 1, 1]));
 }
 
+/** True if convolutions of a dtype have neither kernels of ours nor instructions that libtorch's take. */
+function isLeftToLibtorch(dtype: 'float32' | 'bfloat16'): boolean {
+  return dtype === 'bfloat16' && !hasAvx512Bf16();
+}
+
 function depthwise(dtype: 'float32' | 'bfloat16', kernel: number): Twins {
   const [batch, channels] = [2, 21];
   const shape = [batch, channels, 8, 9];
@@ -255,6 +261,7 @@ function depthwise(dtype: 'float32' | 'bfloat16', kernel: number): Twins {
         groups: channels,
       }),
     exact: (i) => depthwiseByOffsets(i, kernel),
+    spreads: isLeftToLibtorch(dtype),
     upstream: draw(shape),
     tolerance: tolerances[dtype],
   };
@@ -290,6 +297,7 @@ function fusedConvTwins(dtype: 'float32' | 'bfloat16', added: boolean): Twins {
       return added ? relu(y) : where(gt(y, 0), y, mul(y, 1e-30));
     },
     exact: (i) => relu(convolve(i)),
+    spreads: isLeftToLibtorch(dtype),
     tolerance: tolerances[dtype],
   };
 }
