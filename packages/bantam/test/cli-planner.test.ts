@@ -21,7 +21,7 @@ import { drawShapes, temporaryFolder } from './shapes.js';
 const cwd = await temporaryFolder();
 const env = { OMP_NUM_THREADS: '1', BANTAM_CACHE: join(cwd, 'cache') };
 const options = { cwd, env };
-const few = ['--models', 'ResNet-Nano-64'];
+const few = ['--models', 'ModifiedResNet-Pico-64'];
 const data = ['--data', 'csv:many/pairs.csv', '--validate', 'csv:test/pairs.csv'];
 
 before(async () => {
@@ -58,7 +58,7 @@ describe('bantam plan', () => {
   it('without pilots gives the answer of the prior, and says so', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'my prior', ...few];
     const { stdout, stderr } = await bantam(args, options);
-    assert.match(stderr, /^plan {2}timing ResNet-Nano-64/m);
+    assert.match(stderr, /^plan {2}timing ModifiedResNet-Pico-64/m);
     assert.match(stdout, /No pilot was run: this is what is known beforehand/);
     assert.match(stdout, /bantam train --from-plan 'my prior\/plan\.json' --out/);
     const page = readFileSync(join(cwd, 'my prior/plan.html'), 'utf8');
@@ -148,7 +148,7 @@ describe('bantam plan', () => {
   it('stops at SIGINT while it times, and keeps what was timed', async () => {
     const args = ['plan', ...data, '--budget', '8h', '--pilots', '0', '--out', 'stopped'];
     const timed = readdirSync(join(cwd, 'cache', 'rates'));
-    const models = ['--models', 'ResNet-Nano-64,ViT-Pico-8-64'];
+    const models = ['--models', 'ModifiedResNet-Pico-64,ViT-Pico-8-64'];
     const running = start([...args, ...models], options);
     while (!existsSync(join(cwd, 'stopped/state.json'))) await setTimeout(50);
     running.process.kill('SIGINT');
@@ -157,7 +157,7 @@ describe('bantam plan', () => {
     assert.match(stderr, /^error: Planning was interrupted; what was timed is kept/m);
     const state = readFileSync(join(cwd, 'stopped/state.json'), 'utf8');
     const { rates } = JSON.parse(state) as { rates: object };
-    assert.deepEqual(Object.keys(rates), ['ResNet-Nano-64, 2 text layers, clip']);
+    assert.deepEqual(Object.keys(rates), ['ModifiedResNet-Pico-64, clip']);
     // The model that was being timed was not timed to the end.
     assert.deepEqual(readdirSync(join(cwd, 'cache', 'rates')), timed);
   });
