@@ -33,7 +33,7 @@ export interface Twins {
   readonly exact?: Compute;
   /**
    * True if the kernel leaves `dtype` to libtorch, whose products of padded blocks have 0·NaN where the plain
-   * operators have a number: what is not finite may be seen in more places.
+   * operators have a number: more numbers may be not finite.
    */
   readonly spreads?: boolean;
   /** The upstream gradient; none where the kernel is for inference. */
