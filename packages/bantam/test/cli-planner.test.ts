@@ -110,7 +110,7 @@ describe('bantam plan', () => {
 
     for (const delay of [100, 1500]) {
       const running = start([...args, '--out', 'killed'], options);
-      await running.printed(/pilots|done/);
+      await running.printed(/^rung 1 of 1: \d+ pilots of \d+s$/m);
       await setTimeout(delay);
       running.process.kill('SIGKILL');
       await running.ended;

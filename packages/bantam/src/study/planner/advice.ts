@@ -88,7 +88,8 @@ export interface ChanceFacts {
 
 /**
  * A note if a run is predicted to score less than a point above twice chance, with the budget for three
- * times chance, and for no less than that. Multiples are of the odds, which of a small chance are the same, and of a large one below 1.
+ * times chance, and for no less than that. Multiples are of the odds, which of a small chance are the same,
+ * and of a large one below 1.
  */
 export function chanceNote({ chance, value, budgetFor }: ChanceFacts): string[] {
   const multiple = (times: number): number => (times * chance) / (1 + (times - 1) * chance);
